@@ -1,0 +1,213 @@
+"""Products, platforms and scenarios: what the YAML files of the data folders say.
+
+A name is looked up among the user's own folders first, then among the ones
+itb ships; a path to a folder works wherever a name does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+
+from itb import data, yamlfile
+from itb.errors import UsageError
+from itb.model import Record
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Source(Record):
+    """Where a product comes from: an embedded history or a git URL."""
+
+    history: str | None = None
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.history is None) == (self.url is None):
+            raise ValueError("exactly one of history and url is expected")
+        return self
+
+
+class ReleaseManager(Record):
+    """How a product builds its RPMs.
+
+    ``checkout_name`` is the directory name it wants its clone in; ``env`` is
+    set for it; ``timeout`` is in seconds; ``version_tags`` is a regular
+    expression with the groups ``version`` and, optionally, ``rc``.
+    """
+
+    release_manager: str = "build/ReleaseManager/release.py"
+    spec: str = ""
+    checkout_name: str
+    version_tags: str = r"v(?P<version>\d+(?:_\d+)+)(?:_rc(?P<rc>\d+))?"
+    env: dict[str, str] = {}
+    timeout: float = 900
+
+
+class RoleDefinition(Record):
+    """What a release consists of on one role.
+
+    ``packages`` are installed from the candidate; ``configure`` is a script
+    run as root after the files were verified; ``services`` are started in
+    this order and must stay up; ``logs`` are globs collected as evidence;
+    ``ready`` is a script that exits 0 once the role can be used.
+    """
+
+    packages: tuple[str, ...] = ()
+    configure: str = ""
+    services: tuple[str, ...] = ()
+    ready: str = ""
+    logs: tuple[str, ...] = ()
+    timeout: float = 600
+
+
+class TokenDelivery(Record):
+    """Which role gets the SciToken, where and for whom (``user:group``)."""
+
+    role: str
+    path: str
+    owner: str = "root:root"
+    scopes: tuple[str, ...] = ("condor:/READ", "condor:/WRITE")
+    profile: str = "scitoken"
+    min_lifetime: int = 1200
+
+
+class Trust(Record):
+    """An HTCondor IDTOKEN made on one role and put on another (``to``; the same if left out)."""
+
+    on: str
+    identity: str
+    to: str = ""
+    path: str
+    owner: str = "root:root"
+    key: str = "POOL"
+    lifetime: int = 86400
+
+
+class Product(Record):
+    """``product.yaml``; ``packages`` are globs of package names that belong to the product."""
+
+    title: str
+    source: Source
+    packages: tuple[str, ...]
+    build: ReleaseManager
+    roles: dict[str, RoleDefinition]
+    token: TokenDelivery | None = None
+    trust: tuple[Trust, ...] = ()
+    testbed: str = "three-hosts"
+    scenarios: tuple[str, ...] = ("smoke",)
+    name: str = ""
+    folder: Path = Path()
+
+
+class Eventually(Record):
+    """Poll a step until it passes: seconds in all, seconds between tries."""
+
+    within: float
+    every: float = 2
+
+
+class KnownFailure(Record):
+    """A failure that is expected until a date."""
+
+    until: date
+    reason: str
+
+
+class Step(Record):
+    """One step of a scenario: a command line or a script on a role."""
+
+    name: str
+    role: str
+    run: str | None = None
+    script: str | None = None
+    user: str = "root"
+    env: dict[str, str] = {}
+    timeout: float = 120
+    eventually: Eventually | None = None
+    flaky: int = 0
+    known_failure: KnownFailure | None = None
+    action: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(item is not None for item in (self.run, self.script, self.action)) != 1:
+            raise ValueError("exactly one of run, script and action is expected")
+        return self
+
+
+class Needs(Record):
+    """What a scenario needs to be tried at all; unmet needs are skips."""
+
+    roles: tuple[str, ...] = ()
+    token: bool = False
+    products: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+
+
+class Scenario(Record):
+    """``scenario.yaml``; ``always`` steps run however the steps ended."""
+
+    title: str
+    needs: Needs = Needs()
+    steps: tuple[Step, ...]
+    always: tuple[Step, ...] = ()
+    env: dict[str, str] = {}
+    name: str = ""
+    folder: Path = Path()
+
+
+class Ce(Record):
+    """How a Compute Entrypoint comes to be on a platform."""
+
+    packages: tuple[str, ...]
+    configure: str
+    services: tuple[str, ...]
+    logs: tuple[str, ...] = ("/var/log/condor/*",)
+
+
+def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
+    """Return the product of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("product", name, [*folders, data.folder("build_ws") / "products"], "product.yaml")
+    product = yamlfile.load(folder / "product.yaml", Product)
+    return product.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:
+    """Return the scenario of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("scenario", name, [*folders, data.folder("scenarios")], "scenario.yaml")
+    scenario = yamlfile.load(folder / "scenario.yaml", Scenario)
+    check_scripts(scenario, folder)
+    return scenario.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def check_scripts(scenario: Scenario, folder: Path) -> None:
+    """Refuse a step whose script is not a file inside the scenario's folder."""
+    for step in (*scenario.steps, *scenario.always):
+        if step.script is None:
+            continue
+        path = (folder / step.script).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            raise UsageError(
+                f"{folder / 'scenario.yaml'}: step {step.name!r}: script {step.script!r} is not a file in {folder}"
+            )
+
+
+def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
+    """Return the folder that holds ``file`` for a name or a path."""
+    if "/" in name or name in (".", ".."):
+        path = Path(name).expanduser()
+        if (path / file).is_file():
+            return path.resolve()
+        raise UsageError(f"{kind} {name!r}: no {file} in {path}")
+    for folder in folders:
+        if NAME.fullmatch(name) and (folder / name / file).is_file():
+            return folder / name
+    known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
+    raise UsageError(f"unknown {kind} {name!r}{yamlfile.nearest(name, known) or '; known: ' + ', '.join(known)}")

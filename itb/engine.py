@@ -1,0 +1,200 @@
+"""podman or docker: images, networks, containers, labels and the sweep.
+
+Everything itb creates carries the label ``itb.run`` (the run's name), so
+that it can be found and removed without any file of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from itb.errors import TestbedError
+from itb.rundir import write_atomically
+from itb.runners import Completed, Runner
+
+LABEL = "itb.run"
+_PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
+_CAP_SYS_RESOURCE = 24  # linux/capability.h
+
+
+class Engine:
+    """One container engine's command line."""
+
+    def __init__(self, runner: Runner, program: str = "podman", *, env: Mapping[str, str] | None = None) -> None:
+        self.runner = runner
+        self.program = program
+        self.env = dict(env or {})
+        self.calls = 0
+
+    @property
+    def is_podman(self) -> bool:
+        """True for podman, also under another path."""
+        return Path(self.program).name.startswith("podman")
+
+    def call(self, *argv: str, **options: Any) -> Completed:
+        """Run ``podman ARGV``; options are those of :meth:`itb.runners.Runner.run`."""
+        self.calls += 1
+        env = {**self.env, **options.pop("env", {})}
+        return self.runner.run([self.program, *argv], env=env, **options)
+
+    def exec_argv(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        interactive: bool = False,
+        tty: bool = False,
+    ) -> list[str]:
+        """Return the command line that runs ``argv`` in a container, without the program itself."""
+        options = ["exec"]
+        if interactive:
+            options.append("--interactive")
+        if tty:
+            options.append("--tty")
+        if user:
+            options += ["--user", user]
+        if cwd:
+            options += ["--workdir", cwd]
+        for key, value in (env or {}).items():
+            options += ["--env", f"{key}={value}"]
+        return [*options, container, *argv]
+
+    def image_id(self, reference: str) -> str:
+        """Return the id of a local image, or the empty string."""
+        found = self.call("image", "inspect", "--format", "{{.Id}}", reference, check=False)
+        return found.stdout.strip().removeprefix("sha256:") if found.ok else ""
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Return what the engine says of a container; empty if there is none."""
+        found = self.call("container", "inspect", container, check=False)
+        if not found.ok:
+            return {}
+        value = json.loads(found.stdout)
+        return dict(value[0]) if value else {}
+
+    def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        """Create a bridge network of the engine's choice of addresses and return its subnet (CIDR)."""
+        self.call("network", "create", *_labels(labels), name)
+        found = json.loads(self.call("network", "inspect", name).stdout)[0]
+        subnets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
+        for subnet in subnets:
+            address = str(subnet.get("subnet") or subnet.get("Subnet"))
+            if ":" not in address:
+                return address
+        raise TestbedError(f"network {name}: the engine gave it no IPv4 subnet")
+
+    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List containers, stopped ones too, that have all these labels (empty value: any)."""
+        return self._list("ps", "--all", filters=filters)
+
+    def labelled(self, kind: str, filters: Mapping[str, str]) -> list[str]:
+        """Names of the networks or volumes that have all these labels."""
+        return [str(item.get("Name") or item.get("name")) for item in self._list(kind, "ls", filters=filters)]
+
+    def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        options = [
+            option
+            for key, value in filters.items()
+            for option in ("--filter", f"label={key}={value}" if value else f"label={key}")
+        ]
+        form = "json" if self.is_podman else "{{json .}}"
+        text = self.call(*argv, *options, "--format", form).stdout.strip()
+        if self.is_podman:
+            return list(json.loads(text or "[]") or [])
+        return [json.loads(line) for line in text.splitlines()]
+
+    def remove_run(self, filters: Mapping[str, str]) -> list[str]:
+        """Remove every container, network and volume with these labels; return what was removed."""
+        removed = []
+        names = [container_name(item) for item in self.containers(filters)]
+        if names:
+            self.call("rm", "--force", "--time", "0", "--volumes", *names) if self.is_podman else self.call(
+                "rm", "--force", "--volumes", *names
+            )
+            removed += [f"container {name}" for name in names]
+        for kind in ("network", "volume"):
+            found = self.labelled(kind, filters)
+            if found:
+                self.call(kind, "rm", *found)
+                removed += [f"{kind} {name}" for name in found]
+        return removed
+
+
+def container_name(item: Mapping[str, Any]) -> str:
+    """Name of a container in either engine's listing."""
+    names = item.get("Names") or item.get("Name") or ""
+    return str(names[0] if isinstance(names, list) else names).lstrip("/")
+
+
+def _labels(labels: Mapping[str, str]) -> list[str]:
+    return [option for key, value in labels.items() for option in ("--label", f"{key}={value}")]
+
+
+def connect(runner: Runner, program: str, cache: Path) -> Engine:
+    """Return the engine of this name, with a containers.conf of our own where the machine needs one.
+
+    Raises TestbedError with what to install when it is missing or unusable.
+    """
+    if shutil.which(program) is None:
+        raise TestbedError(
+            f"container engine {program!r} is not installed",
+            hint="install podman with the machine's package manager, or choose another with --engine; "
+            "itb doctor explains",
+        )
+    engine = Engine(runner, program)
+    if engine.is_podman:
+        engine.env.update(podman_env(cache))
+    seen = engine.call("info", "--format", "json" if engine.is_podman else "{{json .}}", check=False, timeout=60)
+    if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
+        raise TestbedError(
+            f"container engine {program!r} does not answer: {seen.reason}",
+            hint="itb doctor explains",
+            evidence=seen.output,
+        )
+    return engine
+
+
+def podman_env(cache: Path) -> dict[str, str]:
+    """Environment podman needs on this machine: empty, or CONTAINERS_CONF with what the machine refuses.
+
+    A user's own CONTAINERS_CONF is never replaced.  Source of the three
+    limits: podman 4.3 on a machine without CAP_SYS_RESOURCE, with hybrid
+    cgroups, without a systemd of its own.
+    """
+    if "CONTAINERS_CONF" in os.environ or not Path("/proc/self/status").exists():
+        return {}
+    containers: list[str] = []
+    engine: list[str] = []
+    if not _may_raise_limits():
+        nofile = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _PODMAN_NOFILE)
+        nproc = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], 4096)
+        containers.append(f'default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]')
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("runc"):
+        engine.append('runtime = "runc"')  # crun 1.8 refuses hybrid cgroups
+    if not Path("/run/systemd/system").exists():
+        engine += ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+    if not containers and not engine:
+        return {}
+    text = "\n".join(
+        ["# Made by itb for what this machine refuses.", "[containers]", *containers, "[engine]", *engine]
+    )
+    path = cache / "containers.conf"
+    if not path.exists() or path.read_text() != text + "\n":
+        write_atomically(path, text + "\n")
+    return {"CONTAINERS_CONF": str(path)}
+
+
+def _may_raise_limits() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return True

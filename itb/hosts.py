@@ -1,0 +1,164 @@
+"""A host of a testbed: run, put, get; containers of an engine."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from itb.engine import Engine
+from itb.errors import TestbedError
+from itb.runners import Completed
+
+_SHELL = ("bash", "-euo", "pipefail")
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """A file to put on a host; ``owner`` is ``user:group`` as the host knows them."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    owner: str = "root:root"
+
+
+@dataclass(frozen=True)
+class Host:
+    """One container that plays a role; ``fqdn`` is its name on the testbed network."""
+
+    engine: Engine
+    container: str
+    role: str
+    fqdn: str = ""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        input: bytes | Path | None = None,
+        timeout: float = 300,
+        check: bool = True,
+        log: Path | None = None,
+        stdout_to: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        about: str = "",
+    ) -> Completed:
+        """Run a command on the host as ``user`` (root if empty).
+
+        The time limit holds inside too: killing the engine's client alone
+        would leave the process in the container alive.
+        """
+        bounded = ["timeout", "--kill-after=5", f"{timeout:.0f}", *argv]
+        command = self.engine.exec_argv(
+            self.container, bounded, user=user, env=env, cwd=cwd, interactive=input is not None
+        )
+        completed = self.engine.call(
+            *command,
+            input=input,
+            timeout=timeout + 15,
+            check=False,
+            log=log,
+            stdout_to=stdout_to,
+            on_line=on_line,
+            host=self.role,
+            shown=argv,
+        )
+        return self._judge(completed, check=check, about=about)
+
+    def _judge(self, completed: Completed, *, check: bool, about: str) -> Completed:
+        # 124: timeout(1) ended it; 137 with kill-after
+        if completed.returncode == 124:
+            completed = Completed(
+                completed.argv, 124, completed.stdout, completed.stderr, completed.seconds, True, completed.log
+            )
+        elif completed.returncode in (125, 126, 127, 255) and not self.alive():
+            raise TestbedError(
+                f"host {self.role}: container {self.container} is not running: {completed.reason}",
+                evidence=completed.output,
+            )
+        if check and not completed.ok:
+            what = about or shlex.join(completed.argv)[:200]
+            raise TestbedError(
+                f"host {self.role}: {what}: {completed.reason}", evidence=completed.output, log=completed.log
+            )
+        return completed
+
+    def script(
+        self,
+        source: str | Path,
+        args: Sequence[str] = (),
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        timeout: float = 300,
+        check: bool = True,
+        log: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        about: str = "",
+    ) -> Completed:
+        """Run a bash script (its text or file) on the host; it travels by standard input."""
+        text = source.read_bytes() if isinstance(source, Path) else source.encode()
+        return self.run(
+            [*_SHELL, "-s", "--", *args],
+            user=user,
+            env=env,
+            input=text,
+            timeout=timeout,
+            check=check,
+            log=log,
+            on_line=on_line,
+            about=about or (source.name if isinstance(source, Path) else "script"),
+        )
+
+    def put(self, *files: FileSpec) -> None:
+        """Put files on the host, parents included, in one call; each replaces what was there atomically."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for file in files:
+                entry = tarfile.TarInfo(file.path.lstrip("/"))
+                entry.size, entry.mode = len(file.content), file.mode
+                entry.uname, _, entry.gname = file.owner.partition(":")
+                archive.addfile(entry, io.BytesIO(file.content))
+        self.run(
+            ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first", "--no-overwrite-dir"],
+            input=buffer.getvalue(),
+            about=f"put {', '.join(file.path for file in files)}",
+        )
+
+    def put_tree(self, source: Path, destination: str) -> None:
+        """Copy a directory's content into a directory of the host."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.add(source, arcname=".", filter=_as_root)
+        self.run(["mkdir", "--parents", destination])
+        self.run(
+            ["tar", "--extract", "--file=-", f"--directory={destination}"],
+            input=buffer.getvalue(),
+            about=f"put {source.name} to {destination}",
+        )
+
+    def get(self, path: str) -> bytes:
+        """Return the content of a text file of the host, redacted."""
+        return self.run(["cat", path], about=f"read {path}").stdout.encode()
+
+    def get_archive(self, paths: Sequence[str], destination: Path) -> None:
+        """Write a tar of files of the host, unredacted, to ``destination``."""
+        self.run(["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths], stdout_to=destination)
+
+    def alive(self) -> bool:
+        """True while the container runs."""
+        state = self.engine.inspect(self.container).get("State", {})
+        return bool(state.get("Running"))
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry

@@ -1,0 +1,146 @@
+"""What was tried and how it went: every test case of a run passes through here.
+
+The journal writes each case to the run directory as it ends and tells
+listeners (the terminal) what is going on meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError
+from itb.model import Case, Outcome
+from itb.redact import redact
+from itb.rundir import RunDir
+
+EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
+
+
+class Listener(Protocol):
+    """Is told what happens; called from any thread."""
+
+    def started(self, trial: Trial) -> None:
+        """Something is being tried now."""
+
+    def noted(self, trial: Trial, text: str) -> None:
+        """What a trial is doing at this moment."""
+
+    def finished(self, case: Case) -> None:
+        """A trial has ended."""
+
+
+class Trial:
+    """A case while it is being tried.
+
+    Without a word from the caller it passes when its block ends and fails
+    or is an error by the kind of exception that leaves the block.
+    """
+
+    def __init__(self, journal: Journal, phase: str, role: str, name: str) -> None:
+        self.phase, self.role, self.name = phase, role, name
+        self.began = time.time()
+        self.clock = time.monotonic()
+        self.outcome = Outcome.PASSED
+        self.message = ""
+        self.evidence = ""
+        self.log: Path | None = None
+        self.exit_code = 0
+        self._journal = journal
+
+    def note(self, text: str) -> None:
+        """Say what is being done; shown live, kept nowhere."""
+        for listener in self._journal.listeners:
+            listener.noted(self, redact(text))
+
+    def fail(self, message: str, *, exit_code: int, evidence: str = "", log: Path | None = None) -> None:
+        """The product is at fault."""
+        self._set(Outcome.FAILED, message, exit_code, evidence, log)
+
+    def error(self, message: str, *, exit_code: int = 5, evidence: str = "", log: Path | None = None) -> None:
+        """The testbed, the tool or an interruption is at fault."""
+        self._set(Outcome.ERROR, message, exit_code, evidence, log)
+
+    def skip(self, reason: str) -> None:
+        """It could not be tried, and that is nobody's fault."""
+        self._set(Outcome.SKIPPED, reason, 0, "", None)
+
+    def passed(self, message: str = "", *, evidence: str = "") -> None:
+        """It went well; ``message`` says what was seen."""
+        self._set(Outcome.PASSED, message, 0, evidence, None)
+
+    def _set(self, outcome: Outcome, message: str, code: int, evidence: str, log: Path | None) -> None:
+        self.outcome, self.message, self.exit_code = outcome, message, code
+        self.evidence = evidence
+        self.log = log or self.log
+
+    def blame(self, error: BaseException) -> None:
+        """Take outcome, message and evidence from an exception."""
+        if isinstance(error, ItbError):
+            outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
+            message = f"{error.message} ({error.hint})" if error.hint else error.message
+            self._set(outcome, message, error.exit_code, error.evidence, error.log)
+        elif isinstance(error, KeyboardInterrupt):
+            self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code, "", None)
+        else:
+            text = "".join(traceback.format_exception(error))
+            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", 5, text, None)
+
+
+class Journal:
+    """Collects the cases of one run."""
+
+    def __init__(self, rundir: RunDir, listeners: list[Listener] | None = None) -> None:
+        self.rundir = rundir
+        self.listeners = listeners or []
+        self.cases: list[Case] = rundir.cases()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
+        """Try something; whatever leaves the block decides the outcome and goes on up."""
+        trial = Trial(self, phase, role, name)
+        for listener in self.listeners:
+            listener.started(trial)
+        try:
+            yield trial
+        except BaseException as error:
+            trial.blame(error)
+            raise
+        finally:
+            self.add(self._finish(trial))
+
+    def _finish(self, trial: Trial) -> Case:
+        return Case(
+            phase=trial.phase,
+            role=trial.role,
+            name=trial.name,
+            outcome=trial.outcome,
+            message=redact(trial.message),
+            evidence=cut(redact(trial.evidence)),
+            log=self.rundir.relative(trial.log),
+            started=trial.began,
+            seconds=time.monotonic() - trial.clock,
+            exit_code=trial.exit_code,
+        )
+
+    def add(self, case: Case) -> None:
+        """Record a case that has ended."""
+        with self._lock:
+            self.cases.append(case)
+            self.rundir.append_case(case)
+        for listener in self.listeners:
+            listener.finished(case)
+
+
+def cut(text: str, limit: int = EVIDENCE_LIMIT) -> str:
+    """Keep the beginning and, mostly, the end of a long text: causes stand last."""
+    if len(text) <= limit:
+        return text
+    head, tail = limit // 4, limit - limit // 4
+    return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[-tail:]}"

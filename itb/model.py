@@ -1,0 +1,169 @@
+"""Values that flow from phase to phase; each is frozen and written to the run directory as it is made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Base of all typed values: frozen, and every unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(StrEnum):
+    """How a test case ended; the words are JUnit's."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # the product's fault
+    ERROR = "error"  # the testbed's, the tool's, or an interruption
+    SKIPPED = "skipped"  # an unmet need, with its reason
+
+
+class Case(Record):
+    """One thing that was tried.
+
+    ``started`` is seconds since the epoch, ``seconds`` the duration, ``log``
+    a path relative to the run directory.  ``exit_code`` is what this case
+    contributes to the run's exit code (0 when it passed or was skipped).
+    """
+
+    phase: str
+    role: str
+    name: str
+    outcome: Outcome
+    message: str = ""
+    evidence: str = ""
+    log: str = ""
+    started: float
+    seconds: float
+    exit_code: int = 0
+
+
+class Commit(Record):
+    """An exact commit of a product's source and what was asked for to get it.
+
+    ``kind`` is branch, tag, commit, pr or worktree; ``id`` and ``tree`` are
+    40-digit git object ids (``id`` of a worktree is a commit made of it);
+    ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
+    for none, ``rpm_release`` orders builds of one version, see README.
+    """
+
+    product: str
+    source: str
+    ref: str
+    kind: str
+    id: str
+    tree: str
+    date: str
+    subject: str
+    describe: str = ""
+    version: str
+    rc: int = 0
+    rpm_release: str = ""
+
+
+class Rpm(Record):
+    """A package file found after a build; ``file`` is its name only."""
+
+    name: str
+    epoch: int = 0
+    version: str
+    release: str
+    arch: str
+    file: str
+    sha256: str
+    size: int
+
+    @property
+    def nevra(self) -> str:
+        """name-[epoch:]version-release.arch as dnf and rpm print it."""
+        epoch = f"{self.epoch}:" if self.epoch else ""
+        return f"{self.name}-{epoch}{self.version}-{self.release}.{self.arch}"
+
+
+class Build(Record):
+    """RPMs of a commit; ``directory`` holds the files, ``arguments`` are ReleaseManager's."""
+
+    commit: Commit
+    platform: str
+    directory: str
+    rpms: tuple[Rpm, ...]
+    source_rpm: Rpm | None = None
+    arguments: tuple[str, ...] = ()
+    cached: bool = False
+    seconds: float = 0.0
+
+
+class Repo(Record):
+    """A signed YUM repository on the testbed network."""
+
+    id: str
+    url: str
+    key_url: str
+    key_fingerprint: str
+    packages: int
+
+
+class HostInfo(Record):
+    """A host of a testbed: container name, its full name on the network and what it was made from."""
+
+    role: str
+    container: str
+    fqdn: str
+    address: str
+    image: str
+    image_id: str
+
+
+class Testbed(Record):
+    """The hosts of a run and their network."""
+
+    __test__ = False
+
+    name: str
+    network: str
+    hosts: tuple[HostInfo, ...]
+
+    def host(self, role: str) -> HostInfo:
+        """Return the host of a role; KeyError if the testbed has none."""
+        for host in self.hosts:
+            if host.role == role:
+                return host
+        raise KeyError(role)
+
+
+class InstalledPackage(Record):
+    """A package on a host; ``origin`` is the id of the repository it came from."""
+
+    nevra: str
+    origin: str
+    candidate: bool = False
+
+
+class Installed(Record):
+    """What a host holds after the install phase, whole, by role."""
+
+    packages: dict[str, tuple[InstalledPackage, ...]]
+
+
+class Token(Record):
+    """What may be said of a token; the value itself is never kept in a record.
+
+    Times are seconds since the epoch; ``jti`` is a SHA-256 prefix of the
+    token's id; ``verified`` says whether the signature was checked.
+    """
+
+    provider: str
+    issuer: str
+    subject: str
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...]
+    issued: int
+    expires: int
+    jti: str
+    verified: bool
+    role: str = ""
+    path: str = ""

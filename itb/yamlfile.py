@@ -1,0 +1,148 @@
+"""YAML into typed records; what is wrong is named with file, line, key and the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from itb.errors import UsageError
+
+R = TypeVar("R", bound=BaseModel)
+
+Location = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases (an anchor bomb costs gigabytes) and without double keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def nearest(word: str, valid: list[str]) -> str:
+    """Return "; did you mean 'x'?" when a valid word resembles ``word``, else the empty string."""
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def parse(text: str, where: str) -> tuple[Any, dict[Location, int]]:
+    """Return the value of a YAML text and the line (from 1) of each location in it."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}, {}
+        lines: dict[Location, int] = {}
+        _collect_lines(node, (), lines)
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"{where}{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int]) -> None:
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*at, index), lines)
+
+
+def load(path: Path, kind: type[R]) -> R:
+    """Read one record from a YAML file.
+
+    Raises UsageError naming every wrong key, type or value with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text") from None
+    return loads(text, kind, where=str(path))
+
+
+def loads(text: str, kind: type[R], *, where: str) -> R:
+    """Read one record from YAML text; ``where`` names it in errors."""
+    value, lines = parse(text, where)
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: a mapping of keys to values is expected, not {type(value).__name__}")
+    return validate(value, kind, where=where, lines=lines)
+
+
+def validate(
+    value: Mapping[str, Any], kind: type[R], *, where: str, lines: Mapping[Location, int] | None = None
+) -> R:
+    """Turn plain data into a record, strictly: a number in quotes is not a number."""
+    try:
+        return kind.model_validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        problems = [_explain(item, kind, where, lines or {}) for item in error.errors()]
+        raise UsageError("\n".join(dict.fromkeys(problems))) from None
+
+
+def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
+    location: Location = tuple(item["loc"])
+    known = location
+    while known and known not in lines:
+        known = known[:-1]
+    line = f":{lines[known]}" if known in lines else ""
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        valid = _fields_at(kind, location[:-1])
+        suffix = nearest(str(location[-1]), valid) or (f"; valid: {', '.join(valid)}" if valid else "")
+        return f"{where}{line}: unknown key {key!r}{suffix}"
+    if item["type"] == "missing":
+        return f"{where}{line}: key {key!r} is missing"
+    got = item["input"]
+    shown = "" if isinstance(got, dict | list) else f" (got {got!r})"
+    about = f"{key}: " if key else ""
+    return f"{where}{line}: {about}{item['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _fields_at(kind: type[BaseModel], location: Location) -> list[str]:
+    """Names of the fields of the record that sits at a location inside ``kind``."""
+    current: Any = kind
+    for part in location:
+        model = _model_of(current)
+        if model is not None:
+            field = model.model_fields.get(str(part))
+            current = field.annotation if field else None
+        else:  # a dict, list or tuple: its items' type is the last parameter that is one
+            inner = [item for item in get_args(current) if item not in (Ellipsis, type(None), str)]
+            current = inner[-1] if inner else None
+    model = _model_of(current)
+    return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The record class of an annotation ``Model`` or ``Model | None``."""
+    if get_origin(annotation) in (UnionType, Union):
+        return next((found for item in get_args(annotation) if (found := _model_of(item))), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -1,0 +1,1 @@
+"""Data of itb: see the README for what lives here."""
