@@ -1,0 +1,1 @@
+"""SciTokens without a person: providers, hooks, preflight, delivery and renewal."""

@@ -1,0 +1,60 @@
+"""From a provider's name to a checked token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from itb.errors import InterruptedRunError
+from itb.model import Token
+from itb.tokens.hooks import find_provider
+from itb.tokens.preflight import preflight, unverified_issuer
+from itb.tokens.providers.base import Context, Provider
+from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+
+TRIES = 3
+BACKOFF = (1.0, 4.0)  # seconds before the second and the third try
+
+
+def acquire(
+    name: str,
+    request: TokenRequest,
+    context: Context,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+) -> tuple[Token, Secret]:
+    """Get a token from the provider or hook ``name`` and check it as a CE would.
+
+    A temporary failure is tried three times within ``request.deadline_s``.
+    ``note`` is told what is going on.  Raises AcquireError (exit code 6) naming the cause;
+    UsageError for a name or option that does not exist.
+    """
+    provider = find_provider(name, context)
+    secret = _obtain(name, provider, request, context, note)
+    issuer = unverified_issuer(secret.reveal())
+    note(f"{name}: checking the token")
+    keys = provider.jwks(issuer) if issuer.startswith("https://") else None
+    return preflight(secret.reveal(), request, keys, provider=name), secret
+
+
+def _obtain(
+    name: str, provider: Provider, request: TokenRequest, context: Context, note: Callable[[str], None]
+) -> Secret:
+    end = time.monotonic() + request.deadline_s
+    for number in range(1, TRIES + 1):
+        note(f"{name}: asking for a token" + (f", try {number} of {TRIES}" if number > 1 else ""))
+        left = end - time.monotonic()
+        try:
+            return provider.obtain(request.model_copy(update={"deadline_s": max(1, int(left))}), timeout=left)
+        except AcquireError as error:
+            pause = BACKOFF[number - 1] if number < TRIES else 0.0
+            left = end - time.monotonic() - pause
+            if error.cause is not Cause.TEMPORARY or number == TRIES or left < 1:
+                if error.cause is Cause.TEMPORARY and number > 1:
+                    error.message += f" (tried {number} times)"
+                    error.args = (error.message,)
+                raise
+            note(f"{error.message}; trying again in {pause:.0f} s")
+        if context.runner.stop.event.wait(pause):
+            raise InterruptedRunError("interrupted")
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,1 @@
+"""Where tokens come from; each provider is asked the same and checked the same."""

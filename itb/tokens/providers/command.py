@@ -1,0 +1,53 @@
+"""command: any program that speaks the hook protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from itb.model import Record
+from itb.tokens.jwks import fetch_jwks
+from itb.tokens.protocol import call_hook
+from itb.tokens.providers.base import Context
+from itb.tokens.request import Secret, TokenRequest
+
+
+class Options(Record):
+    """``token: {command: {...}}``: the argument list, and names of variables the program may inherit."""
+
+    command: tuple[str, ...]
+    pass_env: tuple[str, ...] = ()
+
+
+class Command:
+    """Runs a hook."""
+
+    def __init__(
+        self, name: str, argv: Sequence[str], context: Context, *, pass_env: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.argv = tuple(argv)
+        self.pass_env = tuple(pass_env)
+        self._context = context
+
+    def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
+        """Run the hook once."""
+        called = call_hook(
+            self.name,
+            self.argv,
+            request,
+            runner=self._context.runner,
+            timeout=timeout,
+            pass_env=self.pass_env,
+        )
+        if called.secret is None:
+            assert called.error is not None
+            raise called.error
+        return called.secret
+
+    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
+        """Return the keys of the run's own issuer, else what the issuer publishes."""
+        own = self._context.issuer
+        if own is not None and issuer == own.url:
+            return own.jwks()
+        return fetch_jwks(issuer, ca=self._context.ca)

@@ -1,0 +1,47 @@
+"""local: the run's own issuer; proves everything but the path to a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from itb.model import Record
+from itb.tokens.issuer import Issuer
+from itb.tokens.providers.base import Context
+from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+
+
+class Options(Record):
+    """``token: {local: {...}}`` of the configuration."""
+
+    subject: str = "itb"
+    fault: str = ""
+
+
+class Local:
+    """Mints with the run's own keys; ``fault`` asks for a bad token on purpose."""
+
+    def __init__(self, options: Options, context: Context) -> None:
+        self._options = options
+        self._issuer: Issuer | None = context.issuer
+
+    def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:  # noqa: ARG002 - it takes no time
+        """Mint a token."""
+        if self._issuer is None:
+            raise AcquireError(
+                "provider local: this run has no issuer",
+                cause=Cause.CONFIGURATION,
+                hint="the provider local works inside a run only: itb token --run ID",
+            )
+        if request.issuer and request.issuer != self._issuer.url:
+            raise AcquireError(
+                f"provider local: its issuer is {self._issuer.url}, not {request.issuer}",
+                cause=Cause.CONFIGURATION,
+            )
+        if self._options.fault:
+            return Secret(self._issuer.mint_faulty(request, self._options.fault))
+        return Secret(self._issuer.mint_for(request, subject=self._options.subject))
+
+    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
+        """Return the run's own keys: a token from elsewhere does not fit them."""
+        return self._issuer.jwks() if self._issuer and issuer == self._issuer.url else None

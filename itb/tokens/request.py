@@ -1,0 +1,82 @@
+"""What is asked of a provider, what comes back, and the ways it can go wrong."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from itb.errors import TokenError
+from itb.model import Record
+from itb.redact import MARK, remember
+
+PROTOCOL_VERSION: Literal[1] = 1
+SIZE_LIMIT = 16384  # bytes; WLCG Bearer Token Discovery: a token is shorter than this
+
+Profile = Literal["scitoken", "wlcg"]
+SCOPES: dict[str, tuple[str, ...]] = {
+    "scitoken": ("condor:/READ", "condor:/WRITE"),
+    "wlcg": ("compute.read", "compute.create", "compute.modify", "compute.cancel"),
+}
+
+
+class TokenRequest(Record):
+    """The JSON object a hook finds on its standard input.
+
+    ``ce`` and ``audience`` are ``host:port``; an empty ``issuer`` or
+    ``subject`` means any; times are in seconds; ``deadline_s`` covers all
+    tries together.
+    """
+
+    version: Literal[1] = PROTOCOL_VERSION
+    run_id: str
+    ce: str
+    audience: str
+    issuer: str = ""
+    subject: str = ""
+    scopes: tuple[str, ...] = SCOPES["scitoken"]
+    profile: Profile = "scitoken"
+    min_lifetime_s: int = 1200
+    deadline_s: int = 60
+
+
+class Cause(StrEnum):
+    """Why there is no token; the first four are a hook's exit codes 2 to 5."""
+
+    CONFIGURATION = "configuration"
+    PERSON = "a person must act"
+    TEMPORARY = "temporary"
+    REFUSED = "refused by the issuer"
+    HOOK = "the hook itself"  # it broke the protocol
+    TOKEN = "the token itself"  # it came, and a CE would refuse it
+
+
+class AcquireError(TokenError):
+    """A provider gave no usable token; ``cause`` says whose turn it is."""
+
+    def __init__(self, message: str, *, cause: Cause, hint: str = "", evidence: str = "") -> None:
+        super().__init__(message, hint=hint, evidence=evidence)
+        self.cause = cause
+
+
+class Secret:
+    """A token's text; it shows itself only when asked by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        remember(value)
+        # Half a token in a log is as good as one cut at a line's end: the signature alone counts too.
+        remember(value.rpartition(".")[2])
+
+    def reveal(self) -> str:
+        """Return the text itself: for delivery and for checking, never for output."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return MARK
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not written anywhere")
