@@ -1,0 +1,190 @@
+"""The end of a run in a terminal: verdict, seconds of each phase, failures, where the reports are, what next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from itb.model import Case, Outcome
+from itb.verdict import Facts, Kind, Verdict, base_phase, culprit, duration, phases
+
+SHOWN_FAILURES = 8
+
+MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.ERROR: "!", Outcome.SKIPPED: "–"}
+PLAIN_MARKS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAIL", Outcome.ERROR: "ERROR", Outcome.SKIPPED: "skip"}
+STYLES = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.ERROR: "bold magenta",
+    Outcome.SKIPPED: "yellow",
+}
+KIND_STYLES = {
+    Kind.PASSED: "bold green",
+    Kind.PARTIAL: "bold green",
+    Kind.FAILED: "bold red",
+    Kind.ERROR: "bold magenta",
+    Kind.INTERRUPTED: "bold magenta",
+    Kind.NOTHING: "bold yellow",
+    Kind.RUNNING: "bold blue",
+}
+
+
+def candidate(facts: Facts) -> str:
+    """Return what was tested in a few words: ``pocketwms 1.2.0 rc1 (v1_2_0_rc1, 1a2b3c4d5e6f) on deb13``."""
+    state, commit = facts.state, facts.commit
+    if commit is None:
+        return f"{state.product} {state.ref} on {state.platform}"
+    version = f"{commit.version} rc{commit.rc}" if commit.rc else commit.version
+    return f"{state.product} {version} ({commit.ref}, {commit.id[:12]}) on {state.platform}"
+
+
+def show(console: Console, facts: Facts, verdict: Verdict, *, plain: bool = False) -> None:
+    """Print the summary of a run; ``plain`` has neither colour, symbols nor tables."""
+    if plain:
+        for line in plain_lines(facts, verdict):
+            # print() of a text that the stream's encoding lacks would raise
+            encoding = console.encoding or "utf-8"
+            print(line.encode(encoding, "backslashreplace").decode(encoding), file=console.file)
+    else:
+        console.print(render(facts, verdict))
+
+
+def render(facts: Facts, verdict: Verdict) -> RenderableType:
+    """Return the summary for rich."""
+    style = KIND_STYLES[verdict.kind]
+    parts: list[RenderableType] = [
+        Text(),
+        Text.assemble((f" {verdict.kind.upper()} ", f"{style} reverse"), " ", (verdict.headline, style)),
+        Text.assemble((f"{candidate(facts)}, {duration(verdict.seconds)}", "dim")),
+    ]
+    if verdict.blame and not verdict.good:
+        parts.append(Text(verdict.blame, "dim"))
+    parts += [Text(), Padding(_phases(facts, verdict), (0, 0, 0, 2))]
+    for case in _worst_first(facts, verdict)[:SHOWN_FAILURES]:
+        where = f"{case.phase}.{case.role}" if case.role else case.phase
+        parts += [
+            Text(),
+            Text.assemble(
+                "  ", (MARKS[case.outcome], STYLES[case.outcome]), f" {where}  ", (case.name, "bold")
+            ),
+            Padding(Text(case.message or "no reason was given"), (0, 0, 0, 4)),
+        ]
+        if case.log:
+            parts.append(
+                Padding(Text(_near(facts.rundir.path / case.log), "dim", overflow="fold"), (0, 0, 0, 4))
+            )
+    if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
+        parts.append(Text(f"  and {more} more, see the reports", "dim"))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for title, value in _ends(facts, verdict):
+        rows.add_row(title, Text(value))
+    parts += [Text(), Padding(rows, (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for name in phases(facts.cases):
+        cases = [case for case in facts.cases if base_phase(case) == name]
+        counts = Text()
+        for outcome in Outcome:
+            if number := sum(case.outcome is outcome for case in cases):
+                counts.append(f"{number} {MARKS[outcome]}  ", STYLES[outcome])
+        table.add_row(name, duration(span(cases)), counts)
+    for name in verdict.not_reached:
+        table.add_row(Text(name, "dim"), Text("–", "dim"), Text("not reached", "dim"))
+    return table
+
+
+def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
+    """Return the summary as lines of text."""
+    yield f"{verdict.kind.upper()}: {verdict.headline}"
+    yield f"  {candidate(facts)}, {duration(verdict.seconds)}, exit code {verdict.exit_code}"
+    if verdict.blame and not verdict.good:
+        yield f"  {verdict.blame}"
+    for name in phases(facts.cases):
+        cases = [case for case in facts.cases if base_phase(case) == name]
+        counts = ", ".join(
+            f"{number} {outcome}"
+            for outcome in Outcome
+            if (number := sum(case.outcome is outcome for case in cases))
+        )
+        yield f"  {name:<10} {duration(span(cases)):>12}  {counts}"
+    for name in verdict.not_reached:
+        yield f"  {name:<10} {'-':>12}  not reached"
+    for case in _worst_first(facts, verdict)[:SHOWN_FAILURES]:
+        where = f"{case.phase}.{case.role}" if case.role else case.phase
+        yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}: {case.message or 'no reason was given'}"
+        if case.log:
+            yield f"  log: {_near(facts.rundir.path / case.log)}"
+    if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
+        yield f"and {more} more, see the reports"
+    for title, value in _ends(facts, verdict):
+        yield f"{title + ':':<8} {value}"
+
+
+def span(cases: list[Case]) -> float:
+    """Return the wall seconds from the first case's start to the last one's end."""
+    return max(case.started + case.seconds for case in cases) - min(case.started for case in cases)
+
+
+def _worst_first(facts: Facts, verdict: Verdict) -> list[Case]:
+    first = culprit(facts, verdict.exit_code)
+    return sorted(facts.bad, key=lambda case: case is not first)
+
+
+def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
+    rows = [
+        (title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))
+    ]
+    if facts.notes.platform_note and verdict.good:
+        rows.append(("note", facts.notes.platform_note))
+    for title, command, _ in next_commands(facts, verdict):
+        rows.append((title, command))
+    return rows
+
+
+def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
+    """Return what a person may want to type now: (title, command, why)."""
+    first = culprit(facts, verdict.exit_code)
+    run = facts.rundir.id
+    found = []
+    if facts.state.kept:
+        roles = [host.role for host in facts.testbed.hosts] if facts.testbed else []
+        role = first.role if first and first.role in roles else (roles or ["frontend"])[0]
+        found.append(("look", f"itb shell {run} {role}", "a shell on a host of this run"))
+        found.append(("remove", f"itb down --run {run}", "remove the hosts"))
+    elif not verdict.good and verdict.kind is not Kind.RUNNING:
+        found.append(("look", f"{reproduce(facts)} --keep failed", "again, keeping the hosts when it fails"))
+    return found
+
+
+def reproduce(facts: Facts) -> str:
+    """Return the command that tests the same commit again."""
+    state, commit = facts.state, facts.commit
+    words = ["itb", "run", "--product", state.product, "--platform", state.platform]
+    words += ["--ref", commit.id if commit and commit.kind != "worktree" else state.ref]
+    source = str(state.settings.get("source") or "")
+    if source:
+        words += ["--source", source]
+    if state.scenarios:
+        words += ["--scenario", ",".join(state.scenarios)]
+    return shlex.join(words)
+
+
+def _near(path: Path) -> str:
+    """Return a path as short as it works from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("../..") else relative

@@ -1,0 +1,120 @@
+"""Where and how wide the bars of a run's timeline are: a lane per role, more than one row where work overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from itb.model import Case, Outcome
+from itb.summary import span
+from itb.verdict import Facts, base_phase, duration, phases
+
+# Hues far enough apart to tell phases from one another; red and magenta are
+# left to failures and errors.
+_HUES = (210, 165, 35, 255, 190, 95, 55, 230)
+_NARROWEST = 0.15  # percent of the width; less could not be seen
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar; ``left`` and ``width`` are percent of the chart, ``tip`` is its explanation."""
+
+    left: float
+    width: float
+    label: str
+    tip: str
+    hue: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one role did; each row's bars do not overlap."""
+
+    title: str
+    rows: tuple[tuple[Bar, ...], ...]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Lanes, the marks of the time axis as (percent, label), and the whole in words."""
+
+    lanes: tuple[Lane, ...]
+    ticks: tuple[tuple[float, str], ...]
+    words: str
+
+
+def draw(facts: Facts) -> Timeline | None:
+    """Return the timeline of a run; None if nothing was tried."""
+    if not facts.cases:
+        return None
+    first = min(facts.cases[0].started, facts.state.started)
+    whole = max(max(case.started + case.seconds for case in facts.cases) - first, 0.001)
+    names = phases(facts.cases)
+    hues = {name: _HUES[index % len(_HUES)] for index, name in enumerate(names)}
+
+    def bar(start: float, seconds: float, *, label: str, tip: str, phase: str, outcome: Outcome) -> Bar:
+        left = 100 * max(0.0, start - first) / whole
+        width = max(_NARROWEST, 100 * seconds / whole)
+        return Bar(min(left, 100 - _NARROWEST), min(width, 100 - left), label, tip, hues[phase], outcome)
+
+    def of_case(case: Case) -> Bar:
+        tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
+        phase = base_phase(case)
+        return bar(case.started, case.seconds, label=case.name, tip=tip, phase=phase, outcome=case.outcome)
+
+    spans = []
+    words = []
+    for name in names:
+        cases = [case for case in facts.cases if base_phase(case) == name]
+        start, seconds = min(case.started for case in cases), span(cases)
+        words.append(f"{name} from {duration(start - first)} to {duration(start - first + seconds)}")
+        took = f"{name} {duration(seconds)}"
+        spans.append(bar(start, seconds, label=took, tip=took, phase=name, outcome=worst_outcome(cases)))
+    lanes = [Lane("phases", rows(spans))]
+    for role in dict.fromkeys(case.role for case in facts.cases):
+        bars = [
+            of_case(case) for case in facts.cases if case.role == role and case.outcome is not Outcome.SKIPPED
+        ]
+        if bars:
+            lanes.append(Lane(role or "itb", rows(bars)))
+    return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
+
+
+def worst_outcome(cases: Iterable[Case]) -> Outcome:
+    """Return the outcome that stands for several."""
+    found = {case.outcome for case in cases}
+    for outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.PASSED):
+        if outcome in found:
+            return outcome
+    return Outcome.SKIPPED
+
+
+def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
+    """Put each bar into the first row that is free when it begins."""
+    placed: list[list[Bar]] = []
+    for item in sorted(bars, key=lambda item: (item.left, -item.width)):
+        for row in placed:
+            # a hundredth of a percent is rounding, not overlap
+            if row[-1].left + row[-1].width <= item.left + 0.01:
+                row.append(item)
+                break
+        else:
+            placed.append([item])
+    return tuple(tuple(row) for row in placed)
+
+
+def ticks(whole: float) -> tuple[tuple[float, str], ...]:
+    """Return at most seven marks at round times for a chart of ``whole`` seconds."""
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+    step = next((step for step in steps if whole / step <= 6), whole / 6)
+    return tuple(
+        (100 * number * step / whole, _label(number * step)) for number in range(int(whole / step) + 1)
+    )
+
+
+def _label(seconds: float) -> str:
+    if seconds >= 60:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02d}"
+    return f"{seconds:g} s"

@@ -1,0 +1,345 @@
+"""What a run directory says about a run: its facts, cleaned for showing, and the verdict in words.
+
+Everything a report shows comes through :func:`gather`, which removes secrets
+and control characters once, so that no renderer can forget to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from itb.errors import UsageError, worst
+from itb.journal import cut
+from itb.model import Build, Case, Commit, Installed, Outcome, Record, Repo, Testbed, Token
+from itb.redact import redact
+from itb.rundir import RunDir, RunState
+
+R = TypeVar("R", bound=BaseModel)
+
+PLANNED = ("build", "serve", "up", "install", "token", "test")  # what a whole run tries, in order
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+# What XML 1.0 may hold, less the marks that turn the direction of text
+# around: those could make a report read differently from what it says.
+_UNSHOWABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
+)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
+
+_MEANING = {
+    1: "The command line or a configuration file is wrong",
+    2: "A scenario failed",
+    3: "Nothing was tried",
+    4: "The candidate could not be built",
+    5: "The test-bed failed, not the candidate",
+    6: "No usable token was to be had",
+    7: "The candidate did not install, verify or start",
+    130: "The run was interrupted",
+}
+_BLAME = {
+    2: "The candidate was installed and started; what it was asked to do, it did not do.",
+    4: "Nothing was installed: there were no RPMs to install.",
+    5: "This says nothing about the candidate: try again once the cause is removed.",
+    6: "This says nothing about the candidate: it needs a token to be tried.",
+    7: "The candidate's RPMs were built; on a bare host they do not become a working service.",
+    130: "This says nothing about the candidate beyond the cases that had ended.",
+}
+
+
+class Kind(StrEnum):
+    """What a verdict comes to."""
+
+    PASSED = "passed"
+    PARTIAL = "partial"  # all that was asked for passed, but it was not a whole run
+    FAILED = "failed"  # the candidate's fault
+    ERROR = "error"  # the test-bed's, the token's or the tool's
+    INTERRUPTED = "interrupted"
+    NOTHING = "nothing"  # all skipped, or nothing asked for
+    RUNNING = "running"
+
+
+class Notes(Record):
+    """What a report says about product and platform beyond the run directory.
+
+    ``platform_note`` is the platform's own caveat, such as that a pass on
+    deb13 does not prove EL.
+    """
+
+    product_title: str = ""
+    platform_title: str = ""
+    platform_note: str = ""
+
+
+class Verdict(Record):
+    """How a run ended, in words; ``seconds`` is wall time, paths are absolute."""
+
+    run: str
+    product: str
+    platform: str
+    kind: Kind
+    exit_code: int
+    headline: str
+    reason: str = ""
+    blame: str = ""
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    not_reached: tuple[str, ...] = ()
+    seconds: float = 0.0
+    junit: str = ""
+    html: str = ""
+
+    @property
+    def good(self) -> bool:
+        """True if nothing that was tried went wrong."""
+        return self.kind in (Kind.PASSED, Kind.PARTIAL)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a run, safe to show; ``cases`` in order of start.
+
+    ``problems`` says what could not be read; ``ended`` is false while the
+    run goes on or when its process died.
+    """
+
+    rundir: RunDir
+    state: RunState
+    cases: tuple[Case, ...]
+    notes: Notes
+    commit: Commit | None
+    build: Build | None
+    repo: Repo | None
+    testbed: Testbed | None
+    installed: Installed | None
+    token: Token | None
+    problems: tuple[str, ...]
+    ended: bool
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from the run's start to its end, or to the end of the last case so far."""
+        ends = [case.started + case.seconds for case in self.cases]
+        end = self.state.finished or max(ends, default=self.state.started)
+        return max(0.0, end - self.state.started)
+
+    @property
+    def bad(self) -> list[Case]:
+        """Cases that failed or could not be tried properly, in order of start."""
+        return [case for case in self.cases if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+
+
+def clean(text: str) -> str:
+    """Return text without terminal escapes, secrets and anything XML or a reader could trip over."""
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text)))
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Return text as a single line of at most ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
+    if seconds < 1:
+        return f"{max(0.0, seconds):.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
+    """Read what is there of a run, whatever is missing.
+
+    ``exit_code`` is how the run ends, from a caller that knows before
+    ``run.json`` does.  Raises UsageError only if there is no readable
+    ``run.json``.
+    """
+    state = scrub(rundir.state)
+    if exit_code is not None:
+        state = state.model_copy(update={"exit_code": exit_code})
+    problems: list[str] = []
+
+    def saved(name: str, kind: type[R]) -> R | None:
+        try:
+            value = rundir.saved(name, kind)
+        except (UsageError, OSError) as error:
+            problems.append(clean(f"{name}: {error}"))
+            return None
+        return scrub(value) if value is not None else None
+
+    cases = sorted((shown(case) for case in rundir.cases()), key=lambda case: case.started)
+    build = saved("build", Build)
+    return Facts(
+        rundir=rundir,
+        state=state,
+        cases=tuple(cases),
+        notes=scrub(notes or Notes()),
+        commit=saved("commit", Commit) or (build.commit if build else None),
+        build=build,
+        repo=saved("repo", Repo),
+        testbed=saved("testbed", Testbed),
+        installed=saved("installed", Installed),
+        token=saved("token", Token),
+        problems=tuple(problems),
+        ended=state.exit_code is not None or state.finished is not None,
+    )
+
+
+def scrub(record: R) -> R:
+    """Return the record with every text in it cleaned."""
+    return type(record).model_validate(_scrubbed(record.model_dump()))
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(item) for item in value]
+    return value
+
+
+def shown(case: Case) -> Case:
+    """Return a case as reports show it: one-line name and message, evidence of bounded size."""
+    return case.model_copy(
+        update={
+            "phase": one_line(clean(case.phase), 100) or "run",
+            "role": one_line(clean(case.role), 100),
+            "name": one_line(clean(case.name), 300) or "unnamed",
+            "message": one_line(clean(case.message)),
+            "evidence": cut(clean(cut(case.evidence))),
+            "log": clean(case.log),
+            "seconds": max(0.0, case.seconds),
+        }
+    )
+
+
+def base_phase(case: Case) -> str:
+    """Return the phase of the contract a case belongs to: ``test`` of ``test.smoke``."""
+    return case.phase.partition(".")[0]
+
+
+def phases(cases: Iterable[Case]) -> list[str]:
+    """Return the phases of cases in the order they began."""
+    return list(dict.fromkeys(base_phase(case) for case in cases))
+
+
+def code_of(case: Case) -> int:
+    """Return what a case makes of the run's exit code."""
+    if case.outcome in (Outcome.FAILED, Outcome.ERROR):
+        return case.exit_code or (2 if case.outcome is Outcome.FAILED else 5)
+    return 0
+
+
+def judge(facts: Facts) -> Verdict:
+    """Return the verdict on a run; what went wrong anywhere is never outvoted."""
+    count = {outcome: sum(case.outcome is outcome for case in facts.cases) for outcome in Outcome}
+    code = worst([facts.state.exit_code or 0, *(code_of(case) for case in facts.cases)])
+    kind, code = _kind(facts, code, tried=len(facts.cases) - count[Outcome.SKIPPED])
+    missing = not_reached(facts, failed=kind not in (Kind.PASSED,))
+    if kind is Kind.PASSED and missing:
+        kind = Kind.PARTIAL
+    return Verdict(
+        run=facts.rundir.id,
+        product=facts.state.product,
+        platform=facts.state.platform,
+        kind=kind,
+        exit_code=code,
+        headline=_headline(facts, kind, code, count),
+        reason=_reason(facts, kind, code),
+        blame=_BLAME.get(code, ""),
+        passed=count[Outcome.PASSED],
+        failed=count[Outcome.FAILED],
+        errors=count[Outcome.ERROR],
+        skipped=count[Outcome.SKIPPED],
+        not_reached=missing,
+        seconds=facts.seconds,
+        junit=str(facts.rundir.junit),
+        html=str(facts.rundir.html),
+    )
+
+
+def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
+    if not facts.ended:
+        return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, 130)
+    if code == 130:
+        return Kind.INTERRUPTED, code
+    if code == 3 or (code == 0 and not tried):
+        return Kind.NOTHING, 3
+    if code == 0:
+        return Kind.PASSED, 0
+    return (Kind.FAILED if code in (2, 4, 7) else Kind.ERROR), code
+
+
+def at_work(rundir: RunDir) -> bool:
+    """True while a process holds the run's lock, this one included."""
+    try:
+        with (rundir.path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
+    """Return the phases that were never tried.
+
+    In a run that went well, a gap before the last phase is a phase that was
+    not needed (a product without a token).
+    """
+    reached = set(phases(facts.cases)) | {name.partition(".")[0] for name in facts.state.phases}
+    last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
+    return tuple(
+        name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last)
+    )
+
+
+def culprit(facts: Facts, code: int) -> Case | None:
+    """Return the case that decided the exit code: of those, the one that ended first."""
+    deciding = [case for case in facts.bad if code_of(case) == code] or facts.bad
+    return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+
+
+def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) -> str:
+    passed, skipped = count[Outcome.PASSED], count[Outcome.SKIPPED]
+    cases = f"{passed} case{'' if passed == 1 else 's'} passed"
+    also = f", {skipped} skipped" if skipped else ""
+    if kind is Kind.PASSED:
+        return f"All {cases}{also}" if passed > 1 else f"{cases}{also}"
+    if kind is Kind.PARTIAL:
+        return f"{cases}{also}, and that is not the whole run"
+    if kind is Kind.RUNNING:
+        return f"Still going on: {cases} so far"
+    if kind is Kind.NOTHING:
+        return "Nothing was tried: no case passed or failed"
+    if kind is Kind.INTERRUPTED and not facts.ended:
+        return "The run ended without a word: its process is gone"
+    return _MEANING.get(code, f"The run ended with exit code {code}")
+
+
+def _reason(facts: Facts, kind: Kind, code: int) -> str:
+    if kind in (Kind.PASSED, Kind.PARTIAL):
+        return ""
+    case = culprit(facts, code)
+    if case is not None:
+        where = f"{case.phase} on {case.role}" if case.role else case.phase
+        return f"{where}: {case.name}: {case.message or 'no reason was given'}"
+    reasons = dict.fromkeys(c.message for c in facts.cases if c.outcome is Outcome.SKIPPED and c.message)
+    return "; ".join(list(reasons)[:3]) if kind is Kind.NOTHING else ""
