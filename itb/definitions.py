@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from itb import data, yamlfile
 from itb.errors import UsageError
@@ -22,10 +22,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Source(Record):
-    """Where a product comes from: an embedded history or a git URL."""
+    """Where a product comes from: an embedded history or a git URL.
+
+    ``default_ref`` is built when no reference is asked for: empty for the
+    source's default branch, ``newest-version`` for the highest version tag,
+    release candidates included, or any reference.
+    """
 
     history: str | None = None
     url: str | None = None
+    default_ref: str = ""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -109,36 +115,43 @@ class Product(Record):
 class Eventually(Record):
     """Poll a step until it passes: seconds in all, seconds between tries."""
 
-    within: float
-    every: float = 2
+    within: float = Field(gt=0)
+    every: float = Field(default=2, gt=0)
 
 
 class KnownFailure(Record):
-    """A failure that is expected until a date."""
+    """A failure that is expected up to and including a date."""
 
     until: date
-    reason: str
+    reason: str = Field(min_length=1)
 
 
 class Step(Record):
-    """One step of a scenario: a command line or a script on a role."""
+    """One step of a scenario: a command line, a script or an action of the engine's on a role.
 
-    name: str
+    ``timeout`` is in seconds, for one try; ``flaky`` the number of tries
+    allowed after the first; ``action`` what no program inside a host can do
+    to it.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
     role: str
     run: str | None = None
     script: str | None = None
-    user: str = "root"
+    action: Literal["reboot"] | None = None
+    user: str = Field(default="root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
     env: dict[str, str] = {}
-    timeout: float = 120
+    timeout: float = Field(default=120, gt=0)
     eventually: Eventually | None = None
-    flaky: int = 0
+    flaky: int = Field(default=0, ge=0, le=100)
     known_failure: KnownFailure | None = None
-    action: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(item is not None for item in (self.run, self.script, self.action)) != 1:
             raise ValueError("exactly one of run, script and action is expected")
+        if self.action and self.eventually:
+            raise ValueError("an action is not repeated: eventually goes with run or script")
         return self
 
 
@@ -156,20 +169,87 @@ class Scenario(Record):
 
     title: str
     needs: Needs = Needs()
-    steps: tuple[Step, ...]
-    always: tuple[Step, ...] = ()
     env: dict[str, str] = {}
+    steps: tuple[Step, ...] = Field(min_length=1)
+    always: tuple[Step, ...] = ()
     name: str = ""
     folder: Path = Path()
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [step.name for step in (*self.steps, *self.always)]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise ValueError(f"two steps are named {double!r}; reports tell them apart by name")
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Every role the scenario uses, in order of appearance."""
+        used = (step.role for step in (*self.steps, *self.always))
+        return tuple(dict.fromkeys([*self.needs.roles, *used]))
+
 
 class Ce(Record):
-    """How a Compute Entrypoint comes to be on a platform."""
+    """How a Compute Entrypoint comes to be on a platform; ``configure`` is a script of ``build_ws/ce``."""
 
     packages: tuple[str, ...]
     configure: str
     services: tuple[str, ...]
     logs: tuple[str, ...] = ("/var/log/condor/*",)
+
+
+class BaseImage(Record):
+    """Where a platform starts: a public image, or (``debian``) a mirror where no registry answers."""
+
+    image: str
+    debian: bool = False
+
+
+class ImageStage(Record):
+    """One image: a script run in a container of another stage (``from``), once those in ``after`` are there."""
+
+    from_: str = Field(alias="from")
+    script: str
+    after: tuple[str, ...] = ()
+
+
+class Workspace(Record):
+    """The build workspace: environment every build is run with."""
+
+    env: dict[str, str] = {}
+
+
+class Platform(Record):
+    """``platform.yaml``: the stages ``bare``, ``build`` and ``services`` are what a run is made of.
+
+    ``settings`` reach the scripts as ``ITB_<NAME>``; ``resolve`` prints every
+    package the images are made from; ``stand_ins`` are packages that only
+    carry the name of the real one; ``note`` is what a reader of a report has
+    to know; ``tested`` is false where nobody ran it.
+    """
+
+    title: str
+    note: str = ""
+    tested: bool = False
+    base: BaseImage
+    settings: dict[str, str] = {}
+    converter: bool = False
+    resolve: str = ""
+    stages: dict[str, ImageStage]
+    build: Workspace = Workspace()
+    repository: str = ""
+    stand_ins: tuple[str, ...] = ()
+    ce: Ce
+    name: str = ""
+    folder: Path = Path()
+
+
+def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
+    """Return the platform of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("platform", name, [*folders, data.folder("build_ws") / "platforms"], "platform.yaml")
+    platform = yamlfile.load(folder / "platform.yaml", Platform)
+    return platform.model_copy(update={"name": folder.name, "folder": folder})
 
 
 def load_product(name: str, folders: Sequence[Path] = ()) -> Product:

@@ -1,0 +1,60 @@
+"""Result files of a step: unpacked in bounds, cleaned of secrets, read as JUnit XML."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from itb.redact import redact_bytes
+from itb.subresults import SubResults, parse_junit
+
+TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
+FILE_LIMIT = 32 << 20  # bytes kept of one file
+FILES_LIMIT = 1000
+
+# Run on the host with the folder as its argument: writes an archive of it to
+# standard output, cut at the limit, and removes it.
+FETCH = (
+    "bash",
+    "-c",
+    f'tar --create --file=- --directory="$1" . | head --bytes={TOTAL_LIMIT}; rm -rf -- "$1"',
+    "fetch",
+)
+
+
+def read(archive: Path, destination: Path) -> SubResults:
+    """Unpack an archive of result files into a new folder and return what its JUnit files say."""
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
+    results = SubResults(problem=unpack(archive, destination))
+    for path in sorted(destination.rglob("*.xml")):
+        results.extend(parse_junit(path))
+    return results
+
+
+def unpack(archive: Path, destination: Path) -> str:
+    """Write the regular files of an archive below ``destination``; return what was left out and why.
+
+    Names that lead elsewhere, links and devices are not followed, and file
+    contents go through redaction.
+    """
+    problem = ""
+    count = 0
+    try:
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                name = PurePosixPath(entry.name)
+                if not entry.isreg() or name.is_absolute() or ".." in name.parts:
+                    continue
+                count += 1
+                if entry.size > FILE_LIMIT or count > FILES_LIMIT:
+                    problem = f"result file {name}: too large" if count <= FILES_LIMIT else "too many result files"
+                    continue
+                source = tar.extractfile(entry)
+                target = destination / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(redact_bytes(source.read() if source else b""))
+    except (tarfile.TarError, EOFError):
+        problem = f"result files are larger than {TOTAL_LIMIT >> 20} MiB"
+    return problem

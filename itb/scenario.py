@@ -1,0 +1,340 @@
+"""The scenario engine: tries the steps of a scenario on the hosts of a testbed.
+
+Each step is one test case and, unless it leaves result files behind, one
+call of the container engine.  The scenario's folder and ``step.sh``, which
+runs its steps, are put on a host once, before the first step there.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from itb import resultfiles, stepshell
+from itb.definitions import Scenario, Step
+from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
+from itb.hosts import FileSpec, Host
+from itb.journal import Journal, Trial
+from itb.model import Case, Outcome
+from itb.redact import redact
+from itb.runners import Completed
+from itb.subresults import SubResult, SubResults, parse_tap
+from itb.yamlfile import nearest
+
+PHASE = "test"
+SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
+ON_HOST = "/var/lib/itb/scenarios"
+
+Action = Callable[[Host], str]
+
+
+def check(scenario: Scenario, roles: Iterable[str]) -> None:
+    """Refuse a scenario that uses a role the testbed has not; UsageError naming the nearest."""
+    known = sorted(roles)
+    for role in scenario.roles:
+        if role not in known:
+            raise UsageError(
+                f"scenario {scenario.name!r} uses role {role!r}, which the testbed has not"
+                f"{nearest(role, known) or '; it has: ' + ', '.join(known)}"
+            )
+
+
+def unmet(scenario: Scenario, env: Mapping[str, str]) -> str:
+    """Return why a scenario cannot be tried, or the empty string."""
+    needs = scenario.needs
+    if needs.token and not env.get("ITB_BEARER_TOKEN_FILE"):
+        return "needs a token, and the run has none"
+    for what, wanted in (("product", needs.products), ("platform", needs.platforms)):
+        have = env.get(f"ITB_{what.upper()}", "")
+        if wanted and have not in wanted:
+            return f"needs {what} {' or '.join(wanted)}, this is {have or 'unknown'}"
+    return ""
+
+
+def reboot(host: Host) -> str:
+    """Reboot a host and wait until its systemd has started what it starts; say how that went."""
+    begun = time.monotonic()
+    argv = ("restart", "--time", "60", host.container)
+    host.engine.call(*argv, host=host.role, timeout=150, about=f"reboot of host {host.role}")
+    booted = host.script(stepshell.BOOTED, timeout=180, about="boot")
+    state, *failed = booted.stdout.splitlines()
+    units = f"; failed units: {', '.join(line.split()[0] for line in failed if line.strip())}" if failed else ""
+    return f"{state} {time.monotonic() - begun:.1f} s after the reboot was asked for{units}"
+
+
+ACTIONS: Mapping[str, Action] = {"reboot": reboot}
+
+
+def run_scenario(
+    scenario: Scenario,
+    hosts: Mapping[str, Host],
+    *,
+    journal: Journal,
+    env: Mapping[str, str],
+    factor: float = 1.0,
+    actions: Mapping[str, Action] | None = None,
+) -> Outcome:
+    """Try every step and return the worst outcome.
+
+    ``env`` is the environment of all steps (README, "Scenario file"), never
+    secret; ``factor`` multiplies every time limit.  A step that fails ends
+    the ordinary steps; ``always`` steps follow in any case but an
+    interruption.
+
+    Raises UsageError before anything is tried if a role is missing.
+    """
+    check(scenario, hosts)
+    if reason := unmet(scenario, env):
+        with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
+            trial.skip(reason)
+        return Outcome.SKIPPED
+    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS)
+    failed = ""
+    for number, step in enumerate(scenario.steps, 1):
+        if failed:
+            play.leave_out(step, f"step {failed!r} failed before")
+        elif play.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
+            failed = step.name
+    for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
+        play.try_step(number, step)
+    return play.worst()
+
+
+@dataclass
+class _Verdict:
+    """How one try of a step went."""
+
+    outcome: Outcome
+    message: str
+    evidence: str = ""
+    results: SubResults = field(default_factory=SubResults)
+
+
+@dataclass
+class _Play:
+    """A scenario on its way."""
+
+    scenario: Scenario
+    hosts: Mapping[str, Host]
+    journal: Journal
+    env: Mapping[str, str]
+    factor: float
+    actions: Mapping[str, Action]
+    outcomes: list[Outcome] = field(default_factory=list)
+    staged: set[str] = field(default_factory=set)
+
+    def worst(self) -> Outcome:
+        """The outcome of all steps together."""
+        for outcome in (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED):
+            if outcome in self.outcomes:
+                return outcome
+        return Outcome.SKIPPED
+
+    def leave_out(self, step: Step, reason: str) -> None:
+        """Report a step that is not tried."""
+        with self.journal.case(PHASE, step.role, self._title(step)) as trial:
+            trial.skip(reason)
+        self.outcomes.append(Outcome.SKIPPED)
+
+    def try_step(self, number: int, step: Step) -> Outcome:
+        """Try a step as one case; a broken testbed makes it an error, an interruption goes on up."""
+        outcome = Outcome.ERROR
+        try:
+            with self.journal.case(PHASE, step.role, self._title(step)) as trial:
+                trial.log = self._log(number, step)
+                trial.log.parent.mkdir(parents=True, exist_ok=True)
+                trial.log.unlink(missing_ok=True)
+                verdict = self._with_retries(step, trial)
+                verdict = excuse(step, verdict) if step.known_failure else verdict
+                self._report(step, trial, verdict)
+                outcome = trial.outcome
+        except InterruptedRunError:
+            raise
+        except ItbError:
+            pass  # the case has it
+        self.outcomes.append(outcome)
+        return outcome
+
+    def _title(self, step: Step) -> str:
+        return f"{self.scenario.name}: {step.name}"
+
+    def _log(self, number: int, step: Step) -> Path:
+        return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
+
+    def _with_retries(self, step: Step, trial: Trial) -> _Verdict:
+        """Try a step as often as ``flaky`` allows, and say so."""
+        first = ""
+        for tried in range(1, step.flaky + 2):
+            verdict = self._once(step, trial)
+            if verdict.outcome is not Outcome.FAILED:
+                break
+            first = first or verdict.message
+            if tried <= step.flaky:
+                trial.note(f"flaky: try {tried} failed, trying again")
+        if first and verdict.outcome is not Outcome.FAILED:
+            verdict.message = f"flaky: passed only at try {tried}; the first failed: {first}"
+        elif first and step.flaky:
+            verdict.message = f"{verdict.message} (failed {tried} times)"
+        return verdict
+
+    def _once(self, step: Step, trial: Trial) -> _Verdict:
+        host = self.hosts[step.role]
+        if step.action:
+            return self._act(step.action, host)
+        self._stage(host)
+        env = self._environment(step, trial)
+        argv, limit = stepshell.command(step, env["ITB_SCENARIO_DIR"], self._script(step), self.factor)
+        completed = host.run(
+            argv, user=step.user, env=env, timeout=limit, check=False, log=trial.log, on_line=trial.note
+        )
+        results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
+        if stepshell.left_files(completed.stderr):
+            assert trial.log is not None
+            results.extend(fetch_results(host, env["ITB_RESULTS"], trial.log.with_suffix("")))
+        return judge(step, completed, results)
+
+    def _act(self, name: str, host: Host) -> _Verdict:
+        self.staged.discard(host.role)
+        try:
+            return _Verdict(Outcome.PASSED, self.actions[name](host))
+        except ScenarioError as error:
+            return _Verdict(Outcome.FAILED, error.message, error.evidence)
+
+    def _script(self, step: Step) -> Path | None:
+        return self.scenario.folder / step.script if step.script else None
+
+    def _stage(self, host: Host) -> None:
+        """Put the scenario's folder on a host, once."""
+        if host.role in self.staged:
+            return
+        target = f"{ON_HOST}/{slug(self.scenario.name)}"
+        files = [
+            FileSpec(f"{target}/{path.relative_to(self.scenario.folder)}", content, stepshell.mode(path, content))
+            for path, content in folder_content(self.scenario.folder)
+        ]
+        host.put(stepshell.program(), *files)
+        self.staged.add(host.role)
+
+    def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
+        assert trial.log is not None
+        scenario = slug(self.scenario.name)
+        return {
+            **self.env,
+            **step.env,
+            "ITB_ROLE": step.role,
+            "ITB_SCENARIO": self.scenario.name,
+            "ITB_SCENARIO_DIR": f"{ON_HOST}/{scenario}",
+            "ITB_RESULTS": f"/tmp/itb-{scenario}-{trial.log.stem}",
+            "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
+            "USER": step.user,
+            "LOGNAME": step.user,
+        }
+
+    def _report(self, step: Step, trial: Trial, verdict: _Verdict) -> None:
+        """Turn a verdict into the case of the step and those of its sub-results, which come first."""
+        for name, item in verdict.results.named():
+            self.journal.add(self._sub_case(step, trial, name, item))
+        if verdict.outcome is Outcome.FAILED:
+            code = ScenarioError.exit_code
+            trial.fail(verdict.message, exit_code=code, evidence=verdict.evidence, log=trial.log)
+        elif verdict.outcome is Outcome.SKIPPED:
+            trial.skip(verdict.message)
+        else:
+            trial.passed(verdict.message)
+
+    def _sub_case(self, step: Step, trial: Trial, name: str, item: SubResult) -> Case:
+        return Case(
+            phase=PHASE,
+            role=step.role,
+            name=redact(f"{self._title(step)}: {name}"),
+            outcome=item.outcome,
+            message=redact(item.message),
+            evidence=redact(item.evidence),
+            log=self.journal.rundir.relative(trial.log),
+            started=trial.began,
+            seconds=item.seconds,
+            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else 0,
+        )
+
+
+def judge(step: Step, completed: Completed, results: SubResults) -> _Verdict:
+    """Say how a try went from its exit status and its sub-results."""
+    evidence = stepshell.without_marks(completed.output)
+    last = stepshell.last_line(completed)
+    if completed.returncode == SKIP or (completed.ok and results.skipped and not results.items):
+        return _Verdict(Outcome.SKIPPED, results.skipped or last or "skipped without a reason", results=results)
+    failed = results.failed
+    waited = stepshell.waited(completed.stdout) if step.eventually else ""
+    if failed:
+        more = f" (and {len(failed) - 1} more of {len(results.items)})" if len(failed) > 1 else ""
+        message = f"{failed[0].name}: {failed[0].message}{more}"
+    elif results.problem:
+        message = results.problem
+    elif completed.timed_out:
+        message = f"no end within {completed.seconds:.0f} s" + (f"; last: {last}" if last else "")
+    elif not completed.ok:
+        message = last or f"exit status {completed.returncode} without a word"
+    else:
+        seen = f"{len(results.items)} checks" if results.items else last
+        message = "; ".join(part for part in (waited, seen) if part)
+        return _Verdict(Outcome.PASSED, message, results=results)
+    return _Verdict(Outcome.FAILED, f"{waited}: {message}" if waited else message, evidence, results)
+
+
+def excuse(step: Step, verdict: _Verdict, *, today: str = "") -> _Verdict:
+    """Apply a step's ``known_failure``: excused up to its date, and never silently."""
+    known = step.known_failure
+    if known is None or verdict.outcome is Outcome.SKIPPED:
+        return verdict
+    now = today or datetime.now(UTC).date().isoformat()
+    until = known.until.isoformat()
+    if verdict.outcome is Outcome.PASSED:
+        verdict.message = f"passed, but known_failure is declared until {until} ({known.reason}): remove it"
+    elif now > until:
+        verdict.message += f" (known failure, but the exception expired on {until}: {known.reason})"
+    else:
+        verdict.message = f"known failure until {until}: {known.reason}; this time: {verdict.message}"
+        verdict.outcome = Outcome.SKIPPED
+        verdict.results.items = [_excused(item, known.reason) for item in verdict.results.items]
+    return verdict
+
+
+def _excused(item: SubResult, reason: str) -> SubResult:
+    if item.outcome is not Outcome.FAILED:
+        return item
+    return SubResult(item.name, Outcome.SKIPPED, f"known failure: {reason}; {item.message}", "", item.seconds)
+
+
+def fetch_results(host: Host, folder: str, destination: Path) -> SubResults:
+    """Bring the files a step left in a folder of its host here and return what its JUnit files say."""
+    archive = destination.with_name(f".{destination.name}.tar")
+    try:
+        host.run([*resultfiles.FETCH, folder], stdout_to=archive, timeout=120, about="fetch result files")
+        return resultfiles.read(archive, destination)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def folder_content(folder: Path) -> list[tuple[Path, bytes]]:
+    """Files of a scenario's folder that its steps may use; what lies outside by a link is refused."""
+    found = []
+    root = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        if path.name == "scenario.yaml" or "__pycache__" in path.parts or not path.is_file():
+            continue
+        if not path.resolve().is_relative_to(root):
+            raise UsageError(f"{path}: links to a file outside of the scenario's folder")
+        try:
+            found.append((path, path.read_bytes()))
+        except OSError as error:
+            raise TestbedError(f"{path}: cannot be read: {error.strerror}") from None
+    return found
+
+
+def slug(text: str) -> str:
+    """Return a text as a file name: lower-case words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "unnamed"

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Runs one step of a scenario inside its host:
+#
+#   step.sh once COMMAND...
+#   step.sh poll WITHIN EVERY EACH COMMAND...    (seconds)
+#
+# It gives the step its user's home and a folder for result files.  Polling
+# happens here and not outside so that it costs one call of the container
+# engine and not one a try.  Lines that begin with [itb] are for itb to read.
+set -uo pipefail
+
+finish() {
+  if ! rmdir -- "$ITB_RESULTS" 2>/dev/null; then
+    echo "[itb] result files in $ITB_RESULTS" >&2
+  fi
+  exit "$1"
+}
+
+# A try's output goes to a file: a pipe would be held open by a daemon that a
+# step starts.  Only what changed since the last try is printed.
+poll() {
+  local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' left status text
+  shift 3
+  while :; do
+    tries=$((tries + 1))
+    left=$((within - SECONDS))
+    ((left >= 1)) || left=1
+    ((left <= each)) || left=$each
+    status=0
+    timeout --kill-after=5 "$left" "$@" >"$out" 2>&1 </dev/null || status=$?
+    text=$(tail --bytes=65536 -- "$out" | tr -d '\000')
+    if [ "$status" -eq 0 ] || [ "$status" -eq 77 ] || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
+      printf '[itb] try %d after %d s: exit status %d\n%s\n' "$tries" "$SECONDS" "$status" "$text"
+      last=$text
+    fi
+    if [ "$status" -eq 0 ] || [ "$status" -eq 77 ]; then break; fi
+    if ((SECONDS >= within)); then
+      printf '[itb] gave up after %d s, %d tries\n' "$within" "$tries"
+      break
+    fi
+    sleep "$every"
+  done
+  rm -f -- "$out"
+  finish "$status"
+}
+
+eval "HOME=~$USER"  # itb lets no user name pass that a shell could take for more
+export HOME
+cd -- "$HOME" 2>/dev/null || cd /
+rm -rf -- "$ITB_RESULTS"
+mkdir -p -- "$ITB_RESULTS"
+
+how=$1
+shift
+if [ "$how" = poll ]; then
+  poll "$@"
+else
+  "$@" </dev/null
+  finish "$?"
+fi
