@@ -1,0 +1,1 @@
+"""Pocket WMS: a pilot system in miniature with the shape of GlideinWMS."""
