@@ -31,13 +31,15 @@ def read_private(path: Path, *, what: str, cause: Cause = Cause.CONFIGURATION) -
         if path.is_symlink():
             raise refuse("is a symbolic link") from None
         raise refuse(f"cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         before = os.fstat(descriptor)
         problem = _problem(before)
         if problem:
             raise refuse(problem, f"chmod 600 {path}" if "mode" in problem else "")
-        data = file.read(SIZE_LIMIT + 1)
+        data = os.read(descriptor, SIZE_LIMIT + 1)  # a regular file of this size comes in one piece
         after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
     if len(data) > SIZE_LIMIT:
         raise refuse(f"is larger than {SIZE_LIMIT} bytes")
     if _identity(before) != _identity(after) or not _still_there(path, before):

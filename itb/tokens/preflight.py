@@ -130,7 +130,9 @@ def describe(opened: _Opened, *, provider: str, verified: bool) -> Token:
 def _open(token: str) -> _Opened:
     if not token.strip():
         raise _Form("is empty")
-    if len(token.encode("utf-8", "surrogateescape")) >= SIZE_LIMIT:
+    if not token.isascii():
+        raise _Form("not a JSON Web Token: it has characters other than ASCII")
+    if len(token) >= SIZE_LIMIT:
         raise _Form(f"is {len(token)} bytes long; the limit is {SIZE_LIMIT - 1}")
     if token[:7].lower() == "bearer ":
         raise _Form("begins with the word 'Bearer': only the token itself is expected")

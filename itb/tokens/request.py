@@ -65,9 +65,9 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        remember(value)
-        # Half a token in a log is as good as one cut at a line's end: the signature alone counts too.
-        remember(value.rpartition(".")[2])
+        text = value.encode("utf-8", "replace").decode()  # a hook may answer anything
+        remember(text)
+        remember(text.rpartition(".")[2])  # the signature alone is half a token
 
     def reveal(self) -> str:
         """Return the text itself: for delivery and for checking, never for output."""
