@@ -22,8 +22,9 @@ from itb import data, summary
 from itb.model import Case, InstalledPackage, Outcome, Token
 from itb.rundir import write_atomically
 from itb.timeline import draw
-from itb.verdict import Facts, Verdict, base_phase, clean, culprit, duration, phases
+from itb.verdict import Facts, Verdict, base_phase, busy, clean, culprit, duration, phases
 
+SHOWN_FAILURES = 100  # failures shown with their evidence; the table of cases has all
 KEPT_FILES = 60  # evidence files listed per host
 
 
@@ -78,9 +79,12 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "facts": facts,
         "verdict": verdict,
         "candidate": summary.candidate(facts),
-        "culprit": culprit(facts, verdict.exit_code),
+        "failures": failures(facts, verdict)[:SHOWN_FAILURES],
+        "more_failures": max(0, len(facts.bad) - SHOWN_FAILURES),
         "timeline": draw(facts),
         "phases": group_phases(facts),
+        "hosts": facts.testbed.hosts if facts.testbed else (),
+        "images": group_images(facts),
         "roles": group_packages(facts),
         "evidence": evidence_files(facts.rundir.path),
         "token_life": token_life(facts.token, facts.state.started),
@@ -88,6 +92,12 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "reproduce": summary.reproduce(facts),
         "missing": missing(facts),
     }
+
+
+def failures(facts: Facts, verdict: Verdict) -> list[Case]:
+    """Return what went wrong, that which decided the verdict first."""
+    first = culprit(facts, verdict.exit_code)
+    return sorted(facts.bad, key=lambda case: case is not first)
 
 
 def group_phases(facts: Facts) -> list[Phase]:
@@ -100,7 +110,7 @@ def group_phases(facts: Facts) -> list[Phase]:
             groups.setdefault(scenario_of(case, facts.state.scenarios), []).append(case)
         counts = Counter(case.outcome for case in cases)
         shown = [Group(title, members) for title, members in groups.items()]
-        found.append(Phase(name, summary.span(cases), shown, counts))
+        found.append(Phase(name, busy(cases), shown, counts))
     return found
 
 
@@ -116,6 +126,19 @@ def scenario_of(case: Case, scenarios: Sequence[str]) -> str:
         if case.name.startswith((f"{name}:", f"{name}/", f"{name} ")):
             return name
     return ""
+
+
+def group_images(facts: Facts) -> list[tuple[str, str, str]]:
+    """Return the images hosts were made from as (roles, image, id)."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for host in facts.testbed.hosts if facts.testbed else ():
+        found.setdefault((host.image, host.image_id), []).append(host.role)
+    return [(", ".join(roles), image, digest) for (image, digest), roles in found.items()]
+
+
+def short_name(case: Case, scenario: str) -> str:
+    """Return a case's name without the name of the scenario it is shown under."""
+    return case.name.removeprefix(f"{scenario}: ") if scenario else case.name
 
 
 def group_packages(facts: Facts) -> list[Role]:
@@ -189,7 +212,7 @@ def _render(template: str, base: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "utc": utc}
+    environment.filters |= {"duration": duration, "utc": utc, "short_name": short_name}
     environment.globals |= {
         "href": lambda log: href(base, log),
         "link": lambda path: quote(os.path.relpath(path, base)),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from itb.model import Case, Outcome
-from itb.verdict import Facts, Kind, Verdict, base_phase, culprit, duration, phases
+from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, duration, phases
 
 SHOWN_FAILURES = 8
 
@@ -102,7 +102,7 @@ def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
         for outcome in Outcome:
             if number := sum(case.outcome is outcome for case in cases):
                 counts.append(f"{number} {MARKS[outcome]}  ", STYLES[outcome])
-        table.add_row(name, duration(span(cases)), counts)
+        table.add_row(name, duration(busy(cases)), counts)
     for name in verdict.not_reached:
         table.add_row(Text(name, "dim"), Text("–", "dim"), Text("not reached", "dim"))
     return table
@@ -121,7 +121,7 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
             for outcome in Outcome
             if (number := sum(case.outcome is outcome for case in cases))
         )
-        yield f"  {name:<10} {duration(span(cases)):>12}  {counts}"
+        yield f"  {name:<10} {duration(busy(cases)):>12}  {counts}"
     for name in verdict.not_reached:
         yield f"  {name:<10} {'-':>12}  not reached"
     for case in _worst_first(facts, verdict)[:SHOWN_FAILURES]:
@@ -133,11 +133,6 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
         yield f"and {more} more, see the reports"
     for title, value in _ends(facts, verdict):
         yield f"{title + ':':<8} {value}"
-
-
-def span(cases: list[Case]) -> float:
-    """Return the wall seconds from the first case's start to the last one's end."""
-    return max(case.started + case.seconds for case in cases) - min(case.started for case in cases)
 
 
 def _worst_first(facts: Facts, verdict: Verdict) -> list[Case]:
@@ -167,7 +162,7 @@ def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
         found.append(("look", f"itb shell {run} {role}", "a shell on a host of this run"))
         found.append(("remove", f"itb down --run {run}", "remove the hosts"))
     elif not verdict.good and verdict.kind is not Kind.RUNNING:
-        found.append(("look", f"{reproduce(facts)} --keep failed", "again, keeping the hosts when it fails"))
+        found.append(("again", f"{reproduce(facts)} --keep failed", "again, keeping the hosts when it fails"))
     return found
 
 

@@ -185,6 +185,13 @@ def _still(going: Going, now: float) -> str:
     return f"{where(going)} {going.name} ({duration(now - going.began)}){note}"
 
 
+class _Console(Console):
+    """A console whose end is nobody else's: rich would close standard output with it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class LiveProgress(Progress):
     """A picture at the foot of a terminal; cases that ended scroll above it."""
 
@@ -256,7 +263,7 @@ def progress(title: str, *, stream: TextIO | None = None, plain: bool | None = N
     ``plain``: lines instead of a live display; decided by :func:`is_plain` if
     not given.  NO_COLOR is honoured.
     """
-    console = Console(file=stream or sys.stderr, highlight=False)
+    console = _Console(file=stream or sys.stderr, highlight=False)
     shown: Progress
     if is_plain(console) if plain is None else plain:
         shown = PlainProgress(title, stream or sys.stderr)

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from itb.model import Case, Outcome
-from itb.summary import span
-from itb.verdict import Facts, base_phase, duration, phases
+from itb.verdict import Facts, base_phase, busy, duration, intervals, phases
 
 # Hues far enough apart to tell phases from one another; red and magenta are
 # left to failures and errors.
-_HUES = (210, 165, 35, 255, 190, 95, 55, 230)
+_HUES = (210, 165, 35, 255, 95, 55, 190, 280, 140, 230, 20)
+_MOST_ROWS = 8  # what has no place in them is in the table of cases
 _NARROWEST = 0.15  # percent of the width; less could not be seen
 
 
@@ -67,18 +67,29 @@ def draw(facts: Facts) -> Timeline | None:
     words = []
     for name in names:
         cases = [case for case in facts.cases if base_phase(case) == name]
-        start, seconds = min(case.started for case in cases), span(cases)
-        words.append(f"{name} from {duration(start - first)} to {duration(start - first + seconds)}")
-        took = f"{name} {duration(seconds)}"
-        spans.append(bar(start, seconds, label=took, tip=took, phase=name, outcome=worst_outcome(cases)))
+        words.append(f"{name} {duration(busy(cases))}")
+        for start, end in intervals(cases):
+            words[-1] += f", from {duration(start - first)} to {duration(end - first)}"
+            took = f"{name} {duration(end - start)}"
+            inside = [case for case in cases if start <= case.started <= end]
+            outcome = worst_outcome(inside)
+            spans.append(bar(start, end - start, label=took, tip=took, phase=name, outcome=outcome))
     lanes = [Lane("phases", rows(spans))]
     for role in dict.fromkeys(case.role for case in facts.cases):
-        bars = [
-            of_case(case) for case in facts.cases if case.role == role and case.outcome is not Outcome.SKIPPED
-        ]
+        bars = [of_case(case) for case in drawn(facts.cases, role)]
         if bars:
             lanes.append(Lane(role or "itb", rows(bars)))
     return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
+
+
+def drawn(cases: Iterable[Case], role: str) -> list[Case]:
+    """Return the cases of a role that get a bar: not what was skipped, nor parts of a longer case."""
+    mine = [case for case in cases if case.role == role and case.outcome is not Outcome.SKIPPED]
+    longest: dict[float, Case] = {}
+    for case in mine:
+        if case.started not in longest or case.seconds > longest[case.started].seconds:
+            longest[case.started] = case
+    return list(longest.values())
 
 
 def worst_outcome(cases: Iterable[Case]) -> Outcome:
@@ -91,7 +102,7 @@ def worst_outcome(cases: Iterable[Case]) -> Outcome:
 
 
 def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
-    """Put each bar into the first row that is free when it begins."""
+    """Put each bar into the first row that is free when it begins; one that finds none is left out."""
     placed: list[list[Bar]] = []
     for item in sorted(bars, key=lambda item: (item.left, -item.width)):
         for row in placed:
@@ -100,7 +111,8 @@ def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
                 row.append(item)
                 break
         else:
-            placed.append([item])
+            if len(placed) < _MOST_ROWS:
+                placed.append([item])
     return tuple(tuple(row) for row in placed)
 
 

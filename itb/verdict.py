@@ -229,6 +229,22 @@ def shown(case: Case) -> Case:
     )
 
 
+def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
+    """Return when something of these cases went on, as (start, end), without overlaps, in order."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted((case.started, case.started + case.seconds) for case in cases):
+        if found and start <= found[-1][1] + 0.5:  # half a second is a pause for breath, not for others' work
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def busy(cases: Iterable[Case]) -> float:
+    """Return the wall seconds during which something of these cases went on."""
+    return sum(end - start for start, end in intervals(cases))
+
+
 def base_phase(case: Case) -> str:
     """Return the phase of the contract a case belongs to: ``test`` of ``test.smoke``."""
     return case.phase.partition(".")[0]
@@ -304,7 +320,9 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     In a run that went well, a gap before the last phase is a phase that was
     not needed (a product without a token).
     """
-    reached = set(phases(facts.cases)) | {name.partition(".")[0] for name in facts.state.phases}
+    # The CE is the platform's own: preparing it does not mean that the candidate came so far.
+    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == "test")
+    reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
     last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
     return tuple(
         name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last)
@@ -341,5 +359,8 @@ def _reason(facts: Facts, kind: Kind, code: int) -> str:
     if case is not None:
         where = f"{case.phase} on {case.role}" if case.role else case.phase
         return f"{where}: {case.name}: {case.message or 'no reason was given'}"
+    if kind is Kind.INTERRUPTED and facts.cases:
+        last = max(facts.cases, key=lambda case: case.started + case.seconds)
+        return f"the last case that ended: {last.phase} {last.role}".rstrip() + f": {last.name}"
     reasons = dict.fromkeys(c.message for c in facts.cases if c.outcome is Outcome.SKIPPED and c.message)
     return "; ".join(list(reasons)[:3]) if kind is Kind.NOTHING else ""
