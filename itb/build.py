@@ -1,0 +1,328 @@
+"""RPMs of a commit, made in the build workspace by the product's own ReleaseManager.
+
+What a ReleaseManager says of itself, its exit status included, is not
+believed: the RPM files are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from itb import buildcache, buildlog, candidate, data
+from itb.definitions import Product
+from itb.errors import BuildError, TestbedError
+from itb.hosts import FileSpec, Host
+from itb.journal import Journal, Trial
+from itb.model import Build, Commit, Rpm
+from itb.rundir import RunDir
+
+PHASE = "build"
+ROLE = "workspace"
+LOG = buildcache.LOG
+
+_HOME = "/var/lib/itb"  # in the workspace; the same in every build, since paths may end up in packages
+_TOOLS = f"{_HOME}/tools"
+_PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
+_OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
+_TRANSIENT = re.compile(
+    r"Curl error|Cannot download|Failed to download|Could not resolve host|All mirrors were tried"
+)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a build happens; ``env`` is what the platform sets for a ReleaseManager.
+
+    ``host`` may be left out where only the cache is asked.
+    """
+
+    platform: str
+    image_id: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    host: Host | None = None
+
+
+def take_cached(
+    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: Journal
+) -> Build | None:
+    """Return the RPMs of an identical earlier build, copied to the run directory; None if there is none."""
+    began = time.monotonic()
+    name = _cache_name(commit, product, workspace)
+    found = buildcache.take(cache, name, rpms=rundir.build / "rpms", log=rundir.build / LOG)
+    if found is None:
+        return None
+    with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.built))
+        trial.passed(
+            f"{len(found.rpms)} RPMs taken from the cache: same files, platform and arguments, built {when} "
+            f"in {found.seconds:.0f} s"
+        )
+        trial.log = rundir.build / LOG
+    return Build(
+        commit=commit,
+        platform=workspace.platform,
+        directory=str(rundir.build / "rpms"),
+        rpms=found.rpms,
+        source_rpm=found.source_rpm,
+        arguments=found.arguments,
+        cached=True,
+        seconds=time.monotonic() - began,
+    )
+
+
+def build(
+    commit: Commit,
+    product: Product,
+    *,
+    clone: Path,
+    workspace: Workspace,
+    cache: Path,
+    rundir: RunDir,
+    journal: Journal,
+) -> Build:
+    """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
+
+    ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout`),
+    ``workspace.host`` a running container that may use the platform's
+    repositories.  Raises BuildError with the cause in one line and the whole
+    log in ``rundir.build``; TestbedError when the workspace is at fault.
+    """
+    host = workspace.host
+    assert host is not None
+    began = time.monotonic()
+    job = _Job(commit, product, workspace, host, rundir)
+    (rundir.build / LOG).unlink(missing_ok=True)
+    job.prepare(clone)
+    with journal.case(PHASE, ROLE, "what the spec needs to be built is there") as trial:
+        job.install_requires(trial, clone)
+    with journal.case(PHASE, ROLE, f"ReleaseManager builds {commit.describe or commit.id[:12]}") as trial:
+        arguments = job.arguments()
+        job.release(trial, arguments)
+    with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
+        rpms, source_rpm = job.collect(trial)
+    seconds = time.monotonic() - began
+    kept = buildcache.CachedBuild(
+        rpms=rpms, source_rpm=source_rpm, arguments=arguments, seconds=seconds, built=time.time()
+    )
+    name = _cache_name(commit, product, workspace)
+    buildcache.store(cache, name, kept, rundir.build / "rpms", rundir.build / LOG)
+    return Build(
+        commit=commit,
+        platform=workspace.platform,
+        directory=str(rundir.build / "rpms"),
+        rpms=rpms,
+        source_rpm=source_rpm,
+        arguments=arguments,
+        seconds=seconds,
+    )
+
+
+def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
+    """Everything that decides what the RPMs are."""
+    facts: dict[str, Any] = {
+        "tree": commit.tree,
+        "date": commit.date,
+        "version": [commit.version, commit.rc, commit.rpm_release],
+        "product": product.build.model_dump(mode="json"),
+        "wanted": [product.packages, sorted(candidate.wanted(product))],
+        "platform": [workspace.platform, workspace.image_id],
+        "env": dict(workspace.env),
+        "tools": {file.path: buildcache.key({"": file.content.hex()}) for file in _tools()},
+    }
+    return buildcache.key(facts)
+
+
+def _tools() -> list[FileSpec]:
+    folder = data.folder("build_ws") / "workspace"
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [FileSpec(f"{_TOOLS}/{name}", (folder / name).read_bytes(), 0o755) for name in names]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One build in one workspace."""
+
+    commit: Commit
+    product: Product
+    workspace: Workspace
+    host: Host
+    rundir: RunDir
+
+    @property
+    def log(self) -> Path:
+        return self.rundir.build / LOG
+
+    @property
+    def source(self) -> str:
+        return f"{_HOME}/source/{self.product.build.checkout_name}"
+
+    @property
+    def result(self) -> str:
+        return f"{_HOME}/release"
+
+    @property
+    def manager(self) -> str:
+        return f"{self.source}/{self.product.build.release_manager}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        date = int(datetime.fromisoformat(self.commit.date).timestamp())
+        return {
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "HOME": "/root",
+            "PYTHONUNBUFFERED": "1",
+            "SOURCE_DATE_EPOCH": str(date),
+            **self.workspace.env,
+            **self.product.build.env,
+            "PATH": _PATH,
+        }
+
+    def prepare(self, clone: Path) -> None:
+        """Put clone and tools into the workspace, and nothing of an earlier build."""
+        self.host.run(["rm", "-rf", "--", _HOME])
+        self.host.put(*_tools())
+        assert clone.name == self.product.build.checkout_name
+        self.host.put_into(f"{_HOME}/source", clone)
+        self.host.run(["mkdir", "--parents", "--", self.result])
+
+    def install_requires(self, trial: Trial, clone: Path) -> None:
+        """Install the spec's BuildRequires; BuildError names those nobody provides."""
+        spec = self._spec(clone)
+        if not spec:
+            trial.skip("no single spec file found; the product's definition can name it (build.spec)")
+            return
+        done = self.host.run(
+            ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
+            env=self.env,
+            timeout=300,
+            check=False,
+            log=self.log,
+        )
+        lines = done.stdout.splitlines()
+        missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
+        needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
+        trial.log = self.log
+        if missing:
+            raise BuildError(
+                f"BuildRequires no repository of {self.workspace.platform} provides: {', '.join(missing)}",
+                evidence=done.output,
+                log=self.log,
+            )
+        if not done.ok:
+            kind = TestbedError if done.timed_out or _TRANSIENT.search(done.output) else BuildError
+            raise kind(
+                f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {done.reason}",
+                evidence=done.output,
+                log=self.log,
+            )
+        trial.passed(f"installed {', '.join(needed)}" if needed else "")
+
+    def _spec(self, clone: Path) -> str:
+        if self.product.build.spec:
+            return self.product.build.spec
+        found = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
+        return str(found[0]) if len(found) == 1 else ""
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return the arguments for this ReleaseManager; which exist depends on its age."""
+        asked = self.host.run(
+            ["python3", self.manager, "--help"],
+            env=self.env,
+            cwd=self.source,
+            timeout=60,
+            check=False,
+            log=self.log,
+        )
+        offered = _OPTION.findall(asked.stdout)  # some print their help and end with status 1
+        lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
+        if lacking:
+            raise BuildError(
+                f"ReleaseManager offers no {', '.join(lacking)}"
+                if offered
+                else f"ReleaseManager does not say what its arguments are: {buildlog.classify(asked.output)}",
+                evidence=asked.output,
+                log=self.log,
+            )
+        chosen = candidate.version_arguments(self.commit, offered)
+        chosen += ["--source-dir", self.source, "--release-dir", self.result]
+        return (*chosen, *[option for option in ("--no-mock", "--verbose") if option in offered])
+
+    def release(self, trial: Trial, arguments: Sequence[str]) -> None:
+        """Run the ReleaseManager to its end or its time limit."""
+        limit = self.product.build.timeout
+        trial.log = self.log
+
+        def note(line: str) -> None:
+            if said := buildlog.milestone(line):
+                trial.note(said)
+
+        done = self.host.run(
+            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
+            env=self.env,
+            cwd=self.source,
+            timeout=limit + _SETTLE,
+            check=False,
+            log=self.log,
+            on_line=note,
+        )
+        if done.returncode == 124:
+            running = buildlog.running_at_limit(done.stdout)
+            doing = f"; it was at {running[-1]}" if running else ""
+            self._fail(f"ReleaseManager did not end within {limit:.0f} s{doing}", done.stdout)
+        made = self.host.run(["find", self.result, "-name", "*.rpm"], about="look for RPMs").stdout
+        if not done.ok:
+            self._fail(buildlog.classify(done.stdout), done.stdout)
+        if not made.strip():
+            self._fail(
+                f"ReleaseManager ended with status 0 but made no RPM: {buildlog.classify(done.stdout)}",
+                done.stdout,
+            )
+        trial.passed(f"in {done.seconds:.0f} s: release.py {' '.join(arguments)}")
+
+    def _fail(self, reason: str, log: str) -> None:
+        if buildlog.disk_full(log):
+            raise TestbedError("the disk of the build workspace is full", evidence=log[-4000:], log=self.log)
+        raise BuildError(reason, evidence=log[-8000:], log=self.log)
+
+    def collect(self, trial: Trial) -> tuple[tuple[Rpm, ...], Rpm | None]:
+        """Look at the RPMs, compare them with what was asked for and copy them to the run directory."""
+        listed = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result], timeout=300)
+        packages, sources, paths = candidate.parse_listing(listed.stdout)
+        problems = candidate.check(self.commit, self.product, packages)
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise BuildError(
+                f"{problems[0]}{more}", evidence="\n".join([*problems, "", listed.stdout]), log=self.log
+            )
+        self._fetch([*packages, *sources], paths)
+        trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
+        trial.evidence = "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in packages)
+        return tuple(packages), sources[0] if len(sources) == 1 else None
+
+    def _fetch(self, rpms: Sequence[Rpm], paths: Mapping[str, str]) -> None:
+        """Copy package files out of the workspace and compare their checksums."""
+        folder = self.rundir.build / "rpms"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        with tempfile.TemporaryDirectory(prefix=".rpms-", dir=self.rundir.build) as temporary:
+            archive = Path(temporary) / "rpms.tar"
+            self.host.get_archive([paths[rpm.file] for rpm in rpms], archive)
+            with tarfile.open(archive) as tar:
+                for rpm in rpms:
+                    content = tar.extractfile(paths[rpm.file].lstrip("/"))
+                    assert content is not None
+                    (folder / rpm.file).write_bytes(content.read())
+        for rpm in rpms:
+            if buildcache.sha256(folder / rpm.file) != rpm.sha256:
+                raise TestbedError(f"{rpm.file} changed on its way out of the build workspace")

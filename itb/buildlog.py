@@ -1,0 +1,168 @@
+"""The reason of a failed build, in one line, out of a ReleaseManager's log."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+
+STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes it
+
+_RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
+_MILESTONES = (
+    (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
+    (re.compile(r"Processing files: (\S+)"), "packaging {}"),
+    (re.compile(r"\*+ Executing (\S+) \*+"), "{}"),
+    (re.compile(r"Wrote: \S*/([^/\s]+)$"), "wrote {}"),
+)
+
+
+def milestone(line: str) -> str:
+    """Return what a line of a build's log says of its progress; empty if nothing."""
+    for pattern, form in _MILESTONES:
+        if match := pattern.search(line):
+            return form.format(match[1])
+    return ""
+
+
+def classify(log: str) -> str:
+    """Return the cause of a failed build in one line; the log is all output, in order.
+
+    Specific causes come before general ones: rpmbuild repeats its errors,
+    and a ReleaseManager repeats rpmbuild's.
+    """
+    for look in _LOOKS:
+        if reason := look(log):
+            return " ".join(reason.split())
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it printed nothing"
+
+
+def disk_full(log: str) -> bool:
+    """True if a build failed for want of space: the machine's fault, not the candidate's."""
+    return "No space left on device" in log
+
+
+def running_at_limit(log: str) -> list[str]:
+    """Return what was running when the time was up, oldest first: "AGE s: COMMAND LINE"."""
+    return [line.removeprefix(STILL_RUNNING) for line in log.splitlines() if line.startswith(STILL_RUNNING)]
+
+
+def _listed(log: str, heading: str, item: str) -> list[str]:
+    """The indented lines that follow a heading."""
+    found: list[str] = []
+    inside = False
+    for line in log.splitlines():
+        if heading in line:
+            inside = True
+        elif inside and (match := re.fullmatch(item, line)):
+            found.append(match[1])
+        else:
+            inside = False
+    return list(dict.fromkeys(found))
+
+
+def _join(items: list[str]) -> str:
+    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
+    return ", ".join(items[:5]) + more
+
+
+def _build_requires(log: str) -> str:
+    missing = _listed(log, "error: Failed build dependencies:", r"\s+(.+) is needed by \S+")
+    return f"missing BuildRequires: {_join(missing)}" if missing else ""
+
+
+def _unpackaged(log: str) -> str:
+    files = _listed(log, "Installed (but unpackaged) file(s) found:", r"\s+(/.*)")
+    return f"Installed (but unpackaged) file(s) found: {_join(files)}" if files else ""
+
+
+def _section(log: str) -> str:
+    """A script of the spec failed: what it said last."""
+    match = re.search(r"error: Bad exit status from \S+ \((%\w+)\)", log)
+    if match is None:
+        return ""
+    noise = re.compile(r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: ")
+    before = [line.strip() for line in log[: match.start()].splitlines() if not noise.match(line)]
+    said = f": {before[-1][:240]}" if before else ""
+    return f"{match[1]} of the spec failed{said}"
+
+
+def _rpm_error(log: str) -> str:
+    """rpm's first error says the cause, later ones what follows from it; several missing files are named."""
+    errors = list(dict.fromkeys(item.strip() for item in _RPM_ERROR.findall(log)))
+    absent = [item for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
+    if absent:
+        paths = [
+            re.sub(r"^\S*/BUILD(?:ROOT)?/(?:[^/]+/BUILDROOT/)?[^/]+(?=/)", "", item.split(": ", 1)[1])
+            for item in absent
+        ]
+        return f"in %files but not installed: {_join(list(dict.fromkeys(paths)))}"
+    return errors[0][:300] if errors else ""
+
+
+def _not_attempted(log: str) -> str:
+    """A ReleaseManager that skips the RPMs says why at its start, and exits with 0."""
+    for said, meaning in (
+        (
+            "RPMs will not be build for this platform",
+            "it does not know the operating system of the build workspace",
+        ),
+        ("'rpmbuild' not found", "rpmbuild is not in the build workspace"),
+        ("Skipping RPM build as requested", "it was told to skip them"),
+    ):
+        if said in log:
+            return f"ReleaseManager skipped the RPMs: {meaning} ({said!r})"
+    return ""
+
+
+def _skipped(log: str) -> str:
+    match = re.search(r"^(\S*RPM\S*)\s+SKIPPED\s*$", log, re.MULTILINE)
+    return f"ReleaseManager skipped its task {match[1]} without a reason" if match else ""
+
+
+def _command(log: str) -> str:
+    """GlideinWMS's ReleaseManager names a failed command and its output as Python lists."""
+    match = re.search(r"Error running '(.*?)'\nStdout:(\[.*?\])\nStderr:(\[.*?\])\n", log, re.DOTALL)
+    if match is None:
+        return ""
+    said = _last_line(match[3]) or _last_line(match[2])
+    program = match[1].rpartition("&& ")[2].strip()[:120]
+    return f"{program}: {said[:240]}" if said else f"{program} failed without a word"
+
+
+def _last_line(shown: str) -> str:
+    try:
+        lines = ast.literal_eval(shown)
+    except (ValueError, SyntaxError):
+        return ""
+    texts = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in lines]
+    return next((text.strip() for text in reversed(texts) if text.strip()), "")
+
+
+def _traceback(log: str) -> str:
+    start = log.rfind("Traceback (most recent call last):")
+    if start < 0:
+        return ""
+    for line in log[start:].splitlines()[1:]:
+        if line and not line.startswith((" ", "\t")):
+            return f"ReleaseManager stopped: {line.strip()[:300]}"
+    return ""
+
+
+def _usage(log: str) -> str:
+    match = re.search(r"^\S+\.py: error: (.+)$", log, re.MULTILINE)
+    return f"ReleaseManager refuses its arguments: {match[1][:240]}" if match else ""
+
+
+_LOOKS: tuple[Callable[[str], str], ...] = (
+    _not_attempted,
+    _build_requires,
+    _unpackaged,
+    _section,
+    _rpm_error,
+    _command,
+    _traceback,
+    _usage,
+    _skipped,
+)
