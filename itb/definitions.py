@@ -97,7 +97,11 @@ class Trust(Record):
 
 
 class Product(Record):
-    """``product.yaml``; ``packages`` are globs of package names that belong to the product."""
+    """``product.yaml``; ``packages`` are globs of package names that belong to the product.
+
+    ``env`` reaches every scenario step: what a general scenario has to know
+    of this product.
+    """
 
     title: str
     source: Source
@@ -108,6 +112,7 @@ class Product(Record):
     trust: tuple[Trust, ...] = ()
     testbed: str = "three-hosts"
     scenarios: tuple[str, ...] = ("smoke",)
+    env: dict[str, str] = {}
     name: str = ""
     folder: Path = Path()
 

@@ -19,6 +19,7 @@ from itb.rundir import write_atomically
 from itb.runners import Completed, Runner
 
 LABEL = "itb.run"
+RUNS_LABEL = "itb.runs"  # on the network: the folder that holds the run's directory
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
@@ -98,7 +99,11 @@ class Engine:
 
     def labelled(self, kind: str, filters: Mapping[str, str]) -> list[str]:
         """Names of the networks or volumes that have all these labels."""
-        return [str(item.get("Name") or item.get("name")) for item in self._list(kind, "ls", filters=filters)]
+        return [str(item.get("Name") or item.get("name")) for item in self.listing(kind, filters)]
+
+    def listing(self, kind: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What the engine says of its networks or volumes that have all these labels."""
+        return self._list(kind, "ls", filters=filters)
 
     def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         options = [
@@ -117,9 +122,8 @@ class Engine:
         removed = []
         names = [container_name(item) for item in self.containers(filters)]
         if names:
-            self.call("rm", "--force", "--time", "0", "--volumes", *names) if self.is_podman else self.call(
-                "rm", "--force", "--volumes", *names
-            )
+            at_once = ("--time", "0") if self.is_podman else ()
+            self.call("rm", "--force", *at_once, "--volumes", *names)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
             found = self.labelled(kind, filters)

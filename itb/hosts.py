@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import tarfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,25 +125,29 @@ class Host:
             for file in files:
                 entry = tarfile.TarInfo(file.path.lstrip("/"))
                 entry.size, entry.mode = len(file.content), file.mode
+                entry.mtime = int(time.time())
                 entry.uname, _, entry.gname = file.owner.partition(":")
                 archive.addfile(entry, io.BytesIO(file.content))
-        self.run(
-            ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first", "--no-overwrite-dir"],
-            input=buffer.getvalue(),
-            about=f"put {', '.join(file.path for file in files)}",
-        )
+        self._extract(buffer, f"put {', '.join(file.path for file in files)}")
 
     def put_tree(self, source: Path, destination: str) -> None:
-        """Copy a directory's content into a directory of the host."""
+        """Copy a directory to the host, as ``destination``."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            archive.add(source, arcname=".", filter=_as_root)
-        self.run(["mkdir", "--parents", destination])
-        self.run(
-            ["tar", "--extract", "--file=-", f"--directory={destination}"],
-            input=buffer.getvalue(),
-            about=f"put {source.name} to {destination}",
-        )
+            archive.add(source, arcname=destination.strip("/"), filter=_as_root)
+        self._extract(buffer, f"put {source.name} to {destination}")
+
+    def put_into(self, folder: str, *sources: Path) -> None:
+        """Copy files and directories into a directory of the host, which is made if need be."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for source in sources:
+                archive.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
+        self._extract(buffer, f"put {len(sources)} files into {folder}")
+
+    def _extract(self, archive: io.BytesIO, about: str) -> None:
+        argv = ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first"]
+        self.run(argv, input=archive.getvalue(), about=about)
 
     def get(self, path: str) -> bytes:
         """Return the content of a text file of the host, redacted."""

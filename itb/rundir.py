@@ -93,7 +93,9 @@ class RunDir:
             return cls(Path(wanted))
         every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
         if not every:
-            raise UsageError(f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere")
+            raise UsageError(
+                f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere"
+            )
         if not wanted:
             return cls(every[-1])
         matching = [path for path in every if path.name == wanted] or [
@@ -142,6 +144,11 @@ class RunDir:
     def host(self, role: str) -> Path:
         """Evidence of one host: logs, journal, configuration, package list."""
         return self.path / "hosts" / role
+
+    def forget_secrets(self) -> None:
+        """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
+        for path in sorted(self.tokens.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
 
     def relative(self, path: Path | None) -> str:
         """Return a path as reports show it: relative to the run directory where it is inside."""
@@ -194,7 +201,8 @@ class RunDir:
         if not path.exists():
             return []
         found = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        # not splitlines(): JSON leaves U+0085 and U+2028 as they are, and they end no line here
+        for line in path.read_bytes().split(b"\n"):
             try:
                 found.append(Case.model_validate_json(line))
             except ValidationError:

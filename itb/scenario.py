@@ -1,8 +1,8 @@
 """The scenario engine: tries the steps of a scenario on the hosts of a testbed.
 
 Each step is one test case and, unless it leaves result files behind, one
-call of the container engine.  The scenario's folder and ``step.sh``, which
-runs its steps, are put on a host once, before the first step there.
+call of the container engine.  The scenario's folder and the library its
+scripts may use are put on a host once, before the first step there.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class _Play:
             FileSpec(f"{target}/{path.relative_to(self.scenario.folder)}", content, stepshell.mode(path, content))
             for path, content in folder_content(self.scenario.folder)
         ]
-        host.put(stepshell.program(), *files)
+        host.put(*stepshell.library(), *files)
         self.staged.add(host.role)
 
     def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
@@ -228,6 +228,7 @@ class _Play:
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
             "ITB_SCENARIO_DIR": f"{ON_HOST}/{scenario}",
+            "ITB_LIB": stepshell.LIBRARY,
             "ITB_RESULTS": f"/tmp/itb-{scenario}-{trial.log.stem}",
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
             "USER": step.user,

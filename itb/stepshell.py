@@ -1,4 +1,4 @@
-"""What a step becomes inside its host, ``scenarios/step.sh`` around it, and how to read what that printed."""
+"""What a step becomes inside its host, ``step.sh`` around it, and how to read what that printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itb.hosts import FileSpec
 from itb.runners import Completed
 
 MARK = "[itb]"  # begins the lines of step.sh's own
-PROGRAM = "/var/lib/itb/step.sh"  # survives a reboot of the host, /run would not
+LIBRARY = "/var/lib/itb/lib"  # on the host; survives a reboot, /run would not
 _SHELL = ("bash", "-euo", "pipefail")
 
 BOOTED = """
@@ -35,11 +35,11 @@ def command(step: Step, folder: str, script: Path | None, factor: float) -> tupl
     inner = _inner(step, folder, script)
     limit = max(1, round(step.timeout * factor))
     if step.eventually is None:
-        return ["bash", PROGRAM, "once", *inner], limit
+        return ["bash", f"{LIBRARY}/step.sh", "once", *inner], limit
     within = max(1, round(step.eventually.within * factor))
     numbers = [str(within), f"{step.eventually.every:g}", str(limit)]
     # The loop ends by itself; the outer limit is for a try that cannot be killed.
-    return ["bash", PROGRAM, "poll", *numbers, *inner], within + 30
+    return ["bash", f"{LIBRARY}/step.sh", "poll", *numbers, *inner], within + 30
 
 
 def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
@@ -51,9 +51,10 @@ def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
     return [target] if direct else [*_SHELL, target]
 
 
-def program() -> FileSpec:
-    """``step.sh`` as a file of a host."""
-    return FileSpec(PROGRAM, (data.folder("scenarios") / "step.sh").read_bytes(), 0o755)
+def library() -> list[FileSpec]:
+    """``step.sh`` and what scripts may use of itb, as files of a host."""
+    folder = data.folder("scenarios") / "lib"
+    return [FileSpec(f"{LIBRARY}/{path.name}", path.read_bytes()) for path in sorted(folder.glob("*.sh"))]
 
 
 def mode(path: Path, content: bytes) -> int:

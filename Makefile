@@ -1,0 +1,19 @@
+# Two commands: `make demo` sets everything up and runs the main job, `make test` sets everything up and tests.
+.PHONY: demo test check benchmark faults clean
+
+demo:
+	@build_ws/machine/setup.sh
+	@.venv/bin/itb run --product pocketwms --platform deb13
+
+test:
+	@build_ws/machine/setup.sh dev
+	@tests/run.sh
+
+benchmark:
+	@build_ws/machine/setup.sh dev
+	@tests/benchmarks/run.sh
+
+# What needs no container: style, types, layers, unit tests.
+check:
+	@build_ws/machine/setup.sh dev
+	@tests/run.sh unit

@@ -1,0 +1,130 @@
+"""One cell of a run: everything a phase needs to know, and nothing that changes while it runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itb.config import Settings
+from itb.definitions import Platform, Product, RoleDefinition, Scenario
+from itb.engine import Engine
+from itb.errors import UsageError
+from itb.hosts import Host
+from itb.journal import Journal
+from itb.model import Commit, Installed
+from itb.repo import REPO_ID
+from itb.rundir import RunDir
+from itb.testbed import Stage, Stagehand
+from itb.verdict import Notes
+
+SERVICES = "services"  # the role that serves repositories and public keys
+WORKSPACE = "workspace"  # the role that builds
+CE = "ce"
+BAD_TOKENS = "/var/lib/itb/tokens"  # on the token's role, tokens a CE must refuse, for scenarios
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Product x platform x scenarios, with the run directory they write to."""
+
+    settings: Settings
+    product: Product
+    platform: Platform
+    scenarios: Sequence[Scenario]
+    stage: Stage
+    commit: Commit
+    rundir: RunDir
+    journal: Journal
+    engine: Engine
+
+    @functools.cached_property
+    def hand(self) -> Stagehand:
+        """The one who brings this run's hosts up and takes them down."""
+        where = self.rundir.path.parent
+        return Stagehand(
+            self.engine, self.stage, run=self.rundir.id, short=self.rundir.state.short, runs=where
+        )
+
+    @property
+    def factor(self) -> float:
+        """What every time limit is multiplied with."""
+        return self.settings.timeout_factor
+
+    @functools.cached_property
+    def roles(self) -> dict[str, RoleDefinition]:
+        """What goes on each testbed host: the product's roles and the platform's own CE."""
+        own = dict(self.product.roles)
+        for role in own:
+            if role not in self.stage.hosts:
+                where = self.stage.file.name
+                raise UsageError(f"product {self.product.name}: testbed {where} has no role {role!r}")
+        return own
+
+    @property
+    def testbed_roles(self) -> list[str]:
+        """The bare hosts, in the order of the testbed's file; optional ones only if a scenario uses them."""
+        used = {role for scenario in self.scenarios for role in scenario.roles}
+        return [
+            role
+            for role in self.stage.hosts
+            if role not in (SERVICES, WORKSPACE) and (role not in self.stage.optional or role in used)
+        ]
+
+    def host(self, role: str) -> Host:
+        """Handle of a role's host."""
+        return self.hand.host(role)
+
+    @property
+    def notes(self) -> Notes:
+        """What a report says of product and platform beyond the run directory."""
+        return Notes(
+            product_title=self.product.title,
+            platform_title=self.platform.title,
+            platform_note=self.platform.note,
+        )
+
+    @property
+    def ce_address(self) -> str:
+        """Where the CE listens, which is also the audience of its tokens (facts: with its port)."""
+        return f"{self.stage.hosts[CE]}:9619"
+
+    def environment(self, role: str) -> dict[str, str]:
+        """What scripts on a host may rely on."""
+        env = {
+            "ITB_RUN": self.rundir.id,
+            "ITB_ROLE": role,
+            "ITB_CE_ADDRESS": self.ce_address,
+            "ITB_PRODUCT": self.product.name,
+            "ITB_PRODUCT_VERSION": self.commit.version,
+            "ITB_PLATFORM": self.platform.name,
+        }
+        for name, fqdn in self.stage.hosts.items():
+            env[f"ITB_HOST_{_variable(name)}"] = fqdn
+        for name, services in self.services.items():
+            env[f"ITB_SERVICES_{_variable(name)}"] = " ".join(services)
+        if self.product.token:
+            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = self.product.token.path
+            env["ITB_TOKEN_ROLE"] = self.product.token.role
+        return env
+
+    @property
+    def services(self) -> dict[str, Sequence[str]]:
+        """Units that must be up, in the order they are started, by role."""
+        own: dict[str, Sequence[str]] = {role: item.services for role, item in self.roles.items()}
+        return {**own, CE: self.platform.ce.services}
+
+    def scenario_environment(self) -> dict[str, str]:
+        """What scenario steps may rely on besides (README, "Scenario file")."""
+        env = {**self.environment(""), **self.product.env, "ITB_CANDIDATE_REPO": REPO_ID}
+        installed = self.rundir.saved("installed", Installed)
+        for role, packages in (installed.packages if installed else {}).items():
+            ours = [item.nevra.rsplit("-", 2)[0] for item in packages if item.candidate]
+            env[f"ITB_PACKAGES_{_variable(role)}"] = " ".join(ours)
+        if self.settings.token_hook == "local" and self.product.token:
+            env["ITB_TOKEN_DIR"] = BAD_TOKENS
+        return env
+
+
+def _variable(role: str) -> str:
+    return role.upper().replace("-", "_")

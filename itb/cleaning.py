@@ -1,0 +1,89 @@
+"""Removing what runs left behind, by label alone, and what the cache no longer needs."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.rundir import RunDir
+
+KEEP_DAYS = 14  # cached builds younger than this stay
+
+
+def leftover_runs(engine: Engine, runs: Path) -> dict[str, Path]:
+    """Runs of which containers, networks or volumes exist, and the folder each run's directory is in."""
+    items = engine.containers({LABEL: ""})
+    for kind in ("network", "volume"):
+        items += engine.listing(kind, {LABEL: ""})
+    found: dict[str, Path] = {}
+    for item in items:
+        labels = _labels(item)
+        name = labels.get(LABEL, "")
+        if name and (RUNS_LABEL in labels or name not in found):
+            found[name] = Path(labels.get(RUNS_LABEL) or runs)
+    return found
+
+
+def _labels(item: dict[str, Any]) -> dict[str, str]:
+    labels = item.get("Labels") or item.get("labels") or {}
+    if isinstance(labels, str):
+        labels = dict(part.partition("=")[::2] for part in labels.split(","))
+    return {str(key): str(value) for key, value in labels.items()}
+
+
+def is_alive(folder: Path) -> bool:
+    """True while a process holds the lock of this run's directory."""
+    path = folder / ".lock"
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], None]) -> int:
+    """Remove hosts, networks and secrets of runs that nobody works on; return how many things went.
+
+    Runs somebody kept on purpose stay unless ``kept_too``.
+    """
+    count = 0
+    for name, where in sorted(leftover_runs(engine, runs).items()):
+        folder = where / name
+        if is_alive(folder):
+            say(f"{name}: still running, left alone")
+            continue
+        kept = (folder / "run.json").exists() and RunDir(folder).state.kept
+        if kept and not kept_too:
+            say(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
+            continue
+        for thing in engine.remove_run({LABEL: name}):
+            say(f"{name}: removed {thing}")
+            count += 1
+        if (folder / "run.json").exists():
+            RunDir(folder).forget_secrets()
+            RunDir(folder).update(kept=False)
+    return count
+
+
+def sweep_cache(cache: Path, *, everything: bool, say: Callable[[str], None]) -> None:
+    """Remove cached builds and mirrors that were not used for two weeks, or all of them."""
+    limit = time.time() - KEEP_DAYS * 86400
+    for path in _entries(cache):
+        if everything or path.stat().st_mtime < limit:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            say(f"removed {path}")
+
+
+def _entries(cache: Path) -> Iterable[Path]:
+    for kind in ("builds", "mirrors", "history"):
+        folder = cache / kind
+        if folder.is_dir():
+            yield from sorted(folder.iterdir())

@@ -1,0 +1,192 @@
+"""What the tasks do: from settings to cells, from cells to verdicts and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from itb import __version__, config, definitions, history, pipeline, report, source, terminal, testbed
+from itb import scenario as scenes
+from itb.cell import Cell
+from itb.config import Settings
+from itb.definitions import Platform, Product, Scenario
+from itb.engine import Engine, connect
+from itb.errors import TestbedError, UsageError, worst
+from itb.journal import Journal, Listener
+from itb.model import Commit
+from itb.pipeline import Ending
+from itb.rundir import RunDir, RunState
+from itb.runners import Runner, Stop
+from itb.testbed import Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell before anything was started: all names are known to exist."""
+
+    product: Product
+    platform: Platform
+    scenarios: tuple[Scenario, ...]
+    stage: Stage
+
+
+def plan(chosen: Settings) -> list[Plan]:
+    """Look up everything the settings name; UsageError for the first thing that does not exist."""
+    product = load_product(chosen)
+    stage = testbed.find_stage(product.testbed)
+    folders = [Path(folder).expanduser() for folder in chosen.scenarios]
+    names = chosen.scenario or product.scenarios
+    scenarios = tuple(definitions.load_scenario(name, folders) for name in names)
+    for scenario in scenarios:
+        scenes.check(scenario, stage.roles)
+    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    return [
+        Plan(product, definitions.load_platform(name, folders), scenarios, stage) for name in chosen.platform
+    ]
+
+
+def load_product(chosen: Settings) -> Product:
+    """The product of the settings; UsageError listing what there is if none is named."""
+    folders = [Path(folder).expanduser() for folder in chosen.products]
+    return definitions.load_product(chosen.product or "(none)", folders)
+
+
+def origin(product: Product, chosen: Settings, runner: Runner) -> str:
+    """Where the product's source is: as asked for, its URL, or its embedded history made a repository."""
+    if chosen.source:
+        return chosen.source
+    if product.source.url:
+        return product.source.url
+    assert product.source.history is not None
+    made = history.materialise(product.folder / product.source.history, chosen.cache_dir / "history", runner=runner)
+    return str(made)
+
+
+def resolve(product: Product, chosen: Settings, runner: Runner) -> Commit:
+    """The exact commit the settings ask for."""
+    where = origin(product, chosen, runner)
+    return source.resolve(product, ref=chosen.ref, source=where, cache=chosen.cache_dir, runner=runner)
+
+
+def check_disk(chosen: Settings) -> None:
+    """TestbedError when there is too little room to begin with."""
+    for folder in (chosen.runs_dir, chosen.cache_dir):
+        place = folder
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free / 1e9
+        if free < chosen.min_free_gb:
+            raise TestbedError(
+                f"{place}: {free:.1f} GB free, {chosen.min_free_gb:g} GB needed",
+                hint="itb clean --cache makes room; min_free_gb lowers the limit",
+            )
+
+
+def open_cell(chosen: Settings, part: Plan, commit: Commit, listener: Listener, stop: Stop) -> Cell:
+    """Make the run directory of a cell and everything its phases need."""
+    rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{commit.id[:8]}-{part.platform.name}")
+    state = RunState(
+        id=rundir.id,
+        short=secrets.token_hex(4),
+        product=part.product.name,
+        platform=part.platform.name,
+        ref=commit.ref,
+        scenarios=tuple(scenario.name for scenario in part.scenarios),
+        started=time.time(),
+        pid=os.getpid(),
+        tool_version=__version__,
+        settings=chosen.model_dump(mode="json"),
+    )
+    rundir.write_state(state)
+    rundir.tokens.mkdir(mode=0o700)
+    rundir.save("commit", commit)
+    return _cell(chosen, part, commit, rundir, listener=listener, stop=stop)
+
+
+def _cell(
+    chosen: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
+) -> Cell:
+    runner = Runner(record=rundir.record_command, stop=stop)
+    return Cell(
+        settings=chosen,
+        product=part.product,
+        platform=part.platform,
+        scenarios=part.scenarios,
+        stage=part.stage,
+        commit=commit,
+        rundir=rundir,
+        journal=Journal(rundir, [listener]),
+        engine=connect(runner, chosen.engine, chosen.cache_dir),
+    )
+
+
+def reopen(chosen: Settings, wanted: str, listener: Listener, stop: Stop) -> Cell:
+    """Everything the phases need to go on with an existing run."""
+    rundir = RunDir.find(chosen.runs_dir, wanted)
+    state = rundir.state
+    saved = Settings.model_validate({**state.settings, "runs": chosen.runs})
+    commit = rundir.saved("commit", Commit)
+    if commit is None:
+        raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
+    parts = [part for part in plan(saved) if part.platform.name == state.platform]
+    return _cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
+
+
+def run(chosen: Settings, *, as_json: bool = False) -> int:
+    """Run every cell of the settings and return the exit code that stands for all."""
+    ending = Ending(Stop())
+    with ending.listening(chosen.run_timeout):
+        parts = plan(chosen)
+        check_disk(chosen)
+        runner = Runner(stop=ending.stop)
+        connect(runner, chosen.engine, chosen.cache_dir)
+        commit = resolve(parts[0].product, chosen, runner)
+        with progress(chosen, parts[0].product.name) as listener:
+            cells = [open_cell(chosen, part, commit, listener, ending.stop) for part in parts]
+            with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
+                futures = [pool.submit(pipeline.run_cell, cell, ending) for cell in cells]
+                codes = [future.result() for future in futures]
+    for cell in cells:
+        show(cell, as_json=as_json)
+    return worst(codes)
+
+
+@contextmanager
+def progress(chosen: Settings, title: str) -> Iterator[Listener]:
+    """Show progress the way the settings want it."""
+    plain = {"auto": None, "live": False, "plain": True, "quiet": True}[chosen.progress]
+    stream = Path(os.devnull).open("w") if chosen.progress == "quiet" else sys.stderr  # noqa: SIM115
+    with terminal.progress(title, stream=stream, plain=plain) as listener:
+        yield listener
+
+
+def show(cell: Cell, *, as_json: bool = False) -> None:
+    """Print the summary of a run: for people, or as one JSON object."""
+    if as_json:
+        verdict = report.write(cell.rundir, notes=cell.notes)
+        json.dump(verdict.model_dump(mode="json"), sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        report.show(cell.rundir, Console(), notes=cell.notes)
+
+
+def find_engine(chosen: Settings) -> Engine:
+    """The engine of the settings, for looking and removing."""
+    return connect(Runner(), chosen.engine, chosen.cache_dir)
+
+
+def settings_from(flags: Mapping[str, Any]) -> Settings:
+    """Settings of all layers with these flags on top."""
+    return config.load(flags)[0]

@@ -1,0 +1,127 @@
+"""Settings in layers: defaults < user file < itb.yaml here < ITB_* environment < flags."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import Field, model_validator
+
+from itb import yamlfile
+from itb.errors import UsageError
+from itb.model import Record
+
+
+class Settings(Record):
+    """Everything a user can set; the keys of ``itb.yaml``.
+
+    Lists may be given as ``A,B`` in the environment and in flags.
+    """
+
+    product: str = Field("", description="what is released: a name or a folder with product.yaml")
+    ref: str = Field("", description="branch, tag, commit, pr/N or worktree (default: the product's)")
+    source: str = Field("", description="git URL or path of the product, instead of its own")
+    platform: tuple[str, ...] = Field(("deb13",), description="operating systems: names or folders")
+    scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
+    token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
+    token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")
+    keep: Literal["never", "failed", "always"] = Field("never", description="keep the testbed afterwards")
+    jobs: int = Field(1, ge=1, le=32, description="cells run at the same time")
+    runs: str = Field("runs", description="where run directories go")
+    cache: str = Field("", description="where images' state, mirrors and RPMs are cached")
+    engine: str = Field("podman", description="container engine: podman or docker")
+    timeout_factor: float = Field(1.0, gt=0, description="multiplies every time limit; slow machines want more")
+    run_timeout: float = Field(3600, gt=0, description="seconds a run may take in all")
+    min_free_gb: float = Field(4, ge=0, description="free disk space, in GB, without which nothing starts")
+    progress: Literal["auto", "live", "plain", "quiet"] = Field("auto", description="how progress is shown")
+    products: tuple[str, ...] = Field((), description="more folders with products")
+    platforms: tuple[str, ...] = Field((), description="more folders with platforms")
+    scenarios: tuple[str, ...] = Field((), description="more folders with scenarios")
+    hooks: tuple[str, ...] = Field((), description="more folders with token hooks")
+    platform_options: dict[str, dict[str, str]] = Field({}, description="per platform: mirror, suite, date, ...")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.platform:
+            raise ValueError("platform: at least one is needed")
+        return self
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where run directories go, absolute."""
+        return Path(self.runs).expanduser().absolute()
+
+    @property
+    def cache_dir(self) -> Path:
+        """The cache's folder, absolute; made on first use by whoever writes there."""
+        if self.cache:
+            return Path(self.cache).expanduser().absolute()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "itb"
+
+
+DEFAULT = "default"
+
+
+def user_file() -> Path:
+    """The user's own configuration file (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "itb" / "itb.yaml"
+
+
+def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings and, for each key, where its value came from.
+
+    ``flags`` are those given on the command line; empty ones do not count.
+    Raises UsageError naming file, line and nearest key, or the variable.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, DEFAULT)
+    for path in (user_file(), (cwd or Path.cwd()) / "itb.yaml"):
+        if path.is_file():
+            text, _ = path.read_text(encoding="utf-8"), yamlfile.load(path, Settings)
+            found, _ = yamlfile.parse(text, str(path))
+            values.update(found)
+            origins.update(dict.fromkeys(found, str(path)))
+    for layer, origin in ((_environment(), "environment ITB_{}"), (_flags(flags or {}), "flag --{}")):
+        for key, value in layer.items():
+            name = key.upper() if "ITB" in origin else key.replace("_", "-")
+            where = origin.format(name)
+            yamlfile.validate({key: value}, Settings, where=where)
+            values[key], origins[key] = value, where
+    return yamlfile.validate(values, Settings, where="settings"), origins
+
+
+def _environment() -> dict[str, Any]:
+    found = {}
+    for key in Settings.model_fields:
+        text = os.environ.get(f"ITB_{key.upper()}")
+        if text:
+            found[key] = _typed(key, text, f"environment ITB_{key.upper()}")
+    return found
+
+
+def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _typed(key, value, f"flag --{key.replace('_', '-')}") if isinstance(value, str) else value
+        for key, value in flags.items()
+        if value not in (None, "", (), [], False) and key in Settings.model_fields
+    }
+
+
+def _typed(key: str, text: str, where: str) -> Any:
+    annotation = Settings.model_fields[key].annotation
+    origin = get_origin(annotation)
+    if origin is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    kinds = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                raise UsageError(f"{where}: {text!r} is not a number") from None
+    if origin is dict:
+        raise UsageError(f"{where}: can only be set in a file")
+    return text

@@ -1,0 +1,100 @@
+"""Evidence from hosts: logs, journal, configuration and packages, redacted, into the run directory."""
+
+from __future__ import annotations
+
+import shlex
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from itb.hosts import Host
+from itb.redact import Stream
+
+LIMIT = 20  # MB a single file may have; larger ones are left out by name
+TIMEOUT = 60.0  # seconds for one host
+_PIECE = 1 << 20
+# Their content could hide a secret from redaction.
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x7fELF")
+
+_GATHER = """
+shopt -s globstar nullglob
+set +e
+set -- /dev/null @GLOBS@
+folder=$(mktemp -d /tmp/itb-evidence.XXXXXX)
+trap 'rm -rf "$folder" "$folder.list"' EXIT
+journalctl --boot --no-pager --output=short-precise > "$folder/journal.txt" 2>&1
+systemctl list-units --all --no-pager --plain > "$folder/units.txt" 2>&1
+rpm --query --all 2>&1 | sort > "$folder/packages.txt"
+ps -ef > "$folder/processes.txt" 2>&1
+ip -brief address > "$folder/addresses.txt" 2>&1
+cat /etc/os-release > "$folder/os-release.txt" 2>&1
+{ df -h; free -m; } > "$folder/resources.txt" 2>&1
+find "$@" -maxdepth 0 -type f -size +"$ITB_LIMIT"M -printf 'too large: %p (%s bytes)\\n' > "$folder/left-out.txt"
+find "$@" -maxdepth 0 -type f ! -size +"$ITB_LIMIT"M -print0 > "$folder.list"
+tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
+    --null --files-from="$folder.list"
+"""
+
+
+def collect(host: Host, globs: Sequence[str], destination: Path) -> list[str]:
+    """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return what was left out.
+
+    Text is redacted on its way; what is binary, packed or larger than 20 MB
+    is left out and named in ``left-out.txt``.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    archive = destination / ".evidence.tar"
+    patterns = " ".join(_safe_glob(glob) for glob in globs)
+    try:
+        host.run(
+            ["env", f"ITB_LIMIT={LIMIT}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            stdout_to=archive,
+            check=False,
+            timeout=TIMEOUT,
+            about="collect evidence",
+        )
+        left_out = _unpack(archive, destination)
+    finally:
+        archive.unlink(missing_ok=True)
+    if left_out:
+        with (destination / "left-out.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in left_out)
+    return left_out
+
+
+def _safe_glob(glob: str) -> str:
+    """Quote everything of a glob but its wildcards."""
+    out, plain = "", ""
+    for letter in glob:
+        if letter in "*?[]":
+            out += (shlex.quote(plain) if plain else "") + letter
+            plain = ""
+        else:
+            plain += letter
+    return out + (shlex.quote(plain) if plain else "")
+
+
+def _unpack(archive: Path, destination: Path) -> list[str]:
+    left_out = []
+    if not tarfile.is_tarfile(archive):
+        return ["everything: the host did not answer"]
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            parts = [part for part in PurePosixPath(member.name).parts if part not in ("/", ".")]
+            if not member.isreg() or ".." in parts or not parts:
+                continue
+            source = tar.extractfile(member)
+            assert source is not None
+            first = source.read(_PIECE)
+            if b"\0" in first[:8192] or first.startswith(_PACKED):
+                left_out.append(f"binary: /{'/'.join(parts)}")
+                continue
+            target = destination.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stream = Stream()
+            with target.open("wb") as file:
+                while first:
+                    file.write(stream.feed(first))
+                    first = source.read(_PIECE)
+                file.write(stream.close())
+    return left_out

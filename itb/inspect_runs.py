@@ -1,0 +1,95 @@
+"""Looking inside runs: list, status, logs, a shell in a host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from itb.engine import LABEL, Engine, container_name
+from itb.errors import UsageError
+from itb.rundir import RunDir, RunState
+from itb.yamlfile import nearest
+
+ROLE_LABEL = "itb.role"
+
+
+def every(runs: Path) -> list[RunDir]:
+    """All runs of a folder, newest first."""
+    return [RunDir(path.parent) for path in sorted(runs.glob("*/run.json"), reverse=True)]
+
+
+def outcome(state: RunState) -> str:
+    """One word for how a run stands."""
+    if state.exit_code is None:
+        return "running" if _alive(state.pid) else "ended without a word"
+    return "passed" if state.exit_code == 0 else f"exit {state.exit_code}"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def table(found: Iterable[RunDir]) -> Table:
+    """The runs as a table: what, when, how it ended, whether hosts were kept."""
+    shown = Table("run", "reference", "started (UTC)", "took", "outcome", "hosts", box=None)
+    for rundir in found:
+        state = rundir.state
+        took = f"{state.finished - state.started:.0f} s" if state.finished else ""
+        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(state.started))
+        shown.add_row(rundir.id, state.ref, started, took, outcome(state), "kept" if state.kept else "")
+    return shown
+
+
+def machine_table(engine: Engine) -> Table:
+    """Everything of itb's that is on this machine now, by label."""
+    shown = Table("run", "role", "container", "state", box=None)
+    for item in engine.containers({LABEL: ""}):
+        labels = item.get("Labels") or {}
+        if isinstance(labels, str):
+            labels = dict(part.partition("=")[::2] for part in labels.split(","))
+        shown.add_row(
+            labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), str(item.get("State", ""))
+        )
+    return shown
+
+
+def shell(engine: Engine, rundir: RunDir, role: str) -> None:
+    """Replace this process by a shell in a kept host; UsageError if it is not there."""
+    container = f"itb-{rundir.state.short}-{role}"
+    found = {container_name(item): item for item in engine.containers({LABEL: rundir.id})}
+    if not found:
+        raise UsageError(
+            f"run {rundir.id} has no hosts any more", hint="start it again with --keep failed or --keep always"
+        )
+    if container not in found:
+        roles = sorted(name.rsplit("-", 1)[1] for name in found)
+        hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
+        raise UsageError(f"run {rundir.id} has no host {role!r}{hint}")
+    program = shutil.which(engine.program) or engine.program
+    argv = [program, *engine.exec_argv(container, ["bash", "-l"], interactive=True, tty=os.isatty(0))]
+    os.execve(program, argv, {**os.environ, **engine.env})
+
+
+def logs(console: Console, rundir: RunDir, role: str) -> None:
+    """Print where the logs of a run (or of one role) are, with their sizes."""
+    folders = [rundir.host(role)] if role else [rundir.build, rundir.repo, rundir.path / "hosts", rundir.results]
+    if role and not folders[0].is_dir():
+        roles = sorted(path.name for path in (rundir.path / "hosts").glob("*"))
+        hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
+        raise UsageError(f"run {rundir.id} has no logs of {role!r}{hint}")
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in [rundir.path / "commands.log", *files]:
+        if path.is_file():
+            console.print(f"{path.stat().st_size:>10}  {path}", highlight=False, soft_wrap=True)

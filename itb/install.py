@@ -1,0 +1,196 @@
+"""Candidate packages onto hosts: dnf, where each package came from, its files, its configuration."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from itb.errors import InstallError, TestbedError
+from itb.hosts import Host
+from itb.journal import Trial
+from itb.model import Build, InstalledPackage
+
+DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
+TRIES = 3  # of an installation, when the repository was at fault
+
+# What a web server or network does to dnf and a second try may cure; all of
+# them are the testbed's.  Everything else is taken for what it says.
+TRANSIENT = (
+    "Curl error (6)",  # could not resolve host
+    "Curl error (7)",  # could not connect
+    "Curl error (28)",  # timeout
+    "Curl error (35)",  # TLS handshake
+    "Curl error (52)",
+    "Curl error (56)",
+    "Status code: 502",
+    "Status code: 503",
+    "Status code: 504",
+    "Cannot download repomd.xml",
+    "All mirrors were tried",
+)
+
+_SCRIPTLET = re.compile(
+    r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
+)
+_PROBLEM = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
+_DECISIVE = (
+    "nothing provides",
+    "conflicts with file from",
+    "conflicts between attempted installs",
+    "No match for argument",
+    "Unable to find a match",
+    "conflicting requests",
+    "GPG check FAILED",
+    "is not signed",
+    "does not verify",
+    "Public key for",
+    "No space left",
+    "needs .* more space",
+    "filtered out by exclude",
+)
+
+
+def dnf_install(
+    host: Host, packages: Sequence[str], *, log: Path, timeout: float, trial: Trial | None = None
+) -> None:
+    """Install packages; a repository's passing trouble is tried again, anything else is the verdict.
+
+    Raises InstallError with dnf's reason, also when a scriptlet failed
+    (dnf exits 0 then), TestbedError when the repository stayed unreachable.
+    """
+    argv = [*DNF, "install", "--", *packages]
+    for attempt in range(1, TRIES + 1):
+        if trial:
+            trial.note(f"dnf install {' '.join(packages)}" + (f" (try {attempt})" if attempt > 1 else ""))
+        done = host.run(argv, timeout=timeout, check=False, log=log)
+        transient = next((mark for mark in TRANSIENT if mark in done.output), "")
+        if done.ok or not transient or attempt == TRIES:
+            break
+    if done.timed_out:
+        raise InstallError(
+            f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=done.output, log=log
+        )
+    failed = _SCRIPTLET.search(done.output)
+    if failed:
+        kind, package, status = failed.groups()
+        raise InstallError(
+            f"%{kind} scriptlet of {package} failed, {status}{_scriptlet_words(done.output)}",
+            evidence=done.output,
+            log=log,
+        )
+    if not done.ok:
+        reason = dnf_reason(done.output) or done.reason
+        kind_of_error = TestbedError if transient else InstallError
+        tries = f" (after {attempt} tries)" if transient else ""
+        raise kind_of_error(
+            f"dnf install {' '.join(packages)}: {reason}{tries}", evidence=done.output, log=log
+        )
+
+
+def _scriptlet_words(output: str) -> str:
+    """What a failing scriptlet said: the line before rpm's own."""
+    lines = output.splitlines()
+    for number, line in enumerate(lines):
+        if _SCRIPTLET.search(line):
+            before = [text.strip() for text in lines[max(0, number - 3) : number]]
+            words = [
+                text.partition(": ")[2] if text.startswith("Running scriptlet") else text
+                for text in before
+                if text and not text.startswith(("Running scriptlet", "Installing", "Preparing", "Upgrading"))
+            ]
+            return f": {words[-1]}" if words else ""
+    return ""
+
+
+def dnf_reason(output: str) -> str:
+    """Return the line of dnf's output that says why, or the empty string."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for mark in _DECISIVE:
+        for line in lines:
+            if re.search(mark, line):
+                return line.removeprefix("Error: ").removeprefix("- ").strip()
+    for line in lines:
+        found = _PROBLEM.match(line)
+        if found and found.group(1):
+            return found.group(1)
+    errors = [line for line in lines if line.startswith("Error")]
+    return errors[-1].removeprefix("Error: ") if errors else ""
+
+
+def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPackage, ...]:
+    """Return every package of a host with the repository it came from, sorted by name.
+
+    ``candidate`` marks those whose name matches one of the product's globs.
+    """
+    listing = host.run(
+        ["dnf", "--quiet", "--cacheonly", "repoquery", "--installed",
+         "--queryformat", "%{name} %{epoch}:%{version}-%{release}.%{arch} %{from_repo}\n"],
+        about="list installed packages",
+    )
+    found = []
+    for line in listing.stdout.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        evra, _, origin = rest.partition(" ")
+        if not evra:
+            continue
+        nevra = f"{name}-{evra.removeprefix('0:')}"
+        ours = any(fnmatch.fnmatch(name, glob) for glob in globs)
+        found.append(InstalledPackage(nevra=nevra, origin=origin.strip() or "image", candidate=ours))
+    return tuple(sorted(found, key=lambda item: item.nevra))
+
+
+def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: str, wanted: Sequence[str]) -> str:
+    """Check that each product package is the candidate's, from its repository; return what was seen.
+
+    Raises InstallError naming each one that is not.
+    """
+    offered = {rpm.nevra for rpm in build.rpms}
+    ours = [item for item in packages if item.candidate]
+    wrong = [
+        f"{item.nevra} (from {item.origin})"
+        for item in ours
+        if item.nevra not in offered or item.origin != repo_id
+    ]
+    if wrong:
+        raise InstallError(
+            f"not the candidate's: {', '.join(wrong)}", evidence="offered:\n" + "\n".join(sorted(offered))
+        )
+    names = {item.nevra.rsplit("-", 2)[0] for item in ours}
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise InstallError(f"asked for but not installed: {', '.join(absent)}")
+    return f"{len(ours)} packages: {', '.join(item.nevra for item in ours)}"
+
+
+def verify_files(host: Host, packages: Sequence[InstalledPackage]) -> None:
+    """``rpm -V`` of the product's packages; InstallError naming what deviates."""
+    names = [item.nevra for item in packages if item.candidate]
+    if not names:
+        return
+    seen = host.run(["rpm", "--verify", *names], check=False)
+    lines = [line.strip() for line in seen.output.splitlines() if line.strip()]
+    if lines or not seen.ok:
+        more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+        raise InstallError(
+            f"rpm -V: {explain_verify(lines[0]) if lines else seen.reason}{more}", evidence=seen.output
+        )
+
+
+def explain_verify(line: str) -> str:
+    """Say in words what a line of ``rpm -V`` means (flags: rpm(8), "Verify options")."""
+    meanings = {
+        "S": "size", "M": "mode", "5": "content", "D": "device", "L": "link target",
+        "U": "owner", "G": "group", "T": "time", "P": "capabilities",
+    }  # fmt: skip
+    flags, _, rest = line.partition(" ")
+    words = [word for letter, word in meanings.items() if letter in flags and len(flags) == 9]
+    return f"{rest.split()[-1]}: {', '.join(words)} differ ({line})" if words and rest.split() else line
+
+
+def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> None:
+    """Run a role's configuration script; InstallError with its last words if it fails."""
+    done = host.script(script, env=env, timeout=timeout, check=False, log=log)
+    if not done.ok:
+        raise InstallError(f"{script.name} on {host.role}: {done.reason}", evidence=done.output, log=log)

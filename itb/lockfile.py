@@ -1,0 +1,43 @@
+"""``lock.yaml``: everything that decides the outcome of a run, so that it can be repeated and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import yaml
+
+from itb import __version__
+from itb.cell import Cell
+from itb.model import Build, Installed, Repo
+from itb.platforms import PlatformImages
+from itb.rundir import write_atomically
+
+
+def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
+    """Write the lock of a run whose candidate is installed."""
+    images = cell.rundir.saved("platform", PlatformImages)
+    content: dict[str, Any] = {
+        "itb": __version__,
+        "product": cell.product.name,
+        "commit": cell.commit.id,
+        "tree": cell.commit.tree,
+        "reference": cell.commit.ref,
+        "source": cell.commit.source,
+        "release_manager": {"arguments": list(made.arguments)},
+        "platform": cell.platform.name,
+        "images": images.model_dump(mode="json") if images else {},
+        "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": served.id} for rpm in made.rpms},
+        "packages": {
+            role: {item.nevra: item.origin for item in items} for role, items in installed.packages.items()
+        },
+        "scenarios": {
+            scenario.name: {
+                str(path.relative_to(scenario.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(scenario.folder.rglob("*"))
+                if path.is_file()
+            }
+            for scenario in cell.scenarios
+        },
+    }
+    write_atomically(cell.rundir.path / "lock.yaml", yaml.safe_dump(content, sort_keys=False))

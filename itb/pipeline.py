@@ -1,0 +1,142 @@
+"""A whole run: phases in order where they depend on each other, at the same time where they do not."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from itb import lockfile, phases, report
+from itb.cell import SERVICES, WORKSPACE, Cell
+from itb.errors import InterruptedRunError, ItbError, NothingRanError, worst
+from itb.model import Outcome
+from itb.platforms import PlatformImages
+from itb.runners import Stop
+
+class Ending:
+    """How a run is told to end: by a signal or because its time is up."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.reason = ""
+        self.signals = 0
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """First: end the running steps, keep the evidence.  Second: no evidence.  Removal always."""
+        self.signals += 1
+        self.reason = self.reason or f"interrupted by {signal.Signals(number).name}"
+        self.stop.request()
+
+    def on_time(self, seconds: float) -> None:
+        """The run's own limit is over."""
+        self.reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
+        self.stop.request()
+
+    @contextmanager
+    def listening(self, limit: float) -> Iterator[None]:
+        """Handle signals and the time limit while the block runs."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self.on_signal) for number in numbers}
+        timer = threading.Timer(limit, self.on_time, [limit])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_cell(cell: Cell, ending: Ending) -> int:
+    """Everything, once; always ends with a report and, unless kept, with nothing left.
+
+    Returns the exit code, which is in ``run.json`` too.
+    """
+    error: ItbError | None = None
+    try:
+        _all_phases(cell)
+    except ItbError as caught:
+        error = caught
+    finally:
+        code = _finish(cell, ending, error)
+    return code
+
+
+def _all_phases(cell: Cell) -> None:
+    images = phases.prepare_platform(cell)
+    cached = phases.cached_build(cell, images)
+    fingerprint = phases.stage(cell, images, with_workspace=cached is None)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        building = pool.submit(lambda: cached or phases.build(cell, images))
+        rising = pool.submit(_raise_testbed, cell, images)
+        serving = pool.submit(lambda: phases.serve(cell, building.result(), fingerprint))
+        _join([building, rising, serving])
+    installed = phases.install(cell, building.result(), serving.result())
+    phases.start(cell, lambda: phases.acquire_token(cell))
+    lockfile.write(cell, building.result(), serving.result(), installed)
+    phases.test(cell)
+
+
+def _raise_testbed(cell: Cell, images: PlatformImages) -> None:
+    phases.bring_up(cell, images)
+    phases.prepare_ce(cell)
+
+
+def _join(futures: Sequence[Future[Any]]) -> None:
+    """Wait for all, but raise the first error that was a cause, not a consequence."""
+    wait(futures, return_when=FIRST_EXCEPTION)
+    wait(futures)
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    for error in errors:
+        if isinstance(error, InterruptedRunError):
+            raise error
+    if errors:
+        raise errors[0]
+
+
+def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
+    """Evidence, removal or keeping, exit code, report; none of them keeps the next from happening."""
+    stop = cell.engine.runner.stop
+    stop.clear()
+    if ending.reason:
+        with cell.journal.case("run", "itb", "the run goes to its end") as trial:
+            code = InterruptedRunError.exit_code if ending.signals else 5
+            trial.error(ending.reason, exit_code=code)
+    code = exit_code(cell, error)
+    if ending.signals < 2:
+        _collect_evidence(cell)
+    keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
+    if not keep:
+        try:
+            phases.take_down(cell)
+        except ItbError as failed:
+            code = worst([code, failed.exit_code])
+    cell.rundir.update(finished=time.time(), exit_code=code, kept=keep)
+    report.write(cell.rundir, notes=cell.notes)
+    return code
+
+
+def _collect_evidence(cell: Cell) -> None:
+    with cell.journal.case("evidence", "itb", "logs collected from the hosts") as trial:
+        try:
+            phases.collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
+        except ItbError as error:
+            # A host that is gone has nothing to tell; the verdict stands without it.
+            trial.skip(f"incomplete: {error.message}")
+
+
+def exit_code(cell: Cell, error: ItbError | None = None) -> int:
+    """The contract's exit code for the cases so far; 3 if nothing failed but no scenario step ran."""
+    codes = [case.exit_code for case in cell.journal.cases]
+    if error is not None:
+        codes.append(error.exit_code)
+    tried = [case for case in cell.journal.cases if case.phase == "test" and case.outcome != Outcome.SKIPPED]
+    if not any(codes) and not tried:
+        return NothingRanError.exit_code
+    return worst(codes)

@@ -1,0 +1,144 @@
+"""The candidate's YUM repository: signed with a key made for the run, served over HTTPS by nginx.
+
+Everything happens on the testbed's ``services`` host: the secret key is made
+there and goes with it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from itb.errors import TestbedError
+from itb.hosts import FileSpec, Host
+from itb.model import Build, Repo
+
+REPO_ID = "itb-candidate"
+REPO_HOST = "repo.glideinwms.org"
+TOKEN_HOST = "tokens.glideinwms.org"
+ROOT = "/srv/repo"
+ISSUER_ROOT = "/srv/issuer"
+_KEY_NAME = "itb run key"
+
+_NGINX = f"""
+# Written by itb for one run.
+worker_processes 2;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    include /etc/nginx/mime.types;
+    access_log /var/log/nginx/access.log;
+    sendfile on;
+    # A stalled client must not hold anybody else up, nor for long.
+    client_header_timeout 10s;
+    send_timeout 60s;
+    ssl_certificate /etc/grid-security/hostcert.pem;
+    ssl_certificate_key /etc/grid-security/hostkey.pem;
+    ssl_session_cache shared:tls:4m;
+    server {{
+        listen 443 ssl;
+        server_name {REPO_HOST};
+        root {ROOT};
+        autoindex on;
+    }}
+    server {{
+        listen 443 ssl;
+        server_name {TOKEN_HOST};
+        root {ISSUER_ROOT};
+        default_type application/json;
+        location / {{ limit_except GET {{ deny all; }} }}
+    }}
+}}
+"""
+
+# RSA, because el8's rpm knows no elliptic curves; no passphrase, because the
+# key lives as long as the run.
+_MAKE_KEY = f"""
+export GNUPGHOME=/root/.gnupg-itb
+install -d -m 700 "$GNUPGHOME"
+gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
+    --quick-generate-key {shlex.quote(_KEY_NAME)} rsa2048 sign 7d
+mkdir -p {ROOT}/candidate
+gpg --batch --armor --export {shlex.quote(_KEY_NAME)} > {ROOT}/candidate/RPM-GPG-KEY-itb
+gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
+"""
+
+_PUBLISH = f"""
+export GNUPGHOME=/root/.gnupg-itb
+cd {ROOT}/candidate
+rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
+createrepo_c --quiet --workers "$(nproc)" .
+gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
+rpmkeys --import RPM-GPG-KEY-itb
+echo "--- signatures"
+rpmkeys --checksig -- *.rpm
+"""
+
+# Every other repository of the host is told to leave the candidate's names
+# alone: an absent candidate must fail, not come from elsewhere.
+_POINT_HOST = """
+candidate=$1; excluded=$2
+for file in /etc/yum.repos.d/*.repo; do
+    [ "$file" = "$candidate" ] && continue
+    sed -i -e '/^excludepkgs=/d' -e "s/^\\[.*\\]$/&\\nexcludepkgs=$excluded/" "$file"
+done
+"""
+
+
+def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> str:
+    """Make the run's signing key and start the web server; return the key's fingerprint.
+
+    ``issuer_files`` are what the run's token issuer publishes, by path.
+    """
+    made = services.script(_MAKE_KEY, about="make the signing key")
+    fingerprint = made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
+    if len(fingerprint) != 40:
+        raise TestbedError("host services: gpg made no key", evidence=made.output)
+    published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
+    services.put(FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()), *published)
+    services.script(
+        "nginx -t; systemctl restart nginx; systemctl is-active nginx",
+        about="start the web server",
+    )
+    return fingerprint
+
+
+def publish(services: Host, build: Build, *, log: Path, fingerprint: str) -> Repo:
+    """Sign and index the RPMs of a build and serve them; look at every signature afterwards."""
+    services.run(["bash", "-c", f"cd {ROOT}/candidate && rm -rf -- *.rpm repodata"])
+    services.put_into(f"{ROOT}/candidate", *(Path(build.directory) / rpm.file for rpm in build.rpms))
+    done = services.script(_PUBLISH, log=log, about="sign and index the RPMs")
+    verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
+    bad = [line for line in verdicts if "signatures OK" not in line]
+    if bad or len(verdicts) != len(build.rpms):
+        raise TestbedError(
+            f"{len(bad)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(bad)[:300]}",
+            evidence=done.output,
+            log=log,
+        )
+    url = f"https://{REPO_HOST}/candidate/"
+    fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
+    seen = services.run(fetch, check=False)
+    if not seen.ok:
+        raise TestbedError(f"{url} is not served: {seen.reason}", evidence=seen.output)
+    return Repo(
+        id=REPO_ID,
+        url=url,
+        key_url=f"{url}RPM-GPG-KEY-itb",
+        key_fingerprint=fingerprint,
+        packages=len(build.rpms),
+    )
+
+
+def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
+    """Make a host use the candidate's repository first, and only it for the product's packages."""
+    path = f"/etc/yum.repos.d/{repo.id}.repo"
+    content = (
+        f"[{repo.id}]\nname=Release candidate under test\nbaseurl={repo.url}\nenabled=1\n"
+        f"gpgcheck=1\nrepo_gpgcheck=1\ngpgkey={repo.key_url}\npriority=1\nmetadata_expire=1\n"
+    )
+    host.put(FileSpec(path, content.encode()))
+    host.script(_POINT_HOST, [path, " ".join(globs)], about="exclude the candidate elsewhere")
+

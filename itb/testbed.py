@@ -1,0 +1,211 @@
+"""The testbed: hosts of a Compose file on a network of their own, booted and trusting the run's CA."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from itb import data, yamlfile
+from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.errors import TestbedError, UsageError
+from itb.hosts import FileSpec, Host
+from itb.model import HostInfo, Testbed
+from itb.pki import RunCA
+
+BOOT_TIMEOUT = 60.0  # seconds until systemd says the host is up
+ROLE_LABEL = "itb.role"
+
+# Both families: Debian's update-ca-certificates and EL's update-ca-trust keep
+# their anchors in different places; grid software wants the hashed directory.
+_TRUST_CA = """
+if command -v update-ca-certificates >/dev/null; then
+    install -D -m 644 /etc/itb/ca.pem /usr/local/share/ca-certificates/itb-run.crt
+    update-ca-certificates >/dev/null
+else
+    install -D -m 644 /etc/itb/ca.pem /etc/pki/ca-trust/source/anchors/itb-run.pem
+    update-ca-trust
+fi
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a Compose file declares: its path and, by role, each host's full name.
+
+    ``optional`` roles (those with a profile) are started on request only.
+    """
+
+    file: Path
+    hosts: Mapping[str, str]
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def roles(self) -> list[str]:
+        """Roles that scenarios may name."""
+        return sorted(self.hosts)
+
+
+def find_stage(name: str) -> Stage:
+    """Return the testbed of this name or path; UsageError with the nearest name if there is none."""
+    folder = data.folder("scenarios") / "testbeds"
+    path = Path(name).expanduser() if "/" in name else folder / f"{name}.compose.yaml"
+    if not path.is_file():
+        known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
+        hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
+        raise UsageError(f"unknown testbed {name!r}{hint}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    hosts: dict[str, str] = {}
+    optional = set()
+    for service, value in (content.get("services") or {}).items():
+        role = (value.get("labels") or {}).get(ROLE_LABEL)
+        if role is None or "hostname" not in value:
+            raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
+        hosts[str(role)] = str(value["hostname"])
+        if value.get("profiles"):
+            optional.add(str(role))
+    return Stage(path.absolute(), hosts, frozenset(optional))
+
+
+class Stagehand:
+    """Brings the hosts of one run up and takes them down."""
+
+    def __init__(self, engine: Engine, stage: Stage, *, run: str, short: str, runs: Path) -> None:
+        self.engine = engine
+        self.stage = stage
+        self.run = run
+        self.project = f"itb-{short}"
+        # 02: locally administered; the rest keeps runs apart on one machine.
+        self.mac_prefix = ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
+        self.labels = {LABEL: run}
+        self.runs = runs
+
+    def create_network(self) -> str:
+        """Create the run's network; return the first three bytes of its addresses."""
+        # Where the run's directory is: who sweeps up must know whether the run is alive.
+        labels = {**self.labels, RUNS_LABEL: str(self.runs)}
+        subnet = ipaddress.ip_network(self.engine.create_network(self.project, labels))
+        return ".".join(str(subnet.network_address).split(".")[:3])
+
+    def network_prefix(self) -> str:
+        """Return the address prefix of the run's network; empty if there is none."""
+        found = self.engine.call("network", "inspect", self.project, check=False)
+        if not found.ok:
+            return ""
+        for item in yamlfile.parse(found.stdout, "network inspect")[0]:
+            for subnet in item.get("subnets") or item.get("IPAM", {}).get("Config") or []:
+                address = str(subnet.get("subnet") or subnet.get("Subnet"))
+                if ":" not in address:
+                    return ".".join(address.split(".")[:3])
+        return ""
+
+    def up(self, roles: Sequence[str], images: Mapping[str, str], prefix: str) -> dict[str, Host]:
+        """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
+
+        ``images`` are image names by kind: bare, build, services.
+        """
+        env = {
+            "ITB_PROJECT": self.project,
+            "ITB_RUN": self.run,
+            "ITB_NETWORK": self.project,
+            "ITB_NET_PREFIX": prefix,
+            "ITB_MAC_PREFIX": self.mac_prefix,
+            **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
+        }
+        self.engine.runner.run(
+            [*self._compose(), "--file", str(self.stage.file), "--project-name", self.project,
+             *(option for role in roles if role in self.stage.optional for option in ("--profile", role)),
+             "up", "--detach", "--no-build", *roles],
+            env={**self.engine.env, **env},
+            timeout=180,
+            about=f"start {', '.join(roles)}",
+        )
+        hosts = {role: self.host(role) for role in roles}
+        for host in hosts.values():
+            if not host.alive():
+                logs = self.engine.call("logs", "--tail", "20", host.container, check=False)
+                raise TestbedError(
+                    f"host {host.role}: container {host.container} did not start", evidence=logs.output
+                )
+        return hosts
+
+    def _compose(self) -> list[str]:
+        if self.engine.is_podman:
+            return [sys.executable, "-m", "podman_compose", "--podman-path", self.engine.program]
+        if shutil.which(self.engine.program) is None:
+            raise TestbedError(f"{self.engine.program} is not installed")
+        return [self.engine.program, "compose"]
+
+    def host(self, role: str) -> Host:
+        """Return the handle of a role's host, up or not."""
+        return Host(self.engine, f"{self.project}-{role}", role, self.stage.hosts[role])
+
+    def describe(self, roles: Sequence[str]) -> Testbed:
+        """Look at the running containers and return what they are."""
+        return Testbed(
+            name=self.stage.file.name.removesuffix(".compose.yaml"),
+            network=self.project,
+            hosts=tuple(_host_info(self.host(role)) for role in roles),
+        )
+
+    def down(self) -> list[str]:
+        """Remove everything that carries this run's label; return what was removed."""
+        return self.engine.remove_run(self.labels)
+
+
+def _host_info(host: Host) -> HostInfo:
+    found: dict[str, Any] = host.engine.inspect(host.container)
+    networks = found.get("NetworkSettings", {}).get("Networks", {})
+    address = next((str(item.get("IPAddress", "")) for item in networks.values()), "")
+    return HostInfo(
+        role=host.role,
+        container=host.container,
+        fqdn=host.fqdn,
+        address=address,
+        image=str(found.get("ImageName") or found.get("Config", {}).get("Image", "")),
+        image_id=str(found.get("Image", "")).removeprefix("sha256:"),
+    )
+
+
+def wait_booted(host: Host, *, factor: float = 1.0) -> str:
+    """Wait until systemd has finished to boot; return its word (running, or degraded).
+
+    Raises TestbedError naming the units that failed if it is neither.
+    """
+    seen = host.script(
+        # The bus may not be there yet in the first moments; --wait then ends at once.
+        "until state=$(systemctl is-system-running --wait 2>/dev/null) || [ \"$state\" = degraded ]; "
+        "do sleep 0.1; done; echo \"$state\"; systemctl --failed --plain --no-legend || true",
+        timeout=BOOT_TIMEOUT * factor,
+        check=False,
+    )
+    if not seen.ok:
+        raise TestbedError(
+            f"host {host.role}: systemd is not up after {seen.seconds:.0f} s: {seen.reason}",
+            evidence=host.run(["journalctl", "--no-pager", "-n", "40"], check=False).output,
+        )
+    return seen.stdout.strip()
+
+
+def install_trust(host: Host, ca: RunCA, *, names: Sequence[str]) -> None:
+    """Make a host trust the run's CA and give it a host certificate for its names."""
+    certificates = "/etc/grid-security/certificates"
+    authority = ca.certificate_pem
+    own = ca.issue(names[0], alt_names=names)
+    host.put(
+        FileSpec("/etc/itb/ca.pem", authority),
+        FileSpec(f"{certificates}/{ca.subject_hash}.0", authority),
+        FileSpec(f"{certificates}/{ca.subject_hash}.signing_policy", ca.signing_policy.encode()),
+        FileSpec("/etc/grid-security/hostcert.pem", own.certificate_pem),
+        FileSpec("/etc/grid-security/hostkey.pem", own.key_pem, mode=0o600),
+    )
+    host.script(_TRUST_CA, about="trust the run's CA")
