@@ -77,9 +77,7 @@ def _missing(facts: Facts, verdict: Verdict) -> list[Case]:
 
 
 def _case(facts: Facts, case: Case, used: Counter[str], *, evidence: bool) -> TestCase:
-    classname = one_line(
-        ".".join(part for part in (facts.state.product, facts.state.platform, case.phase, case.role) if part)
-    )
+    classname = one_line(f"{facts.state.product}.{facts.state.platform}.{case.phase}.{case.role or 'itb'}")
     name = unique(case.name, classname, used)
     # a time of zero would be left out
     made = TestCase(name, classname, elapsed_sec=max(case.seconds, 1e-6), timestamp=_stamp(case.started))

@@ -36,9 +36,12 @@ def show(
     *,
     notes: Notes | None = None,
     exit_code: int | None = None,
-    plain: bool = False,
+    plain: bool | None = None,
 ) -> Verdict:
-    """Print the summary of a run and return the verdict; writes nothing to the run directory."""
+    """Print the summary of a run and return the verdict; writes nothing to the run directory.
+
+    ``plain`` is lines of text without colour; decided by the console if None.
+    """
     facts = gather(rundir, notes, exit_code=exit_code)
     verdict = judge(facts)
     summary.show(console, facts, verdict, plain=plain)

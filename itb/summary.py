@@ -45,9 +45,16 @@ def candidate(facts: Facts) -> str:
     return f"{state.product} {version} ({commit.ref}, {commit.id[:12]}) on {state.platform}"
 
 
-def show(console: Console, facts: Facts, verdict: Verdict, *, plain: bool = False) -> None:
-    """Print the summary of a run; ``plain`` has neither colour, symbols nor tables."""
-    if plain:
+def is_plain(console: Console) -> bool:
+    """True where a moving picture does not belong: no terminal, a dumb one, CI, or no Unicode."""
+    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
+        return True
+    return "utf" not in (console.encoding or "").lower()
+
+
+def show(console: Console, facts: Facts, verdict: Verdict, *, plain: bool | None = None) -> None:
+    """Print the summary of a run; ``plain`` has no colour and no symbols, None leaves it to :func:`is_plain`."""
+    if is_plain(console) if plain is None else plain:
         for line in plain_lines(facts, verdict):
             # print() of a text that the stream's encoding lacks would raise
             encoding = console.encoding or "utf-8"

@@ -6,7 +6,6 @@ it, so that a slow terminal never slows down a run.
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -23,7 +22,7 @@ from rich.text import Text
 
 from itb.journal import Listener, Trial
 from itb.model import Case, Outcome
-from itb.summary import MARKS, PLAIN_MARKS, STYLES
+from itb.summary import MARKS, PLAIN_MARKS, STYLES, is_plain
 from itb.verdict import clean, duration, one_line
 
 FRAME = 0.2  # seconds between two pictures of a live display
@@ -249,18 +248,11 @@ def picture(board: Board, height: int) -> RenderableType:
     return Group(Text(), header, table)
 
 
-def is_plain(console: Console) -> bool:
-    """True where a moving picture does not belong: no terminal, a dumb one, CI, or no Unicode."""
-    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
-        return True
-    return "utf" not in (console.encoding or "").lower()
-
-
 @contextmanager
 def progress(title: str, *, stream: TextIO | None = None, plain: bool | None = None) -> Iterator[Listener]:
     """Show the progress of a run on ``stream`` (standard error if not given) for as long as the block lasts.
 
-    ``plain``: lines instead of a live display; decided by :func:`is_plain` if
+    ``plain``: lines instead of a live display; decided by :func:`itb.summary.is_plain` if
     not given.  NO_COLOR is honoured.
     """
     console = _Console(file=stream or sys.stderr, highlight=False)

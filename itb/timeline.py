@@ -61,7 +61,8 @@ def draw(facts: Facts) -> Timeline | None:
     def of_case(case: Case) -> Bar:
         tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
         phase = base_phase(case)
-        return bar(case.started, case.seconds, label=case.name, tip=tip, phase=phase, outcome=case.outcome)
+        label = case.name.partition(": ")[2] if phase == "test" and ": " in case.name else case.name
+        return bar(case.started, case.seconds, label=label, tip=tip, phase=phase, outcome=case.outcome)
 
     spans = []
     words = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from itb import report, terminal
+from itb import report, summary, terminal
 from itb.errors import InstallError
 from itb.journal import Journal
 from itb.model import Case, Outcome
@@ -158,7 +158,7 @@ def test_where_a_picture_belongs(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert terminal.is_plain(Console(file=stream())) is plain
+    assert summary.is_plain(Console(file=stream())) is plain
 
 
 def test_ascii_stream_gets_ascii(rundir: RunDir) -> None:
