@@ -97,6 +97,12 @@ class Build(Record):
     seconds: float = 0.0
 
 
+class SigningKey(Record):
+    """The run's own key, which signs packages and metadata; its secret part never leaves the services host."""
+
+    fingerprint: str
+
+
 class Repo(Record):
     """A signed YUM repository on the testbed network."""
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from itb import lockfile, phases, report
+from itb import candidate, lockfile, phases, report
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, worst
 from itb.model import Outcome
 from itb.platforms import PlatformImages
 from itb.runners import Stop
+
 
 class Ending:
     """How a run is told to end: by a signal or because its time is up."""
@@ -71,16 +72,18 @@ def run_cell(cell: Cell, ending: Ending) -> int:
 def _all_phases(cell: Cell) -> None:
     images = phases.prepare_platform(cell)
     cached = phases.cached_build(cell, images)
-    fingerprint = phases.stage(cell, images, with_workspace=cached is None)
+    key = phases.stage(cell, images, with_workspace=cached is None)
     with ThreadPoolExecutor(max_workers=4) as pool:
         building = pool.submit(lambda: cached or phases.build(cell, images))
         rising = pool.submit(_raise_testbed, cell, images)
-        serving = pool.submit(lambda: phases.serve(cell, building.result(), fingerprint))
+        serving = pool.submit(lambda: phases.serve(cell, building.result(), key))
         _join([building, rising, serving])
-    installed = phases.install(cell, building.result(), serving.result())
-    phases.start(cell, lambda: phases.acquire_token(cell))
+    installed = candidate.install(cell, building.result(), serving.result())
     lockfile.write(cell, building.result(), serving.result(), installed)
-    phases.test(cell)
+    candidate.start_condor(cell)
+    candidate.acquire_token(cell)
+    candidate.start_rest(cell)
+    candidate.test(cell)
 
 
 def _raise_testbed(cell: Cell, images: PlatformImages) -> None:

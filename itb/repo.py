@@ -12,7 +12,7 @@ from pathlib import Path
 
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
-from itb.model import Build, Repo
+from itb.model import Build, Repo, SigningKey
 
 REPO_ID = "itb-candidate"
 REPO_HOST = "repo.glideinwms.org"
@@ -87,8 +87,8 @@ done
 """
 
 
-def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> str:
-    """Make the run's signing key and start the web server; return the key's fingerprint.
+def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
+    """Make the run's signing key and start the web server.
 
     ``issuer_files`` are what the run's token issuer publishes, by path.
     """
@@ -102,10 +102,10 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> str:
         "nginx -t; systemctl restart nginx; systemctl is-active nginx",
         about="start the web server",
     )
-    return fingerprint
+    return SigningKey(fingerprint=fingerprint)
 
 
-def publish(services: Host, build: Build, *, log: Path, fingerprint: str) -> Repo:
+def publish(services: Host, build: Build, *, log: Path, key: SigningKey) -> Repo:
     """Sign and index the RPMs of a build and serve them; look at every signature afterwards."""
     services.run(["bash", "-c", f"cd {ROOT}/candidate && rm -rf -- *.rpm repodata"])
     services.put_into(f"{ROOT}/candidate", *(Path(build.directory) / rpm.file for rpm in build.rpms))
@@ -127,7 +127,7 @@ def publish(services: Host, build: Build, *, log: Path, fingerprint: str) -> Rep
         id=REPO_ID,
         url=url,
         key_url=f"{url}RPM-GPG-KEY-itb",
-        key_fingerprint=fingerprint,
+        key_fingerprint=key.fingerprint,
         packages=len(build.rpms),
     )
 
