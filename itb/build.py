@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from itb import buildcache, buildlog, candidate, data
+from itb import buildcache, buildlog, data, rpmcheck
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError
 from itb.hosts import FileSpec, Host
@@ -133,7 +133,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "date": commit.date,
         "version": [commit.version, commit.rc, commit.rpm_release],
         "product": product.build.model_dump(mode="json"),
-        "wanted": [product.packages, sorted(candidate.wanted(product))],
+        "wanted": [product.packages, sorted(rpmcheck.wanted(product))],
         "platform": [workspace.platform, workspace.image_id],
         "env": dict(workspace.env),
         "tools": {file.path: buildcache.key({"": file.content.hex()}) for file in _tools()},
@@ -220,8 +220,10 @@ class _Job:
             )
         if not done.ok:
             kind = TestbedError if done.timed_out or _TRANSIENT.search(done.output) else BuildError
+            said = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             raise kind(
-                f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {done.reason}",
+                f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "
+                f"{said[0].strip() if said else done.reason}",
                 evidence=done.output,
                 log=self.log,
             )
@@ -253,7 +255,7 @@ class _Job:
                 evidence=asked.output,
                 log=self.log,
             )
-        chosen = candidate.version_arguments(self.commit, offered)
+        chosen = rpmcheck.version_arguments(self.commit, offered)
         chosen += ["--source-dir", self.source, "--release-dir", self.result]
         return (*chosen, *[option for option in ("--no-mock", "--verbose") if option in offered])
 
@@ -277,7 +279,7 @@ class _Job:
         )
         if done.returncode == 124:
             running = buildlog.running_at_limit(done.stdout)
-            doing = f"; it was at {running[-1]}" if running else ""
+            doing = f"; what ran last: {running[-1][:200]}" if running else ""
             self._fail(f"ReleaseManager did not end within {limit:.0f} s{doing}", done.stdout)
         made = self.host.run(["find", self.result, "-name", "*.rpm"], about="look for RPMs").stdout
         if not done.ok:
@@ -297,8 +299,8 @@ class _Job:
     def collect(self, trial: Trial) -> tuple[tuple[Rpm, ...], Rpm | None]:
         """Look at the RPMs, compare them with what was asked for and copy them to the run directory."""
         listed = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result], timeout=300)
-        packages, sources, paths = candidate.parse_listing(listed.stdout)
-        problems = candidate.check(self.commit, self.product, packages)
+        packages, sources, paths = rpmcheck.parse_listing(listed.stdout)
+        problems = rpmcheck.check(self.commit, self.product, packages)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise BuildError(

@@ -44,7 +44,7 @@ def disk_full(log: str) -> bool:
 
 
 def running_at_limit(log: str) -> list[str]:
-    """Return what was running when the time was up, oldest first: "AGE s: COMMAND LINE"."""
+    """Return what was running when the time was up, oldest first: "COMMAND LINE (for N s)"."""
     return [line.removeprefix(STILL_RUNNING) for line in log.splitlines() if line.startswith(STILL_RUNNING)]
 
 

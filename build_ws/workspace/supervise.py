@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 MARK = "ITB_BUILD"
 LIST_LINE = "itb: still running: "
@@ -25,30 +26,26 @@ LIST_LINE = "itb: still running: "
 def ours(mark):
     """Ids of the processes that carry the mark, daemons that left the session included."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if mark in file.read().split(b"\0"):
-                    found.append(int(name))
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
         except OSError:
             continue  # it has ended, or is the kernel's
     return found
 
 
 def describe(pid):
-    """Command line and age of a process, or an empty string once it has ended."""
+    """Command line of a process and how long it has run, or an empty string once it has ended."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().replace(b"\0", b" ").decode("utf-8", "replace").split()
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime", encoding="ascii") as file:
-            age = float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+        process = Path("/proc") / str(pid)
+        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").split()
+        status = (process / "stat").read_bytes().decode("utf-8", "replace")
+        ticks = int(status.rpartition(")")[2].split()[19])  # proc(5), field 22: starttime
+        age = float(Path("/proc/uptime").read_bytes().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return ""
-    return f"{age:.0f} s: {' '.join(words)[:300]}" if words else ""
+    return f"{' '.join(words)[:300]} (for {age:.0f} s)" if words else ""
 
 
 def end(mark):
