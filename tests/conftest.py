@@ -1,0 +1,163 @@
+"""Fixtures of every kind of test: places of this checkout, and real containers that never outlive their test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from itb import definitions, platforms
+from itb.config import Settings
+from itb.engine import RUNS_LABEL, Engine, connect, container_name
+from itb.hosts import Host
+from itb.platforms import PlatformImages
+from itb.runners import Runner
+from itb.testbed import wait_booted
+
+TOP = Path(__file__).resolve().parent.parent
+OWN_LABEL = "itb.test"  # on whatever a test creates itself; its value is the test session's worker's own
+# Fixtures that lead to containers: only tests that use one are looked at for leftovers.
+_DOORS = {"engine", "itb"}
+
+NewHost = Callable[..., Host]
+
+
+@pytest.fixture(scope="session")
+def own_label() -> str:
+    """Label (``key=value``) of everything this worker's tests create; other sessions have other ones."""
+    return f"{OWN_LABEL}={secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The user's own cache: a platform is built once, not once a test."""
+    return Settings().cache_dir
+
+
+@pytest.fixture(scope="session")
+def engine(cache: Path, own_label: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The container engine; at the end of the session nothing with this session's label may be left."""
+    connected = connect(Runner(), os.environ.get("ITB_ENGINE", "podman"), cache)
+    yield connected
+    key, _, value = own_label.partition("=")
+    left = connected.remove_run({key: value})
+    left += _left_by_runs(connected, str(tmp_path_factory.getbasetemp()))
+    assert not left, f"left behind by this session's tests: {left}"
+
+
+@pytest.fixture(scope="session")
+def images(engine: Engine, cache: Path) -> PlatformImages:
+    """Images of platform deb13, made by the first worker that asks while the others wait."""
+    return platforms.ensure(definitions.load_platform("deb13"), engine, cache=cache)
+
+
+@pytest.fixture
+def new_host(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[NewHost]:
+    """Factory of booted hosts: ``new_host()`` is bare, ``new_host("services", fqdn=...)`` another kind.
+
+    Options that follow are the engine's (``"--network", "none"``).  Hosts are removed as the test ends.
+    """
+    with _hosts(engine, images, own_label) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def shared_host(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[Host]:
+    """One booted bare host for all tests of a worker that leave no trace on it."""
+    with _hosts(engine, images, own_label) as make:
+        yield make()
+
+
+@contextlib.contextmanager
+def _hosts(engine: Engine, images: PlatformImages, label: str) -> Iterator[NewHost]:
+    made: list[str] = []
+
+    def make(
+        kind: Literal["bare", "build", "services"] = "bare", *options: str, fqdn: str = "", boot: bool = True
+    ) -> Host:
+        name = f"itb-test-{secrets.token_hex(4)}"
+        made.append(name)
+        naming = ("--hostname", fqdn) if fqdn else ()
+        systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
+        engine.call(
+            *("run", "--detach", "--name", name, "--label", label, *systemd, *naming, *options),
+            images.references[kind],
+        )
+        host = Host(engine, name, kind, fqdn)
+        if boot:
+            wait_booted(host)
+        return host
+
+    try:
+        yield make
+    finally:
+        at_once = ("--time", "0") if engine.is_podman else ()
+        if made:
+            engine.call("rm", "--force", *at_once, "--volumes", *made, check=False)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an ``itb`` command ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+@pytest.fixture
+def itb(engine: Engine, tmp_path: Path) -> Callable[..., Ended]:
+    """Run ``itb ARGS`` as a user would, in an empty directory of the test's own; runs go to ``runs`` there.
+
+    Configuration of the person who runs the tests does not count; ``env`` adds to the environment.
+    """
+
+    def call(*args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600) -> Ended:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
+        settled = {**inherited, "XDG_CONFIG_HOME": str(tmp_path / "no-config"), "ITB_ENGINE": engine.program}
+        began = time.monotonic()
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("itb")), *args],
+            cwd=cwd or tmp_path, env={**settled, **(env or {})}, timeout=timeout,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+        out, err = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
+        return Ended(done.returncode, out, err, time.monotonic() - began)
+
+    return call
+
+
+def _left_by_runs(engine: Engine, folder: str) -> list[str]:
+    """Names of what carries the label of a run below ``folder``, after removing it."""
+    left = []
+    items = [*engine.containers({RUNS_LABEL: ""}), *engine.listing("network", {RUNS_LABEL: ""})]
+    for item in [*items, *engine.listing("volume", {RUNS_LABEL: ""})]:
+        labels = item.get("Labels") or item.get("labels") or {}
+        if isinstance(labels, dict) and str(labels.get(RUNS_LABEL, "")).startswith(folder):
+            left.append(container_name(item) or str(item.get("name")))
+            engine.remove_run({RUNS_LABEL: str(labels[RUNS_LABEL])})
+    return left
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose runs leave a container, network, volume or mount."""
+    if not _DOORS & set(request.fixturenames):
+        yield
+        return
+    folder = str(request.getfixturevalue("tmp_path"))
+    engine: Engine = request.getfixturevalue("engine")
+    yield
+    left = _left_by_runs(engine, folder)
+    left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line]
+    assert not left, f"left behind: {left}"
