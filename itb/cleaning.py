@@ -7,33 +7,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
 from itb.rundir import RunDir
 
 KEEP_DAYS = 14  # cached builds younger than this stay
 
 
-def leftover_runs(engine: Engine, runs: Path) -> dict[str, Path]:
-    """Runs of which containers, networks or volumes exist, and the folder each run's directory is in."""
+def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
+    """Runs of which containers, networks or volumes exist: name, and the folder its directory is in."""
     items = engine.containers({LABEL: ""})
     for kind in ("network", "volume"):
         items += engine.listing(kind, {LABEL: ""})
-    found: dict[str, Path] = {}
-    for item in items:
-        labels = _labels(item)
-        name = labels.get(LABEL, "")
-        if name and (RUNS_LABEL in labels or name not in found):
-            found[name] = Path(labels.get(RUNS_LABEL) or runs)
-    return found
-
-
-def _labels(item: dict[str, Any]) -> dict[str, str]:
-    labels = item.get("Labels") or item.get("labels") or {}
-    if isinstance(labels, str):
-        labels = dict(part.partition("=")[::2] for part in labels.split(","))
-    return {str(key): str(value) for key, value in labels.items()}
+    found = {(labels.get(LABEL, ""), labels.get(RUNS_LABEL, "")) for labels in map(labels_of, items)}
+    return sorted(run for run in found if run[0])
 
 
 def is_alive(folder: Path) -> bool:
@@ -55,8 +42,8 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
     Runs somebody kept on purpose stay unless ``kept_too``.
     """
     count = 0
-    for name, where in sorted(leftover_runs(engine, runs).items()):
-        folder = where / name
+    for name, where in leftover_runs(engine):
+        folder = Path(where or runs) / name
         if is_alive(folder):
             say(f"{name}: still running, left alone")
             continue
@@ -64,7 +51,7 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
         if kept and not kept_too:
             say(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
             continue
-        for thing in engine.remove_run({LABEL: name}):
+        for thing in engine.remove_run({LABEL: name, **({RUNS_LABEL: where} if where else {})}):
             say(f"{name}: removed {thing}")
             count += 1
         if (folder / "run.json").exists():

@@ -1,7 +1,8 @@
 """podman or docker: images, networks, containers, labels and the sweep.
 
-Everything itb creates carries the label ``itb.run`` (the run's name), so
-that it can be found and removed without any file of the run.
+Everything itb creates carries the labels ``itb.run`` (the run's name) and
+``itb.runs`` (the folder its directory is in), so that it can be found and
+removed without any file of the run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from itb.rundir import write_atomically
 from itb.runners import Completed, Runner
 
 LABEL = "itb.run"
-RUNS_LABEL = "itb.runs"  # on the network: the folder that holds the run's directory
+RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
@@ -137,6 +138,14 @@ def container_name(item: Mapping[str, Any]) -> str:
     """Name of a container in either engine's listing."""
     names = item.get("Names") or item.get("Name") or ""
     return str(names[0] if isinstance(names, list) else names).lstrip("/")
+
+
+def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Labels of a container, network or volume in either engine's listing."""
+    labels = item.get("Labels") or item.get("labels") or {}
+    if isinstance(labels, str):  # docker
+        labels = dict(part.partition("=")[::2] for part in labels.split(","))
+    return {str(key): str(value) for key, value in labels.items()}
 
 
 def _labels(labels: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from itb.engine import LABEL, Engine, container_name
+from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir, RunState
 from itb.yamlfile import nearest
@@ -56,9 +56,7 @@ def machine_table(engine: Engine) -> Table:
     """Everything of itb's that is on this machine now, by label."""
     shown = Table("run", "role", "container", "state", box=None)
     for item in engine.containers({LABEL: ""}):
-        labels = item.get("Labels") or {}
-        if isinstance(labels, str):
-            labels = dict(part.partition("=")[::2] for part in labels.split(","))
+        labels = labels_of(item)
         shown.add_row(
             labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), str(item.get("State", ""))
         )
@@ -68,7 +66,7 @@ def machine_table(engine: Engine) -> Table:
 def shell(engine: Engine, rundir: RunDir, role: str) -> None:
     """Replace this process by a shell in a kept host; UsageError if it is not there."""
     container = f"itb-{rundir.state.short}-{role}"
-    found = {container_name(item): item for item in engine.containers({LABEL: rundir.id})}
+    found = {container_name(item): item for item in engine.containers({LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)})}
     if not found:
         raise UsageError(
             f"run {rundir.id} has no hosts any more", hint="start it again with --keep failed or --keep always"

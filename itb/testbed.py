@@ -67,9 +67,15 @@ def find_stage(name: str) -> Stage:
     hosts: dict[str, str] = {}
     optional = set()
     for service, value in (content.get("services") or {}).items():
-        role = (value.get("labels") or {}).get(ROLE_LABEL)
+        labels = value.get("labels") or {}
+        role = labels.get(ROLE_LABEL)
         if role is None or "hostname" not in value:
             raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
+        # Without them nobody could tell whose the container is, and nobody would remove it.
+        if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
+            raise UsageError(
+                f'{path}: service {service!r} needs the labels {LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
+            )
         hosts[str(role)] = str(value["hostname"])
         if value.get("profiles"):
             optional.add(str(role))
@@ -86,14 +92,12 @@ class Stagehand:
         self.project = f"itb-{short}"
         # 02: locally administered; the rest keeps runs apart on one machine.
         self.mac_prefix = ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
-        self.labels = {LABEL: run}
-        self.runs = runs
+        # Both: the same name may be in two folders.  Who sweeps up looks there whether the run is alive.
+        self.labels = {LABEL: run, RUNS_LABEL: str(runs)}
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
-        # Where the run's directory is: who sweeps up must know whether the run is alive.
-        labels = {**self.labels, RUNS_LABEL: str(self.runs)}
-        subnet = ipaddress.ip_network(self.engine.create_network(self.project, labels))
+        subnet = ipaddress.ip_network(self.engine.create_network(self.project, self.labels))
         return ".".join(str(subnet.network_address).split(".")[:3])
 
     def network_prefix(self) -> str:
@@ -116,6 +120,7 @@ class Stagehand:
         env = {
             "ITB_PROJECT": self.project,
             "ITB_RUN": self.run,
+            "ITB_RUNS": self.labels[RUNS_LABEL],
             "ITB_NETWORK": self.project,
             "ITB_NET_PREFIX": prefix,
             "ITB_MAC_PREFIX": self.mac_prefix,
