@@ -1,0 +1,45 @@
+#!/bin/bash
+# Makes the Debian of root.sh an RPM machine: its packages known to rpm, dnf set up, systemd as on EL.
+set -euo pipefail
+
+ln -sf bash /usr/bin/sh
+
+# Every package dpkg knows must be there as an RPM of that very version.
+dpkg-query --show --showformat '${Package} ${Version} ${Architecture}\n' |
+    while read -r name version arch; do
+        version=${version#*:}
+        case $version in *-*) ;; *) version=$version-0 ;; esac
+        rpm=/mnt/platform/$name-$version.$arch.rpm
+        rpm=${rpm%.all.rpm}
+        [ "$rpm" = "${rpm%.rpm}" ] && rpm=$rpm.noarch.rpm
+        rpm=${rpm/.amd64.rpm/.x86_64.rpm}
+        rpm=${rpm/.arm64.rpm/.aarch64.rpm}
+        [ -f "$rpm" ] || { echo "the mirror changed while the platform was built: no $rpm" >&2; exit 1; }
+        echo "$rpm"
+    done >/tmp/installed
+mapfile -t installed </tmp/installed
+own=(/mnt/platform/{debtorpm-support,deb13-release,ca-certificates-el}-*.rpm)
+# First the real ones: their files are new.  The rest is there, so only the database learns of it.
+rpm --install --nodeps "${own[@]}"
+rpm --install --justdb --noscripts --notriggers "${installed[@]}"
+
+cat >/etc/dnf/dnf.conf <<'END'
+[main]
+gpgcheck=1
+installonly_limit=3
+clean_requirements_on_remove=True
+best=True
+skip_if_unavailable=False
+install_weak_deps=False
+END
+
+# Debian enables what it installs; nothing of that is wanted on a host of a testbed.
+find /etc/systemd/system -name '*.timer' -type l -delete
+systemctl disable --quiet getty@tty1.service e2scrub_reap.service systemd-networkd.service 2>/dev/null || :
+systemctl mask --quiet systemd-firstboot.service systemd-resolved.service
+: >/etc/machine-id
+
+apt-get clean
+find /var/lib/apt/lists /var/log/apt -type f -delete
+rm -rf /var/log/{dpkg.log,alternatives.log,bootstrap.log} /var/cache/debconf/*-old /tmp/*
+rm -f /etc/apt/sources.list # packages come from dnf from now on

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Downloads the resolved packages, converts them, adds the platform's own and indexes all.
+set -euo pipefail
+
+cd /mnt/definition
+. ./apt.sh
+
+mkdir -p /mnt/debs /mnt/platform
+(
+    cd /mnt/debs
+    # file names are NAME_VERSION_ARCH.deb with ":" of an epoch as %3a
+    mapfile -t wanted < <(sed 's/ .*//; s/_\([^_]*\)_[^_]*\.deb$/=\1/; s/%3a/:/g' /mnt/resolved)
+    apt-get download --quiet --quiet --option APT::Sandbox::User=root --option Acquire::Retries=3 "${wanted[@]}"
+) &
+apt-get install --quiet --quiet --yes --no-install-recommends createrepo-c file
+wait $!
+
+PYTHONPATH=/mnt python3 -m debtorpm --overrides names.toml --out /mnt/platform /mnt/debs/*.deb
+rm -rf /mnt/debs
+
+build() {
+    rpmbuild -bb --quiet --define "_sourcedir $PWD/rpms" --define '_rpmdir /mnt/platform' \
+        --define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' --define "_topdir /tmp/rpmbuild" \
+        --define '_binary_payload w1.zstdio' --define '_buildhost itb' --define 'debug_package %{nil}' \
+        --define '__os_install_post %{nil}' --define '_build_id_links none' "$1"
+}
+export -f build
+printf '%s\0' rpms/*.spec | xargs --null --max-args=1 --max-procs="$(nproc)" bash -c 'build "$1"' bash
+createrepo_c --quiet --workers "$(nproc)" --general-compress-type=gz --simple-md-filenames /mnt/platform

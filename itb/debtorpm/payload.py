@@ -1,0 +1,142 @@
+"""The files of a package: merged /usr, left-out documentation, moved into one build root.
+
+Paths are plain strings where a platform's tens of thousands of files pass through.
+"""
+
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH112, PTH114, PTH116, PTH118, PTH208
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .errors import ConversionError
+
+# Debian 13 has one /usr; packages that still ship the old paths are merged as dpkg's installer does.
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A path of a package, absolute as installed; ``user`` and ``group`` are names."""
+
+    path: str
+    directory: bool = False
+    user: str = "root"
+    group: str = "root"
+
+
+def merged(path: str) -> str:
+    """Return where an absolute path lies once /bin, /sbin and /lib* are links into /usr."""
+    head, slash, _ = path[1:].partition("/")
+    return f"/usr{path}" if slash and head in MERGED else path
+
+
+def merge_usr(root: Path) -> None:
+    """Move /bin, /sbin and /lib* of an unpacked package into /usr; links of that name stay."""
+    for name in MERGED:
+        old = root / name
+        if old.is_dir() and not old.is_symlink():
+            _merge(old, root / "usr" / name)
+
+
+def _merge(source: Path, target: Path) -> None:
+    if not target.exists():
+        _make_parents(source, target)
+        source.rename(target)
+        return
+    for child in sorted(source.iterdir()):
+        there = target / child.name
+        if child.is_dir() and not child.is_symlink() and there.is_dir() and not there.is_symlink():
+            _merge(child, there)
+        elif there.exists() or there.is_symlink():
+            raise ConversionError(f"{child} and {there} are one file once /usr is merged")
+        else:
+            child.rename(there)
+    source.rmdir()
+
+
+def _make_parents(source: Path, target: Path) -> None:
+    for parent in reversed(target.parents):
+        if not parent.exists():
+            parent.mkdir(mode=0o755)
+            shutil.copystat(source, parent)
+
+
+def remove_unwanted(root: Path, *, drop: Iterable[str], keep: Iterable[str]) -> None:
+    """Remove files whose absolute path matches ``drop`` and not ``keep`` (globs, as dpkg's path-exclude).
+
+    A directory that matches and is empty in the end goes too.
+    """
+    drop, keep = tuple(drop), tuple(keep)
+    for parent, directories, files in os.walk(root, topdown=False):
+        links = [name for name in directories if os.path.islink(os.path.join(parent, name))]
+        for name in files + links:
+            full = os.path.join(parent, name)
+            if _unwanted(full[len(str(root)) :], drop, keep):
+                os.unlink(full)
+        inside = parent[len(str(root)) :]
+        if inside and _unwanted(inside, drop, keep) and not os.listdir(parent):
+            os.rmdir(parent)
+
+
+def _unwanted(path: str, drop: tuple[str, ...], keep: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(path, glob) for glob in drop) and not any(fnmatchcase(path, glob) for glob in keep)
+
+
+def move_into(root: Path, build_root: Path) -> list[Entry]:
+    """Move every file of an unpacked package into a shared build root; return its entries, sorted.
+
+    Directories other packages brought before keep their attributes.  Raises
+    ConversionError for a file that is there already: such packages cannot be
+    installed together either.
+    """
+    entries: list[Entry] = []
+    for parent, directories, files in os.walk(root):
+        inside = parent[len(str(root)) :]
+        target = str(build_root) + inside
+        for name in sorted(directories):
+            full = os.path.join(parent, name)
+            if os.path.islink(full):
+                files.append(name)
+            else:
+                entries.append(_entry(full, f"{inside}/{name}", directory=True))
+                _copy_directory(full, f"{target}/{name}")
+        for name in files:
+            there = f"{target}/{name}"
+            if os.path.lexists(there):
+                raise ConversionError(f"{inside}/{name} comes from two packages")
+            os.rename(os.path.join(parent, name), there)
+            entries.append(_entry(there, f"{inside}/{name}", directory=False))
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def _entry(full: str, path: str, *, directory: bool) -> Entry:
+    found = os.lstat(full)
+    if found.st_uid == 0 and found.st_gid == 0:
+        return Entry(path, directory)
+    # dpkg-deb unpacked by name; the names are Debian's static ones (base-passwd).
+    return Entry(path, directory, _name(pwd.getpwuid, found.st_uid), _name(grp.getgrgid, found.st_gid))
+
+
+def _name(look_up: Callable[[int], tuple[object, ...]], number: int) -> str:
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return str(number)
+
+
+def _copy_directory(source: str, target: str) -> None:
+    if os.path.isdir(target):
+        return
+    found = os.stat(source)
+    os.mkdir(target)
+    os.chown(target, found.st_uid, found.st_gid)
+    os.chmod(target, stat.S_IMODE(found.st_mode))

@@ -1,0 +1,244 @@
+"""Making images from a platform's stages: containers in which scripts run, committed as they end.
+
+A platform is built with ``run``, ``exec`` and ``commit`` alone, which every
+engine has.  All containers of a build share one volume at /mnt: the
+definition's files, what was resolved, and whatever stages leave to each other.
+
+Everything a build creates carries a label with the path of the lock file its
+process holds, so that the leftovers of a build that was killed can be told
+from a build that is going on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from itb import data
+from itb.definitions import Platform
+from itb.engine import Engine
+from itb.errors import TestbedError
+from itb.hosts import Host
+from itb.runners import Completed, Stop
+
+BUILDING = "itb.building"  # label of what a build needs while it lasts: its lock file
+PRODUCT_OF = "itb.platform"  # label of images: the platform's name
+INIT = "/usr/lib/systemd/systemd"
+TIMEOUT = 1800.0  # seconds a stage may take: a slow mirror, not a slow machine
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+FINAL = ("bare", "build", "services")  # the stages a run is made of; every platform has them
+
+Note = Callable[[str], None]
+
+
+class _Abandoned(TestbedError):
+    """A stage was not run because another one failed."""
+
+
+def lock_file(name: str) -> Path:
+    """Return the lock of a platform: one for all of a user's caches, as there is one engine's store."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "itb" if runtime else Path(tempfile.gettempdir()) / f"itb-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise TestbedError(
+            f"{folder} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own"
+        )
+    return folder / f"platform-{name}.lock"
+
+
+@contextmanager
+def locked(path: Path, note: Note) -> Iterator[None]:
+    """Hold a lock file; wait, and say so, while another process builds the same platform."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("waiting for another process that builds it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """True while a process holds this lock file."""
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
+    """Remove what builds left behind whose process is gone; ``own`` is a lock the caller holds itself."""
+    locks = set()
+    items = [*engine.containers({BUILDING: ""}), *engine.listing("volume", {BUILDING: ""})]
+    for item in items:
+        labels = item.get("Labels") or item.get("labels") or {}
+        if isinstance(labels, str):  # docker
+            labels = dict(part.partition("=")[::2] for part in labels.split(","))
+        locks.add(str(labels.get(BUILDING, "")))
+    gone = [lock for lock in locks if lock and (lock == str(own) or not is_held(Path(lock)))]
+    return [thing for lock in gone for thing in engine.remove_run({BUILDING: lock})]
+
+
+@dataclass
+class Workshop:
+    """One build of a platform: its volume, its containers and the images committed so far.
+
+    ``settings`` reach the scripts as ITB_<NAME>; ``logs`` is the folder of the
+    stages' whole output; ``lock`` the lock file the process holds.
+    """
+
+    platform: Platform
+    engine: Engine
+    settings: Mapping[str, str]
+    logs: Path
+    lock: Path
+    note: Note
+    labels: Mapping[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    _id: str = field(default_factory=lambda: secrets.token_hex(4))
+    _failed: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def name(self) -> str:
+        """Prefix of everything this build creates."""
+        return f"itb-{self.platform.name}-{self._id}"
+
+    @contextmanager
+    def open(self, base: str) -> Iterator[None]:
+        """Make the volume and put the definition there; remove all containers and the volume in the end."""
+        self.images["base"] = base
+        try:
+            self.engine.call("volume", "create", "--label", f"{BUILDING}={self.lock}", self.name)
+            self._furnish()
+            yield
+        finally:
+            self._cleaner.remove_run({BUILDING: str(self.lock)})
+
+    @functools.cached_property
+    def _cleaner(self) -> Engine:
+        """The engine once more, deaf to interruptions: they must not keep their own clean-up from running."""
+        return Engine(replace(self.engine.runner, stop=Stop()), self.engine.program, env=self.engine.env)
+
+    def _furnish(self) -> None:
+        with self.container("furnish", self.images["base"]) as host:
+            host.put_tree(self.platform.folder, "/mnt/definition")
+            if self.platform.converter:
+                host.put_tree(data.folder("debtorpm"), "/mnt/debtorpm")
+
+    @contextmanager
+    def container(self, stage: str, image: str) -> Iterator[Host]:
+        """Start a container of an image with the volume at /mnt; remove it in the end."""
+        name = f"{self.name}-{stage}"
+        # The network of the machine itself: a build needs names and a mirror, not isolation.
+        self.engine.call(
+            *("run", "--detach", "--name", name, "--label", f"{BUILDING}={self.lock}", "--network", "host"),
+            *("--volume", f"{self.name}:/mnt", "--entrypoint", "", image, "sleep", "infinity"),
+        )
+        try:
+            yield Host(self.engine, name, f"{self.platform.name}-{stage}")
+        finally:
+            quick = ("--time", "0") if self.engine.is_podman else ()
+            self._cleaner.call("rm", "--force", *quick, name, check=False)
+
+    def resolve(self) -> str:
+        """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
+        if not self.platform.resolve:
+            return ""
+        self.note("resolve: reading the mirror's index")
+        with self.container("resolve", self.images["base"]) as host:
+            found = self._script(host, "resolve", self.platform.resolve).stdout
+            host.run(["tee", "/mnt/resolved"], input=found.encode())
+        if not found.strip():
+            raise TestbedError(f"platform {self.platform.name}: {self.platform.resolve} printed no package")
+        return found
+
+    def build(self) -> None:
+        """Run every stage, each as soon as what it needs is there; fill ``images`` with image ids."""
+        order = self._order()
+        futures: dict[str, Future[None]] = {}
+        with ThreadPoolExecutor(max_workers=len(order)) as pool:
+            for stage in order:
+                needs = [futures[need] for need in self._needs(stage)]
+                futures[stage] = pool.submit(self._run_stage, stage, needs)
+        errors = [error for future in futures.values() if (error := future.exception())]
+        # A stage that never ran because of another one says so only if nothing better is known.
+        errors.sort(key=lambda error: isinstance(error, _Abandoned))
+        if errors:
+            raise errors[0]
+
+    def _needs(self, stage: str) -> list[str]:
+        definition = self.platform.stages[stage]
+        return [need for need in (definition.from_, *definition.after) if need != "base"]
+
+    def _order(self) -> list[str]:
+        """Stages such that each comes after those it needs; TestbedError if that cannot be."""
+        order: list[str] = []
+        waiting = dict.fromkeys(self.platform.stages)
+        while waiting:
+            ready = [stage for stage in waiting if all(need in order for need in self._needs(stage))]
+            if not ready:
+                raise TestbedError(
+                    f"platform {self.platform.name}: stages wait for each other: {', '.join(waiting)}"
+                )
+            for stage in ready:
+                order.append(stage)
+                del waiting[stage]
+        return order
+
+    def _run_stage(self, stage: str, needs: list[Future[None]]) -> None:
+        try:
+            for need in needs:
+                need.result()
+            if self._failed.is_set():
+                raise _Abandoned(f"stage {stage}: another stage failed")
+            self._make(stage)
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _make(self, stage: str) -> None:
+        definition = self.platform.stages[stage]
+        with self.container(stage, self.images[definition.from_]) as host:
+            self.note(f"{stage}: {definition.script}")
+            self._script(host, stage, definition.script)
+            if any(stage == other.from_ for other in self.platform.stages.values()) or stage in FINAL:
+                self.note(f"{stage}: saving the image")
+                self.images[stage] = self._commit(host.container, stage)
+
+    def _script(self, host: Host, stage: str, script: str) -> Completed:
+        log = self.logs / f"{stage}.log"
+        log.unlink(missing_ok=True)
+        env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
+        env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        return host.run(
+            ["bash", f"/mnt/definition/{script}"],
+            env=env,
+            timeout=TIMEOUT,
+            log=log,
+            on_line=lambda line: self.note(f"{stage}: {line}"),
+            about=script,
+        )
+
+    def _commit(self, container: str, stage: str) -> str:
+        # Labels of the container would go on to every container of the image: the build's is emptied.
+        labels = {BUILDING: "", PRODUCT_OF: self.platform.name, "itb.image": stage, **self.labels}
+        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+        changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
+        options = [part for change in changes for part in ("--change", change)]
+        made = self.engine.call("commit", *options, container, timeout=600)
+        return made.stdout.strip().splitlines()[-1].removeprefix("sha256:")
