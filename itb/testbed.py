@@ -74,7 +74,8 @@ def find_stage(name: str) -> Stage:
         # Without them nobody could tell whose the container is, and nobody would remove it.
         if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
             raise UsageError(
-                f'{path}: service {service!r} needs the labels {LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
+                f"{path}: service {service!r} needs the labels "
+                f'{LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
             )
         hosts[str(role)] = str(value["hostname"])
         if value.get("profiles"):

@@ -122,7 +122,9 @@ def itb(engine: Engine, tmp_path: Path) -> Callable[..., Ended]:
     Configuration of the person who runs the tests does not count; ``env`` adds to the environment.
     """
 
-    def call(*args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600) -> Ended:
+    def call(
+        *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600
+    ) -> Ended:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
         settled = {**inherited, "XDG_CONFIG_HOME": str(tmp_path / "no-config"), "ITB_ENGINE": engine.program}
         began = time.monotonic()
