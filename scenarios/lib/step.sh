@@ -16,6 +16,11 @@ finish() {
   exit "$1"
 }
 
+# 0 passed, 77 cannot be tried here, 99 cannot pass any more (as automake has them).
+is_final() {
+  case $1 in 0 | 77 | 99) return 0 ;; *) return 1 ;; esac
+}
+
 # A try's output goes to a file: a pipe would be held open by a daemon that a
 # step starts.  Only what changed since the last try is printed.
 poll() {
@@ -29,11 +34,11 @@ poll() {
     status=0
     timeout --kill-after=5 "$left" "$@" >"$out" 2>&1 </dev/null || status=$?
     text=$(tail --bytes=65536 -- "$out" | tr -d '\000')
-    if [ "$status" -eq 0 ] || [ "$status" -eq 77 ] || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
+    if is_final "$status" || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
       printf '[itb] try %d after %d s: exit status %d\n%s\n' "$tries" "$SECONDS" "$status" "$text"
       last=$text
     fi
-    if [ "$status" -eq 0 ] || [ "$status" -eq 77 ]; then break; fi
+    if is_final "$status"; then break; fi
     if ((SECONDS >= within)); then
       printf '[itb] gave up after %d s, %d tries\n' "$within" "$tries"
       break

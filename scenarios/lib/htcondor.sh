@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# What scenarios ask HTCondor; a script takes it with: source "$ITB_LIB/htcondor.sh"
+
+# What cannot come true any more ends a step's polling at once.
+give_up() {
+  echo "$*" >&2
+  exit 99
+}
+
+# The queue and the history of a Compute Entrypoint: HTCondor-CE has tools of its own.
+if command -v condor_ce_q >/dev/null; then
+  ce_q() { condor_ce_q -allusers "$@"; }
+  ce_history() { condor_ce_history "$@"; }
+else
+  ce_q() { condor_q -allusers "$@"; }
+  ce_history() { condor_history "$@"; }
+fi
+
+# in_line: lines as one line.
+in_line() { paste --serial --delimiters=' '; }
+
+# pilots ATTRIBUTE...: of each pilot in any of the factory's queues. With
+# -global, condor_q says in words that there is none.
+pilots() {
+  condor_q -global -allusers -constraint 'JobUniverse == 9' -af ClusterId "$@" | sed --quiet 's/^[0-9][0-9]* //p'
+}
+
+# tally: lines of job states (numbers) as "3 idle, 2 running"; "none" if there are none.
+tally() {
+  local state number text="" words=(unexpanded idle running removed completed held transferring suspended)
+  while read -r number state; do
+    text+="${text:+, }$number ${words[state]:-in state $state}"
+  done < <(sed '/^$/d' | sort | uniq --count)
+  echo "${text:-none}"
+}
