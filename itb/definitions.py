@@ -170,10 +170,15 @@ class Needs(Record):
 
 
 class Scenario(Record):
-    """``scenario.yaml``; ``always`` steps run however the steps ended."""
+    """``scenario.yaml``; ``always`` steps run however the steps ended.
+
+    A step is not tried after one that failed, unless they are
+    ``independent`` of each other.
+    """
 
     title: str
     needs: Needs = Needs()
+    independent: bool = False
     env: dict[str, str] = {}
     steps: tuple[Step, ...] = Field(min_length=1)
     always: tuple[Step, ...] = ()

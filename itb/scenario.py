@@ -82,8 +82,8 @@ def run_scenario(
 
     ``env`` is the environment of all steps (README, "Scenario file"), never
     secret; ``factor`` multiplies every time limit.  A step that fails ends
-    the ordinary steps; ``always`` steps follow in any case but an
-    interruption.
+    the ordinary steps unless they are independent; ``always`` steps follow in
+    any case but an interruption.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -95,7 +95,7 @@ def run_scenario(
     play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS)
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
-        if failed:
+        if failed and not scenario.independent:
             play.leave_out(step, f"step {failed!r} failed before")
         elif play.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
             failed = step.name
@@ -222,8 +222,11 @@ class _Play:
     def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
         assert trial.log is not None
         scenario = slug(self.scenario.name)
+        role = step.role.upper().replace("-", "_")
+        own = {f"ITB_{what}": self.env.get(f"ITB_{what}_{role}", "") for what in ("SERVICES", "PACKAGES")}
         return {
             **self.env,
+            **own,
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
