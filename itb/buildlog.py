@@ -9,6 +9,8 @@ from collections.abc import Callable
 STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes it
 
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
+# Where rpm 4.20, and where older ones put what will be the root.
+_BUILDROOT = re.compile(r"^/\S*/BUILD/[^/]+/BUILDROOT(?=/)|^/\S*/BUILDROOT/[^/]+(?=/)")
 _MILESTONES = (
     (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
     (re.compile(r"Processing files: (\S+)"), "packaging {}"),
@@ -91,13 +93,11 @@ def _section(log: str) -> str:
 def _rpm_error(log: str) -> str:
     """rpm's first error says the cause, later ones what follows from it; several missing files are named."""
     errors = list(dict.fromkeys(item.strip() for item in _RPM_ERROR.findall(log)))
-    absent = [item for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
+    absent = [item.split(": ", 1)[1] for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
     if absent:
-        paths = [
-            re.sub(r"^\S*/BUILD(?:ROOT)?/(?:[^/]+/BUILDROOT/)?[^/]+(?=/)", "", item.split(": ", 1)[1])
-            for item in absent
-        ]
-        return f"in %files but not installed: {_join(list(dict.fromkeys(paths)))}"
+        return f"in %files but not installed: {_join([_BUILDROOT.sub('', path) for path in absent])}"
+    # rpm 4.20 says this of a %patch in a comment too, and goes on.
+    errors = [item for item in errors if not item.startswith("No patch number")] or errors
     return errors[0][:300] if errors else ""
 
 
@@ -127,7 +127,8 @@ def _command(log: str) -> str:
     if match is None:
         return ""
     said = _last_line(match[3]) or _last_line(match[2])
-    program = match[1].rpartition("&& ")[2].strip()[:120]
+    words = re.split(r"&&|;", match[1])[-1].split()
+    program = words[0].rpartition("/")[2] if words else match[1]
     return f"{program}: {said[:240]}" if said else f"{program} failed without a word"
 
 

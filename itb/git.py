@@ -82,7 +82,7 @@ def locate(source: str) -> Origin:
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in SCHEMES:
         return Origin(source, _without_credentials(source))
-    if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?![:/]{2})(?!-).+", source):
+    if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?!:|//|-).+", source):
         return Origin(source, source)  # host:path, by ssh
     raise UsageError(
         f"source {source!r} is neither a folder here nor a URL git may use",

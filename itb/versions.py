@@ -133,7 +133,7 @@ def nearest(wanted: str, names: Iterable[str], *, limit: int = 3) -> list[str]:
     by_key: dict[str, list[str]] = {}
     for name in names:
         by_key.setdefault(_spelling(name), []).append(name)
-    close = difflib.get_close_matches(key, by_key, n=4 * limit, cutoff=0.6)
+    close = difflib.get_close_matches(key, by_key, n=4 * limit, cutoff=0.65)
     numbers = _numbers(wanted)
     close.sort(key=lambda item: (-difflib.SequenceMatcher(None, key, item).ratio(), _gap(numbers, item)))
     similar = [name for item in close for name in by_key[item]]

@@ -1,0 +1,170 @@
+"""What is asked of a ReleaseManager, what its RPMs must be, and how builds are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb import buildcache, rpmcheck
+from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
+from itb.errors import BuildError
+from itb.model import Commit, Rpm
+
+PRODUCT = Product(
+    title="GlideinWMS",
+    name="glideinwms",
+    source=Source(url="https://host/x"),
+    packages=("glideinwms*",),
+    build=ReleaseManager(checkout_name="glideinwms"),
+    roles={
+        "factory": RoleDefinition(packages=("glideinwms-factory", "rrdtool")),
+        "frontend": RoleDefinition(packages=("glideinwms-vofrontend",)),
+    },
+)
+NEW = ("--release-version", "--source-dir", "--release-dir", "--rc", "--rpm-release", "--no-mock")
+OLD = (*NEW, "--rpm-version")
+
+
+def commit(version: str = "3.11.3", rc: int = 0, rpm_release: str = "") -> Commit:
+    return Commit(
+        product="glideinwms", source="/x", ref="x", kind="branch", id="1" * 40, tree="2" * 40,
+        date="2026-02-20T18:33:57Z", subject="x", version=version, rc=rc, rpm_release=rpm_release,
+    )  # fmt: skip
+
+
+def rpm(name: str, version: str = "3.11.3", release: str = "1.el9", **more: Any) -> Rpm:
+    facts = {"arch": "noarch", "sha256": "0" * 64, "size": 1, "file": f"{name}-{version}-{release}.noarch.rpm"}
+    return Rpm.model_validate({"name": name, "version": version, "release": release, **facts, **more})
+
+
+def both(version: str = "3.11.3", release: str = "1.el9") -> list[Rpm]:
+    return [rpm(name, version, release) for name in ("glideinwms-factory", "glideinwms-vofrontend")]
+
+
+@pytest.mark.parametrize(
+    ("of", "offered", "expected"),
+    [
+        (commit(), NEW, "3_11_3"),
+        (commit(rc=2), NEW, "3_11_3 --rc 2"),
+        (commit(rc=2, rpm_release="6.gabc"), NEW, "3_11_3 --rc 2 --rpm-release 6.gabc"),
+        (commit(rpm_release="1.6.gabc"), NEW, "3_11_3 --rpm-release 1.6.gabc"),
+        (commit(rc=2), OLD, "3_11_3 --rc 2 --rpm-release 2 --rpm-version 3.11.3"),
+        (commit(rc=2, rpm_release="6.gabc"), OLD, "3_11_3 --rc 2 --rpm-release 2.6.gabc --rpm-version 3.11.3"),
+        (commit(rc=2, rpm_release="6.gabc"), NEW[:3], "3_11_3"),
+    ],
+)
+def test_version_arguments(of: Commit, offered: tuple[str, ...], expected: str) -> None:
+    assert rpmcheck.version_arguments(of, offered) == ["--release-version", *expected.split()]
+
+
+@pytest.mark.parametrize(
+    ("of", "release"),
+    [
+        (commit(), "1"), (commit(), "1.el9"), (commit(), "1.deb13"), (commit(rc=2), "0.2.rc2.el9"),
+        (commit(rc=2, rpm_release="6.gabc"), "0.2.rc2.6.gabc.el9"),
+        (commit(rc=2, rpm_release="6.gabc"), "0.2.6.gabc.rc2.el9"),
+        (commit(rpm_release="1.6.gabc"), "1.6.gabc"),
+    ],
+)  # fmt: skip
+def test_right_packages(of: Commit, release: str) -> None:
+    assert rpmcheck.check(of, PRODUCT, both(release=release)) == []
+
+
+@pytest.mark.parametrize(
+    ("of", "packages", "problem"),
+    [
+        (commit(), [], "only source RPMs"),
+        (commit(), both(version="3.11.2"), "its version is not 3.11.3"),
+        (commit(), both(release="2.el9"), "its release is not 1"),
+        (commit(), both(release="1.6.gabc.el9"), "its release is not 1"),
+        (commit(rc=2), both(release="0.2.rc2.5.gabc.el9"), "its release is not 0.2.rc2"),
+        (commit(), both()[:1], "no RPM of glideinwms-vofrontend was made"),
+        (commit(), [*both(), rpm("hello")], "is no package of glideinwms"),
+        (commit(), [*both(), rpm("glideinwms-factory", release="1.el8")], "several RPMs of glideinwms-factory"),
+    ],
+)
+def test_wrong_packages(of: Commit, packages: list[Rpm], problem: str) -> None:
+    assert problem in rpmcheck.check(of, PRODUCT, packages)[0]
+
+
+def test_packages_of_others_are_not_asked_of_the_build() -> None:
+    assert rpmcheck.wanted(PRODUCT) == {"glideinwms-factory", "glideinwms-vofrontend"}
+
+
+def test_listing() -> None:
+    line = "/r/RPMS/noarch/a-1-1.noarch.rpm\ta\t2\t1\t1\tnoarch\t(none)\tabc\t17\n"
+    source = "/r/SRPMS/a-1-1.src.rpm\ta\t0\t1\t1\tnoarch\t1\tdef\t18\n"
+    packages, sources, paths = rpmcheck.parse_listing(line + source)
+    assert packages[0].nevra == "a-2:1-1.noarch"
+    assert sources[0].file == "a-1-1.src.rpm"
+    assert paths["a-1-1.noarch.rpm"] == "/r/RPMS/noarch/a-1-1.noarch.rpm"
+    twice = line + line.replace("/noarch/", "/again/")
+    assert len(rpmcheck.parse_listing(twice)[0]) == 1
+    with pytest.raises(BuildError, match="two different files"):
+        rpmcheck.parse_listing(line + line.replace("abc", "abd"))
+    with pytest.raises(BuildError, match=r"b\.rpm cannot be used: digests not OK"):
+        rpmcheck.parse_listing("broken\t/r/b.rpm\tdigests not OK\n")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Path, buildcache.CachedBuild]:
+    """A cache with one build in it, and what the entry says."""
+    rpms = tmp_path / "made"
+    rpms.mkdir()
+    (rpms / "a.rpm").write_bytes(b"content")
+    (tmp_path / "log").write_text("a log")
+    entry = buildcache.CachedBuild(
+        rpms=(rpm("a", file="a.rpm", sha256=buildcache.sha256(rpms / "a.rpm")),),
+        arguments=("--no-mock",), seconds=12, built=1e9,
+    )  # fmt: skip
+    buildcache.store(tmp_path / "cache", "k", entry, rpms, tmp_path / "log")
+    return tmp_path / "cache", entry
+
+
+def test_a_kept_build_is_taken(kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path) -> None:
+    cache, entry = kept
+    into = tmp_path / "into"
+    into.mkdir()
+    assert buildcache.take(cache, "k", rpms=into / "rpms", log=into / "log") == entry
+    assert (into / "rpms" / "a.rpm").read_bytes() == b"content"
+    assert (into / "log").read_text() == "a log"
+    assert buildcache.take(cache, "other", rpms=into, log=into / "log") is None
+
+
+@pytest.mark.parametrize("damage", ["changed", "absent", "record", "half"])
+def test_a_damaged_build_is_not_taken_and_goes(
+    kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path, damage: str
+) -> None:
+    cache, _ = kept
+    entry = cache / "builds" / "k"
+    if damage == "changed":
+        (entry / "a.rpm").write_bytes(b"c0ntent")
+    elif damage == "absent":
+        (entry / "a.rpm").unlink()
+    elif damage == "record":
+        (entry / buildcache.RECORD).write_text("{")
+    else:
+        (entry / buildcache.RECORD).unlink()
+    assert buildcache.take(cache, "k", rpms=tmp_path / "rpms", log=tmp_path / "l") is None
+    assert not entry.exists()
+    assert list(entry.parent.iterdir()) == []
+
+
+def test_two_builds_that_end_at_once(kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path) -> None:
+    cache, entry = kept
+    buildcache.store(cache, "k", entry, tmp_path / "made", tmp_path / "log")
+    assert buildcache.take(cache, "k", rpms=tmp_path / "rpms", log=tmp_path / "l") == entry
+
+
+def test_unused_builds_are_pruned(kept: tuple[Path, buildcache.CachedBuild]) -> None:
+    cache, _ = kept
+    assert buildcache.prune(cache, days=1) == []
+    assert buildcache.prune(cache, days=-1) == ["k"]
+    assert buildcache.prune(cache / "none", days=1) == []
+
+
+def test_every_fact_counts_in_a_key() -> None:
+    assert buildcache.key({"a": 1, "b": [2]}) == buildcache.key({"b": [2], "a": 1})
+    assert buildcache.key({"a": 1}) != buildcache.key({"a": "1"})
