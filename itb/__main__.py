@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from invoke import Collection, Program  # type: ignore[attr-defined]
+from invoke import Program
 
 from itb import __version__, tasks
 from itb.errors import ItbError
 
+GROUPS = ("platform", "token", "show")
+
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
-    program = Program(name="itb", binary="itb", version=__version__, namespace=Collection.from_module(tasks))
+    program = Program(name="itb", binary="itb", version=__version__, namespace=tasks.namespace())
     try:
-        program.run()
+        program.run(["itb", *join_groups(sys.argv[1:])])
     except ItbError as error:
+        sys.stdout.flush()
         print(f"itb: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"     {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; that is no error of ours
+        sys.exit(0)
+
+
+def join_groups(words: Sequence[str]) -> list[str]:
+    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``.
+
+    ``--help`` goes in front: behind a task that wants an argument, Invoke
+    would take it for the argument.
+    """
+    if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
+        words = [f"{words[0]}.{words[1]}", *words[2:]]
+    if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
+        return ["--help", words[0]]
+    return list(words)
 
 
 if __name__ == "__main__":

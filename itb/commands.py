@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from itb.pipeline import Ending
 from itb.rundir import RunDir, RunState
 from itb.runners import Runner, Stop
 from itb.testbed import Stage
+from itb.verdict import Notes
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def origin(product: Product, chosen: Settings, runner: Runner) -> str:
     if product.source.url:
         return product.source.url
     assert product.source.history is not None
-    made = history.materialise(product.folder / product.source.history, chosen.cache_dir / "history", runner=runner)
-    return str(made)
+    file = product.folder / product.source.history
+    return str(history.materialise(file, chosen.cache_dir / "history", runner=runner))
 
 
 def resolve(product: Product, chosen: Settings, runner: Runner) -> Commit:
@@ -132,11 +132,17 @@ def _cell(
     )
 
 
+def _given(chosen: Settings) -> dict[str, object]:
+    """What may be different when a run goes on: which scenarios and which hook."""
+    changed = chosen.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
+    return {key: value for key, value in changed.items() if value}
+
+
 def reopen(chosen: Settings, wanted: str, listener: Listener, stop: Stop) -> Cell:
     """Everything the phases need to go on with an existing run."""
     rundir = RunDir.find(chosen.runs_dir, wanted)
     state = rundir.state
-    saved = Settings.model_validate({**state.settings, "runs": chosen.runs})
+    saved = Settings.model_validate({**state.settings, "runs": chosen.runs, **_given(chosen)})
     commit = rundir.saved("commit", Commit)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
@@ -146,21 +152,66 @@ def reopen(chosen: Settings, wanted: str, listener: Listener, stop: Stop) -> Cel
 
 def run(chosen: Settings, *, as_json: bool = False) -> int:
     """Run every cell of the settings and return the exit code that stands for all."""
+    return _start(chosen, pipeline.run_cell, as_json=as_json)
+
+
+def build(chosen: Settings, *, as_json: bool = False) -> int:
+    """Build every cell's RPMs; the runs are left for the other phases to go on with."""
+    return _start(chosen, pipeline.build_cell, as_json=as_json)
+
+
+def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
     ending = Ending(Stop())
-    with ending.listening(chosen.run_timeout):
+    with ending.listening(chosen.run_timeout), ExitStack() as held:
         parts = plan(chosen)
         check_disk(chosen)
         runner = Runner(stop=ending.stop)
         connect(runner, chosen.engine, chosen.cache_dir)
         commit = resolve(parts[0].product, chosen, runner)
-        with progress(chosen, parts[0].product.name) as listener:
+        with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12]}") as listener:
             cells = [open_cell(chosen, part, commit, listener, ending.stop) for part in parts]
+            for cell in cells:
+                held.enter_context(cell.rundir.lock())
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
-                futures = [pool.submit(pipeline.run_cell, cell, ending) for cell in cells]
+                futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
     for cell in cells:
         show(cell, as_json=as_json)
     return worst(codes)
+
+
+def go_on(chosen: Settings, wanted: str, phase: str) -> int:
+    """Do one more phase of an existing run and return its exit code."""
+    ending = Ending(Stop())
+    with ending.listening(chosen.run_timeout), progress(chosen, phase) as listener:
+        cell = reopen(chosen, wanted, listener, ending.stop)
+        with cell.rundir.lock():
+            code = pipeline.go_on(cell, ending, phase)
+    show(cell)
+    return code
+
+
+def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> None:
+    """Write the reports of a run from what is there and print the summary."""
+    rundir = RunDir.find(chosen.runs_dir, wanted)
+    notes = _notes(rundir.state, chosen)
+    verdict = report.write(rundir, notes=notes)
+    if as_json:
+        print(verdict.model_dump_json())
+    else:
+        report.show(rundir, Console(highlight=False), notes=notes)
+
+
+def _notes(state: RunState, chosen: Settings) -> Notes:
+    """Titles of product and platform, where their definitions are still there."""
+    try:
+        product = load_product(chosen.model_copy(update={"product": state.product}))
+        platform = definitions.load_platform(state.platform)
+    except UsageError:
+        return Notes()
+    return Notes(
+        product_title=product.title, platform_title=platform.title, platform_note=platform.note
+    )
 
 
 @contextmanager
@@ -175,11 +226,9 @@ def progress(chosen: Settings, title: str) -> Iterator[Listener]:
 def show(cell: Cell, *, as_json: bool = False) -> None:
     """Print the summary of a run: for people, or as one JSON object."""
     if as_json:
-        verdict = report.write(cell.rundir, notes=cell.notes)
-        json.dump(verdict.model_dump(mode="json"), sys.stdout)
-        sys.stdout.write("\n")
+        print(report.write(cell.rundir, notes=cell.notes).model_dump_json())
     else:
-        report.show(cell.rundir, Console(), notes=cell.notes)
+        report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
 
 
 def find_engine(chosen: Settings) -> Engine:

@@ -7,8 +7,9 @@ next one can also start in another process.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,8 +50,14 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
 def prepare_platform(cell: Cell) -> PlatformImages:
     """Images of the platform, from the engine's store or made now."""
     with cell.journal.case("platform", "images", f"{cell.platform.name} images are there") as trial:
-        images = platforms.ensure(cell.platform, cell.engine, cache=cell.settings.cache_dir, note=trial.note)
-        trial.passed(f"key {images.key}")
+        images = platforms.ensure(
+            cell.platform,
+            cell.engine,
+            cache=cell.settings.cache_dir,
+            options=cell.settings.platform_options.get(cell.platform.name),
+            note=trial.note,
+        )
+        trial.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
     cell.rundir.save("platform", images)
     return images
 
@@ -113,23 +120,22 @@ def prepare_ce(cell: Cell) -> None:
     """The CE is the platform's, not the product's: it is installed while the candidate is built."""
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial:
-        _as_testbed(lambda: dnf.dnf_install(host, ce.packages, log=log, timeout=600 * cell.factor, trial=trial))
-    with cell.journal.case("configure", CE, ce.configure):
+    with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, _testbeds_fault():
+        dnf.dnf_install(host, ce.packages, log=log, timeout=600 * cell.factor, trial=trial)
+    with cell.journal.case("configure", CE, ce.configure), _testbeds_fault():
         script = data.folder("build_ws") / "ce" / ce.configure
-        env = cell.environment(CE)
-        _as_testbed(
-            lambda: dnf.configure(host, script, env, log=cell.rundir.host(CE) / "configure.log", timeout=120)
-        )
+        log = cell.rundir.host(CE) / "configure.log"
+        dnf.configure(host, script, cell.environment(CE), log=log, timeout=120 * cell.factor)
     for unit in ce.services:
-        with cell.journal.case("start", CE, f"{unit} starts"):
-            _as_testbed(lambda unit=unit: units.start_service(host, unit, timeout=120 * cell.factor))
+        with cell.journal.case("start", CE, f"{unit} starts"), _testbeds_fault():
+            units.start_service(host, unit, timeout=120 * cell.factor)
 
 
-def _as_testbed(work: Callable[[], object]) -> None:
+@contextmanager
+def _testbeds_fault() -> Iterator[None]:
     """What goes wrong with the CE is never the candidate's fault."""
     try:
-        work()
+        yield
     except InstallError as error:
         raise TestbedError(
             f"the CE: {error.message}", hint=error.hint, evidence=error.evidence, log=error.log

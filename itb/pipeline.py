@@ -5,18 +5,20 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from itb import candidate, lockfile, phases, report
 from itb.cell import SERVICES, WORKSPACE, Cell
-from itb.errors import InterruptedRunError, ItbError, NothingRanError, worst
-from itb.model import Outcome
+from itb.errors import InterruptedRunError, ItbError, NothingRanError, UsageError, worst
+from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
 from itb.platforms import PlatformImages
 from itb.runners import Stop
+
+R = TypeVar("R", bound=Record)
 
 
 class Ending:
@@ -27,7 +29,7 @@ class Ending:
         self.reason = ""
         self.signals = 0
 
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """First: end the running steps, keep the evidence.  Second: no evidence.  Removal always."""
         self.signals += 1
         self.reason = self.reason or f"interrupted by {signal.Signals(number).name}"
@@ -66,6 +68,85 @@ def run_cell(cell: Cell, ending: Ending) -> int:
         error = caught
     finally:
         code = _finish(cell, ending, error)
+    return code
+
+
+def build_cell(cell: Cell, ending: Ending) -> int:
+    """Only the RPMs; the network and the services host stay for the next phase."""
+
+    def work() -> None:
+        images = phases.prepare_platform(cell)
+        if phases.cached_build(cell, images) is None:
+            phases.stage(cell, images, with_workspace=True)
+            phases.build(cell, images)
+
+    return _phase(cell, ending, work)
+
+
+def go_on(cell: Cell, ending: Ending, phase: str) -> int:
+    """One more phase of a run whose earlier phases' values are in its directory.
+
+    Raises UsageError naming the phase that has to come first.
+    """
+    if phase == "down":
+        _collect_evidence(cell)
+        return _phase(cell, ending, lambda: phases.take_down(cell), kept=False)
+    work = {
+        "serve": lambda: _serve(cell),
+        "up": lambda: _raise_testbed(cell, _need(cell, "platform", PlatformImages, "build")),
+        "install": lambda: _install(cell),
+        "token": lambda: _token(cell),
+        "test": lambda: candidate.test(cell),
+    }[phase]
+    return _phase(cell, ending, work)
+
+
+def _need(cell: Cell, name: str, kind: type[R], phase: str) -> R:
+    """The value of an earlier phase; UsageError naming the phase if it has not been done."""
+    value = cell.rundir.saved(name, kind)
+    if value is None:
+        run = cell.rundir.id
+        raise UsageError(f"run {run}: {phase} has to come first", hint=f"itb {phase} --run {run}")
+    return value
+
+
+def _serve(cell: Cell) -> None:
+    made = _need(cell, "build", Build, "build")
+    key = phases.stage(cell, _need(cell, "platform", PlatformImages, "build"), with_workspace=False)
+    phases.serve(cell, made, key)
+
+
+def _install(cell: Cell) -> None:
+    made, served = _need(cell, "build", Build, "build"), _need(cell, "repo", Repo, "serve")
+    _need(cell, "testbed", Testbed, "up")
+    lockfile.write(cell, made, served, candidate.install(cell, made, served))
+    candidate.start_condor(cell)
+
+
+def _token(cell: Cell) -> None:
+    _need(cell, "installed", Installed, "install")
+    candidate.acquire_token(cell)
+    candidate.start_rest(cell)
+
+
+def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool = True) -> int:
+    """Do some work of a run that goes on step by step: its hosts stay, whatever happens."""
+    before = len(cell.journal.cases)
+    codes = []
+    try:
+        work()
+    except UsageError:
+        raise
+    except ItbError as error:
+        codes.append(error.exit_code)
+    cell.engine.runner.stop.clear()
+    codes += [case.exit_code for case in cell.journal.cases[before:]]
+    if ending.signals:
+        codes.append(InterruptedRunError.exit_code)
+    code = worst(codes)
+    every = worst([code, *(case.exit_code for case in cell.journal.cases)])
+    cell.rundir.update(finished=time.time(), exit_code=every, kept=kept)
+    report.write(cell.rundir, notes=cell.notes)
     return code
 
 

@@ -1,0 +1,212 @@
+"""What the looking tasks do: references, runs, hosts, platforms, the machine; and cleaning up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from itb import cleaning, commands, config, data, definitions, imagestages, inspect_runs, platforms, report, source
+from itb import doctor as machine_doctor
+from itb.definitions import Platform
+from itb.engine import Engine
+from itb.model import Commit
+from itb.rundir import RunDir
+from itb.runners import Runner
+
+Flags = Mapping[str, Any]
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=1, default=str)
+    sys.stdout.write("\n")
+
+
+def refs(flags: Flags, *, as_json: bool) -> None:
+    """References newest first, with the runs that tested them."""
+    chosen = commands.settings_from(flags)
+    product = commands.load_product(chosen)
+    runner = Runner()
+    found = source.refs(
+        source=commands.origin(product, chosen, runner), cache=chosen.cache_dir, runner=runner
+    )
+    tested: dict[str, list[str]] = {}
+    for rundir in inspect_runs.every(chosen.runs_dir):
+        commit = rundir.saved("commit", Commit)
+        if commit is not None:
+            state = rundir.state
+            tested.setdefault(commit.id, []).append(f"{state.platform}: {inspect_runs.outcome(state)}")
+    if as_json:
+        _print_json([{**item.model_dump(), "tested": tested.get(item.id, [])} for item in found])
+        return
+    shown = Table("reference", "kind", "commit", "date", "subject", "tested", box=None)
+    for item in found:
+        runs = ", ".join(dict.fromkeys(tested.get(item.id, [])))
+        shown.add_row(item.name, item.kind, item.id[:12], item.date[:10], item.subject, runs)
+    _console().print(shown)
+
+
+def runs(flags: Flags, *, as_json: bool) -> None:
+    """All runs, newest first."""
+    found = inspect_runs.every(commands.settings_from(flags).runs_dir)
+    if as_json:
+        _print_json([rundir.state.model_dump(mode="json", exclude={"settings"}) for rundir in found])
+    elif found:
+        _console().print(inspect_runs.table(found))
+    else:
+        print(f"no run in {commands.settings_from(flags).runs_dir} yet: itb run makes one")
+
+
+def machine(flags: Flags) -> None:
+    """Hosts of itb's on this machine."""
+    shown = inspect_runs.machine_table(_engine(flags))
+    if shown.row_count:
+        _console().print(shown)
+    else:
+        print("nothing of itb's is on this machine")
+
+
+def _engine(flags: Flags) -> Engine:
+    return commands.find_engine(commands.settings_from(flags))
+
+
+def shell(flags: Flags, run: str, role: str) -> None:
+    """A shell in a kept host; does not return."""
+    chosen = commands.settings_from(flags)
+    inspect_runs.shell(commands.find_engine(chosen), RunDir.find(chosen.runs_dir, run), role)
+
+
+def logs(flags: Flags, run: str, role: str) -> None:
+    """Paths and sizes of a run's logs."""
+    chosen = commands.settings_from(flags)
+    inspect_runs.logs(_console(), RunDir.find(chosen.runs_dir, run), role)
+
+
+def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:
+    """Findings about this machine; exit code 5 if one keeps itb from working."""
+    findings = machine_doctor.examine(commands.settings_from(flags), deep=deep)
+    if as_json:
+        _print_json([item.model_dump(mode="json") for item in findings])
+    else:
+        _console().print(machine_doctor.table(findings))
+    return machine_doctor.exit_code(findings)
+
+
+def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> None:
+    """Remove leftovers of runs; on request also cache and images."""
+    chosen = commands.settings_from(flags)
+    engine = commands.find_engine(chosen)
+    count = cleaning.sweep(engine, chosen.runs_dir, kept_too=kept_too or everything, say=print)
+    for thing in imagestages.remove_leftovers(engine):
+        print(f"removed {thing}")
+        count += 1
+    if everything:
+        for images in platforms.built(engine):
+            _say_each(platforms.remove(engine, images.platform, cache=chosen.cache_dir))
+    if unused or everything:
+        cleaning.sweep_cache(chosen.cache_dir, everything=everything, say=print)
+    if not count:
+        print("no run has left anything behind")
+
+
+def _say_each(things: list[str]) -> None:
+    for thing in things:
+        print(f"removed {thing}")
+
+
+def show_run(flags: Flags, run: str, *, as_json: bool) -> None:
+    """Summary of a run."""
+    chosen = commands.settings_from(flags)
+    rundir = RunDir.find(chosen.runs_dir, run)
+    if as_json:
+        _print_json(rundir.state.model_dump(mode="json"))
+    else:
+        report.show(rundir, _console())
+
+
+def show_config(*, as_json: bool) -> None:
+    """Every setting with its value and origin."""
+    settings, origins = config.load()
+    values = settings.model_dump(mode="json")
+    if as_json:
+        _print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
+        return
+    shown = Table("setting", "value", "from", "what it is", box=None)
+    for key, value in values.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        shown.add_row(key, text, origins[key], type(settings).model_fields[key].description or "")
+    _console().print(shown)
+
+
+def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
+    chosen = commands.settings_from(flags)
+    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    return definitions.load_platform(name, folders), dict(chosen.platform_options.get(name, {}))
+
+
+def platform_build(flags: Flags, name: str) -> None:
+    """Make the images of a platform, or say that they are there."""
+    chosen = commands.settings_from(flags)
+    platform, options = _platform(flags, name)
+    note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
+    images = platforms.ensure(
+        platform, commands.find_engine(chosen), cache=chosen.cache_dir, options=options, note=note, refresh=True
+    )
+    print(f"{name}: key {images.key}, {images.size / 1e6:.0f} MB, made {images.created}")
+
+
+def platform_list(flags: Flags, *, as_json: bool) -> None:
+    """Platforms that are defined and images that are there."""
+    engine = _engine(flags)
+    built = platforms.built(engine)
+    names = data.names("build_ws/platforms", "platform.yaml")
+    if as_json:
+        _print_json([images.model_dump(mode="json") for images in built])
+        return
+    shown = Table("platform", "title", "tested", "images", box=None)
+    for name in names:
+        platform = definitions.load_platform(name)
+        here = [f"{item.key} ({item.size / 1e6:.0f} MB)" for item in built if item.platform == name]
+        shown.add_row(name, platform.title, "yes" if platform.tested else "no", ", ".join(here) or "none")
+    _console().print(shown)
+
+
+def platform_show(flags: Flags, name: str) -> None:
+    """What a platform is."""
+    platform, options = _platform(flags, name)
+    console = _console()
+    console.print(f"{platform.name}: {platform.title}")
+    for line in platform.note.splitlines():
+        console.print(f"  {line}")
+    shown = Table(box=None, show_header=False)
+    shown.add_row("tested", "yes" if platform.tested else "no, by nobody yet")
+    shown.add_row("defined in", str(platform.folder))
+    shown.add_row("base image", platform.base.image)
+    for key, value in {**platform.settings, **options}.items():
+        shown.add_row(f"option {key}", value)
+    shown.add_row("stand-ins", ", ".join(platform.stand_ins) or "none")
+    shown.add_row("CE", ", ".join(platform.ce.packages))
+    for images in platforms.built(_engine(flags)):
+        if images.platform == name:
+            for kind, reference in images.references.items():
+                shown.add_row(f"image {kind}", reference)
+    console.print(shown)
+
+
+def platform_remove(flags: Flags, name: str) -> None:
+    """Remove a platform's images."""
+    platform, _ = _platform(flags, name)
+    chosen = commands.settings_from(flags)
+    removed = platforms.remove(commands.find_engine(chosen), platform.name, cache=chosen.cache_dir)
+    _say_each(removed)
+    if not removed:
+        print(f"platform {name} has no images here")

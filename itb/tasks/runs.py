@@ -1,0 +1,113 @@
+"""A run, whole or phase by phase."""
+
+from __future__ import annotations
+
+from invoke import Context
+
+from itb.tasks.flags import chosen, end, task
+
+_NEW = ("product", "ref", "source", "platform", "runs", "cache", "engine", "progress", "json")
+_ON = ("run", "runs", "progress")
+
+
+@task(*_NEW, "scenario", "token-hook", "keep", "jobs")
+def run(
+    c: Context,
+    product: str = "",
+    ref: str = "",
+    source: str = "",
+    platform: str = "",
+    scenario: str = "",
+    token_hook: str = "",
+    keep: str = "",
+    jobs: str = "",
+    runs: str = "",
+    cache: str = "",
+    engine: str = "",
+    progress: str = "",
+    json: bool = False,
+) -> None:
+    """Validate a reference: build, serve, up, install, token, test, report, down.
+
+    Ends with a summary and the paths of the reports.  Exit codes: 0 all
+    passed; 1 usage or configuration; 2 a scenario failed; 3 nothing ran;
+    4 the build failed; 5 the testbed or the machine failed; 6 no usable
+    token; 7 the candidate did not install, verify or start; 130 interrupted.
+    """
+    flags = chosen(locals())
+    from itb import commands
+
+    end(commands.run(commands.settings_from(flags), as_json=json))
+
+
+@task(*_NEW)
+def build(
+    c: Context,
+    product: str = "",
+    ref: str = "",
+    source: str = "",
+    platform: str = "",
+    runs: str = "",
+    cache: str = "",
+    engine: str = "",
+    progress: str = "",
+    json: bool = False,
+) -> None:
+    """Build RPMs of a reference; starts a run that the other phases go on with.
+
+    The RPMs are in the run directory's build/rpms.  Next: itb serve.
+    """
+    flags = chosen(locals())
+    from itb import commands
+
+    end(commands.build(commands.settings_from(flags), as_json=json))
+
+
+def _go_on(phase: str, flags: dict[str, object], run: str) -> None:
+    from itb import commands
+
+    end(commands.go_on(commands.settings_from(flags), run, phase))
+
+
+@task(*_ON)
+def serve(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
+    """Sign a run's RPMs and serve them from a YUM repository on the testbed network."""
+    _go_on("serve", chosen(locals()), run)
+
+
+@task(*_ON)
+def up(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
+    """Bring up a run's bare hosts, with certificates, and its Compute Entrypoint."""
+    _go_on("up", chosen(locals()), run)
+
+
+@task(*_ON)
+def install(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
+    """Install the candidate per role; verify origin and files; configure; start HTCondor."""
+    _go_on("install", chosen(locals()), run)
+
+
+@task(*_ON, "scenario", name="test")
+def try_scenarios(c: Context, run: str = "", scenario: str = "", runs: str = "", progress: str = "") -> None:
+    """Run scenarios on an installed testbed: the run's own, or those of --scenario."""
+    _go_on("test", chosen(locals()), run)
+
+
+@task(*_ON)
+def down(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
+    """Collect the logs, then remove a run's hosts, network and secrets."""
+    _go_on("down", chosen(locals()), run)
+
+
+@task("run", "runs", "json")
+def report(c: Context, run: str = "", runs: str = "", json: bool = False) -> None:
+    """Write JUnit and HTML reports of a run from whatever is there, and print the summary."""
+    from itb import commands
+
+    commands.report_run(commands.settings_from({"runs": runs}), run, as_json=json)
+
+
+@task("run", "runs", "progress", "token-hook")
+def acquire(c: Context, run: str = "", token_hook: str = "", runs: str = "", progress: str = "") -> None:
+    """Acquire and check the SciToken, deliver it, start the candidate's services."""
+    _go_on("token", chosen(locals()), run)
