@@ -1,8 +1,9 @@
 """Secrets out of text: every log, message and report passes through here.
 
 Patterns: JSON Web Tokens (three base64url parts), Vault tokens (``hvs.``,
-older ``s.``), PEM private keys, authorization headers.  Exact secrets a run
-knows are added with :func:`remember` and replaced wherever they appear.
+older ``s.``), PEM private keys, authorization headers, passwords in URLs.
+Exact secrets a run knows are added with :func:`remember` and replaced
+wherever they appear.
 """
 
 from __future__ import annotations
@@ -14,8 +15,21 @@ MARK = "[redacted]"
 
 _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
 _VAULT = re.compile(rb"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20,}|s\.[A-Za-z0-9]{24}\b)")
-_PEM = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
-_HEADER = re.compile(rb"(?i)\b((?:authorization|x-vault-token)\s*[:=]\s*)(?:bearer\s+)?[^\s\"']+")
+_URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
+# A scheme, or a value too long for a word: "authorization: denied" is no secret.
+_HEADER = re.compile(
+    rb"(?i)((?:authorization|x-vault-token)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
+    rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"']+|[^\s\"']{16,})"
+)
+# Lines of a key: base64, or the headers of an encrypted one; newlines may be escaped, as in JSON.
+_KEY_LINE = rb"(?:\s|\\r|\\n)*(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info): [^\s\\]+)"
+_PEM = re.compile(
+    rb"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"
+    rb"(?:(?:(?!-----BEGIN ).){0,20000}?-----END (?P=kind)-----"
+    # one that was cut off: as far as it still looks like a key, and its last, shorter line
+    rb"|(?:" + _KEY_LINE + rb")*(?:(?:\s|\\r|\\n)*[A-Za-z0-9+/=]{1,15}(?=\s*\Z))?)",
+    re.DOTALL,
+)
 
 _known: set[bytes] = set()
 _lock = threading.Lock()
@@ -42,12 +56,17 @@ def redact_bytes(data: bytes) -> bytes:
         data = _VAULT.sub(mark, data)
     if b"PRIVATE KEY" in data:
         data = _PEM.sub(mark, data)
-    return _HEADER.sub(rb"\1" + mark, data)
+    if b"@" in data and b"://" in data:
+        data = _URL.sub(rb"\1" + mark, data)
+    lowered = data.lower()
+    if b"authorization" in lowered or b"x-vault-token" in lowered:
+        data = _HEADER.sub(rb"\1" + mark, data)
+    return data
 
 
 def redact(text: str) -> str:
     """Return ``text`` with every secret replaced by ``[redacted]``."""
-    return redact_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+    return redact_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
 
 
 class Stream:
@@ -57,34 +76,40 @@ class Stream:
     """
 
     HOLD = 1 << 20
-    _LONGEST = 20_000  # a token is under 16,384 bytes (WLCG); nothing longer may be cut in two
+    _LONGEST = 20_000  # bytes; a token is under 16,384 (WLCG), a key under 14,000 (RSA 16384)
+    _SEPARATOR = re.compile(rb"[^A-Za-z0-9_.~+/=-]")  # what no token has inside
+    _BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
     def __init__(self) -> None:
         self._pending = b""
-        self._in_key = False
 
     def feed(self, piece: bytes) -> bytes:
         """Return what is safe to show now; the rest follows later."""
         data = self._pending + piece
-        cut = data.rfind(b"\n") + 1
+        cut = self._before_open_key(data, data.rfind(b"\n") + 1)
         if not cut and len(data) > self.HOLD:
-            cut = len(data) - self._LONGEST
+            cut = self._between_tokens(data)
         self._pending = data[cut:]
-        return self._clean(data[:cut]) if cut else b""
+        return redact_bytes(data[:cut]) if cut else b""
 
     def close(self) -> bytes:
         """Return what was still held back."""
         rest, self._pending = self._pending, b""
-        return self._clean(rest)
+        return redact_bytes(rest)
 
-    def _clean(self, data: bytes) -> bytes:
-        if self._in_key:
-            _, end, after = data.partition(b"PRIVATE KEY-----")
-            if not end:
-                return b""
-            self._in_key = False
-            data = after
-        start = data.rfind(b"-----BEGIN ")
-        if start >= 0 and b"PRIVATE KEY-----" in data[start:] and b"-----END " not in data[start:]:
-            self._in_key = True
-        return redact_bytes(data)
+    def _before_open_key(self, data: bytes, cut: int) -> int:
+        """Move a cut to before a key that has begun and may still go on."""
+        window = max(0, len(data) - self._LONGEST)
+        for begin in self._BEGIN.finditer(data, window, cut):
+            if b"-----END " not in data[begin.end() : cut]:
+                return begin.start()
+        return cut
+
+    def _between_tokens(self, data: bytes) -> int:
+        """Return where an endless line may be cut without cutting a token in two."""
+        end = len(data)
+        while end > len(data) - self._LONGEST:
+            end -= 1
+            if self._SEPARATOR.match(data, end):
+                return end + 1
+        return end

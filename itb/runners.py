@@ -22,6 +22,7 @@ from itb.errors import InterruptedRunError, TestbedError
 from itb.redact import Stream, redact
 
 GRACE = 5.0  # seconds between TERM and KILL
+_DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
 CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
 CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
 
@@ -76,15 +77,25 @@ class Stop:
     def __init__(self) -> None:
         self.event = threading.Event()
         self._live: set[int] = set()
-        self._lock = threading.Lock()
+        # Reentrant: request() is called by signal handlers, whatever they interrupt.
+        self._lock = threading.RLock()
 
     def request(self) -> None:
-        """End every live process; those that start later raise at once."""
+        """End every live process, the hard way after a grace period; those that start later raise at once."""
         self.event.set()
+        asked = self._signal(self._live, signal.SIGTERM)
+        if asked:
+            timer = threading.Timer(GRACE, self._signal, [asked, signal.SIGKILL])
+            timer.daemon = True
+            timer.start()
+
+    def _signal(self, groups: set[int], number: int) -> set[int]:
+        """Signal those of the groups that still live; return them."""
         with self._lock:
-            groups = list(self._live)
-        for group in groups:
-            signal_group(group, signal.SIGTERM)
+            live = groups & self._live
+            for group in live:
+                signal_group(group, number)
+        return live
 
     def clear(self) -> None:
         """Allow new processes again: teardown runs after an interruption too."""
@@ -154,22 +165,29 @@ class Runner:
         what ``commands.log`` says.
 
         Raises CommandError if ``check`` and it did not end with status 0,
-        TestbedError if the program does not exist, InterruptedRunError when
-        the run was told to stop.
+        TestbedError if it cannot be started or ``log`` not be written,
+        InterruptedRunError when the run was told to stop.
         """
         if self.stop.event.is_set():
             raise InterruptedRunError("interrupted")
         started = time.time()
         environment = {} if clean_env else {**os.environ, **self.env}
         environment.update(env or {})
-        process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
-        readers = [_Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         sink = _Sink(log, on_line)
-        completed = self._wait(process, readers, sink, input=input, timeout=timeout, argv=shown or argv)
+        try:
+            process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
+            completed = self._wait(process, sink, input=input, timeout=timeout, argv=shown or argv)
+        finally:
+            sink.close()
         if self.record:
             self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
         if self.stop.event.is_set() and not completed.ok:
             raise InterruptedRunError("interrupted")
+        if sink.failure:
+            raise TestbedError(
+                f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
+                hint="itb clean --cache makes room where the disk is full",
+            )
         if check and not completed.ok:
             raise CommandError(completed, about=about)
         return completed
@@ -207,6 +225,10 @@ class Runner:
         except FileNotFoundError as error:
             missing = error.filename or argv[0]
             raise TestbedError(f"{missing}: not found", hint="itb doctor says what to install") from None
+        except OSError as error:
+            raise TestbedError(f"{error.filename or argv[0]}: {error.strerror}") from None
+        except ValueError as error:  # a NUL or half a character cannot be part of a command line
+            raise TestbedError(f"{argv[0]}: cannot be started: {error}") from None
         finally:
             for handle in opened:
                 handle.close()
@@ -215,7 +237,6 @@ class Runner:
     def _wait(
         self,
         process: subprocess.Popen[bytes],
-        readers: list[_Reader],
         sink: _Sink,
         *,
         input: bytes | Path | None,
@@ -223,6 +244,7 @@ class Runner:
         argv: Sequence[str],
     ) -> Completed:
         self.stop.add(process.pid)
+        readers = [_Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
         timed_out = False
         try:
@@ -232,21 +254,16 @@ class Runner:
                 threading.Thread(target=_feed, args=(process, input), daemon=True).start()
             if self.stop.event.is_set():
                 signal_group(process.pid, signal.SIGTERM)
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
+            if not _has_ended(process, timeout):
                 timed_out = True
                 _end(process)
-            for reader in readers:
-                # A child that outlives its parent may hold the pipe open.
-                reader.join(GRACE if not timed_out else 1.0)
+            _drain(process, readers)
         except BaseException:
             _end(process)
             raise
         finally:
             signal_group(process.pid, signal.SIGKILL)
             self.stop.discard(process.pid)
-            sink.close()
         texts = [reader.text() for reader in readers]
         stderr = texts.pop() if texts else ""
         return Completed(
@@ -269,13 +286,30 @@ def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
         return  # the program did not want all of its input: its status tells
 
 
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late."""
+    waiter = threading.Thread(target=process.wait, daemon=True)
+    waiter.start()
+    waiter.join(timeout)
+    return not waiter.is_alive()
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     signal_group(process.pid, signal.SIGTERM)
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
+    if not _has_ended(process, GRACE):
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _drain(process: subprocess.Popen[bytes], readers: list[_Reader]) -> None:
+    """Read what is left, but not for as long as a child that outlives its parent holds the pipe open."""
+    deadline = time.monotonic() + _DRAIN
+    for reader in readers:
+        reader.join(max(0.0, deadline - time.monotonic()))
+    signal_group(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + GRACE
+    for reader in readers:
+        reader.join(max(0.0, deadline - time.monotonic()))
 
 
 class _Sink:
@@ -286,19 +320,30 @@ class _Sink:
         self._on_line = on_line
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
+        self.failure: OSError | None = None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = path.open("ab", buffering=0)
+            except OSError as error:
+                raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
 
     def write(self, data: bytes) -> None:
         with self._lock:
             if self._file is not None:
-                self._file.write(data)
-                self._file.flush()
+                self._log(self._file, data)
             if self._on_line is not None:
                 lines = data[-4096:].decode("utf-8", "replace").splitlines()
                 if lines and lines[-1].strip():
                     self._on_line(lines[-1].strip())
+
+    def _log(self, file: IO[bytes], data: bytes) -> None:
+        # A full disk must not keep the output from being read, or its process never ends.
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError as error:
+            self.failure = self.failure or error
 
     def close(self) -> None:
         with self._lock:

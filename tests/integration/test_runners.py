@@ -1,0 +1,239 @@
+"""Real processes that behave badly: none of them hangs, leaks, fills the memory or outlives its run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from itb.errors import InterruptedRunError, TestbedError
+from itb.redact import MARK
+from itb.runners import CAPTURE_HEAD, CAPTURE_TAIL, Command, CommandError, Runner
+
+
+@pytest.fixture
+def runner() -> Runner:
+    return Runner()
+
+
+def alive(pid: int) -> bool:
+    """True if a process is there still, a moment after it was killed."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + 10
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.01)
+    return path.read_text()
+
+
+def test_streams_status_and_record(runner: Runner, tmp_path: Path) -> None:
+    lines: list[Command] = []
+    runner.record = lines.append
+    done = runner.run(["bash", "-c", "echo out; echo err >&2; exit 3"], check=False, host="ce", shown=["x", "y z"])
+    assert (done.returncode, done.stdout, done.stderr, done.ok) == (3, "out\n", "err\n", False)
+    assert [(line.host, line.argv, line.returncode) for line in lines] == [("ce", ("x", "y z"), 3)]
+
+
+def test_failure_names_command_cause_and_log(runner: Runner, tmp_path: Path) -> None:
+    log = tmp_path / "deep" / "x.log"
+    with pytest.raises(CommandError, match=r"bash -c .*: the cause$") as caught:
+        runner.run(["bash", "-c", "echo before; echo the cause >&2; exit 1"], log=log)
+    assert caught.value.exit_code == 5
+    assert caught.value.log == log
+    assert "before" in caught.value.evidence
+    assert sorted(log.read_text().split("\n")) == ["", "before", "the cause"]
+
+
+def test_timeout_ends_every_child(runner: Runner, tmp_path: Path) -> None:
+    script = f"""
+        bash -c 'trap "" TERM; echo $$ > {tmp_path}/stubborn; sleep 100; sleep 100' &
+        bash -c 'bash -c "echo \\$\\$ > {tmp_path}/deep; exec sleep 100"; true' &
+        wait
+    """
+    began = time.monotonic()
+    done = runner.run(["bash", "-c", script], timeout=0.7, check=False)
+    assert done.timed_out
+    assert not done.ok
+    assert "no end within" in done.reason
+    assert time.monotonic() - began < 5
+    for name in ("stubborn", "deep"):
+        assert not alive(int(wait_for(tmp_path / name)))
+
+
+def test_timeout_kills_who_ignores_being_asked(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itb.runners.GRACE", 0.5)
+    script = f'trap "" TERM INT HUP; echo $$ > {tmp_path}/pid; while true; do sleep 0.1; done'
+    done = runner.run(["bash", "-c", script], timeout=0.5, check=False)
+    assert done.timed_out
+    assert done.returncode == -signal.SIGKILL
+    assert not alive(int(wait_for(tmp_path / "pid")))
+
+
+def test_child_that_holds_the_pipe_does_not_hold_the_run(runner: Runner, tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = runner.run(["bash", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; echo out"])
+    assert done.stdout == "out\n"
+    assert time.monotonic() - began < 5
+    assert not alive(int(wait_for(tmp_path / "pid")))
+
+
+def test_both_streams_far_beyond_a_pipe_buffer(runner: Runner) -> None:
+    script = "import sys\nfor i in range(20000): print('o'*50); print('e'*50, file=sys.stderr)"
+    done = runner.run([sys.executable, "-c", script], timeout=60)
+    assert done.stdout.count("o" * 50 + "\n") == 20000
+    assert done.stderr.count("e" * 50 + "\n") == 20000
+
+
+def test_large_input_nobody_reads(runner: Runner) -> None:
+    assert runner.run(["true"], input=b"x" * 5_000_000).ok
+    assert runner.run(["head", "-c", "3"], input=b"abcdef" * 1_000_000).stdout == "abc"
+
+
+def test_input_from_bytes_and_file(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"from a file")
+    assert runner.run(["cat"], input=tmp_path / "in").stdout == "from a file"
+    assert runner.run(["cat"], input=b"from bytes").stdout == "from bytes"
+    assert runner.run(["cat"]).stdout == "", "without input there is nothing to wait for"
+
+
+def test_one_line_of_ten_megabytes(runner: Runner, tmp_path: Path) -> None:
+    done = runner.run([sys.executable, "-c", "print('x' * 10_000_000, end='')"], log=tmp_path / "log")
+    assert (tmp_path / "log").stat().st_size == 10_000_000
+    assert len(done.stdout) < CAPTURE_HEAD + 2 * CAPTURE_TAIL + 100
+    assert "bytes left out" in done.stdout
+
+
+def test_bytes_that_are_no_text(runner: Runner, tmp_path: Path) -> None:
+    done = runner.run(["printf", r"a\0b\xff\xfe\n\r\xc3"], log=tmp_path / "log")
+    assert done.stdout == "a\0b\ufffd\ufffd\n\r\ufffd"
+    assert (tmp_path / "log").read_bytes() == b"a\0b\xff\xfe\n\r\xc3"
+
+
+def test_binary_output_to_a_file(runner: Runner, tmp_path: Path) -> None:
+    done = runner.run(["bash", "-c", r"printf '\0\1eyJ'; echo words >&2"], stdout_to=tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"\0\1eyJ"
+    assert (done.stdout, done.stderr) == ("", "words\n")
+
+
+def test_memory_stays_bounded(runner: Runner) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    runner.run(["bash", "-c", "yes 0123456789 | head -c 300000000"], timeout=60)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 80, "MB"
+
+
+def test_secrets_never_reach_log_memory_or_error(runner: Runner, tmp_path: Path) -> None:
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
+    split = 'printf %s "${T:0:25}"; sleep 0.2; echo "${T:25}"; exit 1'
+    seen: list[str] = []
+    with pytest.raises(CommandError) as caught:
+        runner.run(["bash", "-c", split, token], env={"T": token}, log=tmp_path / "log", on_line=seen.append)
+    for text in ((tmp_path / "log").read_text(), str(caught.value), caught.value.evidence, *seen):
+        assert token[25:] not in text
+        assert MARK in text
+
+
+def test_listener_hears_the_last_line_of_each_piece(runner: Runner) -> None:
+    seen: list[str] = []
+    runner.run(["bash", "-c", "echo one; sleep 0.3; echo two; sleep 0.3; echo; printf three"], on_line=seen.append)
+    assert seen == ["one", "two", "three"]
+
+
+def test_stop_ends_what_runs_and_what_would(runner: Runner, tmp_path: Path) -> None:
+    began = time.monotonic()
+    threading.Timer(0.3, runner.stop.request).start()
+    with pytest.raises(InterruptedRunError):
+        runner.run(["bash", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"])
+    assert time.monotonic() - began < 3
+    assert not alive(int(wait_for(tmp_path / "pid")))
+    with pytest.raises(InterruptedRunError):
+        runner.run(["true"])
+    runner.stop.clear()
+    assert runner.run(["true"]).ok
+
+
+def test_stop_kills_who_ignores_it(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itb.runners.GRACE", 0.5)
+    threading.Timer(0.3, runner.stop.request).start()
+    began = time.monotonic()
+    with pytest.raises(InterruptedRunError):
+        runner.run(["bash", "-c", 'trap "" TERM; while true; do sleep 0.1; done'], timeout=30)
+    assert time.monotonic() - began < 5
+
+
+def test_a_command_that_went_well_in_spite_of_the_stop_is_not_lost(runner: Runner) -> None:
+    threading.Timer(0.2, runner.stop.request).start()
+    assert runner.run(["bash", "-c", 'trap "" TERM; sleep 0.6; echo done']).stdout == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["no-such-program-at-all"], "no-such-program-at-all: not found"),
+        (["/etc/passwd"], "/etc/passwd: Permission denied"),
+        (["echo", "a\0b"], "echo: cannot be started: embedded null byte"),
+        (["echo", "x" * 3_000_000], "Argument list too long"),
+        (["echo", "\ud800"], "echo: cannot be started"),
+    ],
+)
+def test_what_cannot_be_started(runner: Runner, argv: list[str], message: str) -> None:
+    with pytest.raises(TestbedError, match=message):
+        runner.run(argv)
+
+
+def test_places_that_are_not_there(runner: Runner, tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match="nowhere: not found"):
+        runner.run(["true"], cwd=tmp_path / "nowhere")
+    with pytest.raises(TestbedError, match="nowhere: not found"):
+        runner.run(["cat"], input=tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(TestbedError, match="cannot be written"):
+        runner.run(["true"], log=tmp_path / "file" / "log")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_full_disk_is_the_machines_fault_and_ends(runner: Runner) -> None:
+    with pytest.raises(TestbedError, match="/dev/full: cannot be written: No space left"):
+        runner.run(["bash", "-c", "yes | head -c 1000000"], log=Path("/dev/full"))
+
+
+def test_environment_adds_or_replaces(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_SEEN", "outer")
+    assert runner.run(["bash", "-c", "echo $ITB_SEEN$X"], env={"X": "1"}).stdout == "outer1\n"
+    clean = runner.run(["/bin/bash", "-c", "echo $ITB_SEEN$X"], env={"X": "1"}, clean_env=True)
+    assert clean.stdout == "1\n"
+
+
+def test_end_is_noticed_at_once(runner: Runner) -> None:
+    """Popen.wait(timeout) polls every 50 ms; a run makes hundreds of calls."""
+    began = time.monotonic()
+    for _ in range(20):
+        runner.run(["sleep", "0.06"])
+    assert (time.monotonic() - began) / 20 < 0.06 + 0.03
+
+
+def test_nothing_is_left_open(runner: Runner) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(30):
+        runner.run(["cat"], input=b"x")
+        runner.run(["sleep", "5"], timeout=0.01, check=False)
+    assert len(os.listdir("/proc/self/fd")) <= before + 1

@@ -1,0 +1,133 @@
+"""No secret gets through, whatever pieces it comes in; innocent text does."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from itb import redact as module
+from itb.redact import MARK, Stream, redact, redact_bytes, remember
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDx-_9abcDEF0123456789"
+VAULT = "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"
+BODY = "\n".join(base64.b64encode(random.Random(1).randbytes(48)).decode() for _ in range(20)) + "\nQUJDRA=="
+PEM = f"-----BEGIN EC PRIVATE KEY-----\n{BODY}\n-----END EC PRIVATE KEY-----"
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_known", set())
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        JWT,
+        JWT[: JWT.rindex(".") + 1],  # unsigned
+        VAULT,
+        "s.abcdefghijklmnopqrstuvwx",
+        PEM,
+        PEM.replace("EC ", ""),
+        PEM.replace("EC PRIVATE KEY", "OPENSSH PRIVATE KEY"),
+        PEM.replace("EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"),
+        PEM.replace("\n", "\\n"),  # inside JSON
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "key={} next", "a\n{}\nz\n", '{{"token": "{}"}}'])
+def test_secret_goes_and_the_rest_stays(secret: str, around: str) -> None:
+    assert redact(around.format(secret)) == around.format(MARK)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Bearer abc.def", f"Authorization: {MARK}"),
+        ("curl -H 'X-Vault-Token: Bearer abcd' u", f"curl -H 'X-Vault-Token: {MARK}' u"),
+        ('{"Authorization": "Basic dXNlcjpwdw=="}', f'{{"Authorization": "{MARK}"}}'),
+        ("{'x-vault-token': '0123456789abcdef0'}", f"{{'x-vault-token': '{MARK}'}}"),
+        ("git clone https://me:pa55w0rd@host/x.git", f"git clone https://me:{MARK}@host/x.git"),
+        ("https://:ghp_tok@host", f"https://:{MARK}@host"),
+    ],
+)
+def test_headers_and_urls(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "authorization: denied by policy",
+        "https://repo.glideinwms.org:443/candidate/x@y.rpm",
+        "3.11.2-0.rc1.eyJ.noarch",
+        "its. values",
+        "Expecting: -----BEGIN CERTIFICATE-----",
+        "ä\u2028\x00\x1b[31m",
+    ],
+)
+def test_innocent_text_stays(innocent: str) -> None:
+    assert redact(innocent) == innocent
+
+
+def test_known_secrets_longest_first() -> None:
+    remember("swordfish")
+    remember("swordfish-and-more")
+    assert redact("a swordfish-and-more b swordfish") == f"a {MARK} b {MARK}"
+
+
+def test_short_secrets_would_hit_innocent_text() -> None:
+    remember("ab")
+    assert redact("abc") == "abc"
+
+
+def test_lone_surrogates_do_not_raise() -> None:
+    assert "x" in redact("\ud800x\udcff")
+
+
+def test_a_mere_mention_of_a_key_hides_nothing_else() -> None:
+    text = "expected -----BEGIN PRIVATE KEY----- in line 1\nand here goes the log on\n"
+    assert redact(text) == f"expected {MARK} in line 1\nand here goes the log on\n"
+
+
+def test_key_that_was_cut_off() -> None:
+    assert redact(PEM[:400]) == MARK
+
+
+def pieces(data: bytes, size: int) -> bytes:
+    stream = Stream()
+    return b"".join(stream.feed(data[at : at + size]) for at in range(0, len(data), size)) + stream.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 63, 64, 65, 1000])
+def test_stream_in_pieces_is_like_the_whole(size: int) -> None:
+    text = f"one\n{PEM}\ntwo {JWT} three\nAuthorization: Bearer x\n{PEM} tail\n{VAULT}".encode()
+    assert pieces(text, size) == redact_bytes(text)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 30, 60, 19_990, 20_010])
+def test_stream_cuts_no_token_of_an_endless_line(shift: int) -> None:
+    filler = b"word " * (Stream.HOLD // 5)
+    data = filler[: len(filler) - shift] + b" " + JWT.encode() + b" " + filler
+    shown = pieces(data, 4096)
+    assert shown.count(MARK.encode()) == 1
+    assert b"eyJ" not in shown
+    assert b"9abcDEF" not in shown
+
+
+def test_stream_holds_little_back() -> None:
+    stream = Stream()
+    for _ in range(64):
+        stream.feed(b"A" * 65536)
+        assert len(stream._pending) <= Stream.HOLD + 65536
+
+
+def test_stream_gives_up_on_a_key_that_never_ends() -> None:
+    data = b"see -----BEGIN PRIVATE KEY-----\n" + b"ordinary line of a log\n" * 2000
+    assert pieces(data, 4096).count(b"ordinary line") == 2000
+
+
+def test_stream_shows_lines_at_once() -> None:
+    stream = Stream()
+    assert stream.feed(b"first\nsec") == b"first\n"
+    assert stream.feed(b"ond\n") == b"second\n"
