@@ -1,0 +1,48 @@
+"""rpm itself orders the releases of :mod:`itb.versions` as history does."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+
+import pytest
+
+from itb import versions
+from itb.definitions import ReleaseManager
+
+PATTERN = versions.compile_pattern(ReleaseManager(checkout_name="x").version_tags)
+
+
+def compare(left: str, right: str) -> int:
+    """What rpm thinks of two versions or releases: -1, 0 or 1."""
+    macro = f'%{{lua:print(rpm.vercmp("{left}", "{right}"))}}'
+    return int(subprocess.run(["rpm", "--eval", macro], check=True, capture_output=True, text=True).stdout)
+
+
+def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tuple[str, str]:
+    """Version and Release, with a dist, of a commit so many commits after the highest of these tags."""
+    found = versions.derive(
+        pattern=PATTERN, asked="", here=tags if here else [], reachable=tags, commit=commit, count=lambda _: steps
+    )
+    return found.version, f"{versions.release(found.rc, found.rpm_release)}.el9"
+
+
+@pytest.mark.parametrize("ids", [("a", "b"), ("b", "a"), ("0", "9"), ("9", "0"), ("e", "1")])
+def test_history_is_in_order(ids: tuple[str, str]) -> None:
+    """From no tag at all to the next release's candidate; commit ids must not matter."""
+    one, two = (letter * 40 for letter in ids)
+    rc1, rc2 = ["v3_11_3_rc1"], ["v3_11_3_rc1", "v3_11_3_rc2"]
+    final, following = [*rc2, "v3_11_3"], [*rc2, "v3_11_3", "v3_11_4_rc1"]
+    history = [
+        build([], 9, one), build([], 10, two),
+        build(rc1, 0, one, here=True), build(rc1, 1, one), build(rc1, 2, two),
+        build(rc1, 10, one), build(rc1, 11, two),
+        build(rc2, 0, one, here=True), build(rc2, 1, two), build(rc2, 99, one), build(rc2, 100, two),
+        build(final, 0, one, here=True), build(final, 1, two), build(final, 6, one), build(final, 17, two),
+        ("3.11.3", "2.el9"),  # a respin of the final release
+        build(following, 0, one, here=True), build(following, 3, one),
+        build([*following, "v3_11_10"], 0, one, here=True),
+    ]  # fmt: skip
+    for (old, old_release), (new, new_release) in itertools.pairwise(history):
+        order = compare(old, new) or compare(old_release, new_release)
+        assert order == -1, f"{old}-{old_release} is not older than {new}-{new_release}"
