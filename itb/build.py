@@ -20,7 +20,7 @@ from itb import buildcache, buildlog, data, rpmcheck
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError
 from itb.hosts import FileSpec, Host
-from itb.journal import Journal, Trial
+from itb.journal import Cases, Trial
 from itb.model import Build, Commit, Rpm
 from itb.rundir import RunDir
 
@@ -52,7 +52,7 @@ class Workspace:
 
 
 def take_cached(
-    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: Journal
+    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: Cases
 ) -> Build | None:
     """Return the RPMs of an identical earlier build, copied to the run directory; None if there is none."""
     began = time.monotonic()
@@ -87,7 +87,7 @@ def build(
     workspace: Workspace,
     cache: Path,
     rundir: RunDir,
-    journal: Journal,
+    journal: Cases,
 ) -> Build:
     """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
 

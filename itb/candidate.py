@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from itb import install as dnf
+from itb import previous
 from itb import repo as repositories
 from itb import scenario as scenes
 from itb import services as units
@@ -39,6 +40,7 @@ def install(cell: Cell, made: Build, served: Repo) -> Installed:
     for role in cell.testbed_roles:
         if role in cell.stage.optional:
             repositories.point_host(cell.host(role), served, cell.product.packages)
+            previous.offer(cell, role)
     packages = in_parallel(cell.roles, lambda role: _install_role(cell, role, made, served))
     packages[CE] = dnf.installed_packages(cell.host(CE), cell.product.packages)
     installed = Installed(packages=packages)

@@ -12,7 +12,7 @@ from itb.engine import Engine
 from itb.errors import UsageError
 from itb.hosts import Host
 from itb.journal import Journal
-from itb.model import Commit, Installed
+from itb.model import Commit, Installed, Repo
 from itb.repo import REPO_ID
 from itb.rundir import RunDir
 from itb.testbed import Stage, Stagehand
@@ -21,6 +21,7 @@ from itb.verdict import Notes
 SERVICES = "services"  # the role that serves repositories and public keys
 WORKSPACE = "workspace"  # the role that builds
 CE = "ce"
+PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
 BAD_TOKENS = "/var/lib/itb/tokens"  # on the token's role, tokens a CE must refuse, for scenarios
 
 
@@ -37,6 +38,7 @@ class Cell:
     rundir: RunDir
     journal: Journal
     engine: Engine
+    previous: Commit | None = None  # what scenarios upgrade from
 
     @functools.cached_property
     def hand(self) -> Stagehand:
@@ -121,6 +123,11 @@ class Cell:
         for role, packages in (installed.packages if installed else {}).items():
             ours = [item.nevra.rsplit("-", 2)[0] for item in packages if item.candidate]
             env[f"ITB_PACKAGES_{_variable(role)}"] = " ".join(ours)
+        for role, definition in self.roles.items():
+            env[f"ITB_INSTALL_{_variable(role)}"] = " ".join(definition.packages)
+        earlier = RunDir(self.rundir.path / PREVIOUS).saved("repo", Repo)
+        if self.previous and earlier:
+            env["ITB_PREVIOUS_REPO"], env["ITB_PREVIOUS_VERSION"] = earlier.id, self.previous.version
         if self.settings.token_hook == "local" and self.product.token:
             env["ITB_TOKEN_DIR"] = BAD_TOKENS
         return env

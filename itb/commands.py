@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from itb import __version__, config, definitions, history, pipeline, report, source, terminal, testbed
+from itb import __version__, config, definitions, history, pipeline, previous, report, source, terminal, testbed
 from itb import scenario as scenes
 from itb.cell import Cell
 from itb.config import Settings
@@ -80,6 +80,22 @@ def resolve(product: Product, chosen: Settings, runner: Runner) -> Commit:
     return source.resolve(product, ref=chosen.ref, source=where, cache=chosen.cache_dir, runner=runner)
 
 
+def resolve_previous(part: Plan, chosen: Settings, commit: Commit, runner: Runner) -> Commit | None:
+    """The exact commit of the version to upgrade from; None if there is none or no scenario asks for it."""
+    if not any(scenario.needs.previous for scenario in part.scenarios):
+        if chosen.upgrade_from:
+            names = ",".join(scenario.name for scenario in part.scenarios)
+            raise UsageError(
+                f"upgrade_from is {chosen.upgrade_from!r}, but no chosen scenario upgrades ({names})",
+                hint=f"--scenario {names},upgrade",
+            )
+        return None
+    where = origin(part.product, chosen, runner)
+    return previous.find(
+        part.product, commit, ref=chosen.upgrade_from, source_from=where, cache=chosen.cache_dir, runner=runner
+    )
+
+
 def check_disk(chosen: Settings) -> None:
     """TestbedError when there is too little room to begin with."""
     for folder in (chosen.runs_dir, chosen.cache_dir):
@@ -94,7 +110,9 @@ def check_disk(chosen: Settings) -> None:
             )
 
 
-def open_cell(chosen: Settings, part: Plan, commit: Commit, listener: Listener, stop: Stop) -> Cell:
+def open_cell(
+    chosen: Settings, part: Plan, commit: Commit, *, earlier: Commit | None, listener: Listener, stop: Stop
+) -> Cell:
     """Make the run directory of a cell and everything its phases need."""
     rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{commit.id[:8]}-{part.platform.name}")
     state = RunState(
@@ -112,6 +130,8 @@ def open_cell(chosen: Settings, part: Plan, commit: Commit, listener: Listener, 
     rundir.write_state(state)
     rundir.tokens.mkdir(mode=0o700)
     rundir.save("commit", commit)
+    if earlier:
+        rundir.save("previous", earlier)
     return _cell(chosen, part, commit, rundir, listener=listener, stop=stop)
 
 
@@ -129,6 +149,7 @@ def _cell(
         rundir=rundir,
         journal=Journal(rundir, [listener]),
         engine=connect(runner, chosen.engine, chosen.cache_dir),
+        previous=rundir.saved("previous", Commit),
     )
 
 
@@ -168,8 +189,12 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
         runner = Runner(stop=ending.stop)
         connect(runner, chosen.engine, chosen.cache_dir)
         commit = resolve(parts[0].product, chosen, runner)
+        earlier = resolve_previous(parts[0], chosen, commit, runner)
         with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12]}") as listener:
-            cells = [open_cell(chosen, part, commit, listener, ending.stop) for part in parts]
+            cells = [
+                open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop)
+                for part in parts
+            ]
             for cell in cells:
                 held.enter_context(cell.rundir.lock())
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:

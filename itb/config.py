@@ -24,6 +24,9 @@ class Settings(Record):
     product: str = Field("", description="what is released: a name or a folder with product.yaml")
     ref: str = Field("", description="branch, tag, commit, pr/N or worktree (default: the product's)")
     source: str = Field("", description="git URL or path of the product, instead of its own")
+    upgrade_from: str = Field(
+        "", description="reference scenarios upgrade from (default: the final version before the candidate)"
+    )
     platform: tuple[str, ...] = Field(("deb13",), description="operating systems: names or folders")
     scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")

@@ -161,10 +161,14 @@ class Step(Record):
 
 
 class Needs(Record):
-    """What a scenario needs to be tried at all; unmet needs are skips."""
+    """What a scenario needs to be tried at all; unmet needs are skips.
+
+    ``previous``: packages of an earlier version, to upgrade from.
+    """
 
     roles: tuple[str, ...] = ()
     token: bool = False
+    previous: bool = False
     products: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
 

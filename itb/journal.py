@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,13 @@ class Listener(Protocol):
 
     def finished(self, case: Case) -> None:
         """A trial has ended."""
+
+
+class Cases(Protocol):
+    """Who is told what is tried: a journal, or someone who passes it on to one."""
+
+    def case(self, phase: str, role: str, name: str) -> AbstractContextManager[Trial]:
+        """Try something; whatever leaves the block decides the outcome and goes on up."""
 
 
 class Trial:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,9 +23,11 @@ from itb.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.definitions import Ce, RoleDefinition
 from itb.errors import InstallError, InterruptedRunError, TestbedError
 from itb.hosts import Host
-from itb.model import Build, Repo, SigningKey, Testbed
+from itb.journal import Cases
+from itb.model import Build, Commit, Repo, SigningKey, Testbed
 from itb.pki import RunCA
 from itb.platforms import PlatformImages
+from itb.rundir import RunDir
 from itb.tokens.issuer import Issuer
 
 K = TypeVar("K")
@@ -142,41 +145,51 @@ def _testbeds_fault() -> Iterator[None]:
         ) from None
 
 
-def cached_build(cell: Cell, images: PlatformImages) -> Build | None:
+@dataclass(frozen=True)
+class Order:
+    """What is built: a commit, the directory its log and RPMs go to, and who is told."""
+
+    commit: Commit
+    rundir: RunDir
+    journal: Cases
+
+
+def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build | None:
     """The RPMs of the same tree, platform and arguments, if they were built before."""
-    workspace = _workspace(cell, images, host=None)
+    order = order or Order(cell.commit, cell.rundir, cell.journal)
     made = builds.take_cached(
-        cell.commit,
+        order.commit,
         cell.product,
-        workspace=workspace,
+        workspace=_workspace(cell, images, host=None),
         cache=cell.settings.cache_dir,
-        rundir=cell.rundir,
-        journal=cell.journal,
+        rundir=order.rundir,
+        journal=order.journal,
     )
     if made:
-        cell.rundir.save("build", made)
+        order.rundir.save("build", made)
     return made
 
 
-def build(cell: Cell, images: PlatformImages) -> Build:
-    """RPMs of the commit, made by its own ReleaseManager in the workspace."""
+def build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build:
+    """RPMs of a commit (the candidate's), made by its own ReleaseManager in the workspace."""
+    order = order or Order(cell.commit, cell.rundir, cell.journal)
     with tempfile.TemporaryDirectory(prefix="itb-clone-") as folder:
         clone = source.checkout(
-            cell.commit,
+            order.commit,
             Path(folder) / cell.product.build.checkout_name,
             cache=cell.settings.cache_dir,
             runner=cell.engine.runner,
         )
         made = builds.build(
-            cell.commit,
+            order.commit,
             cell.product,
             clone=clone,
             workspace=_workspace(cell, images, host=cell.host(WORKSPACE)),
             cache=cell.settings.cache_dir,
-            rundir=cell.rundir,
-            journal=cell.journal,
+            rundir=order.rundir,
+            journal=order.journal,
         )
-    cell.rundir.save("build", made)
+    order.rundir.save("build", made)
     return made
 
 

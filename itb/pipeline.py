@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, report
+from itb import candidate, lockfile, phases, previous, report
 from itb.cell import SERVICES, WORKSPACE, Cell
-from itb.errors import InterruptedRunError, ItbError, NothingRanError, UsageError, worst
+from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
 from itb.platforms import PlatformImages
 from itb.runners import Stop
@@ -66,6 +66,8 @@ def run_cell(cell: Cell, ending: Ending) -> int:
         _all_phases(cell)
     except ItbError as caught:
         error = caught
+    except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
+        error = TestbedError(str(caught))
     finally:
         code = _finish(cell, ending, error)
     return code
@@ -76,9 +78,12 @@ def build_cell(cell: Cell, ending: Ending) -> int:
 
     def work() -> None:
         images = phases.prepare_platform(cell)
-        if phases.cached_build(cell, images) is None:
+        cached = phases.cached_build(cell, images)
+        if not previous.is_there(cell, images) or cached is None:
             phases.stage(cell, images, with_workspace=True)
-            phases.build(cell, images)
+            if cached is None:
+                phases.build(cell, images)
+            previous.build(cell, images)
 
     return _phase(cell, ending, work)
 
@@ -114,6 +119,7 @@ def _serve(cell: Cell) -> None:
     made = _need(cell, "build", Build, "build")
     key = phases.stage(cell, _need(cell, "platform", PlatformImages, "build"), with_workspace=False)
     phases.serve(cell, made, key)
+    previous.serve(cell, key)
 
 
 def _install(cell: Cell) -> None:
@@ -153,12 +159,19 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
 def _all_phases(cell: Cell) -> None:
     images = phases.prepare_platform(cell)
     cached = phases.cached_build(cell, images)
-    key = phases.stage(cell, images, with_workspace=cached is None)
+    must_build = not previous.is_there(cell, images) or cached is None
+    key = phases.stage(cell, images, with_workspace=must_build)
+
+    def provide_previous() -> None:
+        building.result()  # there is one workspace, and the candidate goes first
+        previous.build(cell, images)
+        previous.serve(cell, key)
+
     with ThreadPoolExecutor(max_workers=4) as pool:
         building = pool.submit(lambda: cached or phases.build(cell, images))
         rising = pool.submit(_raise_testbed, cell, images)
         serving = pool.submit(lambda: phases.serve(cell, building.result(), key))
-        _join([building, rising, serving])
+        _join([building, rising, serving, pool.submit(provide_previous)])
     installed = candidate.install(cell, building.result(), serving.result())
     lockfile.write(cell, building.result(), serving.result(), installed)
     candidate.start_condor(cell)

@@ -67,11 +67,11 @@ gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == 
 
 _PUBLISH = f"""
 export GNUPGHOME=/root/.gnupg-itb
-cd {ROOT}/candidate
+cd -- "$1"
 rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
 createrepo_c --quiet --workers "$(nproc)" .
 gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
-rpmkeys --import RPM-GPG-KEY-itb
+rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
 echo "--- signatures"
 rpmkeys --checksig -- *.rpm
 """
@@ -105,11 +105,12 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
     return SigningKey(fingerprint=fingerprint)
 
 
-def publish(services: Host, build: Build, *, log: Path, key: SigningKey) -> Repo:
-    """Sign and index the RPMs of a build and serve them; look at every signature afterwards."""
-    services.run(["bash", "-c", f"cd {ROOT}/candidate && rm -rf -- *.rpm repodata"])
-    services.put_into(f"{ROOT}/candidate", *(Path(build.directory) / rpm.file for rpm in build.rpms))
-    done = services.script(_PUBLISH, log=log, about="sign and index the RPMs")
+def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
+    """Sign and index the RPMs of a build and serve them as ``name``; look at every signature afterwards."""
+    folder = f"{ROOT}/{name}"
+    services.run(["bash", "-c", f"mkdir -p {folder} && cd {folder} && rm -rf -- *.rpm repodata"])
+    services.put_into(folder, *(Path(build.directory) / rpm.file for rpm in build.rpms))
+    done = services.script(_PUBLISH, [folder], log=log, about="sign and index the RPMs")
     verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
     bad = [line for line in verdicts if "signatures OK" not in line]
     if bad or len(verdicts) != len(build.rpms):
@@ -118,15 +119,15 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey) -> Repo
             evidence=done.output,
             log=log,
         )
-    url = f"https://{REPO_HOST}/candidate/"
+    url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
     seen = services.run(fetch, check=False)
     if not seen.ok:
         raise TestbedError(f"{url} is not served: {seen.reason}", evidence=seen.output)
     return Repo(
-        id=REPO_ID,
+        id=f"itb-{name}",
         url=url,
-        key_url=f"{url}RPM-GPG-KEY-itb",
+        key_url=f"https://{REPO_HOST}/candidate/RPM-GPG-KEY-itb",
         key_fingerprint=key.fingerprint,
         packages=len(build.rpms),
     )
@@ -134,11 +135,20 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey) -> Repo
 
 def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
     """Make a host use the candidate's repository first, and only it for the product's packages."""
-    path = f"/etc/yum.repos.d/{repo.id}.repo"
+    file = _repo_file(repo, "Release candidate under test", "enabled=1\npriority=1")
+    host.put(file)
+    host.script(_POINT_HOST, [file.path, " ".join(globs)], about="exclude the candidate elsewhere")
+
+
+def offer(host: Host, repo: Repo) -> None:
+    """Make a repository known to a host that uses it on request only (``dnf --enablerepo``)."""
+    host.put(_repo_file(repo, "Earlier version", "enabled=0"))
+
+
+def _repo_file(repo: Repo, title: str, more: str) -> FileSpec:
     content = (
-        f"[{repo.id}]\nname=Release candidate under test\nbaseurl={repo.url}\nenabled=1\n"
-        f"gpgcheck=1\nrepo_gpgcheck=1\ngpgkey={repo.key_url}\npriority=1\nmetadata_expire=1\n"
+        f"[{repo.id}]\nname={title}\nbaseurl={repo.url}\n{more}\n"
+        f"gpgcheck=1\nrepo_gpgcheck=1\ngpgkey={repo.key_url}\nmetadata_expire=1\n"
     )
-    host.put(FileSpec(path, content.encode()))
-    host.script(_POINT_HOST, [path, " ".join(globs)], about="exclude the candidate elsewhere")
+    return FileSpec(f"/etc/yum.repos.d/{repo.id}.repo", content.encode())
 

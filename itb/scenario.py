@@ -48,6 +48,8 @@ def unmet(scenario: Scenario, env: Mapping[str, str]) -> str:
     needs = scenario.needs
     if needs.token and not env.get("ITB_BEARER_TOKEN_FILE"):
         return "needs a token, and the run has none"
+    if needs.previous and not env.get("ITB_PREVIOUS_REPO"):
+        return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
     for what, wanted in (("product", needs.products), ("platform", needs.platforms)):
         have = env.get(f"ITB_{what.upper()}", "")
         if wanted and have not in wanted:

@@ -14,6 +14,7 @@ HELP = {
     "product": "what is released: a name or a folder with product.yaml",
     "ref": "branch, tag, full or short commit id, pr/N, or worktree (uncommitted files of a local source)",
     "source": "git URL or path to take the product from, instead of its own",
+    "upgrade-from": "reference that scenario upgrade starts from (default: the final version before)",
     "platform": "operating systems, comma-separated: names or folders with platform.yaml",
     "scenario": "what is tried, comma-separated: names or folders with scenario.yaml",
     "token-hook": "managed-token hook: local, command, ... or one of your own (itb token hooks)",

@@ -6,7 +6,7 @@ from invoke import Context
 
 from itb.tasks.flags import chosen, end, task
 
-_NEW = ("product", "ref", "source", "platform", "runs", "cache", "engine", "progress", "json")
+_NEW = ("product", "ref", "source", "upgrade-from", "platform", "runs", "cache", "engine", "progress", "json")
 _ON = ("run", "runs", "progress")
 
 
@@ -16,6 +16,7 @@ def run(
     product: str = "",
     ref: str = "",
     source: str = "",
+    upgrade_from: str = "",
     platform: str = "",
     scenario: str = "",
     token_hook: str = "",
@@ -46,6 +47,7 @@ def build(
     product: str = "",
     ref: str = "",
     source: str = "",
+    upgrade_from: str = "",
     platform: str = "",
     runs: str = "",
     cache: str = "",

@@ -25,6 +25,7 @@ FLOORS = (
     "doctor cleaning inspect_runs",
     "cell report",
     "phases lockfile",
+    "previous",
     "candidate",
     "pipeline",
     "commands",
