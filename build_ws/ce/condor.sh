@@ -49,6 +49,13 @@ SUSPEND = False
 PREEMPT = False
 KILL = False
 
+# The workers live and die with this host: after a restart no job is out there to
+# reconnect to, so it starts anew instead of waiting for its lease to run out.
+JOB_TRANSFORM_NAMES = WithoutLease
+JOB_TRANSFORM_WithoutLease @=end
+    DELETE JobLeaseDuration
+@end
+
 # A test-bed has no time to lose.
 NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_MIN_INTERVAL = 1

@@ -22,6 +22,8 @@ cat >/etc/condor/config.d/99-itb.conf <<EOF
 # Speed only: what a production factory does every minute, a test-bed does at once.
 CONDOR_JOB_POLL_INTERVAL = 2
 GRIDMANAGER_JOB_PROBE_INTERVAL = 2
+# A CE that was restarted is noticed within seconds instead of minutes.
+GRIDMANAGER_RESOURCE_PROBE_INTERVAL = 5
 GRIDMANAGER_CONTACT_SCHEDD_DELAY = 1
 C_GAHP_CONTACT_SCHEDD_DELAY = 1
 CGAHP_SCHEDD_INTERACTION_TIME = 1

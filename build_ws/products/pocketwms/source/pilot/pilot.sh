@@ -49,6 +49,8 @@ START = True
 SUSPEND = False
 PREEMPT = False
 KILL = False
+# A pool that was restarted sees its pilots again soon.
+UPDATE_INTERVAL = 5
 STARTD_NOCLAIM_SHUTDOWN = $idle
 MASTER_NEW_BINARY_RESTART = NEVER
 PocketSite = "$site"

@@ -30,7 +30,9 @@ def read_credentials(settings):
 def pilots_needed(settings):
     """Return (idle jobs, idle slots, pilots that should be on their way)."""
     jobs = htcondor.Schedd().query("JobStatus == 1 && JobUniverse == 5", ["ClusterId"])
-    mine = 'PocketFrontend == "%s" && State == "Unclaimed"' % settings["name"]
+    # A pilot that was killed stays in the collector for minutes; one alive reports every few seconds.
+    alive = "time() - LastHeardFrom < 30"
+    mine = 'PocketFrontend == "%s" && State == "Unclaimed" && %s' % (settings["name"], alive)
     slots = htcondor.Collector(settings["pool"]).query(htcondor.AdTypes.Startd, mine, ["Name"])
     needed = max(0, len(jobs) - len(slots))
     return len(jobs), len(slots), min(needed, settings["max_idle_pilots"])
