@@ -3,8 +3,9 @@
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"
-echo "1..${#services[@]}"
-number=0
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+plan "${#services[@]}"
 declare -A before
 for unit in "${services[@]}"; do
   before[$unit]=$(property "$unit" NRestarts)
@@ -12,13 +13,12 @@ for unit in "${services[@]}"; do
 done
 sleep 2
 for unit in "${services[@]}"; do
-  number=$((number + 1))
   if [ "$(property "$unit" CanReload)" != yes ]; then
-    echo "ok $number - $unit reloads # SKIP the unit has no reload"
+    skipped "$unit reloads" "the unit has no reload"
   elif [ "$(property "$unit" ActiveState)" = active ] && [ "$(property "$unit" NRestarts)" = "${before[$unit]}" ]; then
-    echo "ok $number - $unit reloads"
+    ok "$unit reloads"
   else
-    echo "not ok $number - $unit reloads"
+    not_ok "$unit reloads"
     cause "$unit"
   fi
 done

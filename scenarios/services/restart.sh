@@ -3,16 +3,16 @@
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"
-echo "1..$((2 * ${#services[@]}))"
-number=0
-report() { echo "$1 $((++number)) - $2"; }
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+plan "$((2 * ${#services[@]}))"
 
 declare -A restarts
 for unit in "${services[@]}"; do
   if systemctl restart "$unit" && wait_up "$unit"; then
-    report ok "$unit restarts"
+    ok "$unit restarts"
   else
-    report "not ok" "$unit restarts"
+    not_ok "$unit restarts"
     cause "$unit"
   fi
   restarts[$unit]=$(property "$unit" NRestarts)
@@ -20,9 +20,9 @@ done 2>&1
 sleep 3 # a daemon that cannot work often starts well and ends a moment later
 for unit in "${services[@]}"; do
   if [ "$(property "$unit" ActiveState)" = active ] && [ "$(property "$unit" NRestarts)" = "${restarts[$unit]}" ]; then
-    report ok "$unit stays up"
+    ok "$unit stays up"
   else
-    report "not ok" "$unit stays up"
+    not_ok "$unit stays up"
     cause "$unit"
   fi
 done

@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# What the scripts of this folder share.
+
+# candidates: names of the packages in the candidate's repository.
+candidates() {
+  dnf --quiet --repo="${ITB_CANDIDATE_REPO:?}" repoquery --queryformat '%{name}\n' | sed '/^$/d' | sort --unique
+}
+
+# installed: those of them that are installed here.
+installed() {
+  candidates | xargs --no-run-if-empty rpm --query --queryformat '%{NAME}\n' | grep --invert-match ' is not installed'
+}
+
+# scriptlets FILE: what the packages' own scripts did wrong, by dnf's output;
+# dnf itself ends with status 0 all the same.
+scriptlets() {
+  grep --extended-regexp 'scriptlet failed|Error in [A-Z]+ scriptlet|^(warning|error): ' "$1" || true
+}

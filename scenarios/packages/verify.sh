@@ -1,0 +1,23 @@
+#!/bin/bash
+# rpm -V of every package of the product on this host; TAP.
+# ITB_PACKAGES: their names, or "all" for those of the candidate's repository.
+# ITB_FRESH: yes where nothing was configured; elsewhere changed configuration is meant.
+set -euo pipefail
+# shellcheck source=common.sh
+source "$ITB_SCENARIO_DIR/common.sh"
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+read -r -a names <<<"${ITB_PACKAGES:-}"
+[ "${names[*]}" != all ] || mapfile -t names < <(installed)
+if [ "${#names[@]}" -eq 0 ]; then
+  echo "no package of the product is installed on $ITB_ROLE"
+  exit 77
+fi
+plan "${#names[@]}"
+for name in "${names[@]}"; do
+  found=$(rpm --verify "$name" || true)
+  # Second column "c": a configuration file, which whoever configures a host changes.
+  [ "${ITB_FRESH:-no}" = yes ] ||
+    found=$(grep --invert-match --extended-regexp '^[.SM5DLUGTP?]{8,9}  c ' <<<"$found" || true)
+  clean "$name" "$found"
+done
