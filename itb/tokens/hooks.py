@@ -11,7 +11,7 @@ from itb import yamlfile
 from itb.definitions import NAME
 from itb.errors import UsageError
 from itb.model import Record
-from itb.tokens.providers import command, local
+from itb.tokens.providers import command, file, htgettoken, local, vault
 from itb.tokens.providers.base import Context, Provider
 
 R = TypeVar("R", bound=Record)
@@ -37,8 +37,23 @@ def _command(context: Context) -> Provider:
     return command.Command("command", options.command, context, pass_env=options.pass_env)
 
 
+def _file(context: Context) -> Provider:
+    return file.File(_options("file", file.Options, context), context)
+
+
+def _vault(context: Context) -> Provider:
+    return vault.Vault(_options("vault", vault.Options, context), context)
+
+
+def _htgettoken(context: Context) -> Provider:
+    return htgettoken.Htgettoken(_options("htgettoken", htgettoken.Options, context), context)
+
+
 _BUILTIN: dict[str, tuple[str, Callable[[Context], Provider]]] = {
     "local": ("the run's own issuer; proves everything but the path to a real one", _local),
+    "file": ("a bearer token somebody keeps fresh on this machine", _file),
+    "vault": ("a Vault token kept by Managed Tokens, exchanged for a bearer token", _vault),
+    "htgettoken": ("the program htgettoken, without a person", _htgettoken),
     "command": ("a program that speaks the hook protocol", _command),
 }
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import requests
+from itb.tokens.https import Failure, HttpsError, get
 
 TIMEOUT = 4.0  # seconds: scitokens-cpp gives discovery no more
 _LIMIT = 1 << 20  # bytes
@@ -17,33 +16,26 @@ _LIMIT = 1 << 20  # bytes
 def fetch_jwks(issuer: str, *, ca: Path | None = None) -> Mapping[str, Any] | None:
     """Return the key set of an issuer, None where it cannot be had.
 
-    Only https is followed, no redirect to anything else; each of the two
-    requests has four seconds in all.
+    The issuer must be what its own configuration says it is.  ``ca`` is a
+    file of certificates tried when the machine's own bundle does not do.
     """
-    configuration = _get(f"{issuer}/.well-known/openid-configuration", ca)
+    configuration = _read(f"{issuer}/.well-known/openid-configuration", ca)
     address = configuration.get("jwks_uri") if configuration else None
-    if not isinstance(address, str):
+    if not isinstance(address, str) or not configuration or configuration.get("issuer", issuer) != issuer:
         return None
-    keys = _get(address, ca)
+    keys = _read(address, ca)
     return keys if keys and isinstance(keys.get("keys"), list) else None
 
 
-def _get(url: str, ca: Path | None) -> dict[str, Any] | None:
-    if not url.startswith("https://"):
-        return None
-    end = time.monotonic() + TIMEOUT
-    data = b""
+def _read(url: str, ca: Path | None) -> dict[str, Any] | None:
     try:
-        with requests.get(
-            url, timeout=TIMEOUT, verify=str(ca) if ca else True, stream=True, allow_redirects=False
-        ) as response:
-            if response.status_code != requests.codes.ok:
+        try:
+            answer = get(url, timeout=TIMEOUT, limit=_LIMIT)
+        except HttpsError as error:
+            if error.failure is not Failure.UNTRUSTED or ca is None:
                 return None
-            for piece in response.iter_content(1 << 14):
-                data += piece
-                if len(data) > _LIMIT or time.monotonic() > end:
-                    return None
-        value = json.loads(data)
-    except (requests.RequestException, ValueError, OSError):
+            answer = get(url, timeout=TIMEOUT, limit=_LIMIT, ca=ca)
+        value = json.loads(answer.body) if answer.status == 200 else None
+    except (HttpsError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -7,26 +7,23 @@ the few things besides that only work by luck.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
 from itb.model import Record, Token
-from itb.tokens.request import SCOPES, SIZE_LIMIT, AcquireError, Cause, TokenRequest
+from itb.tokens import scopes
+from itb.tokens.form import FormError, Opened, open_token
+from itb.tokens.request import SCOPES, AcquireError, Cause, TokenRequest
 
 ALGORITHMS = ("ES256", "RS256")
-ANY_AUDIENCE = {"scitoken": "ANY", "wlcg": "https://wlcg.cern.ch/jwt/v1/any"}
-_LATEST = 9_223_372_036  # seconds: beyond, jwt-cpp's nanoseconds overflow 64 bits
-_PART = re.compile(r"[A-Za-z0-9_-]+")
-_COMPUTE = {"compute.read", "compute.create", "compute.modify", "compute.cancel"}
+VERSIONS = ("scitoken:2.0", "scitokens:2.0", "scitokens:1.0")
+_LARGEST = 2**53  # seconds: a CE takes 1e15 and refuses 2^62, and JSON promises no larger whole number
 
 
 class Verdict(Record):
@@ -42,17 +39,6 @@ class Verdict(Record):
     reason: str = ""
     hint: str = ""
     stricter: bool = False
-
-
-class _Opened(Record):
-    """A token taken apart; nothing in it is believed yet."""
-
-    header: dict[str, Any]
-    claims: dict[str, Any]
-
-
-class _Form(Exception):
-    """It is not a JSON Web Token at all."""
 
 
 def preflight(
@@ -77,7 +63,7 @@ def preflight(
             raise AcquireError(
                 f"{who}: {verdict.reason}", cause=Cause.TOKEN, hint=verdict.hint, evidence="\n".join(more)
             )
-    return describe(_open(token), provider=provider, verified=jwks is not None)
+    return describe(open_token(token), provider=provider, verified=jwks is not None)
 
 
 def explain(
@@ -90,30 +76,29 @@ def explain(
     """Return one verdict for each claim, in the order a CE looks at them."""
     moment = time.time() if now is None else now
     try:
-        opened = _open(token)
-    except _Form as error:
-        return [Verdict(claim="form", ok=False, reason=str(error))]
+        opened = open_token(token)
+    except FormError as error:
+        return [Verdict(claim="form", ok=False, reason=error.reason, stricter=error.stricter)]
     found = [Verdict(claim="form", ok=True, value=f"one line of {len(token)} bytes, three parts")]
     found += [_algorithm(opened), _key_id(opened, jwks), _signature(token, opened, jwks)]
     found += _times(opened, request, moment)
     found += [_issuer(opened, request), _subject(opened, request), _audience(opened, request)]
-    found += [_profile(opened), _scopes(opened, request)]
+    found += [_token_id(opened), _profile(opened), _scopes(opened, request)]
     return found
 
 
 def unverified_issuer(token: str) -> str:
     """Return the issuer a token claims, the empty string if it claims none; for finding its keys only."""
     try:
-        issuer = _open(token).claims.get("iss")
-    except _Form:
+        issuer = open_token(token).claims.get("iss")
+    except FormError:
         return ""
     return issuer if isinstance(issuer, str) else ""
 
 
-def describe(opened: _Opened, *, provider: str, verified: bool) -> Token:
+def describe(opened: Opened, *, provider: str, verified: bool) -> Token:
     """Return the record of a checked token."""
     claims = opened.claims
-    jti = claims.get("jti")
     return Token(
         provider=provider,
         issuer=claims["iss"],
@@ -122,50 +107,12 @@ def describe(opened: _Opened, *, provider: str, verified: bool) -> Token:
         scopes=tuple(claims["scope"].split()),
         issued=claims["iat"],
         expires=claims["exp"],
-        jti=hashlib.sha256(str(jti).encode()).hexdigest()[:12] if jti else "",
+        jti=_fingerprint(claims["jti"]) if claims.get("jti") else "",
         verified=verified,
     )
 
 
-def _open(token: str) -> _Opened:
-    if not token.strip():
-        raise _Form("is empty")
-    if not token.isascii():
-        raise _Form("not a JSON Web Token: it has characters other than ASCII")
-    if len(token) >= SIZE_LIMIT:
-        raise _Form(f"is {len(token)} bytes long; the limit is {SIZE_LIMIT - 1}")
-    if token[:7].lower() == "bearer ":
-        raise _Form("begins with the word 'Bearer': only the token itself is expected")
-    if token[0] in "\"'" or token[-1] in "\"'":
-        raise _Form("stands in quotes")
-    if len(token.strip().split("\n")) > 1:
-        raise _Form(f"has {len(token.strip().split(chr(10)))} lines; one is expected")
-    if re.search(r"\s", token):
-        raise _Form("has blanks or a line end in it")
-    parts = token.split(".")
-    if len(parts) == 5:
-        raise _Form("is encrypted (JWE, five parts); a CE reads signed tokens only")
-    if len(parts) != 3:
-        raise _Form(f"not a JSON Web Token: {len(parts)} part(s) where three are expected")
-    header, claims = (_object(part, what) for part, what in zip(parts, ("header", "payload"), strict=False))
-    if parts[2] and not _PART.fullmatch(parts[2]):
-        raise _Form("not a JSON Web Token: its signature is not base64url")
-    return _Opened(header=header, claims=claims)
-
-
-def _object(part: str, what: str) -> dict[str, Any]:
-    if not _PART.fullmatch(part):
-        raise _Form(f"not a JSON Web Token: its {what} is not base64url")
-    try:
-        value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        raise _Form(f"not a JSON Web Token: its {what} is not JSON") from None
-    if not isinstance(value, dict):
-        raise _Form(f"not a JSON Web Token: its {what} is not a JSON object")
-    return value
-
-
-def _algorithm(opened: _Opened) -> Verdict:
+def _algorithm(opened: Opened) -> Verdict:
     value = opened.header.get("alg")
     if value in ALGORITHMS:
         return Verdict(claim="alg", ok=True, value=str(value))
@@ -175,7 +122,7 @@ def _algorithm(opened: _Opened) -> Verdict:
     return Verdict(claim="alg", ok=False, value=_show(value), reason=reason)
 
 
-def _key_id(opened: _Opened, jwks: Mapping[str, Any] | None) -> Verdict:
+def _key_id(opened: Opened, jwks: Mapping[str, Any] | None) -> Verdict:
     value = opened.header.get("kid")
     if "crit" in opened.header:
         reason = "its header has critical extensions (crit), which no CE understands"
@@ -193,7 +140,7 @@ def _key_id(opened: _Opened, jwks: Mapping[str, Any] | None) -> Verdict:
     return Verdict(claim="kid", ok=True, value=_show(value))
 
 
-def _signature(token: str, opened: _Opened, jwks: Mapping[str, Any] | None) -> Verdict:
+def _signature(token: str, opened: Opened, jwks: Mapping[str, Any] | None) -> Verdict:
     if jwks is None:
         return Verdict(claim="signature", ok=True, value="unverified: the issuer's keys were not to be had")
     kid, algorithm = opened.header.get("kid"), opened.header.get("alg")
@@ -212,7 +159,7 @@ def _signature(token: str, opened: _Opened, jwks: Mapping[str, Any] | None) -> V
     return Verdict(claim="signature", ok=True, value="verified with the issuer's published key")
 
 
-def _times(opened: _Opened, request: TokenRequest, now: float) -> list[Verdict]:
+def _times(opened: Opened, request: TokenRequest, now: float) -> list[Verdict]:
     checks: dict[str, Callable[[int], Verdict]] = {
         "iat": lambda value: _begun("iat", value, now, "issued"),
         "nbf": lambda value: _begun("nbf", value, now, "valid only"),
@@ -224,7 +171,7 @@ def _times(opened: _Opened, request: TokenRequest, now: float) -> list[Verdict]:
         if value is None:
             reason = f"no {claim} claim; a CE wants exp, iat and nbf"
             found.append(Verdict(claim=claim, ok=False, reason=reason, stricter=claim == "nbf"))
-        elif not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _LATEST:
+        elif not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST:
             reason = f"{claim} is {_show(value)}; a whole number of seconds is expected"
             found.append(Verdict(claim=claim, ok=False, value=_show(value), reason=reason))
         else:
@@ -251,7 +198,7 @@ def _expiry(value: int, request: TokenRequest, now: float) -> Verdict:
     return Verdict(claim="exp", ok=True, value=f"{shown}, {_span(left)} left")
 
 
-def _issuer(opened: _Opened, request: TokenRequest) -> Verdict:
+def _issuer(opened: Opened, request: TokenRequest) -> Verdict:
     value = opened.claims.get("iss")
     if not isinstance(value, str) or not value:
         return Verdict(claim="iss", ok=False, value=_show(value), reason="no issuer (iss)")
@@ -267,7 +214,7 @@ def _issuer_shape(value: str) -> str:
         host = url.hostname
     except ValueError:
         return f"issuer {_show(value)} is not a URL"
-    if url.scheme != "https" or not host:
+    if not value.startswith("https://") or not host:
         return f"issuer {_show(value)} is not an https URL"
     if url.query or url.fragment or url.username is not None or value.endswith(("?", "#")):
         return f"issuer {_show(value)} has more than scheme, host and path"
@@ -278,99 +225,81 @@ def _issuer_shape(value: str) -> str:
     return ""
 
 
-def _subject(opened: _Opened, request: TokenRequest) -> Verdict:
+def _subject(opened: Opened, request: TokenRequest) -> Verdict:
     value = opened.claims.get("sub")
     if not isinstance(value, str) or not value:
-        return Verdict(claim="sub", ok=False, value=_show(value), reason="no subject (sub) a CE could map")
+        reason = "no subject (sub) a CE could map"
+        return Verdict(claim="sub", ok=False, value=_show(value), reason=reason, stricter=value == "")
     if request.subject and value != request.subject:
         reason = f"subject is {_show(value)}; {request.subject} was asked for"
         return Verdict(claim="sub", ok=False, value=_show(value), reason=reason, stricter=True)
     return Verdict(claim="sub", ok=True, value=_show(value))
 
 
-def _audience(opened: _Opened, request: TokenRequest) -> Verdict:
+def _audience(opened: Opened, request: TokenRequest) -> Verdict:
     value = opened.claims.get("aud")
     wanted = request.audience
     audiences = _strings(value)
     shown = _show(value)
+    reason = ""
     if not audiences:
         reason = f"no audience (aud); {wanted} is expected"
-        return Verdict(claim="aud", ok=False, value=shown, reason=reason)
-    if wanted in audiences:
+    elif wanted in audiences:
         return Verdict(claim="aud", ok=True, value=shown)
-    if ANY_AUDIENCE[_kind(opened.claims)] in audiences:
-        return Verdict(claim="aud", ok=True, value=f"{shown}, which stands for any")
-    host = wanted.rpartition(":")[0]
-    if host and host in audiences:
+    elif scopes.any_audience(opened.claims) in audiences:
+        return Verdict(claim="aud", ok=True, value=f"{shown}, which stands for any CE")
+    elif (host := wanted.rpartition(":")[0]) and host in audiences:
         reason = f"audience {_show(host)} lacks the port; {wanted} is expected"
     else:
         reason = f"meant for audience {shown}; {wanted} is expected"
     return Verdict(claim="aud", ok=False, value=shown, reason=reason)
 
 
-def _profile(opened: _Opened) -> Verdict:
-    ver, wlcg = opened.claims.get("ver"), opened.claims.get("wlcg.ver")
-    shown = ", ".join(f"{key} {_show(value)}" for key, value in (("ver", ver), ("wlcg.ver", wlcg)) if value)
-    if ver is not None and ver not in ("scitoken:2.0", "scitokens:2.0"):
-        reason = f"ver is {_show(ver)}; scitoken:2.0 or none is expected"
-        return Verdict(claim="profile", ok=False, value=shown, reason=reason)
-    if ver is None and wlcg is not None and wlcg != "1.0":
-        reason = f"wlcg.ver is {_show(wlcg)}; the text 1.0 is expected"
-        return Verdict(claim="profile", ok=False, value=shown, reason=reason)
-    return Verdict(claim="profile", ok=True, value=shown or "neither ver nor wlcg.ver: a SciToken")
+def _token_id(opened: Opened) -> Verdict:
+    if "jti" not in opened.claims:
+        return Verdict(claim="jti", ok=True, value="none")
+    value = opened.claims["jti"]
+    reason = "" if isinstance(value, str) else f"its id (jti) is {_show(value)}; a text is expected"
+    return Verdict(claim="jti", ok=not reason, value=f"SHA-256 {_fingerprint(value)}", reason=reason)
 
 
-def _scopes(opened: _Opened, request: TokenRequest) -> Verdict:
+def _profile(opened: Opened) -> Verdict:
+    claims = opened.claims
+    shown = ", ".join(f"{name} {_show(claims[name])}" for name in ("ver", "wlcg.ver") if name in claims)
+    reason = hint = ""
+    if "ver" in claims and claims["ver"] not in VERSIONS:
+        reason = f"ver is {_show(claims['ver'])}; scitoken:2.0 or none is expected"
+    elif scopes.kind(claims) == "wlcg" and claims["wlcg.ver"] != "1.0":
+        reason = f"wlcg.ver is {_show(claims['wlcg.ver'])}; the text 1.0 is expected"
+    elif unknown := scopes.misunderstood(opened.header, claims):
+        names = _show(", ".join(unknown))
+        reason = f"has claims a CE does not know ({names}) and no profile that allows them"
+        hint = "ver scitoken:2.0 or wlcg.ver 1.0 allows further claims"
+    value = shown or "neither ver nor wlcg.ver: a SciToken"
+    return Verdict(claim="profile", ok=not reason, value=value, reason=reason, hint=hint)
+
+
+def _scopes(opened: Opened, request: TokenRequest) -> Verdict:
     value = opened.claims.get("scope")
     if not isinstance(value, str) or not value.strip():
         return Verdict(claim="scope", ok=False, value=_show(value), reason="no scope")
-    held = value.split()
-    kind = _kind(opened.claims)
-    missing = sorted(_needed(request.scopes) - _effective(held, kind))
+    profile = scopes.kind(opened.claims)
+    missing = sorted(scopes.needed(request.scopes) - scopes.effective(value, profile))
     if not missing:
         return Verdict(claim="scope", ok=True, value=_show(value))
+    names = {item.partition(":")[0] for item in value.split(" ")}
     reason = f"scope {_show(value)} does not allow {' and '.join(missing)}"
     hint = ""
-    if kind == "scitoken" and _COMPUTE & set(held):
+    if profile == "scitoken" and scopes.COMPUTE & names:
         about = "beside a ver claim" if "ver" in opened.claims else "without wlcg.ver"
         reason = (
             f"scope has compute.* {about}: a CE reads condor:/READ and condor:/WRITE there, and denies this"
         )
         hint = "compute.* belongs to the WLCG profile: wlcg.ver 1.0 and no ver"
-    elif kind == "wlcg" and "WRITE" in missing:
-        lacking = sorted(_COMPUTE - {"compute.read"} - set(held))
-        reason = (
-            f"scope lacks {', '.join(lacking)}: a CE lets submit only with create, modify and cancel together"
-        )
+    elif profile == "wlcg" and "WRITE" in missing and scopes.SUBMIT & names:
+        lacking = ", ".join(sorted(scopes.SUBMIT - names))
+        reason = f"scope lacks {lacking}: a CE lets submit only with create, modify and cancel together"
     return Verdict(claim="scope", ok=False, value=_show(value), reason=reason, hint=hint)
-
-
-def _needed(scopes: Sequence[str]) -> set[str]:
-    """Permissions that requested scopes stand for; a scope of no CE stands for itself."""
-    names = {
-        "compute.read": "READ",
-        "compute.create": "WRITE",
-        "compute.modify": "WRITE",
-        "compute.cancel": "WRITE",
-        **{f"condor:/{name}": name for name in ("READ", "WRITE")},
-    }
-    return {names.get(scope, scope) for scope in scopes}
-
-
-def _effective(held: Sequence[str], kind: str) -> set[str]:
-    """What HTCondor makes of a token's scopes (scitokens-cpp, Enforcer::scope_validator)."""
-    found = {scope.removeprefix("condor:/") for scope in held if scope.startswith("condor:/")}
-    if kind == "wlcg":
-        if "compute.read" in held:
-            found.add("READ")
-        if _COMPUTE - {"compute.read"} <= set(held):
-            found.add("WRITE")
-    return found | set(held)
-
-
-def _kind(claims: Mapping[str, Any]) -> str:
-    """Which profile a CE reads the token by: ``ver`` counts before ``wlcg.ver``."""
-    return "wlcg" if "wlcg.ver" in claims and "ver" not in claims else "scitoken"
 
 
 def _keys(jwks: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
@@ -379,8 +308,14 @@ def _keys(jwks: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _strings(value: object) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str) and item]
+    """The texts of a claim that is a text or a list of nothing but texts."""
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return items if all(isinstance(item, str) and item for item in items) else []
+
+
+def _fingerprint(value: object) -> str:
+    """What may be written of a token's id."""
+    return hashlib.sha256(str(value).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def _show(value: object) -> str:
@@ -391,6 +326,8 @@ def _show(value: object) -> str:
 
 
 def _when(value: int) -> str:
+    if not 0 <= value < 253_402_300_800:  # the year 10000
+        return f"{value} s since 1970"
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
 
 

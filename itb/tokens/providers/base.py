@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from itb.runners import Runner
 from itb.tokens.issuer import Issuer
+from itb.tokens.jwks import fetch_jwks
 from itb.tokens.request import Secret, TokenRequest
 
 
@@ -38,3 +39,11 @@ class Provider(Protocol):
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
         """Return the published keys of an issuer, None where they cannot be had."""
+
+
+def published_keys(issuer: str, context: Context) -> Mapping[str, Any] | None:
+    """Return the keys of the run's own issuer, else what the issuer publishes, None where that cannot be had."""
+    own = context.issuer
+    if own is not None and issuer == own.url:
+        return own.jwks()
+    return fetch_jwks(issuer, ca=context.ca)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from itb.model import Record
-from itb.tokens.jwks import fetch_jwks
 from itb.tokens.protocol import call_hook
-from itb.tokens.providers.base import Context
+from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import Secret, TokenRequest
 
 
@@ -46,8 +45,5 @@ class Command:
         return called.secret
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the keys of the run's own issuer, else what the issuer publishes."""
-        own = self._context.issuer
-        if own is not None and issuer == own.url:
-            return own.jwks()
-        return fetch_jwks(issuer, ca=self._context.ca)
+        """Return the run's own issuer's keys, or what another one publishes."""
+        return published_keys(issuer, self._context)

@@ -1,0 +1,76 @@
+"""What a CE has to say of tokens: whether it can reach the issuer, and why it refused one.
+
+A client of HTCondor only ever sees AUTHENTICATE:1004; the reason stands in
+the log of the daemon it spoke to.
+"""
+
+from __future__ import annotations
+
+import re
+
+from itb.hosts import Host
+from itb.redact import redact
+
+# Lines begin with their time, so the last one is the newest of all logs.
+_LAST_REFUSAL = """
+for log in /var/log/condor/SchedLog /var/log/condor/CollectorLog /var/log/condor-ce/SchedLog; do
+    tail -n 400 "$log" 2>/dev/null
+done | grep -E 'SCITOKENS:2:|Failed to map SCITOKENS' | sort | tail -n 1
+"""
+_DISCOVERY = "/.well-known/openid-configuration"
+
+# Exit codes of curl(1)
+_CURL = {
+    6: "the CE does not know the name of its host",
+    7: "nothing listens there: the issuer's web server is down",
+    22: "the web server answers, and does not have it",
+    28: "no answer within 4 s, which is all a CE waits",
+    35: "TLS does not come about",
+    51: "its certificate is for another name",
+    77: "the CE has no CA bundle at all",
+    60: "its CA is not in the CE's system bundle (update-ca-certificates, on EL update-ca-trust)",
+}
+
+# scitokens-cpp 1.1 and HTCondor 23.9: what they write -> what it means
+_REASONS = {
+    r"token expired": "the token has expired, or is not valid yet",
+    r"invalid signature": "the signature does not fit: signed with another key, or changed since",
+    r"'aud' claim verification failed": "the token is meant for another audience",
+    r"Key ID is not published": "the issuer does not publish the key the token is signed with",
+    r"Failed to retrieve metadata provider information": "the CE cannot get the issuer's keys",
+    r"wrong algorithm": "the token is signed with an algorithm the CE does not take",
+    r"Failed to map SCITOKENS": "the CE maps no user to this issuer and subject",
+}
+
+
+def issuer_problem(ce: Host, issuer: str) -> str:
+    """Say why a CE cannot get an issuer's keys; the empty string if it can.
+
+    Asked from the CE itself, with its own names and its own CA bundle.
+    """
+    url = f"{issuer}{_DISCOVERY}"
+    seen = ce.run(
+        ["curl", "--silent", "--show-error", "--fail", "--max-time", "4", "--output", "/dev/null", url],
+        timeout=15,
+        check=False,
+    )
+    if seen.ok:
+        return ""
+    return f"host {ce.role} cannot read {url}: {_CURL.get(seen.returncode, seen.reason)}"
+
+
+def refusal(ce: Host, issuer: str = "") -> str:
+    """Return why a CE refused a token last, the empty string if nothing is to be said.
+
+    With ``issuer``, an issuer the CE cannot reach is the first suspect.
+    """
+    problem = issuer_problem(ce, issuer) if issuer else ""
+    if problem:
+        return problem
+    seen = ce.run(["sh", "-c", _LAST_REFUSAL], timeout=30, check=False)
+    line = redact(seen.stdout.strip())
+    if not line:
+        return ""
+    said = line.rpartition("SCITOKENS:2:")[2].partition("|")[0].strip()[-300:]
+    meaning = next((text for expression, text in _REASONS.items() if re.search(expression, line)), "")
+    return f"{meaning} ({said})" if meaning else said

@@ -1,0 +1,144 @@
+"""One GET over HTTPS that ends: bounded in time and size, and never sent on to another host."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import requests
+
+_LIMIT = 64 * 1024  # bytes: four times the longest token
+
+
+class Failure(StrEnum):
+    """Why there is no answer."""
+
+    TIMEOUT = "timeout"
+    UNTRUSTED = "untrusted"  # its certificate, or how it is made
+    UNREACHABLE = "unreachable"
+    TOO_LARGE = "too large"
+    INVALID = "invalid"  # the URL, or an answer that is no HTTP
+
+
+class HttpsError(Exception):
+    """There is no answer; the message is one line and holds no header."""
+
+    def __init__(self, failure: Failure, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status, the body, and where a redirect (not followed) points."""
+
+    status: int
+    body: bytes
+    location: str = ""
+
+
+def get(
+    url: str,
+    *,
+    timeout: float,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    ca: Path | None = None,
+    limit: int = _LIMIT,
+) -> Answer:
+    """Return the answer of an https URL within ``timeout`` seconds in all.
+
+    ``ca`` is a file or hashed directory of certificates to believe instead
+    of the machine's.  Raises HttpsError.
+    """
+    if not url.startswith("https://"):
+        raise HttpsError(Failure.INVALID, f"{url[:200]} is not an https URL")
+    call = _Call(
+        url, dict(headers or {}), dict(params or {}), str(ca) if ca else machine_ca(), timeout, limit
+    )
+    found: list[Answer | HttpsError] = []
+    # requests bounds the silence between two bytes, not the whole: a server
+    # that sends a byte now and then would hold us for ever.
+    thread = threading.Thread(target=lambda: found.append(call.run()), daemon=True)
+    thread.start()
+    thread.join(timeout + 0.5)
+    if not found:
+        raise HttpsError(Failure.TIMEOUT, f"no answer within {timeout:.0f} s")
+    if isinstance(found[0], HttpsError):
+        raise found[0]
+    return found[0]
+
+
+@dataclass(frozen=True, repr=False)
+class _Call:
+    """One request; not shown, for its headers are secret."""
+
+    url: str
+    headers: dict[str, str]
+    params: dict[str, str]
+    verify: str | bool
+    timeout: float
+    limit: int
+
+    def run(self) -> Answer | HttpsError:
+        """Return the answer, or why there is none."""
+        try:
+            return self._get()
+        except requests.exceptions.SSLError as error:
+            return HttpsError(Failure.UNTRUSTED, _untrusted(str(error)))
+        except requests.exceptions.Timeout:
+            return HttpsError(Failure.TIMEOUT, f"no answer within {self.timeout:.0f} s")
+        except requests.exceptions.ConnectionError as error:
+            return HttpsError(Failure.UNREACHABLE, _unreachable(str(error)))
+        except (requests.exceptions.RequestException, ValueError, OSError) as error:
+            return HttpsError(Failure.INVALID, f"cannot be asked: {type(error).__name__}")
+
+    def _get(self) -> Answer | HttpsError:
+        with requests.get(
+            self.url,
+            headers=self.headers,
+            params=self.params,
+            timeout=self.timeout,
+            verify=self.verify,
+            stream=True,
+            allow_redirects=False,
+            auth=_no_netrc,
+        ) as response:
+            body = b""
+            for piece in response.iter_content(1 << 14):
+                body += piece
+                if len(body) > self.limit:
+                    return HttpsError(Failure.TOO_LARGE, f"answered more than {self.limit} bytes")
+            return Answer(response.status_code, body, response.headers.get("Location", ""))
+
+
+def _untrusted(text: str) -> str:
+    if "hostname" in text.lower() or "doesn't match" in text:
+        return "its certificate is for another name"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not signed by a CA this machine believes"
+    return "TLS does not come about"
+
+
+def _unreachable(text: str) -> str:
+    if "refused" in text:
+        return "refuses the connection"
+    if "resolve" in text or "Name or service not known" in text or "name resolution" in text:
+        return "its name is not known"
+    return "cannot be reached, or closed the connection"
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from sending what ~/.netrc has for the host."""
+    return request
+
+
+def machine_ca() -> str | bool:
+    """Return the machine's own bundle: requests would take certifi's, which knows no CA of a site."""
+    path = ssl.get_default_verify_paths().cafile or "/etc/pki/tls/certs/ca-bundle.crt"
+    return path if Path(path).is_file() else True

@@ -1,0 +1,134 @@
+"""htgettoken: the program itself, without a person.
+
+It knows the exit codes 0, 1 and 2 only, so its words are read.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from itb.errors import TestbedError
+from itb.model import Record
+from itb.redact import redact
+from itb.runners import Completed
+from itb.tokens.files import read_private
+from itb.tokens.protocol import hook_environment
+from itb.tokens.providers.base import Context, published_keys
+from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+
+# What htgettoken 2.6 says -> whose turn it is, and what it means; the first that fits counts.
+_WORDS = [
+    (
+        r"no such option",
+        Cause.CONFIGURATION,
+        "is too old: it does not know all options needed; 2.0 or later does",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify",
+        Cause.CONFIGURATION,
+        "does not believe the server's CA",
+    ),
+    (r"sealed", Cause.TEMPORARY, "Vault is sealed"),
+    (r"Service Unavailable|Bad Gateway|Too Many Requests", Cause.TEMPORARY, "the server cannot answer now"),
+    (
+        r"refused|timed out|Timeout|resolution|not known|unreachable",
+        Cause.TEMPORARY,
+        "cannot reach the server",
+    ),
+    (
+        r"Not Found",
+        Cause.CONFIGURATION,
+        "the server knows no such credential: check issuer, role and credkey",
+    ),
+    (
+        r"Forbidden|permission denied",
+        Cause.PERSON,
+        "the Vault token has expired or was revoked, or is for another",
+    ),
+    (r"Bad Request", Cause.REFUSED, "the issuer refused: role, scope or audience is not granted"),
+    (r"does not (yet )?exist|No such file", Cause.PERSON, "there is no Vault token"),
+]
+
+
+class Options(Record):
+    """``token: {htgettoken: {...}}``; names as in the section ``vault``."""
+
+    server: str
+    issuer: str
+    role: str = "default"
+    credkey: str
+    vault_token_file: str
+    program: str = "htgettoken"
+    pass_env: tuple[str, ...] = ("X509_CERT_DIR",)
+
+
+class Htgettoken:
+    """Runs htgettoken."""
+
+    def __init__(self, options: Options, context: Context) -> None:
+        self._options = options
+        self._context = context
+
+    def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
+        """Run it once; its output file is new each time, because a failure would leave an old token in place."""
+        with tempfile.TemporaryDirectory(prefix="itb-htgettoken-") as directory:
+            home = Path(directory)
+            output = home / "token"
+            try:
+                completed = self._context.runner.run(
+                    self._argv(request, output),
+                    env=hook_environment(request, home, self._options.pass_env),
+                    clean_env=True,
+                    cwd=home,
+                    timeout=timeout,
+                    check=False,
+                )
+            except (TestbedError, OSError):
+                raise AcquireError(
+                    f"provider htgettoken: {self._options.program} is not installed or not executable",
+                    cause=Cause.CONFIGURATION,
+                    hint="install htgettoken, or use the provider vault, which needs no program",
+                ) from None
+            if not completed.ok:
+                raise _explain(completed)
+            text = read_private(output, what="provider htgettoken: token file", cause=Cause.HOOK)
+            return Secret(text.strip())
+
+    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
+        """Return what the issuer publishes."""
+        return published_keys(issuer, self._context)
+
+    def _argv(self, request: TokenRequest, output: Path) -> list[str]:
+        options = self._options
+        return [
+            *(options.program, "-v", "-a", options.server, "-i", options.issuer, "-r", options.role),
+            *("--credkey", options.credkey),
+            # Without --novaulttoken it may overwrite the Vault token or wait for a browser.
+            *("--vaulttokenfile", str(Path(options.vault_token_file).expanduser()), "--novaulttoken"),
+            *("--minsecs", str(request.min_lifetime_s)),
+            *("--scopes", ",".join(request.scopes), "--audience", request.audience),
+            *("-o", str(output)),
+        ]
+
+
+def _explain(completed: Completed) -> AcquireError:
+    text = redact(completed.output)
+    if completed.timed_out:
+        what = f"gave no answer within {completed.seconds:.0f} s and was ended"
+        return AcquireError(f"provider htgettoken: {what}", cause=Cause.TEMPORARY, evidence=text[-4000:])
+    for pattern, cause, meaning in _WORDS:
+        if found := re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE | re.IGNORECASE):
+            said = found.group().strip()[-200:]
+            return AcquireError(f"provider htgettoken: {meaning}: {said}", cause=cause, evidence=text[-4000:])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = lines[-1][-200:] if lines else "without a word"
+    cause = Cause.CONFIGURATION if completed.returncode == 2 else Cause.PERSON
+    return AcquireError(
+        f"provider htgettoken: ended with exit {completed.returncode}: {said}",
+        cause=cause,
+        evidence=text[-4000:],
+    )

@@ -1,0 +1,339 @@
+"""A table of tokens, shown to a real HTCondor and to the preflight: the verdicts are the same.
+
+Where the preflight is stricter the table says why; it is laxer nowhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from itb import data, repo
+from itb.engine import Engine
+from itb.hosts import FileSpec, Host
+from itb.pki import RunCA
+from itb.platforms import PlatformImages
+from itb.testbed import install_trust, wait_booted
+from itb.tokens.ce import issuer_problem, refusal
+from itb.tokens.delivery import deliver, withdraw
+from itb.tokens.issuer import Issuer
+from itb.tokens.preflight import explain, preflight, request_for
+from itb.tokens.request import SCOPES, Secret
+
+pytestmark = pytest.mark.xdist_group("tokens-ce")
+
+FQDN = "ce-workspace.glideinwms.org"
+CE = f"{FQDN}:9619"
+WLCG = " ".join(SCOPES["wlcg"])
+ANY_WLCG = "https://wlcg.cern.ch/jwt/v1/any"
+PLAIN = {"ver": None}
+AS_WLCG = {"ver": None, "wlcg.ver": "1.0", "scope": WLCG}
+
+
+@dataclass(frozen=True)
+class In:
+    """A time so many seconds from now."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A token, whether HTCondor takes it for submission, and why the preflight is stricter if it is."""
+
+    name: str
+    ce: bool
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+    mint: Mapping[str, Any] = field(default_factory=dict)
+    text: Callable[[str, Issuer], str] = lambda token, _: token
+    stricter: str = ""
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def unsigned(token: str, algorithm: str) -> str:
+    return f"{part({'alg': algorithm})}.{token.split('.')[1]}."
+
+
+def mislabelled(token: str, issuer: Issuer, algorithm: str) -> str:
+    header = {"alg": algorithm, "kid": issuer.jwks()["keys"][0]["kid"]}
+    return f"{part(header)}.{token.partition('.')[2]}"
+
+
+def tampered(token: str, issuer: Issuer) -> str:
+    head, _, signature = token.split(".")
+    return f"{head}.{issuer.mint(CE, subject='root').split('.')[1]}.{signature}"
+
+
+LUCK = "HTCondor's client cuts a token file into shape; other readers of the file do not"
+NBF = "GlideinWMS and other software want nbf, and whoever mints is told to set it"
+ACCEPTED = [
+    Row("ES256", True),
+    Row("RS256", True, mint={"algorithm": "RS256"}),
+    Row("WLCG profile", True, AS_WLCG),
+    Row("WLCG profile, RS256", True, AS_WLCG, mint={"algorithm": "RS256"}),
+    Row("no ver", True, PLAIN),
+    Row("ver scitokens:2.0", True, {"ver": "scitokens:2.0"}),
+    Row("ver scitokens:1.0", True, {"ver": "scitokens:1.0"}),
+    Row("ver and wlcg.ver: ver counts", True, {"wlcg.ver": "1.0"}),
+    Row("WLCG profile with condor scopes", True, {"ver": None, "wlcg.ver": "1.0"}),
+    Row("compute scopes with paths", True, {**AS_WLCG, "scope": WLCG.replace(" ", ":/x ")}),
+    Row("WLCG without compute.read: writing implies reading", True, {**AS_WLCG, "scope": WLCG[13:]}),
+    Row("WRITE alone implies READ", True, {"scope": "condor:/WRITE"}),
+    Row("DAEMON implies both", True, {"scope": "condor:/DAEMON"}),
+    Row("ADMINISTRATOR implies both", True, {"scope": "condor:/ADMINISTRATOR"}),
+    Row("scopes in lower case", True, {"scope": "condor:/read condor:/write"}),
+    Row("scopes without slash", True, {"scope": "condor:READ condor:WRITE"}),
+    Row("scopes with many slashes", True, {"scope": "condor://READ/ condor:/x/../WRITE"}),
+    Row("scopes of others beside", True, {"scope": "storage.read:/ condor:/READ condor:/WRITE condor:/ODD"}),
+    Row("two blanks between scopes", True, {"scope": " condor:/READ  condor:/WRITE "}),
+    Row("audience in a list", True, {"aud": ["other:1", CE]}),
+    Row("audience ANY of a SciToken", True, {"aud": "ANY"}),
+    Row("any audience of WLCG", True, {**AS_WLCG, "aud": ANY_WLCG}),
+    Row("a minute left", True, {"exp": In(60)}),
+    Row("an expiry far away", True, {"exp": 10**15}),
+    Row("issued in 1970", True, {"iat": 0, "nbf": -1}),
+    Row("no jti", True, {"jti": None}),
+    Row("further claims with a profile", True, {"foo": {"a": [1]}, "wlcg.groups": ["/x"]}),
+    Row("further claims in an access token", True, {**PLAIN, "foo": 1}, {"typ": "at+jwt"}),
+    Row("subject with comma and blank", True, {"sub": "a, b"}),
+    Row("no typ", True, header={"typ": None}),
+    Row("16000 bytes", True, {"pad": "x" * 11400}),
+]
+REFUSED = [
+    Row("wrong audience", False, {"aud": "other.glideinwms.org:9619"}),
+    Row("audience without port", False, {"aud": FQDN}),
+    Row("audience in capitals", False, {"aud": CE.upper()}),
+    Row("audience as URL", False, {"aud": f"https://{CE}"}),
+    Row("audience with a blank", False, {"aud": f"{CE} "}),
+    Row("no audience", False, {"aud": None}),
+    Row("empty list of audiences", False, {"aud": []}),
+    Row("a number among audiences", False, {"aud": [CE, 3]}),
+    Row("audience ANY without ver", False, {**PLAIN, "aud": "ANY"}),
+    Row("audience ANY of a WLCG token", False, {**AS_WLCG, "aud": "ANY"}),
+    Row("any audience of WLCG in a SciToken", False, {"aud": ANY_WLCG}),
+    Row("expired", False, {"exp": In(-10)}),
+    Row("no exp", False, {"exp": None}),
+    Row("exp with a fraction", False, {"exp": In(3600.5)}),
+    Row("exp as text", False, {"exp": "4000000000"}),
+    Row("exp true", False, {"exp": True}),
+    Row("exp beyond 64 bits", False, {"exp": 10**30}),
+    Row("exp 2^62", False, {"exp": 2**62}),
+    Row("no iat", False, {"iat": None}),
+    Row("iat in the future", False, {"iat": In(600)}),
+    Row("iat with a fraction", False, {"iat": In(-60.5)}),
+    Row("nbf in the future", False, {"nbf": In(600)}),
+    Row("nbf with a fraction", False, {"nbf": In(-60.5)}),
+    Row("nbf in a list", False, {"nbf": [1]}),
+    Row("http issuer", False, {"iss": "http://tokens.glideinwms.org/itb"}),
+    Row("issuer with a slash at its end", False, {"iss": "https://tokens.glideinwms.org/itb/"}),
+    Row("issuer without path", False, {"iss": "https://tokens.glideinwms.org"}),
+    Row("another issuer of the same host", False, {"iss": "https://tokens.glideinwms.org/other"}),
+    Row("issuer with its port", False, {"iss": "https://tokens.glideinwms.org:443/itb"}),
+    Row("no issuer", False, {"iss": None}),
+    Row("no subject", False, {"sub": None}),
+    Row("subject is a number", False, {"sub": 5}),
+    Row("jti is a number", False, {"jti": 5}),
+    Row("jti is a list", False, {"jti": ["x"]}),
+    Row("no scope", False, {"scope": None}),
+    Row("empty scope", False, {"scope": ""}),
+    Row("scopes in a list", False, {"scope": ["condor:/READ", "condor:/WRITE"]}),
+    Row("READ alone", False, {"scope": "condor:/READ"}),
+    Row("a tab between scopes", False, {"scope": "condor:/READ\tcondor:/WRITE"}),
+    Row("scope condor:/", False, {"scope": "condor:/"}),
+    Row("scope with a path below", False, {"scope": "condor:/READ/x condor:/WRITE/x"}),
+    Row("storage scopes", False, {"scope": "storage.read:/ storage.modify:/"}),
+    Row("compute scopes with ver", False, {"scope": WLCG}),
+    Row("compute scopes without any profile", False, {**PLAIN, "scope": WLCG}),
+    Row("WLCG lacking cancel", False, {**AS_WLCG, "scope": "compute.read compute.create compute.modify"}),
+    Row("compute scopes in capitals", False, {**AS_WLCG, "scope": WLCG.upper()}),
+    Row("unknown ver", False, {"ver": "scitoken:3.0"}),
+    Row("ver is a number", False, {"ver": 2}),
+    Row("wlcg.ver 1.1", False, {**AS_WLCG, "wlcg.ver": "1.1"}),
+    Row("wlcg.ver is a number", False, {**AS_WLCG, "wlcg.ver": 1.0}),
+    Row("further claims without profile", False, {**PLAIN, "client_id": "x"}),
+    Row("further claims with ver scitokens:1.0", False, {"ver": "scitokens:1.0", "foo": "x"}),
+    Row("another key", False, mint={"fault": "other-key"}),
+    Row("unknown kid", False, header={"kid": "nobody"}),
+    Row("no kid, two keys published", False, header={"kid": None}),
+    Row("alg none", False, text=lambda token, _: unsigned(token, "none")),
+    Row("alg HS256", False, text=lambda token, issuer: mislabelled(token, issuer, "HS256")),
+    Row("alg ES384", False, text=lambda token, issuer: mislabelled(token, issuer, "ES384")),
+    Row(
+        "alg RS256 on an elliptic key", False, text=lambda token, issuer: mislabelled(token, issuer, "RS256")
+    ),
+    Row("payload exchanged", False, text=tampered),
+    Row("no signature", False, text=lambda token, _: token.rpartition(".")[0] + "."),
+    Row("signature cut", False, text=lambda token, _: token[:-4]),
+    Row("Bearer before it", False, text=lambda token, _: f"Bearer {token}"),
+    Row("in quotes", False, text=lambda token, _: f'"{token}"'),
+    Row("not a token", False, text=lambda _, __: "hello"),
+    Row("16384 bytes and more", False, {"pad": "x" * 12000}),
+]
+STRICTER = [
+    Row("no nbf", True, {"nbf": None}, stricter=NBF),
+    Row("no nbf, WLCG", True, {**AS_WLCG, "nbf": None}, stricter=NBF),
+    Row("empty subject", True, {"sub": ""}, stricter="nobody could tell whose job it is"),
+    Row(
+        "critical extension", True, header={"crit": ["x"], "x": 1}, stricter="RFC 7515 says: must be refused"
+    ),
+    Row("line end", True, text=lambda token, _: f"{token}\n", stricter=LUCK),
+    Row("blank before", True, text=lambda token, _: f" {token}", stricter=LUCK),
+    Row("two lines", True, text=lambda token, _: f"{token}\nmore", stricter=LUCK),
+    Row("comment before", True, text=lambda token, _: f"# mine\n{token}", stricter=LUCK),
+]
+ROWS = [*ACCEPTED, *REFUSED, *STRICTER]
+
+# Every token of /root/tokens in turn: its name and what the schedd allows with it.
+ASK = """
+schedd=$(head -n 1 "$(condor_config_val SCHEDD_ADDRESS_FILE)")
+export schedd
+ask() {
+    said=$(_condor_SEC_CLIENT_AUTHENTICATION_METHODS=SCITOKENS _condor_SCITOKENS_FILE="/root/tokens/$1" \
+        timeout 40 condor_ping -addr "$schedd" -type schedd READ WRITE 2>&1)
+    read=no write=no
+    [[ $said == *"READ command using"*succeeded* ]] && read=yes
+    [[ $said == *"WRITE command using"*succeeded* ]] && write=yes
+    echo "$1 $read $write"
+}
+export -f ask
+ls /root/tokens | xargs -P 3 -I{} bash -c 'ask {}'
+"""
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer.create(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture(scope="module")
+def ce(
+    engine: Engine,
+    images: PlatformImages,
+    own_label: str,
+    issuer: Issuer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Host]:
+    """One host that is all in one: repository, issuer and CE."""
+    names = [FQDN, repo.REPO_HOST, repo.TOKEN_HOST]
+    local = [option for name in names for option in ("--add-host", f"{name}:127.0.0.1")]
+    container = f"itb-test-tokens-{own_label[-8:]}"
+    engine.call(
+        *("run", "--detach", "--name", container, "--label", own_label, "--hostname", FQDN, *local),
+        *(("--systemd", "always") if engine.is_podman else ("--privileged",)),
+        images.references["services"],
+    )
+    try:
+        host = Host(engine, container, "ce", FQDN)
+        wait_booted(host)
+        install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
+        repo.prepare(host, issuer.files())
+        host.run(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300)
+        host.script(data.folder("build_ws") / "ce" / "condor.sh", env={"ITB_CE_ADDRESS": CE})
+        host.run(["systemctl", "start", "condor"])
+        host.script("until condor_ping -type schedd WRITE >/dev/null 2>&1; do sleep 0.2; done", timeout=60)
+        yield host
+    finally:
+        engine.call("rm", "--force", "--volumes", container, check=False)
+
+
+def make(row: Row, issuer: Issuer) -> str:
+    now = int(time.time())
+    claims = {
+        key: now + value.seconds if isinstance(value, In) else value for key, value in row.claims.items()
+    }
+    options = dict(row.mint)
+    if "fault" in options:
+        return issuer.mint_faulty(request_for(CE), options["fault"])
+    return row.text(issuer.mint(CE, claims=claims, header=row.header, **options), issuer)
+
+
+def ask(ce: Host, tokens: list[str]) -> list[bool]:
+    ce.run(["rm", "-rf", "/root/tokens"])
+    ce.put(*(FileSpec(f"/root/tokens/{n:03}", text.encode(), mode=0o600) for n, text in enumerate(tokens)))
+    lines = ce.script(ASK, timeout=300).stdout.splitlines()
+    said = {int(line.split()[0]): line.split()[1:] == ["yes", "yes"] for line in lines}
+    return [said[number] for number in range(len(tokens))]
+
+
+def test_the_ce_and_the_preflight_agree(ce: Host, issuer: Issuer) -> None:
+    assert len(ROWS) > 100
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    tokens = [make(row, issuer) for row in ROWS]
+    request = request_for(CE, issuer=issuer.url)
+    wrong = []
+    for row, token, by_ce in zip(ROWS, tokens, ask(ce, tokens), strict=True):
+        refused = [verdict for verdict in explain(token, request, issuer.jwks()) if not verdict.ok]
+        if by_ce != row.ce:
+            wrong.append(f"{row.name}: the CE says {by_ce}")
+        if (not refused) != (row.ce and not row.stricter):
+            wrong.append(f"{row.name}: the preflight says {[verdict.reason for verdict in refused] or True}")
+        if row.stricter and refused and not refused[0].stricter:
+            wrong.append(f"{row.name}: the preflight does not say that it is stricter")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_case_14_the_issuer_dies(ce: Host, issuer: Issuer) -> None:
+    token = issuer.mint(CE)
+    assert ask(ce, [token]) == [True]
+    assert issuer_problem(ce, issuer.url) == ""
+    ce.run(["systemctl", "stop", "nginx"])
+    try:
+        assert "the issuer's web server is down" in issuer_problem(ce, issuer.url)
+        assert "web server is down" in refusal(ce, issuer.url)
+    finally:
+        ce.run(["systemctl", "start", "nginx"])
+    ce.run(["mv", "/srv/issuer/itb", "/srv/issuer/gone"])
+    assert "does not have it" in issuer_problem(ce, issuer.url)
+    ce.run(["mv", "/srv/issuer/gone", "/srv/issuer/itb"])
+    assert "does not know the name" in issuer_problem(ce, "https://nowhere.invalid/itb")
+    assert ask(ce, [token]) == [True]
+
+
+def test_case_14_the_ca_leaves_the_bundle(ce: Host, issuer: Issuer) -> None:
+    anchor = "/usr/local/share/ca-certificates/itb-run.crt"
+    ce.script(f"mv {anchor} /root/; update-ca-certificates --fresh")
+    try:
+        assert "its CA is not in the CE's system bundle" in issuer_problem(ce, issuer.url)
+        assert ask(ce, [issuer.mint(CE)]) == [False]
+    finally:
+        ce.script(f"mv /root/itb-run.crt {anchor}; update-ca-certificates --fresh")
+    assert ask(ce, [issuer.mint(CE)]) == [True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("wrong-audience", "another audience"),
+        ("expired", "expired"),
+        ("other-key", "signature does not fit"),
+        ("unknown-kid", "does not publish the key"),
+    ],
+)
+def test_why_the_ce_refused(ce: Host, issuer: Issuer, fault: str, expected: str) -> None:
+    assert ask(ce, [issuer.mint_faulty(request_for(CE), fault)]) == [False]
+    assert expected in refusal(ce, issuer.url)
+
+
+def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> None:
+    request = request_for(CE)
+    path = "/var/lib/condor/itb test/ce.scitoken"
+    ce.run(["install", "-d", "-o", "condor", "/var/lib/condor/itb test"])
+    for text in (issuer.mint(CE), issuer.mint(CE)):
+        record = deliver(ce, Secret(text), preflight(text, request), path=path, owner="condor:condor")
+        assert (record.role, record.path) == ("ce", path)
+        assert ce.run(["stat", "-c", "%U:%G %a %F", path]).stdout.strip() == "condor:condor 600 regular file"
+        same = ce.run(["cmp", path, "-"], input=text.encode() + b"\n", check=False)
+        assert same.ok, same.output
+    assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == ["ce.scitoken"]
+    withdraw(ce, path)
+    assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == []
