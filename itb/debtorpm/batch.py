@@ -92,6 +92,7 @@ def prepare(path: Path, overrides: Overrides, work: Path, build_root: Path) -> s
     override = overrides.of(package.name)
     payload.merge_usr(unpacked)
     payload.remove_unwanted(unpacked, drop=overrides.drop + override.drop, keep=overrides.keep)
+    payload.compile_python(unpacked, overrides.compile)
     _add(unpacked, package, override)
     entries = payload.move_into(unpacked, build_root)
     shutil.rmtree(unpacked)

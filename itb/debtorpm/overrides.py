@@ -61,6 +61,7 @@ class Overrides:
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     without_provides: frozenset[str] = frozenset()
+    compile: tuple[str, ...] = ()
     packages: Mapping[str, Override] = field(default_factory=dict)
 
     def of(self, name: str) -> Override:
@@ -75,11 +76,12 @@ def load(path: Path) -> Overrides:
     everything = data.pop("all", {})
     packages = data.pop("package", {})
     _refuse_unknown(path, "top level", data, set())
-    _refuse_unknown(path, "[all]", everything, {"drop", "keep", "without_provides"})
+    _refuse_unknown(path, "[all]", everything, {"drop", "keep", "without_provides", "compile"})
     return Overrides(
         drop=tuple(everything.get("drop", ())),
         keep=tuple(everything.get("keep", ())),
         without_provides=frozenset(everything.get("without_provides", ())),
+        compile=tuple(everything.get("compile", ())),
         packages={name: _override(path, name, table) for name, table in packages.items()},
     )
 

@@ -7,7 +7,9 @@ Paths are plain strings where a platform's tens of thousands of files pass throu
 
 from __future__ import annotations
 
+import compileall
 import grp
+import importlib.util
 import os
 import pwd
 import shutil
@@ -89,6 +91,22 @@ def remove_unwanted(root: Path, *, drop: Iterable[str], keep: Iterable[str]) -> 
 
 def _unwanted(path: str, drop: tuple[str, ...], keep: tuple[str, ...]) -> bool:
     return any(fnmatchcase(path, glob) for glob in drop) and not any(fnmatchcase(path, glob) for glob in keep)
+
+
+def compile_python(root: Path, folders: Iterable[str]) -> None:
+    """Compile the modules below some absolute folders of an unpacked package, with the Python that runs this.
+
+    Debian does so on the target, where a package's files are root's already.
+    A module that does not compile is left as it is, as Debian leaves it.
+    """
+    for folder in folders:
+        if not (root / folder[1:]).is_dir():
+            continue
+        compileall.compile_dir(root / folder[1:], quiet=2, stripdir=str(root), prependdir="/")
+        for source in (root / folder[1:]).rglob("*.py"):
+            made = Path(importlib.util.cache_from_source(str(source)))
+            if made.exists():
+                os.utime(made, ns=(source.stat().st_mtime_ns,) * 2)
 
 
 def move_into(root: Path, build_root: Path) -> list[Entry]:

@@ -22,6 +22,13 @@ own=(/mnt/platform/{debtorpm-support,deb13-release,ca-certificates-el}-*.rpm)
 # First the real ones: their files are new.  The rest is there, so only the database learns of it.
 rpm --install --nodeps "${own[@]}"
 rpm --install --justdb --noscripts --notriggers "${installed[@]}"
+# What dpkg compiled on the spot is the packages' own for rpm.
+for package in "${installed[@]}"; do
+    if rpm --query --package --list "$package" | grep --quiet '^/usr/lib/python3/dist-packages/.*\.pyc$'; then
+        rpm2archive --nocompression - <"$package" |
+            tar --extract --directory=/ --wildcards './usr/lib/python3/dist-packages/*.pyc'
+    fi
+done
 
 cat >/etc/dnf/dnf.conf <<'END'
 [main]
@@ -31,6 +38,8 @@ clean_requirements_on_remove=True
 best=True
 skip_if_unavailable=False
 install_weak_deps=False
+# As dnf of EL 8 and 9: any file of a package may be required, not only programs.
+optional_metadata_types=filelists
 END
 
 # Debian enables what it installs; nothing of that is wanted on a host of a testbed.
