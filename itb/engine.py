@@ -187,7 +187,7 @@ def podman_env(cache: Path) -> dict[str, str]:
         return {}
     containers: list[str] = []
     engine: list[str] = []
-    if not _may_raise_limits():
+    if not may_raise_limits():
         nofile = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _PODMAN_NOFILE)
         nproc = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], 4096)
         containers.append(f'default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]')
@@ -206,7 +206,8 @@ def podman_env(cache: Path) -> dict[str, str]:
     return {"CONTAINERS_CONF": str(path)}
 
 
-def _may_raise_limits() -> bool:
+def may_raise_limits() -> bool:
+    """True if this process has CAP_SYS_RESOURCE."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)

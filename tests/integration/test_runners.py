@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import sys
@@ -232,8 +231,8 @@ def test_end_is_noticed_at_once(runner: Runner) -> None:
 
 
 def test_nothing_is_left_open(runner: Runner) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(30):
         runner.run(["cat"], input=b"x")
         runner.run(["sleep", "5"], timeout=0.01, check=False)
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1

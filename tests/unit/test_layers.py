@@ -16,14 +16,14 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
     "errors model redact data versions buildlog debtorpm",
-    "runners yamlfile subresults buildcache",
-    "rundir config definitions history resultfiles",
-    "engine journal git pki rpmcheck",
+    "runners yamlfile subresults buildcache finding",
+    "rundir config definitions history resultfiles machine",
+    "engine journal git pki rpmcheck reach",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
     "source build platforms repo testbed install services evidence scenario tokens page terminal "
-    "doctor cleaning inspect_runs",
-    "cell report",
+    "cleaning inspect_runs",
+    "cell report doctor",
     "phases lockfile",
     "previous",
     "candidate",
