@@ -1,0 +1,176 @@
+"""What a scenario's script says of itself: TAP and JUnit XML, well-formed, broken and hostile."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from itb import resultfiles
+from itb.model import Outcome
+from itb.redact import MARK
+from itb.subresults import LIMIT, SubResults, parse_junit, parse_tap
+
+PASSED, FAILED, SKIPPED = Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
+
+
+def tap(text: str) -> SubResults:
+    results = parse_tap(text)
+    assert results is not None
+    return results
+
+
+def junit(folder: Path, text: str | bytes) -> SubResults:
+    path = folder / "result.xml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return parse_junit(path)
+
+
+@pytest.mark.parametrize("text", ["", "hello\n1..2\n", "ok then\n", "okay 1\n", "1.2.3\n", "1..many\n"])
+def test_ordinary_output_is_not_tap(text: str) -> None:
+    assert parse_tap(text) is None
+
+
+def test_tap_outcomes_names_and_reasons() -> None:
+    results = tap(
+        "TAP version 14\n1..7\nok 1 - first\nnot ok 2 - second\n# it broke\nok 3\n"
+        "ok 4 - fourth # SKIP no network\nnot ok 5 fifth # TODO next release\nok - sixth \\# 6\nok 7 # skip\n"
+    )
+    assert [(item.name, item.outcome) for item in results.items] == [
+        ("first", PASSED), ("second", FAILED), ("check 3", PASSED), ("fourth", SKIPPED),
+        ("fifth", SKIPPED), ("sixth # 6", PASSED), ("check 7", SKIPPED),
+    ]  # fmt: skip
+    assert results.items[1].message == "it broke"
+    assert results.items[3].message == "no network"
+    assert "next release" in results.items[4].message
+    assert not results.problem
+
+
+def test_tap_yaml_block_gives_message_and_duration() -> None:
+    results = tap("1..1\nnot ok 1 - x\n  ---\n  message: 'disk is full'\n  duration_ms: 1500\n  ...\n")
+    assert results.items[0].message == "disk is full"
+    assert results.items[0].seconds == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1..3\nok 1\nok 2\n", "3 checks were planned, 2 were made"),
+        ("1..1\nok 1\nok 2\n", "1 checks were planned, 2 were made"),
+        ("TAP version 13\nok 1\n", "ended before the plan"),
+        ("1..2\nok 1\nBail out! no database\n", "bailed out: no database"),
+    ],
+)
+def test_tap_that_breaks_its_promise_is_a_problem(text: str, problem: str) -> None:
+    assert problem in tap(text).problem
+
+
+def test_tap_may_plan_last_or_nothing() -> None:
+    assert not tap("TAP version 13\nok 1\nok 2\n1..2\n").problem
+    nothing = tap("1..0 # SKIP not on this platform\n")
+    assert (nothing.skipped, nothing.problem, nothing.items) == ("not on this platform", "", [])
+
+
+def test_results_are_kept_up_to_a_limit_and_a_failure_beyond_it_is_not_lost() -> None:
+    count = LIMIT + 50
+    lines = "".join(f"ok {number}\n" for number in range(1, count)) + f"not ok {count} - the last\n"
+    results = tap(f"1..{count}\n{lines}")
+    assert len(results.items) == LIMIT
+    assert results.left_out == 50
+    assert "the last" in results.problem
+
+
+def test_long_lines_cost_no_time() -> None:
+    results = tap("1..1\nok 1 - " + " " * 1_000_000 + "#" + " " * 1_000_000 + "\n")
+    assert len(results.items[0].name) < 5000
+
+
+def test_equal_names_are_told_apart() -> None:
+    results = tap("1..3\nok 1 - x\nok 2 - x\nok 3 - y\n")
+    assert [name for name, _ in results.named()] == ["x", "x (2)", "y"]
+
+
+def test_junit_outcomes(tmp_path: Path) -> None:
+    results = junit(
+        tmp_path,
+        """<?xml version="1.0"?><testsuites><testsuite name="s">
+        <testcase classname="a.b" name="good" time="1,000.5"/>
+        <testcase name="bad"><failure message="3 != 4">Traceback &amp; more</failure></testcase>
+        <testcase name="broken"><error>line one
+last line</error><system-out>not this</system-out></testcase>
+        <testcase name="left out"><skipped message="no GPU"/></testcase>
+        </testsuite></testsuites>""",
+    )
+    assert [(item.name, item.outcome, item.message) for item in results.items] == [
+        ("a.b.good", PASSED, ""), ("bad", FAILED, "3 != 4"),
+        ("broken", FAILED, "last line"), ("left out", SKIPPED, "no GPU"),
+    ]  # fmt: skip
+    assert results.items[0].seconds == 1000.5
+    assert results.items[1].evidence == "Traceback & more"
+    assert not results.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "not well-formed"),
+        ("<testsuite><testcase name='x'></testsuite>", "not well-formed"),
+        ("<html/>", "not JUnit"),
+        ("<?xml version='1.0' encoding='x-unknown'?><testsuite/>", "result.xml"),
+        (b"<testsuite>\x00\xff</testsuite>", "not well-formed"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><testsuite><testcase name='&b;'/></testsuite>", "document type"),
+        ("<!DOCTYPE a SYSTEM 'file:///etc/passwd'><testsuite/>", "document type"),
+    ],
+)
+def test_junit_that_cannot_be_trusted_is_a_problem(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    assert problem in junit(tmp_path, text).problem
+
+
+def test_junit_text_is_kept_in_bounds(tmp_path: Path) -> None:
+    long = "y" * 5_000_000
+    results = junit(tmp_path, f"<testsuite><testcase name='x'><failure>{long}</failure></testcase></testsuite>")
+    assert len(results.items[0].evidence) <= 6000
+    assert len(results.items[0].message) <= 6000
+
+
+def pack(folder: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
+    path = folder / "results.tar"
+    with tarfile.open(path, "w") as tar:
+        for entry, content in entries:
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def test_result_files_stay_where_they_belong_and_carry_no_secret(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("link.xml")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    archive = pack(
+        tmp_path,
+        (tarfile.TarInfo("./a/result.xml"), f"<testsuite><testcase name='{TOKEN}'/></testsuite>".encode()),
+        (tarfile.TarInfo("../escaped.xml"), b"<testsuite/>"),
+        (tarfile.TarInfo("/tmp/itb-escaped.xml"), b"<testsuite/>"),
+        (link, b""),
+    )
+    results = resultfiles.read(archive, tmp_path / "out" / "01-step")
+    assert [item.name for item in results.items] == [MARK]
+    there = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(there) == ["out/01-step/a/result.xml", "results.tar"]
+
+
+def test_an_archive_that_was_cut_is_a_problem(tmp_path: Path) -> None:
+    archive = pack(tmp_path, (tarfile.TarInfo("big.bin"), b"x" * 100_000))
+    archive.write_bytes(archive.read_bytes()[:50_000])
+    assert "larger than" in resultfiles.read(archive, tmp_path / "out").problem
+
+
+def test_too_many_and_too_large_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resultfiles, "FILE_LIMIT", 10)
+    archive = pack(tmp_path, (tarfile.TarInfo("big.log"), b"x" * 11), (tarfile.TarInfo("small.log"), b"x"))
+    assert "big.log" in resultfiles.unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out" / "big.log").exists()
+    monkeypatch.setattr(resultfiles, "FILES_LIMIT", 1)
+    assert "too many" in resultfiles.unpack(archive, tmp_path / "more")
