@@ -19,20 +19,15 @@ from itb import services as units
 from itb.cell import BAD_TOKENS, CE, SERVICES, Cell
 from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
+from itb.hosts import FileSpec
 from itb.model import Build, Installed, InstalledPackage, Repo, Token
 from itb.phases import in_parallel, load_issuer
+from itb.redact import remember
 from itb.tokens.acquire import acquire
 from itb.tokens.delivery import deliver
+from itb.tokens.issuer import FAULTS
 from itb.tokens.providers.base import Context
 from itb.tokens.request import Secret, TokenRequest
-
-# Names of the files scenarios find -> what the issuer calls the fault.
-_FAULTS = {
-    "wrong-audience": "wrong-audience",
-    "expired": "expired",
-    "not-yet-valid": "future",
-    "other-key": "other-key",
-}
 
 
 def install(cell: Cell, made: Build, served: Repo) -> Installed:
@@ -143,11 +138,16 @@ def acquire_token(cell: Cell) -> Token | None:
 def _deliver_bad_tokens(cell: Cell, request: TokenRequest, token: Token, good: Secret) -> None:
     """Put tokens a CE must refuse beside the good one, for scenarios: only our own issuer makes such."""
     host, issuer = cell.host(token.role), load_issuer(cell)
-    host.run(["install", "-d", "-m", "700", BAD_TOKENS])
-    deliver(host, good, token, path=f"{BAD_TOKENS}/valid", owner="root:root")
-    for name, fault in _FAULTS.items():
-        bad = Secret(issuer.mint_faulty(request, fault))
-        deliver(host, bad, token, path=f"{BAD_TOKENS}/{name}", owner="root:root")
+    tokens = {"valid": good.reveal(), **{fault: issuer.mint_faulty(request, fault) for fault in FAULTS}}
+    for secret in tokens.values():
+        remember(secret)
+    host.run(["install", "--directory", "--mode=700", BAD_TOKENS])
+    host.put(
+        *(
+            FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600)
+            for name, secret in tokens.items()
+        )
+    )
 
 
 def _describe_token(token: Token) -> str:

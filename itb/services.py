@@ -60,13 +60,16 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
         ["journalctl", "--no-pager", "--output=cat", "--unit", unit, "--lines=60"], check=False
     ).stdout
     cause = find_cause(journal) or (started.reason if started else "")
-    result = f"{values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')}"
+    result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
+    if started and _NO_UNIT.search(started.output):
+        cause, result = f"unit {unit} does not exist: no installed package brings it", ""
     return InstallError(
-        f"{unit} {what} ({result}): {cause}".rstrip(": "),
+        f"{unit} {what}{result}: {cause}".rstrip(": "),
         evidence=f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip(),
     )
 
 
+_NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_SAYS = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
     r"|Deactivated|Consumed|Start request repeated|Control process exited)|Failed to start)"
@@ -100,6 +103,10 @@ condor_token_create -key "$key" -identity "$identity" -lifetime "$lifetime"
 """
 
 
+# A folder the package owns stays as packaged: rpm -V would tell.
+_MAKE_FOLDER = '[ -d "$1" ] || install --directory --mode=700 --owner="${2%:*}" --group="${2#*:}" "$1"'
+
+
 def deliver_idtoken(
     source: Host, target: Host, *, key: str, identity: str, lifetime: int, path: str, owner: str, private: Path
 ) -> None:
@@ -119,6 +126,5 @@ def deliver_idtoken(
         secret = passing.read_bytes().strip()
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
-    user, _, group = owner.partition(":")
-    target.run(["install", "-d", "-m", "700", "-o", user, "-g", group or user, str(Path(path).parent)])
+    target.run(["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner])
     target.put(FileSpec(path, secret + b"\n", mode=0o600, owner=owner))
