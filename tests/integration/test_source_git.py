@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
 from itb.errors import BuildError, ItbError, TestbedError, UsageError
 from itb.model import Commit
 from itb.runners import Runner
+
+Resolve = Callable[..., Commit]
 
 MANAGER = "build/ReleaseManager/release.py"
 STRANGE = ["it's;$(touch${IFS}pwned)", "-x", "--upload-pack=touch", 'quo"te', "日本é", "a&b|c`id`"]
@@ -94,7 +96,7 @@ def caches(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def resolve(product: Product, repository: Repository, caches: Path):  # type: ignore[no-untyped-def]
+def resolve(product: Product, repository: Repository, caches: Path) -> Resolve:
     """Resolve a reference of the repository, read as a folder or as a URL."""
 
     def call(ref: str, where: str = "", of: Product = product) -> Commit:
@@ -108,7 +110,7 @@ def where(request: pytest.FixtureRequest, repository: Repository) -> str:
     return str(repository.path) if request.param == "folder" else repository.path.as_uri()
 
 
-def test_kinds_of_references(resolve, repository: Repository, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_kinds_of_references(resolve: Resolve, repository: Repository, where: str) -> None:
     tip, first = repository("rev-parse", "main"), repository("rev-parse", "v1_0_0^{commit}")
     branch = resolve("main", where)
     assert (branch.kind, branch.id, branch.ref) == ("branch", tip, "main")
@@ -126,14 +128,14 @@ def test_kinds_of_references(resolve, repository: Repository, where: str) -> Non
     assert resolve("HEAD", where).ref == resolve("", where).ref == "main"
 
 
-def test_default_reference_is_the_products(resolve, product: Product) -> None:  # type: ignore[no-untyped-def]
+def test_default_reference_is_the_products(resolve: Resolve, product: Product) -> None:
     newest = Source(url="https://host/p", default_ref="newest-version")
     assert resolve("", of=product.model_copy(update={"source": newest})).ref == "v1_1_0_rc1"
     named = Source(url="https://host/p", default_ref="next")
     assert resolve("", of=product.model_copy(update={"source": named})).ref == "next"
 
 
-def test_a_moving_branch_is_read_anew(resolve, repository: Repository, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_moving_branch_is_read_anew(resolve: Resolve, repository: Repository, where: str) -> None:
     before = resolve("main", where)
     after = repository.commit("fourth", README="five\n")
     assert resolve("main", where).id == after != before.id
@@ -145,7 +147,7 @@ def test_a_moving_branch_is_read_anew(resolve, repository: Repository, where: st
         resolve("next", where)
 
 
-def test_pull_requests(resolve, repository: Repository, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_pull_requests(resolve: Resolve, repository: Repository, where: str) -> None:
     wanted = repository("rev-parse", "next")
     repository("update-ref", "refs/pull/7/head", wanted)
     repository("update-ref", "refs/merge-requests/8/head", wanted)
@@ -155,7 +157,7 @@ def test_pull_requests(resolve, repository: Repository, where: str) -> None:  # 
         resolve("pr/9", where)
 
 
-def test_commit_no_reference_leads_to(resolve, repository: Repository, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_commit_no_reference_leads_to(resolve: Resolve, repository: Repository, where: str) -> None:
     lost = repository.commit("lost", README="x\n")
     repository("reset", "--quiet", "--hard", "HEAD~1")
     assert resolve(lost, where).id == lost
@@ -163,7 +165,7 @@ def test_commit_no_reference_leads_to(resolve, repository: Repository, where: st
         resolve("1" * 40, where)
 
 
-def test_ambiguous_references_name_both(resolve, repository: Repository, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_ambiguous_references_name_both(resolve: Resolve, repository: Repository, where: str) -> None:
     tip, first = repository("rev-parse", "main"), repository("rev-parse", "v1_0_0^{commit}")
     repository("branch", "release", "main")
     repository("tag", "release", "v1_0_0^{commit}")
@@ -182,7 +184,7 @@ def test_ambiguous_references_name_both(resolve, repository: Repository, where: 
     assert resolve("same", where).kind == "tag"  # two names of one commit
 
 
-def test_short_id_of_two_commits(resolve, repository: Repository) -> None:  # type: ignore[no-untyped-def]
+def test_short_id_of_two_commits(resolve: Resolve, repository: Repository) -> None:
     ids: dict[str, str] = {}
     tree, parent = repository("rev-parse", "HEAD^{tree}"), repository("rev-parse", "HEAD")
     for number in range(5000):
@@ -198,7 +200,7 @@ def test_short_id_of_two_commits(resolve, repository: Repository) -> None:  # ty
     assert ids[made[:4]] in caught.value.hint
 
 
-def test_unknown_reference_names_the_nearest(resolve, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_unknown_reference_names_the_nearest(resolve: Resolve, where: str) -> None:
     with pytest.raises(UsageError, match=r"no branch, tag or commit 'v1\.1\.0-rc1'") as caught:
         resolve("v1.1.0-rc1", where)
     assert caught.value.hint.startswith("nearest: v1_1_0_rc1")
@@ -206,7 +208,7 @@ def test_unknown_reference_names_the_nearest(resolve, where: str) -> None:  # ty
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_strange_names(resolve, repository: Repository, name: str, tmp_path: Path, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_strange_names(resolve: Resolve, repository: Repository, name: str, tmp_path: Path, where: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(name, where)
     assert repr(name) in caught.value.message
@@ -215,7 +217,7 @@ def test_strange_names(resolve, repository: Repository, name: str, tmp_path: Pat
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_work_tree(resolve, repository: Repository, caches: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_work_tree(resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path) -> None:
     (repository.path / ".gitignore").write_text("*.log\n")
     repository.commit("ignore logs")
     clean = resolve("worktree")
@@ -252,7 +254,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_work_tree_needs_files(resolve, repository: Repository, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_work_tree_needs_files(resolve: Resolve, repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a source with files, and file://"):
         resolve("worktree", repository.path.as_uri())
     bare = tmp_path / "bare"
@@ -262,7 +264,7 @@ def test_work_tree_needs_files(resolve, repository: Repository, tmp_path: Path) 
     assert resolve("main", str(bare)).ref == "main"
 
 
-def test_no_release_manager(resolve, repository: Repository) -> None:  # type: ignore[no-untyped-def]
+def test_no_release_manager(resolve: Resolve, repository: Repository) -> None:
     repository("rm", "--quiet", MANAGER)
     repository.commit("gone")
     with pytest.raises(BuildError, match=f"branch main .* has no ReleaseManager: {MANAGER}") as caught:
@@ -270,7 +272,7 @@ def test_no_release_manager(resolve, repository: Repository) -> None:  # type: i
     assert caught.value.exit_code == 4
 
 
-def test_folders_that_are_no_repository(resolve, repository: Repository, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_folders_that_are_no_repository(resolve: Resolve, repository: Repository, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with pytest.raises(UsageError, match="is not a git repository"):
         resolve("main", str(tmp_path / "plain"))
@@ -283,7 +285,7 @@ def test_folders_that_are_no_repository(resolve, repository: Repository, tmp_pat
             resolve("", where)
 
 
-def test_urls_that_are_no_repository(resolve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_urls_that_are_no_repository(resolve: Resolve, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a git repository"):
         resolve("main", (tmp_path / "nowhere").as_uri())
 
@@ -308,7 +310,7 @@ def silent() -> Iterator[int]:
             connection.close()
 
 
-def test_url_that_does_not_answer(resolve, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_url_that_does_not_answer(resolve: Resolve, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git, "ANSWER_WITHIN", 1.0)
     began = time.monotonic()
     with pytest.raises(TestbedError, match="did not answer within 1 s"):
@@ -321,13 +323,13 @@ def test_url_that_does_not_answer(resolve, silent: int, monkeypatch: pytest.Monk
         resolve("main", "https://host.invalid/x.git")
 
 
-def test_credentials_do_not_show(resolve) -> None:  # type: ignore[no-untyped-def]
+def test_credentials_do_not_show(resolve: Resolve) -> None:
     with pytest.raises(ItbError) as caught:
         resolve("main", "http://me:verysecret1@127.0.0.1:1/x.git")
     assert "verysecret1" not in f"{caught.value.message}{caught.value.evidence}"
 
 
-def test_checkout(resolve, repository: Repository, caches: Path, tmp_path: Path, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_checkout(resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path, where: str) -> None:
     (repository.path / "link").symlink_to("README")
     repository.commit("a link")
     repository("tag", "v1_2_0")
@@ -357,7 +359,7 @@ def test_checkout(resolve, repository: Repository, caches: Path, tmp_path: Path,
     assert repository("rev-parse", "main") == commit.id
 
 
-def test_checkout_of_what_the_cache_lost(resolve, caches: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_checkout_of_what_the_cache_lost(resolve: Resolve, caches: Path, tmp_path: Path) -> None:
     commit = resolve("main")
     with pytest.raises(TestbedError, match="no longer in the cache"):
         source.checkout(commit, tmp_path / "p", cache=tmp_path / "other", runner=Runner())
@@ -365,7 +367,7 @@ def test_checkout_of_what_the_cache_lost(resolve, caches: Path, tmp_path: Path) 
 
 def test_checkout_of_a_branch_deleted_meanwhile(
     resolve, repository: Repository, caches: Path, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     commit = resolve("next", repository.path.as_uri())
     repository("tag", "--delete", "v1_1_0_rc1")
     repository("branch", "--delete", "--force", "next")
@@ -373,14 +375,16 @@ def test_checkout_of_a_branch_deleted_meanwhile(
     assert source.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
 
 
-def test_half_made_mirror_is_made_anew(resolve, repository: Repository, caches: Path, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_half_made_mirror_is_made_anew(resolve: Resolve, repository: Repository, caches: Path, where: str) -> None:
     commit = resolve("main", where)
     mirror = git.mirror_path(caches, commit.source)
     (mirror / "HEAD").unlink()
     assert resolve("main", where) == commit
 
 
-def test_shallow_clones_serve_as_sources(resolve, repository: Repository, caches: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_shallow_clones_serve_as_sources(
+    resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path
+) -> None:
     shallow = tmp_path / "shallow"
     url = repository.path.as_uri()
     subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(shallow)], check=True)
