@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from invoke import Program
 
 from itb import __version__, tasks
-from itb.errors import ItbError
+from itb.errors import ItbError, TestbedError
 
 GROUPS = ("platform", "token", "show")
 
@@ -27,6 +27,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; that is no error of ours
         sys.exit(0)
+    except OSError as error:
+        print(f"itb: {error}", file=sys.stderr)
+        sys.exit(TestbedError.exit_code)
 
 
 def join_groups(words: Sequence[str]) -> list[str]:

@@ -60,7 +60,9 @@ def plan(chosen: Settings) -> list[Plan]:
 def load_product(chosen: Settings) -> Product:
     """The product of the settings; UsageError listing what there is if none is named."""
     folders = [Path(folder).expanduser() for folder in chosen.products]
-    return definitions.load_product(chosen.product or "(none)", folders)
+    if not chosen.product:
+        raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
+    return definitions.load_product(chosen.product, folders)
 
 
 def origin(product: Product, chosen: Settings, runner: Runner) -> str:

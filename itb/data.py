@@ -9,8 +9,3 @@ from pathlib import Path
 def folder(name: str) -> Path:
     """Return the directory of a data folder: build_ws, scenarios or reports."""
     return Path(str(files(f"itb.{name}")))
-
-
-def names(name: str, pattern: str) -> list[str]:
-    """Return the sorted names of sub-folders of a data folder that hold ``pattern``."""
-    return sorted(path.parent.name for path in folder(name).glob(f"*/{pattern}"))

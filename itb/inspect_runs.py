@@ -44,6 +44,7 @@ def _alive(pid: int) -> bool:
 def table(found: Iterable[RunDir]) -> Table:
     """The runs as a table: what, when, how it ended, whether hosts were kept."""
     shown = Table("run", "reference", "started (UTC)", "took", "outcome", "hosts", box=None)
+    shown.columns[0].no_wrap = True
     for rundir in found:
         state = rundir.state
         took = f"{state.finished - state.started:.0f} s" if state.finished else ""
@@ -55,6 +56,7 @@ def table(found: Iterable[RunDir]) -> Table:
 def machine_table(engine: Engine) -> Table:
     """Everything of itb's that is on this machine now, by label."""
     shown = Table("run", "role", "container", "state", box=None)
+    shown.columns[0].no_wrap = True
     for item in engine.containers({LABEL: ""}):
         labels = labels_of(item)
         shown.add_row(
@@ -66,7 +68,8 @@ def machine_table(engine: Engine) -> Table:
 def shell(engine: Engine, rundir: RunDir, role: str) -> None:
     """Replace this process by a shell in a kept host; UsageError if it is not there."""
     container = f"itb-{rundir.state.short}-{role}"
-    found = {container_name(item): item for item in engine.containers({LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)})}
+    labels = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
+    found = {container_name(item) for item in engine.containers(labels)}
     if not found:
         raise UsageError(
             f"run {rundir.id} has no hosts any more", hint="start it again with --keep failed or --keep always"

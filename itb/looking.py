@@ -23,7 +23,17 @@ Flags = Mapping[str, Any]
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    """Standard output; a pipe has no width that lines would have to be folded to."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def _table(first: str, *more: str) -> Table:
+    """A plain table whose first column is never cut: people copy names from there."""
+    shown = Table(box=None)
+    shown.add_column(first, no_wrap=True)
+    for heading in more:
+        shown.add_column(heading)
+    return shown
 
 
 def _print_json(value: object) -> None:
@@ -48,7 +58,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         _print_json([{**item.model_dump(), "tested": tested.get(item.id, [])} for item in found])
         return
-    shown = Table("reference", "kind", "commit", "date", "subject", "tested", box=None)
+    shown = _table("reference", "kind", "commit", "date", "subject", "tested")
     for item in found:
         runs = ", ".join(dict.fromkeys(tested.get(item.id, [])))
         shown.add_row(item.name, item.kind, item.id[:12], item.date[:10], item.subject, runs)
@@ -140,7 +150,7 @@ def show_config(*, as_json: bool) -> None:
     if as_json:
         _print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
         return
-    shown = Table("setting", "value", "from", "what it is", box=None)
+    shown = _table("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         shown.add_row(key, text, origins[key], type(settings).model_fields[key].description or "")
@@ -168,11 +178,11 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     """Platforms that are defined and images that are there."""
     engine = _engine(flags)
     built = platforms.built(engine)
-    names = data.names("build_ws/platforms", "platform.yaml")
+    names = sorted(file.parent.name for file in data.folder("build_ws").glob("platforms/*/platform.yaml"))
     if as_json:
         _print_json([images.model_dump(mode="json") for images in built])
         return
-    shown = Table("platform", "title", "tested", "images", box=None)
+    shown = _table("platform", "title", "tested", "images")
     for name in names:
         platform = definitions.load_platform(name)
         here = [f"{item.key} ({item.size / 1e6:.0f} MB)" for item in built if item.platform == name]

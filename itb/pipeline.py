@@ -233,7 +233,8 @@ def exit_code(cell: Cell, error: ItbError | None = None) -> int:
     codes = [case.exit_code for case in cell.journal.cases]
     if error is not None:
         codes.append(error.exit_code)
-    tried = [case for case in cell.journal.cases if case.phase == "test" and case.outcome != Outcome.SKIPPED]
-    if not any(codes) and not tried:
+    names = tuple(f"{scenario.name}: " for scenario in cell.scenarios)
+    steps = [case for case in cell.journal.cases if case.phase == "test" and case.name.startswith(names)]
+    if not any(codes) and all(case.outcome == Outcome.SKIPPED for case in steps):
         return NothingRanError.exit_code
     return worst(codes)

@@ -74,7 +74,7 @@ def hooks(*, as_json: bool) -> None:
         return
     shown = Table("hook", "what it is", "usable", box=None)
     for item in found:
-        shown.add_row(item.name, item.about, item.usable or "yes")
+        shown.add_row(item.name, item.about, item.usable.replace("\n", "; ") or "yes")
     Console(highlight=False).print(shown)
 
 
