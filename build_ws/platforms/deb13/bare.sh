@@ -24,7 +24,7 @@ rpm --install --nodeps "${own[@]}"
 rpm --install --justdb --noscripts --notriggers "${installed[@]}"
 # What dpkg compiled on the spot is the packages' own for rpm.
 for package in "${installed[@]}"; do
-    if rpm --query --package --list "$package" | grep --quiet '^/usr/lib/python3/dist-packages/.*\.pyc$'; then
+    if [[ $(rpm --query --package --list "$package") == */dist-packages/*.pyc* ]]; then
         rpm2archive --nocompression - <"$package" |
             tar --extract --directory=/ --wildcards './usr/lib/python3/dist-packages/*.pyc'
     fi
