@@ -57,7 +57,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path) -> list[str]:
     finally:
         archive.unlink(missing_ok=True)
     if left_out:
-        with (destination / "left-out.txt").open("a", encoding="utf-8") as file:
+        with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in left_out)
     return left_out
 
@@ -78,23 +78,30 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
     left_out = []
     if not tarfile.is_tarfile(archive):
         return ["everything: the host did not answer"]
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            parts = [part for part in PurePosixPath(member.name).parts if part not in ("/", ".")]
-            if not member.isreg() or ".." in parts or not parts:
-                continue
-            source = tar.extractfile(member)
-            assert source is not None
-            first = source.read(_PIECE)
-            if b"\0" in first[:8192] or first.startswith(_PACKED):
-                left_out.append(f"binary: /{'/'.join(parts)}")
-                continue
-            target = destination.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            stream = Stream()
-            with target.open("wb") as file:
-                while first:
-                    file.write(stream.feed(first))
-                    first = source.read(_PIECE)
-                file.write(stream.close())
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                parts = [part for part in PurePosixPath(member.name).parts if part not in ("/", ".")]
+                if member.isreg() and parts and ".." not in parts and not _copy(tar, member, destination, parts):
+                    left_out.append(f"binary: /{'/'.join(parts)}")
+    except tarfile.ReadError:
+        left_out.append(f"the rest: the host did not send all of it within {TIMEOUT:.0f} s")
     return left_out
+
+
+def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
+    """Copy a text file of the archive, redacted; False if it is not text."""
+    source = tar.extractfile(member)
+    assert source is not None
+    piece = source.read(_PIECE)
+    if b"\0" in piece[:8192] or piece.startswith(_PACKED):
+        return False
+    target = destination.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stream = Stream()
+    with target.open("wb") as file:
+        while piece:
+            file.write(stream.feed(piece))
+            piece = source.read(_PIECE)
+        file.write(stream.close())
+    return True

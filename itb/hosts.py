@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 import shlex
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from itb.engine import Engine
 from itb.errors import TestbedError
 from itb.runners import Completed
 
-_SHELL = ("bash", "-euo", "pipefail")
+# Reads all of the script first: a command of it that reads standard input must not eat the rest.
+_SHELL = ("bash", "-euo", "pipefail", "-c", 'eval "$(cat)" </dev/null')
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Host:
         The time limit holds inside too: killing the engine's client alone
         would leave the process in the container alive.
         """
-        bounded = ["timeout", "--kill-after=5", f"{timeout:.0f}", *argv]
+        # Rounded up: to timeout(1), 0 means no limit.
+        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout)), *argv]
         command = self.engine.exec_argv(
             self.container, bounded, user=user, env=env, cwd=cwd, interactive=input is not None
         )
@@ -71,15 +74,14 @@ class Host:
             host=self.role,
             shown=argv,
         )
+        # timeout(1): 124 if the command ended as it was told to, 137 if it had to be killed.
+        if completed.returncode in (124, 137) and completed.seconds >= timeout:
+            completed = replace(completed, timed_out=True)
         return self._judge(completed, check=check, about=about)
 
     def _judge(self, completed: Completed, *, check: bool, about: str) -> Completed:
-        # 124: timeout(1) ended it; 137 with kill-after
-        if completed.returncode == 124:
-            completed = Completed(
-                completed.argv, 124, completed.stdout, completed.stderr, completed.seconds, True, completed.log
-            )
-        elif completed.returncode in (125, 126, 127, 255) and not self.alive():
+        lost = completed.returncode in (125, 126, 127, 137, 143, 255) and not completed.timed_out
+        if lost and not self.alive():
             raise TestbedError(
                 f"host {self.role}: container {self.container} is not running: {completed.reason}",
                 evidence=completed.output,
@@ -106,8 +108,9 @@ class Host:
     ) -> Completed:
         """Run a bash script (its text or file) on the host; it travels by standard input."""
         text = source.read_bytes() if isinstance(source, Path) else source.encode()
+        name = source.name if isinstance(source, Path) else "script"
         return self.run(
-            [*_SHELL, "-s", "--", *args],
+            [*_SHELL, name, *args],
             user=user,
             env=env,
             input=text,
@@ -115,7 +118,7 @@ class Host:
             check=check,
             log=log,
             on_line=on_line,
-            about=about or (source.name if isinstance(source, Path) else "script"),
+            about=about or name,
         )
 
     def put(self, *files: FileSpec) -> None:

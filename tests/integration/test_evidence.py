@@ -1,0 +1,124 @@
+"""Evidence of real hosts: whole, redacted, and never a way out of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from itb import evidence
+from itb.hosts import FileSpec, Host
+from itb.redact import MARK
+
+JWT = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
+
+
+@pytest.fixture
+def logs(shared_host: Host) -> Iterator[str]:
+    """A directory of logs on the shared host that goes as the test ends."""
+    made = shared_host.run(["mktemp", "-d", "/var/log/itb test.XXXXXX"]).stdout.strip()
+    yield made
+    shared_host.run(["rm", "-rf", made])
+
+
+def collect(host: Host, folder: Path, *globs: str) -> tuple[dict[str, bytes], list[str]]:
+    """Collect and return what came below the logs' directory, and what was left out."""
+    left_out = evidence.collect(host, globs, folder)
+    paths = [path for path in folder.glob("var/log/itb test*/**/*") if path.is_file()]
+    return {"/".join(path.relative_to(folder).parts[3:]): path.read_bytes() for path in paths}, left_out
+
+
+def test_state_of_the_host(shared_host: Host, tmp_path: Path) -> None:
+    assert not evidence.collect(shared_host, [], tmp_path)
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert "systemd" in texts["journal.txt"]
+    assert "systemd-journald.service" in texts["units.txt"]
+    assert "systemd-" in texts["packages.txt"]
+    assert "trixie" in texts["os-release.txt"]
+    assert {"processes.txt", "addresses.txt", "resources.txt"} <= set(texts)
+
+
+def test_globs_and_odd_names(shared_host: Host, logs: str, tmp_path: Path) -> None:
+    names = ["a.log", "b c.log", "-x.log", "$(id).log", "new\nline.log", "ü.log", "deep/er/d.log", "not.txt"]
+    shared_host.put(*(FileSpec(f"{logs}/{name}", name.encode()) for name in names))
+    found, left_out = collect(shared_host, tmp_path, f"{logs}/**/*.log", f"{logs}/no-such-*")
+    assert found == {name: name.encode() for name in names[:-1]}
+    assert not left_out
+
+
+def test_name_that_is_no_text(shared_host: Host, logs: str, tmp_path: Path) -> None:
+    shared_host.script(r"""cd "$1"; echo fine > $'bad\xff.log'; printf '\0' > $'bin\xff.log'""", [logs])
+    found, left_out = collect(shared_host, tmp_path, f"{logs}/*")
+    assert list(found.values()) == [b"fine\n"]
+    assert len(left_out) == 1
+    assert "bin\\" in (tmp_path / "left-out.txt").read_text()
+
+
+def test_secrets_are_redacted_wherever_they_are(shared_host: Host, logs: str, tmp_path: Path) -> None:
+    across = b"x" * ((1 << 20) - 20) + b" " + JWT + b" tail\n"
+    key = b"-----BEGIN EC PRIVATE KEY-----\n" + b"QUJD" * 16 + b"\n-----END EC PRIVATE KEY-----\n"
+    shared_host.put(FileSpec(f"{logs}/across", across), FileSpec(f"{logs}/key.pem", b"a\n" + key + b"z\n"))
+    found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    assert found["across"].endswith(f" {MARK} tail\n".encode())
+    assert found["key.pem"] == f"a\n{MARK}\nz\n".encode()
+
+
+def test_what_cannot_be_redacted_is_left_out_by_name(
+    shared_host: Host, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "LIMIT", 1)
+    make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
+    shared_host.script(make, [logs])
+    found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    assert not found
+    said = (tmp_path / "left-out.txt").read_text()
+    for words in (f"binary: {logs}/old.log.gz", f"binary: {logs}/core", f"too large: {logs}/big (3000000 bytes)"):
+        assert words in said
+
+
+def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Path) -> None:
+    make = 'cd "$1"; ln -s /etc/shadow link; ln -s . loop; mkfifo pipe; mkdir dir.log; ln -s nowhere dead'
+    shared_host.script(make, [logs])
+    found, _ = collect(shared_host, tmp_path, f"{logs}/*", f"{logs}/../../../etc/hostname")
+    assert not found
+    assert not list(tmp_path.rglob("shadow"))
+    assert all(path.is_relative_to(tmp_path) for path in tmp_path.rglob("*"))
+
+
+def test_growing_file(shared_host: Host, logs: str, tmp_path: Path) -> None:
+    grow = 'cd "$1"; for i in {1..300}; do seq 1000 >> grows; sleep 0.02; done'
+    shared_host.run(["systemd-run", "--quiet", "bash", "-c", grow, "grow", logs])
+    for _ in range(3):
+        found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    assert found["grows"].startswith(b"1\n2\n")
+
+
+def test_host_that_is_gone(new_host: object, tmp_path: Path) -> None:
+    from itb.errors import TestbedError
+
+    host: Host = new_host(boot=False)  # type: ignore[operator]
+    host.engine.call("kill", host.container)
+    with pytest.raises(TestbedError, match="is not running"):
+        evidence.collect(host, [], tmp_path)
+    assert not (tmp_path / ".evidence.tar").exists()
+
+
+def test_host_that_is_cut_off(
+    shared_host: Host, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had come by then is kept, and the rest is named."""
+    shared_host.put(FileSpec(f"{logs}/big", b"text\n" * 1000))
+    real = Host.run
+
+    def cut(host: Host, *args: object, **options: object) -> object:
+        done = real(host, *args, **options)  # type: ignore[arg-type]
+        archive = options["stdout_to"]
+        assert isinstance(archive, Path)
+        archive.write_bytes(archive.read_bytes()[:-9000])
+        return done
+
+    monkeypatch.setattr(Host, "run", cut)
+    _, left_out = collect(shared_host, tmp_path, f"{logs}/*")
+    assert left_out[-1].startswith("the rest: the host did not send all")
+    assert (tmp_path / "journal.txt").stat().st_size
