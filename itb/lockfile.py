@@ -24,6 +24,7 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
         "tree": cell.commit.tree,
         "reference": cell.commit.ref,
         "source": cell.commit.source,
+        "upgraded_from": cell.previous.id if cell.previous else None,
         "release_manager": {"arguments": list(made.arguments)},
         "platform": cell.platform.name,
         "images": images.model_dump(mode="json") if images else {},
