@@ -84,9 +84,7 @@ def dnf_install(
         reason = dnf_reason(done.output) or done.reason
         kind_of_error = TestbedError if transient else InstallError
         tries = f" (after {attempt} tries)" if transient else ""
-        raise kind_of_error(
-            f"dnf install {' '.join(packages)}: {reason}{tries}", evidence=done.output, log=log
-        )
+        raise kind_of_error(f"{reason}{tries}", evidence=done.output, log=log)
 
 
 def _scriptlet_words(output: str) -> str:
