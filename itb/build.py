@@ -106,9 +106,9 @@ def build(
         job.install_requires(trial, clone)
     with journal.case(PHASE, ROLE, f"ReleaseManager builds {commit.describe or commit.id[:12]}") as trial:
         arguments = job.arguments()
-        job.release(trial, arguments)
+        listing = job.release(trial, arguments)
     with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
-        rpms, source_rpm = job.collect(trial)
+        rpms, source_rpm = job.collect(trial, listing)
     seconds = time.monotonic() - began
     kept = buildcache.CachedBuild(
         rpms=rpms, source_rpm=source_rpm, arguments=arguments, seconds=seconds, built=time.time()
@@ -189,11 +189,10 @@ class _Job:
 
     def prepare(self, clone: Path) -> None:
         """Put clone and tools into the workspace, and nothing of an earlier build."""
-        self.host.run(["rm", "-rf", "--", _HOME])
+        self.host.run(["sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result])
         self.host.put(*_tools())
         assert clone.name == self.product.build.checkout_name
         self.host.put_into(f"{_HOME}/source", clone)
-        self.host.run(["mkdir", "--parents", "--", self.result])
 
     def install_requires(self, trial: Trial, clone: Path) -> None:
         """Install the spec's BuildRequires; BuildError names those nobody provides."""
@@ -259,8 +258,8 @@ class _Job:
         chosen += ["--source-dir", self.source, "--release-dir", self.result]
         return (*chosen, *[option for option in ("--no-mock", "--verbose") if option in offered])
 
-    def release(self, trial: Trial, arguments: Sequence[str]) -> None:
-        """Run the ReleaseManager to its end or its time limit."""
+    def release(self, trial: Trial, arguments: Sequence[str]) -> str:
+        """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""
         limit = self.product.build.timeout
         trial.log = self.log
 
@@ -280,32 +279,30 @@ class _Job:
         if done.returncode == 124:
             running = buildlog.running_at_limit(done.stdout)
             doing = f"; what ran last: {running[-1][:200]}" if running else ""
-            self._fail(f"ReleaseManager did not end within {limit:.0f} s{doing}", done.stdout)
-        made = self.host.run(["find", self.result, "-name", "*.rpm"], about="look for RPMs").stdout
+            self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{doing}", done.stdout)
         if not done.ok:
             self._fail(buildlog.classify(done.stdout), done.stdout)
-        if not made.strip():
+        listing = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result], timeout=300).stdout
+        if not listing:
             self._fail(
                 f"ReleaseManager ended with status 0 but made no RPM: {buildlog.classify(done.stdout)}",
                 done.stdout,
             )
-        trial.passed(f"in {done.seconds:.0f} s: release.py {' '.join(arguments)}")
+        trial.passed(f"in {done.seconds:.0f} s: {Path(self.manager).name} {' '.join(arguments)}")
+        return listing
 
     def _fail(self, reason: str, log: str) -> None:
         if buildlog.disk_full(log):
             raise TestbedError("the disk of the build workspace is full", evidence=log[-4000:], log=self.log)
         raise BuildError(reason, evidence=log[-8000:], log=self.log)
 
-    def collect(self, trial: Trial) -> tuple[tuple[Rpm, ...], Rpm | None]:
-        """Look at the RPMs, compare them with what was asked for and copy them to the run directory."""
-        listed = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result], timeout=300)
-        packages, sources, paths = rpmcheck.parse_listing(listed.stdout)
+    def collect(self, trial: Trial, listing: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
+        """Compare the RPMs with what was asked for and copy them to the run directory."""
+        packages, sources, paths = rpmcheck.parse_listing(listing)
         problems = rpmcheck.check(self.commit, self.product, packages)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise BuildError(
-                f"{problems[0]}{more}", evidence="\n".join([*problems, "", listed.stdout]), log=self.log
-            )
+            raise BuildError(f"{problems[0]}{more}", evidence="\n".join([*problems, "", listing]), log=self.log)
         self._fetch([*packages, *sources], paths)
         trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
         trial.evidence = "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in packages)

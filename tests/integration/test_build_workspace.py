@@ -314,7 +314,9 @@ def test_hanging_build_is_ended_to_its_last_child(attempt: Try) -> None:
     hang = "%install\nsetsid bash -c 'trap \"\" TERM; sleep 7654' </dev/null >/dev/null 2>&1 &\nsleep 8765\n"
     commit = attempt.commit(spec=("%install\n", hang))
     soon = PRODUCT.model_copy(update={"build": PRODUCT.build.model_copy(update={"timeout": 4})})
-    with pytest.raises(BuildError, match=r"did not end within 4 s; what ran last: .*sleep (7654|8765)") as caught:
+    with pytest.raises(
+        BuildError, match=r"did not end within its time limit of 4 s; what ran last: .*sleep (7654|8765)"
+    ) as caught:
         attempt.build(commit, of=soon)
     assert "still running: python3" in caught.value.evidence
     assert attempt.workspace.host
