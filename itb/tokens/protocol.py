@@ -85,8 +85,8 @@ def call_hook(
                         stdout_to=home / "stdout",
                         shown=[argv[0]],
                     )
-                except (TestbedError, OSError) as error:
-                    problem = f"cannot be started: {_os_reason(error)}"
+                except TestbedError as error:
+                    problem = f"cannot be started: {_start_reason(error)}"
             # The answer may name a file in the hook's directory: read it before that goes.
             if problem is None:
                 return _judge(name, completed, output)
@@ -129,10 +129,12 @@ def _unusable(program: Path) -> str | None:
     return None if os.access(program, os.X_OK) else "is not executable (chmod +x)"
 
 
-def _os_reason(error: TestbedError | OSError) -> str:
-    if isinstance(error, TestbedError):
+def _start_reason(error: TestbedError) -> str:
+    """What keeps an existing, executable file from being started."""
+    said = error.message.rpartition(": ")[2]
+    if said == "not found":
         return "its interpreter (the #! line) does not exist"
-    return error.strerror or str(error)
+    return f"{said} (has it a #! line?)" if "format" in said else said
 
 
 class _Output:

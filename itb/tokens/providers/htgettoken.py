@@ -87,7 +87,7 @@ class Htgettoken:
                     timeout=timeout,
                     check=False,
                 )
-            except (TestbedError, OSError):
+            except TestbedError:
                 raise AcquireError(
                     f"provider htgettoken: {self._options.program} is not installed or not executable",
                     cause=Cause.CONFIGURATION,
