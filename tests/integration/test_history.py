@@ -1,0 +1,55 @@
+"""Embedded histories with real git: whole, the same everywhere, whatever the user's git is told to do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from itb import data, history
+from itb.runners import Runner
+
+FILE = data.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+
+
+def git(repository: Path, *words: str) -> str:
+    return Runner().run(["git", f"--git-dir={repository}", *words]).stdout.strip()
+
+
+def refs(repository: Path) -> str:
+    return git(repository, "for-each-ref", "--format=%(objectname) %(refname)")
+
+
+def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
+    made = history.materialise(FILE, tmp_path)
+    git(made, "fsck", "--strict")
+    names = {line.split()[1] for line in refs(made).splitlines()}
+    assert {"refs/heads/main", "refs/tags/v1_1_0", "refs/pull/1/head", "refs/heads/broken/unit-dies"} <= names
+    assert git(made, "describe", "v1_2_0_rc1") == "v1_2_0_rc1"
+    assert git(made, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert "100755 blob" in git(made, "ls-tree", "main", "build/ReleaseManager/release.py")
+
+
+def test_commit_ids_are_the_same_under_any_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = refs(history.materialise(FILE, tmp_path / "plain"))
+    config = tmp_path / "gitconfig"
+    config.write_text("[init]\ndefaultBranch = trunk\n[core]\nautocrlf = true\nsharedRepository = 0777\n")
+    for name, value in {
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_DIR": str(tmp_path / "elsewhere"),
+        "GIT_DEFAULT_HASH": "sha256",
+        "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z",
+        "TZ": "Asia/Tokyo",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert refs(history.materialise(FILE, tmp_path / "other")) == plain
+
+
+def test_runs_that_need_it_at_once_get_the_same_one(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = set(pool.map(lambda _: history.materialise(FILE, tmp_path), range(4)))
+    assert len(made) == 1
+    assert list(tmp_path.iterdir()) == list(made)
