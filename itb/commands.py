@@ -108,7 +108,7 @@ def check_disk(chosen: Settings) -> None:
         if free < chosen.min_free_gb:
             raise TestbedError(
                 f"{place}: {free:.1f} GB free, {chosen.min_free_gb:g} GB needed",
-                hint="itb clean --cache makes room; min_free_gb lowers the limit",
+                hint="itb clean --unused makes room, itb clean --everything more; min_free_gb lowers the limit",
             )
 
 
@@ -184,17 +184,17 @@ def build(chosen: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
-    ending = Ending(Stop())
+    ending = Ending()
     with ending.listening(chosen.run_timeout), ExitStack() as held:
         parts = plan(chosen)
         check_disk(chosen)
-        runner = Runner(stop=ending.stop)
+        runner = Runner(stop=ending.stop())
         connect(runner, chosen.engine, chosen.cache_dir)
         commit = resolve(parts[0].product, chosen, runner)
         earlier = resolve_previous(parts[0], chosen, commit, runner)
         with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12]}") as listener:
             cells = [
-                open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop)
+                open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop())
                 for part in parts
             ]
             for cell in cells:
@@ -209,9 +209,9 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
 
 def go_on(chosen: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
-    ending = Ending(Stop())
+    ending = Ending()
     with ending.listening(chosen.run_timeout), progress(chosen, phase) as listener:
-        cell = reopen(chosen, wanted, listener, ending.stop)
+        cell = reopen(chosen, wanted, listener, ending.stop())
         with cell.rundir.lock():
             code = pipeline.go_on(cell, ending, phase)
     show(cell)

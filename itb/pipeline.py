@@ -24,28 +24,45 @@ R = TypeVar("R", bound=Record)
 class Ending:
     """How a run is told to end: by a signal or because its time is up."""
 
-    def __init__(self, stop: Stop) -> None:
-        self.stop = stop
+    def __init__(self) -> None:
         self.reason = ""
         self.signals = 0
+        self._stops: list[Stop] = []
+
+    def stop(self) -> Stop:
+        """A stop for one cell, or for what happens before there is one: cells do not end together."""
+        made = Stop()
+        self._stops.append(made)
+        if self.reason:
+            made.request()
+        return made
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """First: end the running steps, keep the evidence.  Second: no evidence.  Removal always."""
         self.signals += 1
-        self.reason = self.reason or f"interrupted by {signal.Signals(number).name}"
-        self.stop.request()
+        self._end(f"interrupted by {signal.Signals(number).name}")
 
     def on_time(self, seconds: float) -> None:
         """The run's own limit is over."""
-        self.reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
-        self.stop.request()
+        self._end(f"the run did not end within {seconds:.0f} s (run_timeout)")
+
+    def _end(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        for stop in list(self._stops):
+            stop.request()
+
+    def leave_alone(self, stop: Stop) -> None:
+        """From now on signals are counted only: what removes things must not be ended by them."""
+        if stop in self._stops:
+            self._stops.remove(stop)
+        stop.clear()
 
     @contextmanager
     def listening(self, limit: float) -> Iterator[None]:
         """Handle signals and the time limit while the block runs."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, self.on_signal) for number in numbers}
-        timer = threading.Timer(limit, self.on_time, [limit])
+        timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_time, [limit])
         timer.daemon = True
         timer.start()
         try:
@@ -206,17 +223,25 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
             code = InterruptedRunError.exit_code if ending.signals else 5
             trial.error(ending.reason, exit_code=code)
     code = exit_code(cell, error)
-    if ending.signals < 2:
-        _collect_evidence(cell)
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
-    if not keep:
-        try:
-            phases.take_down(cell)
-        except ItbError as failed:
-            code = worst([code, failed.exit_code])
-    cell.rundir.update(finished=time.time(), exit_code=code, kept=keep)
-    report.write(cell.rundir, notes=cell.notes)
+    try:
+        if ending.signals < 2:
+            _collect_evidence(cell)
+    finally:
+        ending.leave_alone(stop)
+        if not keep:
+            code = worst([code, _take_down(cell)])
+        cell.rundir.update(finished=time.time(), exit_code=code, kept=keep)
+        report.write(cell.rundir, notes=cell.notes)
     return code
+
+
+def _take_down(cell: Cell) -> int:
+    try:
+        phases.take_down(cell)
+    except ItbError as failed:
+        return failed.exit_code
+    return 0
 
 
 def _collect_evidence(cell: Cell) -> None:

@@ -181,8 +181,7 @@ class Runner:
             sink.close()
         if self.record:
             self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
-        if self.stop.event.is_set():
-            # Whatever its status: podman exec says 0 when it is told to end.
+        if self.stop.event.is_set() and not completed.ok:
             raise InterruptedRunError("interrupted")
         if sink.failure:
             raise TestbedError(
@@ -291,7 +290,7 @@ def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
     """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late."""
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()
-    waiter.join(timeout)
+    waiter.join(min(timeout, threading.TIMEOUT_MAX))
     return not waiter.is_alive()
 
 
