@@ -31,9 +31,7 @@ def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
     assert "100755 blob" in git(made, "ls-tree", "main", "build/ReleaseManager/release.py")
 
 
-def test_commit_ids_are_the_same_under_any_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = refs(history.materialise(FILE, tmp_path / "plain"))
     config = tmp_path / "gitconfig"
     config.write_text("[init]\ndefaultBranch = trunk\n[core]\nautocrlf = true\nsharedRepository = 0777\n")
