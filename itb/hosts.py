@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from itb.engine import Engine
-from itb.errors import TestbedError
+from itb.errors import InterruptedRunError, TestbedError
 from itb.runners import Completed
 
 # Reads all of the script first: a command of it that reads standard input must not eat the rest.
@@ -77,6 +77,9 @@ class Host:
         # timeout(1): 124 if the command ended as it was told to, 137 if it had to be killed.
         if completed.returncode in (124, 137) and completed.seconds >= timeout:
             completed = replace(completed, timed_out=True)
+        if self.engine.runner.stop.event.is_set():
+            # podman exec ends with status 0 when it is told to end (4.3): that is no success.
+            raise InterruptedRunError("interrupted")
         return self._judge(completed, check=check, about=about)
 
     def _judge(self, completed: Completed, *, check: bool, about: str) -> Completed:

@@ -193,11 +193,12 @@ class _Play:
         completed = host.run(
             argv, user=step.user, env=env, timeout=limit, check=False, log=trial.log, on_line=trial.note
         )
+        stepshell.refuse_dead_host(host, completed)
         results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
         if stepshell.left_files(completed.stderr):
             assert trial.log is not None
             results.extend(fetch_results(host, env["ITB_RESULTS"], trial.log.with_suffix("")))
-        return judge(step, completed, results)
+        return judge(step, completed, results, limit=limit)
 
     def _act(self, name: str, host: Host) -> _Verdict:
         self.staged.discard(host.role)
@@ -267,8 +268,8 @@ class _Play:
         )
 
 
-def judge(step: Step, completed: Completed, results: SubResults) -> _Verdict:
-    """Say how a try went from its exit status and its sub-results."""
+def judge(step: Step, completed: Completed, results: SubResults, *, limit: float) -> _Verdict:
+    """Say how a try went from its exit status and its sub-results; ``limit`` is what time it had (seconds)."""
     evidence = stepshell.without_marks(completed.output)
     last = stepshell.last_line(completed)
     if completed.returncode == SKIP or (completed.ok and results.skipped and not results.items):
@@ -281,7 +282,7 @@ def judge(step: Step, completed: Completed, results: SubResults) -> _Verdict:
     elif results.problem:
         message = results.problem
     elif completed.timed_out:
-        message = f"no end within {completed.seconds:.0f} s" + (f"; last: {last}" if last else "")
+        message = f"no end within {limit:g} s" + (f"; last: {last}" if last else "")
     elif not completed.ok:
         message = last or f"exit status {completed.returncode} without a word"
     else:

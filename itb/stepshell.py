@@ -8,7 +8,8 @@ from pathlib import Path
 
 from itb import data
 from itb.definitions import Step
-from itb.hosts import FileSpec
+from itb.errors import TestbedError
+from itb.hosts import FileSpec, Host
 from itb.runners import Completed
 
 MARK = "[itb]"  # begins the lines of step.sh's own
@@ -21,6 +22,8 @@ echo "$state"
 systemctl --failed --no-legend --plain
 """
 
+# What podman and docker say when a container is not, or not any more, running.
+_ENGINE_ERROR = re.compile(r"^Error.*(?:OCI runtime error|container state improper|is not running)", re.MULTILINE)
 _TRY = re.compile(r"^\[itb\] try (\d+) after (\d+) s: exit status (\d+)$", re.MULTILINE)
 _GAVE_UP = re.compile(r"^\[itb\] gave up after (\d+) s, (\d+) tries$", re.MULTILINE)
 _LEFT_FILES = re.compile(r"^\[itb\] result files in ", re.MULTILINE)
@@ -60,6 +63,18 @@ def library() -> list[FileSpec]:
 def mode(path: Path, content: bytes) -> int:
     """Permissions on a host of a file of a scenario's folder: what starts with ``#!`` is a program."""
     return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
+
+
+def refuse_dead_host(host: Host, completed: Completed) -> None:
+    """Raise TestbedError if a step ended because its host did."""
+    if completed.returncode not in (125, 126, 127, 137, 143, 255):
+        return
+    # While a container dies, its engine still calls it running for a moment.
+    if _ENGINE_ERROR.search(completed.stderr) or not host.alive():
+        raise TestbedError(
+            f"host {host.role}: container {host.container} cannot be entered any more: {completed.reason}",
+            evidence=completed.output,
+        )
 
 
 def left_files(stderr: str) -> bool:

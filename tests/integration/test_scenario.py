@@ -1,0 +1,215 @@
+"""Scenario steps in a real container: who they run as, how they end, what they leave."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from itb import definitions, scenario
+from itb.errors import InterruptedRunError
+from itb.hosts import Host
+from itb.journal import Journal, Trial
+from itb.model import Case, Outcome
+from itb.rundir import RunDir
+from itb.runners import Runner
+
+Perform = Callable[..., list[Case]]
+
+
+class Notes:
+    """A listener that remembers what was said while it went on."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def started(self, trial: Trial) -> None: ...
+
+    def noted(self, trial: Trial, text: str) -> None:
+        self.said.append(text if trial.phase == "test" else trial.phase)
+
+    def finished(self, case: Case) -> None: ...
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def rundir(tmp_path: Path) -> RunDir:
+    made = RunDir(tmp_path / "runs" / "x")
+    made.path.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def perform(tmp_path: Path, rundir: RunDir, notes: Notes, shared_host: Host) -> Perform:
+    """Perform a scenario of these steps (YAML flow mappings) on one host; files are named by keyword."""
+
+    def call(*steps: str, host: Host = shared_host, always: str = "", **files: str) -> list[Case]:
+        folder = tmp_path / "play"
+        folder.mkdir(exist_ok=True)
+        listed = "".join(f"  - {{role: bare, {step}}}\n" for step in steps)
+        ending = f"always:\n  - {{role: bare, {always}}}\n" if always else ""
+        (folder / "scenario.yaml").write_text(f"title: a play\nindependent: true\nsteps:\n{listed}{ending}")
+        for name, content in files.items():
+            (folder / name.replace("_", ".")).write_text(content)
+        journal = Journal(rundir, [notes])
+        loaded = definitions.load_scenario(str(folder))
+        scenario.run_scenario(loaded, {"bare": host}, journal=journal, env={"ITB_RUN": "x"})
+        return journal.cases
+
+    return call
+
+
+def test_steps_are_run_as_their_user_at_home(perform: Perform, new_host: Callable[..., Host]) -> None:
+    host = new_host(boot=False)
+    host.run(["useradd", "--create-home", "visitor"])
+    cases = perform(
+        "name: root, run: 'echo $USER $HOME $PWD $ITB_ROLE'",
+        "name: visitor, user: visitor, run: 'echo $(id -un) $USER $HOME $PWD'",
+        "name: nobody there, user: missing, run: 'true'",
+        host=host,
+    )
+    assert cases[0].message == "root /root /root bare"
+    assert cases[1].message == "visitor visitor /home/visitor /home/visitor"
+    assert cases[2].outcome is Outcome.FAILED
+    assert "missing" in cases[2].message
+
+
+def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> None:
+    cases = perform(
+        "name: python, script: look.py",
+        "name: bash without a shebang, script: plain.sh",
+        "name: reads no input of ours, run: cat",
+        "name: an unset variable ends it, run: 'echo $NO_SUCH_THING; echo not reached'",
+        look_py="#!/usr/bin/python3\nprint(open('data.txt'.join([__file__[:-7], ''])).read())\n",
+        data_txt="forty-two",
+        plain_sh='source "$ITB_SCENARIO_DIR/more.sh"\ngreet\nfalse\necho not reached\n',
+        more_sh="greet() { echo hello; }\n",
+    )
+    assert (cases[0].outcome, cases[0].message) == (Outcome.PASSED, "forty-two")
+    assert (cases[1].outcome, cases[1].message) == (Outcome.FAILED, "hello")
+    assert cases[2].outcome is Outcome.PASSED
+    assert "NO_SUCH_THING: unbound variable" in cases[3].message
+
+
+def test_a_step_that_hangs_is_ended_inside_too(perform: Perform, shared_host: Host) -> None:
+    cases = perform("name: hangs, run: 'echo begun; sleep 4321 & sleep 4321', timeout: 1")
+    assert cases[0].outcome is Outcome.FAILED
+    assert cases[0].message.startswith("no end within 1 s")
+    assert cases[0].message.endswith("last: begun")
+    assert not shared_host.run(["pgrep", "--full", "sleep [4]321"], check=False).ok
+
+
+def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, shared_host: Host) -> None:
+    cases = perform(
+        "name: once, run: 'setsid sleep 765 & echo started'",
+        "name: polled, run: 'setsid sleep 765 & echo started', eventually: {within: 20}",
+    )
+    shared_host.run(["pkill", "--full", "sleep [7]65"])
+    assert [case.outcome for case in cases] == [Outcome.PASSED, Outcome.PASSED]
+    assert max(case.seconds for case in cases) < 8
+
+
+def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, notes: Notes) -> None:
+    count = 'n=$(cat "$ITB_RESULTS.n" 2>/dev/null || echo 0); echo $((n + 1)) >"$ITB_RESULTS.n"; echo "$n of 3"'
+    cases = perform(
+        "name: third time, script: count.sh, eventually: {within: 30, every: 0.2}",
+        "name: never, run: 'echo 3 of 10; false', eventually: {within: 2, every: 0.5}",
+        "name: cannot, run: 'echo no such thing; exit 77', eventually: {within: 30}",
+        "name: can no more, run: 'echo held >&2; exit 99', eventually: {within: 30}",
+        "name: hangs, run: 'sleep 99', timeout: 1, eventually: {within: 2, every: 0.1}",
+        always="name: tidy, run: 'rm -f /tmp/itb-play-*.n'",
+        count_sh=f'{count}\n[ "$n" -ge 3 ]\n',
+    )
+    outcomes = [str(case.outcome) for case in cases]
+    assert outcomes == ["passed", "failed", "skipped", "failed", "failed", "passed"]
+    assert cases[0].message.endswith("3 of 3")
+    assert {"0 of 3", "1 of 3", "2 of 3"} <= set(notes.said)
+    assert cases[1].message.startswith("not within 2 s (")
+    assert cases[1].message.endswith("tries): 3 of 10")
+    assert cases[2].message == "no such thing"
+    assert cases[3].message == "held"
+    assert cases[3].seconds < 5
+    assert cases[4].message.startswith("not within 2 s")
+
+
+def test_result_files_are_brought_home(perform: Perform, rundir: RunDir, shared_host: Host) -> None:
+    xml = "<testsuite><testcase name='one'/><testcase name='two'><failure message='broke'/></testcase></testsuite>"
+    cases = perform(
+        "name: writes, script: write.sh",
+        "name: writes nonsense, run: 'echo nonsense >$ITB_RESULTS/x.xml'",
+        write_sh=f'cd "$ITB_RESULTS"\nmkdir sub\necho "{xml}" >sub/a.xml\necho hi >note.txt\n',
+    )
+    names = [case.name.removeprefix("play: ") for case in cases]
+    assert names == ["writes: one", "writes: two", "writes", "writes nonsense"]
+    assert cases[2].message == "two: broke"
+    assert "x.xml: not well-formed" in cases[3].message
+    assert (rundir.results / "play" / "01-writes" / "note.txt").read_text() == "hi\n"
+    assert not shared_host.run(["bash", "-c", "ls -d /tmp/itb-play-*-writes*"], check=False).ok
+
+
+def test_much_output_costs_little_memory_and_secrets_are_gone(perform: Perform, rundir: RunDir) -> None:
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
+    cases = perform(
+        "name: floods, run: 'head --bytes=20000000 /dev/zero | tr \"\\\\000\" x | fold; echo; echo the end'",
+        f"name: tells, run: 'echo {token[:30]}${{EMPTY}}{token[30:]}; exit 1', env: {{EMPTY: \"\"}}",
+    )
+    assert cases[0].message == "the end"
+    assert (rundir.path / cases[0].log).stat().st_size > 20_000_000
+    everything = "".join(
+        path.read_text() for path in rundir.path.rglob("*") if path.name != "01-floods.log" and path.is_file()
+    )
+    assert "c2lnbmF0dXJl" not in everything
+    assert "[redacted]" in cases[1].message
+
+
+def test_many_results_of_one_step(perform: Perform) -> None:
+    cases = perform("name: many, run: 'echo 1..10001; for n in {1..10001}; do echo ok $n; done'")
+    assert len(cases) == 10_001
+    assert cases[-1].outcome is Outcome.PASSED
+
+
+def test_reboot_keeps_the_host_and_brings_its_systemd_back(
+    perform: Perform, new_host: Callable[..., Host]
+) -> None:
+    host = new_host()
+    cases = perform(
+        "name: before, run: 'touch /run/gone /var/kept; cat /proc/sys/kernel/random/boot_id >/var/kept; id'",
+        "name: reboot, action: reboot",
+        "name: after, run: 'test -e /var/kept; test ! -e /run/gone; systemctl is-system-running'",
+        host=host,
+    )
+    assert [case.outcome for case in cases] == [Outcome.PASSED] * 3, [case.message for case in cases]
+    assert "after the reboot" in cases[1].message
+
+
+def test_an_interruption_ends_a_polling_step_at_once(
+    perform: Perform, shared_host: Host, rundir: RunDir, tmp_path: Path
+) -> None:
+    runner: Runner = shared_host.engine.runner
+    timer = threading.Timer(2, runner.stop.request)
+    timer.start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(InterruptedRunError):
+            perform("name: waits, run: 'false', eventually: {within: 60, every: 1}", "name: later, run: 'true'")
+    finally:
+        timer.cancel()
+        runner.stop.clear()
+    assert time.monotonic() - begun < 15
+    outcomes = [(case.name, case.outcome) for case in rundir.cases()]
+    assert outcomes == [("play: waits", Outcome.ERROR)]
+
+
+def test_a_host_that_dies_is_an_error_of_the_testbed(perform: Perform, new_host: Callable[..., Host]) -> None:
+    host = new_host()
+    cases = perform("name: halts, run: 'systemctl reboot; sleep 60'", "name: later, run: 'true'", host=host)
+    assert cases[0].outcome is not Outcome.PASSED
+    assert cases[1].outcome is Outcome.ERROR
+    assert cases[1].exit_code == 5
