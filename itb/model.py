@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """Base of all typed values: frozen, and every unknown key is an error."""
+    """Base of all typed values: frozen; every unknown key is an error, and so is an endless number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Outcome(StrEnum):

@@ -32,14 +32,18 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
             seen.add(key.value)
+            key.tag = _TEXT  # a date or a number may be a key, by its letters
         return super().construct_mapping(node, deep=deep)
 
 
 # YAML 1.2's booleans: to 1.1, the keys and values on, off, yes and no are booleans too.
 _BOOL = "tag:yaml.org,2002:bool"
+_TEXT = "tag:yaml.org,2002:str"
 _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -55,7 +59,11 @@ def nearest(word: str, valid: list[str]) -> str:
 
 def parse(text: str, where: str) -> tuple[Any, dict[Location, int]]:
     """Return the value of a YAML text and the line (from 1) of each location in it."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        raise UsageError(f"{where}:{number}: not valid YAML: {error.reason}") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -66,7 +74,9 @@ def parse(text: str, where: str) -> tuple[Any, dict[Location, int]]:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{where}{line}: not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UsageError(f"{where}: nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{where}: not valid YAML: {error}") from None
     finally:
         loader.dispose()
@@ -101,6 +111,8 @@ def load(path: Path, kind: type[R]) -> R:
 def loads(text: str, kind: type[R], *, where: str) -> R:
     """Read one record from YAML text; ``where`` names it in errors."""
     value, lines = parse(text, where)
+    if value is None:
+        value = {}
     if not isinstance(value, dict):
         raise UsageError(f"{where}: a mapping of keys to values is expected, not {type(value).__name__}")
     return validate(value, kind, where=where, lines=lines)
@@ -128,10 +140,12 @@ def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Locati
         valid = _fields_at(kind, location[:-1])
         suffix = nearest(str(location[-1]), valid) or (f"; valid: {', '.join(valid)}" if valid else "")
         return f"{where}{line}: unknown key {key!r}{suffix}"
+    if item["type"] == "json_invalid":
+        return f"{where}: nested too deeply"
     if item["type"] == "missing":
         return f"{where}{line}: key {key!r} is missing"
     got = item["input"]
-    shown = "" if isinstance(got, dict | list) else f" (got {got!r})"
+    shown = "" if isinstance(got, dict | list) else f" (got {got[:60] if isinstance(got, str) else got!r})"
     about = f"{key}: " if key else ""
     return f"{where}{line}: {about}{item['msg'].removeprefix('Value error, ')}{shown}"
 
