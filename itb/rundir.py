@@ -148,7 +148,7 @@ class RunDir:
     def forget_secrets(self) -> None:
         """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
         for path in sorted(self.tokens.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def relative(self, path: Path | None) -> str:
         """Return a path as reports show it: relative to the run directory where it is inside."""

@@ -1,0 +1,51 @@
+"""Exit codes of the contract: one class each, the worst of several stands for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from itb import errors
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([2, 0, 3], 2),
+        ([3, 1], 3),
+        ([2, 6], 6),
+        ([6, 7], 7),
+        ([7, 4], 4),
+        ([4, 5], 5),
+        ([5, 130, 4, 7, 6, 2, 3, 1], 130),
+        ([2, 99], 99),  # what nobody knows is worse than anything
+    ],
+)
+def test_worst(codes: list[int], worst: int) -> None:
+    assert errors.worst(codes) == worst
+
+
+def test_one_class_per_exit_code() -> None:
+    classes = [
+        item for item in vars(errors).values() if isinstance(item, type) and item is not errors.ItbError
+    ]
+    codes = [item.exit_code for item in classes if issubclass(item, errors.ItbError)]
+    assert sorted(codes) == sorted(errors.SEVERITY)
+
+
+def test_blame() -> None:
+    assert errors.InstallError in errors.PRODUCT_ERRORS
+    assert errors.TestbedError not in errors.PRODUCT_ERRORS
+    assert errors.InterruptedRunError not in errors.PRODUCT_ERRORS
+
+
+def test_what_an_error_carries() -> None:
+    error = errors.BuildError("no RPMs", hint="look", evidence="text")
+    assert (str(error), error.message, error.hint, error.evidence, error.log) == (
+        "no RPMs",
+        "no RPMs",
+        "look",
+        "text",
+        None,
+    )
