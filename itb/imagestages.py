@@ -57,6 +57,12 @@ def lock_file(name: str) -> Path:
     return folder / f"platform-{name}.lock"
 
 
+def ingredients(platform: Platform) -> list[Path]:
+    """Folders a platform's scripts come from, general ones first."""
+    shared = [platform.folder.parent / platform.shared] if platform.shared else []
+    return [*shared, platform.folder]
+
+
 @contextmanager
 def locked(path: Path, note: Note) -> Iterator[None]:
     """Hold a lock file; wait, and say so, while another process builds the same platform."""
@@ -136,7 +142,8 @@ class Workshop:
 
     def _furnish(self) -> None:
         with self.container("furnish", self.images["base"]) as host:
-            host.put_tree(self.platform.folder, "/mnt/definition")
+            for folder in ingredients(self.platform):
+                host.put_tree(folder, "/mnt/definition")
             if self.platform.converter:
                 host.put_tree(data.folder("debtorpm"), "/mnt/debtorpm")
 

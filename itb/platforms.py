@@ -127,10 +127,11 @@ def digest(platform: Platform, settings: Mapping[str, str]) -> str:
         "base": platform.base.model_dump(),
         "settings": {name: value for name, value in settings.items() if name != REFRESH_HOURS},
         "resolve": platform.resolve,
+        "shared": platform.shared,
         "stages": {name: stage.model_dump(by_alias=True) for name, stage in platform.stages.items()},
     }
     checksum = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode())
-    folders = [platform.folder, *([data.folder("debtorpm")] if platform.converter else [])]
+    folders = [*imagestages.ingredients(platform), *([data.folder("debtorpm")] if platform.converter else [])]
     for folder in folders:
         for path in _ingredients(folder):
             checksum.update(f"\0{path.relative_to(folder)}\0{path.stat().st_mode & 0o111}\0".encode())

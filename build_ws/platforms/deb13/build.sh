@@ -2,6 +2,7 @@
 # The build workspace: what a ReleaseManager needs to make RPMs.
 set -euo pipefail
 
+# shellcheck source=/dev/null
 . /mnt/definition/dnf.sh
 install_packages rpm-build python3-devel systemd-rpm-macros dnf-plugins-core createrepo_c git rsync \
     python3-distro python3-systemd python3-yaml

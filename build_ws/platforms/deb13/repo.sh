@@ -3,6 +3,7 @@
 set -euo pipefail
 
 cd /mnt/definition
+# shellcheck source=/dev/null
 . ./apt.sh
 
 mkdir -p /mnt/debs /mnt/platform
@@ -25,5 +26,6 @@ build() {
         --define '__os_install_post %{nil}' --define '_build_id_links none' "$1"
 }
 export -f build
+# shellcheck disable=SC2016  # the inner shell expands it
 printf '%s\0' rpms/*.spec | xargs --null --max-args=1 --max-procs="$(nproc)" bash -c 'build "$1"' bash
 createrepo_c --quiet --workers "$(nproc)" --general-compress-type=gz --simple-md-filenames /mnt/platform

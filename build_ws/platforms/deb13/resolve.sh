@@ -4,6 +4,7 @@
 set -euo pipefail
 
 cd /mnt/definition
+# shellcheck source=/dev/null
 . ./apt.sh
 refresh >&2
 

@@ -3,6 +3,7 @@
 set -euo pipefail
 
 cd /mnt/definition
+# shellcheck source=/dev/null
 . ./apt.sh
 
 # The files names.toml drops.

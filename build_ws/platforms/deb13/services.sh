@@ -2,6 +2,7 @@
 # The host that serves: web server, repository tools and the platform's packages.
 set -euo pipefail
 
+# shellcheck source=/dev/null
 . /mnt/definition/dnf.sh
 install_packages nginx createrepo_c rpm-sign gnupg2 jq
 rm -f /etc/nginx/sites-enabled/default

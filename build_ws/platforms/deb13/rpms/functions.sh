@@ -2,7 +2,7 @@
 # Functions for startup scripts, sourced as /etc/rc.d/init.d/functions; the part
 # of EL's file that services still use.
 
-TEXTDOMAIN=initscripts
+export TEXTDOMAIN=initscripts
 umask 022
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
 BOOTUP=${BOOTUP:-serial}
@@ -35,23 +35,22 @@ checkpid() {
 
 # Sets pid to the live process ids of a program: from its pid file, else by name.
 __pids_var_run() {
-    local base=${1##*/} file=${2:-/run/${1##*/}.pid} word
+    local file=${2:-/run/${1##*/}.pid} word
     pid=
     [ -f "$file" ] || return 3
     [ -r "$file" ] || return 4
-    for word in $(cat "$file"); do
+    while read -r word; do
         [ -d "/proc/$word" ] && pid="$pid $word"
-    done
+    done < <(tr -s ' ' '\n' <"$file")
     pid=${pid# }
     [ -n "$pid" ] && return 0
-    : "$base"
     return 1
 }
 
 __pids_pidof() { pidof -c -o $$ -o $PPID -o %PPID -x "$1" || pidof -c -o $$ -o $PPID -o %PPID -x "${1##*/}"; }
 
 pidofproc() {
-    local file= rc pid=
+    local file='' rc pid=''
     if [ "$1" = -p ]; then file=$2; shift 2; fi
     __pids_var_run "$1" "$file"
     rc=$?
@@ -61,7 +60,7 @@ pidofproc() {
 }
 
 status() {
-    local file= base pid= rc
+    local file='' base pid='' rc
     if [ "$1" = -p ]; then file=$2; shift 2; fi
     base=${1##*/}
     __pids_var_run "$1" "$file"
@@ -78,7 +77,7 @@ status() {
 
 # daemon [--check NAME] [--user USER] [--pidfile FILE] [--force] [+/-NICE] PROGRAM ...
 daemon() {
-    local base= force= user= file= pid= nice=
+    local base='' force='' user='' file='' pid='' nice=''
     local -a nicelevel=()
     while [ "$1" != "${1##[-+]}" ]; do
         case $1 in
@@ -111,7 +110,7 @@ daemon() {
 
 # killproc [-p FILE] [-d SECONDS] PROGRAM [-SIGNAL]
 killproc() {
-    local file= delay=3 pid= base signal
+    local file='' delay=3 pid='' base signal
     while [ "$1" != "${1##-}" ]; do
         case $1 in
             -p) file=$2; shift 2 ;;
