@@ -83,8 +83,8 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
     for path in (user_file(), (cwd or Path.cwd()) / "itb.yaml"):
         if path.is_file():
-            text, _ = path.read_text(encoding="utf-8"), yamlfile.load(path, Settings)
-            found, _ = yamlfile.parse(text, str(path))
+            yamlfile.load(path, Settings)
+            found = yamlfile.parse(path.read_text(encoding="utf-8"), str(path))[0] or {}
             values.update(found)
             origins.update(dict.fromkeys(found, str(path)))
     for layer, origin in ((_environment(), "environment ITB_{}"), (_flags(flags or {}), "flag --{}")):

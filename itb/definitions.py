@@ -53,7 +53,17 @@ class ReleaseManager(Record):
     checkout_name: str
     version_tags: str = r"v(?P<version>\d+(?:_\d+)+)(?:_rc(?P<rc>\d+))?"
     env: dict[str, str] = {}
-    timeout: float = 900
+    timeout: float = Field(default=900, gt=0)
+
+    @model_validator(mode="after")
+    def _groups(self) -> Self:
+        try:
+            groups = re.compile(self.version_tags).groupindex
+        except re.error as error:
+            raise ValueError(f"version_tags: not a regular expression: {error}") from None
+        if "version" not in groups:
+            raise ValueError("version_tags: the group (?P<version>...) is missing")
+        return self
 
 
 class RoleDefinition(Record):
@@ -70,7 +80,7 @@ class RoleDefinition(Record):
     services: tuple[str, ...] = ()
     ready: str = ""
     logs: tuple[str, ...] = ()
-    timeout: float = 600
+    timeout: float = Field(default=600, gt=0)
 
 
 class TokenDelivery(Record):
@@ -81,7 +91,7 @@ class TokenDelivery(Record):
     owner: str = "root:root"
     scopes: tuple[str, ...] = ("condor:/READ", "condor:/WRITE")
     profile: str = "scitoken"
-    min_lifetime: int = 1200
+    min_lifetime: int = Field(default=1200, ge=0)
 
 
 class Trust(Record):
@@ -93,7 +103,7 @@ class Trust(Record):
     path: str
     owner: str = "root:root"
     key: str = "POOL"
-    lifetime: int = 86400
+    lifetime: int = Field(default=86400, gt=0)
 
 
 class Product(Record):
@@ -115,6 +125,16 @@ class Product(Record):
     env: dict[str, str] = {}
     name: str = ""
     folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _known_roles(self) -> Self:
+        named = [("token", self.token.role)] if self.token else []
+        named += [("trust", role) for trust in self.trust for role in (trust.on, trust.to or trust.on)]
+        for what, role in named:
+            if role not in self.roles:
+                hint = yamlfile.nearest(role, list(self.roles))
+                raise ValueError(f"{what}: the product has no role {role!r}{hint}")
+        return self
 
 
 class Eventually(Record):
@@ -237,8 +257,9 @@ class Workspace(Record):
 class Platform(Record):
     """``platform.yaml``: the stages ``bare``, ``build`` and ``services`` are what a run is made of.
 
-    ``settings`` reach the scripts as ``ITB_<NAME>``; ``resolve`` prints every
-    package the images are made from; ``stand_ins`` are packages that only
+    ``settings`` reach the scripts as ``ITB_<NAME>``; ``shared`` names a folder
+    beside the definition's own whose files are put with them; ``resolve``
+    prints every package the images are made from; ``stand_ins`` are packages that only
     carry the name of the real one; ``note`` is what a reader of a report has
     to know; ``tested`` is false where nobody ran it.
     """
@@ -248,6 +269,7 @@ class Platform(Record):
     tested: bool = False
     base: BaseImage
     settings: dict[str, str] = {}
+    shared: str = ""
     converter: bool = False
     resolve: str = ""
     stages: dict[str, ImageStage]
@@ -270,6 +292,11 @@ def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
     """Return the product of this name or folder; UsageError with the nearest name if there is none."""
     folder = find("product", name, [*folders, data.folder("build_ws") / "products"], "product.yaml")
     product = yamlfile.load(folder / "product.yaml", Product)
+    for role, definition in product.roles.items():
+        for script in filter(None, (definition.configure, definition.ready)):
+            _check_file(folder, "product.yaml", f"role {role}: script", script)
+    if product.source.history:
+        _check_file(folder, "product.yaml", "history", product.source.history)
     return product.model_copy(update={"name": folder.name, "folder": folder})
 
 
@@ -286,22 +313,34 @@ def check_scripts(scenario: Scenario, folder: Path) -> None:
     for step in (*scenario.steps, *scenario.always):
         if step.script is None:
             continue
-        path = (folder / step.script).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
-            raise UsageError(
-                f"{folder / 'scenario.yaml'}: step {step.name!r}: script {step.script!r} is not a file in {folder}"
-            )
+        _check_file(folder, "scenario.yaml", f"step {step.name!r}: script", step.script)
+
+
+def _check_file(folder: Path, said_in: str, what: str, name: str) -> None:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise UsageError(f"{folder / said_in}: {what} {name!r} is not a file in {folder}")
 
 
 def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
     """Return the folder that holds ``file`` for a name or a path."""
     if "/" in name or name in (".", ".."):
-        path = Path(name).expanduser()
-        if (path / file).is_file():
+        path = _expand(name)
+        if path and (path / file).is_file():
             return path.resolve()
-        raise UsageError(f"{kind} {name!r}: no {file} in {path}")
+        raise UsageError(f"{kind} {name[:200]!r}: no {file} in {str(path or name)[:200]}")
     for folder in folders:
         if NAME.fullmatch(name) and (folder / name / file).is_file():
             return folder / name
     known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
-    raise UsageError(f"unknown {kind} {name!r}{yamlfile.nearest(name, known) or '; known: ' + ', '.join(known)}")
+    hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
+    raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")
+
+
+def _expand(name: str) -> Path | None:
+    """Return the folder of a path; None if there is none: a user's who is not known, a name too long."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_dir() else None
+    except (RuntimeError, OSError):
+        return None

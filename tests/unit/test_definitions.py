@@ -1,0 +1,138 @@
+"""Products, platforms, scenarios: those we ship are sound, those that are not are refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itb import data, definitions
+from itb.errors import UsageError
+
+PRODUCT = """
+title: t
+source: {url: "https://example.org/x.git"}
+packages: ["x*"]
+build: {checkout_name: x}
+roles:
+  factory: {packages: [x-factory], configure: conf.sh, services: [condor]}
+  frontend: {packages: [x-frontend]}
+"""
+SCENARIO = "title: t\nsteps:\n- {name: a, role: ce, script: a.sh}\n"
+
+
+@pytest.mark.parametrize("path", sorted(data.folder("build_ws").glob("products/*/product.yaml")), ids=str)
+def test_products_of_ours(path: Path) -> None:
+    product = definitions.load_product(path.parent.name)
+    assert product.name == path.parent.name
+    for scenario in product.scenarios:
+        definitions.load_scenario(scenario)
+
+
+@pytest.mark.parametrize("path", sorted(data.folder("build_ws").glob("platforms/*/platform.yaml")), ids=str)
+def test_platforms_of_ours(path: Path) -> None:
+    platform = definitions.load_platform(path.parent.name)
+    assert {"bare", "build", "services"} <= set(platform.stages)
+    assert (data.folder("build_ws") / "ce" / platform.ce.configure).is_file()
+
+
+@pytest.mark.parametrize("path", sorted(data.folder("scenarios").glob("*/scenario.yaml")), ids=str)
+def test_scenarios_of_ours(path: Path) -> None:
+    scenario = definitions.load_scenario(path.parent.name)
+    assert scenario.title
+    assert scenario.roles
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "conf.sh").touch()
+    (tmp_path / "x" / "product.yaml").write_text(PRODUCT)
+    return tmp_path / "x"
+
+
+def test_by_name_and_by_path(product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert definitions.load_product("x", [tmp_path]).folder == product
+    assert definitions.load_product(str(product)).name == "x"
+    monkeypatch.chdir(product)
+    assert definitions.load_product(".").folder == product
+
+
+def test_own_ones_come_first(product: Path, tmp_path: Path) -> None:
+    product.rename(tmp_path / "pocketwms")
+    assert definitions.load_product("pocketwms", [tmp_path]).title == "t"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pocketwm", "unknown product 'pocketwm'; did you mean 'pocketwms'?"),
+        ("zzz", "unknown product 'zzz'; known: "),
+        ("-x", "unknown product '-x'"),
+        ("a b; $(id)", "unknown product 'a b; $(id)'"),
+        ("a\0b", "unknown product"),
+        ("no/where", "product 'no/where': no product.yaml in no/where"),
+        ("..", "product '..': no product.yaml in .."),
+        ("~no-such-user/x", "product '~no-such-user/x': no product.yaml in"),
+        ("a\0/b", "no product.yaml in"),
+        ("x" * 5000 + "/y", "no product.yaml in"),
+    ],
+)
+def test_names_that_lead_nowhere(name: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        definitions.load_product(name)
+    assert caught.value.message.startswith(message) or message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("conf.sh", "gone.sh", "role factory: script 'gone.sh' is not a file in"),
+        ("conf.sh", "../x.sh", "is not a file in"),
+        ('{url: "https://example.org/x.git"}', "{}", "source: exactly one of history and url is expected"),
+        ('{url: "https://example.org/x.git"}', "{history: h.yaml}", "history 'h.yaml' is not a file in"),
+        ("{checkout_name: x}", "{checkout_name: x, version_tags: 'v(1'}", "version_tags: not a regular"),
+        ("{checkout_name: x}", "{checkout_name: x, version_tags: v1}", "the group (?P<version>...) is missing"),
+        ("{checkout_name: x}", "{checkout_name: x, timeout: 0}", "build.timeout: Input should be greater than 0"),
+        ("title: t", "title: t\ntoken: {role: fronted, path: /t}", "token: the product has no role 'fronted';"),
+        ("title: t", "title: t\ntrust: [{on: ce, identity: i, path: /t}]", "trust: the product has no role 'ce'"),
+    ],
+)
+def test_products_that_are_refused(product: Path, old: str, new: str, message: str) -> None:
+    (product / "product.yaml").write_text(PRODUCT.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        definitions.load_product(str(product))
+    assert message in caught.value.message
+    assert "product.yaml" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("a.sh", "b.sh", "step 'a': script 'b.sh' is not a file in"),
+        ("a.sh", "/etc/passwd", "is not a file in"),
+        ("a.sh", "../s/../../x", "is not a file in"),
+        ("script: a.sh", "script: a.sh, run: x", "exactly one of run, script and action"),
+        ("script: a.sh", "action: dance", "steps.0.action: Input should be 'reboot'"),
+        ("script: a.sh", "run: x, user: '; rm'", "steps.0.user: String should match pattern"),
+        ("script: a.sh", "run: x, flaky: -1", "steps.0.flaky: Input should be greater than or equal to 0"),
+        ("script: a.sh", "run: x, eventually: {within: 0}", "steps.0.eventually.within: Input should be greater"),
+        ("script: a.sh", "run: x, known_failure: {until: soon, reason: r}", "known_failure.until: Input"),
+        ("- {", "- {name: a, role: ce, run: x}\n- {", "two steps are named 'a'"),
+        ("steps:\n- {name: a, role: ce, script: a.sh}", "steps: []", "steps: "),
+    ],
+)
+def test_scenarios_that_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "a.sh").touch()
+    (tmp_path / "s" / "scenario.yaml").write_text(SCENARIO.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        definitions.load_scenario("s", [tmp_path])
+    assert message in caught.value.message
+
+
+def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    text = "title: t\nneeds: {roles: [frontend]}\nsteps:\n- {name: a, role: ce, run: x}\n"
+    (tmp_path / "s" / "scenario.yaml").write_text(text + "always:\n- {name: b, role: factory, run: x}\n")
+    assert definitions.load_scenario("s", [tmp_path]).roles == ("frontend", "ce", "factory")
