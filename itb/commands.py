@@ -24,7 +24,7 @@ from itb.definitions import Platform, Product, Scenario
 from itb.engine import Engine, connect
 from itb.errors import TestbedError, UsageError, worst
 from itb.journal import Journal, Listener
-from itb.model import Commit
+from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
 from itb.rundir import RunDir, RunState
 from itb.runners import Runner, Stop
@@ -190,8 +190,10 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
         check_disk(chosen)
         runner = Runner(stop=ending.stop())
         connect(runner, chosen.engine, chosen.cache_dir)
+        began = time.time()
         commit = resolve(parts[0].product, chosen, runner)
         earlier = resolve_previous(parts[0], chosen, commit, runner)
+        took = time.time() - began
         with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12]}") as listener:
             cells = [
                 open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop())
@@ -199,12 +201,29 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
             ]
             for cell in cells:
                 held.enter_context(cell.rundir.lock())
+                _note_resolved(cell, began, took)
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
     for cell in cells:
         show(cell, as_json=as_json)
     return worst(codes)
+
+
+def _note_resolved(cell: Cell, began: float, seconds: float) -> None:
+    """The one case that ends before there is a run: its directory is named after the commit."""
+    commit = cell.commit
+    cell.journal.add(
+        Case(
+            phase="resolve",
+            role="source",
+            name=f"{commit.ref or 'default reference'} is {commit.kind} {commit.id[:12]}, version {commit.version}",
+            outcome=Outcome.PASSED,
+            message=f"{commit.source}: {commit.subject}",
+            started=began,
+            seconds=seconds,
+        )
+    )
 
 
 def go_on(chosen: Settings, wanted: str, phase: str) -> int:
