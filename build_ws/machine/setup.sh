@@ -25,7 +25,9 @@ find_python() {
 # The programs itb runs, whatever package they come in.
 missing() {
     local found=()
-    command -v podman >/dev/null || command -v docker >/dev/null && docker info >/dev/null 2>&1 || found+=(podman)
+    if ! command -v podman >/dev/null && ! docker info >/dev/null 2>&1; then
+        found+=(podman)
+    fi
     command -v git >/dev/null || found+=(git)
     local python
     python=$(find_python)
@@ -45,7 +47,7 @@ missing() {
 install_command() {
     if command -v apt-get >/dev/null; then
         # no-install-recommends leaves out what only some machines need; named are all itb wants
-        echo "apt-get install --yes --no-install-recommends podman runc netavark aardvark-dns iptables uidmap" \
+        echo "apt-get install --yes --quiet --quiet --no-upgrade --no-install-recommends podman runc netavark aardvark-dns iptables uidmap" \
             "slirp4netns fuse-overlayfs mmdebstrap git python3 python3-venv ca-certificates"
     elif command -v dnf >/dev/null; then
         echo "dnf install --assumeyes podman netavark aardvark-dns git-core $(dnf_python)"
