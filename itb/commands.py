@@ -213,11 +213,12 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
 def _note_resolved(cell: Cell, began: float, seconds: float) -> None:
     """The one case that ends before there is a run: its directory is named after the commit."""
     commit = cell.commit
+    asked = commit.ref or "default reference"
     cell.journal.add(
         Case(
             phase="resolve",
             role="source",
-            name=f"{commit.ref or 'default reference'} is {commit.kind} {commit.id[:12]}, version {commit.version}",
+            name=f"{asked} is {commit.kind} {commit.id[:12]}, version {commit.version}",
             outcome=Outcome.PASSED,
             message=f"{commit.source}: {commit.subject}",
             started=began,
