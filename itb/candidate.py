@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from itb import configuration, previous
 from itb import install as dnf
-from itb import previous
 from itb import repo as repositories
 from itb import scenario as scenes
 from itb import services as units
@@ -28,6 +28,8 @@ from itb.tokens.delivery import deliver
 from itb.tokens.issuer import FAULTS
 from itb.tokens.providers.base import Context
 from itb.tokens.request import Secret, TokenRequest
+
+CONFIGURATION_DIFF = "configuration.diff"
 
 
 def install(cell: Cell, made: Build, served: Repo) -> Installed:
@@ -62,15 +64,29 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     with suppress(InstallError), cell.journal.case("install", role, "files are as packaged (rpm -V)"):
         dnf.verify_files(host, packages)
     if definition.configure:
-        with cell.journal.case("configure", role, definition.configure):
-            dnf.configure(
+        _configure_role(cell, role, packages)
+    return packages
+
+
+def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
+    """Run the role's configuration script; what it changed is in the run directory, however it ended."""
+    host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
+    with cell.journal.case("configure", role, script) as trial:
+        configuration.remember_shipped(host, packages)
+        try:
+            configuration.configure(
                 host,
-                cell.product.folder / definition.configure,
+                cell.product.folder / script,
                 cell.environment(role),
                 log=folder / "configure.log",
                 timeout=120 * cell.factor,
             )
-    return packages
+        finally:
+            diff = configuration.differences(host)
+            (folder / CONFIGURATION_DIFF).write_text(diff)
+        changed = configuration.changed_files(diff)
+        trial.passed(f"{len(changed)} files changed: {', '.join(changed)}" if changed else "", evidence=diff)
+        trial.log = folder / CONFIGURATION_DIFF
 
 
 def start_condor(cell: Cell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from itb.errors import InstallError, TestbedError
@@ -185,10 +185,3 @@ def explain_verify(line: str) -> str:
     flags, _, rest = line.partition(" ")
     words = [word for letter, word in meanings.items() if letter in flags and len(flags) == 9]
     return f"{rest.split()[-1]}: {', '.join(words)} differ ({line})" if words and rest.split() else line
-
-
-def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> None:
-    """Run a role's configuration script; InstallError with its last words if it fails."""
-    done = host.script(script, env=env, timeout=timeout, check=False, log=log)
-    if not done.ok:
-        raise InstallError(f"{script.name} on {host.role}: {done.reason}", evidence=done.output, log=log)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from itb import build as builds
-from itb import data, evidence, platforms, source, testbed
+from itb import configuration, data, evidence, platforms, source, testbed
 from itb import install as dnf
 from itb import repo as repositories
 from itb import services as units
@@ -128,7 +128,7 @@ def prepare_ce(cell: Cell) -> None:
     with cell.journal.case("configure", CE, ce.configure), _testbeds_fault():
         script = data.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
-        dnf.configure(host, script, cell.environment(CE), log=log, timeout=120 * cell.factor)
+        configuration.configure(host, script, cell.environment(CE), log=log, timeout=120 * cell.factor)
     for unit in ce.services:
         with cell.journal.case("start", CE, f"{unit} starts"), _testbeds_fault():
             units.start_service(host, unit, timeout=120 * cell.factor)

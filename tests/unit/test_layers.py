@@ -21,7 +21,7 @@ FLOORS = (
     "engine journal git pki rpmcheck reach",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
-    "source build platforms repo testbed install services evidence scenario tokens page terminal "
+    "source build platforms repo testbed install configuration services evidence scenario tokens page terminal "
     "cleaning inspect_runs",
     "cell report doctor",
     "phases lockfile",

@@ -1,0 +1,48 @@
+"""What the configuration of both roles does on its host."""
+
+import os
+import re
+import subprocess
+import sys
+
+from xmlfile import ConfigError
+
+ERROR = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Exit)\b.*|.*\b(ERROR|Error|FATAL)\b.*")
+
+
+def variable(name):
+    """A variable itb gives to configuration scripts."""
+    if not os.environ.get(name):
+        raise ConfigError("{} is not set".format(name))
+    return os.environ[name]
+
+
+def write(path, text):
+    """Write a file of the site's own."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def run(*argv):
+    """Run a command of the candidate's; ConfigError with the line of its output that names the cause."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = done.stdout.decode("utf-8", "replace")
+    print(output, flush=True)
+    if done.returncode != 0:
+        raise ConfigError("{}: {}".format(" ".join(argv), cause(output) or "status {}".format(done.returncode)))
+
+
+def cause(output):
+    """The last line that names an error, else the last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = [line for line in lines if ERROR.match(line)]
+    return (named or lines or [""])[-1]
+
+
+def main(configure):
+    """Run a role's configuration; its error is the last line of the output."""
+    try:
+        configure()
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
