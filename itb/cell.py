@@ -111,6 +111,13 @@ class Cell:
         return env
 
     @property
+    def logs(self) -> dict[str, Sequence[str]]:
+        """Globs of the logs on each testbed host, the product's on a host that is not its own included."""
+        own: dict[str, Sequence[str]] = {role: item.logs for role, item in self.roles.items()}
+        own[CE] = self.platform.ce.logs
+        return {role: (*own.get(role, ()), *self.product.evidence.get(role, ())) for role in self.testbed_roles}
+
+    @property
     def services(self) -> dict[str, Sequence[str]]:
         """Units that must be up, in the order they are started, by role."""
         own: dict[str, Sequence[str]] = {role: item.services for role, item in self.roles.items()}

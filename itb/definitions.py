@@ -72,7 +72,9 @@ class RoleDefinition(Record):
     ``packages`` are installed from the candidate; ``configure`` is a script
     run as root after the files were verified; ``services`` are started in
     this order and must stay up; ``logs`` are globs collected as evidence;
-    ``ready`` is a script that exits 0 once the role can be used.
+    ``ready`` is a script that exits 0 once the role can be used; ``probes``
+    are command lines, by unit, that run a service in the foreground: for one
+    that fails and hides what it says.
     """
 
     packages: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ class RoleDefinition(Record):
     services: tuple[str, ...] = ()
     ready: str = ""
     logs: tuple[str, ...] = ()
+    probes: dict[str, str] = {}
     timeout: float = Field(default=600, gt=0)
 
 
@@ -110,7 +113,9 @@ class Product(Record):
     """``product.yaml``; ``packages`` are globs of package names that belong to the product.
 
     ``env`` reaches every scenario step: what a general scenario has to know
-    of this product.
+    of this product.  ``evidence`` are globs of files the product leaves on
+    hosts that are not its own, by role; ``ignored_errors`` are regular
+    expressions of lines in its logs that look like errors and mean none.
     """
 
     title: str
@@ -123,6 +128,8 @@ class Product(Record):
     testbed: str = "three-hosts"
     scenarios: tuple[str, ...] = ("smoke",)
     env: dict[str, str] = {}
+    evidence: dict[str, tuple[str, ...]] = {}
+    ignored_errors: tuple[str, ...] = ()
     name: str = ""
     folder: Path = Path()
 

@@ -20,7 +20,6 @@ from itb import install as dnf
 from itb import repo as repositories
 from itb import services as units
 from itb.cell import CE, SERVICES, WORKSPACE, Cell
-from itb.definitions import Ce, RoleDefinition
 from itb.errors import InstallError, InterruptedRunError, TestbedError
 from itb.hosts import Host
 from itb.journal import Cases
@@ -217,9 +216,7 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
     """Logs and state of the hosts, whatever happened."""
 
     def one(role: str) -> None:
-        definition: RoleDefinition | Ce | None = cell.platform.ce if role == CE else cell.roles.get(role)
-        globs = definition.logs if definition else ("/var/log/nginx/*",)
-        evidence.collect(cell.host(role), globs, cell.rundir.host(role))
+        evidence.collect(cell.host(role), cell.logs.get(role, ("/var/log/nginx/*",)), cell.rundir.host(role))
 
     in_parallel([role for role in roles if cell.host(role).alive()], one)
 

@@ -79,6 +79,11 @@ _ERROR_LINE = re.compile(
 )
 
 
+def names_cause(message: str) -> bool:
+    """True if a message has the name of an exception or calls something an error."""
+    return bool(re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message))
+
+
 def find_cause(text: str) -> str:
     """Return the last line that names an error; else the last that systemd did not write itself."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,91 @@
+"""Look through logs for what went wrong.
+
+usage: findings.py [-x REGEX]... GLOB...
+
+Prints the errors found, likeliest cause first, one line each: message, a tab,
+the file.  The end of a Python traceback weighs more than a line that says
+ERROR, what is repeated more than what happened once, and of equals the
+earliest is the cause of the others.  Lines that match a REGEX are not looked
+at.  Runs on any host (Python 3.6 or later); "-" reads standard input.
+"""
+
+import glob
+import os
+import re
+import sys
+
+LIMIT = 4 << 20  # bytes of a file, from its end
+TRACEBACK = "Traceback (most recent call last):"
+# What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
+PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*\W*(\(\S+\)\s*)*")
+ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|[Ff]ailed to load module|Validation failed|No module named)\b")
+MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
+MOST = 5
+
+
+def expand(text):
+    """Lines of a log; a child's output that was logged in one line, as Python shows bytes, becomes several."""
+    for line in text.splitlines():
+        if TRACEBACK in line and "\\n" in line:
+            yield from line.replace("\\n", "\n").replace("\\'", "'").splitlines()
+        else:
+            yield line
+
+
+def tracebacks(lines):
+    """Last lines of the tracebacks: exception and message."""
+    inside = False
+    for line in lines:
+        if line.rstrip().endswith(TRACEBACK):
+            inside = True
+        elif inside and line.strip() and not line.startswith((" ", "\t")):
+            inside = False
+            yield line.strip().rstrip("'")
+
+
+def errors(lines):
+    """Lines that call themselves errors, without time and place."""
+    for line in lines:
+        if ERROR.search(line):
+            yield MODULE.sub("", PREFIX.sub("", line)).strip()
+
+
+def findings(texts, ignored):
+    """Return (message, name) of the errors in named texts, likeliest first."""
+    seen = {}
+    for name, text in texts:
+        lines = [line for line in expand(text) if not any(item.search(line) for item in ignored)]
+        for rank, found in enumerate((tracebacks(lines), errors(lines))):
+            for message in found:
+                key = (rank, re.sub(r"[0-9a-f]{8,}|\d+", "#", message))
+                entry = seen.setdefault(key, [rank, 0, len(seen), message, name])
+                entry[1] -= 1
+    return [(message, name) for _, _, _, message, name in sorted(seen.values())]
+
+
+def read(path):
+    """The end of a file."""
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - LIMIT))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""  # it was rotated, or is nobody's to read
+
+
+def main(arguments):
+    """Print the findings of the files."""
+    ignored = []
+    while arguments[:1] == ["-x"]:
+        ignored.append(re.compile(arguments[1]))
+        arguments = arguments[2:]
+    paths = {path for item in arguments for path in (["-"] if item == "-" else glob.glob(item, recursive=True))}
+    files = sorted((path for path in paths if path == "-" or os.path.isfile(path)), key=lambda path: (path != "-", path))
+    for message, name in findings([(path, read(path)) for path in files], ignored)[:MOST]:
+        print("{}\t{}".format(message[:400], name))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
