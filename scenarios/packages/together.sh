@@ -12,15 +12,30 @@ mapfile -t names < <(candidates)
 }
 log=/var/log/itb-together.log
 plan "$((${#names[@]} + 1))"
+
+# reasons: dnf's lines that say why a package is not there, causes before consequences.
+reasons() {
+  grep --extended-regexp 'nothing provides|conflicts (with|between)' "$log" | sed 's/^[ -]*//'
+  grep --extended-regexp 'Problem|Error|error:' "$log" || tail --lines=5 "$log"
+}
+
+# excluded NAME: the declaration that keeps a package from being on one host with another.
+excluded() {
+  grep --extended-regexp '(conflicts with|obsoletes) .* provided by' "$log" | sed 's/^[ -]*//' |
+    grep --max-count=1 --fixed-strings -- "$1-"
+}
+
 status=0
-# Packages that exclude each other by declaration are left out, and said so below.
 dnf --assumeyes --setopt=install_weak_deps=False --setopt=strict=False --skip-broken install "${names[@]}" \
   >"$log" 2>&1 || status=$?
 for name in "${names[@]}"; do
-  why=''
-  rpm --query --quiet "$name" ||
-    why=$(grep --extended-regexp --max-count=20 'nothing provides|conflicts|Problem|Error|error:' "$log" || tail --lines=5 "$log")
-  clean "$name" "$why"
+  if rpm --query --quiet "$name"; then
+    ok "$name"
+  elif apart=$(excluded "$name"); then
+    skipped "$name" "$apart"
+  else
+    clean "$name" "$(reasons)"
+  fi
 done
 wrong=$(scriptlets "$log")
 [ "$status" -eq 0 ] || wrong+=${wrong:+$'\n'}"dnf ended with status $status: $(tail --lines=1 "$log")"
