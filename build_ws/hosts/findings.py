@@ -17,7 +17,7 @@ import sys
 LIMIT = 4 << 20  # bytes of a file, from its end
 TRACEBACK = "Traceback (most recent call last):"
 # What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
-PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*\W*(\(\S+\)\s*)*")
+PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\(\S+\)\s*)*")
 ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|[Ff]ailed to load module|Validation failed|No module named)\b")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
 MOST = 5
@@ -40,7 +40,7 @@ def tracebacks(lines):
             inside = True
         elif inside and line.strip() and not line.startswith((" ", "\t")):
             inside = False
-            yield line.strip().rstrip("'")
+            yield line.strip()
 
 
 def errors(lines):

@@ -1,0 +1,84 @@
+"""What is found in logs of what went wrong, and what it means for a message."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+
+from itb import configuration, data
+from itb.services import names_cause
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = data.folder("build_ws") / "hosts" / "findings.py"
+    spec = importlib.util.spec_from_file_location("findings", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TRACEBACK = """\
+[2026-01-01 00:00:00,1] ERROR: main:12: something went wrong
+Traceback (most recent call last):
+  File "x.py", line 3, in <module>
+    import absent
+ModuleNotFoundError: No module named 'absent'
+"""
+QUOTED = (
+    "[2026-01-01 00:00:00,1] WARNING: main:154: [group]: "
+    "b'Traceback (most recent call last):\\n  File \"x.py\", line 1\\nKeyError: \\'proxy\\'\\n'"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (TRACEBACK, "ModuleNotFoundError: No module named 'absent'"),
+        (QUOTED, "KeyError: 'proxy'"),
+        ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
+        ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
+        ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
+    ],
+)
+def test_the_likeliest_cause(script: ModuleType, text: str, first: str) -> None:
+    assert script.findings([("log", text)], [])[0] == (first, "log")
+
+
+def test_a_healthy_log_has_none(script: ModuleType) -> None:
+    lines = "[2026-01-01 00:00:00,1] DEBUG: x:1: Failed to load y\n[..] WARNING: x:2: GSI is enabled\n"
+    assert script.findings([("log", lines)], []) == []
+
+
+def test_lines_that_mean_nothing(script: ModuleType) -> None:
+    assert script.findings([("log", "ERROR: known noise\n")], [re.compile("known noise")]) == []
+
+
+def test_the_same_with_other_numbers_is_the_same(script: ModuleType) -> None:
+    text = "".join(f"ERROR: glidein {number} died\n" for number in range(9)) + "ERROR: first\n" * 2
+    messages = [message for message, _ in script.findings([("log", text)], [])]
+    assert messages == ["ERROR: glidein 0 died", "ERROR: first"]
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("x.service does not start (exit-code, status 1): ModuleNotFoundError: No module named 'a'", True),
+        ("x.service does not start (exit-code, status 1): Starting Factory [FAILED]", False),
+    ],
+)
+def test_whether_a_message_names_its_cause(message: str, named: bool) -> None:
+    assert names_cause(message) is named
+
+
+def test_changed_files_of_a_diff() -> None:
+    diff = (
+        "diff -u etc/a.xml /etc/a.xml\n--- etc/a.xml\t1\n+++ /etc/a.xml\t2\n@@ -1 +1 @@\n-x\n+++ /y\n"
+        "diff -u etc/b /etc/b\n--- etc/b\t1970\n+++ /etc/b\t2\n@@ -0,0 +1 @@\n+x\n"
+    )
+    assert configuration.changed_files(diff) == ["/etc/a.xml", "/etc/b"]
