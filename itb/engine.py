@@ -119,19 +119,33 @@ class Engine:
         return [json.loads(line) for line in text.splitlines()]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
-        """Remove every container, network and volume with these labels; return what was removed."""
+        """Remove every container, network and volume with these labels; return what was removed.
+
+        Somebody else may be removing the same: what counts is that it is
+        gone.  Raises TestbedError naming what is still there.
+        """
         removed = []
         names = [container_name(item) for item in self.containers(filters)]
         if names:
             at_once = ("--time", "0") if self.is_podman else ()
-            self.call("rm", "--force", *at_once, "--volumes", *names)
+            done = self.call("rm", "--force", *at_once, "--volumes", *names, check=False)
+            left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
+            _must_be_gone("container", left, done)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
             found = self.labelled(kind, filters)
             if found:
-                self.call(kind, "rm", *found)
+                done = self.call(kind, "rm", *found, check=False)
+                _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
                 removed += [f"{kind} {name}" for name in found]
         return removed
+
+
+def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:
+    if left:
+        raise TestbedError(
+            f"{kind} {', '.join(left)} cannot be removed: {done.reason}", hint="itb clean", evidence=done.output
+        )
 
 
 def container_name(item: Mapping[str, Any]) -> str:

@@ -70,6 +70,13 @@ def new_host(engine: Engine, images: PlatformImages, own_label: str) -> Iterator
         yield make
 
 
+@pytest.fixture(scope="module")
+def module_hosts(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[NewHost]:
+    """Like new_host, for hosts that all tests of a module share."""
+    with _hosts(engine, images, own_label) as make:
+        yield make
+
+
 @pytest.fixture(scope="session")
 def shared_host(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[Host]:
     """One booted bare host for all tests of a worker that leave no trace on it."""
