@@ -163,9 +163,11 @@ def _check_name(ref: str) -> None:
         wrong = "a part of it is empty, starts with '.' or ends with '.lock'"
     elif ref.endswith("."):
         wrong = "it ends with '.'"
+    elif len(ref) > 250:
+        wrong = f"it has {len(ref)} characters"
     if wrong:
         raise UsageError(
-            f"reference {ref!r} cannot exist: {wrong}",
+            f"reference {ref[:100]!r} cannot exist: {wrong}",
             hint="a reference is a branch, a tag, a commit id, pr/NUMBER or worktree",
         )
 

@@ -125,7 +125,10 @@ def validate(
     try:
         return kind.model_validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        problems = [_explain(item, kind, where, lines or {}) for item in error.errors()]
+        found = error.errors()
+        # A list with one wrong item is not also one that is too short.
+        wrong = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
+        problems = [_explain(item, kind, where, lines or {}) for item in found if item["loc"] not in wrong]
         raise UsageError("\n".join(dict.fromkeys(problems))) from None
 
 
@@ -142,6 +145,9 @@ def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Locati
         return f"{where}{line}: unknown key {key!r}{suffix}"
     if item["type"] == "json_invalid":
         return f"{where}: nested too deeply"
+    if item["type"] == "too_short":
+        least, found = item["ctx"]["min_length"], item["ctx"]["actual_length"]
+        return f"{where}{line}: {key}: at least {least} needed, {found} found"
     if item["type"] == "missing":
         return f"{where}{line}: key {key!r} is missing"
     got = item["input"]

@@ -1,0 +1,97 @@
+"""Whole runs as a user starts them, and what a release manager reads of them afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from itb import data
+from itb.platforms import PlatformImages
+
+RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
+
+
+@dataclass(frozen=True)
+class JunitCase:
+    """A test case as JUnit has it; ``kind`` is passed, failure, error or skipped."""
+
+    phase: str
+    role: str
+    name: str
+    kind: str
+    message: str
+    body: str
+
+
+class Finished:
+    """A run that has ended: how its command ended and what is in its directory."""
+
+    def __init__(self, ended: Any, folder: Path) -> None:
+        self.code: int = ended.code
+        self.out: str = ended.out
+        self.err: str = ended.err
+        self.seconds: float = ended.seconds
+        self.folder = folder
+        schema = etree.XMLSchema(etree.parse(data.folder("reports") / "junit.xsd"))
+        self.junit = etree.parse(folder / "junit.xml").getroot()
+        schema.assertValid(self.junit)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Content of run.json."""
+        return dict(json.loads((self.folder / "run.json").read_text()))
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Properties of the suite."""
+        return {item.get("name"): item.get("value") for item in self.junit.iter("property")}
+
+    @property
+    def cases(self) -> list[JunitCase]:
+        """Every test case, in the order of the file."""
+        return [_case(item) for item in self.junit.iter("testcase")]
+
+    def of_kind(self, *kinds: str) -> list[JunitCase]:
+        """The cases of these kinds."""
+        return [case for case in self.cases if case.kind in kinds]
+
+    @property
+    def story(self) -> str:
+        """What a test that fails shows."""
+        bad = "\n".join(f"{case.kind} {case.phase}.{case.role} {case.name}: {case.message}" for case in self.cases
+                        if case.kind != "passed")  # fmt: skip
+        return f"exit {self.code} after {self.seconds:.0f} s\n{bad}\n{self.out[-3000:]}\n{self.err[-3000:]}"
+
+
+def _case(item: Any) -> JunitCase:
+    parts = item.get("classname").split(".")
+    found = next((child for child in item if child.tag in ("failure", "error", "skipped")), None)
+    kind = "passed" if found is None else found.tag
+    message = "" if found is None else found.get("message") or ""
+    body = "" if found is None else found.text or ""
+    return JunitCase(parts[2], parts[3], item.get("name"), kind, message, body)
+
+
+@pytest.fixture
+def itb_run(itb: Callable[..., Any], images: PlatformImages, tmp_path: Path) -> Callable[..., Finished]:
+    """Run ``itb run`` of pocketwms on deb13 with these arguments more; its images are there before."""
+
+    def call(*args: str, env: Mapping[str, str] | None = None, timeout: float = 600) -> Finished:
+        before = runs_in(tmp_path)
+        ended = itb(*RUN, *args, env=env, timeout=timeout)
+        made = sorted(runs_in(tmp_path) - before)
+        assert len(made) == 1, f"one run was to be made, not {made}\n{ended.out}\n{ended.err}"
+        return Finished(ended, made[0])
+
+    return call
+
+
+def runs_in(folder: Path) -> set[Path]:
+    """Run directories below ``folder/runs``."""
+    return {path.parent for path in (folder / "runs").glob("*/run.json")}

@@ -1,0 +1,82 @@
+"""Each branch ``broken/...`` of pocketwms has one defect; a run finds it where it is, for the right reason.
+
+What a run must say of each is written beside the defect, in the product's ``history.yaml``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from itb import data
+
+PRODUCT = data.folder("build_ws") / "products" / "pocketwms"
+BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").read_text())["broken"]
+# Before there is a run: the reference itself cannot be taken.
+REFUSED = {"no-release-manager"}
+# Steps that wait in vain need not do so for as long as on a machine under load;
+# those runs succeed in everything else, with much time to spare.
+FACTORS = {"frontend-never-asks": "0.4", "pilot-cannot-join": "0.5", "wrong-owner": "0.3"}
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in REFUSED | {"build-hangs"}])
+def test_defect_is_found(name: str, itb_run: Callable[..., Any]) -> None:
+    expect = BROKEN[name]["expect"]
+    env = {"ITB_TIMEOUT_FACTOR": FACTORS[name]} if name in FACTORS else None
+    run = itb_run("--ref", f"broken/{name}", "--scenario", expect.get("scenario", "smoke"), env=env)
+    judge(run, expect)
+
+
+def judge(run: Any, expect: dict[str, Any]) -> None:
+    """The expected case failed, as the product's fault, first of all, with its cause in one line."""
+    assert run.code == expect["exit_code"], run.story
+    assert run.state["exit_code"] == expect["exit_code"]
+    failures = run.of_kind("failure")
+    wanted = [case for case in failures if matches(case, expect)]
+    assert wanted, run.story
+    assert failures[0].phase == expect["phase"], run.story
+    assert not run.of_kind("error"), run.story
+    for case in wanted:
+        assert "\n" not in case.message
+        assert len(case.message) < 600
+        assert len(case.body) < 10_000
+    assert "FAILED" in run.out
+    assert re.search(expect["message"], run.out), run.out
+    page = (run.folder / "report.html").read_text()
+    assert "failed" in page.lower()
+
+
+def matches(case: Any, expect: dict[str, Any]) -> bool:
+    """True if a case is the one the history says has to fail."""
+    return (
+        case.phase == expect["phase"]
+        and case.role == expect.get("role", case.role)
+        and re.search(expect["case"], case.name) is not None
+        and re.search(expect["message"], case.message) is not None
+    )
+
+
+def test_build_that_hangs_is_ended(itb_run: Callable[..., Any], tmp_path: Path) -> None:
+    """The product's time limit ends it; what it was at is in the message."""
+    folder = tmp_path / "products" / "pocketwms"
+    shutil.copytree(PRODUCT, folder)
+    file = folder / "product.yaml"
+    file.write_text(re.sub(r"timeout: 600", "timeout: 15", file.read_text(), count=1))
+    (tmp_path / "itb.yaml").write_text("products: [products]\n")
+    run = itb_run("--ref", "broken/build-hangs")
+    judge(run, BROKEN["build-hangs"]["expect"])
+    assert run.seconds < 300  # far below the default limit of 600, on a busy machine too
+
+
+def test_commit_without_release_manager_is_refused(itb: Callable[..., Any], tmp_path: Path) -> None:
+    expect = BROKEN["no-release-manager"]["expect"]
+    ended = itb("run", "--product", "pocketwms", "--ref", "broken/no-release-manager")
+    assert ended.code == expect["exit_code"]
+    assert re.search(expect["message"], ended.err)
+    assert not (tmp_path / "runs").exists()

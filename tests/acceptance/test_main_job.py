@@ -1,0 +1,113 @@
+"""The main job: a reference of pocketwms to ten jobs on bare hosts, and everything it leaves to be read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from itb.redact import redact
+
+SECRETS = re.compile(
+    r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|\bhvs\.[\w-]{20,}"
+)
+
+
+def test_main_job(itb_run: Callable[..., Any]) -> None:
+    run = itb_run("--ref", "main", "--scenario", "smoke")
+    assert run.code == 0, run.story
+    assert not run.of_kind("failure", "error")
+    check_cases(run)
+    check_properties(run)
+    check_lock(run)
+    check_page(run)
+    check_secrets(run.folder)
+    check_evidence(run)
+    assert "PASSED" in run.out
+    assert str(run.folder / "report.html") in run.out or "report.html" in run.out
+
+
+def check_cases(run: Any) -> None:
+    """Every part of the contract's list is a case of its own, named once, in the order things happened."""
+    seen = {(case.phase, case.role) for case in run.cases}
+    wanted = {
+        ("resolve", "source"), ("up", "ce"), ("up", "factory"), ("up", "frontend"), ("up", "services"),
+        ("build", "workspace"), ("serve", "services"), ("install", "ce"), ("install", "factory"),
+        ("install", "frontend"), ("configure", "factory"), ("start", "ce"), ("start", "factory"),
+        ("start", "frontend"), ("token", "frontend"), ("test", "frontend"), ("test", "factory"), ("test", "ce"),
+    }  # fmt: skip
+    assert wanted <= seen
+    keys = [(case.phase, case.role, case.name) for case in run.cases]
+    assert len(keys) == len(set(keys)), sorted({key for key in keys if keys.count(key) > 1})
+    for case in run.of_kind("skipped"):
+        assert case.message, f"{case.name} is skipped without a reason"
+    times = [float(item.get("time")) for item in run.junit.iter("testcase")]
+    assert all(0 <= item <= run.seconds for item in times)
+    suite = next(run.junit.iter("testsuite"))
+    assert 0 < float(suite.get("time")) <= run.seconds + 1
+
+
+def check_properties(run: Any) -> None:
+    """A verdict can be defended: commit, packages, images, token and tool are named."""
+    properties = run.properties
+    assert re.fullmatch(r"[0-9a-f]{40}", properties["commit"])
+    assert properties["reference"] == "main"
+    assert any(key.startswith("rpm.pocketwms-factory") and "sha256:" in properties[key] for key in properties)
+    assert {"image.ce", "image.factory", "image.frontend", "token.provider"} <= set(properties)
+
+
+def check_lock(run: Any) -> None:
+    """lock.yaml: everything that decides the outcome."""
+    lock = yaml.safe_load((run.folder / "lock.yaml").read_text())
+    assert lock["commit"] == run.properties["commit"]
+    assert re.fullmatch(r"[0-9a-f]{40}", lock["tree"])
+    assert "--release-version" in lock["release_manager"]["arguments"]
+    assert lock["images"]["key"]
+    assert {"factory", "frontend"} <= set(lock["packages"])
+    factory = lock["packages"]["factory"]
+    ours = {nevra: origin for nevra, origin in factory.items() if nevra.startswith("pocketwms")}
+    assert ours
+    assert set(ours.values()) == {"itb-candidate"}
+    assert any(nevra.startswith("condor-") for nevra in factory)
+    for nevra in ours:
+        digest = lock["candidate"][nevra]["sha256"]
+        file = run.folder / "build" / "rpms" / f"{nevra}.rpm"
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
+    assert "scenario.yaml" in lock["scenarios"]["smoke"]
+
+
+def check_page(run: Any) -> None:
+    """One file that shows the same anywhere: nothing is loaded from elsewhere."""
+    page = (run.folder / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+    assert not re.search(r"<link\b(?![^>]*href=.data:)|@import|url\((?!data:)", page)
+    for word in (run.properties["commit"][:12], "pocketwms-factory", "smoke", "deb13"):
+        assert word in page
+
+
+def check_secrets(folder: Path) -> None:
+    """No secret in any artifact, and the directory is its owner's only."""
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not list((folder / "tokens").iterdir())
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix != ".rpm":
+            found = SECRETS.search(path.read_text(errors="replace"))
+            assert not found, f"{path}: {redact(found[0])[:40]}"
+
+
+def check_evidence(run: Any) -> None:
+    """Logs of every host are there, of a run that passed too, and of nothing else."""
+    for role in ("ce", "factory", "frontend", "services"):
+        names = {path.name for path in (run.folder / "hosts" / role).rglob("*") if path.is_file()}
+        assert {"journal.txt", "packages.txt"} <= names, role
+    assert any((run.folder / "hosts" / "factory").rglob("factory.log")) or any(
+        (run.folder / "hosts" / "factory" / "var" / "log" / "pocketwms").rglob("*")
+    )
+    commands = (run.folder / "commands.log").read_text()
+    assert "dnf --assumeyes" in commands
+    assert "exit=0" in commands
