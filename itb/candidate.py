@@ -6,28 +6,19 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from itb import configuration, previous
+from itb import configuration, explain, previous, tokenphase
 from itb import install as dnf
 from itb import repo as repositories
 from itb import scenario as scenes
 from itb import services as units
-from itb.cell import BAD_TOKENS, CE, SERVICES, Cell
+from itb.cell import CE, SERVICES, Cell
 from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
-from itb.hosts import FileSpec
-from itb.model import Build, Installed, InstalledPackage, Repo, Token
-from itb.phases import in_parallel, load_issuer
-from itb.redact import remember
-from itb.tokens.acquire import acquire
-from itb.tokens.delivery import deliver
-from itb.tokens.issuer import FAULTS
-from itb.tokens.providers.base import Context
-from itb.tokens.request import Secret, TokenRequest
+from itb.model import Build, Installed, InstalledPackage, Repo
+from itb.phases import in_parallel
 
 CONFIGURATION_DIFF = "configuration.diff"
 
@@ -116,68 +107,20 @@ def _early(cell: Cell) -> dict[str, Sequence[str]]:
     return {role: _until_condor(item) if role in makers else () for role, item in cell.roles.items()}
 
 
-def acquire_token(cell: Cell) -> Token | None:
-    """Get the SciToken through the managed-token hook and put it where the product wants it."""
-    wanted = cell.product.token
-    if wanted is None:
-        return None
-    hook = cell.settings.token_hook
-    issuer = load_issuer(cell) if hook == "local" else None
-    request = TokenRequest(
-        run_id=cell.rundir.id,
-        ce=cell.ce_address,
-        audience=cell.ce_address,
-        issuer=issuer.url if issuer else "",
-        scopes=wanted.scopes,
-        profile=wanted.profile,
-        min_lifetime_s=wanted.min_lifetime,
-    )
-    context = Context(
-        runner=cell.engine.runner,
-        options=cell.settings.token,
-        hook_dirs=tuple(Path(folder).expanduser() for folder in cell.settings.hooks),
-        issuer=load_issuer(cell),
-        ca=cell.rundir.tokens / "ca.pem",
-    )
-    name = f"SciToken from hook {hook!r} is good for {cell.ce_address}"
-    with cell.journal.case("token", wanted.role, name) as trial:
-        token, secret = acquire(hook, request, context, note=trial.note)
-        trial.passed(_describe_token(token))
-    with cell.journal.case("token", wanted.role, f"token delivered to {wanted.path}"):
-        token = deliver(cell.host(wanted.role), secret, token, path=wanted.path, owner=wanted.owner)
-        if hook == "local":
-            _deliver_bad_tokens(cell, request, token, secret)
-    cell.rundir.save("token", token)
-    return token
-
-
-def _deliver_bad_tokens(cell: Cell, request: TokenRequest, token: Token, good: Secret) -> None:
-    """Put tokens a CE must refuse beside the good one, for scenarios: only our own issuer makes such."""
-    host, issuer = cell.host(token.role), load_issuer(cell)
-    tokens = {"valid": good.reveal(), **{fault: issuer.mint_faulty(request, fault) for fault in FAULTS}}
-    for secret in tokens.values():
-        remember(secret)
-    host.run(["install", "--directory", "--mode=700", BAD_TOKENS])
-    host.put(
-        *(
-            FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600)
-            for name, secret in tokens.items()
-        )
-    )
-
-
-def _describe_token(token: Token) -> str:
-    checked = "signature verified" if token.verified else "signature unverified"
-    minutes = (token.expires - time.time()) / 60
-    return f"{token.issuer}, {' '.join(token.scopes)}, {minutes:.0f} minutes left, {checked}"
-
-
 def test(cell: Cell) -> None:
     """Every scenario, then once more whether all services are still up."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
-    for scenario in cell.scenarios:
-        env = cell.scenario_environment()
-        scenes.run_scenario(scenario, hosts, journal=cell.journal, env=env, factor=cell.factor)
+    with tokenphase.kept_fresh(cell) as may_start:
+        for scenario in cell.scenarios:
+            if may_start(scenario):
+                scenes.run_scenario(
+                    scenario,
+                    hosts,
+                    journal=cell.journal,
+                    env=cell.scenario_environment(),
+                    factor=cell.factor,
+                    diagnose=lambda since: tokenphase.why_refused(cell, since),
+                )
     in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))
 
 
@@ -190,7 +133,22 @@ def _until_condor(definition: RoleDefinition) -> Sequence[str]:
 def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
     for unit in names:
         with cell.journal.case("start", role, f"{unit} starts"):
-            units.start_service(cell.host(role), unit, timeout=120 * cell.factor)
+            try:
+                units.start_service(cell.host(role), unit, timeout=120 * cell.factor)
+            except InstallError as error:
+                raise _explained(cell, role, unit, error) from None
+
+
+def _explained(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
+    """The error of a unit, with the cause its logs name if its journal names none."""
+    if units.names_cause(error.message) or role not in cell.roles:
+        return error
+    definition, host = cell.roles[role], cell.host(role)
+    said = explain.probe(host, definition.probes[unit]) if unit in definition.probes else ""
+    found = explain.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, text=said)
+    message = f"{error.message}; {found[0]}" if found else error.message
+    evidence = "\n".join([*found, said, error.evidence])
+    return InstallError(message, hint=error.hint, evidence=evidence, log=error.log)
 
 
 def _deliver_trust(cell: Cell, number: int) -> None:
@@ -216,5 +174,5 @@ def watch(cell: Cell, role: str, names: Sequence[str], *, phase: str, settle: fl
     for unit in names:
         with suppress(InstallError), cell.journal.case(phase, role, name.format(unit)):
             if unit in errors:
-                raise errors[unit]
+                raise _explained(cell, role, unit, errors[unit])
     return list(errors.values())

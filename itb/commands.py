@@ -16,7 +16,19 @@ from typing import Any
 
 from rich.console import Console
 
-from itb import __version__, config, definitions, history, pipeline, previous, report, source, terminal, testbed
+from itb import (
+    __version__,
+    config,
+    definitions,
+    history,
+    pipeline,
+    previous,
+    report,
+    source,
+    terminal,
+    testbed,
+    tokenphase,
+)
 from itb import scenario as scenes
 from itb.cell import Cell
 from itb.config import Settings
@@ -45,6 +57,7 @@ class Plan:
 def plan(chosen: Settings) -> list[Plan]:
     """Look up everything the settings name; UsageError for the first thing that does not exist."""
     product = load_product(chosen)
+    tokenphase.check_hook(chosen)
     stage = testbed.find_stage(product.testbed)
     folders = [Path(folder).expanduser() for folder in chosen.scenarios]
     names = chosen.scenario or product.scenarios

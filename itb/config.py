@@ -31,6 +31,9 @@ class Settings(Record):
     scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
     token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")
+    token_min_lifetime: int | None = Field(
+        None, ge=0, description="seconds a token must live to be taken (default: the product's)"
+    )
     keep: Literal["never", "failed", "always"] = Field("never", description="keep the testbed afterwards")
     jobs: int = Field(1, ge=1, le=32, description="cells run at the same time")
     runs: str = Field("runs", description="where run directories go")

@@ -122,19 +122,19 @@ def prepare_ce(cell: Cell) -> None:
     """The CE is the platform's, not the product's: it is installed while the candidate is built."""
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, _testbeds_fault():
+    with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
         dnf.dnf_install(host, ce.packages, log=log, timeout=600 * cell.factor, trial=trial)
-    with cell.journal.case("configure", CE, ce.configure), _testbeds_fault():
+    with cell.journal.case("configure", CE, ce.configure), testbeds_fault():
         script = data.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
         configuration.configure(host, script, cell.environment(CE), log=log, timeout=120 * cell.factor)
     for unit in ce.services:
-        with cell.journal.case("start", CE, f"{unit} starts"), _testbeds_fault():
+        with cell.journal.case("start", CE, f"{unit} starts"), testbeds_fault():
             units.start_service(host, unit, timeout=120 * cell.factor)
 
 
 @contextmanager
-def _testbeds_fault() -> Iterator[None]:
+def testbeds_fault() -> Iterator[None]:
     """What goes wrong with the CE is never the candidate's fault."""
     try:
         yield

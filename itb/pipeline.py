@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, previous, report
+from itb import candidate, lockfile, phases, previous, report, tokenphase
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
@@ -148,7 +148,7 @@ def _install(cell: Cell) -> None:
 
 def _token(cell: Cell) -> None:
     _need(cell, "installed", Installed, "install")
-    candidate.acquire_token(cell)
+    tokenphase.acquire_token(cell)
     candidate.start_rest(cell)
 
 
@@ -192,7 +192,7 @@ def _all_phases(cell: Cell) -> None:
     installed = candidate.install(cell, building.result(), serving.result())
     lockfile.write(cell, building.result(), serving.result(), installed)
     candidate.start_condor(cell)
-    candidate.acquire_token(cell)
+    tokenphase.acquire_token(cell)
     candidate.start_rest(cell)
     candidate.test(cell)
 

@@ -30,6 +30,7 @@ SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtes
 ON_HOST = "/var/lib/itb/scenarios"
 
 Action = Callable[[Host], str]
+Diagnose = Callable[[float], str]
 
 
 def check(scenario: Scenario, roles: Iterable[str]) -> None:
@@ -79,11 +80,14 @@ def run_scenario(
     env: Mapping[str, str],
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
+    diagnose: Diagnose | None = None,
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
     ``env`` is the environment of all steps (README, "Scenario file"), never
-    secret; ``factor`` multiplies every time limit.  A step that fails ends
+    secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
+    the CE refused since a time (seconds since the epoch) when a step of a
+    scenario that needs the token has failed.  A step that fails ends
     the ordinary steps unless they are independent; ``always`` steps follow in
     any case but an interruption.
 
@@ -94,7 +98,8 @@ def run_scenario(
         with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
             trial.skip(reason)
         return Outcome.SKIPPED
-    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS)
+    asked = diagnose if scenario.needs.token else None
+    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS, asked)
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
         if failed and not scenario.independent:
@@ -126,6 +131,7 @@ class _Play:
     env: Mapping[str, str]
     factor: float
     actions: Mapping[str, Action]
+    diagnose: Diagnose | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     staged: set[str] = field(default_factory=set)
 
@@ -247,7 +253,9 @@ class _Play:
             self.journal.add(self._sub_case(step, trial, name, item))
         if verdict.outcome is Outcome.FAILED:
             code = ScenarioError.exit_code
-            trial.fail(verdict.message, exit_code=code, evidence=verdict.evidence, log=trial.log)
+            known = self.diagnose(trial.began) if self.diagnose else ""
+            evidence = f"the CE on tokens: {known}\n\n{verdict.evidence}" if known else verdict.evidence
+            trial.fail(verdict.message, exit_code=code, evidence=evidence, log=trial.log)
         elif verdict.outcome is Outcome.SKIPPED:
             trial.skip(verdict.message)
         else:

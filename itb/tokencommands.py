@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,32 @@ from itb.config import Settings
 from itb.errors import TokenError, UsageError
 from itb.rundir import write_atomically
 from itb.runners import Runner
+from itb.tokenphase import hook_context
 from itb.tokens import hooks as every_hook
+from itb.tokens import trial
 from itb.tokens.acquire import acquire
 from itb.tokens.jwks import fetch_jwks
-from itb.tokens.preflight import explain, request_for, unverified_issuer
-from itb.tokens.providers.base import Context
-from itb.tokens.request import TokenRequest
+from itb.tokens.preflight import Verdict, explain, request_for, unverified_issuer
+from itb.tokens.request import SIZE_LIMIT, Secret, TokenRequest
+
+MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
 
 
-def _context(chosen: Settings) -> Context:
-    folders = tuple(Path(folder).expanduser() for folder in chosen.hooks)
-    return Context(runner=Runner(), options=chosen.token, hook_dirs=folders)
-
-
-def _request(audience: str) -> TokenRequest:
-    return request_for(audience)
+def _request(chosen: Settings, audience: str) -> TokenRequest:
+    """What a run with these settings would ask for."""
+    least = chosen.token_min_lifetime
+    asked = request_for(audience, min_lifetime_s=MIN_LIFETIME if least is None else least)
+    return asked.model_copy(update={"run_id": "none"})
 
 
 def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
     """Acquire and check a token; describe it, and write it where asked."""
     chosen = commands.settings_from(flags)
-    token, secret = acquire(chosen.token_hook, _request(audience), _context(chosen))
+    token, secret = acquire(chosen.token_hook, _request(chosen, audience), hook_context(chosen, Runner()))
     for key, value in token.model_dump(mode="json").items():
         if value != "":
-            print(f"{key:>10}  {value}")
+            shown = " ".join(value) if isinstance(value, list) else value
+            print(f"{key:>10}  {shown}")
     if output:
         write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
         print(f"   written  {output}")
@@ -49,25 +50,44 @@ def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
 def check(file: str, audience: str) -> int:
     """Print a verdict for each claim; exit code 6 if a CE would refuse the token."""
     try:
-        text = Path(file).read_text(encoding="utf-8", errors="replace").strip("\n")
+        with Path(file).open("rb") as source:
+            text = source.read(4 * SIZE_LIMIT).decode("utf-8", "replace").removesuffix("\n")
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    Secret(text)  # whatever goes wrong from here on does not show it
     issuer = unverified_issuer(text)
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None
-    verdicts = explain(text, _request(audience), keys)
+    verdicts = explain(text, request_for(audience), keys)
+    _show(verdicts)
+    if bad := [item for item in verdicts if not item.ok]:
+        sure = any(not item.stricter for item in bad)
+        print("a CE would refuse this token" if sure else "a CE might take this token; a run does not")
+        return TokenError.exit_code
+    if keys is None:
+        print(f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had")
+    else:
+        print("a CE would accept this token")
+    return 0
+
+
+def _show(verdicts: Sequence[Verdict]) -> None:
     shown = Table("claim", "", "value", "what a CE says", box=None)
     for item in verdicts:
         said = item.reason + (" (this check is stricter than a CE)" if item.stricter else "")
-        shown.add_row(item.claim, "ok" if item.ok else "NO", item.value, said)
-    Console(highlight=False).print(shown)
-    bad = [item for item in verdicts if not item.ok]
-    print("a CE would refuse this token" if bad else "a CE would accept this token")
-    return TokenError.exit_code if bad else 0
+        shown.add_row(item.claim, _mark(item), item.value, said)
+    # Markup is off: a claim may hold square brackets, and anything else.
+    Console(highlight=False, markup=False, emoji=False).print(shown)
+
+
+def _mark(item: Verdict) -> str:
+    if item.claim == "signature" and item.value.startswith("unverified"):
+        return "?"
+    return "ok" if item.ok else "NO"
 
 
 def hooks(*, as_json: bool) -> None:
     """List the hooks there are."""
-    found = every_hook.available(_context(commands.settings_from({})))
+    found = every_hook.available(hook_context(commands.settings_from({}), Runner()))
     if as_json:
         json.dump([item.model_dump() for item in found], sys.stdout, indent=1)
         print()
@@ -75,21 +95,28 @@ def hooks(*, as_json: bool) -> None:
     shown = Table("hook", "what it is", "usable", box=None)
     for item in found:
         shown.add_row(item.name, item.about, item.usable.replace("\n", "; ") or "yes")
-    Console(highlight=False).print(shown)
+    Console(highlight=False, markup=False, emoji=False).print(shown)
 
 
 def try_hook(name: str, audience: str) -> int:
-    """Run a hook as a run would and say how it went."""
+    """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token."""
     chosen = commands.settings_from({})
-    try:
-        token, _ = acquire(name, _request(audience), _context(chosen), note=print)
-    except TokenError as error:
-        print(f"{name}: {error.message}")
-        if error.hint:
-            print(f"  next: {error.hint}")
-        if error.evidence:
-            print(error.evidence)
-        return TokenError.exit_code
-    scopes = " ".join(token.scopes)
-    print(f"{name}: gave a token of {token.issuer} for {' '.join(token.audience)}, scopes {scopes}")
-    return os.EX_OK
+    seen = trial.attempt(name, _request(chosen, audience), hook_context(chosen, Runner()))
+    rows = [("asked", " ".join(seen.asked.split())), ("environment", " ".join(seen.environment))]
+    if seen.exit_code >= 0 or seen.output_bytes > 0:
+        rows.append(("answered", f"exit code {seen.exit_code}, {seen.output_bytes} bytes on standard output"))
+    rows += [("took", f"{seen.seconds:.1f} s"), ("diagnostics", seen.diagnostics.strip())]
+    for title, text in rows:
+        if text:
+            print(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
+    if seen.verdicts:
+        print()
+        _show(seen.verdicts)
+    print()
+    if seen.good:
+        print(f"{name}: a run could use this token")
+        return 0
+    print(f"{name}: {seen.problem or 'a run would not use this token'}")
+    if seen.hint:
+        print(f"  next: {seen.hint}")
+    return TokenError.exit_code

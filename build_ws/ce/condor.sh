@@ -1,7 +1,8 @@
 #!/bin/bash
 # Makes a plain HTCondor a compute element: a schedd on port 9619 that takes
 # SciTokens, and a few workers that claim more processors than the host has.
-# For platforms without HTCondor-CE. Runs as root before condor is started.
+# For platforms without HTCondor-CE. Runs as root before condor is started, and
+# again while it runs when there is another issuer.
 # ITB_CE_ADDRESS (host:port) is the tokens' audience, ITB_TOKEN_ISSUERS the
 # accepted issuers, ITB_CE_CORES the number of workers.
 set -euo pipefail
@@ -64,3 +65,7 @@ SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1
 UPDATE_INTERVAL = 15
 EOF
+
+if systemctl --quiet is-active condor; then
+    condor_reconfig
+fi

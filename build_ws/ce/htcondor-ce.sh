@@ -3,8 +3,8 @@
 # HTCondor pool, for platforms that have it. Written to its documentation
 # (https://htcondor.com/htcondor-ce/v23/configuration/authentication/ and
 # .../installation/htcondor-ce/). Runs as root before condor and condor-ce are
-# started. Environment as for condor.sh; HTCondor-CE's audience and port 9619
-# are its defaults.
+# started, and again while they run when there is another issuer. Environment
+# as for condor.sh; HTCondor-CE's audience and port 9619 are its defaults.
 set -euo pipefail
 : "${ITB_CE_ADDRESS:?}"
 
@@ -46,3 +46,7 @@ NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_MIN_INTERVAL = 1
 NEGOTIATOR_CYCLE_DELAY = 1
 EOF
+
+if systemctl --quiet is-active condor-ce; then
+    condor_ce_reconfig
+fi

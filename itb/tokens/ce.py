@@ -11,11 +11,14 @@ import re
 from itb.hosts import Host
 from itb.redact import redact
 
-# Lines begin with their time, so the last one is the newest of all logs.
+# Lines begin with their time, so the last one is the newest of all logs.  $1: seconds since the epoch
 _LAST_REFUSAL = """
+since=$(date --date="@$1" '+%y/%m/%d %H:%M:%S')
 for log in /var/log/condor/SchedLog /var/log/condor/CollectorLog /var/log/condor-ce/SchedLog; do
     tail -n 400 "$log" 2>/dev/null
-done | grep -E 'SCITOKENS:2:|Failed to map SCITOKENS' | sort | tail -n 1
+done | grep -E 'SCITOKENS:2:|Failed to map SCITOKENS' |
+    awk -v since="$since" '{ split($1, day, "/"); if (day[3] "/" day[1] "/" day[2] " " $2 >= since) print }' |
+    sort | tail -n 1
 """
 _DISCOVERY = "/.well-known/openid-configuration"
 
@@ -59,15 +62,16 @@ def issuer_problem(ce: Host, issuer: str) -> str:
     return f"host {ce.role} cannot read {url}: {_CURL.get(seen.returncode, seen.reason)}"
 
 
-def refusal(ce: Host, issuer: str = "") -> str:
+def refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
     """Return why a CE refused a token last, the empty string if nothing is to be said.
 
+    ``since`` is in seconds since the epoch: older refusals do not count.
     With ``issuer``, an issuer the CE cannot reach is the first suspect.
     """
     problem = issuer_problem(ce, issuer) if issuer else ""
     if problem:
         return problem
-    seen = ce.run(["sh", "-c", _LAST_REFUSAL], timeout=30, check=False)
+    seen = ce.run(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False)
     line = redact(seen.stdout.strip())
     if not line:
         return ""

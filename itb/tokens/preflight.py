@@ -19,7 +19,7 @@ import jwt
 from itb.model import Record, Token
 from itb.tokens import scopes
 from itb.tokens.form import FormError, Opened, open_token
-from itb.tokens.request import SCOPES, AcquireError, Cause, TokenRequest
+from itb.tokens.request import SCOPES, AcquireError, Cause, Profile, TokenRequest
 
 ALGORITHMS = ("ES256", "RS256")
 VERSIONS = ("scitoken:2.0", "scitokens:2.0", "scitokens:1.0")
@@ -341,7 +341,7 @@ def _span(seconds: float) -> str:
 
 
 def request_for(
-    audience: str, *, profile: str = "scitoken", issuer: str = "", min_lifetime_s: int = 0
+    audience: str, *, profile: Profile = "scitoken", issuer: str = "", min_lifetime_s: int = 0
 ) -> TokenRequest:
     """Return a request that only a check needs: any token a CE of this audience accepts for submission."""
     return TokenRequest(
@@ -350,5 +350,6 @@ def request_for(
         audience=audience,
         issuer=issuer,
         scopes=SCOPES[profile],
+        profile=profile,
         min_lifetime_s=min_lifetime_s,
     )

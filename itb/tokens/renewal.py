@@ -27,7 +27,8 @@ class Renewal(Record):
         if self.token is not None:
             return f"renewed with {self.left:.0f} s left on the old one"
         if self.left > 0:
-            return f"{self.problem}; the old token serves for {self.left:.0f} s more"
+            until = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + self.left))
+            return f"{self.problem}; the old token serves until {until} ({self.left:.0f} s more)"
         return f"{self.problem}; the old token has expired"
 
 

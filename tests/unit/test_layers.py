@@ -21,11 +21,11 @@ FLOORS = (
     "engine journal git pki rpmcheck reach",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
-    "source build platforms repo testbed install configuration services evidence scenario tokens page terminal "
-    "cleaning inspect_runs",
+    "source build platforms repo testbed install configuration explain services evidence scenario tokens page "
+    "terminal cleaning inspect_runs",
     "cell report doctor",
     "phases lockfile",
-    "previous",
+    "previous tokenphase",
     "candidate",
     "pipeline",
     "commands",

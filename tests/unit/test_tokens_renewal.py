@@ -67,7 +67,7 @@ def test_a_failure_is_said_at_once_and_the_old_token_serves() -> None:
     keeper.start()
     try:
         first = seen.get(timeout=5)
-        assert first.message.startswith("hook x: no; the old token serves for ")
+        assert first.message.startswith("hook x: no; the old token serves until ")
         assert seen.get(timeout=5).problem == "host ce: gone"
         assert seen.get(timeout=5).token == fresh
     finally:

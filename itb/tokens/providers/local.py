@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from itb.model import Record
-from itb.tokens.issuer import Issuer
+from itb.tokens.issuer import FAULTS, Issuer
 from itb.tokens.providers.base import Context
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 
 
 class Options(Record):
-    """``token: {local: {...}}`` of the configuration."""
+    """``token: {local: {...}}`` of the configuration; ``lifetime`` in seconds, an hour if left out."""
 
     subject: str = "itb"
-    fault: str = ""
+    lifetime: int | None = Field(default=None, gt=0)
+    fault: str = Field(default="", pattern=f"^({'|'.join(FAULTS)}|)$")
 
 
 class Local:
@@ -40,7 +43,8 @@ class Local:
             )
         if self._options.fault:
             return Secret(self._issuer.mint_faulty(request, self._options.fault))
-        return Secret(self._issuer.mint_for(request, subject=self._options.subject))
+        own = self._options
+        return Secret(self._issuer.mint_for(request, subject=own.subject, lifetime=own.lifetime))
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:  # noqa: ARG002 - there is one issuer only
         """Return the run's own keys."""
