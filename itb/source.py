@@ -193,7 +193,7 @@ def _find(git: Git, origin: Origin, ref: str, default: str) -> Found:
         found += _worktree(git, origin, required=not found)
     if _HEX.fullmatch(ref.lower()):
         found += _by_id(git, origin, ref.lower())
-    if not found:
+    if not (found := found or _named(git, f"refs/remotes/origin/{ref}")):  # as git checkout does
         raise _unknown(git, origin, ref)
     if len({item.id for item in found}) > 1:
         raise _ambiguous(git, ref, found)

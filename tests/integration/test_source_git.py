@@ -394,6 +394,15 @@ def test_shallow_clones_serve_as_sources(
     assert resolve("origin/main", str(shallow)).id == commit.id
 
 
+def test_branches_only_the_remote_of_a_clone_has_are_found(
+    resolve: Resolve, repository: Repository, tmp_path: Path
+) -> None:
+    repository("branch", "elsewhere", "main")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", repository.path.as_uri(), str(clone)], check=True)
+    assert resolve("elsewhere", str(clone)).id == repository("rev-parse", "main")
+
+
 def test_several_runs_at_once(product: Product, repository: Repository, caches: Path) -> None:
     found: list[str] = []
 
