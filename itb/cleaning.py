@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
+from itb.errors import UsageError
 from itb.rundir import RunDir
 
 KEEP_DAYS = 14  # cached builds younger than this stay
@@ -23,19 +23,6 @@ def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
     return sorted(run for run in found if run[0])
 
 
-def is_alive(folder: Path) -> bool:
-    """True while a process holds the lock of this run's directory."""
-    path = folder / ".lock"
-    if not path.exists():
-        return False
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], None]) -> int:
     """Remove hosts, networks and secrets of runs that nobody works on; return how many things went.
 
@@ -43,21 +30,28 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
     """
     count = 0
     for name, where in leftover_runs(engine):
-        folder = Path(where or runs) / name
-        if is_alive(folder):
+        rundir = RunDir(Path(where or runs) / name)
+        if rundir.is_held():
             say(f"{name}: still running, left alone")
             continue
-        kept = (folder / "run.json").exists() and RunDir(folder).state.kept
-        if kept and not kept_too:
+        if is_kept(rundir) and not kept_too:
             say(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
             continue
         for thing in engine.remove_run({LABEL: name, **({RUNS_LABEL: where} if where else {})}):
             say(f"{name}: removed {thing}")
             count += 1
-        if (folder / "run.json").exists():
-            RunDir(folder).forget_secrets()
-            RunDir(folder).update(kept=False)
+        rundir.forget_secrets()
+        if is_kept(rundir):
+            rundir.update(kept=False)
     return count
+
+
+def is_kept(rundir: RunDir) -> bool:
+    """True if a run's hosts were kept on purpose; a run that cannot be read was not."""
+    try:
+        return rundir.state.kept
+    except UsageError:
+        return False
 
 
 def sweep_cache(cache: Path, *, everything: bool, say: Callable[[str], None]) -> None:
@@ -65,12 +59,12 @@ def sweep_cache(cache: Path, *, everything: bool, say: Callable[[str], None]) ->
     limit = time.time() - KEEP_DAYS * 86400
     for path in _entries(cache):
         if everything or path.stat().st_mtime < limit:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             say(f"removed {path}")
 
 
 def _entries(cache: Path) -> Iterable[Path]:
-    for kind in ("builds", "mirrors", "history"):
+    for kind in ("builds", "sources", "history"):
         folder = cache / kind
         if folder.is_dir():
             yield from sorted(folder.iterdir())

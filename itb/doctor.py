@@ -151,10 +151,10 @@ def _examine_bootstrap(platform: Platform) -> Iterator[Finding]:
 def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
     dead, kept = [], 0
     for name, where in cleaning.leftover_runs(engine):
-        folder = Path(where or runs) / name
-        if (folder / "run.json").exists() and RunDir(folder).state.kept:
+        rundir = RunDir(Path(where or runs) / name)
+        if cleaning.is_kept(rundir):
             kept += 1
-        elif not cleaning.is_alive(folder):
+        elif not rundir.is_held():
             dead.append(name)
     if dead:
         return warn("leftovers", f"hosts or networks of {', '.join(dead)}", "itb clean")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
@@ -24,21 +26,20 @@ def every(runs: Path) -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(runs.glob("*/run.json"), reverse=True)]
 
 
-def outcome(state: RunState) -> str:
-    """One word for how a run stands."""
+def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
+    """All runs of a folder whose state can be read, newest first, with their state."""
+    for rundir in every(runs):
+        with suppress(UsageError):
+            yield rundir, rundir.state
+
+
+def outcome(rundir: RunDir, state: RunState) -> str:
+    """How a run stands, in a word or two."""
+    if rundir.is_held():
+        return "running"
     if state.exit_code is None:
-        return "running" if _alive(state.pid) else "ended without a word"
+        return "ended without a word"
     return "passed" if state.exit_code == 0 else f"exit {state.exit_code}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def table(found: Iterable[RunDir]) -> Table:
@@ -46,10 +47,15 @@ def table(found: Iterable[RunDir]) -> Table:
     shown = Table("run", "reference", "started (UTC)", "took", "outcome", "hosts", box=None)
     shown.columns[0].no_wrap = True
     for rundir in found:
-        state = rundir.state
+        try:
+            state = rundir.state
+        except UsageError:
+            shown.add_row(escape(rundir.id), "", "", "", "run.json cannot be read", "")
+            continue
         took = f"{state.finished - state.started:.0f} s" if state.finished else ""
         started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(state.started))
-        shown.add_row(rundir.id, state.ref, started, took, outcome(state), "kept" if state.kept else "")
+        hosts = "kept" if state.kept else ""
+        shown.add_row(escape(rundir.id), escape(state.ref), started, took, outcome(rundir, state), hosts)
     return shown
 
 
@@ -59,9 +65,8 @@ def machine_table(engine: Engine) -> Table:
     shown.columns[0].no_wrap = True
     for item in engine.containers({LABEL: ""}):
         labels = labels_of(item)
-        shown.add_row(
-            labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), str(item.get("State", ""))
-        )
+        words = labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), item.get("State", "")
+        shown.add_row(*(escape(str(word)) for word in words))
     return shown
 
 
@@ -93,4 +98,4 @@ def logs(console: Console, rundir: RunDir, role: str) -> None:
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in [rundir.path / "commands.log", *files]:
         if path.is_file():
-            console.print(f"{path.stat().st_size:>10}  {path}", highlight=False, soft_wrap=True)
+            console.print(f"{path.stat().st_size:>10}  {path}", highlight=False, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from itb import cleaning, commands, config, data, definitions, imagestages, inspect_runs, platforms, report, source
@@ -50,26 +51,27 @@ def refs(flags: Flags, *, as_json: bool) -> None:
         source=commands.origin(product, chosen, runner), cache=chosen.cache_dir, runner=runner
     )
     tested: dict[str, list[str]] = {}
-    for rundir in inspect_runs.every(chosen.runs_dir):
+    for rundir, state in inspect_runs.readable(chosen.runs_dir):
         commit = rundir.saved("commit", Commit)
         if commit is not None:
-            state = rundir.state
-            tested.setdefault(commit.id, []).append(f"{state.platform}: {inspect_runs.outcome(state)}")
+            tested.setdefault(commit.id, []).append(f"{state.platform}: {inspect_runs.outcome(rundir, state)}")
     if as_json:
         _print_json([{**item.model_dump(), "tested": tested.get(item.id, [])} for item in found])
         return
     shown = _table("reference", "kind", "commit", "date", "subject", "tested")
     for item in found:
         runs = ", ".join(dict.fromkeys(tested.get(item.id, [])))
-        shown.add_row(item.name, item.kind, item.id[:12], item.date[:10], item.subject, runs)
+        shown.add_row(escape(item.name), item.kind, item.id[:12], item.date[:10], escape(item.subject), runs)
     _console().print(shown)
 
 
 def runs(flags: Flags, *, as_json: bool) -> None:
     """All runs, newest first."""
-    found = inspect_runs.every(commands.settings_from(flags).runs_dir)
+    folder = commands.settings_from(flags).runs_dir
+    found = inspect_runs.every(folder)
     if as_json:
-        _print_json([rundir.state.model_dump(mode="json", exclude={"settings"}) for rundir in found])
+        states = [state for _, state in inspect_runs.readable(folder)]
+        _print_json([state.model_dump(mode="json", exclude={"settings"}) for state in states])
     elif found:
         _console().print(inspect_runs.table(found))
     else:

@@ -222,6 +222,18 @@ class RunDir:
         with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:
             file.write(line + "\n")
 
+    def is_held(self) -> bool:
+        """True while a process holds the lock of this run."""
+        path = self.path / ".lock"
+        if not path.exists():
+            return False
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process; UsageError naming the owner if another one works on it."""
