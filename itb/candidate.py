@@ -120,6 +120,7 @@ def test(cell: Cell) -> None:
                     env=cell.scenario_environment(),
                     factor=cell.factor,
                     diagnose=lambda since: tokenphase.why_refused(cell, since),
+                    explain=lambda: explain.across(hosts, cell.logs, cell.product.ignored_errors),
                 )
     in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))
 

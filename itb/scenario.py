@@ -81,13 +81,16 @@ def run_scenario(
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
     diagnose: Diagnose | None = None,
+    explain: Callable[[], str] | None = None,
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
     ``env`` is the environment of all steps (README, "Scenario file"), never
     secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
     the CE refused since a time (seconds since the epoch) when a step of a
-    scenario that needs the token has failed.  A step that fails ends
+    scenario that needs the token has failed; ``explain`` is asked, after the
+    first failure, for the cause logs name, which the message then says too.
+    A step that fails ends
     the ordinary steps unless they are independent; ``always`` steps follow in
     any case but an interruption.
 
@@ -99,7 +102,7 @@ def run_scenario(
             trial.skip(reason)
         return Outcome.SKIPPED
     asked = diagnose if scenario.needs.token else None
-    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS, asked)
+    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS, asked, explain)
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
         if failed and not scenario.independent:
@@ -132,6 +135,7 @@ class _Play:
     factor: float
     actions: Mapping[str, Action]
     diagnose: Diagnose | None = None
+    explain: Callable[[], str] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     staged: set[str] = field(default_factory=set)
 
@@ -253,6 +257,8 @@ class _Play:
             self.journal.add(self._sub_case(step, trial, name, item))
         if verdict.outcome is Outcome.FAILED:
             code = ScenarioError.exit_code
+            if self.explain and Outcome.FAILED not in self.outcomes and (cause := self.explain()):
+                verdict.message += f"; {cause}"
             known = self.diagnose(trial.began) if self.diagnose else ""
             evidence = f"the CE on tokens: {known}\n\n{verdict.evidence}" if known else verdict.evidence
             trial.fail(verdict.message, exit_code=code, evidence=evidence, log=trial.log)
