@@ -114,9 +114,10 @@ class Engine:
         ]
         form = "json" if self.is_podman else "{{json .}}"
         text = self.call(*argv, *options, "--format", form).stdout.strip()
-        if self.is_podman:
-            return list(json.loads(text or "[]") or [])
-        return [json.loads(line) for line in text.splitlines()]
+        if not self.is_podman:
+            return [json.loads(line) for line in text.splitlines()]
+        # To podman 4.3 several labels of a volume mean "any of them", and what is listed may be removed: look again.
+        return [item for item in json.loads(text or "[]") or [] if _has(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
         """Remove every container, network and volume with these labels; return what was removed.
@@ -160,6 +161,10 @@ def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(labels, str):  # docker
         labels = dict(part.partition("=")[::2] for part in labels.split(","))
     return {str(key): str(value) for key, value in labels.items()}
+
+
+def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(key in labels and value in ("", labels[key]) for key, value in wanted.items())
 
 
 def _labels(labels: Mapping[str, str]) -> list[str]:

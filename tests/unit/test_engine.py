@@ -70,11 +70,12 @@ def test_which_engine(program: str, is_podman: bool) -> None:
 
 
 def test_listings_of_both() -> None:
-    podman = [{"Names": ["a"], "Labels": {"itb.run": "r"}}, {"Names": ["b"], "Labels": None}]
-    door = Door(ps=json.dumps(podman))
+    labels = {"itb.run": "r", "itb.role": "ce"}
+    strangers = [{"Names": ["b"], "Labels": None}, {"Names": ["c"], "Labels": {"itb.run": "s", "itb.role": "ce"}}]
+    door = Door(ps=json.dumps([{"Names": ["a"], "Labels": labels}, *strangers]))
     found = Engine(door).containers({"itb.run": "r", "itb.role": ""})
-    assert [container_name(item) for item in found] == ["a", "b"]
-    assert [labels_of(item) for item in found] == [{"itb.run": "r"}, {}]
+    assert [container_name(item) for item in found] == ["a"], "podman's own filter is not to be relied on"
+    assert labels_of(found[0]) == labels
     assert door.seen[0][1:] == [
         "ps", "--all", "--filter", "label=itb.run=r", "--filter", "label=itb.role", "--format", "json"
     ]  # fmt: skip
@@ -87,14 +88,15 @@ def test_listings_of_both() -> None:
 
 
 def test_removal_is_of_what_has_the_labels() -> None:
-    door = Door(ps='[{"Names": ["a"]}]', network_ls='[{"Name": "n"}]', volume_ls="[]")
+    labels = '"labels": {"itb.run": "r"}'
+    door = Door(ps=f'[{{"Names": ["a"], {labels}}}]', network_ls=f'[{{"Name": "n", {labels}}}]', volume_ls="[]")
     assert Engine(door).remove_run({"itb.run": "r"}) == ["container a", "network n"]
     removals = [line[1:] for line in door.seen if "rm" in line[1:3]]
     assert removals == [["rm", "--force", "--time", "0", "--volumes", "a"], ["network", "rm", "n"]]
 
 
 def test_removal_names_what_stays() -> None:
-    door = Door(ps='[{"Names": ["a"]}]', rm_force="fail")
+    door = Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]', rm_force="fail")
     with pytest.raises(TestbedError, match="container a cannot be removed"):
         Engine(door).remove_run({"itb.run": "r"})
 

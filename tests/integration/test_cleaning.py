@@ -1,0 +1,141 @@
+"""Leftovers of runs that died: gone, by label alone; those of runs that live or were kept: left alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from itb import cleaning
+from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
+from itb.platforms import PlatformImages
+from itb.rundir import RunDir, RunState
+
+Leave = Callable[..., RunDir]
+
+
+@pytest.fixture
+def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str) -> Leave:
+    """Leave a run behind, as one that was killed does: directory, container, network, volume, secrets."""
+
+    def make(name: str, runs: str = "runs", *, kept: bool = False, directory: bool = True) -> RunDir:
+        rundir = RunDir(tmp_path / runs / name)
+        labels = (
+            "--label",
+            f"{LABEL}={name}",
+            "--label",
+            f"{RUNS_LABEL}={rundir.path.parent}",
+            "--label",
+            own_label,
+        )
+        thing = f"itb-test-{secrets.token_hex(4)}"
+        engine.call("network", "create", *labels, thing)
+        engine.call("volume", "create", *labels, thing)
+        engine.call(
+            "run",
+            "--detach",
+            "--name",
+            thing,
+            "--network",
+            thing,
+            *labels,
+            images.bare.reference,
+            "sleep",
+            "99",
+        )
+        if directory:
+            rundir.tokens.mkdir(parents=True)
+            (rundir.tokens / "ca.key").write_text("secret")
+            state = RunState(id=name, short="x", product="p", platform="d", ref="r", started=1, kept=kept)
+            rundir.write_state(state)
+        return rundir
+
+    return make
+
+
+def sweep(engine: Engine, folder: Path, *, kept_too: bool = False) -> list[str]:
+    """Sweep, but never what other sessions on this machine have left."""
+    said: list[str] = []
+    own = [run for run in cleaning.leftover_runs(engine) if run[1].startswith(str(folder))]
+    original = cleaning.leftover_runs
+    cleaning.leftover_runs = lambda _: own
+    try:
+        cleaning.sweep(engine, folder / "runs", kept_too=kept_too, say=said.append)
+    finally:
+        cleaning.leftover_runs = original
+    return said
+
+
+def there(engine: Engine, rundir: RunDir) -> list[str]:
+    filters = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
+    items = engine.containers(filters)
+    for kind in ("network", "volume"):
+        items += engine.listing(kind, filters)
+    return [labels_of(item)[LABEL] for item in items]
+
+
+def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    rundir = leave("20260101T000000Z-p-1-d")
+    assert len(there(engine, rundir)) == 3
+    said = sweep(engine, tmp_path)
+    assert [line.split()[2] for line in said] == ["container", "network", "volume"]
+    assert there(engine, rundir) == []
+    assert list(rundir.tokens.iterdir()) == []
+    assert rundir.state.id == rundir.id, "the report stays"
+    assert sweep(engine, tmp_path) == []
+
+
+def test_run_whose_directory_is_gone(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    rundir = leave("gone", directory=False)
+    sweep(engine, tmp_path)
+    assert there(engine, rundir) == []
+
+
+def test_run_whose_state_is_broken(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    rundir = leave("broken")
+    (rundir.path / "run.json").write_text("{")
+    sweep(engine, tmp_path)
+    assert there(engine, rundir) == []
+    assert list(rundir.tokens.iterdir()) == []
+
+
+def test_living_and_kept_runs_stay(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    alive, kept = leave("alive"), leave("kept", kept=True)
+    with alive.lock():
+        said = sweep(engine, tmp_path)
+    assert [line.partition(",")[0] for line in said] == ["alive: still running", "kept: kept on purpose"]
+    assert len(there(engine, alive)) == len(there(engine, kept)) == 3
+    sweep(engine, tmp_path, kept_too=True)
+    assert there(engine, alive) == there(engine, kept) == []
+    assert not kept.state.kept
+
+
+def test_same_name_in_two_folders(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    mine, other = leave("same"), leave("same", "others")
+    with other.lock():
+        sweep(engine, tmp_path)
+    assert there(engine, mine) == []
+    assert len(there(engine, other)) == 3
+    sweep(engine, tmp_path)
+    assert there(engine, other) == []
+
+
+def test_cache(tmp_path: Path) -> None:
+    for name in ("builds/old", "builds/new", "sources/old.git", "history/old", "platforms/old"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+        if "old" in name:
+            long_ago = time.time() - 15 * 86400
+            os.utime(tmp_path / name, (long_ago, long_ago))
+    said: list[str] = []
+    cleaning.sweep_cache(tmp_path, everything=False, say=said.append)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/*/file")) == ["new", "old"]
+    assert len(said) == 3
+    cleaning.sweep_cache(tmp_path, everything=True, say=said.append)
+    assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
+        "images' state is not the cache's"
+    )
