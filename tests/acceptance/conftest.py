@@ -14,7 +14,7 @@ from lxml import etree
 from itb import data
 from itb.platforms import PlatformImages
 
-RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
+RUN = ("run", "--platform", "deb13", "--progress", "plain")
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ def _case(item: Any) -> JunitCase:
 
 @pytest.fixture
 def itb_run(itb: Callable[..., Any], images: PlatformImages, tmp_path: Path) -> Callable[..., Finished]:
-    """Run ``itb run`` of pocketwms on deb13 with these arguments more; its images are there before."""
+    """Run ``itb run`` of a product on deb13 with these arguments more; its images are there before."""
 
-    def call(*args: str, env: Mapping[str, str] | None = None, timeout: float = 600) -> Finished:
+    def call(
+        *args: str, product: str = "pocketwms", env: Mapping[str, str] | None = None, timeout: float = 600
+    ) -> Finished:
         before = runs_in(tmp_path)
-        ended = itb(*RUN, *args, env=env, timeout=timeout)
+        ended = itb(*RUN, "--product", product, *args, env=env, timeout=timeout)
         made = sorted(runs_in(tmp_path) - before)
         assert len(made) == 1, f"one run was to be made, not {made}\n{ended.out}\n{ended.err}"
         return Finished(ended, made[0])

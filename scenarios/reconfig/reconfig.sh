@@ -1,0 +1,38 @@
+#!/bin/bash
+# Reconfigures twice: the second time changes nothing, and services stay as they were; TAP.
+# ITB_RECONFIG_<ROLE>: the product's command; ITB_CONFIGURED_<ROLE>: folders it makes.
+set -euo pipefail
+# shellcheck source=../lib/units.sh
+source "$ITB_LIB/units.sh"
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+role=${ITB_ROLE^^}
+command=ITB_RECONFIG_$role
+folders=ITB_CONFIGURED_$role
+if [ -z "${!command:-}" ]; then
+  echo "the product does not say how to reconfigure its $ITB_ROLE ($command)"
+  exit 77
+fi
+work=$(mktemp --directory)
+trap 'rm -rf "$work"' EXIT
+
+# state FILE: the content of every file the command makes.
+state() {
+  # shellcheck disable=SC2086  # a list of folders
+  find ${!folders:-/nonexistent} -type f -print0 2>/dev/null | sort --zero-terminated | xargs --null --no-run-if-empty sha256sum >"$1"
+}
+
+plan 4
+for number in 1 2; do
+  why=''
+  timeout 100 bash -c "${!command}" >"$work/log" 2>&1 || why="exit status $?: $(grep --extended-regexp 'Error|ERROR' "$work/log" | tail --lines=1)"
+  clean "${!command} ($number)" "$why"
+  comment "$(tail --lines=30 "$work/log")"
+  state "$work/$number"
+done
+clean "the second time changes nothing" "$(diff "$work/1" "$work/2" | awk '/^[<>]/ {print $3}' | sort --unique | paste --serial --delimiters=' ')"
+bad=''
+for unit in "${services[@]}"; do
+  [ "$(property "$unit" ActiveState)" = active ] || bad+=" $unit"
+done
+clean "services are up" "${bad:+not up:$bad}"
