@@ -20,7 +20,7 @@ STAGES = (
     "smoke: jobs carry the site they ran at",
 )
 
-pytestmark = pytest.mark.skipif(not CLONE, reason="ITB_GLIDEINWMS=/path/to/clone of glideinWMS/glideinwms is not set")
+pytestmark = pytest.mark.skipif(not CLONE, reason="ITB_GLIDEINWMS=/path/to/clone of GlideinWMS is not set")
 
 
 @pytest.mark.parametrize("ref", ["v3_10_17", "branch_v3_11"])

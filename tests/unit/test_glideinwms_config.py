@@ -72,9 +72,7 @@ FRONTEND_XML = """<frontend advertise_delay="5" frontend_name="NAME" loop_delay=
 """
 SHAPES = [
     pytest.param({"gridtype": "gt2", "site": "", "more": ""}, {"plugin": "ProxyAll", "more": ""}, id="3.9"),
-    pytest.param(
-        {"gridtype": "condor", "site": SITE, "more": ""}, {"plugin": "ProxyAll", "more": ""}, id="3.10"
-    ),
+    pytest.param({"gridtype": "condor", "site": SITE, "more": ""}, {"plugin": "ProxyAll", "more": ""}, id="3.10"),
     pytest.param(
         {"gridtype": "condor", "site": SITE, "more": '\n   <cvmfsexec_distro sources="" platforms=""/>'},
         {"plugin": "CredentialsBasic", "more": '<partitionable_glidein min_memory="2500"/>'},
