@@ -116,7 +116,7 @@ class Engine:
         text = self.call(*argv, *options, "--format", form).stdout.strip()
         if not self.is_podman:
             return [json.loads(line) for line in text.splitlines()]
-        # To podman 4.3 several labels of a volume mean "any of them", and what is listed may be removed: look again.
+        # To podman 4.3 several labels of a volume mean "any of them", and what is listed may be removed.
         return [item for item in json.loads(text or "[]") or [] if _has(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
