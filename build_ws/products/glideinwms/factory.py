@@ -25,7 +25,7 @@ SCHEDD_MIN_INTERVAL = 1
 
 def edit(file, ce):
     """Make the shipped example entry the one of the CE (host:port); remove others, whose tarballs are not here."""
-    update(file.root, loop_delay="20", advertise_delay="1")
+    update(file.root, loop_delay="10", advertise_delay="1")
     entry = file.only("entries/entry")
     update(
         entry,

@@ -15,7 +15,7 @@ CONFIG = "/etc/gwms-frontend/frontend.xml"
 SECURITY_NAME = "vofrontend_service"
 CONDOR = """\
 # Speed only: what a production pool does every minute, a test-bed does at once.
-NEGOTIATOR_INTERVAL = 10
+NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_MIN_INTERVAL = 1
 NEGOTIATOR_CYCLE_DELAY = 1
 SCHEDD_INTERVAL = 2
@@ -25,7 +25,7 @@ SCHEDD_MIN_INTERVAL = 1
 
 def edit(file, factory, token):
     """Point the Frontend to a Factory and give it a SciToken; every host certificate of the run will do."""
-    update(file.root, loop_delay="20", advertise_delay="1")
+    update(file.root, loop_delay="10", advertise_delay="1")
     # As many glideins as a machine of two processors can start at once.
     update(file.one("groups/group/config/running_glideins_per_entry"), max="3")
     update(file.one("match/factory"), query_expr="True")
