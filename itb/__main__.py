@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import resource
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
 from invoke import Program
 
 from itb import __version__, tasks
 from itb.errors import ItbError, TestbedError
+from itb.redact import redact
 
 GROUPS = ("platform", "token", "show")
 
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
+    keep_secrets_of_crashes()
     program = Program(name="itb", binary="itb", version=__version__, namespace=tasks.namespace())
     try:
         program.run(["itb", *join_groups(sys.argv[1:])])
     except ItbError as error:
         sys.stdout.flush()
-        print(f"itb: {error.message}", file=sys.stderr)
+        print(redact(f"itb: {error.message}"), file=sys.stderr)
         if error.hint:
-            print(f"     {error.hint}", file=sys.stderr)
+            print(redact(f"     {error.hint}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; that is no error of ours
@@ -30,6 +36,17 @@ def main() -> None:
     except OSError as error:
         print(f"itb: {error}", file=sys.stderr)
         sys.exit(TestbedError.exit_code)
+
+
+def keep_secrets_of_crashes() -> None:
+    """Tracebacks are redacted, and there is no core: it would hold every token this process saw."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    def show(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
+
+    sys.excepthook = show
+    threading.excepthook = lambda seen: show(seen.exc_type, seen.exc_value, seen.exc_traceback)
 
 
 def join_groups(words: Sequence[str]) -> list[str]:

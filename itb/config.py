@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from itb import yamlfile
 from itb.errors import UsageError
 from itb.model import Record
+from itb.redact import remember_passwords
 
 
 class Settings(Record):
@@ -96,6 +97,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             where = origin.format(name)
             yamlfile.validate({key: value}, Settings, where=where)
             values[key], origins[key] = value, where
+    remember_passwords(repr(values))
     return yamlfile.validate(values, Settings, where="settings"), origins
 
 

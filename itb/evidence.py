@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from itb.hosts import Host
-from itb.redact import Stream
+from itb.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
 TIMEOUT = 60.0  # seconds for one host
 _PIECE = 1 << 20
-# Their content could hide a secret from redaction.
-_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x7fELF")
 
 _GATHER = """
 shopt -s globstar nullglob
@@ -36,16 +35,17 @@ tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory
 """
 
 
-def collect(host: Host, globs: Sequence[str], destination: Path) -> list[str]:
+def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Path | None = None) -> list[str]:
     """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return what was left out.
 
     Text is redacted on its way; what is binary, packed or larger than 20 MB
-    is left out and named in ``left-out.txt``.
+    is left out and named in ``left-out.txt``.  ``private`` is a directory only
+    this user can read, where everything passes by unredacted for a moment.
     """
     destination.mkdir(parents=True, exist_ok=True)
-    archive = destination / ".evidence.tar"
     patterns = " ".join(_safe_glob(glob) for glob in globs)
-    try:
+    with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
+        archive = Path(passing) / "evidence.tar"
         host.run(
             ["env", f"ITB_LIMIT={LIMIT}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
             stdout_to=archive,
@@ -54,8 +54,6 @@ def collect(host: Host, globs: Sequence[str], destination: Path) -> list[str]:
             about="collect evidence",
         )
         left_out = _unpack(archive, destination)
-    finally:
-        archive.unlink(missing_ok=True)
     if left_out:
         with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in left_out)
@@ -81,7 +79,7 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                parts = [part for part in PurePosixPath(member.name).parts if part not in ("/", ".")]
+                parts = [part for part in PurePosixPath(redact_name(member.name)).parts if part not in ("/", ".")]
                 if member.isreg() and parts and ".." not in parts and not _copy(tar, member, destination, parts):
                     left_out.append(f"binary: /{'/'.join(parts)}")
     except tarfile.ReadError:
@@ -90,18 +88,20 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
-    """Copy a text file of the archive, redacted; False if it is not text."""
+    """Copy a text file of the archive, redacted; False, and nothing is there, if it is not text."""
     source = tar.extractfile(member)
     assert source is not None
     piece = source.read(_PIECE)
-    if b"\0" in piece[:8192] or piece.startswith(_PACKED):
+    if not is_text(piece):
         return False
     target = destination.joinpath(*parts)
     target.parent.mkdir(parents=True, exist_ok=True)
     stream = Stream()
     with target.open("wb") as file:
-        while piece:
+        while piece and is_text(piece):
             file.write(stream.feed(piece))
             piece = source.read(_PIECE)
         file.write(stream.close())
-    return True
+    if piece:
+        target.unlink()
+    return not piece

@@ -17,10 +17,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.redact import remember
@@ -62,11 +62,33 @@ _NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a source is: ``address`` as git takes it, ``shown`` without credentials, ``local`` if a folder."""
+    """Where a source is: ``address`` as git takes it, ``shown`` without credentials, ``local`` if a folder.
+
+    ``login`` is the user and password of its URL: they reach git by environment, not by its command line.
+    """
 
     address: str
     shown: str
     local: Path | None = None
+    login: tuple[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What git needs in its environment to answer the source's question for a password."""
+        if self.login is None:
+            return {}
+        first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        # The empty one makes git forget the user's own helpers: the URL comes first.
+        helpers = ["", '!echo "username=$ITB_GIT_USER"; echo "password=$ITB_GIT_PASSWORD"; :']
+        config = {f"GIT_CONFIG_KEY_{first + number}": "credential.helper" for number in range(2)}
+        config |= {f"GIT_CONFIG_VALUE_{first + number}": helper for number, helper in enumerate(helpers)}
+        user, password = self.login
+        return {
+            **config,
+            "GIT_CONFIG_COUNT": str(first + 2),
+            "ITB_GIT_USER": user,
+            "ITB_GIT_PASSWORD": password,
+        }
 
 
 def locate(source: str) -> Origin:
@@ -81,7 +103,12 @@ def locate(source: str) -> Origin:
         return Origin(str(real), str(real), real)
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in SCHEMES:
-        return Origin(source, _without_credentials(source))
+        shown = _without_credentials(source)
+        parts = urlsplit(source)
+        own = parts.password or len(parts.username or "") >= 20  # else the user's own helper knows the password
+        if parts.scheme in ("http", "https") and own:
+            return Origin(shown, shown, login=(unquote(parts.username or ""), unquote(parts.password or "")))
+        return Origin(source, shown)
     if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?!:|//|-).+", source):
         return Origin(source, source)  # host:path, by ssh
     raise UsageError(
@@ -221,9 +248,8 @@ def _check_local(folder: Path, runner: Runner) -> None:
 
 def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Ask a source for its references: name -> object id, and what its HEAD stands for."""
-    seen = Git(runner).run(
-        "ls-remote", "--symref", "--", origin.address, users=True, check=False, timeout=ANSWER_WITHIN
-    )
+    ask = ("ls-remote", "--symref", "--", origin.address)
+    seen = Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=ANSWER_WITHIN)
     if not seen.ok:
         raise _refusal(origin, seen)
     refs: dict[str, str] = {}
@@ -319,7 +345,9 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         "--no-auto-maintenance",
         "--no-recurse-submodules",
     ]
-    done = git.run(*fetch, "--", origin.address, *specs, users=True, check=False, timeout=FETCH_WITHIN)
+    done = git.run(
+        *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=FETCH_WITHIN
+    )
     if not done.ok:
         raise _refusal(origin, done)
 
@@ -336,6 +364,7 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
         origin.address,
         f"+{wanted}:{into}",
         users=True,
+        env=origin.env,
         check=False,
         timeout=FETCH_WITHIN,
     )

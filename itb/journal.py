@@ -50,7 +50,7 @@ class Trial:
     """
 
     def __init__(self, journal: Journal, phase: str, role: str, name: str) -> None:
-        self.phase, self.role, self.name = phase, role, name
+        self.phase, self.role, self.name = phase, role, redact(name)
         self.began = time.time()
         self.clock = time.monotonic()
         self.outcome = Outcome.PASSED
@@ -128,7 +128,7 @@ class Journal:
             role=trial.role,
             name=trial.name,
             outcome=trial.outcome,
-            message=redact(trial.message),
+            message=trial.message,
             evidence=cut(redact(trial.evidence)),
             log=self.rundir.relative(trial.log),
             started=trial.began,
@@ -137,7 +137,9 @@ class Journal:
         )
 
     def add(self, case: Case) -> None:
-        """Record a case that has ended."""
+        """Record a case that has ended; no secret of it gets any further."""
+        texts = {key: redact(value) for key, value in case if isinstance(value, str) and key != "outcome"}
+        case = case.model_copy(update=texts)
         with self._lock:
             self.cases.append(case)
             self.rundir.append_case(case)

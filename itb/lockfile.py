@@ -11,6 +11,7 @@ from itb import __version__
 from itb.cell import Cell
 from itb.model import Build, Installed, Repo
 from itb.platforms import PlatformImages
+from itb.redact import redact
 from itb.rundir import write_atomically
 
 
@@ -41,4 +42,4 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
             for scenario in cell.scenarios
         },
     }
-    write_atomically(cell.rundir.path / "lock.yaml", yaml.safe_dump(content, sort_keys=False))
+    write_atomically(cell.rundir.path / "lock.yaml", redact(yaml.safe_dump(content, sort_keys=False)))

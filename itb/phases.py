@@ -214,9 +214,11 @@ def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
 
 def collect(cell: Cell, roles: Sequence[str]) -> None:
     """Logs and state of the hosts, whatever happened."""
+    private = cell.rundir.tokens if cell.rundir.tokens.is_dir() else None
 
     def one(role: str) -> None:
-        evidence.collect(cell.host(role), cell.logs.get(role, ("/var/log/nginx/*",)), cell.rundir.host(role))
+        globs = cell.logs.get(role, ("/var/log/nginx/*",))
+        evidence.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
 
     in_parallel([role for role in roles if cell.host(role).alive()], one)
 

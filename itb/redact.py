@@ -8,8 +8,10 @@ wherever they appear.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+from urllib.parse import unquote
 
 MARK = "[redacted]"
 
@@ -17,6 +19,7 @@ _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
 _VAULT = re.compile(rb"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20,}|s\.[A-Za-z0-9]{24}\b)")
 _URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
 # A scheme, or a value too long for a word: "authorization: denied" is no secret.
+_URL_PASSWORD = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:([^/\s@\"']{1,1000})@")
 _HEADER = re.compile(
     rb"(?i)((?:authorization|x-vault-token)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
     rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"']+|[^\s\"']{16,})"
@@ -33,6 +36,35 @@ _PEM = re.compile(
 
 _known: set[bytes] = set()
 _lock = threading.Lock()
+
+
+# Content that could hide a secret from redaction: gzip, bzip2, xz, zstd, zip, ELF, lz4, compress, 7z.
+_PACKED = (
+    b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x7fELF",
+    b"\x04\x22\x4d\x18", b"\x1f\x9d", b"7z\xbc\xaf\x27\x1c",
+)  # fmt: skip
+_LOOKED_AT = 1 << 16  # bytes decoded to tell text from what is none
+_MESS = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+
+
+def is_text(data: bytes) -> bool:
+    """Return whether redaction sees all there is: nothing packed, encrypted or otherwise binary."""
+    if data.startswith(_PACKED) or b"\0" in data:
+        return False
+    start = data[:_LOOKED_AT].decode("utf-8", "replace")
+    return len(_MESS.findall(start)) * 10 <= len(start)
+
+
+def redact_name(name: str) -> str:
+    """Return a file's name without secrets; a name that is no text stays as it is."""
+    return os.fsdecode(redact_bytes(os.fsencode(name)))
+
+
+def remember_passwords(text: str) -> None:
+    """Remember the passwords of all URLs in a text."""
+    for found in _URL_PASSWORD.finditer(text):
+        remember(found[1])
+        remember(unquote(found[1]))
 
 
 def remember(secret: str) -> None:

@@ -6,12 +6,13 @@ import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from itb.redact import redact_bytes
+from itb.redact import is_text, redact_bytes, redact_name
 from itb.subresults import SubResults, parse_junit
 
 TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
 FILE_LIMIT = 32 << 20  # bytes kept of one file
 FILES_LIMIT = 1000
+LEFT_OUT = "left-out.txt"
 
 # Run on the host with the folder as its argument: writes an archive of it to
 # standard output, cut at the limit, and removes it.
@@ -37,14 +38,15 @@ def unpack(archive: Path, destination: Path) -> str:
     """Write the regular files of an archive below ``destination``; return what was left out and why.
 
     Names that lead elsewhere, links and devices are not followed, and file
-    contents go through redaction.
+    contents go through redaction; what is no text is left out and named in
+    ``left-out.txt``.
     """
     problem = ""
     count = 0
     try:
         with tarfile.open(archive) as tar:
             for entry in tar:
-                name = PurePosixPath(entry.name)
+                name = PurePosixPath(redact_name(entry.name))
                 if not entry.isreg() or name.is_absolute() or ".." in name.parts:
                     continue
                 count += 1
@@ -54,7 +56,12 @@ def unpack(archive: Path, destination: Path) -> str:
                 source = tar.extractfile(entry)
                 target = destination / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(redact_bytes(source.read() if source else b""))
+                content = source.read() if source else b""
+                if is_text(content):
+                    target.write_bytes(redact_bytes(content))
+                else:
+                    with (destination / LEFT_OUT).open("a", encoding="utf-8", errors="backslashreplace") as names:
+                        names.write(f"binary: {name}\n")
     except (tarfile.TarError, EOFError):
         problem = f"result files are larger than {TOTAL_LIMIT >> 20} MiB"
     return problem

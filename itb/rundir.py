@@ -157,8 +157,8 @@ class RunDir:
         return str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
 
     def save(self, name: str, value: BaseModel) -> None:
-        """Write a phase's value to ``state/NAME.json``."""
-        write_atomically(self.path / "state" / f"{name}.json", value.model_dump_json(indent=1))
+        """Write a phase's value, redacted, to ``state/NAME.json``."""
+        write_atomically(self.path / "state" / f"{name}.json", redact(value.model_dump_json(indent=1)))
 
     def saved(self, name: str, kind: type[R]) -> R | None:
         """Read a phase's value back; None if that phase has not ended."""
@@ -188,8 +188,8 @@ class RunDir:
         return state
 
     def write_state(self, state: RunState) -> None:
-        """Write ``run.json`` whole."""
-        write_atomically(self.path / "run.json", state.model_dump_json(indent=1))
+        """Write ``run.json`` whole, redacted."""
+        write_atomically(self.path / "run.json", redact(state.model_dump_json(indent=1)))
 
     def append_case(self, case: Case) -> None:
         """Add a case to ``cases.jsonl``; a line is on disk before this returns."""

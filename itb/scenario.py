@@ -8,6 +8,7 @@ scripts may use are put on a host once, before the first step there.
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from itb import resultfiles, stepshell
 from itb.definitions import Scenario, Step
-from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
+from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.journal import Journal, Trial
 from itb.model import Case, Outcome
@@ -88,7 +89,8 @@ def run_scenario(
     ``env`` is the environment of all steps (README, "Scenario file"), never
     secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
     the CE refused since a time (seconds since the epoch) when a step of a
-    scenario that needs the token has failed; ``explain`` is asked, after the
+    scenario that needs the token has failed, and raises TokenError if there is
+    no valid one any more; ``explain`` is asked, after the
     first failure, for the cause logs name, which the message then says too.
     A step that fails ends
     the ordinary steps unless they are independent; ``always`` steps follow in
@@ -207,7 +209,9 @@ class _Play:
         results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
         if stepshell.left_files(completed.stderr):
             assert trial.log is not None
-            results.extend(fetch_results(host, env["ITB_RESULTS"], trial.log.with_suffix("")))
+            private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
+            folder = trial.log.with_suffix("")
+            results.extend(fetch_results(host, env["ITB_RESULTS"], folder, private=private))
         return judge(step, completed, results, limit=limit)
 
     def _act(self, name: str, host: Host) -> _Verdict:
@@ -256,16 +260,24 @@ class _Play:
         for name, item in verdict.results.named():
             self.journal.add(self._sub_case(step, trial, name, item))
         if verdict.outcome is Outcome.FAILED:
-            code = ScenarioError.exit_code
-            if self.explain and Outcome.FAILED not in self.outcomes and (cause := self.explain()):
-                verdict.message += f"; {cause}"
-            known = self.diagnose(trial.began) if self.diagnose else ""
-            evidence = f"the CE on tokens: {known}\n\n{verdict.evidence}" if known else verdict.evidence
-            trial.fail(verdict.message, exit_code=code, evidence=evidence, log=trial.log)
+            self._blame(trial, verdict)
         elif verdict.outcome is Outcome.SKIPPED:
             trial.skip(verdict.message)
         else:
             trial.passed(verdict.message)
+
+    def _blame(self, trial: Trial, verdict: _Verdict) -> None:
+        """Call a failed step the product's fault, unless there was no token to do it with."""
+        try:
+            known = self.diagnose(trial.began) if self.diagnose else ""
+        except TokenError as error:
+            message = f"{error.message}; without it: {verdict.message}"
+            trial.error(message, exit_code=error.exit_code, evidence=verdict.evidence, log=trial.log)
+            return
+        if self.explain and Outcome.FAILED not in self.outcomes and (cause := self.explain()):
+            verdict.message += f"; {cause}"
+        evidence = f"the CE on tokens: {known}\n\n{verdict.evidence}" if known else verdict.evidence
+        trial.fail(verdict.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
 
     def _sub_case(self, step: Step, trial: Trial, name: str, item: SubResult) -> Case:
         return Case(
@@ -330,14 +342,15 @@ def _excused(item: SubResult, reason: str) -> SubResult:
     return SubResult(item.name, Outcome.SKIPPED, f"known failure: {reason}; {item.message}", "", item.seconds)
 
 
-def fetch_results(host: Host, folder: str, destination: Path) -> SubResults:
-    """Bring the files a step left in a folder of its host here and return what its JUnit files say."""
-    archive = destination.with_name(f".{destination.name}.tar")
-    try:
+def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> SubResults:
+    """Bring the files a step left in a folder of its host here and return what its JUnit files say.
+
+    ``private`` is a directory only this user can read, where they pass by unredacted for a moment.
+    """
+    with tempfile.TemporaryDirectory(prefix="results-", dir=private) as passing:
+        archive = Path(passing) / "results.tar"
         host.run([*resultfiles.FETCH, folder], stdout_to=archive, timeout=120, about="fetch result files")
         return resultfiles.read(archive, destination)
-    finally:
-        archive.unlink(missing_ok=True)
 
 
 def folder_content(folder: Path) -> list[tuple[Path, bytes]]:

@@ -191,10 +191,16 @@ def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
 
 
 def why_refused(cell: Cell, since: float) -> str:
-    """One line from the CE for a failed step that needs the token: what it refused since then, or ``""``."""
+    """One line from the CE for a failed step that needs the token: what it refused since then, or ``""``.
+
+    TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
+    """
     token = cell.rundir.saved("token", Token)
     if token is None:
         return ""
+    if token.expires <= time.time():
+        ended = time.strftime("%H:%M:%S UTC", time.gmtime(token.expires))
+        raise TokenError(f"the token expired at {ended} and could not be renewed")
     try:
         return refusal(cell.host(CE), token.issuer, since=since)
     except InterruptedRunError:
