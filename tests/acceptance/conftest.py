@@ -94,6 +94,18 @@ def itb_run(itb: Callable[..., Any], images: PlatformImages, tmp_path: Path) -> 
     return call
 
 
+@pytest.fixture
+def read_run() -> Callable[[Any, Path], Finished]:
+    """Read a run directory, with how its command ended: anything with code, out, err and seconds."""
+    return Finished
+
+
+@pytest.fixture
+def run_dirs() -> Callable[[Path], list[Path]]:
+    """List the run directories a test has made below a folder, oldest first."""
+    return lambda folder: sorted(runs_in(folder))
+
+
 def runs_in(folder: Path) -> set[Path]:
     """Run directories below ``folder/runs``."""
     return {path.parent for path in (folder / "runs").glob("*/run.json")}

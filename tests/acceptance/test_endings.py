@@ -1,0 +1,170 @@
+"""However a run ends, nothing of it is left, nothing it found is lost, and it never passes by accident."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.platforms import PlatformImages
+
+RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
+ITB = str(Path(sys.executable).with_name("itb"))
+
+
+@contextlib.contextmanager
+def started(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """An ``itb`` command in the background, in a session of its own as a terminal would give it."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
+    with (folder / "err.txt").open("w") as err:
+        process = subprocess.Popen(
+            [ITB, *args], cwd=folder, env={**env, "XDG_CONFIG_HOME": str(folder / "no-config")},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(folder: Path, text: str, *, within: float = 240) -> None:
+    """Until the progress of the command says ``text``."""
+    deadline = time.monotonic() + within
+    while text not in (folder / "err.txt").read_text():
+        assert time.monotonic() < deadline, (folder / "err.txt").read_text()
+        time.sleep(0.2)
+
+
+def left(engine: Engine, folder: Path) -> list[Any]:
+    """Containers and networks of runs below a folder."""
+    label = {RUNS_LABEL: str(folder / "runs")}
+    return [*engine.containers(label), *engine.listing("network", label)]
+
+
+@pytest.mark.parametrize("moment", ["ReleaseManager builds", "dnf install pocketwms-f"])
+def test_ctrl_c(
+    moment: str,
+    engine: Engine,
+    images: PlatformImages,
+    read_run: Callable[..., Any],
+    run_dirs: Callable[[Path], list[Path]],
+    tmp_path: Path,
+) -> None:
+    """Interrupted: 130, the interrupted case is an error and no pass, reports are there, nothing is left."""
+    # A commit that nobody has built before, so that there is something to interrupt.
+    args = ["--cache", str(own_cache(tmp_path))] if moment.startswith("Release") else []
+    with started(tmp_path, *RUN, "--ref", "v1_1_0", *args) as process:
+        wait_for(tmp_path, moment)
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    (folder,) = run_dirs(tmp_path)
+    run = read_run(SimpleNamespace(code=130, out=out, err="", seconds=0), folder)
+    assert run.state["exit_code"] == 130
+    assert not run.of_kind("failure"), run.story
+    assert any("interrupted" in case.message for case in run.of_kind("error")), run.story
+    assert "INTERRUPTED" in out.upper()
+    assert not list((folder / "tokens").iterdir())
+    assert not left(engine, tmp_path)
+    assert not processes_of(folder.name)
+
+
+def own_cache(folder: Path) -> Path:
+    """A cache without any build."""
+    return folder / "cache"
+
+
+def processes_of(run: str) -> list[str]:
+    """Command lines that name a run."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if run in line and "ps -eo" not in line]
+
+
+def test_kill_then_clean(
+    itb: Callable[..., Any],
+    engine: Engine,
+    images: PlatformImages,
+    read_run: Callable[..., Any],
+    run_dirs: Callable[[Path], list[Path]],
+    tmp_path: Path,
+) -> None:
+    """Killed outright: the directory tells, ``itb clean`` removes what is left and only that."""
+    bystander = f"itb-bystander-{os.getpid()}"
+    image = images.references["bare"]
+    engine.call("run", "--detach", "--name", bystander, "--label", "itb.bystander=1", image, "sleep", "600")
+    try:
+        with started(tmp_path, *RUN) as process:
+            wait_for(tmp_path, "boots")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert left(engine, tmp_path)
+        (folder,) = run_dirs(tmp_path)
+        reported = itb("report", "--run", folder.name)
+        assert "interrupted" in reported.out.lower(), reported.out + reported.err
+        read_run(reported, folder)
+        cleaned = itb("clean")
+        assert cleaned.code == 0, cleaned.err
+        assert folder.name in cleaned.out
+        assert not left(engine, tmp_path)
+        assert not list((folder / "tokens").iterdir())
+        assert engine.inspect(bystander)["State"]["Running"]
+        assert itb("clean").code == 0
+    finally:
+        engine.call("rm", "--force", "--time", "0", bystander)
+
+
+def test_two_runs_at_once(
+    images: PlatformImages, engine: Engine, run_dirs: Callable[[Path], list[Path]], tmp_path: Path
+) -> None:
+    """Two runs on one machine do not meet: same names inside, nothing in common outside."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    with started(folders[0], *RUN) as first, started(folders[1], *RUN) as second:
+        outs = [process.communicate(timeout=600)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outs
+    networks = set()
+    for folder in folders:
+        (run,) = run_dirs(folder)
+        networks.add((run / "state" / "testbed.json").read_text().split('"network"')[1][:40])
+    assert len(networks) == 2
+
+
+def test_kept_on_request(
+    itb: Callable[..., Any],
+    engine: Engine,
+    images: PlatformImages,
+    read_run: Callable[..., Any],
+    run_dirs: Callable[[Path], list[Path]],
+    tmp_path: Path,
+) -> None:
+    """A run that failed is kept: a command gets in, clean leaves it alone, another one removes it."""
+    ended = itb(*RUN, "--ref", "broken/post-fails", "--keep", "failed")
+    assert ended.code == 7, ended.err
+    (folder,) = run_dirs(tmp_path)
+    assert "itb shell" in ended.out
+    assert "itb down" in ended.out
+    shell = itb("shell", folder.name, "factory", timeout=60)
+    assert "Traceback" not in shell.err
+    (host,) = [
+        item for item in engine.containers({LABEL: folder.name}) if str(item["Names"]).endswith("factory']")
+    ]
+    assert host["State"] == "running"
+    assert "kept on purpose" in itb("clean").out
+    assert left(engine, tmp_path)
+    down = itb("down", "--run", folder.name)
+    assert down.code == 0, down.err
+    assert not left(engine, tmp_path)
+    assert not list((folder / "tokens").iterdir())
