@@ -30,6 +30,9 @@ TRANSIENT = (
     "Cannot download repomd.xml",
     "All mirrors were tried",
 )
+# The testbed's as well, but no second try cures them: itb itself signs and serves.
+_OURS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
+_NICE = "warning: Unable to reset nice value: Permission denied"  # rpm's, where itb runs niced; ends no line
 
 _SCRIPTLET = re.compile(
     r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
@@ -42,10 +45,10 @@ _DECISIVE = (
     "No match for argument",
     "Unable to find a match",
     "conflicting requests",
-    "GPG check FAILED",
     "is not signed",
     "does not verify",
     "Public key for",
+    "GPG check FAILED",
     "No space left",
     "needs .* more space",
     "filtered out by exclude",
@@ -82,7 +85,8 @@ def dnf_install(
         )
     if not done.ok:
         reason = dnf_reason(done.output) or done.reason
-        kind_of_error = TestbedError if transient else InstallError
+        ours = transient or any(mark in done.output for mark in _OURS)
+        kind_of_error = TestbedError if ours else InstallError
         tries = f" (after {attempt} tries)" if transient else ""
         raise kind_of_error(f"{reason}{tries}", evidence=done.output, log=log)
 
@@ -92,7 +96,7 @@ def _scriptlet_words(output: str) -> str:
     lines = output.splitlines()
     for number, line in enumerate(lines):
         if _SCRIPTLET.search(line):
-            before = [text.strip() for text in lines[max(0, number - 3) : number]]
+            before = [text.replace(_NICE, "").strip() for text in lines[max(0, number - 3) : number]]
             words = [
                 text.partition(": ")[2] if text.startswith("Running scriptlet") else text
                 for text in before

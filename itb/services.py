@@ -56,9 +56,10 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     """Build the error of a unit: its result and the last line of its journal that names a cause."""
     status = host.run(["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit], check=False)
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
-    journal = host.run(
-        ["journalctl", "--no-pager", "--output=cat", "--unit", unit, "--lines=60"], check=False
-    ).stdout
+    # Not --unit: it leaves out what systemd's child says that cannot start the program.
+    full = unit if "." in unit else f"{unit}.service"
+    words = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
+    journal = host.run([*words, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False).stdout
     cause = find_cause(journal) or (started.reason if started else "")
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
     if started and _NO_UNIT.search(started.output):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from itb import definitions, platforms
 from itb.config import Settings
@@ -29,6 +30,19 @@ OWN_LABEL = "itb.test"  # on whatever a test creates itself; its value is the te
 _DOORS = {"engine", "itb"}
 
 NewHost = Callable[..., Host]
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Hands out whole files, whose tests share hosts, but acceptance and style tests one by one: they are long."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return nodeid if file.startswith(("tests/acceptance/", "tests/style/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
+    """Tell pytest-xdist how tests go out to its workers."""
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ else
 fi
 
 # A run waits most of its time, so one worker more than there are processors.
-# loadgroup hands out one test at a time in order, so that nobody sits on a
-# queue of long ones; --no-loadscope-reorder keeps the order as it is here.
+# tests/conftest.py says what goes to one worker; the order is as it is here.
 workers=$(($(nproc) + 1))
-exec python -m pytest --numprocesses "$workers" --dist loadgroup --no-loadscope-reorder \
+exec python -m pytest --numprocesses "$workers" --no-loadscope-reorder \
     --durations 15 --durations-min 5 "$@" "${suites[@]}"

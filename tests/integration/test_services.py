@@ -1,0 +1,86 @@
+"""Services that behave badly on a real host: whose fault it is, and why, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from itb import services
+from itb.errors import InstallError
+from itb.hosts import FileSpec, Host
+
+UNIT = """
+[Service]
+{}
+[Install]
+WantedBy=multi-user.target
+"""
+UNITS = {
+    "probe-fine": "ExecStart=/usr/bin/sleep infinity",
+    "probe-dies": "Type=notify\nExecStart=/usr/bin/python3 -c 'import no_such_module'",
+    "probe-late": "ExecStart=/usr/bin/bash -c 'echo listening; sleep 1; echo FATAL: lost the disk; exit 3'",
+    "probe-again": "ExecStart=/usr/bin/bash -c 'sleep 0.4; echo config.yaml:3: no such key; exit 1'\n"
+    "Restart=always\nRestartSec=0.2\nStartLimitIntervalSec=0",
+    "probe-hangs": "Type=notify\nExecStart=/usr/bin/sleep infinity\nTimeoutStartSec=1",
+    "probe-absent": "ExecStart=/usr/bin/no-such-program",
+}
+
+
+@pytest.fixture(scope="module")
+def units(module_hosts: Callable[..., Host]) -> Host:
+    """A host with units that behave badly."""
+    host = module_hosts()
+    host.put(
+        *(
+            FileSpec(f"/etc/systemd/system/{name}.service", UNIT.format(text).encode())
+            for name, text in UNITS.items()
+        )
+    )
+    host.run(["systemctl", "daemon-reload"])
+    return host
+
+
+def test_service_that_stays_up(units: Host) -> None:
+    services.start_service(units, "probe-fine", timeout=20)
+    assert services.check_stays_up(units, ["probe-fine", "dbus"], settle=0.5) == {}
+    assert units.run(["systemctl", "is-enabled", "probe-fine"]).stdout.strip() == "enabled"
+
+
+def start_and_watch(units: Host, unit: str) -> None:
+    """Raise the error of a unit whether systemd notices as it starts it or a moment later."""
+    services.start_service(units, unit, timeout=20)
+    for error in services.check_stays_up(units, [unit], settle=0.5).values():
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (
+            "probe-dies",
+            r"^probe-dies does not start \(.*status 1\): ModuleNotFoundError: No module named 'no_such_module'$",
+        ),
+        ("probe-hangs", r"^probe-hangs does not start \(timeout"),
+        (
+            "probe-absent",
+            r"^probe-absent does not (start|stay up) \(exit-code, status 203\): .*no-such-program",
+        ),
+        ("no-such-unit", r"^no-such-unit does not start: unit no-such-unit does not exist"),
+    ],
+)
+def test_service_that_does_not_start(units: Host, unit: str, message: str) -> None:
+    with pytest.raises(InstallError, match=message) as caught:
+        start_and_watch(units, unit)
+    assert caught.value.evidence
+
+
+@pytest.mark.parametrize(
+    ("unit", "cause"), [("probe-late", "FATAL: lost the disk"), ("probe-again", "config.yaml:3: no such key")]
+)
+def test_service_that_does_not_stay_up(units: Host, unit: str, cause: str) -> None:
+    services.start_service(units, unit, timeout=20)
+    errors = services.check_stays_up(units, ["probe-fine", unit], settle=2)
+    assert list(errors) == [unit]
+    assert errors[unit].message.endswith(cause)
+    units.run(["systemctl", "stop", unit], check=False)
