@@ -31,7 +31,8 @@ from itb.yamlfile import nearest
 REFRESH_HOURS = "refresh_hours"
 _FORMAT = "1"  # part of every key: raised when itb makes images of the same definition differently
 _KEPT = 2  # generations of a platform's images that stay after a build
-_PULL_TIMEOUT = 300.0
+_PULL_TIMEOUT = 600.0
+_PULL_PATIENCE = 60.0
 
 
 class Image(Record):
@@ -227,17 +228,20 @@ def _base(shop: Workshop) -> str:
     way = shop.settings.get("base", "auto")
     if way not in ("auto", "registry", "mmdebstrap"):
         raise UsageError(f"platform {platform.name}: option base: {way!r} is none of auto, registry, mmdebstrap")
-    settings = json.dumps([platform.base.model_dump(), dict(shop.settings)], sort_keys=True)
-    local = reference(platform.name, "base", hashlib.sha256(settings.encode()).hexdigest()[:16])
+    local = _base_reference(shop)
     there = engine.image_id(local)
     if there and platform.base.debian:
         return there  # stages bring its packages up to date
     if way != "mmdebstrap":
         shop.note(f"base: {platform.base.image}")
-        pulled = engine.call("pull", platform.base.image, timeout=_PULL_TIMEOUT, check=False)
+        # A firewall may leave the registry unanswered for ever; with another way at hand, do not wait for long.
+        patience = _PULL_PATIENCE if way == "auto" and platform.base.debian else _PULL_TIMEOUT
+        pulled = engine.call("pull", platform.base.image, timeout=patience, check=False)
         if pulled.ok:
             engine.call("tag", platform.base.image, local)
             return engine.image_id(local)
+        # An older one of itb's, or one of that name somebody loaded by hand.
+        there = there or engine.image_id(platform.base.image)
         if there:
             return there
         if way == "registry" or not platform.base.debian:
@@ -247,6 +251,12 @@ def _base(shop: Workshop) -> str:
                 evidence=pulled.output,
             )
     return _debootstrap(shop, local)
+
+
+def _base_reference(shop: Workshop) -> str:
+    settings = {name: value for name, value in shop.settings.items() if name != REFRESH_HOURS}
+    text = json.dumps([shop.platform.base.model_dump(), settings], sort_keys=True)
+    return reference(shop.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def _debootstrap(shop: Workshop, local: str) -> str:

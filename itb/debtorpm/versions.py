@@ -34,7 +34,7 @@ class RpmVersion:
 def split(text: str) -> tuple[int, str, str | None]:
     """Return epoch, upstream version and revision (None if there is none) of a Debian version."""
     match = _DEBIAN.fullmatch(text.strip())
-    if match is None:
+    if match is None or (match["epoch"] is None and ":" in match["upstream"]):
         raise ConversionError(f"not a Debian version: {text!r}")
     return int(match["epoch"] or 0), match["upstream"], match["revision"]
 

@@ -23,7 +23,9 @@ dnf --assumeyes --quiet upgrade
 systemctl set-default multi-user.target >/dev/null
 systemctl mask --quiet systemd-firstboot.service getty.target console-getty.service
 systemctl disable --quiet dnf-makecache.timer 2>/dev/null || :
+# Every host gets an id of its own; an old one of D-Bus would be taken for it.
 : >/etc/machine-id
+rm -f /var/lib/dbus/machine-id
 
 dnf --quiet clean all
 rm -rf /var/cache/dnf /var/log/dnf* /var/log/hawkey.log /tmp/*

@@ -46,7 +46,9 @@ END
 find /etc/systemd/system -name '*.timer' -type l -delete
 systemctl disable --quiet getty@tty1.service e2scrub_reap.service systemd-networkd.service 2>/dev/null || :
 systemctl mask --quiet systemd-firstboot.service systemd-resolved.service
+# Every host gets an id of its own; an old one of D-Bus would be taken for it.
 : >/etc/machine-id
+rm -f /var/lib/dbus/machine-id
 
 apt-get clean
 find /var/lib/apt/lists /var/log/apt -type f -delete

@@ -1,0 +1,228 @@
+"""Building a platform's images: once, whole or not at all, and never again for the same content."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from itb import definitions, imagestages, platforms
+from itb.definitions import Platform
+from itb.engine import Engine
+from itb.errors import InterruptedRunError, TestbedError
+from itb.platforms import PlatformImages
+from itb.runners import Runner
+
+DEFINITION = """
+title: A platform in miniature
+base: {image: BASE}
+settings: {flavour: plain}
+resolve: resolve.sh
+stages:
+  tools: {from: base, script: tools.sh}
+  bare: {from: base, script: bare.sh, after: [tools]}
+  build: {from: bare, script: more.sh}
+  services: {from: bare, script: more.sh}
+ce: {packages: [], configure: condor.sh, services: []}
+"""
+SCRIPTS = {
+    "resolve.sh": "echo package-1.0; echo reading >&2",
+    "tools.sh": "echo $ITB_FLAVOUR >/mnt/left && cat /mnt/resolved >>/mnt/left && touch /only-tools",
+    "bare.sh": "cp /mnt/left /made && test ! -e /only-tools",
+    "more.sh": "cat /made && touch /more",
+}
+
+
+class Yard:
+    """A definition of the test's own, and the engine to build it with."""
+
+    def __init__(self, engine: Engine, folder: Path, base: str) -> None:
+        self.engine, self.folder, self.cache = engine, folder, folder.parent / "cache"
+        folder.mkdir()
+        (folder / "platform.yaml").write_text(DEFINITION.replace("BASE", base))
+        for name, text in SCRIPTS.items():
+            self.script(name, text)
+
+    def script(self, name: str, text: str) -> None:
+        """Write one of the definition's scripts."""
+        (self.folder / name).write_text(f"#!/bin/bash\nset -euo pipefail\n{text}\n")
+
+    @property
+    def platform(self) -> Platform:
+        """The definition as it is now."""
+        return definitions.load_platform(str(self.folder))
+
+    def ensure(self, *, engine: Engine | None = None, refresh: bool = False, **options: str) -> PlatformImages:
+        """Build or find."""
+        found = engine or self.engine
+        return platforms.ensure(self.platform, found, cache=self.cache, options=options, refresh=refresh)
+
+    def inside(self, image: platforms.Image, command: str) -> str:
+        """What a command prints in a container of an image."""
+        return self.engine.call("run", "--rm", image.id, "bash", "-c", command).stdout
+
+    def leftovers(self) -> list[str]:
+        """Containers and volumes of builds of this definition."""
+        lock = str(imagestages.lock_file(self.platform.name))
+        filters = {imagestages.BUILDING: lock}
+        found = [str(item.get("Names")) for item in self.engine.containers(filters)]
+        return found + self.engine.labelled("volume", filters)
+
+
+@pytest.fixture
+def yard(
+    engine: Engine, images: PlatformImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Yard]:
+    """A platform in miniature on top of deb13's bare image; its own images go as the test ends."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    made = Yard(engine, tmp_path / f"mini{os.getpid()}x{time.monotonic_ns() % 10**9}", images.bare.reference)
+    yield made
+    platforms.remove(engine, made.platform.name, cache=made.cache)
+    assert not made.leftovers()
+    assert not platforms.built(engine, made.platform.name)
+
+
+def test_stages_build_on_each_other(yard: Yard) -> None:
+    images = yard.ensure(flavour="sweet")
+    assert yard.inside(images.bare, "cat /made; ls /only-tools /more 2>/dev/null || :") == "sweet\npackage-1.0\n"
+    assert yard.inside(images.build, "ls /more") == "/more\n"
+    config = yard.engine.call("image", "inspect", "--format", "{{json .Config}}", images.services.reference).stdout
+    assert '"/usr/lib/systemd/systemd"' in config
+    assert "ITB_FLAVOUR" not in config, "settings are the build's, not the host's"
+    assert platforms.packages(yard.cache, images) == "package-1.0\n"
+    assert [one.key for one in platforms.built(yard.engine, yard.platform.name)] == [images.key]
+
+
+def test_same_content_is_found_with_one_call(yard: Yard) -> None:
+    images = yard.ensure()
+    calls = yard.engine.calls
+    assert yard.ensure() == images
+    assert yard.engine.calls - calls == 1
+    assert yard.ensure(refresh=True) == images, "the mirror has nothing new"
+
+
+def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
+    keys = [yard.ensure().key]
+    yard.script("more.sh", "touch /more /and-more")
+    keys.append(yard.ensure().key)
+    yard.script("resolve.sh", "echo package-1.1")
+    keys.append(yard.ensure().key)
+    assert len(set(keys)) == 3
+    assert {one.key for one in platforms.built(yard.engine, yard.platform.name)} == set(keys[1:])
+
+
+def test_removed_image_is_missed(yard: Yard) -> None:
+    images = yard.ensure()
+    yard.engine.call("rmi", images.services.reference)
+    assert platforms.built(yard.engine, yard.platform.name) == []
+    assert yard.ensure().key == images.key
+
+
+def test_failing_stage_names_its_script_and_leaves_nothing(yard: Yard) -> None:
+    yard.script("bare.sh", "echo on the way; echo 'no such package: x' >&2; exit 4")
+    with pytest.raises(TestbedError, match=r"bare: bare\.sh: no such package: x") as caught:
+        yard.ensure()
+    assert caught.value.log is not None
+    assert "on the way" in caught.value.log.read_text()
+    assert not yard.leftovers()
+    yard.script("bare.sh", SCRIPTS["bare.sh"])
+    yard.ensure()
+
+
+def test_without_a_mirror_the_last_images_are_used(yard: Yard) -> None:
+    images = yard.ensure()
+    moved = yard.platform.folder / "gone"
+    yard.script("more.sh", "test ! -e /mnt/definition/gone && touch /more")
+    assert not moved.exists()
+    newer = yard.ensure()
+    assert newer.key != images.key
+    # The same definition, but its mirror does not answer this time.
+    proxy = Runner(env={"http_proxy": "http://127.0.0.1:9"})
+    yard.script(
+        "resolve.sh", 'if [ -n "${http_proxy:-}" ]; then echo "no route" >&2; exit 1; fi; echo package-1.0'
+    )
+    usual = yard.ensure()
+    os.environ["http_proxy"] = "http://127.0.0.1:9"
+    try:
+        offline = yard.ensure(engine=Engine(proxy, yard.engine.program, env=yard.engine.env), refresh=True)
+    finally:
+        del os.environ["http_proxy"]
+    assert offline.key == usual.key
+    assert "no route" in offline.notice
+    assert usual.notice == ""
+
+
+def _in_background(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except (TestbedError, InterruptedRunError) as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def _wait_for(what: Callable[[], bool], *, within: float = 60) -> None:
+    end = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_two_at_once_build_once(yard: Yard) -> None:
+    yard.script("tools.sh", SCRIPTS["tools.sh"] + "\nsleep 1")
+    pairs = [_in_background(yard.ensure) for _ in range(2)]
+    for thread, _ in pairs:
+        thread.join()
+    (one,), (two,) = (results for _, results in pairs)
+    assert one == two
+    assert isinstance(one, PlatformImages)
+
+
+def test_interrupted_build_cleans_up(yard: Yard) -> None:
+    yard.script("tools.sh", "sleep 1000")
+    engine = Engine(Runner(), yard.engine.program, env=yard.engine.env)
+    thread, results = _in_background(lambda: yard.ensure(engine=engine))
+    log = yard.cache / "platforms" / yard.platform.name / "tools.log"
+    _wait_for(lambda: any("tools" in name for name in yard.leftovers()))
+    time.sleep(0.5)
+    engine.runner.stop.request()
+    thread.join(30)
+    assert isinstance(results[0], InterruptedRunError)
+    assert not yard.leftovers()
+    assert not log.exists() or log.read_text() == ""
+
+
+def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
+    yard.script("tools.sh", "sleep 1000")
+    program = textwrap.dedent(
+        f"""
+        from pathlib import Path
+        from itb import definitions, engine, platforms
+        from itb.runners import Runner
+        found = engine.Engine(Runner(), {yard.engine.program!r}, env={yard.engine.env!r})
+        platforms.ensure(definitions.load_platform({str(yard.folder)!r}), found, cache=Path({str(yard.cache)!r}))
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    _wait_for(lambda: any("tools" in name for name in yard.leftovers()))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = yard.leftovers()
+    assert left, "a killed process cannot clean up"
+    assert platforms.built(yard.engine, yard.platform.name) == []
+    yard.script("tools.sh", SCRIPTS["tools.sh"])
+    yard.ensure()
+    assert not yard.leftovers()
