@@ -5,8 +5,8 @@ usage: findings.py [-x REGEX]... GLOB...
 Prints the errors found, likeliest cause first, one line each: message, a tab,
 the file.  The end of a Python traceback weighs more than a line that says
 ERROR, what is repeated more than what happened once, and of equals the
-earliest is the cause of the others.  Lines that match a REGEX are not looked
-at.  Runs on any host (Python 3.6 or later); "-" reads standard input.
+earliest is the cause of the others.  Messages that match a REGEX do not
+count.  Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
 import glob
@@ -18,7 +18,7 @@ LIMIT = 4 << 20  # bytes of a file, from its end
 TRACEBACK = "Traceback (most recent call last):"
 # What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
 PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\(\S+\)\s*)*")
-ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|[Ff]ailed to load module|Validation failed|No module named)\b")
+ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
 MOST = 5
 
@@ -46,7 +46,7 @@ def tracebacks(lines):
 def errors(lines):
     """Lines that call themselves errors, without time and place."""
     for line in lines:
-        if ERROR.search(line):
+        if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
             yield MODULE.sub("", PREFIX.sub("", line)).strip()
 
 
@@ -54,9 +54,11 @@ def findings(texts, ignored):
     """Return (message, name) of the errors in named texts, likeliest first."""
     seen = {}
     for name, text in texts:
-        lines = [line for line in expand(text) if not any(item.search(line) for item in ignored)]
+        lines = list(expand(text))
         for rank, found in enumerate((tracebacks(lines), errors(lines))):
             for message in found:
+                if any(item.search(message) for item in ignored):
+                    continue
                 key = (rank, re.sub(r"[0-9a-f]{8,}|\d+", "#", message))
                 entry = seen.setdefault(key, [rank, 0, len(seen), message, name])
                 entry[1] -= 1
