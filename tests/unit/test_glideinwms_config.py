@@ -162,6 +162,19 @@ def test_a_broken_shipped_file_is_named(load: Load, tmp_path: Path, text: str, s
         edited(load, tmp_path, text, "factory")
 
 
-def test_the_cause_of_a_failed_command(load: Load) -> None:
-    output = "Using\nTraceback (most recent call last):\n  F\nModuleNotFoundError: No module named 'x'\n[FAIL]"
-    assert load("host").cause(output) == "ModuleNotFoundError: No module named 'x'"
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (
+            "Using\nTraceback (most recent call last):\n  F\nModuleNotFoundError: No module named 'x'\n[FAIL]",
+            "ModuleNotFoundError: No module named 'x'",
+        ),
+        (
+            "/usr/sbin/x: line 83: /etc/y: No such file or directory\nUsing\n/usr/sbin/x: success: command not found",
+            "/usr/sbin/x: line 83: /etc/y: No such file or directory",
+        ),
+        ("Using\nUpgrading [FAILED]\n", "Upgrading [FAILED]"),
+    ],
+)
+def test_the_cause_of_a_failed_command(load: Load, output: str, cause: str) -> None:
+    assert load("host").cause(output) == cause

@@ -9,6 +9,8 @@ from xmlfile import ConfigError
 
 ERROR = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Exit)\b.*|.*\b(ERROR|Error|FATAL)\b.*")
 
+ABSENT = re.compile(r": (No such file or directory|command not found|Permission denied)$")
+
 
 def variable(name):
     """A variable itb gives to configuration scripts."""
@@ -33,10 +35,11 @@ def run(*argv):
 
 
 def cause(output):
-    """The last line that names an error, else the last line."""
+    """The last line that names an error; else the first that misses a file or a command; else the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if ERROR.match(line)]
-    return (named or lines or [""])[-1]
+    absent = [line for line in lines if ABSENT.search(line)]
+    return (named[-1:] or absent[:1] or lines[-1:] or [""])[0]
 
 
 def main(configure):
