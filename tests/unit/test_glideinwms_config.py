@@ -170,7 +170,7 @@ def test_a_broken_shipped_file_is_named(load: Load, tmp_path: Path, text: str, s
             "ModuleNotFoundError: No module named 'x'",
         ),
         (
-            "/usr/sbin/x: line 83: /etc/y: No such file or directory\nUsing\n/usr/sbin/x: success: command not found",
+            "/usr/sbin/x: line 83: /etc/y: No such file or directory\n/usr/sbin/x: success: command not found",
             "/usr/sbin/x: line 83: /etc/y: No such file or directory",
         ),
         ("Using\nUpgrading [FAILED]\n", "Upgrading [FAILED]"),
