@@ -147,8 +147,8 @@ def _explained(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
     definition, host = cell.roles[role], cell.host(role)
     said = explain.probe(host, definition.probes[unit]) if unit in definition.probes else ""
     found = explain.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, text=said)
-    message = f"{error.message}; {found[0]}" if found else error.message
-    evidence = "\n".join([*found, said, error.evidence])
+    message = f"{error.message.partition(': ')[0]}: {found[0]}" if found else error.message
+    evidence = "\n".join([error.message, *found, said, error.evidence])
     return InstallError(message, hint=error.hint, evidence=evidence, log=error.log)
 
 
