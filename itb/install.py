@@ -37,6 +37,7 @@ _NICE = "warning: Unable to reset nice value: Permission denied"  # rpm's, where
 _SCRIPTLET = re.compile(
     r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
+_DNF_SAYS = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
 _PROBLEM = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
 _DECISIVE = (
     "nothing provides",
@@ -75,14 +76,9 @@ def dnf_install(
         raise InstallError(
             f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=done.output, log=log
         )
-    failed = _SCRIPTLET.search(done.output)
+    failed = failed_scriptlet(done.output)
     if failed:
-        kind, package, status = failed.groups()
-        raise InstallError(
-            f"%{kind} scriptlet of {package} failed, {status}{_scriptlet_words(done.output)}",
-            evidence=done.output,
-            log=log,
-        )
+        raise InstallError(failed, evidence=done.output, log=log)
     if not done.ok:
         reason = dnf_reason(done.output) or done.reason
         ours = transient or any(mark in done.output for mark in _OURS)
@@ -91,18 +87,16 @@ def dnf_install(
         raise kind_of_error(f"{reason}{tries}", evidence=done.output, log=log)
 
 
-def _scriptlet_words(output: str) -> str:
-    """What a failing scriptlet said: the line before rpm's own."""
-    lines = output.splitlines()
+def failed_scriptlet(output: str) -> str:
+    """Say which scriptlet failed and what it said last; the empty string if none did."""
+    lines = output.replace(_NICE, "").splitlines()
     for number, line in enumerate(lines):
-        if _SCRIPTLET.search(line):
-            before = [text.replace(_NICE, "").strip() for text in lines[max(0, number - 3) : number]]
-            words = [
-                text.partition(": ")[2] if text.startswith("Running scriptlet") else text
-                for text in before
-                if text and not text.startswith(("Running scriptlet", "Installing", "Preparing", "Upgrading"))
-            ]
-            return f": {words[-1]}" if words else ""
+        found = _SCRIPTLET.search(line)
+        if found:
+            said = [text.strip() for text in lines[max(0, number - 3) : number]]
+            words = [text for text in said if text and not text.startswith(_DNF_SAYS)]
+            kind, package, status = found.groups()
+            return f"%{kind} scriptlet of {package} failed, {status}" + (f": {words[-1]}" if words else "")
     return ""
 
 

@@ -20,16 +20,11 @@ R = TypeVar("R", bound=BaseModel)
 Location = tuple[str | int, ...]
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without aliases (an anchor bomb costs gigabytes) and without double keys."""
+class _AliasLoader(yaml.SafeLoader):
+    """Safe YAML without double keys; keys are text, whatever they look like."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -37,18 +32,30 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
             seen.add(key.value)
-            key.tag = _TEXT  # a date or a number may be a key, by its letters
-        return super().construct_mapping(node, deep=deep)
+            if key.tag != _MERGE:
+                key.tag = _TEXT  # a date or a number may be a key, by its letters
+        return node
+
+
+class _Loader(_AliasLoader):
+    """The same without aliases: an anchor bomb costs gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 # YAML 1.2's booleans: to 1.1, the keys and values on, off, yes and no are booleans too.
 _BOOL = "tag:yaml.org,2002:bool"
 _TEXT = "tag:yaml.org,2002:str"
-_Loader.yaml_implicit_resolvers = {
+_MERGE = "tag:yaml.org,2002:merge"
+_AliasLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_AliasLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def nearest(word: str, valid: list[str]) -> str:
@@ -57,10 +64,10 @@ def nearest(word: str, valid: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def parse(text: str, where: str) -> tuple[Any, dict[Location, int]]:
-    """Return the value of a YAML text and the line (from 1) of each location in it."""
+def parse(text: str, where: str, *, aliases: bool = False) -> tuple[Any, dict[Location, int]]:
+    """Return the value of a YAML text and, where it has no aliases, the line (from 1) of each location."""
     try:
-        loader = _Loader(text)
+        loader = (_AliasLoader if aliases else _Loader)(text)
     except yaml.reader.ReaderError as error:
         number = text.count("\n", 0, error.position) + 1
         raise UsageError(f"{where}:{number}: not valid YAML: {error.reason}") from None
@@ -69,7 +76,8 @@ def parse(text: str, where: str) -> tuple[Any, dict[Location, int]]:
         if node is None:
             return {}, {}
         lines: dict[Location, int] = {}
-        _collect_lines(node, (), lines)
+        if not aliases:
+            _collect_lines(node, (), lines)
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
