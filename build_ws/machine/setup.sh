@@ -38,6 +38,7 @@ missing() {
         command -v runc >/dev/null || command -v crun >/dev/null || found+=(runtime)
         [ -x /usr/lib/podman/netavark ] || [ -x /usr/libexec/podman/netavark ] || found+=(netavark)
         [ -x /usr/lib/podman/aardvark-dns ] || [ -x /usr/libexec/podman/aardvark-dns ] || found+=(aardvark-dns)
+        (PATH=$PATH:/usr/sbin:/sbin && command -v iptables || command -v nft) >/dev/null || found+=(iptables)
     fi
     # Without a registry, platform deb13 starts from a Debian mirror.
     ! command -v apt-get >/dev/null || command -v mmdebstrap >/dev/null || found+=(mmdebstrap)
@@ -61,7 +62,7 @@ install_command() {
 dnf_python() { [ -n "$(find_python)" ] && echo python3 || echo python3.11; }
 
 install_packages() {
-    local wanted=$1 command as_root=()
+    local wanted=$1 command as_root=(env)
     command=$(install_command)
     if [ -z "$command" ]; then
         say "missing: $wanted; no package manager known here (apt-get, dnf, zypper, brew): install them by hand"
@@ -73,15 +74,15 @@ install_packages() {
             say "    $command"
             exit 1
         fi
-        as_root=(sudo)
+        as_root=(sudo env)  # sudo drops variables, env sets them again
     fi
     say "missing: $wanted; installing: $command"
     local words
     read -ra words <<<"$command"
     if [ "${words[0]}" = apt-get ]; then
-        DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get update --quiet --quiet
+        "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get update --quiet --quiet >&2
     fi
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" "${words[@]}" >&2
+    "${as_root[@]}" DEBIAN_FRONTEND=noninteractive "${words[@]}" >&2
 }
 
 wanted=$(missing)

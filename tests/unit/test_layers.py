@@ -68,6 +68,13 @@ def test_imports_go_down(module: str) -> None:
         assert FLOOR[other] < FLOOR[unit], f"{module} (floor {FLOOR[unit]}) imports {other} (floor {FLOOR[other]})"
 
 
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"runners", "debtorpm"}))
+def test_processes_start_in_one_place(module: str) -> None:
+    """Who waits for a process itself forgets time limits, redaction or the children."""
+    if not module.startswith("debtorpm"):
+        assert "import subprocess" not in MODULES[module].read_text()
+
+
 def test_no_circles() -> None:
     TopologicalSorter({module: set(imports(path)) - {module} for module, path in MODULES.items()}).prepare()
 
