@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
+import lzma
 import random
+import zlib
 
 import pytest
 
 from itb import redact as module
-from itb.redact import MARK, Stream, redact, redact_bytes, remember
+from itb.redact import MARK, Stream, is_text, redact, redact_bytes, redact_name, remember, remember_passwords
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDx-_9abcDEF0123456789"
 VAULT = "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"
@@ -131,3 +135,36 @@ def test_stream_shows_lines_at_once() -> None:
     stream = Stream()
     assert stream.feed(b"first\nsec") == b"first\n"
     assert stream.feed(b"ond\n") == b"second\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"plain\n", "grün\n".encode(), b"\x1b[31mred\x1b[0m\r\n",
+        b"a latin1 \xe4 in a long enough line of a log\n",
+    ],
+)  # fmt: skip
+def test_text_is_text(data: bytes) -> None:
+    assert is_text(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"x", mtime=0), bz2.compress(b"x"), lzma.compress(b"x"),
+        zlib.compress(random.Random(2).randbytes(999)),
+        b"\x7fELF", b"text\0", "wide".encode("utf-16"), random.Random(3).randbytes(500).replace(b"\0", b""),
+    ],
+)  # fmt: skip
+def test_what_redaction_cannot_see_into_is_no_text(data: bytes) -> None:
+    assert not is_text(data)
+
+
+def test_a_files_name_may_be_the_secret() -> None:
+    assert redact_name(f"log/{JWT}.log") == f"log/{MARK}.log"
+    assert redact_name("log/\udcff.log") == "log/\udcff.log"  # no text, and no secret
+
+
+def test_passwords_of_urls_are_remembered_alone_too() -> None:
+    remember_passwords("{'source': 'https://me:hunter%212hunter@host/x', 'b': 'http://plain/'}")
+    assert redact("hunter%212hunter hunter!2hunter me host") == f"{MARK} {MARK} me host"
