@@ -94,7 +94,9 @@ def hooks(*, as_json: bool) -> None:
         return
     shown = Table("hook", "what it is", "usable", box=None)
     for item in found:
-        shown.add_row(item.name, item.about, item.usable.replace("\n", "; ") or "yes")
+        # "configuration: token.vault: key 'server' is missing", one line for each
+        lacks = "; ".join(line.rpartition(f"token.{item.name}: ")[2] for line in item.usable.splitlines())
+        shown.add_row(item.name, item.about, lacks or "yes")
     Console(highlight=False, markup=False, emoji=False).print(shown)
 
 

@@ -166,11 +166,12 @@ class _Renewals:
         if not scenario.needs.token or not self.problem:
             return True
         try:
-            with self._cell.journal.case("test", "", f"{scenario.name}: {scenario.title}"):
-                renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
-                return True
-        except TokenError:
+            renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
+        except TokenError as error:
+            with self._cell.journal.case("test", "", f"{scenario.name}: {scenario.title}") as trial:
+                trial.error(f"not started: {error.message}", exit_code=error.exit_code)
             return False
+        return True
 
 
 def longest_wait(scenario: Scenario) -> float:

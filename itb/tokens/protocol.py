@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from pydantic import ValidationError
 
 from itb.errors import TestbedError
 from itb.model import Record
-from itb.redact import redact, remember
+from itb.redact import redact
 from itb.runners import Completed, Runner
 from itb.tokens.files import read_private
 from itb.tokens.request import PROTOCOL_VERSION, AcquireError, Cause, Secret, TokenRequest
@@ -32,7 +31,6 @@ OUTPUT_LIMIT = 64 * 1024
 KEPT_ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ")
 CAUSES = {2: Cause.CONFIGURATION, 3: Cause.PERSON, 4: Cause.TEMPORARY, 5: Cause.REFUSED}
 _EVIDENCE = 4000  # characters of a hook's diagnostics kept
-_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")  # of a variable that is one
 
 
 class Answer(Record):
@@ -103,9 +101,6 @@ def call_hook(
 def hook_environment(request: TokenRequest, home: Path, pass_env: Sequence[str] = ()) -> dict[str, str]:
     """Return the whole environment of a hook: no bearer token of the caller's is in it."""
     kept = {name: os.environ[name] for name in (*KEPT_ENVIRONMENT, *pass_env) if name in os.environ}
-    for name in pass_env:
-        if _SECRET_NAME.search(name) and name in kept and not Path(kept[name]).is_absolute():
-            remember(kept[name])
     asked = {
         "VERSION": str(PROTOCOL_VERSION),
         "RUN_ID": request.run_id,

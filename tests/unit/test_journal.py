@@ -117,3 +117,13 @@ def test_evidence_is_cut_in_the_middle() -> None:
     assert short.endswith("line 4999\n")
     assert f"{len(text) - EVIDENCE_LIMIT} characters left out" in short
     assert cut("short") == "short"
+
+
+def test_no_part_of_a_case_is_a_secret(journal: Journal, ear: Ear) -> None:
+    with journal.case("test", JWT, f"name {JWT}") as trial:
+        trial.fail(f"message {JWT}", exit_code=2, evidence=f"evidence {JWT}")
+    plain = Case(phase="resolve", role="source", name=JWT, outcome=Outcome.PASSED, started=1, seconds=0)
+    journal.add(plain.model_copy(update={"message": JWT}))
+    assert all("eyJ" not in case.model_dump_json() for case in [*journal.cases, *journal.rundir.cases()])
+    assert "eyJ" not in " ".join(ear.heard)
+    assert journal.cases[1].outcome is Outcome.PASSED

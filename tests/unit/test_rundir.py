@@ -148,3 +148,15 @@ def test_paths_as_reports_show_them(rundir: RunDir) -> None:
     assert rundir.relative(rundir.results / "x") == "results/x"
     assert rundir.relative(Path("/etc/x")) == "/etc/x"
     assert rundir.relative(None) == ""
+
+
+def test_what_is_written_is_redacted(rundir: RunDir) -> None:
+    rundir.update(settings={"source": "https://me:hunter2hunter2@host/x.git"})
+    rundir.save("case", CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"}))
+    written = "".join(path.read_text() for path in rundir.path.rglob("*.json"))
+    assert "hunter2" not in written
+    assert "hvs." not in written
+    assert rundir.state.settings == {"source": f"https://me:{MARK}@host/x.git"}
+    kept = rundir.saved("case", Case)
+    assert kept is not None
+    assert kept.message == MARK

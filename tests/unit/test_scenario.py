@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from itb import definitions, scenario
 from itb.engine import Engine
-from itb.errors import InterruptedRunError, ScenarioError, UsageError
+from itb.errors import InterruptedRunError, ScenarioError, TokenError, UsageError
 from itb.hosts import Host
 from itb.journal import Journal
 from itb.model import Case, Outcome
@@ -69,13 +70,16 @@ class Theatre:
         *,
         env: Mapping[str, str] | None = None,
         factor: float = 1.0,
+        diagnose: scenario.Diagnose | None = None,
         **files: str,
     ) -> list[Case]:
         loaded = self.load(text, **files)
         self.door = Door(answers if callable(answers) else lambda line: (answers or {}).get(line, FINE))
         engine = Engine(self.door)
         hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
-        scenario.run_scenario(loaded, hosts, journal=self.journal, env=env or {}, factor=factor)
+        scenario.run_scenario(
+            loaded, hosts, journal=self.journal, env=env or {}, factor=factor, diagnose=diagnose
+        )
         return self.journal.cases
 
 
@@ -344,3 +348,32 @@ def test_a_host_that_is_gone_is_an_error_and_no_failure(theatre: Theatre) -> Non
     )
     assert brief(cases) == [("a", "error"), ("b", "skipped")]
     assert cases[0].exit_code == 5
+
+
+def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:
+    play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
+    env, answers = {"ITB_BEARER_TOKEN_FILE": "/t"}, {"x": (1, "", "no")}
+    since = time.time()
+    asked: list[float] = []
+
+    def diagnose(began: float) -> str:
+        asked.append(began)
+        return "the token has expired"
+
+    (case,) = theatre.perform(play, answers, env=env, diagnose=diagnose)
+    assert (case.outcome, case.message) == (Outcome.FAILED, "no")
+    assert case.evidence == "the CE on tokens: the token has expired\n\nno"
+    assert since <= asked[0] <= time.time()
+    *_, last = theatre.perform(steps("name: b, role: ce, run: x"), answers, env=env, diagnose=diagnose)
+    assert (last.outcome, last.evidence, len(asked)) == (Outcome.FAILED, "no", 1)
+
+
+def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(theatre: Theatre) -> None:
+    def diagnose(_: float) -> str:
+        raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
+
+    play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
+    env = {"ITB_BEARER_TOKEN_FILE": "/t"}
+    (case,) = theatre.perform(play, {"x": (1, "", "no")}, env=env, diagnose=diagnose)
+    assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
+    assert case.message.endswith("could not be renewed; without it: no")

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
 from itb.errors import UsageError
+from itb.tokens.form import open_token
 from itb.tokens.issuer import FAULTS, Issuer, thumbprint
 from itb.tokens.request import Secret, TokenRequest
 
@@ -87,3 +89,10 @@ def test_a_secret_does_not_show_itself(issuer: Issuer) -> None:
 def test_an_issuer_that_was_removed_is_said_to_be_gone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="issuer is gone"):
         Issuer.load(tmp_path)
+
+
+def test_a_short_life_is_only_given_when_asked_for(issuer: Issuer) -> None:
+    asked = TokenRequest(run_id="r", ce="ce:9619", audience="ce:9619", min_lifetime_s=7200)
+    for lifetime, least, most in ((None, 7200, 7300), (90, 85, 91)):
+        expires = open_token(issuer.mint_for(asked, lifetime=lifetime)).claims["exp"]
+        assert least <= expires - time.time() <= most

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from itb.model import Record
+from itb.redact import remember
 from itb.tokens.protocol import call_hook
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import Secret, TokenRequest
+
+_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")  # of a variable that holds one
 
 
 class Options(Record):
@@ -28,6 +33,11 @@ class Command:
         self.argv = tuple(argv)
         self.pass_env = tuple(pass_env)
         self._context = context
+        # What a hook may inherit it may also print.
+        for variable in pass_env:
+            value = os.environ.get(variable, "")
+            if _SECRET_NAME.search(variable) and not value.startswith("/"):
+                remember(value)
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run the hook once."""
