@@ -75,6 +75,7 @@ _SYSTEMD_SAYS = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
     r"|Deactivated|Consumed|Start request repeated|Control process exited)|Failed to start)"
 )
+_ABSENT = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
 _ERROR_LINE = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\b.*|.*\b(ERROR|CRITICAL|FATAL|fatal)\b.*"
 )
@@ -82,16 +83,22 @@ _ERROR_LINE = re.compile(
 
 def names_cause(message: str) -> bool:
     """True if a message has the name of an exception or calls something an error."""
-    return bool(re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message))
+    return bool(re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message) or _ABSENT.search(message))
 
 
 def find_cause(text: str) -> str:
-    """Return the last line that names an error; else the last that systemd did not write itself."""
+    """Return the last line that names an error, else the first that misses a file or a command, else the last.
+
+    Lines systemd wrote itself do not count.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line for line in lines if _ERROR_LINE.match(line)]
     if named:
         return named[-1]
     own = [line for line in lines if not _SYSTEMD_SAYS.match(line)]
+    absent = [line for line in own if _ABSENT.search(line)]
+    if absent:  # what a shell script misses, it misses again and again: the first is the cause
+        return absent[0]
     return own[-1] if own else ""
 
 

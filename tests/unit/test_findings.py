@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from itb import configuration, data
-from itb.services import names_cause
+from itb.services import find_cause, names_cause
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,7 @@ def test_the_same_with_other_numbers_is_the_same(script: ModuleType) -> None:
     [
         ("x.service does not start (exit-code, status 1): ModuleNotFoundError: No module named 'a'", True),
         ("x.service does not start (exit-code, status 1): Starting Factory [FAILED]", False),
+        ("x.service does not start (exit-code, status 1): /x: line 3: daemon: command not found", True),
     ],
 )
 def test_whether_a_message_names_its_cause(message: str, named: bool) -> None:
@@ -82,3 +83,11 @@ def test_changed_files_of_a_diff() -> None:
         "diff -u etc/b /etc/b\n--- etc/b\t1970\n+++ /etc/b\t2\n@@ -0,0 +1 @@\n+x\n"
     )
     assert configuration.changed_files(diff) == ["/etc/a.xml", "/etc/b"]
+
+
+def test_a_script_that_misses_a_file_names_it() -> None:
+    journal = (
+        "Starting x.service - X...\n/usr/sbin/x: line 8: /etc/y: No such file or directory\n"
+        "/usr/sbin/x: line 9: daemon: command not found\n[FAILED]\nx.service: Failed with result 'exit-code'.\n"
+    )
+    assert find_cause(journal) == "/usr/sbin/x: line 8: /etc/y: No such file or directory"

@@ -4,7 +4,7 @@ Runs as root before HTCondor is started.  What is set here is what every
 site has to set (its Compute Entrypoint), and shorter intervals.
 """
 
-from host import main, run, variable, write
+from host import main, make_private, run, variable, write
 from xmlfile import XmlFile, children, update
 
 CONFIG = "/etc/gwms-factory/glideinWMS.xml"
@@ -50,6 +50,7 @@ def configure():
     edit(file, variable("ITB_CE_ADDRESS"))
     file.write()
     write("/etc/condor/config.d/99-itb.conf", CONDOR)
+    make_private("gfactory", "/var/lib/gwms-factory/.condor/tokens.d")
     run("gwms-factory", "upgrade")
 
 

@@ -5,10 +5,11 @@ site has to set (its Factory, its credential), and shorter intervals.  How
 credentials are selected is left as shipped: it differs between versions.
 """
 
+import os
 import pwd
 import subprocess
 
-from host import main, run, variable, write
+from host import main, make_private, run, variable, write
 from xmlfile import XmlFile, update
 
 CONFIG = "/etc/gwms-frontend/frontend.xml"
@@ -57,6 +58,7 @@ def configure():
     edit(file, variable("ITB_HOST_FACTORY"), variable("ITB_TOKEN_PATH"))
     file.write()
     write("/etc/condor/config.d/99-itb.conf", CONDOR)
+    make_private("frontend", os.path.dirname(variable("ITB_TOKEN_PATH")))
     try:
         pwd.getpwnam("testuser")
     except KeyError:

@@ -1,6 +1,7 @@
 """What the configuration of both roles does on its host."""
 
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -25,6 +26,17 @@ def write(path, text):
         file.write(text)
 
 
+def make_private(user, path):
+    """Make a folder, and those above it below the user's home, that nobody else may enter."""
+    home = pwd.getpwnam(user)
+    if os.path.isdir(path):
+        return
+    if os.path.dirname(path) != home.pw_dir:
+        make_private(user, os.path.dirname(path))
+    os.mkdir(path, 0o700)
+    os.chown(path, home.pw_uid, home.pw_gid)
+
+
 def run(*argv):
     """Run a command of the candidate's; ConfigError with the line of its output that names the cause."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -46,6 +58,6 @@ def main(configure):
     """Run a role's configuration; its error is the last line of the output."""
     try:
         configure()
-    except (ConfigError, OSError) as error:
+    except (ConfigError, OSError, KeyError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
