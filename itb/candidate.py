@@ -6,7 +6,7 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from itb import configuration, explain, previous, tokenphase
@@ -23,15 +23,25 @@ from itb.phases import in_parallel
 CONFIGURATION_DIFF = "configuration.diff"
 
 
-def install(cell: Cell, made: Build, served: Repo) -> Installed:
-    """The candidate on its roles: installed, its origin and files verified, configured."""
-    for role in cell.testbed_roles:
-        if role in cell.stage.optional:
-            repositories.point_host(cell.host(role), served, cell.product.packages)
-            previous.offer(cell, role)
-    packages = in_parallel(cell.roles, lambda role: _install_role(cell, role, made, served))
-    packages[CE] = dnf.installed_packages(cell.host(CE), cell.product.packages)
-    installed = Installed(packages=packages)
+def install(
+    cell: Cell, made: Build, served: Repo, *, ce_ready: Callable[[], object] = lambda: None
+) -> Installed:
+    """The candidate on its roles: installed, its origin and files verified, configured.
+
+    ``ce_ready`` returns once the CE has its packages, which may be at the same time.
+    """
+
+    def one(role: str) -> tuple[InstalledPackage, ...]:
+        if role in cell.roles:
+            return _install_role(cell, role, made, served)
+        if role == CE:
+            ce_ready()
+            return dnf.installed_packages(cell.host(CE), cell.product.packages)
+        repositories.point_host(cell.host(role), served, cell.product.packages)
+        return ()
+
+    packages = in_parallel([*cell.roles, *(set(cell.testbed_roles) - set(cell.roles))], one)
+    installed = Installed(packages={role: found for role, found in packages.items() if found})
     cell.rundir.save("installed", installed)
     return installed
 
@@ -109,6 +119,8 @@ def _early(cell: Cell) -> dict[str, Sequence[str]]:
 
 def test(cell: Cell) -> None:
     """Every scenario, then once more whether all services are still up."""
+    for role in cell.stage.optional & set(cell.testbed_roles):
+        previous.offer(cell, role)
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with tokenphase.kept_fresh(cell) as may_start:
         for scenario in cell.scenarios:

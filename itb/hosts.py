@@ -124,8 +124,14 @@ class Host:
             about=about or name,
         )
 
-    def put(self, *files: FileSpec) -> None:
-        """Put files on the host, parents included, in one call; each replaces what was there atomically."""
+    def put(
+        self, *files: FileSpec, then: str = "", args: Sequence[str] = (), log: Path | None = None, about: str = ""
+    ) -> Completed:
+        """Put files on the host, parents included; each replaces what was there atomically.
+
+        ``then`` is a bash script run with ``args`` afterwards, in the same
+        call of the engine: a call costs more than most of what it does.
+        """
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for file in files:
@@ -134,7 +140,8 @@ class Host:
                 entry.mtime = int(time.time())
                 entry.uname, _, entry.gname = file.owner.partition(":")
                 archive.addfile(entry, io.BytesIO(file.content))
-        self._extract(buffer, f"put {', '.join(file.path for file in files)}")
+        about = about or f"put {', '.join(file.path for file in files)}"
+        return self._extract(buffer, about, then=then, args=args, log=log)
 
     def put_tree(self, source: Path, destination: str) -> None:
         """Copy a directory to the host, as ``destination``."""
@@ -143,17 +150,36 @@ class Host:
             archive.add(source, arcname=destination.strip("/"), filter=_as_root)
         self._extract(buffer, f"put {source.name} to {destination}")
 
-    def put_into(self, folder: str, *sources: Path) -> None:
-        """Copy files and directories into a directory of the host, which is made if need be."""
+    def put_into(
+        self,
+        folder: str,
+        *sources: Path,
+        then: str = "",
+        args: Sequence[str] = (),
+        log: Path | None = None,
+        about: str = "",
+    ) -> Completed:
+        """Copy files and directories into a directory of the host, made if need be; the rest is as with put."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for source in sources:
                 archive.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
-        self._extract(buffer, f"put {len(sources)} files into {folder}")
+        about = about or f"put {len(sources)} files into {folder}"
+        return self._extract(buffer, about, then=then, args=args, log=log)
 
-    def _extract(self, archive: io.BytesIO, about: str) -> None:
+    def _extract(
+        self,
+        archive: io.BytesIO,
+        about: str,
+        *,
+        then: str = "",
+        args: Sequence[str] = (),
+        log: Path | None = None,
+    ) -> Completed:
         argv = ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first"]
-        self.run(argv, input=archive.getvalue(), about=about)
+        if then:
+            argv = ["bash", "-euo", "pipefail", "-c", f"{shlex.join(argv)}\nexec </dev/null\n{then}", "put", *args]
+        return self.run(argv, input=archive.getvalue(), about=about, log=log)
 
     def get(self, path: str) -> bytes:
         """Return the content of a text file of the host, redacted."""

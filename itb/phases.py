@@ -74,20 +74,29 @@ def load_issuer(cell: Cell) -> Issuer:
     return Issuer.load_or_create(cell.rundir.tokens)
 
 
-def stage(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> SigningKey:
-    """Network, services host and, if asked for, the build workspace; what is there already stays as it is."""
-    key = cell.rundir.saved("key", SigningKey)
-    wanted = [SERVICES, *([WORKSPACE] if with_workspace else [])]
-    roles = [role for role in wanted if key is None or not cell.host(role).alive()]
-    if key is not None and not roles:
-        return key
-    with cell.journal.case("up", "network", "network and services host start") as trial:
+def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
+    """Network and the containers of these roles, all at once; those that run already stay as they are."""
+    missing = sorted(set(roles) - cell.hand.alive(), key=roles.index)
+    if not missing:
+        return
+    with cell.journal.case("up", "network", f"{', '.join(missing)} start") as trial:
         prefix = cell.hand.network_prefix() or cell.hand.create_network()
         trial.passed(f"{prefix}.0/24")
-        cell.hand.up(roles, images.references, prefix)
+        cell.hand.up(missing, images.references, prefix)
+
+
+def stage(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> SigningKey:
+    """Services host and, if asked for, the build workspace, ready for use; what is ready stays as it is."""
+    roles = [SERVICES, *([WORKSPACE] if with_workspace else [])]
+    key = cell.rundir.saved("key", SigningKey)
+    alive = cell.hand.alive()
+    missing = [role for role in roles if key is None or role not in alive]
+    if key is not None and not missing:
+        return key
+    start_hosts(cell, images, missing)
     ca = load_ca(cell)
-    in_parallel(roles, lambda role: _boot(cell, role, ca))
-    if SERVICES in roles:
+    in_parallel(missing, lambda role: _boot(cell, role, ca))
+    if SERVICES in missing:
         with cell.journal.case("up", SERVICES, "signing key made, web server up") as trial:
             key = repositories.prepare(cell.host(SERVICES), load_issuer(cell).files())
             trial.passed(f"key {key.fingerprint}")
@@ -109,8 +118,7 @@ def _boot(cell: Cell, role: str, ca: RunCA) -> None:
 
 def bring_up(cell: Cell, images: PlatformImages) -> Testbed:
     """The bare hosts, booted, with certificates, trusting the run's CA."""
-    with cell.journal.case("up", "network", "bare hosts start"):
-        cell.hand.up(cell.testbed_roles, images.references, cell.hand.network_prefix())
+    start_hosts(cell, images, cell.testbed_roles)
     ca = load_ca(cell)
     in_parallel(cell.testbed_roles, lambda role: _boot(cell, role, ca))
     found = cell.hand.describe([SERVICES, *cell.testbed_roles])
@@ -220,7 +228,7 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
         evidence.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
 
-    in_parallel([role for role in roles if cell.host(role).alive()], one)
+    in_parallel(sorted(cell.hand.alive() & set(roles)), one)
 
 
 def take_down(cell: Cell) -> None:

@@ -177,24 +177,52 @@ def _all_phases(cell: Cell) -> None:
     images = phases.prepare_platform(cell)
     cached = phases.cached_build(cell, images)
     must_build = not previous.is_there(cell, images) or cached is None
-    key = phases.stage(cell, images, with_workspace=must_build)
-
-    def provide_previous() -> None:
-        building.result()  # there is one workspace, and the candidate goes first
-        previous.build(cell, images)
-        previous.serve(cell, key)
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        building = pool.submit(lambda: cached or phases.build(cell, images))
-        rising = pool.submit(_raise_testbed, cell, images)
-        serving = pool.submit(lambda: phases.serve(cell, building.result(), key))
-        _join([building, rising, serving, pool.submit(provide_previous)])
-    installed = candidate.install(cell, building.result(), serving.result())
-    lockfile.write(cell, building.result(), serving.result(), installed)
-    candidate.start_condor(cell)
-    tokenphase.acquire_token(cell)
+    first = [SERVICES, *([WORKSPACE] if must_build else [])]
+    phases.start_hosts(cell, images, [*first, *cell.testbed_roles])
+    made, served, installed = _install_in_parallel(cell, images, cached, with_workspace=must_build)
+    lockfile.write(cell, made, served, installed)
+    early: list[Callable[[Cell], object]] = [candidate.start_condor, tokenphase.acquire_token]
+    phases.in_parallel(early, lambda work: work(cell))
     candidate.start_rest(cell)
     candidate.test(cell)
+
+
+def _install_in_parallel(
+    cell: Cell, images: PlatformImages, cached: Build | None, *, with_workspace: bool
+) -> tuple[Build, Repo, Installed]:
+    """From started containers to an installed candidate; each part begins once what it needs is there."""
+    with ThreadPoolExecutor(max_workers=7) as pool:
+        staging = pool.submit(phases.stage, cell, images, with_workspace=with_workspace)
+        rising = pool.submit(phases.bring_up, cell, images)
+
+        def build() -> Build:
+            staging.result()
+            return cached or phases.build(cell, images)
+
+        def serve() -> Repo:
+            return phases.serve(cell, building.result(), staging.result())
+
+        def provide_previous() -> None:
+            building.result()  # there is one workspace, and the candidate goes first
+            previous.build(cell, images)
+            previous.serve(cell, staging.result())
+
+        def prepare_ce() -> None:
+            staging.result()
+            rising.result()
+            phases.prepare_ce(cell)
+
+        def install() -> Installed:
+            made, served = building.result(), serving.result()
+            rising.result()
+            return candidate.install(cell, made, served, ce_ready=preparing.result)
+
+        building = pool.submit(build)  # one by one: each part refers to those before it
+        serving = pool.submit(serve)
+        preparing = pool.submit(prepare_ce)
+        installing = pool.submit(install)
+        _join([staging, rising, building, serving, pool.submit(provide_previous), preparing, installing])
+    return building.result(), serving.result(), installing.result()
 
 
 def _raise_testbed(cell: Cell, images: PlatformImages) -> None:

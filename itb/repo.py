@@ -67,7 +67,11 @@ gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == 
 
 _PUBLISH = f"""
 export GNUPGHOME=/root/.gnupg-itb
+mkdir -p -- "$1"
 cd -- "$1"
+rm -rf -- *.rpm repodata
+mv -- "$1.new"/*.rpm .
+rmdir -- "$1.new"
 rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
 createrepo_c --quiet --workers "$(nproc)" .
 gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
@@ -92,25 +96,30 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
 
     ``issuer_files`` are what the run's token issuer publishes, by path.
     """
-    made = services.script(_MAKE_KEY, about="make the signing key")
+    published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
+    made = services.put(
+        FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
+        *published,
+        then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
+        about="start the web server and make the signing key",
+    )
     fingerprint = made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
     if len(fingerprint) != 40:
         raise TestbedError("host services: gpg made no key", evidence=made.output)
-    published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
-    services.put(FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()), *published)
-    services.script(
-        "nginx -t; systemctl restart nginx; systemctl is-active nginx",
-        about="start the web server",
-    )
     return SigningKey(fingerprint=fingerprint)
 
 
 def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
     """Sign and index the RPMs of a build and serve them as ``name``; look at every signature afterwards."""
     folder = f"{ROOT}/{name}"
-    services.run(["bash", "-c", f"mkdir -p {folder} && cd {folder} && rm -rf -- *.rpm repodata"])
-    services.put_into(folder, *(Path(build.directory) / rpm.file for rpm in build.rpms))
-    done = services.script(_PUBLISH, [folder], log=log, about="sign and index the RPMs")
+    done = services.put_into(
+        f"{folder}.new",
+        *(Path(build.directory) / rpm.file for rpm in build.rpms),
+        then=_PUBLISH,
+        args=[folder],
+        log=log,
+        about="sign and index the RPMs",
+    )
     verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
     bad = [line for line in verdicts if "signatures OK" not in line]
     if bad or len(verdicts) != len(build.rpms):
@@ -136,8 +145,8 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
 def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
     """Make a host use the candidate's repository first, and only it for the product's packages."""
     file = _repo_file(repo, "Release candidate under test", "enabled=1\npriority=1")
-    host.put(file)
-    host.script(_POINT_HOST, [file.path, " ".join(globs)], about="exclude the candidate elsewhere")
+    about = "exclude the candidate elsewhere"
+    host.put(file, then=_POINT_HOST, args=[file.path, " ".join(globs)], about=about)
 
 
 def offer(host: Host, repo: Repo) -> None:

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from itb import data, yamlfile
-from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.engine import LABEL, RUNS_LABEL, Engine, container_name
 from itb.errors import TestbedError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.model import HostInfo, Testbed
@@ -22,12 +20,19 @@ from itb.pki import RunCA
 BOOT_TIMEOUT = 60.0  # seconds until systemd says the host is up
 ROLE_LABEL = "itb.role"
 
-# Both families: Debian's update-ca-certificates and EL's update-ca-trust keep
-# their anchors in different places; grid software wants the hashed directory.
+# Both families keep their anchors in different places; grid software wants the
+# hashed directory.  On Debian, what update-ca-certificates would do for one
+# certificate more, without a second's look at all that are there: it finds
+# everything as it would have left it.
 _TRUST_CA = """
 if command -v update-ca-certificates >/dev/null; then
-    install -D -m 644 /etc/itb/ca.pem /usr/local/share/ca-certificates/itb-run.crt
-    update-ca-certificates >/dev/null
+    anchor=/usr/local/share/ca-certificates/itb-run.crt certs=/etc/ssl/certs
+    if ! cmp --quiet /etc/itb/ca.pem "$anchor"; then
+        install -D -m 644 /etc/itb/ca.pem "$anchor"
+        ln -sf "$anchor" "$certs/itb-run.pem"
+        ln -sf itb-run.pem "$certs/$1.0"
+        cat "$anchor" >>"$certs/ca-certificates.crt"
+    fi
 else
     install -D -m 644 /etc/itb/ca.pem /etc/pki/ca-trust/source/anchors/itb-run.pem
     update-ca-trust
@@ -60,27 +65,34 @@ def find_stage(name: str) -> Stage:
         known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
         raise UsageError(f"unknown testbed {name!r}{hint}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    content, _ = yamlfile.parse(path.read_text(encoding="utf-8"), str(path), aliases=True)
+    services = content.get("services") if isinstance(content, dict) else None
+    if not isinstance(services, dict) or not all(isinstance(value, dict) for value in services.values()):
+        raise UsageError(f"{path}: services must be a mapping of names to mappings")
     hosts: dict[str, str] = {}
     optional = set()
-    for service, value in (content.get("services") or {}).items():
-        labels = value.get("labels") or {}
-        role = labels.get(ROLE_LABEL)
-        if role is None or "hostname" not in value:
-            raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
-        # Without them nobody could tell whose the container is, and nobody would remove it.
-        if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
-            raise UsageError(
-                f"{path}: service {service!r} needs the labels "
-                f'{LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
-            )
-        hosts[str(role)] = str(value["hostname"])
+    for service, value in services.items():
+        role = _role(path, service, value)
+        hosts[role] = str(value["hostname"])
         if value.get("profiles"):
-            optional.add(str(role))
+            optional.add(role)
     return Stage(path.absolute(), hosts, frozenset(optional))
+
+
+def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
+    """Return a service's role; UsageError if it lacks what makes it a host that itb finds again."""
+    labels = value.get("labels") or {}
+    if not isinstance(labels, dict):
+        raise UsageError(f"{path}: service {service!r}: labels must be a mapping")
+    if ROLE_LABEL not in labels or "hostname" not in value:
+        raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
+    # Without them nobody could tell whose the container is, and nobody would remove it.
+    if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
+        raise UsageError(
+            f"{path}: service {service!r} needs the labels "
+            f'{LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
+        )
+    return str(labels[ROLE_LABEL])
 
 
 class Stagehand:
@@ -136,13 +148,21 @@ class Stagehand:
             about=f"start {', '.join(roles)}",
         )
         hosts = {role: self.host(role) for role in roles}
+        alive = self.alive()
         for host in hosts.values():
-            if not host.alive():
+            if host.role not in alive:
                 logs = self.engine.call("logs", "--tail", "20", host.container, check=False)
                 raise TestbedError(
                     f"host {host.role}: container {host.container} did not start", evidence=logs.output
                 )
         return hosts
+
+    def alive(self) -> set[str]:
+        """Roles whose hosts run now."""
+        running = {
+            container_name(item) for item in self.engine.containers(self.labels) if item["State"] == "running"
+        }
+        return {role for role in self.stage.hosts if f"{self.project}-{role}" in running}
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:
@@ -157,10 +177,14 @@ class Stagehand:
 
     def describe(self, roles: Sequence[str]) -> Testbed:
         """Look at the running containers and return what they are."""
+        hosts = [self.host(role) for role in roles]
         return Testbed(
             name=self.stage.file.name.removesuffix(".compose.yaml"),
             network=self.project,
-            hosts=tuple(_host_info(self.host(role)) for role in roles),
+            hosts=tuple(
+                _host_info(host, found)
+                for host, found in zip(hosts, self.engine.inspect_all([h.container for h in hosts]), strict=True)
+            ),
         )
 
     def down(self) -> list[str]:
@@ -168,8 +192,7 @@ class Stagehand:
         return self.engine.remove_run(self.labels)
 
 
-def _host_info(host: Host) -> HostInfo:
-    found: dict[str, Any] = host.engine.inspect(host.container)
+def _host_info(host: Host, found: dict[str, Any]) -> HostInfo:
     networks = found.get("NetworkSettings", {}).get("Networks", {})
     address = next((str(item.get("IPAddress", "")) for item in networks.values()), "")
     return HostInfo(
@@ -213,5 +236,7 @@ def install_trust(host: Host, ca: RunCA, *, names: Sequence[str]) -> None:
         FileSpec(f"{certificates}/{ca.subject_hash}.signing_policy", ca.signing_policy.encode()),
         FileSpec("/etc/grid-security/hostcert.pem", own.certificate_pem),
         FileSpec("/etc/grid-security/hostkey.pem", own.key_pem, mode=0o600),
+        then=_TRUST_CA,
+        args=[ca.subject_hash],
+        about="trust the run's CA",
     )
-    host.script(_TRUST_CA, about="trust the run's CA")
