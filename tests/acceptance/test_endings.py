@@ -53,8 +53,12 @@ def left(engine: Engine, folder: Path) -> list[Any]:
     return [*engine.containers(label), *engine.listing("network", label)]
 
 
-@pytest.mark.parametrize("moment", ["ReleaseManager builds", "dnf install pocketwms-f"])
+# Different commits: tests that run at the same time would otherwise give two runs the same name.
+@pytest.mark.parametrize(
+    ("ref", "moment"), [("v1_1_0", "ReleaseManager builds"), ("v1_0_0", "dnf install pocketwms-f")]
+)
 def test_ctrl_c(
+    ref: str,
     moment: str,
     engine: Engine,
     images: PlatformImages,
@@ -65,7 +69,7 @@ def test_ctrl_c(
     """Interrupted: 130, the interrupted case is an error and no pass, reports are there, nothing is left."""
     # A commit that nobody has built before, so that there is something to interrupt.
     args = ["--cache", str(own_cache(tmp_path))] if moment.startswith("Release") else []
-    with started(tmp_path, *RUN, "--ref", "v1_1_0", *args) as process:
+    with started(tmp_path, *RUN, "--ref", ref, *args) as process:
         wait_for(tmp_path, moment)
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=60)
