@@ -38,8 +38,9 @@ def test_ruff() -> None:
     tool("ruff", "check", "--quiet", ".")
 
 
-def test_types() -> None:
-    tool("mypy", "--no-error-summary")
+def test_types(tmp_path: Path) -> None:
+    # A cache of its own: two mypys at once spoil a common one.
+    tool("mypy", "--no-error-summary", "--cache-dir", str(tmp_path))
 
 
 def test_shellcheck() -> None:
@@ -53,9 +54,8 @@ def test_shellcheck() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("folder", ["itb", "tests"])
-def test_size_of_files(folder: str) -> None:
-    """A file that passes 400 lines is asking to be split by meaning."""
-    long = {str(path.relative_to(TOP)): lines for path in (TOP / folder).rglob("*.py")
-            if (lines := len(path.read_text().splitlines())) > 400}  # fmt: skip
-    assert not long
+@pytest.mark.parametrize(("folder", "limit"), [("itb", 400), ("build_ws", 400), ("tests", 500)])
+def test_size_of_files(folder: str, limit: int) -> None:
+    """A file that passes its limit is asking to be split by meaning; tests are lists and may be longer."""
+    lines = {path: len(path.read_text().splitlines()) for path in (TOP / folder).rglob("*.py")}
+    assert not {str(path.relative_to(TOP)): number for path, number in lines.items() if number > limit}
