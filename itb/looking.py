@@ -17,6 +17,7 @@ from itb import doctor as machine_doctor
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.model import Commit
+from itb.redact import redact
 from itb.rundir import RunDir
 from itb.runners import Runner
 
@@ -146,16 +147,16 @@ def show_run(flags: Flags, run: str, *, as_json: bool) -> None:
 
 
 def show_config(*, as_json: bool) -> None:
-    """Every setting with its value and origin."""
+    """Every setting with its value and origin; passwords in URLs are not shown."""
     settings, origins = config.load()
-    values = settings.model_dump(mode="json")
+    values = json.loads(redact(settings.model_dump_json()))
     if as_json:
         _print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
         return
     shown = _table("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.add_row(key, text, origins[key], type(settings).model_fields[key].description or "")
+        shown.add_row(key, escape(text), origins[key], type(settings).model_fields[key].description or "")
     _console().print(shown)
 
 

@@ -71,12 +71,19 @@ def check(file: str, audience: str) -> int:
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:
-    shown = Table("claim", "", "value", "what a CE says", box=None)
+    shown = _table("claim", "", "value", "what a CE says")
     for item in verdicts:
         said = item.reason + (" (this check is stricter than a CE)" if item.stricter else "")
         shown.add_row(item.claim, _mark(item), item.value, said)
     # Markup is off: a claim may hold square brackets, and anything else.
     Console(highlight=False, markup=False, emoji=False).print(shown)
+
+
+def _table(*columns: str) -> Table:
+    made = Table(box=None)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
 
 
 def _mark(item: Verdict) -> str:
@@ -92,7 +99,7 @@ def hooks(*, as_json: bool) -> None:
         json.dump([item.model_dump() for item in found], sys.stdout, indent=1)
         print()
         return
-    shown = Table("hook", "what it is", "usable", box=None)
+    shown = _table("hook", "what it is", "usable")
     for item in found:
         # "configuration: token.vault: key 'server' is missing", one line for each
         lacks = "; ".join(line.rpartition(f"token.{item.name}: ")[2] for line in item.usable.splitlines())
