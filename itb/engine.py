@@ -111,16 +111,14 @@ class Engine:
         return self._list(kind, "ls", filters=filters)
 
     def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        options = [
-            option
-            for key, value in filters.items()
-            for option in ("--filter", f"label={key}={value}" if value else f"label={key}")
-        ]
-        form = "json" if self.is_podman else "{{json .}}"
-        text = self.call(*argv, *options, "--format", form).stdout.strip()
         if not self.is_podman:
+            wanted = [f"label={key}={value}" if value else f"label={key}" for key, value in filters.items()]
+            text = self.call(*argv, *_each("--filter", wanted), "--format", "{{json .}}").stdout
             return [json.loads(line) for line in text.splitlines()]
-        # To podman 4.3 several labels of a volume mean "any of them", and what is listed may be removed.
+        # podman takes a filter for comma-separated values with quotes, and several labels of a
+        # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
+        wanted = [f"label={key}" for key in filters]
+        text = self.call(*argv, *_each("--filter", wanted), "--format", "json").stdout.strip()
         return [item for item in json.loads(text or "[]") or [] if _has(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
@@ -172,7 +170,11 @@ def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def _labels(labels: Mapping[str, str]) -> list[str]:
-    return [option for key, value in labels.items() for option in ("--label", f"{key}={value}")]
+    return _each("--label", [f"{key}={value}" for key, value in labels.items()])
+
+
+def _each(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
 
 
 def connect(runner: Runner, program: str, cache: Path) -> Engine:

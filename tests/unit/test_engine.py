@@ -77,10 +77,11 @@ def test_listings_of_both() -> None:
     assert [container_name(item) for item in found] == ["a"], "podman's own filter is not to be relied on"
     assert labels_of(found[0]) == labels
     assert door.seen[0][1:] == [
-        "ps", "--all", "--filter", "label=itb.run=r", "--filter", "label=itb.role", "--format", "json"
+        "ps", "--all", "--filter", "label=itb.run", "--filter", "label=itb.role", "--format", "json"
     ]  # fmt: skip
     docker = Door(ps='{"Names": "/a", "Labels": "itb.run=r,itb.role=ce"}\n{"Names": "b", "Labels": ""}\n')
-    found = Engine(docker, "docker").containers({})
+    found = Engine(docker, "docker").containers({"itb.run": "r"})
+    assert docker.seen[0][1:] == ["ps", "--all", "--filter", "label=itb.run=r", "--format", "{{json .}}"]
     assert [container_name(item) for item in found] == ["a", "b"]
     assert labels_of(found[0]) == {"itb.run": "r", "itb.role": "ce"}
     assert Engine(Door(ps="")).containers({}) == []
