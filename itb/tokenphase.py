@@ -52,8 +52,6 @@ def acquire_token(cell: Cell) -> Token | None:
     _introduce(cell, token.issuer)
     with cell.journal.case("token", wanted.role, f"token delivered to {wanted.path}"):
         token = deliver(cell.host(wanted.role), secret, token, path=wanted.path, owner=wanted.owner)
-        if cell.settings.token_hook == LOCAL:
-            _deliver_bad_tokens(cell, _request(cell, wanted), token, secret)
     cell.rundir.save("token", token)
     return token
 
@@ -104,10 +102,11 @@ def _introduce(cell: Cell, issuer: str) -> None:
             raise TestbedError(problem)
 
 
-def _deliver_bad_tokens(cell: Cell, request: TokenRequest, token: Token, good: Secret) -> None:
-    """Put tokens a CE must refuse beside the good one, for scenarios: only our own issuer makes such."""
-    host, issuer = cell.host(token.role), load_issuer(cell)
-    tokens = {"valid": good.reveal(), **{fault: issuer.mint_faulty(request, fault) for fault in FAULTS}}
+def _deliver_choice(cell: Cell, wanted: TokenDelivery) -> None:
+    """Put a good token and some a CE must refuse where a scenario finds them: only our own issuer makes such."""
+    host, issuer, request = cell.host(wanted.role), load_issuer(cell), _request(cell, wanted)
+    tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
+    tokens["valid"] = issuer.mint_for(request)
     for secret in tokens.values():
         remember(secret)
     host.run(["install", "--directory", "--mode=700", BAD_TOKENS])
@@ -138,7 +137,7 @@ class _Renewals:
         """Get and deliver a new token; if that fails, the case says how long the old one serves."""
         self._count += 1
         left = self.token.expires - time.time()
-        name = f"SciToken renewed while it serves (renewal {self._count})"
+        name = f"SciToken renewal {self._count}"
         with self._cell.journal.case("token", self._wanted.role, name) as trial:
             try:
                 self.token = self._replace(trial.note)
@@ -149,6 +148,13 @@ class _Renewals:
                 raise TokenError(said, hint=error.hint, evidence=error.evidence, log=error.log) from None
             trial.passed(renewal.Renewal(token=self.token, left=left).message)
         return self.token
+
+    def renew_first(self) -> None:
+        """Renew before anything starts; if that fails, the old one has to do."""
+        try:
+            self.renew()
+        except TokenError as error:
+            self.problem = error.message
 
     def _replace(self, note: Callable[[str], None]) -> Token:
         token, secret = _acquire(self._cell, self._wanted, note=note)
@@ -162,14 +168,20 @@ class _Renewals:
         self.problem = seen.problem
 
     def may_start(self, scenario: Scenario) -> bool:
-        """Say no, as a case, to a scenario that would outlive a token that cannot be renewed."""
-        if not scenario.needs.token or not self.problem:
+        """Say no, as a case, to a scenario that would outlive a token that cannot be renewed.
+
+        Every scenario gets its own tokens to be refused: one that soon expires must not have expired.
+        """
+        if not scenario.needs.token:
             return True
         try:
-            renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
-        except TokenError as error:
+            if self.problem:
+                renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
+            if self._cell.settings.token_hook == LOCAL:
+                _deliver_choice(self._cell, self._wanted)
+        except (TokenError, TestbedError) as error:
             with self._cell.journal.case("test", "", f"{scenario.name}: {scenario.title}") as trial:
-                trial.error(f"not started: {error.message}", exit_code=error.exit_code)
+                trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
             return False
         return True
 
@@ -187,7 +199,9 @@ def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
         yield lambda _scenario: True
         return
     renewals = _Renewals(cell, wanted, token)
-    with renewal.kept_fresh(token, renewals.renew, renewals.report):
+    if renewal.due(token) <= time.time():  # a run that goes on after a pause must not begin without
+        renewals.renew_first()
+    with renewal.kept_fresh(renewals.token, renewals.renew, renewals.report):
         yield renewals.may_start
 
 

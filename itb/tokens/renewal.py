@@ -25,6 +25,8 @@ class Renewal(Record):
     def message(self) -> str:
         """What a report says of it."""
         if self.token is not None:
+            if self.left <= 0:
+                return "renewed after the old one had expired"
             return f"renewed with {self.left:.0f} s left on the old one"
         if self.left > 0:
             until = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + self.left))

@@ -33,7 +33,8 @@ def token(left: float) -> Token:
 def cell(tmp_path: Path) -> Any:
     """As much of a cell as renewals look at."""
     rundir = RunDir.create(tmp_path, "x")
-    return SimpleNamespace(journal=Journal(rundir), rundir=rundir, factor=1.0)
+    settings = Settings(token_hook="file")
+    return SimpleNamespace(journal=Journal(rundir), rundir=rundir, factor=1.0, settings=settings)
 
 
 def play(*, needs_token: bool = True) -> Scenario:
@@ -119,3 +120,33 @@ def test_a_hook_that_can_be_is_not_called_for_that() -> None:
     tokenphase.check_hook(Settings())
     tokenphase.check_hook(Settings(token={"local": {"lifetime": 90, "fault": "expired"}}))
     tokenphase.check_hook(Settings(token_hook="/no/such/hook"))
+
+
+def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_product(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell.settings = Settings()
+
+    def gone(*_: object) -> None:
+        raise TestbedError("host frontend: gone")
+
+    monkeypatch.setattr(tokenphase, "_deliver_choice", gone)
+    assert not tokenphase._Renewals(cell, WANTED, token(3000)).may_start(play())
+    (case,) = cell.journal.cases
+    assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
+
+
+def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell.product = SimpleNamespace(token=WANTED)
+    cell.host = str
+    cell.rundir.save("token", token(-5))
+    fresh = token(3600)
+    monkeypatch.setattr(tokenphase, "_acquire", lambda *_, **__: (fresh, None))
+    monkeypatch.setattr(tokenphase, "deliver", lambda *given, **_: given[2])
+    with tokenphase.kept_fresh(cell) as may_start:
+        assert may_start(play())
+    (case,) = cell.journal.cases
+    assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
+    assert cell.rundir.saved("token", Token) == fresh
