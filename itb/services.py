@@ -52,7 +52,7 @@ def _unit_states(text: str) -> dict[str, dict[str, str]]:
     return states
 
 
-def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> InstallError:
+def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> ItbError:
     """Build the error of a unit: its result and the last line of its journal that names a cause."""
     status = host.run(["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit], check=False)
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
@@ -64,12 +64,18 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
     if started and _NO_UNIT.search(started.output):
         cause, result = f"unit {unit} does not exist: no installed package brings it", ""
-    return InstallError(
-        f"{unit} {what}{result}: {cause}".rstrip(": "),
-        evidence=f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip(),
-    )
+    evidence = f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip()
+    if _NO_WATCH.search(journal):
+        return TestbedError(
+            f"{unit} {what}: systemd on host {host.role} has no inotify instance left",
+            hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
+            evidence=evidence,
+        )
+    return InstallError(f"{unit} {what}{result}: {cause}".rstrip(": "), evidence=evidence)
 
 
+# All hosts of a machine share one limit: the machine's fault, not the candidate's.
+_NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_SAYS = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
