@@ -10,15 +10,17 @@ count.  Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
 import glob
-import os
 import re
 import sys
+from pathlib import Path
 
 LIMIT = 4 << 20  # bytes of a file, from its end
 TRACEBACK = "Traceback (most recent call last):"
 # What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
 PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\(\S+\)\s*)*")
-ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b")
+ERROR = re.compile(
+    r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b"
+)
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
 MOST = 5
 
@@ -66,15 +68,24 @@ def findings(texts, ignored):
 
 
 def read(path):
-    """The end of a file."""
+    """The end of a file; nothing of one that was rotated away or may not be read."""
     if path == "-":
         return sys.stdin.read()
     try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.path.getsize(path) - LIMIT))
+        with Path(path).open("rb") as file:
+            file.seek(max(0, Path(path).stat().st_size - LIMIT))
             return file.read().decode("utf-8", "replace")
     except OSError:
-        return ""  # it was rotated, or is nobody's to read
+        return ""
+
+
+def expand_globs(patterns):
+    """Paths of the files that match, standard input first."""
+    paths = set()
+    for pattern in patterns:
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207  absolute patterns
+        paths.update(path for path in found if Path(path).is_file())
+    return ["-"] * ("-" in patterns) + sorted(paths)
 
 
 def main(arguments):
@@ -83,10 +94,9 @@ def main(arguments):
     while arguments[:1] == ["-x"]:
         ignored.append(re.compile(arguments[1]))
         arguments = arguments[2:]
-    paths = {path for item in arguments for path in (["-"] if item == "-" else glob.glob(item, recursive=True))}
-    files = sorted((path for path in paths if path == "-" or os.path.isfile(path)), key=lambda path: (path != "-", path))
-    for message, name in findings([(path, read(path)) for path in files], ignored)[:MOST]:
-        print("{}\t{}".format(message[:400], name))
+    texts = [(path, read(path)) for path in expand_globs(arguments)]
+    for message, name in findings(texts, ignored)[:MOST]:
+        print(f"{message[:400]}\t{name}")
 
 
 if __name__ == "__main__":
