@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from itb import data, imagestages
 from itb.definitions import Platform
 from itb.engine import Engine
-from itb.errors import InterruptedRunError, TestbedError, UsageError
+from itb.errors import TestbedError, UsageError
 from itb.imagestages import FINAL, PRODUCT_OF, Note, Workshop
 from itb.model import Record
 from itb.rundir import write_atomically
@@ -192,26 +193,21 @@ def reference(name: str, kind: str, key: str) -> str:
 
 def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
     platform, engine = shop.platform, shop.engine
-    try:
-        base = _base(shop)
-        with shop.open(base):
+    with ExitStack() as stack:
+        try:
+            base = _base(shop)
+            stack.enter_context(shop.open(base))
             packages = shop.resolve()
-            identity = "" if platform.base.debian else base
-            key = hashlib.sha256(f"{definition}\0{identity}\0{packages}".encode()).hexdigest()[:16]
-            found = find(engine, platform.name, key)
-            if found:
-                return found
-            shop.labels = {"itb.key": key, "itb.definition": definition}
-            shop.build()
-    except InterruptedRunError:
-        raise
-    except TestbedError as error:
-        older = _newest(engine, platform.name, definition)
-        if older is None or shop.images.keys() > {"base"}:
-            raise  # nothing to fall back on, or it is the build itself that fails
-        return older.model_copy(
-            update={"notice": f"mirror not looked at, images of {older.created}: {error.message}"}
-        )
+        except TestbedError as error:
+            return _without_mirror(shop, definition, error)
+        identity = "" if platform.base.debian else base  # Debian's packages are all among the resolved
+        key = hashlib.sha256(f"{definition}\0{identity}\0{packages}".encode()).hexdigest()[:16]
+        found = find(engine, platform.name, key)
+        if found:
+            return found
+        shop.labels = {"itb.key": key, "itb.definition": definition}
+        shop.build()
+    # Names are given once all images are there: what has a name is whole.
     for kind in FINAL:
         engine.call("tag", shop.images[kind], reference(platform.name, kind, key))
     write_atomically(shop.logs / f"{key}.packages", packages)
@@ -220,6 +216,16 @@ def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
     if made is None:
         raise TestbedError(f"platform {platform.name}: its images vanished as they were made")
     return made
+
+
+def _without_mirror(shop: Workshop, definition: str, error: TestbedError) -> PlatformImages:
+    """Return the newest images of the same definition when what they would be made from now cannot be known."""
+    older = _newest(shop.engine, shop.platform.name, definition)
+    if older is None:
+        raise error
+    notice = f"mirror not looked at, images of {older.created}: {error.message}"
+    shop.note(notice)
+    return older.model_copy(update={"notice": notice})
 
 
 def _base(shop: Workshop) -> str:

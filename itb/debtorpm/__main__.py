@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import overrides
-from .batch import Job, convert
+from .batch import Job, convert, manifest
 from .errors import ConversionError
 
 
@@ -21,11 +21,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="directory the RPMs go to")
     parser.add_argument("--work", type=Path, default=Path("/var/tmp/debtorpm"), help="emptied before and after")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--manifest", type=Path, help="file to write: which RPM was made from which package")
     options = parser.parse_args(argv)
     clock = time.monotonic()
     try:
         wishes = overrides.load(options.overrides) if options.overrides else overrides.Overrides()
         made = convert(options.packages, wishes, Job(options.out, options.work, options.workers))
+        if options.manifest:
+            options.manifest.write_text(manifest(made))
     except ConversionError as error:
         print(f"debtorpm: {error}", file=sys.stderr)
         return 1

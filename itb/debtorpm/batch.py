@@ -31,6 +31,21 @@ class Job:
     workers: int
 
 
+@dataclass(frozen=True)
+class Made:
+    """An RPM and the Debian package it was made from, in Debian's words."""
+
+    name: str
+    version: str
+    architecture: str
+    rpm: Path
+
+
+def manifest(made: Sequence[Made]) -> str:
+    """Return one line per RPM: Debian's name, version and architecture and the RPM's file name, tabs between."""
+    return "".join(f"{one.name}\t{one.version}\t{one.architecture}\t{one.rpm.name}\n" for one in made)
+
+
 def partition(packages: Sequence[Path], count: int) -> list[list[Path]]:
     """Share package files out, largest first, so that every share is about as heavy."""
     shares: list[list[Path]] = [[] for _ in range(max(1, min(count, len(packages))))]
@@ -43,11 +58,11 @@ def partition(packages: Sequence[Path], count: int) -> list[list[Path]]:
     return shares
 
 
-def convert(packages: Sequence[Path], overrides: Overrides, job: Job) -> list[Path]:
-    """Convert .deb files into RPMs in ``job.out``; return these, sorted.
+def convert(packages: Sequence[Path], overrides: Overrides, job: Job) -> list[Made]:
+    """Convert .deb files into RPMs in ``job.out``; return what was made, by name.
 
     Raises ConversionError when one of them cannot be converted, or when
-    rpmbuild made another number of packages than it was given.
+    rpmbuild ended well without having made it.
     """
     job.out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(job.work, ignore_errors=True)
@@ -63,12 +78,12 @@ def convert(packages: Sequence[Path], overrides: Overrides, job: Job) -> list[Pa
             results = [future.result() for future in futures]
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
-    return sorted(path for result in results for path in result)
+    return sorted((one for result in results for one in result), key=lambda one: one.name)
 
 
 def _convert_share(
     number: int, share: list[Path], overrides: Overrides, world: spec.World, job: Job
-) -> list[Path]:
+) -> list[Made]:
     work = job.work / str(number)
     build_root = work / "root"
     build_root.mkdir(parents=True)
@@ -78,10 +93,17 @@ def _convert_share(
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     made = work / "rpms"
     _rpmbuild(path, build_root, made)
-    rpms = sorted(made.glob("*/*.rpm"))
-    if len(rpms) != len(share):
-        raise ConversionError(f"rpmbuild made {len(rpms)} packages of {len(share)}")
-    return [Path(shutil.move(rpm, job.out / rpm.name)) for rpm in rpms]
+    return [_collect(one, made, job.out) for one in converted]
+
+
+def _collect(converted: spec.Converted, made: Path, out: Path) -> Made:
+    package = converted.package
+    stem = f"{package.name}-{package.version.version}-{package.version.release}"
+    found = [path for path in made.glob("*/*.rpm") if path.name.rsplit(".", 2)[0] == stem]
+    if len(found) != 1:
+        raise ConversionError(f"{package.name}: rpmbuild made no {stem}")
+    rpm = Path(shutil.move(found[0], out / found[0].name))
+    return Made(package.name, package.fields["Version"], package.fields["Architecture"], rpm)
 
 
 def prepare(path: Path, overrides: Overrides, work: Path, build_root: Path) -> spec.Converted:

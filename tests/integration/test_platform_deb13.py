@@ -15,10 +15,11 @@ from tests.conftest import NewHost
 EXPLAINED = {"/etc/dnf/dnf.conf"}
 # What GlideinWMS's packages have required over the years, besides each other.
 _NAMES = """
-condor python3-condor httpd mod_ssl php php-fpm composer initscripts fetch-crl ganglia javascriptrrd osg-wn-client
-vo-client voms-clients-cpp rrdtool python3-rrdtool python3-m2crypto python3-requests python3-jwt python3-cryptography
-python3-pyyaml python3-scitokens /sbin/chkconfig /sbin/service /usr/sbin/useradd /usr/sbin/usermod systemd sudo
-cronie shadow-utils procps-ng which git-core python3-devel systemd-rpm-macros rpm-build createrepo_c
+condor python3-condor httpd mod_ssl php php-fpm composer initscripts fetch-crl ganglia javascriptrrd
+osg-wn-client vo-client voms-clients-cpp rrdtool python3-rrdtool python3-m2crypto python3-requests
+python3-jwt python3-cryptography python3-pyyaml python3-scitokens /sbin/chkconfig /sbin/service
+/usr/sbin/useradd /usr/sbin/usermod systemd sudo cronie shadow-utils procps-ng which git-core
+python3-devel systemd-rpm-macros rpm-build createrepo_c
 """
 _VERSIONED = ["python(abi) = 3.13", "httpd >= 2.4", "javascriptrrd >= 1.1.0", "condor >= 8.9.5"]
 WANTED = [*_NAMES.split(), *_VERSIONED]

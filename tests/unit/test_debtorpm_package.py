@@ -275,6 +275,15 @@ def test_shares_are_about_as_heavy(tmp_path: Path) -> None:
     assert batch.partition(files[:1], 4) == [files[:1]]
 
 
+def test_manifest_says_what_was_made_from_what() -> None:
+    made = batch.Made(
+        "login", "1:4.16.0-2+really2.41-1", "amd64", Path("/out/login-4.16.0_2+really2.41-1.x86_64.rpm")
+    )
+    assert (
+        batch.manifest([made]) == "login\t1:4.16.0-2+really2.41-1\tamd64\tlogin-4.16.0_2+really2.41-1.x86_64.rpm\n"
+    )
+
+
 def test_overrides_are_read(tmp_path: Path) -> None:
     path = tmp_path / "names.toml"
     path.write_text(

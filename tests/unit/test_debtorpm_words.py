@@ -19,6 +19,7 @@ from itb.debtorpm.errors import ConversionError
         ("23.9.6+dfsg-2.1+b10", "23.9.6+dfsg-2.1+b10"),
         ("1.0-beta-1", "1.0_beta-1"),  # only the last hyphen starts the revision
         ("1:2:3-4", "1:2_3-4"),
+        ("1:4.16.0-2+really2.41.5-0+deb13u1", "1:4.16.0_2+really2.41.5-0+deb13u1"),
         ("1.134+dfsg+~1.134+~24178.045bd88-3", "1.134+dfsg+~1.134+~24178.045bd88-3"),
     ],
 )

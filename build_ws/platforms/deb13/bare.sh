@@ -5,19 +5,19 @@ set -euo pipefail
 ln -sf bash /usr/bin/sh
 
 # Every package dpkg knows must be there as an RPM of that very version.
-dpkg-query --show --showformat '${Package} ${Version} ${Architecture}\n' |
-    while read -r name version arch; do
-        version=${version#*:}
-        case $version in *-*) ;; *) version=$version-0 ;; esac
-        rpm=/mnt/platform/$name-$version.$arch.rpm
-        rpm=${rpm%.all.rpm}
-        [ "$rpm" = "${rpm%.rpm}" ] && rpm=$rpm.noarch.rpm
-        rpm=${rpm/.amd64.rpm/.x86_64.rpm}
-        rpm=${rpm/.arm64.rpm/.aarch64.rpm}
-        [ -f "$rpm" ] || { echo "the mirror changed while the platform was built: no $rpm" >&2; exit 1; }
-        echo "$rpm"
-    done >/tmp/installed
-mapfile -t installed </tmp/installed
+declare -A rpm_of
+while IFS=$'\t' read -r name version architecture file; do
+    rpm_of[$name $version $architecture]=/mnt/platform/$file
+done </mnt/converted
+installed=()
+while read -r package; do
+    if [ -z "${rpm_of[$package]:-}" ]; then
+        echo "no RPM of $package: the mirror changed while the platform was built, try again" >&2
+        exit 1
+    fi
+    installed+=("${rpm_of[$package]}")
+done < <(dpkg-query --show --showformat '${Package} ${Version} ${Architecture}\n')
+
 own=(/mnt/platform/{debtorpm-support,deb13-release,ca-certificates-el}-*.rpm)
 # First the real ones: their files are new.  The rest is there, so only the database learns of it.
 rpm --install --nodeps "${own[@]}"
@@ -53,4 +53,5 @@ rm -f /var/lib/dbus/machine-id
 apt-get clean
 find /var/lib/apt/lists /var/log/apt -type f -delete
 rm -rf /var/log/{dpkg.log,alternatives.log,bootstrap.log} /var/cache/debconf/*-old /tmp/*
-rm -f /etc/apt/sources.list # packages come from dnf from now on
+# Packages come from dnf from now on; what Debian's public image brings for apt in containers goes too.
+rm -f /etc/apt/sources.list /etc/apt/apt.conf.d/docker-* /etc/dpkg/dpkg.cfg.d/docker-* /usr/sbin/policy-rc.d

@@ -16,7 +16,7 @@ mkdir -p /mnt/debs /mnt/platform
 apt-get install --quiet --quiet --yes --no-install-recommends createrepo-c file
 wait $!
 
-PYTHONPATH=/mnt python3 -m debtorpm --overrides names.toml --out /mnt/platform /mnt/debs/*.deb
+PYTHONPATH=/mnt python3 -m debtorpm --overrides names.toml --out /mnt/platform --manifest /mnt/converted /mnt/debs/*.deb
 rm -rf /mnt/debs
 
 build() {
