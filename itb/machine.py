@@ -27,7 +27,7 @@ _HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/
 _DNSNAME = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname", "/opt/cni/bin/dnsname")
 _SUBIDS = 65536
 _NOFILE = 4096  # HTCondor's schedd and collector of one host stay far below
-_INOTIFY = 128  # instances; systemd takes some four on each of five hosts
+_INOTIFY = 30  # instances the hosts of one run take: systemd and its bus some five on each of up to six
 _HOST_GB = 0.3  # most a role's host was seen to take
 _RUN_GB = 1.5  # hosts of one run, its build and its web server
 
@@ -62,14 +62,35 @@ def examine_limits() -> Iterator[Finding]:
         yield warn("open files", f"hard limit {shown}", remedy)
     else:
         yield ok("open files", f"hard limit {shown}")
-    path = Path("/proc/sys/fs/inotify/max_user_instances")
-    if path.exists():
-        instances = int(path.read_text())
-        if instances < _INOTIFY:
-            remedy = f"sysctl fs.inotify.max_user_instances={2 * _INOTIFY}; several runs at once need more"
-            yield warn("inotify", f"{instances} instances", remedy)
-        else:
-            yield ok("inotify", f"{instances} instances")
+    yield from examine_inotify()
+
+
+def examine_inotify(proc: Path = Path("/proc")) -> Iterator[Finding]:
+    """Inotify instances left; without them systemd in a container starts half of its units."""
+    path = proc / "sys/fs/inotify/max_user_instances"
+    if not path.exists():
+        return
+    limit, used = int(path.read_text()), _inotify_instances(proc)
+    runs = max(0, limit - used) // _INOTIFY
+    seen = f"{used} of {limit} instances in use"
+    if runs < 2:
+        remedy = f"sysctl fs.inotify.max_user_instances={max(4 * limit, 512)}"
+        found = warn if runs else bad
+        yield found("inotify", f"{seen}: enough for {'one run' if runs else 'no run'} more", remedy)
+    else:
+        yield ok("inotify", f"{seen}: enough for {runs} runs at once")
+
+
+def _inotify_instances(proc: Path) -> int:
+    """Instances this user's processes hold, as far as they may be looked at."""
+    count = 0
+    for folder in proc.glob("[0-9]*/fd"):
+        try:
+            if folder.stat().st_uid == os.geteuid():
+                count += sum(str(link.readlink()) == "anon_inode:inotify" for link in folder.iterdir())
+        except OSError:
+            continue  # the process has ended meanwhile, or is another's
+    return count
 
 
 def cgroup_mode(root: Path = Path("/sys/fs/cgroup")) -> str:

@@ -110,6 +110,16 @@ def test_trees_and_files(shared_host: Host, place: str, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_put_and_then(shared_host: Host, place: str, tmp_path: Path) -> None:
+    script = 'read -r line || echo "nothing to read"; cat "$1"; false; echo later'
+    with pytest.raises(TestbedError, match="host bare: prepare: ") as caught:
+        shared_host.put(FileSpec(f"{place}/a", b"content\n"), then=script, args=[f"{place}/a"], about="prepare")
+    assert caught.value.evidence == "nothing to read\ncontent"
+    (tmp_path / "f").write_text("x")
+    done = shared_host.put_into(f"{place}/in", tmp_path / "f", then='ls "$1"', args=[f"{place}/in"])
+    assert done.stdout == "f\n"
+
+
 def test_get_is_redacted(shared_host: Host, place: str) -> None:
     shared_host.put(FileSpec(f"{place}/log", b"Authorization: Bearer abcdef\n"))
     assert shared_host.get(f"{place}/log") == f"Authorization: {MARK}\n".encode()

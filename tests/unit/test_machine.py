@@ -72,7 +72,9 @@ def test_subordinate_ids(tmp_path: Path) -> None:
     assert "usermod --add-subgids 100000-165535 me" in found["subgid"].remedy
 
 
-@pytest.mark.parametrize(("kb", "level"), [(300_000, Level.BAD), (1_500_000, Level.WARN), (8_000_000, Level.OK)])
+@pytest.mark.parametrize(
+    ("kb", "level"), [(300_000, Level.BAD), (1_500_000, Level.WARN), (8_000_000, Level.OK)]
+)
 def test_memory(tmp_path: Path, kb: int, level: Level) -> None:
     (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemAvailable:   {kb} kB\n")
     assert levels(machine.examine_memory(tmp_path / "meminfo"))["memory"] is level
@@ -96,6 +98,26 @@ def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     unlimited = resource.RLIM_INFINITY
     monkeypatch.setattr(resource, "getrlimit", lambda _: (unlimited, unlimited))
     assert levels(machine.examine_limits())["open files"] is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("limit", "level", "words"),
+    [
+        (128, Level.OK, "3 of 128 instances in use: enough for 4 runs"),
+        (40, Level.WARN, "one run"),
+        (20, Level.BAD, "no run"),
+    ],
+)
+def test_inotify(tmp_path: Path, limit: int, level: Level, words: str) -> None:
+    (tmp_path / "sys/fs/inotify").mkdir(parents=True)
+    (tmp_path / "sys/fs/inotify/max_user_instances").write_text(f"{limit}\n")
+    for number in (1, 22, 333):
+        (tmp_path / f"{number}/fd").mkdir(parents=True)
+        (tmp_path / f"{number}/fd/4").symlink_to("anon_inode:inotify")
+        (tmp_path / f"{number}/fd/5").symlink_to("socket:[1]")
+    (found,) = machine.examine_inotify(tmp_path)
+    assert found.level is level
+    assert words in found.seen
 
 
 @pytest.mark.parametrize(
