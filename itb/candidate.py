@@ -130,7 +130,7 @@ def test(cell: Cell) -> None:
                     hosts,
                     journal=cell.journal,
                     env=cell.scenario_environment(),
-                    factor=cell.factor,
+                    factor=cell.factor * cell.product.patience,
                     diagnose=lambda since: tokenphase.why_refused(cell, since),
                     explain=lambda: explain.across(hosts, cell.logs, cell.product.ignored_errors),
                 )

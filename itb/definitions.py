@@ -115,7 +115,9 @@ class Product(Record):
     ``env`` reaches every scenario step: what a general scenario has to know
     of this product.  ``evidence`` are globs of files the product leaves on
     hosts that are not its own, by role; ``ignored_errors`` are regular
-    expressions of lines in its logs that look like errors and mean none.
+    expressions of lines in its logs that look like errors and mean none;
+    ``patience`` multiplies the time limits of scenarios: pilots of some
+    products take longer to start than others'.
     """
 
     title: str
@@ -130,6 +132,7 @@ class Product(Record):
     env: dict[str, str] = {}
     evidence: dict[str, tuple[str, ...]] = {}
     ignored_errors: tuple[str, ...] = ()
+    patience: float = Field(default=1, gt=0)
     name: str = ""
     folder: Path = Path()
 
