@@ -13,11 +13,11 @@ from itb.redact import redact
 
 # Lines begin with their time, so the last one is the newest of all logs.  $1: seconds since the epoch
 _LAST_REFUSAL = """
-since=$(date --date="@$1" '+%y/%m/%d %H:%M:%S')
+since=$(date --date="@$1" '+%Y/%m/%d %H:%M:%S')
 for log in /var/log/condor/SchedLog /var/log/condor/CollectorLog /var/log/condor-ce/SchedLog; do
     tail -n 400 "$log" 2>/dev/null
 done | grep -E 'SCITOKENS:2:|Failed to map SCITOKENS' |
-    awk -v since="$since" '{ split($1, day, "/"); if (day[3] "/" day[1] "/" day[2] " " $2 >= since) print }' |
+    awk -v since="$since" '{ split($1, day, "/"); if ("20" day[3] "/" day[1] "/" day[2] " " $2 >= since) print }' |
     sort | tail -n 1
 """
 _DISCOVERY = "/.well-known/openid-configuration"

@@ -337,6 +337,7 @@ def test_case_14_the_ca_leaves_the_bundle(ce: Host, issuer: Issuer) -> None:
 def test_why_the_ce_refused(ce: Host, issuer: Issuer, fault: str, expected: str) -> None:
     assert ask(ce, [issuer.mint_faulty(request_for(CE), fault)]) == [False]
     assert expected in refusal(ce, issuer.url)
+    assert refusal(ce, issuer.url, since=time.time() + 60) == ""  # older ones do not count
 
 
 def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> None:
