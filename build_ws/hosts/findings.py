@@ -47,9 +47,13 @@ def tracebacks(lines):
 
 def errors(lines):
     """Lines that call themselves errors, without time and place."""
+    before = ""
     for line in lines:
         if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
-            yield MODULE.sub("", PREFIX.sub("", line)).strip()
+            message = MODULE.sub("", PREFIX.sub("", line)).strip(" =")
+            # Who judges a script says that it failed; the script itself said why.
+            yield f"{message}: {before}" if "alidation error in" in line and before else message
+        before = line.strip() or before
 
 
 def findings(texts, ignored):
@@ -61,7 +65,7 @@ def findings(texts, ignored):
             for message in found:
                 if any(item.search(message) for item in ignored):
                     continue
-                key = (rank, re.sub(r"[0-9a-f]{8,}|\d+", "#", message))
+                key = (rank, re.sub(r"/\S*/|[0-9a-f]{8,}|\d+", "#", message))
                 entry = seen.setdefault(key, [rank, 0, len(seen), message, name])
                 entry[1] -= 1
     return [(message, name) for _, _, _, message, name in sorted(seen.values())]

@@ -44,6 +44,7 @@ QUOTED = (
         ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
         ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
         ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
+        ("no disk\n=== Validation error in /a/check.sh ===\n", "Validation error in /a/check.sh: no disk"),
     ],
 )
 def test_the_likeliest_cause(script: ModuleType, text: str, first: str) -> None:

@@ -30,7 +30,12 @@ Licence of the file
    <entries>
       <!-- an example -->
       <entry name="TEST" enabled="False" gatekeeper="x y" gridtype="{gridtype}" rsl="(jobtype=single)">
-         <config><submit cluster_size="10"/></config>
+         <config>
+            <max_jobs>
+               <per_entry held="1000" idle="4000" glideins="10000"/>
+               <default_per_frontend held="100" idle="400" glideins="5000"/>
+            </max_jobs>
+         </config>
          <attrs>
             <attr name="CONDOR_OS" const="False" value="default"/>{site}
          </attrs>
@@ -116,6 +121,7 @@ def test_factory(load: Load, tmp_path: Path, factory: dict[str, str], frontend: 
     sites = [item for item in entry.findall("attrs/attr") if item.get("name") == "GLIDEIN_Site"]
     assert [site.get("value") for site in sites] == ["itb"]
     assert sites[0].get("job_publish") == "True"
+    assert [limit.get("glideins") for limit in entry.findall("config/max_jobs/*")] == ["3", "3"]
     assert root.get("schedd_name") == "a,b@a"
     assert "Licence of the file" in text
     assert "<!-- an example -->" in text

@@ -38,6 +38,10 @@ def edit(file, ce):
         work_dir="AUTO",
         rsl=None,
     )
+    # As many glideins as a machine of two processors can start at once; a Frontend asks
+    # for more in every loop until the first has joined its pool.
+    for limit in ("per_entry", "default_per_frontend"):
+        update(file.one("config/max_jobs/" + limit, entry), glideins="3")
     attrs = file.one("attrs", entry)
     how = {"const": "True", "glidein_publish": "True", "job_publish": "True", "parameter": "True", "publish": "True"}
     file.set_attr(attrs, "GLIDEIN_Site", SITE, type="string", **how)

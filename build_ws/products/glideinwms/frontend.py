@@ -27,8 +27,6 @@ SCHEDD_MIN_INTERVAL = 1
 def edit(file, factory, token):
     """Point the Frontend to a Factory and give it a SciToken; every host certificate of the run will do."""
     update(file.root, loop_delay="10", advertise_delay="1")
-    # As many glideins as a machine of two processors can start at once.
-    update(file.one("groups/group/config/running_glideins_per_entry"), max="3")
     update(file.one("match/factory"), query_expr="True")
     update(
         file.only("match/factory/collectors/collector"),
