@@ -129,6 +129,8 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
     if commit := facts.commit:
         found |= {"commit": commit.id, "commit.tree": commit.tree, "commit.date": commit.date}
         found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
+        if earlier := facts.previous:
+            found |= {"upgraded_from": f"{earlier.describe} {earlier.id}".strip()}
         found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:
         found |= {

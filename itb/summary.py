@@ -181,6 +181,8 @@ def reproduce(facts: Facts) -> str:
     source = str(state.settings.get("source") or "")
     if source:
         words += ["--source", source]
+    if facts.previous:
+        words += ["--upgrade-from", facts.previous.id]
     if state.scenarios:
         words += ["--scenario", ",".join(state.scenarios)]
     return shlex.join(words)

@@ -121,6 +121,7 @@ class Facts:
     testbed: Testbed | None
     installed: Installed | None
     token: Token | None
+    previous: Commit | None
     problems: tuple[str, ...]
     ended: bool
 
@@ -194,6 +195,7 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         testbed=saved("testbed", Testbed),
         installed=saved("installed", Installed),
         token=saved("token", Token),
+        previous=saved("previous", Commit),
         problems=tuple(problems),
         ended=state.exit_code is not None or state.finished is not None,
     )
