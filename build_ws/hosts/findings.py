@@ -29,7 +29,9 @@ def expand(text):
     """Lines of a log; a child's output that was logged in one line, as Python shows bytes, becomes several."""
     for line in text.splitlines():
         if TRACEBACK in line and "\\n" in line:
-            yield from line.replace("\\n", "\n").replace("\\'", "'").splitlines()
+            # As bytes, or as a list of lines.
+            pieces = line.replace("\\'", "'").split("\\n")
+            yield from (re.sub(r"""^['"], ?['"]""", "", piece) for piece in pieces)
         else:
             yield line
 

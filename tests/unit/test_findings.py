@@ -34,6 +34,11 @@ QUOTED = (
     "[2026-01-01 00:00:00,1] WARNING: main:154: [group]: "
     "b'Traceback (most recent call last):\\n  File \"x.py\", line 1\\nKeyError: \\'proxy\\'\\n'"
 )
+LISTED = (
+    "[2026-01-01 00:00:00,1] ERROR: main:1: died: ['Traceback (most recent call last):\\n', "
+    "'  File \"x.py\", line 1\\n', "
+    "\"NameError: name 'x' is not defined\\n\"]"
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,7 @@ QUOTED = (
     [
         (TRACEBACK, "ModuleNotFoundError: No module named 'absent'"),
         (QUOTED, "KeyError: 'proxy'"),
+        (LISTED, "NameError: name 'x' is not defined"),
         ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
         ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
         ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
