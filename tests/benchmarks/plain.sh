@@ -38,18 +38,42 @@ join() {
 }
 in_host() { podman exec --interactive "$name-$1" "${@:2}"; }
 
-# --- network and hosts -------------------------------------------------------
-podman network create "$name" >/dev/null
+# --- certificates --------------------------------------------------------------
+podman network create "$name" >/dev/null &
+network=$!
+curve=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc)
+openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=plain CA" 2>/dev/null
+authority=$(openssl x509 -hash -noout -in ca.pem).0
+cp ca.pem "$authority"
+for role in services ce factory frontend workspace; do
+    names=DNS:$role-workspace.$domain
+    [ "$role" != services ] || names+=,DNS:repo.$domain,DNS:tokens.$domain
+    openssl req "${curve[@]}" -keyout "$role.key" -out "$role.csr" -subj "/CN=$role-workspace.$domain" 2>/dev/null
+    openssl x509 -req -in "$role.csr" -CA ca.pem -CAkey ca.key -days 2 -out "$role.pem" \
+        -extfile <(echo "subjectAltName=$names") 2>/dev/null
+done
+
+# --- network and hosts, each as soon as it can be ------------------------------
+join "$network"
 prefix=$(podman network inspect "$name" --format '{{(index .Subnets 0).Subnet}}' | cut --delimiter=. --fields=1-3)
-host() { # ROLE IMAGE NUMBER OPTION...
+host() { # ROLE IMAGE NUMBER OPTION...: started, booted, with a certificate, trusting the CA
     podman run --detach --name "$name-$1" --network "$name" --ip "$prefix.$3" --systemd=always \
         --hostname "$1-workspace.$domain" --network-alias "$1-workspace.$domain" "${@:4}" \
         "$2" /usr/lib/systemd/systemd >/dev/null
-    in_host "$1" bash -c 'until systemctl is-system-running --wait >/dev/null 2>&1 ||
-        [ "$(systemctl is-system-running 2>/dev/null)" = degraded ]; do sleep 0.1; done'
+    # What update-ca-certificates does for one certificate, without the second it takes to look at all.
+    tar --create --owner=root --group=root --transform 's|^ca.pem|usr/local/share/ca-certificates/plain.crt|' \
+        --transform "s|^$authority|etc/ssl/certs/$authority|" \
+        --transform "s|^$1.pem|etc/grid-security/hostcert.pem|" --transform "s|^$1.key|etc/grid-security/hostkey.pem|" \
+        ca.pem "$authority" "$1.pem" "$1.key" |
+        in_host "$1" bash -c 'tar --extract --directory=/ && chmod 755 /etc/grid-security &&
+            chmod 644 /etc/grid-security/hostcert.pem &&
+            cat /usr/local/share/ca-certificates/plain.crt >>/etc/ssl/certs/ca-certificates.crt
+            until systemctl is-system-running --wait >/dev/null 2>&1 ||
+                [ "$(systemctl is-system-running 2>/dev/null)" = degraded ]; do sleep 0.1; done'
 }
 host services "$SERVICES" 10 --network-alias "repo.$domain" --network-alias "tokens.$domain" &
-hosts=($!)
+services=$!
+hosts=()
 number=11
 for role in ce factory frontend; do
     host "$role" "$BARE" "$number" &
@@ -59,36 +83,9 @@ done
 host workspace "$BUILD" 15 &
 hosts+=($!)
 
-# --- certificates and token, meanwhile ----------------------------------------
-curve=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc)
-openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=plain CA" 2>/dev/null
-for role in services ce factory frontend workspace; do
-    names=DNS:$role-workspace.$domain
-    [ "$role" != services ] || names+=,DNS:repo.$domain,DNS:tokens.$domain
-    openssl req "${curve[@]}" -keyout "$role.key" -out "$role.csr" -subj "/CN=$role-workspace.$domain" 2>/dev/null
-    openssl x509 -req -in "$role.csr" -CA ca.pem -CAkey ca.key -days 2 -out "$role.pem" \
-        -extfile <(echo "subjectAltName=$names") 2>/dev/null
-done
+# --- repositories, issuer and signing key, meanwhile ---------------------------
 "$ISSUER"
 git clone --quiet --depth 1 --branch "$REF" "file://$GIT" source/pocketwms
-join "${hosts[@]}"
-lap hosts
-
-trust() { # ROLE
-    tar --create --owner=root --group=root --transform "s|^ca.pem|usr/local/share/ca-certificates/plain.crt|" \
-        --transform "s|^$1.pem|etc/grid-security/hostcert.pem|" --transform "s|^$1.key|etc/grid-security/hostkey.pem|" \
-        ca.pem "$1.pem" "$1.key" |
-        in_host "$1" bash -c 'tar --extract --directory=/ && chmod 755 /etc/grid-security &&
-            chmod 644 /etc/grid-security/hostcert.pem && update-ca-certificates >/dev/null 2>&1'
-}
-trusted=()
-for role in services ce factory frontend workspace; do
-    trust "$role" &
-    trusted+=($!)
-done
-join "${trusted[@]}"
-
-# --- repositories, issuer and signing key --------------------------------------
 cat >nginx.conf <<NGINX
 events {}
 http {
@@ -99,13 +96,15 @@ http {
     server { listen 443 ssl; server_name tokens.$domain; root /srv/issuer; default_type application/json; }
 }
 NGINX
+join "$services"
 tar --create --transform 's|^nginx.conf|etc/nginx/nginx.conf|' \
     --transform 's|^openid|srv/issuer/itb/.well-known/openid|' --transform 's|^jwks|srv/issuer/itb/jwks|' \
     nginx.conf openid-configuration jwks.json |
     in_host services bash -c 'tar --extract --no-same-owner --directory=/ && mkdir -p /srv/repo/candidate &&
         systemctl restart nginx && gpg --batch --quiet --passphrase "" --quick-generate-key plain rsa2048 sign 7d &&
         gpg --batch --armor --export plain >/srv/repo/candidate/KEY' 2>/dev/null
-lap "web server"
+join "${hosts[@]}"
+lap "hosts and web server"
 
 environment=(--env "ITB_HOST_CE=ce-workspace.$domain" --env "ITB_HOST_FACTORY=factory-workspace.$domain"
     --env "ITB_HOST_FRONTEND=frontend-workspace.$domain" --env "ITB_CE_ADDRESS=ce-workspace.$domain:9619"
