@@ -72,15 +72,13 @@ class RoleDefinition(Record):
     ``packages`` are installed from the candidate; ``configure`` is a script
     run as root after the files were verified; ``services`` are started in
     this order and must stay up; ``logs`` are globs collected as evidence;
-    ``ready`` is a script that exits 0 once the role can be used; ``probes``
-    are command lines, by unit, that run a service in the foreground: for one
-    that fails and hides what it says.
+    ``probes`` are command lines, by unit, that run a service in the
+    foreground: for one that fails and hides what it says.
     """
 
     packages: tuple[str, ...] = ()
     configure: str = ""
     services: tuple[str, ...] = ()
-    ready: str = ""
     logs: tuple[str, ...] = ()
     probes: dict[str, str] = {}
     timeout: float = Field(default=600, gt=0)
@@ -303,8 +301,12 @@ def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
     folder = find("product", name, [*folders, data.folder("build_ws") / "products"], "product.yaml")
     product = yamlfile.load(folder / "product.yaml", Product)
     for role, definition in product.roles.items():
-        for script in filter(None, (definition.configure, definition.ready)):
-            _check_file(folder, "product.yaml", f"role {role}: script", script)
+        if definition.configure:
+            _check_file(folder, "product.yaml", f"role {role}: script", definition.configure)
+        for unit in definition.probes:
+            if unit not in definition.services:
+                hint = yamlfile.nearest(unit, list(definition.services))
+                raise UsageError(f"{folder / 'product.yaml'}: role {role}: probe of {unit!r}, no service{hint}")
     if product.source.history:
         _check_file(folder, "product.yaml", "history", product.source.history)
     return product.model_copy(update={"name": folder.name, "folder": folder})
