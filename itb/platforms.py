@@ -211,7 +211,7 @@ def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
     for kind in FINAL:
         engine.call("tag", shop.images[kind], reference(platform.name, kind, key))
     write_atomically(shop.logs / f"{key}.packages", packages)
-    _remove_superseded(engine, platform.name, key)
+    _remove_superseded(shop, key)
     made = find(engine, platform.name, key)
     if made is None:
         raise TestbedError(f"platform {platform.name}: its images vanished as they were made")
@@ -352,12 +352,24 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
         if not key or labels.get("itb.key") == key:
             gone += _remove_image(engine, item)
     if not key:
+        gone += [base for base in _bases(engine, name) if engine.call("rmi", base, check=False).ok]
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
     return gone
 
 
-def _remove_superseded(engine: Engine, name: str, key: str) -> None:
-    """Keep the newest generations, and no image that was never finished."""
+def _bases(engine: Engine, name: str) -> list[str]:
+    """Names of the images a platform's first stage started from; a pulled one has no label of itb's."""
+    form = ("--format", "{{.Repository}}:{{.Tag}}")
+    listed = engine.call("images", *form, "--filter", f"reference=localhost/itb/{name}-base").stdout
+    return listed.split()
+
+
+def _remove_superseded(shop: Workshop, key: str) -> None:
+    """Keep the newest generations and their base, and no image that was never finished."""
+    engine, name = shop.engine, shop.platform.name
+    for base in _bases(engine, name):
+        if base != _base_reference(shop):
+            engine.call("rmi", base, check=False)
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):
         labels = item.get("Config", {}).get("Labels") or {}

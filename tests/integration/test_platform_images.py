@@ -117,6 +117,8 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     keys.append(yard.ensure().key)
     assert len(set(keys)) == 3
     assert {one.key for one in platforms.built(yard.engine, yard.platform.name)} == set(keys[1:])
+    yard.ensure(flavour="other")
+    assert len(platforms._bases(yard.engine, yard.platform.name)) <= 1
 
 
 def test_removed_image_is_missed(yard: Yard) -> None:

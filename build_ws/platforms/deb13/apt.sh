@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# Sourced: points apt at the configured mirror; "refresh" reads its index.
+# Sourced: points apt at the configured mirror and at the volume of the build, where
+# all stages find the index and nothing is left in an image.
 
 export DEBIAN_FRONTEND=noninteractive
 export LC_ALL=C.UTF-8
 
-apt_sources() {
+apt_settings() {
     local mirror=$ITB_MIRROR security=$ITB_SECURITY options=
     if [ -n "$ITB_DATE" ]; then
         mirror=http://snapshot.debian.org/archive/debian/$ITB_DATE
@@ -17,14 +18,21 @@ deb $options$mirror $ITB_SUITE main
 deb $options$mirror $ITB_SUITE-updates main
 deb $options$security $ITB_SUITE-security main
 END
-}
-
-refresh() {
-    apt_sources
-    apt-get update --quiet --quiet --option Acquire::Languages=none --option Acquire::Retries=3 \
-        --error-on=any
+    mkdir -p /mnt/apt/lists/partial /mnt/apt/archives/partial
+    cat >/etc/apt/apt.conf.d/99itb <<END
+Dir::State::lists "/mnt/apt/lists";
+Dir::Cache "/mnt/apt";
+Dir::Cache::archives "archives";
+APT::Sandbox::User "root";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+quiet "2";
+END
 }
 
 packages_of() {
     sed 's/#.*//' "$@" | tr --squeeze-repeats ' \n' '\n' | grep .
 }
+
+apt_settings

@@ -50,8 +50,7 @@ systemctl mask --quiet systemd-firstboot.service systemd-resolved.service
 : >/etc/machine-id
 rm -f /var/lib/dbus/machine-id
 
-apt-get clean
-find /var/lib/apt/lists /var/log/apt -type f -delete
+find /var/lib/apt/lists /var/cache/apt /var/log/apt -type f -delete
 rm -rf /var/log/{dpkg.log,alternatives.log,bootstrap.log} /var/cache/debconf/*-old /tmp/*
 # Packages come from dnf from now on; what Debian's public image brings for apt in containers goes too.
-rm -f /etc/apt/sources.list /etc/apt/apt.conf.d/docker-* /etc/dpkg/dpkg.cfg.d/docker-* /usr/sbin/policy-rc.d
+rm -f /etc/apt/sources.list /etc/apt/apt.conf.d/99{itb,mmdebstrap} /etc/apt/apt.conf.d/docker-* /etc/dpkg/dpkg.cfg.d/docker-* /usr/sbin/policy-rc.d

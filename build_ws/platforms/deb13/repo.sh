@@ -11,9 +11,9 @@ mkdir -p /mnt/debs /mnt/platform
     cd /mnt/debs
     # file names are NAME_VERSION_ARCH.deb with ":" of an epoch as %3a
     mapfile -t wanted < <(sed 's/ .*//; s/_\([^_]*\)_[^_]*\.deb$/=\1/; s/%3a/:/g' /mnt/resolved)
-    apt-get download --quiet --quiet --option APT::Sandbox::User=root --option Acquire::Retries=3 "${wanted[@]}"
+    apt-get download "${wanted[@]}"
 ) &
-apt-get install --quiet --quiet --yes --no-install-recommends createrepo-c file
+apt-get install --yes createrepo-c file
 wait $!
 
 PYTHONPATH=/mnt python3 -m debtorpm --overrides names.toml --out /mnt/platform --manifest /mnt/converted /mnt/debs/*.deb

@@ -21,8 +21,7 @@ find /usr/share/doc -mindepth 1 -type d -empty -delete
 # The image is committed whole or not at all: no need to sync every file.
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/itb-unsafe-io
 
-refresh
 mapfile -t wanted < <(packages_of bare.packages)
-apt-get dist-upgrade --quiet --quiet --yes --no-install-recommends
-apt-get install --quiet --quiet --yes --no-install-recommends "${wanted[@]}"
+apt-get dist-upgrade --yes
+apt-get install --yes "${wanted[@]}"
 rm /etc/dpkg/dpkg.cfg.d/itb-unsafe-io
