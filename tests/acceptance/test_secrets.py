@@ -165,6 +165,7 @@ def serve(folder: Path) -> Iterator[int]:
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
+            GIT_SEEN.wait(20)  # git lives for a moment only: nothing is served before it was looked at
             if self.headers.get("Authorization") != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="x"')
@@ -183,6 +184,9 @@ def serve(folder: Path) -> Iterator[int]:
         server.shutdown()
 
 
+GIT_SEEN = threading.Event()  # set by watched_processes when it has seen git fetch
+
+
 @contextmanager
 def watched_processes() -> Iterator[set[str]]:
     """Every command line of the machine while the block runs."""
@@ -195,6 +199,8 @@ def watched_processes() -> Iterator[set[str]]:
                 try:
                     line = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
                     seen.add(line.replace(b"\0", b" ").decode("utf-8", "replace"))
+                    if b"git-remote-http" in line:
+                        GIT_SEEN.set()
                 except OSError:
                     continue  # it has ended
 
