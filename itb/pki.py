@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ _ORGANIZATION = "GlideinWMS test bed"
 _COMMON_NAME_LIMIT = 64  # RFC 5280, ub-common-name
 _BACKDATE = timedelta(hours=1)  # hosts whose clock is behind this machine's accept the certificate too
 _CERTIFICATE, _KEY = "ca.pem", "ca.key"
+_MAKING = threading.Lock()  # hosts that boot at the same time must not each make an authority
 
 
 class HostCertificate(NamedTuple):
@@ -86,9 +88,10 @@ class RunCA:
     @classmethod
     def load_or_create(cls, directory: Path, *, name: str, valid_days: int = 30) -> Self:
         """Return the CA kept in ``directory``, made now if there is none."""
-        if (directory / _CERTIFICATE).exists():
-            return cls.load(directory)
-        return cls.create(directory, name, valid_days=valid_days)
+        with _MAKING:
+            if (directory / _CERTIFICATE).exists():
+                return cls.load(directory)
+            return cls.create(directory, name, valid_days=valid_days)
 
     @property
     def certificate_pem(self) -> bytes:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ipaddress
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,15 @@ def test_a_ca_that_was_removed_is_said_to_be_gone(tmp_path: Path) -> None:
 
 def test_a_host_certificate_does_not_show_its_key(tmp_path: Path) -> None:
     assert "PRIVATE" not in repr(RunCA.create(tmp_path, "r").issue("a.example.org"))
+
+
+def test_all_who_ask_at_once_get_the_same_authority(tmp_path: Path) -> None:
+    """Hosts boot at the same time: two authorities would not believe each other's hosts."""
+    ready = threading.Barrier(8)
+
+    def ask(_: int) -> bytes:
+        ready.wait()
+        return RunCA.load_or_create(tmp_path / "ca", name="run").certificate_pem
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
