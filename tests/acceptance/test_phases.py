@@ -17,6 +17,11 @@ steps:
   - name: environment is there
     role: frontend
     run: test "$ITB_ROLE" = frontend && echo "$GREETING" && getent hosts "$ITB_HOST_CE"
+  - name: hosts are known while no name server answers
+    role: frontend
+    run: |
+      getent --service hosts:files hosts "$ITB_HOST_CE" repo.glideinwms.org
+      getent --service hosts:files hosts "$ITB_HOST_FRONTEND"
   - name: script with an odd name
     role: ce
     script: an odd; name $(x).sh
