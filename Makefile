@@ -13,6 +13,11 @@ benchmark:
 	@build_ws/machine/setup.sh dev
 	@tests/benchmarks/run.sh
 
+# Kills and other faults at every phase; takes about an hour.
+faults:
+	@build_ws/machine/setup.sh dev
+	@tests/run.sh faults
+
 # What needs no container: style, types, layers, unit tests.
 check:
 	@build_ws/machine/setup.sh dev

@@ -33,11 +33,11 @@ NewHost = Callable[..., Host]
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Hands out whole files, whose tests share hosts, but acceptance and style tests one by one: they are long."""
+    """Hands out whole files, whose tests share hosts, but long tests (acceptance, faults, style) one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return nodeid if file.startswith(("tests/acceptance/", "tests/style/")) else file
+        return nodeid if file.startswith(("tests/acceptance/", "tests/faults/", "tests/style/")) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
