@@ -203,7 +203,7 @@ class _Job:
         done = self.host.run(
             ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
             env=self.env,
-            timeout=300,
+            timeout=self.host.engine.runner.limits("build-requires"),
             check=False,
             log=self.log,
         )
@@ -240,7 +240,7 @@ class _Job:
             ["python3", self.manager, "--help"],
             env=self.env,
             cwd=self.source,
-            timeout=60,
+            timeout=self.host.engine.runner.limits("command"),
             check=False,
             log=self.log,
         )
@@ -260,7 +260,7 @@ class _Job:
 
     def release(self, trial: Trial, arguments: Sequence[str]) -> str:
         """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""
-        limit = self.product.build.timeout
+        limit = self.host.engine.runner.limits.of(self.product.build.timeout, "timeout of build")
         trial.log = self.log
 
         def note(line: str) -> None:
@@ -282,7 +282,7 @@ class _Job:
             self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{doing}", done.stdout)
         if not done.ok:
             self._fail(buildlog.classify(done.stdout), done.stdout)
-        listing = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result], timeout=300).stdout
+        listing = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result]).stdout
         if not listing:
             self._fail(
                 f"ReleaseManager ended with status 0 but made no RPM: {buildlog.classify(done.stdout)}",

@@ -55,7 +55,7 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
             host,
             definition.packages,
             log=folder / "install.log",
-            timeout=definition.timeout * cell.factor,
+            timeout=cell.limits.of(definition.timeout, f"timeout of role {role}"),
             trial=trial,
         )
     with cell.journal.case("install", role, "every product package is the candidate's") as trial:
@@ -80,7 +80,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
                 cell.product.folder / script,
                 cell.environment(role),
                 log=folder / "configure.log",
-                timeout=120 * cell.factor,
+                timeout=cell.limits("configure"),
             )
         finally:
             diff = configuration.differences(host)
@@ -147,7 +147,7 @@ def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
     for unit in names:
         with cell.journal.case("start", role, f"{unit} starts"):
             try:
-                units.start_service(cell.host(role), unit, timeout=120 * cell.factor)
+                units.start_service(cell.host(role), unit)
             except InstallError as error:
                 raise _explained(cell, role, unit, error) from None
 

@@ -12,6 +12,7 @@ from itb.engine import Engine
 from itb.errors import UsageError
 from itb.hosts import Host
 from itb.journal import Journal
+from itb.limits import Limits
 from itb.model import Commit, Installed, Repo
 from itb.repo import REPO_ID
 from itb.rundir import RunDir
@@ -52,6 +53,11 @@ class Cell:
     def factor(self) -> float:
         """What every time limit is multiplied with."""
         return self.settings.timeout_factor
+
+    @property
+    def limits(self) -> Limits:
+        """How long things may take."""
+        return self.engine.runner.limits
 
     @functools.cached_property
     def roles(self) -> dict[str, RoleDefinition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from itb import (
     __version__,
+    atfault,
     config,
     definitions,
     history,
@@ -42,6 +44,7 @@ from itb.rundir import RunDir, RunState
 from itb.runners import Runner, Stop
 from itb.testbed import Stage
 from itb.verdict import Notes
+from itb.watchman import Watchman
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,8 @@ def open_cell(
 def _cell(
     chosen: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
-    runner = Runner(record=rundir.record_command, stop=stop)
-    return Cell(
+    runner = Runner(record=rundir.record_command, stop=stop, limits=chosen.time_limits)
+    cell = Cell(
         settings=chosen,
         product=part.product,
         platform=part.platform,
@@ -162,10 +165,12 @@ def _cell(
         stage=part.stage,
         commit=commit,
         rundir=rundir,
-        journal=Journal(rundir, [listener]),
+        journal=Journal(rundir, [listener, Watchman(runner.limits, stop)]),
         engine=connect(runner, chosen.engine, chosen.cache_dir),
         previous=rundir.saved("previous", Commit),
     )
+    cell.journal.look = functools.partial(atfault.find, cell)
+    return cell
 
 
 def _given(chosen: Settings) -> dict[str, object]:
@@ -198,10 +203,10 @@ def build(chosen: Settings, *, as_json: bool = False) -> int:
 
 def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
     ending = Ending()
-    with ending.listening(chosen.run_timeout), ExitStack() as held:
+    with ending.listening(chosen.run_timeout * chosen.timeout_factor), ExitStack() as held:
         parts = plan(chosen)
         check_disk(chosen)
-        runner = Runner(stop=ending.stop())
+        runner = Runner(stop=ending.stop(), limits=chosen.time_limits)
         connect(runner, chosen.engine, chosen.cache_dir)
         began = time.time()
         commit = resolve(parts[0].product, chosen, runner)
@@ -243,7 +248,7 @@ def _note_resolved(cell: Cell, began: float, seconds: float) -> None:
 def go_on(chosen: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
     ending = Ending()
-    with ending.listening(chosen.run_timeout), progress(chosen, phase) as listener:
+    with ending.listening(chosen.run_timeout * chosen.timeout_factor), progress(chosen, phase) as listener:
         cell = reopen(chosen, wanted, listener, ending.stop())
         with cell.rundir.lock():
             code = pipeline.go_on(cell, ending, phase)
@@ -293,7 +298,7 @@ def show(cell: Cell, *, as_json: bool = False) -> None:
 
 def find_engine(chosen: Settings) -> Engine:
     """The engine of the settings, for looking and removing."""
-    return connect(Runner(), chosen.engine, chosen.cache_dir)
+    return connect(Runner(limits=chosen.time_limits), chosen.engine, chosen.cache_dir)
 
 
 def settings_from(flags: Mapping[str, Any]) -> Settings:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from itb import yamlfile
 from itb.errors import UsageError
+from itb.limits import DEFAULTS, Limits
 from itb.model import Record
 from itb.redact import remember_passwords
 
@@ -41,6 +42,7 @@ class Settings(Record):
     cache: str = Field("", description="where images' state, mirrors and RPMs are cached")
     engine: str = Field("podman", description="container engine: podman or docker")
     timeout_factor: float = Field(1.0, gt=0, description="multiplies every time limit; slow machines want more")
+    limits: dict[str, float] = Field({}, description="seconds per named time limit, such as boot: 120")
     run_timeout: float = Field(3600, gt=0, description="seconds a run may take in all")
     min_free_gb: float = Field(4, ge=0, description="free disk space, in GB, without which nothing starts")
     progress: Literal["auto", "live", "plain", "quiet"] = Field("auto", description="how progress is shown")
@@ -55,6 +57,21 @@ class Settings(Record):
         if not self.platform:
             raise ValueError("platform: at least one is needed")
         return self
+
+    @model_validator(mode="after")
+    def _known_limits(self) -> Self:
+        for name, seconds in self.limits.items():
+            if name not in DEFAULTS:
+                hint = yamlfile.nearest(name, list(DEFAULTS)) or f"; valid: {', '.join(DEFAULTS)}"
+                raise ValueError(f"limits: unknown limit {name!r}{hint}")
+            if not seconds > 0:
+                raise ValueError(f"limits: {name}: must be greater than 0")
+        return self
+
+    @property
+    def time_limits(self) -> Limits:
+        """How long things may take, factor included."""
+        return Limits(self.timeout_factor, self.limits)
 
     @property
     def runs_dir(self) -> Path:

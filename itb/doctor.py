@@ -32,7 +32,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     """Look at everything a run needs; ``deep`` also starts two containers of an image that is there."""
     found = [*machine.examine_programs(), *machine.examine_limits(), *machine.examine_memory()]
     try:
-        engine = connect(Runner(), settings.engine, settings.cache_dir)
+        engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
     except TestbedError as error:
         found.append(bad("engine", error.message, _engine_remedy(settings.engine)))
         engine = None

@@ -7,21 +7,26 @@ removed without any file of the run.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
+import re
 import resource
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from itb.errors import TestbedError
 from itb.rundir import write_atomically
-from itb.runners import Completed, Runner
+from itb.runners import CommandError, Completed, Runner, Stop
 
 LABEL = "itb.run"
 RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
+_ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
@@ -33,6 +38,7 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.calls = 0
+        self._silent = threading.Event()  # it did not answer the last time it was asked something
 
     @property
     def is_podman(self) -> bool:
@@ -40,10 +46,39 @@ class Engine:
         return Path(self.program).name.startswith("podman")
 
     def call(self, *argv: str, **options: Any) -> Completed:
-        """Run ``podman ARGV``; options are those of :meth:`itb.runners.Runner.run`."""
+        """Run ``podman ARGV``; options are those of :meth:`itb.runners.Runner.run`.
+
+        Without a limit of its own a call is one that any engine answers in
+        no time: TestbedError, also without ``check``, if it does not.
+        """
         self.calls += 1
         env = {**self.env, **options.pop("env", {})}
-        return self.runner.run([self.program, *argv], env=env, **options)
+        if "timeout" in options:
+            return self.runner.run([self.program, *argv], env=env, **options)
+        limits = self.runner.limits
+        limit = min(limits("engine"), limits("engine-again")) if self._silent.is_set() else limits("engine")
+        checked = options.pop("check", True)
+        done = self.runner.run([self.program, *argv], env=env, check=False, timeout=limit, **options)
+        if done.timed_out:
+            self._silent.set()
+            raise TestbedError(
+                f"container engine {self.program!r} does not answer: {argv[0]}: {done.reason}",
+                hint="itb doctor explains; itb clean removes what is left once it answers again",
+                evidence=done.output,
+            )
+        self._silent.clear()
+        if checked and not done.ok:
+            raise CommandError(done, about=str(options.get("about", "")))
+        return done
+
+    @functools.cached_property
+    def deaf(self) -> Engine:
+        """The same engine, deaf to interruptions: they must not keep what cleans up from running."""
+        runner = copy.copy(self.runner)
+        runner.stop = Stop()
+        made = Engine(runner, self.program, env=self.env)
+        made._silent = self._silent
+        return made
 
     def exec_argv(
         self,
@@ -79,7 +114,9 @@ class Engine:
         """Return what the engine says of a container; empty if there is none."""
         found = self.call("container", "inspect", container, check=False)
         if not found.ok:
-            return {}
+            if _ABSENT.search(found.stderr):
+                return {}
+            raise TestbedError(f"container engine {self.program!r} fails: {found.reason}", evidence=found.output)
         value = json.loads(found.stdout)
         return dict(value[0]) if value else {}
 
@@ -191,7 +228,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))
-    seen = engine.call("info", "--format", "json" if engine.is_podman else "{{json .}}", check=False, timeout=60)
+    seen = engine.call("info", "--format", "json" if engine.is_podman else "{{json .}}", check=False)
     if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
         raise TestbedError(
             f"container engine {program!r} does not answer: {seen.reason}",

@@ -12,7 +12,6 @@ from itb.hosts import Host
 from itb.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
-TIMEOUT = 60.0  # seconds for one host
 _PIECE = 1 << 20
 
 _GATHER = """
@@ -50,7 +49,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
             ["env", f"ITB_LIMIT={LIMIT}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
             stdout_to=archive,
             check=False,
-            timeout=TIMEOUT,
+            timeout=host.engine.runner.limits("evidence"),
             about="collect evidence",
         )
         left_out = _unpack(archive, destination)
@@ -83,7 +82,7 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
                 if member.isreg() and parts and ".." not in parts and not _copy(tar, member, destination, parts):
                     left_out.append(f"binary: /{'/'.join(parts)}")
     except tarfile.ReadError:
-        left_out.append(f"the rest: the host did not send all of it within {TIMEOUT:.0f} s")
+        left_out.append("the rest: the host did not send all of it in time")
     return left_out
 
 

@@ -27,8 +27,6 @@ from itb.redact import remember
 from itb.rundir import write_atomically
 from itb.runners import CommandError, Completed, Runner
 
-ANSWER_WITHIN = 45.0  # seconds for a remote to list its references
-FETCH_WITHIN = 600.0  # seconds for its objects
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
 # Variables that would make git work on another repository than the one it
@@ -144,7 +142,7 @@ class Git:
         that the same commit becomes the same files everywhere.  Options are
         those of :meth:`itb.runners.Runner.run`.
         """
-        options.setdefault("timeout", 120)
+        options.setdefault("timeout", self.runner.limits("git"))
         where = [f"--git-dir={self.directory}"] if self.directory else []
         try:
             return self.runner.run(
@@ -249,7 +247,7 @@ def _check_local(folder: Path, runner: Runner) -> None:
 def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Ask a source for its references: name -> object id, and what its HEAD stands for."""
     ask = ("ls-remote", "--symref", "--", origin.address)
-    seen = Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=ANSWER_WITHIN)
+    seen = Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=runner.limits("git-answer"))
     if not seen.ok:
         raise _refusal(origin, seen)
     refs: dict[str, str] = {}
@@ -269,7 +267,7 @@ def _refusal(origin: Origin, seen: Completed) -> ItbError:
     """Say why a source could not be read: its address is wrong, or the network is."""
     if seen.timed_out:
         return TestbedError(
-            f"source {origin.shown} did not answer within {ANSWER_WITHIN:.0f} s",
+            f"source {origin.shown} did not answer: {seen.reason}",
             hint="itb doctor looks at the network",
         )
     said = [line.strip() for line in seen.stderr.splitlines() if line.strip()]
@@ -345,8 +343,9 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         "--no-auto-maintenance",
         "--no-recurse-submodules",
     ]
+    limit = git.runner.limits("git-fetch")
     done = git.run(
-        *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=FETCH_WITHIN
+        *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=limit
     )
     if not done.ok:
         raise _refusal(origin, done)
@@ -366,7 +365,7 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
         users=True,
         env=origin.env,
         check=False,
-        timeout=FETCH_WITHIN,
+        timeout=git.runner.limits("git-fetch"),
     )
     if done.timed_out or (not done.ok and _NETWORK.search(done.stderr)):
         raise _refusal(origin, done)

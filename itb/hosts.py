@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import math
+import secrets
 import shlex
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from itb import data
 from itb.engine import Engine
-from itb.errors import InterruptedRunError, TestbedError
-from itb.runners import Completed
+from itb.errors import InterruptedRunError, ItbError, TestbedError
+from itb.runners import MARK, Completed
 
 # Reads all of the script first: a command of it that reads standard input must not eat the rest.
+_BACKSTOP = 60  # seconds beyond the limit after which a command ends by itself, were itb killed meanwhile
 _SHELL = ("bash", "-euo", "pipefail", "-c", 'eval "$(cat)" </dev/null')
 
 
@@ -46,7 +49,7 @@ class Host:
         env: Mapping[str, str] | None = None,
         cwd: str = "",
         input: bytes | Path | None = None,
-        timeout: float = 300,
+        timeout: float | None = None,
         check: bool = True,
         log: Path | None = None,
         stdout_to: Path | None = None,
@@ -55,40 +58,62 @@ class Host:
     ) -> Completed:
         """Run a command on the host as ``user`` (root if empty).
 
-        The time limit holds inside too: killing the engine's client alone
-        would leave the process in the container alive.
+        ``timeout`` is in seconds (default: the limit ``command``).  When it is
+        over, or the run is told to stop, the command ends inside too, with all
+        it started there: killing the engine's client alone would leave it alive.
         """
-        # Rounded up: to timeout(1), 0 means no limit.
-        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout)), *argv]
+        stop, limits = self.engine.runner.stop, self.engine.runner.limits
+        timeout = limits("command") if timeout is None else timeout
+        mark = secrets.token_hex(8)
+        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *argv]
         command = self.engine.exec_argv(
-            self.container, bounded, user=user, env=env, cwd=cwd, interactive=input is not None
+            self.container,
+            bounded,
+            user=user,
+            env={**(env or {}), MARK: mark},
+            cwd=cwd,
+            interactive=input is not None,
         )
-        completed = self.engine.call(
-            *command,
-            input=input,
-            timeout=timeout + 15,
-            check=False,
-            log=log,
-            stdout_to=stdout_to,
-            on_line=on_line,
-            host=self.role,
-            shown=argv,
-        )
-        # timeout(1): 124 if the command ended as it was told to, 137 if it had to be killed.
-        if completed.returncode in (124, 137) and completed.seconds >= timeout:
-            completed = replace(completed, timed_out=True)
-        if self.engine.runner.stop.event.is_set():
-            # podman exec ends with status 0 when it is told to end (4.3): that is no success.
-            raise InterruptedRunError("interrupted")
+        if stop.event.is_set():
+            raise stop.error()
+        try:
+            completed = self.engine.call(
+                *command,
+                input=input,
+                timeout=timeout,
+                at_limit=lambda: self._end(mark),
+                check=False,
+                log=log,
+                stdout_to=stdout_to,
+                on_line=on_line,
+                host=self.role,
+                shown=argv,
+            )
+            if stop.event.is_set():
+                # podman exec ends with status 0 when it is told to end (4.3): that is no success.
+                raise stop.error()
+        except InterruptedRunError:
+            self._end(mark)
+            raise
         return self._judge(completed, check=check, about=about)
 
+    def _end(self, mark: str) -> str:
+        """End what a command has started here, to the last child; return what the host was doing before.
+
+        Never raises: what is wrong with the engine is found by those who ask it next.
+        """
+        script = (data.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
+        argv = ["timeout", "20", "bash", "-c", script, "reap", mark]
+        reap = self.engine.exec_argv(self.container, argv, user="root")
+        try:
+            return self.engine.deaf.call(*reap, check=False, host=self.role, shown=["reap.sh", mark]).stdout
+        except ItbError as error:
+            return error.message
+
     def _judge(self, completed: Completed, *, check: bool, about: str) -> Completed:
-        lost = completed.returncode in (125, 126, 127, 137, 143, 255) and not completed.timed_out
-        if lost and not self.alive():
-            raise TestbedError(
-                f"host {self.role}: container {self.container} is not running: {completed.reason}",
-                evidence=completed.output,
-            )
+        lost = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
+        if lost and (gone := self.gone()):
+            raise TestbedError(gone, evidence=completed.output, log=completed.log)
         if check and not completed.ok:
             what = about or shlex.join(completed.argv)[:200]
             raise TestbedError(
@@ -103,7 +128,7 @@ class Host:
         *,
         user: str = "",
         env: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float | None = None,
         check: bool = True,
         log: Path | None = None,
         on_line: Callable[[str], None] | None = None,
@@ -191,8 +216,24 @@ class Host:
 
     def alive(self) -> bool:
         """True while the container runs."""
-        state = self.engine.inspect(self.container).get("State", {})
-        return bool(state.get("Running"))
+        return not self.gone()
+
+    def gone(self) -> str:
+        """Say what became of the container if it does not run; the empty string if it does.
+
+        Raises TestbedError if the engine cannot tell.
+        """
+        found = self.engine.inspect(self.container)
+        state = found.get("State", {})
+        if state.get("Running"):
+            return ""
+        if not found:
+            return f"host {self.role}: container {self.container} does not exist any more"
+        status = f"exit status {state.get('ExitCode', '?')}"
+        why = f"{status}, out of memory" if state.get("OOMKilled") else status
+        when = str(state.get("FinishedAt", ""))[11:19]
+        ended = f", ended at {when}" if when and not when.startswith("00:00:00") else ""
+        return f"host {self.role}: container {self.container} is not running ({why}{ended})"
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

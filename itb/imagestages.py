@@ -12,7 +12,6 @@ from a build that is going on.
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 import secrets
 import tempfile
@@ -20,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from itb import data
@@ -28,12 +27,11 @@ from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError
 from itb.hosts import Host
-from itb.runners import Completed, Stop
+from itb.runners import Completed
 
 BUILDING = "itb.building"  # label of what a build needs while it lasts: its lock file
 PRODUCT_OF = "itb.platform"  # label of images: the platform's name
 INIT = "/usr/lib/systemd/systemd"
-TIMEOUT = 1800.0  # seconds a stage may take: a slow mirror, not a slow machine
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 FINAL = ("bare", "build", "services")  # the stages a run is made of; every platform has them
@@ -133,12 +131,7 @@ class Workshop:
             self._furnish()
             yield
         finally:
-            self._cleaner.remove_run({BUILDING: str(self.lock)})
-
-    @functools.cached_property
-    def _cleaner(self) -> Engine:
-        """The engine once more, deaf to interruptions: they must not keep their own clean-up from running."""
-        return Engine(replace(self.engine.runner, stop=Stop()), self.engine.program, env=self.engine.env)
+            self.engine.deaf.remove_run({BUILDING: str(self.lock)})
 
     def _furnish(self) -> None:
         with self.container("furnish", self.images["base"]) as host:
@@ -160,7 +153,7 @@ class Workshop:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
             quick = ("--time", "0") if self.engine.is_podman else ()
-            self._cleaner.call("rm", "--force", *quick, name, check=False)
+            self.engine.deaf.call("rm", "--force", *quick, name, check=False)
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
@@ -235,7 +228,7 @@ class Workshop:
         return host.run(
             ["bash", f"/mnt/definition/{script}"],
             env=env,
-            timeout=TIMEOUT,
+            timeout=self.engine.runner.limits("image-stage"),
             log=log,
             on_line=lambda line: self.note(f"{stage}: {line}"),
             about=script,
@@ -247,5 +240,5 @@ class Workshop:
         changes = [f"LABEL {key}={value}" for key, value in labels.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
-        made = self.engine.call("commit", *options, container, timeout=600)
+        made = self.engine.call("commit", *options, container, timeout=self.engine.runner.limits("image-save"))
         return made.stdout.strip().splitlines()[-1].removeprefix("sha256:")

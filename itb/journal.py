@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError
+from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.redact import redact
 from itb.rundir import RunDir
@@ -106,7 +106,19 @@ class Journal:
         self.rundir = rundir
         self.listeners = listeners or []
         self.cases: list[Case] = rundir.cases()
+        self.began = (time.time(), time.monotonic())
+        # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
+        self.look: Callable[[str, str], str] = lambda _role, _seen: ""
         self._lock = threading.Lock()
+
+    def judged(self, role: str, error: ItbError) -> ItbError:
+        """Return an error as what it is: the testbed's, if a look at the testbed finds it at fault."""
+        if isinstance(error, InterruptedRunError | UsageError):
+            return error
+        cause = self.look(role, f"{error.message}\n{error.evidence}")
+        if not cause or cause in error.message:
+            return error
+        return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
     @contextmanager
     def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
@@ -116,6 +128,12 @@ class Journal:
             listener.started(trial)
         try:
             yield trial
+        except ItbError as error:
+            judged = self.judged(role, error)
+            trial.blame(judged)
+            if judged is not error:
+                raise judged from None
+            raise
         except BaseException as error:
             trial.blame(error)
             raise

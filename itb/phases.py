@@ -111,7 +111,7 @@ def _boot(cell: Cell, role: str, ca: RunCA) -> None:
     if role == SERVICES:
         names += [repositories.REPO_HOST, repositories.TOKEN_HOST]
     with cell.journal.case("up", role, f"{host.fqdn} boots") as trial:
-        state = testbed.wait_booted(host, factor=cell.factor)
+        state = testbed.wait_booted(host)
         testbed.install_trust(host, ca, names=names)
         trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
 
@@ -131,14 +131,14 @@ def prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
     with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
-        dnf.dnf_install(host, ce.packages, log=log, timeout=600 * cell.factor, trial=trial)
+        dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
     with cell.journal.case("configure", CE, ce.configure), testbeds_fault():
         script = data.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
-        configuration.configure(host, script, cell.environment(CE), log=log, timeout=120 * cell.factor)
+        configuration.configure(host, script, cell.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
         with cell.journal.case("start", CE, f"{unit} starts"), testbeds_fault():
-            units.start_service(host, unit, timeout=120 * cell.factor)
+            units.start_service(host, unit)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
 from itb.platforms import PlatformImages
-from itb.runners import Stop
+from itb.runners import Stop, TimeIsUpError
 
 R = TypeVar("R", bound=Record)
 
@@ -44,12 +44,13 @@ class Ending:
 
     def on_time(self, seconds: float) -> None:
         """The run's own limit is over."""
-        self._end(f"the run did not end within {seconds:.0f} s (run_timeout)")
+        reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
+        self._end(reason, TimeIsUpError(reason))
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, why: InterruptedRunError | None = None) -> None:
         self.reason = self.reason or reason
         for stop in list(self._stops):
-            stop.request()
+            stop.request(why)
 
     def leave_alone(self, stop: Stop) -> None:
         """From now on signals are counted only: what removes things must not be ended by them."""

@@ -32,8 +32,6 @@ from itb.yamlfile import nearest
 REFRESH_HOURS = "refresh_hours"
 _FORMAT = "1"  # part of every key: raised when itb makes images of the same definition differently
 _KEPT = 2  # generations of a platform's images that stay after a build
-_PULL_TIMEOUT = 600.0
-_PULL_PATIENCE = 60.0
 
 
 class Image(Record):
@@ -241,7 +239,7 @@ def _base(shop: Workshop) -> str:
     if way != "mmdebstrap":
         shop.note(f"base: {platform.base.image}")
         # A firewall may leave the registry unanswered for ever; with another way at hand, do not wait for long.
-        patience = _PULL_PATIENCE if way == "auto" and platform.base.debian else _PULL_TIMEOUT
+        patience = engine.runner.limits("pull-patience" if way == "auto" and platform.base.debian else "pull")
         pulled = engine.call("pull", platform.base.image, timeout=patience, check=False)
         if pulled.ok:
             engine.call("tag", platform.base.image, local)
@@ -294,13 +292,13 @@ def _debootstrap(shop: Workshop, local: str) -> str:
                 f"deb {valid}{mirror} {suite}-updates main",
                 f"deb {valid}{security} {suite}-security main",
             ],
-            timeout=900,
+            timeout=shop.engine.runner.limits("bootstrap"),
             log=shop.logs / "base.log",
             on_line=lambda line: shop.note(f"base: {line}"),
             about="mmdebstrap",
         )
         labels = ["--change", f"LABEL {PRODUCT_OF}={shop.platform.name}"]
-        shop.engine.call("import", *labels, str(tar), local, timeout=300)
+        shop.engine.call("import", *labels, str(tar), local, timeout=shop.engine.runner.limits("image-save"))
     finally:
         tar.unlink(missing_ok=True)
     return shop.engine.image_id(local)

@@ -18,13 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from itb import reaper
 from itb.errors import InterruptedRunError, TestbedError
-from itb.redact import Stream, redact
+from itb.limits import Limits, called
+from itb.outputs import Reader, Sink
+from itb.redact import redact
 
 GRACE = 5.0  # seconds between TERM and KILL
 _DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
-CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
-CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
+MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
+_DOING = 3_000  # characters kept of what a command was doing when its time was up
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Completed:
     """A process that has ended.
 
     ``returncode`` is negative for a signal; ``stdout`` and ``stderr`` are
-    redacted text, cut in the middle when longer than 4 MiB.
+    redacted text, cut in the middle when longer than 4 MiB.  ``limit`` is the
+    time it had (seconds), ``doing`` lists its processes as that was up.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +46,8 @@ class Completed:
     seconds: float
     timed_out: bool = False
     log: Path | None = None
+    limit: float = 0.0
+    doing: str = ""
 
     @property
     def ok(self) -> bool:
@@ -50,14 +56,15 @@ class Completed:
 
     @property
     def output(self) -> str:
-        """Both streams; stdout first."""
-        return "\n".join(part for part in (self.stdout.strip("\n"), self.stderr.strip("\n")) if part)
+        """Both streams, stdout first, and what it was doing if its time was up."""
+        parts = (self.stdout.strip("\n"), self.stderr.strip("\n"), self.doing.strip("\n"))
+        return "\n".join(part for part in parts if part)
 
     @property
     def reason(self) -> str:
         """One line that says how it ended: the last line of its output, else its status."""
         if self.timed_out:
-            return f"no end within {self.seconds:.0f} s"
+            return f"no end within {self.limit or self.seconds:.0f} s{called(self.limit)}"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.returncode} without a word"
 
@@ -71,17 +78,28 @@ class CommandError(TestbedError):
         self.completed = completed
 
 
+class TimeIsUpError(InterruptedRunError):
+    """A limit of a whole phase or run is over: it ends as if interrupted, but nobody did that."""
+
+    exit_code = TestbedError.exit_code
+
+
 class Stop:
     """Whether a run has been told to end; shared by all runners of a process."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self._why: InterruptedRunError | None = None
         self._live: set[int] = set()
         # Reentrant: request() is called by signal handlers, whatever they interrupt.
         self._lock = threading.RLock()
 
-    def request(self) -> None:
-        """End every live process, the hard way after a grace period; those that start later raise at once."""
+    def request(self, why: InterruptedRunError | None = None) -> None:
+        """End every live process, the hard way after a grace period; those that start later raise at once.
+
+        ``why`` is what they raise; the first one counts.
+        """
+        self._why = self._why or why
         self.event.set()
         asked = self._signal(self._live, signal.SIGTERM)
         if asked:
@@ -100,6 +118,12 @@ class Stop:
     def clear(self) -> None:
         """Allow new processes again: teardown runs after an interruption too."""
         self.event.clear()
+        self._why = None
+
+    def error(self) -> InterruptedRunError:
+        """Return what whoever is stopped has to raise."""
+        why = self._why
+        return type(why)(why.message, hint=why.hint) if why else InterruptedRunError("interrupted")
 
     def add(self, group: int) -> None:
         """Register a process group that :meth:`request` must end."""
@@ -138,6 +162,7 @@ class Runner:
     record: Callable[[Command], None] | None = None
     stop: Stop = field(default_factory=Stop)
     env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def run(
         self,
@@ -147,7 +172,9 @@ class Runner:
         env: Mapping[str, str] | None = None,
         clean_env: bool = False,
         cwd: Path | None = None,
-        timeout: float = 600,
+        timeout: float | None = None,
+        at_limit: Callable[[], str] | None = None,
+        mark: str = "",
         check: bool = True,
         log: Path | None = None,
         stdout_to: Path | None = None,
@@ -159,30 +186,40 @@ class Runner:
         """Run a command to its end.
 
         ``input`` is bytes or a file; ``env`` adds to the environment
-        (``clean_env``: replaces it); ``timeout`` is in seconds; ``log``
-        receives both streams as they come; ``stdout_to`` receives standard
-        output unread (binary data, not redacted); ``host`` and ``shown`` are
-        what ``commands.log`` says.
+        (``clean_env``: replaces it); ``timeout`` is in seconds (default: the
+        limit ``command``); ``log`` receives both streams as they come;
+        ``stdout_to`` receives standard output unread (binary data, not
+        redacted); ``host`` and ``shown`` are what ``commands.log`` says.
+
+        When the time is up, ``at_limit`` is called before anything is killed
+        and says what went on (default: the command's processes are listed).
+        ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by
+        which processes are found that have left the command's session; all
+        of them are killed as it ends.
 
         Raises CommandError if ``check`` and it did not end with status 0,
         TestbedError if it cannot be started or ``log`` not be written,
         InterruptedRunError when the run was told to stop.
         """
         if self.stop.event.is_set():
-            raise InterruptedRunError("interrupted")
+            raise self.stop.error()
         started = time.time()
+        timeout = self.limits("command") if timeout is None else timeout
         environment = {} if clean_env else {**os.environ, **self.env}
         environment.update(env or {})
-        sink = _Sink(log, on_line)
+        sink = Sink(log, on_line)
+        ask = at_limit or (lambda: reaper.doing(process.pid, mark))
         try:
             process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
-            completed = self._wait(process, sink, input=input, timeout=timeout, argv=shown or argv)
+            completed = self._wait(process, sink, input=input, timeout=timeout, argv=shown or argv, ask=ask)
+            if mark:
+                reaper.end(process.pid, mark)
         finally:
             sink.close()
         if self.record:
             self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
         if self.stop.event.is_set() and not completed.ok:
-            raise InterruptedRunError("interrupted")
+            raise self.stop.error()
         if sink.failure:
             raise TestbedError(
                 f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
@@ -237,16 +274,17 @@ class Runner:
     def _wait(
         self,
         process: subprocess.Popen[bytes],
-        sink: _Sink,
+        sink: Sink,
         *,
         input: bytes | Path | None,
         timeout: float,
         argv: Sequence[str],
+        ask: Callable[[], str],
     ) -> Completed:
         self.stop.add(process.pid)
-        readers = [_Reader(stream) for stream in (process.stdout, process.stderr) if stream]
+        readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
-        timed_out = False
+        timed_out, doing = False, ""
         try:
             for reader in readers:
                 reader.start(sink)
@@ -256,6 +294,8 @@ class Runner:
                 signal_group(process.pid, signal.SIGTERM)
             if not _has_ended(process, timeout):
                 timed_out = True
+                doing = redact(ask())[:_DOING]
+                sink.write(f"\n[itb] no end within {timeout:.0f} s{called(timeout)}\n{doing}\n".encode())
                 _end(process)
             _drain(process, readers)
         except BaseException:
@@ -274,6 +314,8 @@ class Runner:
             seconds=time.monotonic() - clock,
             timed_out=timed_out,
             log=sink.path,
+            limit=timeout,
+            doing=doing,
         )
 
 
@@ -301,7 +343,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _drain(process: subprocess.Popen[bytes], readers: list[_Reader]) -> None:
+def _drain(process: subprocess.Popen[bytes], readers: list[Reader]) -> None:
     """Read what is left, but not for as long as a child that outlives its parent holds the pipe open."""
     deadline = time.monotonic() + _DRAIN
     for reader in readers:
@@ -310,87 +352,3 @@ def _drain(process: subprocess.Popen[bytes], readers: list[_Reader]) -> None:
     deadline = time.monotonic() + GRACE
     for reader in readers:
         reader.join(max(0.0, deadline - time.monotonic()))
-
-
-class _Sink:
-    """Where the lines of both streams go: the log file and the listener."""
-
-    def __init__(self, path: Path | None, on_line: Callable[[str], None] | None) -> None:
-        self.path = path
-        self._on_line = on_line
-        self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
-        self.failure: OSError | None = None
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("ab", buffering=0)
-            except OSError as error:
-                raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
-
-    def write(self, data: bytes) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._log(self._file, data)
-            if self._on_line is not None:
-                lines = data[-4096:].decode("utf-8", "replace").splitlines()
-                if lines and lines[-1].strip():
-                    self._on_line(lines[-1].strip())
-
-    def _log(self, file: IO[bytes], data: bytes) -> None:
-        # A full disk must not keep the output from being read, or its process never ends.
-        try:
-            while data:
-                data = data[file.write(data) :]
-        except OSError as error:
-            self.failure = self.failure or error
-
-    def close(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-            self._on_line = None
-
-
-class _Reader:
-    """Reads one stream to its end in a thread of its own, so that neither stream can block the other."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._lost = 0
-        self._thread: threading.Thread | None = None
-
-    def start(self, sink: _Sink) -> None:
-        self._thread = threading.Thread(target=self._read, args=(sink,), daemon=True)
-        self._thread.start()
-
-    def join(self, timeout: float) -> None:
-        if self._thread is not None:
-            self._thread.join(timeout)
-
-    def _read(self, sink: _Sink) -> None:
-        redactor = Stream()
-        with self._stream:
-            while piece := os.read(self._stream.fileno(), 1 << 16):
-                self._keep(sink, redactor.feed(piece))
-        self._keep(sink, redactor.close())
-
-    def _keep(self, sink: _Sink, data: bytes) -> None:
-        if not data:
-            return
-        sink.write(data)
-        room = CAPTURE_HEAD - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        self._tail += data
-        if len(self._tail) > 2 * CAPTURE_TAIL:
-            self._lost += len(self._tail) - CAPTURE_TAIL
-            del self._tail[:-CAPTURE_TAIL]
-
-    def text(self) -> str:
-        middle = f"\n[... {self._lost} bytes left out ...]\n".encode() if self._lost else b""
-        return bytes(self._head + middle + self._tail).decode("utf-8", "replace")

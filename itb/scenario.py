@@ -62,9 +62,10 @@ def unmet(scenario: Scenario, env: Mapping[str, str]) -> str:
 def reboot(host: Host) -> str:
     """Reboot a host and wait until its systemd has started what it starts; say how that went."""
     begun = time.monotonic()
+    limits = host.engine.runner.limits
     argv = ("restart", "--time", "60", host.container)
-    host.engine.call(*argv, host=host.role, timeout=150, about=f"reboot of host {host.role}")
-    booted = host.script(stepshell.BOOTED, timeout=180, about="boot")
+    host.engine.call(*argv, host=host.role, timeout=limits("reboot"), about=f"reboot of host {host.role}")
+    booted = host.script(stepshell.BOOTED, timeout=limits("reboot"), about="boot")
     state, *failed = booted.stdout.splitlines()
     units = f"; failed units: {', '.join(line.split()[0] for line in failed if line.strip())}" if failed else ""
     return f"{state} {time.monotonic() - begun:.1f} s after the reboot was asked for{units}"
@@ -257,6 +258,11 @@ class _Play:
 
     def _report(self, step: Step, trial: Trial, verdict: _Verdict) -> None:
         """Turn a verdict into the case of the step and those of its sub-results, which come first."""
+        if verdict.outcome is Outcome.FAILED:
+            seen = ScenarioError(verdict.message, evidence=verdict.evidence, log=trial.log)
+            judged = self.journal.judged(step.role, seen)
+            if judged is not seen:
+                raise judged
         for name, item in verdict.results.named():
             self.journal.add(self._sub_case(step, trial, name, item))
         if verdict.outcome is Outcome.FAILED:
@@ -349,7 +355,8 @@ def fetch_results(host: Host, folder: str, destination: Path, *, private: Path |
     """
     with tempfile.TemporaryDirectory(prefix="results-", dir=private) as passing:
         archive = Path(passing) / "results.tar"
-        host.run([*resultfiles.FETCH, folder], stdout_to=archive, timeout=120, about="fetch result files")
+        limit = host.engine.runner.limits("results")
+        host.run([*resultfiles.FETCH, folder], stdout_to=archive, timeout=limit, about="fetch result files")
         return resultfiles.read(archive, destination)
 
 

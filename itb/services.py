@@ -15,9 +15,10 @@ from itb.runners import Completed
 SETTLE = 3.0  # seconds a service must stay up with the same process
 
 
-def start_service(host: Host, unit: str, *, timeout: float) -> None:
+def start_service(host: Host, unit: str) -> None:
     """Enable and start a unit; InstallError with the cause its journal or log names."""
-    started = host.run(["systemctl", "enable", "--now", "--quiet", unit], timeout=timeout, check=False)
+    limit = host.engine.runner.limits("service")
+    started = host.run(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False)
     if not started.ok:
         raise service_error(host, unit, "does not start", started)
 

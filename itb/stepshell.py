@@ -56,8 +56,9 @@ def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
 
 def library() -> list[FileSpec]:
     """``step.sh`` and what scripts may use of itb, as files of a host."""
-    folder = data.folder("scenarios") / "lib"
-    return [FileSpec(f"{LIBRARY}/{path.name}", path.read_bytes()) for path in sorted(folder.glob("*.sh"))]
+    own = sorted((data.folder("scenarios") / "lib").glob("*.sh"))
+    files = [*own, data.folder("build_ws") / "hosts" / "reap.sh"]
+    return [FileSpec(f"{LIBRARY}/{path.name}", path.read_bytes()) for path in files]
 
 
 def mode(path: Path, content: bytes) -> int:
@@ -113,6 +114,6 @@ def last_line(completed: Completed) -> str:
     streams = [last_try(completed.stdout), without_marks(completed.stderr)]
     for text in streams if quiet else reversed(streams):
         for line in reversed(text.splitlines()):
-            if re.search(r"\w", line) and not line.startswith("+ "):
+            if re.search(r"\w", line) and not line.startswith(("+ ", "| ")):
                 return line.strip()[:500]
     return ""

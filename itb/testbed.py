@@ -17,7 +17,6 @@ from itb.hosts import FileSpec, Host
 from itb.model import HostInfo, Testbed
 from itb.pki import RunCA
 
-BOOT_TIMEOUT = 60.0  # seconds until systemd says the host is up
 ROLE_LABEL = "itb.role"
 
 # Both families keep their anchors in different places; grid software wants the
@@ -144,7 +143,7 @@ class Stagehand:
              *(option for role in roles if role in self.stage.optional for option in ("--profile", role)),
              "up", "--detach", "--no-build", *roles],
             env={**self.engine.env, **env},
-            timeout=180,
+            timeout=self.engine.runner.limits("start"),
             about=f"start {', '.join(roles)}",
         )
         hosts = {role: self.host(role) for role in roles}
@@ -205,7 +204,7 @@ def _host_info(host: Host, found: dict[str, Any]) -> HostInfo:
     )
 
 
-def wait_booted(host: Host, *, factor: float = 1.0) -> str:
+def wait_booted(host: Host) -> str:
     """Wait until systemd has finished to boot; return its word (running, or degraded).
 
     Raises TestbedError naming the units that failed if it is neither.
@@ -214,7 +213,7 @@ def wait_booted(host: Host, *, factor: float = 1.0) -> str:
         # The bus may not be there yet in the first moments; --wait then ends at once.
         "until state=$(systemctl is-system-running --wait 2>/dev/null) || [ \"$state\" = degraded ]; "
         "do sleep 0.1; done; echo \"$state\"; systemctl --failed --plain --no-legend || true",
-        timeout=BOOT_TIMEOUT * factor,
+        timeout=host.engine.runner.limits("boot"),
         check=False,
     )
     if not seen.ok:

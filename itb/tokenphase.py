@@ -95,7 +95,7 @@ def _introduce(cell: Cell, issuer: str) -> None:
                 data.folder("build_ws") / "ce" / script,
                 {**cell.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
                 log=cell.rundir.host(CE) / "configure-issuer.log",
-                timeout=120 * cell.factor,
+                timeout=cell.limits("configure"),
             )
     with cell.journal.case("token", CE, f"CE can read the keys of {issuer}"):
         if problem := issuer_problem(host, issuer):

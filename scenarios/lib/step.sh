@@ -21,18 +21,28 @@ is_final() {
   case $1 in 0 | 77 | 99) return 0 ;; *) return 1 ;; esac
 }
 
-# A try's output goes to a file: a pipe would be held open by a daemon that a
+# A try that takes too long is ended with all it started, and the processes of
+# that moment are in its output.  A try's output goes to a file: a pipe would be held open by a daemon that a
 # step starts.  Only what changed since the last try is printed.
 poll() {
   local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' left status text
+  local never dog
   shift 3
+  mkfifo -- "$out"
+  exec {never}<>"$out" # nobody ever writes to it: to read from it is to wait
+  rm -f -- "$out"
   while :; do
     tries=$((tries + 1))
     left=$((within - SECONDS))
     ((left >= 1)) || left=1
     ((left <= each)) || left=$each
     status=0
-    timeout --kill-after=5 "$left" "$@" >"$out" 2>&1 </dev/null || status=$?
+    : >"$out"
+    { read -r -t "$left" _ <&"$never" || bash "$ITB_LIB/reap.sh" "$ITB_COMMAND.$tries" >>"$out" 2>&1; } &
+    dog=$!
+    ITB_COMMAND=$ITB_COMMAND.$tries "$@" >>"$out" 2>&1 </dev/null || status=$?
+    kill "$dog" 2>/dev/null
+    if wait "$dog" 2>/dev/null; then status=124; fi
     text=$(tail --bytes=65536 -- "$out" | tr -d '\000')
     if is_final "$status" || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
       printf '[itb] try %d after %d s: exit status %d\n%s\n' "$tries" "$SECONDS" "$status" "$text"

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from itb.errors import InterruptedRunError, TestbedError
+from itb.outputs import CAPTURE_HEAD, CAPTURE_TAIL
 from itb.redact import MARK
-from itb.runners import CAPTURE_HEAD, CAPTURE_TAIL, Command, CommandError, Runner
+from itb.runners import Command, CommandError, Runner
 
 
 @pytest.fixture

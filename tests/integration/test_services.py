@@ -42,14 +42,14 @@ def units(module_hosts: Callable[..., Host]) -> Host:
 
 
 def test_service_that_stays_up(units: Host) -> None:
-    services.start_service(units, "probe-fine", timeout=20)
+    services.start_service(units, "probe-fine")
     assert services.check_stays_up(units, ["probe-fine", "dbus"], settle=0.5) == {}
     assert units.run(["systemctl", "is-enabled", "probe-fine"]).stdout.strip() == "enabled"
 
 
 def start_and_watch(units: Host, unit: str) -> None:
     """Raise the error of a unit whether systemd notices as it starts it or a moment later."""
-    services.start_service(units, unit, timeout=20)
+    services.start_service(units, unit)
     for error in services.check_stays_up(units, [unit], settle=0.5).values():
         raise error
 
@@ -79,7 +79,7 @@ def test_service_that_does_not_start(units: Host, unit: str, message: str) -> No
     ("unit", "cause"), [("probe-late", "FATAL: lost the disk"), ("probe-again", "config.yaml:3: no such key")]
 )
 def test_service_that_does_not_stay_up(units: Host, unit: str, cause: str) -> None:
-    services.start_service(units, unit, timeout=20)
+    services.start_service(units, unit)
     errors = services.check_stays_up(units, ["probe-fine", unit], settle=2)
     assert list(errors) == [unit]
     assert errors[unit].message.endswith(cause)

@@ -15,6 +15,7 @@ import pytest
 from itb import git, source
 from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
 from itb.errors import BuildError, ItbError, TestbedError, UsageError
+from itb.limits import DEFAULTS
 from itb.model import Commit
 from itb.runners import Runner
 
@@ -311,12 +312,12 @@ def silent() -> Iterator[int]:
 
 
 def test_url_that_does_not_answer(resolve: Resolve, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git, "ANSWER_WITHIN", 1.0)
+    monkeypatch.setitem(DEFAULTS, "git-answer", 1.0)
     began = time.monotonic()
-    with pytest.raises(TestbedError, match="did not answer within 1 s"):
+    with pytest.raises(TestbedError, match=r"did not answer: no end within 1 s \(limit 'git-answer'\)"):
         resolve("main", f"git://127.0.0.1:{silent}/x")
     assert time.monotonic() - began < 10
-    monkeypatch.setattr(git, "ANSWER_WITHIN", 30.0)
+    monkeypatch.setitem(DEFAULTS, "git-answer", 30.0)
     with pytest.raises(TestbedError, match=r"does not answer: .*[Cc]onnect"):
         resolve("main", "http://127.0.0.1:1/x.git")
     with pytest.raises(TestbedError, match=r"does not answer: .*(resolve|Name or service)"):

@@ -15,7 +15,8 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # README, "Architecture", says what each floor is for.  A package is one thing
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
-    "errors model redact data versions buildlog debtorpm",
+    "errors model redact data versions buildlog debtorpm limits reaper",
+    "outputs",
     "runners yamlfile subresults buildcache finding",
     "rundir config definitions history resultfiles machine",
     "engine journal git pki rpmcheck reach",
@@ -24,7 +25,7 @@ FLOORS = (
     "source build platforms repo testbed install configuration explain services evidence scenario tokens page "
     "terminal cleaning inspect_runs",
     "cell report doctor",
-    "phases lockfile",
+    "phases lockfile atfault watchman",
     "previous tokenphase",
     "candidate",
     "pipeline",

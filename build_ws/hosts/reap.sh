@@ -1,0 +1,65 @@
+#!/bin/bash
+# Says what a host is doing and ends what a command has started there:
+#
+#   reap.sh MARK
+#
+# As root, since a step's children may be other users'.  A process is the
+# command's if ITB_COMMAND=MARK (or MARK.more) is in its environment, if it is a child of
+# one that is, or in a session of one: neither setsid nor a double fork gets
+# away.  They are sent TERM, two seconds later KILL until none is left.
+set -uo pipefail
+
+mark=$1
+declare -A parent session ours words state age
+look() {
+    local stat fields up pid item more=1
+    parent=() session=() ours=() words=() state=() age=()
+    read -r up _ </proc/uptime
+    for pid in /proc/[0-9]*; do
+        pid=${pid#/proc/}
+        stat=
+        { IFS= read -r -d '' stat </proc/"$pid"/stat; } 2>/dev/null
+        if [ -z "$stat" ] || [ "$pid" = "$$" ] || [ "$pid" = "$PPID" ]; then continue; fi
+        read -r -a fields <<<"${stat##*) }"
+        state[$pid]=${fields[0]} parent[$pid]=${fields[1]} session[$pid]=${fields[3]}
+        age[$pid]=$((${up%.*} - fields[19] / 100))
+        item=()
+        { mapfile -d '' -t item </proc/"$pid"/cmdline; } 2>/dev/null
+        words[$pid]=${item[*]:-[${stat#*(}}
+        words[$pid]=${words[$pid]//$'\n'/ }
+        item=()
+        { mapfile -d '' -t item </proc/"$pid"/environ; } 2>/dev/null
+        case " ${item[*]} " in *" ITB_COMMAND=$mark "* | *" ITB_COMMAND=$mark."*) ours[$pid]=1 ;; esac
+    done
+    while [ "$more" = 1 ]; do
+        more=0
+        for pid in "${!parent[@]}"; do
+            if [ "$pid" != 1 ] && [ -z "${ours[$pid]:-}" ] && {
+                [ -n "${ours[${parent[$pid]}]:-}" ] || [ -n "${ours[${session[$pid]}]:-}" ]
+            }; then
+                ours[$pid]=1 more=1
+            fi
+        done
+    done
+    for pid in "${!ours[@]}"; do
+        [ "${state[$pid]}" != Z ] || unset "ours[$pid]"
+    done
+}
+end() {
+    local deadline=$((SECONDS + $2))
+    while [ "${#ours[@]}" -gt 0 ] && [ "$SECONDS" -lt "$deadline" ]; do
+        kill -"$1" "${!ours[@]}" 2>/dev/null
+        sleep 0.1
+        look
+    done
+}
+look
+echo "| processes of this host at that moment, * of what was ended (id, parent, state, seconds, command line):"
+for pid in "${!words[@]}"; do
+    own=' '
+    [ -z "${ours[$pid]:-}" ] || own='*'
+    printf '| %s %7d %7d %s %6d  %s\n' "$own" "$pid" "${parent[$pid]}" "${state[$pid]}" "${age[$pid]}" "${words[$pid]:0:300}"
+done | sort -k2,2r -k3,3n | head -n 80
+end TERM 2
+end KILL 5
+[ "${#ours[@]}" -eq 0 ] || echo "| could not be ended: ${!ours[*]}"

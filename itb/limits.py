@@ -1,0 +1,81 @@
+"""How long things may take: every limit has a name, a default and one factor in common.
+
+A limit is a number of seconds that knows its name, so that whatever is over
+it can be reported by the name under which it can be raised (setting
+``limits``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Seconds.  What a product's or a scenario's definition limits itself (building,
+# installing a role, a step) is in that definition; the factor counts there too.
+DEFAULTS: dict[str, float] = {
+    "command": 300,  # any command on a host that has no limit of its own
+    "engine": 60,  # a call of the container engine: inspect, remove, networks
+    "engine-again": 15,  # the same after a call it did not answer
+    "start": 180,  # starting the containers of a run
+    "boot": 60,  # from a started container to a booted system
+    "reboot": 150,
+    "pull": 600,  # of a base image
+    "pull-patience": 60,  # the same where another way is at hand
+    "bootstrap": 900,  # a base image from a mirror
+    "image-stage": 1800,  # one script of a platform's images: a slow mirror, not a slow machine
+    "image-save": 600,
+    "wait-for-build": 3600,  # of another process that builds the same thing
+    "git": 120,
+    "git-answer": 45,  # for a remote to list its references
+    "git-fetch": 600,  # for its objects
+    "build-requires": 300,
+    "configure": 120,
+    "service": 120,  # until a unit has started
+    "dnf-ce": 600,
+    "publish": 300,
+    "results": 120,  # fetching a step's result files
+    "look": 40,  # whether a host itself is at fault
+    "evidence": 60,  # of one host
+    "phase-platform": 5400,
+    "phase-up": 900,
+    "phase-build": 7200,
+    "phase-serve": 900,
+    "phase-install": 3600,
+    "phase-configure": 1800,
+    "phase-start": 1800,
+    "phase-token": 900,
+    "phase-test": 14400,
+}
+
+
+class Limit(float):
+    """Seconds something may take, and what this limit is called."""
+
+    name: str
+
+    def __new__(cls, seconds: float, name: str) -> Limit:
+        """Return ``seconds`` as the limit ``name``."""
+        made = super().__new__(cls, seconds)
+        made.name = name
+        return made
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a run: defaults, replaced by name, all multiplied by ``factor``."""
+
+    factor: float = 1.0
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> Limit:
+        """Return the limit of this name, in seconds."""
+        return Limit(self.own.get(name, DEFAULTS[name]) * self.factor, name)
+
+    def of(self, seconds: float, name: str) -> Limit:
+        """Return a limit that a definition gives, with the factor of the run."""
+        return Limit(seconds * self.factor, name)
+
+
+def called(limit: float) -> str:
+    """Say which limit this is, for a message: " (limit 'boot')"; empty for one without a name."""
+    return f" (limit {limit.name!r})" if isinstance(limit, Limit) else ""
