@@ -17,6 +17,10 @@ from itb.model import Record
 from itb.redact import remember_passwords
 
 
+def _limits_shown() -> str:
+    return ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
+
+
 class Settings(Record):
     """Everything a user can set; the keys of ``itb.yaml``.
 
@@ -42,7 +46,7 @@ class Settings(Record):
     cache: str = Field("", description="where images' state, mirrors and RPMs are cached")
     engine: str = Field("podman", description="container engine: podman or docker")
     timeout_factor: float = Field(1.0, gt=0, description="multiplies every time limit; slow machines want more")
-    limits: dict[str, float] = Field({}, description="seconds per named time limit, such as boot: 120")
+    limits: dict[str, float] = Field({}, description=f"seconds per named time limit: {_limits_shown()}")
     run_timeout: float = Field(3600, gt=0, description="seconds a run may take in all")
     min_free_gb: float = Field(4, ge=0, description="free disk space, in GB, without which nothing starts")
     progress: Literal["auto", "live", "plain", "quiet"] = Field("auto", description="how progress is shown")

@@ -1,0 +1,65 @@
+"""Time limits by name, and the watch over a whole phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itb import config
+from itb.errors import InterruptedRunError, UsageError
+from itb.journal import Journal
+from itb.limits import DEFAULTS, Limits, called
+from itb.rundir import RunDir
+from itb.runners import Completed, Stop
+from itb.watchman import Watchman
+
+
+def test_a_limit_has_a_name_a_default_and_the_common_factor() -> None:
+    limits = Limits(2.0, {"boot": 10})
+    assert limits("boot") == 20
+    assert limits("engine") == 2 * DEFAULTS["engine"]
+    assert limits.of(7, "timeout of role ce") == 14
+    assert called(limits("boot")) == " (limit 'boot')"
+    assert called(5.0) == ""
+
+
+def test_what_is_over_its_limit_is_said_by_its_name_with_what_it_was_doing() -> None:
+    ended = Completed(("x",), 137, "last words\n", "", 21.3, True, None, Limits()("boot"), "  17  1 S sleep 99")
+    assert ended.reason == "no end within 60 s (limit 'boot')"
+    assert ended.output == "last words\n  17  1 S sleep 99"
+
+
+def test_settings_know_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    (tmp_path / "itb.yaml").write_text("timeout_factor: 3\nlimits: {boot: 10}\n")
+    settings = config.load(cwd=tmp_path)[0]
+    assert settings.time_limits("boot") == 30
+    (tmp_path / "itb.yaml").write_text("limits: {bot: 10}\n")
+    with pytest.raises(UsageError, match="unknown limit 'bot'; did you mean 'boot'"):
+        config.load(cwd=tmp_path)
+    (tmp_path / "itb.yaml").write_text("limits: {boot: 0}\n")
+    with pytest.raises(UsageError, match="boot: must be greater than 0"):
+        config.load(cwd=tmp_path)
+
+
+def test_a_phase_over_its_limit_stops_the_run_and_is_no_interruption(tmp_path: Path) -> None:
+    stop = Stop()
+    journal = Journal(RunDir(tmp_path), [Watchman(Limits(own={"phase-install": 0.05}), stop)])
+    with pytest.raises(InterruptedRunError), journal.case("install", "ce", "dnf install x"):
+        raise stop.error() if stop.event.wait(10) else AssertionError
+    case = journal.cases[-1]
+    assert (case.outcome, case.exit_code) == ("error", 5)
+    assert case.message == "phase install did not end within 0 s (limit 'phase-install')"
+
+
+def test_a_phase_that_waits_for_another_does_not_use_up_its_time(tmp_path: Path) -> None:
+    stop = Stop()
+    watch = Watchman(Limits(own={"phase-up": 0.2, "phase-build": 0.2}), stop)
+    journal = Journal(RunDir(tmp_path), [watch])
+    for _ in range(3):
+        with journal.case("up", "ce", "boots"), journal.case("up", "factory", "boots"):
+            pass
+        assert not stop.event.wait(0.1)
+    with journal.case("up", "ce", "boots slowly"):
+        assert stop.event.wait(10)
