@@ -61,6 +61,7 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     with cell.journal.case("install", role, "every product package is the candidate's") as trial:
         packages = dnf.installed_packages(host, cell.product.packages)
         trial.passed(dnf.check_origin(packages, made, served.id, definition.packages))
+        dnf.check_headers(host, packages, made)
     # What verification finds does not keep the product from being tried.
     with suppress(InstallError), cell.journal.case("install", role, "files are as packaged (rpm -V)"):
         dnf.verify_files(host, packages)

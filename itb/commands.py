@@ -27,6 +27,7 @@ from itb import (
     previous,
     report,
     source,
+    supply,
     terminal,
     testbed,
     tokenphase,
@@ -68,9 +69,9 @@ def plan(chosen: Settings) -> list[Plan]:
     for scenario in scenarios:
         scenes.check(scenario, stage.roles)
     folders = [Path(folder).expanduser() for folder in chosen.platforms]
-    return [
-        Plan(product, definitions.load_platform(name, folders), scenarios, stage) for name in chosen.platform
-    ]
+    platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
+    supply.check(chosen, platforms)
+    return [Plan(product, platform, scenarios, stage) for platform in platforms]
 
 
 def load_product(chosen: Settings) -> Product:
@@ -93,7 +94,9 @@ def origin(product: Product, chosen: Settings, runner: Runner) -> str:
 
 
 def resolve(product: Product, chosen: Settings, runner: Runner) -> Commit:
-    """The exact commit the settings ask for."""
+    """The exact commit the settings ask for; of packages published elsewhere, what each cell will find out."""
+    if chosen.from_repo:
+        return supply.unresolved(product.name, chosen.from_repo, chosen.nevra)
     where = origin(product, chosen, runner)
     return source.resolve(product, ref=chosen.ref, source=where, cache=chosen.cache_dir, runner=runner)
 
@@ -108,6 +111,8 @@ def resolve_previous(part: Plan, chosen: Settings, commit: Commit, runner: Runne
                 hint=f"--scenario {names},upgrade",
             )
         return None
+    if chosen.from_repo:
+        return None  # the cell looks for it in the same repository
     where = origin(part.product, chosen, runner)
     return previous.find(
         part.product, commit, ref=chosen.upgrade_from, source_from=where, cache=chosen.cache_dir, runner=runner
@@ -132,7 +137,8 @@ def open_cell(
     chosen: Settings, part: Plan, commit: Commit, *, earlier: Commit | None, listener: Listener, stop: Stop
 ) -> Cell:
     """Make the run directory of a cell and everything its phases need."""
-    rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{commit.id[:8]}-{part.platform.name}")
+    what = commit.id[:8] or commit.kind
+    rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{what}-{part.platform.name}")
     state = RunState(
         id=rundir.id,
         short=secrets.token_hex(4),
@@ -212,14 +218,15 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
         commit = resolve(parts[0].product, chosen, runner)
         earlier = resolve_previous(parts[0], chosen, commit, runner)
         took = time.time() - began
-        with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12]}") as listener:
+        with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
             cells = [
                 open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop())
                 for part in parts
             ]
             for cell in cells:
                 held.enter_context(cell.rundir.lock())
-                _note_resolved(cell, began, took)
+                if not chosen.from_repo:
+                    _note_resolved(cell, began, took)
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]

@@ -33,6 +33,12 @@ class Settings(Record):
     upgrade_from: str = Field(
         "", description="reference scenarios upgrade from (default: the final version before the candidate)"
     )
+    from_repo: str = Field(
+        "", description="repository to install from instead of building: URL, directory, or a platform's name"
+    )
+    nevra: str = Field("", description="with from_repo: VERSION, VERSION-RELEASE or NEVRA (default: the newest)")
+    repo_key: str = Field("", description="with from_repo: URL or file of the key its packages are signed with")
+    allow_unsigned: bool = Field(False, description="with from_repo: take packages whose signature nobody checks")
     platform: tuple[str, ...] = Field(("deb13",), description="operating systems: names or folders")
     scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")

@@ -262,6 +262,25 @@ class Workspace(Record):
     env: dict[str, str] = {}
 
 
+class PublishedRepository(Record):
+    """A repository a product's packages are published in, for ``--from-repo NAME``.
+
+    ``url`` may hold settings of the platform in braces and dnf's variables;
+    ``key`` is a glob of key files on the platform's hosts.  ``refused`` is
+    why there is none on this platform.
+    """
+
+    url: str = ""
+    key: str = ""
+    refused: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.url) == bool(self.refused):
+            raise ValueError("exactly one of url and refused is expected")
+        return self
+
+
 class Platform(Record):
     """``platform.yaml``: the stages ``bare``, ``build`` and ``services`` are what a run is made of.
 
@@ -285,6 +304,7 @@ class Platform(Record):
     repository: str = ""
     stand_ins: tuple[str, ...] = ()
     ce: Ce
+    published: dict[str, PublishedRepository] = {}
     name: str = ""
     folder: Path = Path()
 

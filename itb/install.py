@@ -160,6 +160,26 @@ def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: st
     return f"{len(ours)} packages: {', '.join(item.nevra for item in ours)}"
 
 
+def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build) -> None:
+    """Compare what is installed with the packages of the repository, header by header.
+
+    A header holds the checksum of its payload.  Only where the headers of a
+    build are known; InstallError naming each package that is another one.
+    """
+    headers = {rpm.nevra: rpm.header for rpm in build.rpms if rpm.header}
+    names = [item.nevra for item in packages if item.candidate and item.nevra in headers]
+    if not names:
+        return
+    seen = host.run(["rpm", "--query", "--queryformat", "%{SHA256HEADER}\n", *names], about="compare headers")
+    found = dict(zip(names, seen.stdout.split(), strict=True))
+    wrong = [name for name in names if found[name] != headers[name]]
+    if wrong:
+        raise InstallError(
+            f"installed is not what {build.published} holds: {', '.join(wrong)}",
+            evidence="\n".join(f"{name}\n  there {headers[name]}\n  here  {found[name]}" for name in wrong),
+        )
+
+
 def verify_files(host: Host, packages: Sequence[InstalledPackage]) -> None:
     """``rpm -V`` of the product's packages; InstallError naming what deviates."""
     names = [item.nevra for item in packages if item.candidate]

@@ -131,6 +131,8 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
         if earlier := facts.previous:
             found |= {"upgraded_from": f"{earlier.describe} {earlier.id}".strip()}
+        if commit.kind == "published":
+            found |= {"published": commit.source, "published.version": commit.describe}
         found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:
         found |= {
@@ -138,6 +140,9 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         }
     if facts.repo:
         found |= {"repository": facts.repo.id, "repository.key": facts.repo.key_fingerprint}
+        if facts.build and facts.build.published:
+            found |= {"repository.url": facts.repo.url}
+            found |= {"repository.signatures": "checked" if facts.repo.gpgcheck else "NOT CHECKED"}
     for host in facts.testbed.hosts if facts.testbed else ():
         found |= {f"image.{host.role}": f"{host.image} {host.image_id}"}
     for role, packages in (facts.installed.packages if facts.installed else {}).items():

@@ -21,12 +21,13 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
     content: dict[str, Any] = {
         "itb": __version__,
         "product": cell.product.name,
-        "commit": cell.commit.id,
-        "tree": cell.commit.tree,
+        "commit": cell.commit.id or None,
+        "tree": cell.commit.tree or None,
         "reference": cell.commit.ref,
         "source": cell.commit.source,
-        "upgraded_from": cell.previous.id if cell.previous else None,
+        "upgraded_from": (cell.previous.id or cell.previous.describe) if cell.previous else None,
         "release_manager": {"arguments": list(made.arguments)},
+        "published": _published(made, served),
         "platform": cell.platform.name,
         "images": images.model_dump(mode="json") if images else {},
         "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": served.id} for rpm in made.rpms},
@@ -43,3 +44,16 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
         },
     }
     write_atomically(cell.rundir.path / "lock.yaml", redact(yaml.safe_dump(content, sort_keys=False)))
+
+
+def _published(made: Build, served: Repo) -> dict[str, Any] | None:
+    """Where packages that were not built here come from, and how they were trusted."""
+    if not made.published:
+        return None
+    checked = f"checked with the key {served.key_fingerprint}"
+    return {
+        "repository": made.published,
+        "version": made.commit.describe,
+        "signatures": checked if served.gpgcheck else "NOT CHECKED (allow_unsigned)",
+        "headers": {rpm.nevra: rpm.header for rpm in made.rpms},
+    }

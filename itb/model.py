@@ -49,6 +49,10 @@ class Commit(Record):
     40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see README.
+
+    Packages that were published elsewhere have no commit: ``kind`` is
+    published, ``source`` their repository, ``id``, ``tree`` empty and
+    ``rpm_release`` the whole Release.
     """
 
     product: str
@@ -66,7 +70,11 @@ class Commit(Record):
 
 
 class Rpm(Record):
-    """A package file found after a build; ``file`` is its name only."""
+    """A package file found after a build; ``file`` is its name only.
+
+    ``header`` is the SHA-256 of the package's header, which holds the
+    payload's checksum, where an installed package is to be compared with it.
+    """
 
     name: str
     epoch: int = 0
@@ -76,6 +84,7 @@ class Rpm(Record):
     file: str
     sha256: str
     size: int
+    header: str = ""
 
     @property
     def nevra(self) -> str:
@@ -85,7 +94,12 @@ class Rpm(Record):
 
 
 class Build(Record):
-    """RPMs of a commit; ``directory`` holds the files, ``arguments`` are ReleaseManager's."""
+    """The candidate's RPMs: built of a commit, or chosen from those published elsewhere.
+
+    ``directory`` holds the files, ``arguments`` are ReleaseManager's;
+    ``published`` is the repository of RPMs that were not built here, in
+    which case there are no files and no arguments.
+    """
 
     commit: Commit
     platform: str
@@ -95,6 +109,7 @@ class Build(Record):
     arguments: tuple[str, ...] = ()
     cached: bool = False
     seconds: float = 0.0
+    published: str = ""
 
 
 class SigningKey(Record):
@@ -104,13 +119,21 @@ class SigningKey(Record):
 
 
 class Repo(Record):
-    """A signed YUM repository on the testbed network."""
+    """A YUM repository hosts install from: the run's own on the testbed network, or one published elsewhere.
+
+    ``gpgcheck`` is false where packages without a signature were allowed,
+    ``repo_gpgcheck`` where the metadata carries none; ``exclude`` are NEVRAs
+    it has besides the candidate's.
+    """
 
     id: str
     url: str
     key_url: str
     key_fingerprint: str
     packages: int
+    gpgcheck: bool = True
+    repo_gpgcheck: bool = True
+    exclude: tuple[str, ...] = ()
 
 
 class HostInfo(Record):

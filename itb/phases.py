@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from itb import build as builds
-from itb import configuration, data, evidence, platforms, source, testbed
+from itb import configuration, data, evidence, platforms, source, supply, testbed
 from itb import install as dnf
 from itb import repo as repositories
 from itb import services as units
@@ -152,6 +152,15 @@ def testbeds_fault() -> Iterator[None]:
         ) from None
 
 
+def choose_published(cell: Cell, images: PlatformImages) -> Cell:
+    """The cell with its candidate found in the repository of the settings; as it is where one is built."""
+    if not cell.settings.from_repo or cell.rundir.saved("build", Build):
+        return cell
+    start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
+    stage(cell, images, with_workspace=False)
+    return supply.find(cell)
+
+
 @dataclass(frozen=True)
 class Order:
     """What is built: a commit, the directory its log and RPMs go to, and who is told."""
@@ -162,8 +171,10 @@ class Order:
 
 
 def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build | None:
-    """The RPMs of the same tree, platform and arguments, if they were built before."""
+    """The RPMs of the same tree, platform and arguments, if they were built before; or published elsewhere."""
     order = order or Order(cell.commit, cell.rundir, cell.journal)
+    if cell.settings.from_repo:
+        return order.rundir.saved("build", Build)
     made = builds.take_cached(
         order.commit,
         cell.product,
@@ -210,12 +221,11 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
 
 
 def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
-    """The candidate's repository, signed and served."""
-    with cell.journal.case("serve", SERVICES, "RPMs signed, indexed and served") as trial:
-        served = repositories.publish(
-            cell.host(SERVICES), made, log=cell.rundir.repo / "publish.log", key=key
-        )
-        trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint}")
+    """The candidate's repository: signed and served here, or where it was published."""
+    name = f"{made.published} is installed from" if made.published else "RPMs signed, indexed and served"
+    with cell.journal.case("serve", SERVICES, name) as trial:
+        served = supply.serve(cell, made, cell.rundir, key, name="candidate")
+        trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
     cell.rundir.save("repo", served)
     return served
 

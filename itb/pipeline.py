@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, previous, report, tokenphase
+from itb import candidate, lockfile, phases, previous, report, supply, tokenphase
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
@@ -96,6 +96,8 @@ def build_cell(cell: Cell, ending: Ending) -> int:
 
     def work() -> None:
         images = phases.prepare_platform(cell)
+        if phases.choose_published(cell, images).commit.kind == supply.KIND:
+            return
         cached = phases.cached_build(cell, images)
         if not previous.is_there(cell, images) or cached is None:
             phases.stage(cell, images, with_workspace=True)
@@ -176,6 +178,7 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
 
 def _all_phases(cell: Cell) -> None:
     images = phases.prepare_platform(cell)
+    cell = phases.choose_published(cell, images)
     cached = phases.cached_build(cell, images)
     must_build = not previous.is_there(cell, images) or cached is None
     first = [SERVICES, *([WORKSPACE] if must_build else [])]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb import phases, source, versions
+from itb import phases, source, supply, versions
 from itb import repo as repositories
 from itb.cell import PREVIOUS, SERVICES, Cell
 from itb.definitions import Product
@@ -98,9 +98,8 @@ def serve(cell: Cell, key: SigningKey) -> None:
     made = order.rundir.saved("build", Build) if order else None
     if order is None or made is None:
         return
-    log = order.rundir.repo / "publish.log"
-    with _forgiven(), order.journal.case("serve", SERVICES, "RPMs signed, indexed and served") as trial:
-        served = repositories.publish(cell.host(SERVICES), made, log=log, key=key, name=PREVIOUS)
+    with _forgiven(), order.journal.case("serve", SERVICES, "RPMs served") as trial:
+        served = supply.serve(cell, made, order.rundir, key, name=PREVIOUS)
         trial.passed(f"{served.packages} packages at {served.url}")
         order.rundir.save("repo", served)
 

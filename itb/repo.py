@@ -157,7 +157,11 @@ def offer(host: Host, repo: Repo) -> None:
 def _repo_file(repo: Repo, title: str, more: str) -> FileSpec:
     content = (
         f"[{repo.id}]\nname={title}\nbaseurl={repo.url}\n{more}\n"
-        f"gpgcheck=1\nrepo_gpgcheck=1\ngpgkey={repo.key_url}\nmetadata_expire=1\n"
+        f"gpgcheck={repo.gpgcheck:d}\nrepo_gpgcheck={repo.repo_gpgcheck:d}\nmetadata_expire=1\n"
     )
+    if repo.key_url:
+        content += f"gpgkey={repo.key_url}\n"
+    if repo.exclude:
+        content += f"excludepkgs={' '.join(repo.exclude)}\n"
     return FileSpec(f"/etc/yum.repos.d/{repo.id}.repo", content.encode())
 

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from itb.model import Case, Outcome
+from itb.model import Case, Commit, Outcome
 from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, duration, phases
 
 SHOWN_FAILURES = 8
@@ -42,6 +42,8 @@ def candidate(facts: Facts) -> str:
     if commit is None:
         return f"{state.product} {state.ref} on {state.platform}"
     version = f"{commit.version} rc{commit.rc}" if commit.rc else commit.version
+    if commit.kind == "published":
+        return f"{state.product} {commit.describe or commit.ref} of {commit.source} on {state.platform}"
     return f"{state.product} {version} ({commit.ref}, {commit.id[:12]}) on {state.platform}"
 
 
@@ -177,15 +179,28 @@ def reproduce(facts: Facts) -> str:
     """Return the command that tests the same commit again."""
     state, commit = facts.state, facts.commit
     words = ["itb", "run", "--product", state.product, "--platform", state.platform]
-    words += ["--ref", commit.id if commit and commit.kind != "worktree" else state.ref]
+    if commit and commit.kind == "published":
+        words += _published_words(facts, commit)
+    else:
+        words += ["--ref", commit.id if commit and commit.kind != "worktree" else state.ref]
     source = str(state.settings.get("source") or "")
     if source:
         words += ["--source", source]
     if facts.previous:
-        words += ["--upgrade-from", facts.previous.id]
+        words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
     if state.scenarios:
         words += ["--scenario", ",".join(state.scenarios)]
     return shlex.join(words)
+
+
+def _published_words(facts: Facts, commit: Commit) -> list[str]:
+    """The flags that install the same published packages again."""
+    settings = facts.state.settings
+    words = ["--from-repo", str(settings.get("from_repo") or commit.source)]
+    pin = commit.describe or str(settings.get("nevra") or "")
+    words += ["--nevra", pin] if pin else []
+    words += ["--repo-key", str(settings["repo_key"])] if settings.get("repo_key") else []
+    return [*words, "--allow-unsigned"] if settings.get("allow_unsigned") else words
 
 
 def _near(path: Path) -> str:

@@ -48,7 +48,7 @@ _BLAME = {
     4: "Nothing was installed: there were no RPMs to install.",
     5: "This says nothing about the candidate: try again once the cause is removed.",
     6: "This says nothing about the candidate: it needs a token to be tried.",
-    7: "The candidate's RPMs were built; on a bare host they do not become a working service.",
+    7: "The candidate's RPMs are there; on a bare host they do not become a working service.",
     130: "This says nothing about the candidate beyond the cases that had ended.",
 }
 

@@ -15,6 +15,11 @@ HELP = {
     "ref": "branch, tag, full or short commit id, pr/N, or worktree (uncommitted files of a local source)",
     "source": "git URL or path to take the product from, instead of its own",
     "upgrade-from": "reference that scenario upgrade starts from (default: the final version before)",
+    "from-repo": "install published packages instead of building: URL, directory (with a / in it), or osg, "
+    "osg-testing, osg-development where the platform has them",
+    "nevra": "with --from-repo: VERSION, VERSION-RELEASE or NEVRA to install (default: the newest)",
+    "repo-key": "with --from-repo: URL or file of the key its packages are signed with (default: its own)",
+    "allow-unsigned": "with --from-repo: do not check signatures; the reports say so",
     "platform": "operating systems, comma-separated: names or folders with platform.yaml",
     "scenario": "what is tried, comma-separated: names or folders with scenario.yaml",
     "token-hook": "managed-token hook: local, command, ... or one of your own (itb token hooks)",

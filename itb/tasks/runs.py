@@ -6,7 +6,9 @@ from invoke import Context
 
 from itb.tasks.flags import chosen, end, task
 
-_NEW = ("product", "ref", "source", "upgrade-from", "platform", "runs", "cache", "engine", "progress", "json")
+_FROM = ("from-repo", "nevra", "repo-key", "allow-unsigned")
+_PLACES = ("platform", "runs", "cache", "engine", "progress", "json")
+_NEW = ("product", "ref", "source", "upgrade-from", *_FROM, *_PLACES)
 _ON = ("run", "runs", "progress")
 
 
@@ -17,6 +19,10 @@ def run(
     ref: str = "",
     source: str = "",
     upgrade_from: str = "",
+    from_repo: str = "",
+    nevra: str = "",
+    repo_key: str = "",
+    allow_unsigned: bool = False,
     platform: str = "",
     scenario: str = "",
     token_hook: str = "",
@@ -29,6 +35,9 @@ def run(
     json: bool = False,
 ) -> None:
     """Validate a reference: build, serve, up, install, token, test, report, down.
+
+    With --from-repo, packages that are published already are validated
+    instead: nothing is built, everything else is the same.
 
     Ends with a summary and the paths of the reports.  Exit codes: 0 all
     passed; 1 usage or configuration; 2 a scenario failed; 3 nothing ran;
@@ -48,6 +57,10 @@ def build(
     ref: str = "",
     source: str = "",
     upgrade_from: str = "",
+    from_repo: str = "",
+    nevra: str = "",
+    repo_key: str = "",
+    allow_unsigned: bool = False,
     platform: str = "",
     runs: str = "",
     cache: str = "",
@@ -57,7 +70,8 @@ def build(
 ) -> None:
     """Build RPMs of a reference; starts a run that the other phases go on with.
 
-    The RPMs are in the run directory's build/rpms.  Next: itb serve.
+    The RPMs are in the run directory's build/rpms.  With --from-repo nothing
+    is built: the version to install is chosen and checked.  Next: itb serve.
     """
     flags = chosen(locals())
     from itb import commands

@@ -22,9 +22,10 @@ FLOORS = (
     "engine journal git pki rpmcheck reach",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
-    "source build platforms repo testbed install configuration explain services evidence scenario tokens page "
-    "terminal cleaning inspect_runs",
+    "source build platforms repo published testbed install configuration explain services evidence scenario "
+    "tokens page terminal cleaning inspect_runs",
     "cell report doctor",
+    "supply",
     "phases lockfile atfault watchman",
     "previous tokenphase",
     "candidate",

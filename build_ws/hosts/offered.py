@@ -1,0 +1,117 @@
+"""Look at a repository with the platform's own dnf.
+
+usage: offered.py list URL GLOB...
+       offered.py fetch URL KEYFILE|- NEVRA...
+
+"list" prints the packages whose name matches a glob, one JSON object a line,
+newest version first.  "fetch" downloads packages, which dnf compares with the
+repository's checksums, and prints for each the SHA-256 of its header and what
+rpm says of its signatures when it knows only the key of KEYFILE ("-": none).
+What goes wrong with the repository is said in the last line of standard
+error, exit status 3.  Runs on any host with dnf 4 (Python 3.6 or later).
+"""
+
+import fnmatch
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import dnf
+import dnf.exceptions
+
+ID = "itb-published"
+CACHE = "/var/cache/itb-published"
+
+
+def open_repository(url):
+    """Return dnf with this repository and nothing else."""
+    base = dnf.Base()
+    base.conf.substitutions.update_from_etc("/")
+    base.conf.cachedir = CACHE
+    base.conf.timeout, base.conf.retries = 15, 2
+    repository = base.repos.add_new_repo(ID, base.conf, baseurl=[url])
+    repository.skip_if_unavailable = False
+    return base
+
+
+def offered(base, globs):
+    """The packages of these names, newest first, as dnf orders them."""
+    found = [
+        package
+        for package in base.sack.query().available().filter(arch__neq=["src", "nosrc"])
+        if any(fnmatch.fnmatch(package.name, glob) for glob in globs)
+    ]
+    return sorted(found, reverse=True)
+
+
+def describe(package):
+    """What the metadata says of a package."""
+    _, digest = package.chksum or (0, b"")
+    return {
+        "name": package.name,
+        "epoch": int(package.epoch),
+        "version": package.version,
+        "release": package.release,
+        "arch": package.arch,
+        "file": package.location.rpartition("/")[2],
+        "sha256": digest.hex() if len(digest) == 32 else "",
+        "size": package.downloadsize,
+        "built": package.buildtime,
+    }
+
+
+def fetch(base, key, nevras):
+    """Download packages and look at each with rpm and a keyring of its own."""
+    known = {str(package): package for package in base.sack.query().available()}
+    base.download_packages([known[nevra] for nevra in nevras])
+    with tempfile.TemporaryDirectory() as keyring:
+        if key != "-":
+            subprocess.run(["rpmkeys", "--dbpath", keyring, "--import", key], check=True)
+        for nevra in nevras:
+            path = known[nevra].localPkg()
+            query = ["rpm", "--dbpath", keyring, "--query", "--package", path, "--queryformat"]
+            digest, signer = output([*query, "%{SHA256HEADER}\t%|RSAHEADER?{%{RSAHEADER:pgpsig}}:"
+                                     "{%|DSAHEADER?{%{DSAHEADER:pgpsig}}:{}|}|"]).split("\t")  # fmt: skip
+            said = output(["rpmkeys", "--dbpath", keyring, "--checksig", path]).strip()
+            print(json.dumps({"nevra": nevra, "header": digest, "signer": signer,
+                              "said": said.rpartition(": ")[2]}))  # fmt: skip
+
+
+def output(argv):
+    """Standard output of a command whose exit status does not matter."""
+    done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def unreachable(base):
+    """Why the repository's index cannot be had, which dnf hides behind its mirrors; empty if it can."""
+    index = base.repos[ID].baseurl[0].rstrip("/") + "/repodata/repomd.xml"
+    argv = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "20"]
+    done = subprocess.run([*argv, index], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return f"{index}: {said[-1]}" if said else ""
+
+
+def main():
+    """Do one of the two; exit status 3 with the reason when the repository is at fault."""
+    what, url = sys.argv[1:3]
+    base = open_repository(url)
+    try:
+        base.fill_sack(load_system_repo=False)
+        if what == "list":
+            for package in offered(base, sys.argv[3:]):
+                print(json.dumps(describe(package)))
+        else:
+            fetch(base, sys.argv[3], sys.argv[4:])
+    except (dnf.exceptions.Error, OSError) as error:
+        print(unreachable(base) or " ".join(str(error).split()), file=sys.stderr)
+        return 3
+    finally:
+        if what == "fetch":
+            shutil.rmtree(CACHE, ignore_errors=True)
+    return 0
+
+
+sys.exit(main())
