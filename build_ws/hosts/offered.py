@@ -12,6 +12,7 @@ error, exit status 3.  Runs on any host with dnf 4 (Python 3.6 or later).
 """
 
 import fnmatch
+import functools
 import json
 import shutil
 import subprocess
@@ -43,7 +44,8 @@ def offered(base, globs):
         for package in base.sack.query().available().filter(arch__neq=["src", "nosrc"])
         if any(fnmatch.fnmatch(package.name, glob) for glob in globs)
     ]
-    return sorted(found, reverse=True)
+    found.sort(key=lambda package: package.name)
+    return sorted(found, key=functools.cmp_to_key(lambda one, other: other.evr_cmp(one)))
 
 
 def describe(package):
