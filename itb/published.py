@@ -266,7 +266,7 @@ def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str
     first = next((item for item in (offered if pin else named) if not pin or _is_meant(item.rpm, pin)), None)
     if first is None:
         there = list(dict.fromkeys(f"{item.rpm.version}-{item.rpm.release}" for item in named))
-        close = versions.nearest(pin, there) or there[:1]
+        close = _nearest(pin, [item.rpm for item in named]) or there[:1]
         raise InstallError(
             f"{where} has no {pin}; nearest: {', '.join(close)}", evidence="offered:\n" + "\n".join(there)
         )
@@ -283,6 +283,14 @@ def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str
         others=tuple(dict.fromkeys(item.rpm.nevra for item in offered if item.evr != first.evr)),
         built=max(item.built for item in group.values()),
     )
+
+
+def _nearest(pin: str, rpms: Sequence[Rpm]) -> list[str]:
+    """Return the up to three versions most like the one asked for, as VERSION-RELEASE."""
+    version = next((pin.removeprefix(f"{rpm.name}-") for rpm in rpms if pin.startswith(f"{rpm.name}-")), pin)
+    close = versions.nearest(version.partition("-")[0], dict.fromkeys(rpm.version for rpm in rpms))
+    found = [f"{rpm.version}-{rpm.release}" for near in close for rpm in rpms if rpm.version == near]
+    return list(dict.fromkeys(found))[:3]
 
 
 def before(offered: Sequence[Offered], chosen: Choice) -> list[Offered]:

@@ -65,6 +65,12 @@ def test_no_such_version(pin: str) -> None:
     assert "3.10.17-1.osg24.el9" in caught.value.evidence
 
 
+@pytest.mark.parametrize("pin", ["3.10.18", "3.10.18-1", "glideinwms-factory-3.10.18-1.osg24.el9"])
+def test_nearest_version(pin: str) -> None:
+    with pytest.raises(InstallError, match=r"nearest: 3\.10\.17-1\.osg24\.el9"):
+        published.choose(OSG, WANTED, pin=pin, where="here")
+
+
 def test_epoch_counts() -> None:
     mixed = [*offered("3.10.17-1", epoch=1), *offered("3.11.2-1")]
     newest = published.choose(mixed, WANTED, pin="", where="x").rpms[0]
