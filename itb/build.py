@@ -31,6 +31,8 @@ LOG = buildcache.LOG
 _HOME = "/var/lib/itb"  # in the workspace; the same in every build, since paths may end up in packages
 _TOOLS = f"{_HOME}/tools"
 _PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A ReleaseManager packs its sources as it finds them: order, owners and times would be this hour's and host's.
+_TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
 _SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
 _OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
 _TRANSIENT = re.compile(
@@ -135,7 +137,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "product": product.build.model_dump(mode="json"),
         "wanted": [product.packages, sorted(rpmcheck.wanted(product))],
         "platform": [workspace.platform, workspace.image_id],
-        "env": dict(workspace.env),
+        "env": {**workspace.env, "TAR_OPTIONS": _TAR_OPTIONS},
         "tools": {file.path: buildcache.key({"": file.content.hex()}) for file in _tools()},
     }
     return buildcache.key(facts)
@@ -182,6 +184,7 @@ class _Job:
             "HOME": "/root",
             "PYTHONUNBUFFERED": "1",
             "SOURCE_DATE_EPOCH": str(date),
+            "TAR_OPTIONS": f"{_TAR_OPTIONS} --mtime=@{date}",
             **self.workspace.env,
             **self.product.build.env,
             "PATH": _PATH,

@@ -76,7 +76,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     with cell.journal.case("configure", role, script) as trial:
         configuration.remember_shipped(host, packages)
         try:
-            configuration.configure(
+            notes = configuration.configure(
                 host,
                 cell.product.folder / script,
                 cell.environment(role),
@@ -87,7 +87,8 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             diff = configuration.differences(host)
             (folder / CONFIGURATION_DIFF).write_text(diff)
         changed = configuration.changed_files(diff)
-        trial.passed(f"{len(changed)} files changed: {', '.join(changed)}" if changed else "", evidence=diff)
+        said = [f"{len(changed)} files changed: {', '.join(changed)}"] if changed else []
+        trial.passed("; ".join([*said, *notes]), evidence=diff)
         trial.log = folder / CONFIGURATION_DIFF
 
 

@@ -12,6 +12,7 @@ from itb.redact import redact
 
 _HOME = "/var/lib/itb/configure"
 _SHIPPED = f"{_HOME}/shipped"
+_NOTE = "note: "
 _INTERPRETERS = {".py": "python3", ".sh": "bash"}
 
 # Whole folders, since what a site adds beside the shipped files counts as well.
@@ -55,10 +56,11 @@ def changed_files(diff: str) -> list[str]:
     ]
 
 
-def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> None:
+def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> list[str]:
     """Run a role's configuration script as root, beside the other files of its folder.
 
     A ``.py`` script is run by the platform's Python, any other by bash.
+    Returns what it has to say to the report: its lines that begin with "note: ".
     Raises InstallError with the script's last words if it fails.
     """
     beside = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
@@ -68,3 +70,4 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     done = host.run(argv, env=env, timeout=timeout, check=False, log=log)
     if not done.ok:
         raise InstallError(f"{script.name} on {host.role}: {done.reason}", evidence=done.output, log=log)
+    return [line.removeprefix(_NOTE) for line in done.stdout.splitlines() if line.startswith(_NOTE)]

@@ -25,7 +25,7 @@ is_final() {
 # that moment are in its output.  A try's output goes to a file: a pipe would be held open by a daemon that a
 # step starts.  Only what changed since the last try is printed.
 poll() {
-  local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' left status text
+  local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' before=0 left status text
   local never dog
   shift 3
   mkfifo -- "$out"
@@ -44,6 +44,11 @@ poll() {
     kill "$dog" 2>/dev/null
     if wait "$dog" 2>/dev/null; then status=124; fi
     text=$(tail --bytes=65536 -- "$out" | tr -d '\000')
+    # Cut off by the end of all tries, long before its own limit: the try before said how things are.
+    if ((status == 124 && 2 * left < each && tries > 1)); then
+      status=$before text=$last
+    fi
+    before=$status
     if is_final "$status" || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
       printf '[itb] try %d after %d s: exit status %d\n%s\n' "$tries" "$SECONDS" "$status" "$text"
       last=$text

@@ -124,11 +124,13 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
         "name: cannot, run: 'echo no such thing; exit 77', eventually: {within: 30}",
         "name: can no more, run: 'echo held >&2; exit 99', eventually: {within: 30}",
         "name: hangs, run: 'sleep 99', timeout: 1, eventually: {within: 2, every: 0.1}",
+        "name: is cut off, script: once.sh, timeout: 9, eventually: {within: 2, every: 0.1}",
         always="name: tidy, run: 'rm -f /tmp/itb-play-*.n'",
+        once_sh='[ -e "$ITB_RESULTS.n" ] && sleep 99; touch "$ITB_RESULTS.n"; echo 0 pilots; exit 1',
         count_sh=f'{count}\n[ "$n" -ge 3 ]\n',
     )
     outcomes = [str(case.outcome) for case in cases]
-    assert outcomes == ["passed", "failed", "skipped", "failed", "failed", "passed"]
+    assert outcomes == ["passed", "failed", "skipped", "failed", "failed", "failed", "passed"]
     assert cases[0].message.endswith("3 of 3")
     assert {"0 of 3", "1 of 3", "2 of 3"} <= set(notes.said)
     assert cases[1].message.startswith("not within 2 s (")
@@ -137,6 +139,7 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
     assert cases[3].message == "held"
     assert cases[3].seconds < 5
     assert cases[4].message.startswith("not within 2 s")
+    assert cases[5].message == "not within 2 s (2 tries): 0 pilots"
 
 
 def test_result_files_are_brought_home(perform: Perform, rundir: RunDir, shared_host: Host) -> None:

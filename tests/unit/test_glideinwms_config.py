@@ -150,6 +150,24 @@ def test_the_root_begins_a_line(load: Load, tmp_path: Path) -> None:
     assert "\n<frontend " in text
 
 
+def test_tokens_are_selected_by_what_is_made_for_them(
+    load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 3.11.2 has the new selection and ships the old one; 3.10 has the old one only.
+    cases = [
+        ("ProxyAll", ("ProxyAll", "CredentialsBasic"), "CredentialsBasic"),
+        ("ProxyAll", ("ProxyAll",), "ProxyAll"),
+        ("CredentialsBasik", ("ProxyAll", "CredentialsBasic"), "CredentialsBasik"),
+    ]
+    for number, (shipped, offered, used) in enumerate(cases):
+        path = tmp_path / f"{number}.xml"
+        path.write_text(FRONTEND_XML.format(plugin=shipped, more=""))
+        file = load("xmlfile").XmlFile(str(path))
+        load("frontend").edit(file, FACTORY, TOKEN, offered)
+        assert file.one("security").getAttribute("proxy_selection_plugin") == used
+    assert capsys.readouterr().out.count("note: the shipped /etc/gwms-frontend/frontend.xml selects") == 1
+
+
 def test_an_edit_twice_changes_nothing_more(load: Load, tmp_path: Path) -> None:
     once = edited(load, tmp_path, FRONTEND_XML.format(plugin="ProxyAll", more=""), "frontend")
     assert edited(load, tmp_path, once, "frontend") == once

@@ -26,6 +26,11 @@ def write(path, text):
         file.write(text)
 
 
+def note(text):
+    """Say something the report has to show although it is no failure."""
+    print("note: {}".format(text), flush=True)
+
+
 def make_private(user, path):
     """Make a folder, and those above it below the user's home, that nobody else may enter."""
     home = pwd.getpwnam(user)
