@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from itb import configuration, explain, previous, tokenphase
+from itb import configuration, explain, previous, tokenkeeper
 from itb import install as dnf
 from itb import repo as repositories
 from itb import scenario as scenes
@@ -124,7 +124,7 @@ def test(cell: Cell) -> None:
     for role in cell.stage.optional & set(cell.testbed_roles):
         previous.offer(cell, role)
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
-    with tokenphase.kept_fresh(cell) as may_start:
+    with tokenkeeper.kept_fresh(cell) as may_start:
         for scenario in cell.scenarios:
             if may_start(scenario):
                 scenes.run_scenario(
@@ -133,7 +133,7 @@ def test(cell: Cell) -> None:
                     journal=cell.journal,
                     env=cell.scenario_environment(),
                     factor=cell.factor * cell.product.patience,
-                    diagnose=lambda since: tokenphase.why_refused(cell, since),
+                    diagnose=lambda since: tokenkeeper.why_refused(cell, since),
                     explain=lambda: explain.across(hosts, cell.logs, cell.product.ignored_errors),
                 )
     in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))

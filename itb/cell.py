@@ -112,8 +112,11 @@ class Cell:
         for name, services in self.services.items():
             env[f"ITB_SERVICES_{_variable(name)}"] = " ".join(services)
         if self.product.token:
-            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = self.product.token.path
-            env["ITB_TOKEN_ROLE"] = self.product.token.role
+            token = self.product.token
+            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = token.path_on(role)
+            env["ITB_TOKEN_ROLE"] = token.role
+            for place in reversed(token.places):  # the first of a role's counts
+                env[f"ITB_BEARER_TOKEN_FILE_{_variable(place.role)}"] = place.path
         return env
 
     @property

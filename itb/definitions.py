@@ -84,15 +84,37 @@ class RoleDefinition(Record):
     timeout: float = Field(default=600, gt=0)
 
 
-class TokenDelivery(Record):
-    """Which role gets the SciToken, where and for whom (``user:group``)."""
+class TokenPlace(Record):
+    """A role that gets the SciToken, where and for whom (``user:group``)."""
 
     role: str
-    path: str
-    owner: str = "root:root"
+    path: str = Field(pattern=r"^/.*[^/]$")
+    owner: str = Field(default="root:root", pattern=r"^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$")
+
+
+class TokenDelivery(TokenPlace):
+    """The SciToken a product wants and where it goes; ``also`` are further places that get the same one."""
+
+    also: tuple[TokenPlace, ...] = ()
     scopes: tuple[str, ...] = ("condor:/READ", "condor:/WRITE")
     profile: str = "scitoken"
     min_lifetime: int = Field(default=1200, ge=0)
+
+    @property
+    def places(self) -> tuple[TokenPlace, ...]:
+        """Every place the token goes to, the product's own first."""
+        return (self, *self.also)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        seen = [(place.role, place.path) for place in self.places]
+        if double := next((item for item in seen if seen.count(item) > 1), None):
+            raise ValueError(f"role {double[0]} gets the token at {double[1]} twice")
+        return self
+
+    def path_on(self, role: str) -> str:
+        """Where the token is on a role's host, the first of several; the product's own path if it gets none."""
+        return next((place.path for place in self.places if place.role == role), self.path)
 
 
 class Trust(Record):
@@ -136,7 +158,7 @@ class Product(Record):
 
     @model_validator(mode="after")
     def _known_roles(self) -> Self:
-        named = [("token", self.token.role)] if self.token else []
+        named = [("token", place.role) for place in self.token.places] if self.token else []
         named += [("trust", role) for trust in self.trust for role in (trust.on, trust.to or trust.on)]
         for what, role in named:
             if role not in self.roles:

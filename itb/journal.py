@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, settle
 from itb.redact import redact
 from itb.rundir import RunDir
 
@@ -58,6 +58,7 @@ class Trial:
         self.evidence = ""
         self.log: Path | None = None
         self.exit_code = 0
+        self.supersedes = False
         self._journal = journal
 
     def note(self, text: str) -> None:
@@ -121,9 +122,13 @@ class Journal:
         return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
     @contextmanager
-    def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
-        """Try something; whatever leaves the block decides the outcome and goes on up."""
+    def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[Trial]:
+        """Try something; whatever leaves the block decides the outcome and goes on up.
+
+        With ``supersedes`` it is one more try of an earlier case of this name: how this one ends counts.
+        """
         trial = Trial(self, phase, role, name)
+        trial.supersedes = supersedes
         for listener in self.listeners:
             listener.started(trial)
         try:
@@ -152,6 +157,7 @@ class Journal:
             started=trial.began,
             seconds=time.monotonic() - trial.clock,
             exit_code=trial.exit_code,
+            supersedes=trial.supersedes,
         )
 
     def add(self, case: Case) -> None:
@@ -159,7 +165,7 @@ class Journal:
         texts = {key: redact(value) for key, value in case if isinstance(value, str) and key != "outcome"}
         case = case.model_copy(update=texts)
         with self._lock:
-            self.cases.append(case)
+            self.cases[:] = settle([*self.cases, case])
             self.rundir.append_case(case)
         for listener in self.listeners:
             listener.finished(case)

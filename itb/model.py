@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -27,7 +28,8 @@ class Case(Record):
 
     ``started`` is seconds since the epoch, ``seconds`` the duration, ``log``
     a path relative to the run directory.  ``exit_code`` is what this case
-    contributes to the run's exit code (0 when it passed or was skipped).
+    contributes to the run's exit code (0 when it passed or was skipped);
+    ``supersedes`` that it takes the place of an earlier one of the same name.
     """
 
     phase: str
@@ -40,6 +42,20 @@ class Case(Record):
     started: float
     seconds: float
     exit_code: int = 0
+    supersedes: bool = False
+
+
+def settle(cases: Iterable[Case]) -> list[Case]:
+    """Return cases in their order with those that supersede another one in its place."""
+    found: list[Case] = []
+    for case in cases:
+        names = [(item.phase, item.role, item.name) for item in found] if case.supersedes else []
+        key = (case.phase, case.role, case.name)
+        if key in names:
+            found[names.index(key)] = case
+        else:
+            found.append(case)
+    return found
 
 
 class Commit(Record):
@@ -182,7 +198,8 @@ class Token(Record):
     """What may be said of a token; the value itself is never kept in a record.
 
     Times are seconds since the epoch; ``jti`` is a SHA-256 prefix of the
-    token's id; ``verified`` says whether the signature was checked.
+    token's id; ``verified`` says whether the signature was checked;
+    ``role`` and ``path`` are the first of the places it was delivered to.
     """
 
     provider: str

@@ -151,7 +151,7 @@ def _install(cell: Cell) -> None:
 
 def _token(cell: Cell) -> None:
     _need(cell, "installed", Installed, "install")
-    tokenphase.acquire_token(cell)
+    tokenphase.hand_out(cell)
     candidate.start_rest(cell)
 
 
@@ -177,6 +177,7 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
 
 
 def _all_phases(cell: Cell) -> None:
+    held = tokenphase.ask(cell)
     images = phases.prepare_platform(cell)
     cell = phases.choose_published(cell, images)
     cached = phases.cached_build(cell, images)
@@ -185,8 +186,11 @@ def _all_phases(cell: Cell) -> None:
     phases.start_hosts(cell, images, [*first, *cell.testbed_roles])
     made, served, installed = _install_in_parallel(cell, images, cached, with_workspace=must_build)
     lockfile.write(cell, made, served, installed)
-    early: list[Callable[[Cell], object]] = [candidate.start_condor, tokenphase.acquire_token]
-    phases.in_parallel(early, lambda work: work(cell))
+    early: list[Callable[[], object]] = [
+        lambda: candidate.start_condor(cell),
+        lambda: tokenphase.hand_out(cell, held),
+    ]
+    phases.in_parallel(early, lambda work: work())
     candidate.start_rest(cell)
     candidate.test(cell)
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from itb.errors import UsageError
-from itb.model import Case, Record
+from itb.model import Case, Record, settle
 from itb.redact import redact
 from itb.runners import Command
 
@@ -196,7 +196,7 @@ class RunDir:
         self._append("cases.jsonl", case.model_dump_json())
 
     def cases(self) -> list[Case]:
-        """Every case so far, in the order it ended; a line cut by a crash is left out."""
+        """Every case that still stands, in the order it ended; a line cut by a crash is left out."""
         path = self.path / "cases.jsonl"
         if not path.exists():
             return []
@@ -207,7 +207,7 @@ class RunDir:
                 found.append(Case.model_validate_json(line))
             except ValidationError:
                 continue
-        return found
+        return settle(found)
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""

@@ -242,6 +242,8 @@ class _Play:
         scenario = slug(self.scenario.name)
         role = step.role.upper().replace("-", "_")
         own = {f"ITB_{what}": self.env.get(f"ITB_{what}_{role}", "") for what in ("SERVICES", "PACKAGES")}
+        if path := self.env.get(f"ITB_BEARER_TOKEN_FILE_{role}"):
+            own["ITB_BEARER_TOKEN_FILE"] = path
         return {
             **self.env,
             **own,

@@ -4,44 +4,78 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from itb.errors import TestbedError
 from itb.hosts import Host
-from itb.model import Token
 from itb.tokens.request import Secret
 
-# The token comes by standard input, so that it is in no process list and no log.
-_SCRIPT = """
+_OTHERS = 77  # exit status of the scripts: what is at the path is somebody else's
+
+# A fingerprint of what was delivered last stays on the host, where it outlives this process and a reboot:
+# a scenario may have put another token there on purpose.  $1: the path
+_SEAL = """
 set -eu
-path=$1 owner=$2 folder=$(dirname "$1")
-[ -d "$folder" ] || { echo "folder $folder does not exist" >&2; exit 1; }
+seals=/var/lib/itb/delivered
+seal=$seals/$(printf %s "$1" | sha256sum | cut -c-64)
+replaced() {
+    [ -e "$seal" ] && [ "$(cat -- "$1" 2>/dev/null | sha256sum)" != "$(cat "$seal")" ]
+}
+"""
+_IS_OURS = f"{_SEAL}\nif replaced \"$1\"; then exit {_OTHERS}; fi"
+
+# The token comes by standard input, so that it is in no process list and no log.
+_DELIVER = f"""{_SEAL}
+path=$1 owner=$2 others=$3 folder=$(dirname "$1")
+[ -d "$folder" ] || {{ echo "folder $folder does not exist" >&2; exit 1; }}
+[ ! -d "$path" ] || {{ echo "$path is a folder" >&2; exit 1; }}
 umask 077
 new=$(mktemp "$folder/.itb-token-XXXXXX")
 trap 'rm -f "$new"' EXIT
 cat > "$new"
-[ -s "$new" ] || { echo "no token arrived" >&2; exit 1; }
+[ -s "$new" ] || {{ echo "no token arrived" >&2; exit 1; }}
 chown "$owner" "$new"
 chmod 0600 "$new"
 sync "$new"
+mkdir -p "$seals"
+if [ "$others" = stay ] && replaced "$path"; then exit {_OTHERS}; fi
+sha256sum <"$new" >"$seal.new"
 mv -fT "$new" "$path"
+mv -f "$seal.new" "$seal"
 sync "$folder"
 trap - EXIT
 """
 
 
-def deliver(host: Host, secret: Secret, token: Token, *, path: str, owner: str) -> Token:
-    """Put a token at ``path`` of a host, mode 0600, for ``owner`` (``user:group``); return its record with both.
+def deliver(host: Host, secret: Secret, *, path: str, owner: str, force: bool = True) -> bool:
+    """Put a token at ``path`` of a host, mode 0600, for ``owner`` (``user:group``).
 
     Readers see the old token or the new one, never a part: it is written
-    beside the old one, synchronised to disk and renamed.  Raises
-    TestbedError when the folder or the owner does not exist there.
+    beside the old one, synchronised to disk and renamed.  Without ``force``
+    what somebody else put there since the last delivery stays, and False is
+    returned.  Raises TestbedError when the folder or the owner does not
+    exist there.
     """
     where = str(PurePosixPath(path))
-    host.run(
-        ["sh", "-c", _SCRIPT, "deliver-token", where, owner],
-        input=secret.reveal().encode() + b"\n",
-        timeout=60,
+    return _run(
+        host,
+        ["sh", "-c", _DELIVER, "deliver-token", where, owner, "go" if force else "stay"],
         about=f"deliver the token to {where}",
+        content=secret.reveal().encode() + b"\n",
     )
-    return token.model_copy(update={"role": host.role, "path": where})
+
+
+def is_ours(host: Host, path: str) -> bool:
+    """Return whether nobody has put anything else at ``path`` since the last delivery, or taken it away."""
+    where = str(PurePosixPath(path))
+    return _run(host, ["sh", "-c", _IS_OURS, "is-ours", where], about=f"look at the token at {where}")
+
+
+def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:
+    done = host.run(argv, input=content, timeout=60, check=False, about=about)
+    if done.returncode == _OTHERS:
+        return False
+    if not done.ok:
+        raise TestbedError(f"host {host.role}: {about}: {done.reason}", evidence=done.output)
+    return True
 
 
 def withdraw(host: Host, path: str) -> None:

@@ -15,19 +15,30 @@ AGAIN = 60.0  # seconds between tries when a renewal fails
 
 
 class Renewal(Record):
-    """One try to renew: the new token, or the problem; ``left`` is what the old one still had, in seconds."""
+    """One try to renew: the new token, or the problem.
+
+    ``left`` is what the old one still had, in seconds; ``failed`` the number
+    of tries that failed, of which ``problem`` is the last one's.
+    """
 
     token: Token | None = None
     problem: str = ""
     left: float
+    failed: int = 0
+
+    @property
+    def gap(self) -> bool:
+        """True if, for its failures, there was a time without a token."""
+        return self.failed > 0 and self.left <= 0
 
     @property
     def message(self) -> str:
         """What a report says of it."""
         if self.token is not None:
+            before = f", at try {self.failed + 1}: before, {self.problem}" if self.failed else ""
             if self.left <= 0:
-                return "renewed after the old one had expired"
-            return f"renewed with {self.left:.0f} s left on the old one"
+                return f"renewed after the old one had expired{before}"
+            return f"renewed with {self.left:.0f} s left on the old one{before}"
         if self.left > 0:
             until = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + self.left))
             return f"{self.problem}; the old token serves until {until} ({self.left:.0f} s more)"
@@ -92,7 +103,8 @@ class Keeper:
                 return
             except ItbError as error:
                 self._report(Renewal(problem=error.message, left=left))
-                pause = self._again
+                # More often as the end comes near, so that a short life gets its tries as well.
+                pause = min(self._again, max(1.0, left / 5)) if left > 0 else self._again
             else:
                 self._report(Renewal(token=self.token, left=left))
                 pause = max(1.0, due(self.token) - time.time())

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from itb import data
+from itb.tokens.issuer import Issuer
 
 # The steps say what a CE says of the first token after its end, and of the one on the same path then.
 SCENARIO = """
@@ -35,6 +43,33 @@ steps:
       with_token "$ITB_BEARER_TOKEN_FILE" condor_submit -spool -pool "$ITB_CE_ADDRESS" -name "$ITB_HOST_CE" sub
 """
 
+# One that puts an expired token there, waits until the other role has got a new one, and leaves it there.
+SPOILT = """
+title: Puts another token in the place of the run's own
+needs: {roles: [factory, frontend], token: true}
+steps:
+  - {name: it expires, role: frontend, run: cat "$ITB_TOKEN_DIR/expired" >"$ITB_BEARER_TOKEN_FILE"}
+  - {name: the other role has its own path, role: factory, run: cp "$ITB_BEARER_TOKEN_FILE" /root/before}
+  - name: the other role gets a new one
+    role: factory
+    run: >-
+      ! cmp --quiet "$ITB_BEARER_TOKEN_FILE" /root/before && [ "$ITB_BEARER_TOKEN_FILE" = /srv/also.scitoken ] &&
+      [ "$(stat --format '%U %a' /srv/also.scitoken)" = 'pocketfactory 600' ]
+    eventually: {within: 90, every: 1}
+  - {name: it stays expired, role: frontend, run: cmp "$ITB_TOKEN_DIR/expired" "$ITB_BEARER_TOKEN_FILE"}
+"""
+
+AFTER = """
+title: Finds the run's own token again
+needs: {roles: [frontend], token: true}
+steps:
+  - name: it is not the expired one
+    role: frontend
+    run: >-
+      . "$ITB_LIB/tokens.sh"; ! cmp --quiet "$ITB_TOKEN_DIR/expired" "$ITB_BEARER_TOKEN_FILE";
+      with_token "$ITB_BEARER_TOKEN_FILE" condor_ping -addr "$(schedd_address)" -type schedd WRITE
+"""
+
 PLAIN = """
 title: Does without a token
 steps: [{name: needs none, role: ce, run: "true"}]
@@ -43,7 +78,7 @@ steps: [{name: needs none, role: ce, run: "true"}]
 # A hook that borrows the key of the run's own issuer.
 HOOK = """\
 #!{python}
-import json, pathlib, subprocess, sys
+import json, pathlib, sys
 from itb.tokens.issuer import Issuer
 asked = json.load(sys.stdin)
 run = pathlib.Path({runs!r}) / asked["run_id"]
@@ -51,25 +86,35 @@ run = pathlib.Path({runs!r}) / asked["run_id"]
 print(json.dumps({{"version": 1, "token": token}}))
 """
 
-ONCE = """
-mark = run / "tokens" / "asked"
-if mark.exists():
+UNTIL_A_SCENARIO_BEGINS = """
+if list((run / "results").glob("outlive/*")):
     print("the token service is down", file=sys.stderr)
     sys.exit(4)
-mark.touch()
-token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=130)
+token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=24)
 """
 
-# Published beside the run's own issuer, by the same web server.
 OTHER = """
 issuer = Issuer.load_or_create(run / "tokens" / "other", "https://tokens.glideinwms.org/other.one")
-short = json.loads((run / "run.json").read_text())["short"]
-for name, content in issuer.files().items():
-    command = f'mkdir -p "/srv/issuer/$(dirname {name})"; cat > "/srv/issuer/{name}"'
-    services = f"itb-{short}-services"
-    subprocess.run([{engine!r}, "exec", "-i", services, "sh", "-c", command], input=content, check=True)
 token = issuer.mint(asked["audience"])
 """
+
+
+def publish(runs: Path, engine: Any, ended: threading.Event) -> None:
+    """Serve the keys of the other issuer beside those of the run's own, once there is a web server."""
+    while not ended.wait(0.3):
+        for keys in runs.glob("*/tokens/other/issuer.json"):
+            short = json.loads((keys.parents[2] / "run.json").read_text())["short"]
+            issuer = Issuer.load(keys.parent)
+            for name, content in issuer.files().items():
+                # The folder of the run's own keys is the last thing made there.
+                command = f'test -e /srv/issuer/itb/jwks.json && mkdir -p "/srv/issuer/$(dirname {name})" &&'
+                command += f' cat > "/srv/issuer/{name}"'
+                argv = [engine.program, "exec", "-i", f"itb-{short}-services", "sh", "-c", command]
+                env = {**os.environ, **engine.env}
+                if subprocess.run(argv, check=False, input=content, capture_output=True, env=env).returncode:
+                    break
+            else:
+                return
 
 
 @pytest.fixture
@@ -91,28 +136,44 @@ def write_hook(tmp_path: Path, name: str, body: str) -> None:
 def test_a_token_that_ends_in_the_middle_is_renewed_before(
     itb_run: Callable[..., Any], tmp_path: Path, scenario: str
 ) -> None:
-    (tmp_path / "itb.yaml").write_text("token: {local: {lifetime: 75}}\ntoken_min_lifetime: 30\n")
-    run = itb_run("--scenario", scenario)
+    (tmp_path / "itb.yaml").write_text("token: {local: {lifetime: 24}}\ntoken_min_lifetime: 10\n")
+    folder = tmp_path / "products" / "pocketwms"
+    shutil.copytree(data.folder("build_ws") / "products" / "pocketwms", folder)
+    text = (folder / "product.yaml").read_text()
+    also = "token:\n  also: [{role: factory, path: /srv/also.scitoken, owner: pocketfactory}]\n"
+    (folder / "product.yaml").write_text(text.replace("token:\n", also, 1))
+    for name, play in (("spoilt", SPOILT), ("after", AFTER)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scenario.yaml").write_text(play)
+    run = itb_run("--scenario", f"{scenario},{tmp_path}/spoilt,{tmp_path}/after", product=str(folder))
     assert run.code == 0, run.story
     renewals = [case for case in run.cases if "renewal" in case.name]
     assert len(renewals) >= 3
     assert {case.phase for case in renewals} == {"token"}
-    assert [case.name for case in run.cases if case.name.startswith("outlive: a job is submitted")]
+    assert "holds what a scenario put there, which stays" in (run.folder / "cases.jsonl").read_text()
+    names = [case.name for case in run.cases]
+    assert [name for name in names if name.startswith("outlive: a job is submitted")]
+    assert "the run's own SciToken is put back where a scenario left another" in names
 
 
 def test_a_token_that_cannot_be_renewed_serves_to_its_end(
     itb_run: Callable[..., Any], tmp_path: Path, scenario: str
 ) -> None:
-    (tmp_path / "itb.yaml").write_text("hooks: [hooks]\ntoken_min_lifetime: 30\n")
-    write_hook(tmp_path, "once", ONCE)
+    (tmp_path / "itb.yaml").write_text("hooks: [hooks]\ntoken_min_lifetime: 10\n")
+    write_hook(tmp_path, "flaky", UNTIL_A_SCENARIO_BEGINS)
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "scenario.yaml").write_text(PLAIN)
-    run = itb_run("--scenario", f"{scenario},smoke,{tmp_path / 'plain'}", "--token-hook", "once")
+    run = itb_run("--scenario", f"{scenario},smoke,{tmp_path / 'plain'}", "--token-hook", "flaky")
     assert run.code == 6, run.story
-    first, *_ = [case for case in run.cases if "renewal 1" in case.name]
-    assert (first.phase, first.kind) == ("token", "error")
-    assert "the token service is down" in first.message
-    assert "the old token serves until" in first.message
+    (failed,) = [case for case in run.of_kind("error") if "SciToken renewal" in case.name]
+    assert (failed.phase, failed.kind) == ("token", "error")
+    assert "the token service is down" in failed.message
+    # It was said at once, while the old one lived; the report has how it ended.
+    told = [json.loads(line) for line in (run.folder / "cases.jsonl").read_text().splitlines()]
+    tries = [case["message"] for case in told if case["name"] == failed.name]
+    assert "the old token serves until" in tries[0]
+    assert "the old token has expired" in tries[-1]
+    assert tries[0] != failed.message
     kinds = {case.name.partition(": ")[2]: case for case in run.cases if case.name.startswith("outlive")}
     assert kinds["the first token ends"].kind == "passed"  # the run went on
     assert kinds["a job is submitted with what is on the path now"].kind == "error"
@@ -125,10 +186,30 @@ def test_a_token_that_cannot_be_renewed_serves_to_its_end(
 
 def test_a_token_of_another_issuer_is_mapped(itb_run: Callable[..., Any], engine: Any, tmp_path: Path) -> None:
     (tmp_path / "itb.yaml").write_text("hooks: [hooks]\n")
-    write_hook(tmp_path, "other", OTHER.replace("{engine!r}", repr(engine.program)))
-    run = itb_run("--scenario", "tokens", "--token-hook", "other")
+    write_hook(tmp_path, "other", OTHER)
+    ended = threading.Event()
+    publishing = threading.Thread(target=publish, args=(tmp_path / "runs", engine, ended))
+    publishing.start()
+    try:
+        run = itb_run("--scenario", "tokens", "--token-hook", "other")
+    finally:
+        ended.set()
+        publishing.join()
     assert run.code == 0, run.story
     passed = [case.name for case in run.of_kind("passed")]
     assert "CE maps tokens of https://tokens.glideinwms.org/other.one" in passed
     assert "tokens: the job runs at the CE and carries the token's claims" in passed
     assert run.properties["token.issuer"] == "https://tokens.glideinwms.org/other.one", run.properties
+
+
+def test_a_token_that_is_refused_is_known_in_seconds(itb_run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "itb.yaml").write_text("hooks: [hooks]\n")
+    write_hook(tmp_path, "old", 'token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=-5)')
+    run = itb_run("--token-hook", "old")
+    assert run.code == 6, run.story
+    (refused,) = run.of_kind("error")
+    assert (refused.phase, refused.role) == ("token", "frontend")
+    assert "token from old: expired at" in refused.message
+    assert not {"build", "up", "install"} & {case.phase for case in run.cases}
+    assert run.seconds < 15, run.story
+    assert not list((run.folder / "tokens").iterdir())

@@ -19,14 +19,15 @@ import pytest
 
 from itb import data, repo
 from itb.engine import Engine
+from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
 from itb.pki import RunCA
 from itb.platforms import PlatformImages
 from itb.testbed import install_trust, wait_booted
 from itb.tokens.ce import issuer_problem, refusal
-from itb.tokens.delivery import deliver, withdraw
+from itb.tokens.delivery import deliver, is_ours, withdraw
 from itb.tokens.issuer import Issuer
-from itb.tokens.preflight import explain, preflight, request_for
+from itb.tokens.preflight import explain, request_for
 from itb.tokens.request import SCOPES, Secret
 
 pytestmark = pytest.mark.xdist_group("tokens-ce")
@@ -341,18 +342,40 @@ def test_why_the_ce_refused(ce: Host, issuer: Issuer, fault: str, expected: str)
 
 
 def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> None:
-    request = request_for(CE)
     path = "/var/lib/condor/itb test/ce.scitoken"
     ce.run(["install", "-d", "-o", "condor", "/var/lib/condor/itb test"])
     for text in (issuer.mint(CE), issuer.mint(CE)):
-        record = deliver(ce, Secret(text), preflight(text, request), path=path, owner="condor:condor")
-        assert (record.role, record.path) == ("ce", path)
+        assert deliver(ce, Secret(text), path=path, owner="condor:condor", force=False)
         assert ce.run(["stat", "-c", "%U:%G %a %F", path]).stdout.strip() == "condor:condor 600 regular file"
         same = ce.run(["cmp", path, "-"], input=text.encode() + b"\n", check=False)
         assert same.ok, same.output
     assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == ["ce.scitoken"]
     withdraw(ce, path)
     assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == []
+    for where, owner, problem in [
+        ("/no/such/t", "root:root", "folder /no/such does not exist"),
+        ("/root/t", "nobody.here:root", "invalid user"),
+        ("/var/lib/condor", "root:root", "is a folder"),
+    ]:
+        with pytest.raises(TestbedError, match=problem):
+            deliver(ce, Secret(issuer.mint(CE)), path=where, owner=owner)
+    assert ".itb-token" not in ce.run(["ls", "-A", "/root", "/var/lib"]).stdout
+
+
+def test_what_somebody_put_in_its_place_is_known_and_stays(ce: Host, issuer: Issuer) -> None:
+    path, first, second = "/root/mine/t", Secret(issuer.mint(CE)), Secret(issuer.mint(CE))
+    ce.run(["mkdir", "/root/mine"])
+    assert deliver(ce, first, path=path, owner="root:root")
+    assert is_ours(ce, path)
+    ce.script(f"echo other >{path}.new; mv {path}.new {path}")
+    assert not is_ours(ce, path)
+    assert not deliver(ce, second, path=path, owner="root:root", force=False)
+    assert ce.run(["cat", path]).stdout == "other\n"
+    assert ce.run(["ls", "-A", "/root/mine"]).stdout.split() == ["t"]
+    ce.run(["rm", path])
+    assert not is_ours(ce, path)
+    assert deliver(ce, second, path=path, owner="root:root")
+    assert is_ours(ce, path)
 
 
 def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
@@ -390,7 +413,7 @@ def test_a_token_on_its_way_is_in_no_process_list(ce: Host, issuer: Issuer) -> N
     watcher.start()
     try:
         for _ in range(5):
-            deliver(ce, Secret(text), preflight(text, request_for(CE)), path="/root/t", owner="root:root")
+            deliver(ce, Secret(text), path="/root/t", owner="root:root")
     finally:
         ended.set()
         watcher.join()

@@ -95,6 +95,22 @@ def test_names_that_lead_nowhere(name: str, message: str) -> None:
         ("{checkout_name: x}", "{checkout_name: x, version_tags: v1}", "the group (?P<version>...) is missing"),
         ("{checkout_name: x}", "{checkout_name: x, timeout: 0}", "build.timeout: Input should be greater than 0"),
         ("title: t", "title: t\ntoken: {role: fronted, path: /t}", "token: the product has no role 'fronted';"),
+        (
+            "title: t",
+            "title: t\ntoken: {role: frontend, path: /t, also: [{role: factry, path: /t}]}",
+            "token: the product has no role 'factry'; did you mean 'factory'?",
+        ),
+        (
+            "title: t",
+            "title: t\ntoken:\n  role: frontend\n  path: /t\n  also:\n  - {role: frontend, pth: /u}",
+            ":7: unknown key 'token.also.0.pth'; did you mean 'path'?",
+        ),
+        ("title: t", "title: t\ntoken: {role: frontend, path: t}", "token.path"),
+        (
+            "title: t",
+            "title: t\ntoken: {role: frontend, path: /t, also: [{role: frontend, path: /t}]}",
+            "role frontend gets the token at /t twice",
+        ),
         ("title: t", "title: t\ntrust: [{on: ce, identity: i, path: /t}]", "trust: the product has no role 'ce'"),
     ],
 )

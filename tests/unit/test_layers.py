@@ -28,6 +28,7 @@ FLOORS = (
     "supply",
     "phases lockfile atfault watchman",
     "previous tokenphase",
+    "tokenkeeper",
     "candidate",
     "pipeline",
     "commands",

@@ -1,4 +1,4 @@
-"""When a scenario may start while its token cannot be renewed, and hooks looked up before anything starts."""
+"""Hooks looked at, and tokens asked for, before anything starts; tokens handed out to every role."""
 
 from __future__ import annotations
 
@@ -11,94 +11,105 @@ import pytest
 
 from itb import tokenphase
 from itb.config import Settings
-from itb.definitions import Eventually, Needs, Scenario, Step, TokenDelivery
+from itb.definitions import TokenDelivery, TokenPlace
 from itb.errors import TestbedError, TokenError, UsageError
 from itb.journal import Journal
-from itb.model import Outcome, Token
+from itb.model import Outcome
 from itb.rundir import RunDir
-from itb.tokens.renewal import Renewal
+from itb.runners import Runner
+from itb.tokenphase import Held
+from itb.tokens.request import Secret
 
-WANTED = TokenDelivery(role="frontend", path="/t")
-
-
-def token(left: float) -> Token:
-    now = int(time.time())
-    return Token(
-        provider="p", issuer="https://i/x", subject="s", audience=("a:1",), scopes=("condor:/READ",),
-        issued=now - 60, expires=int(now + left), jti="", verified=True,
-    )  # fmt: skip
+PLACES = (TokenPlace(role="factory", path="/u", owner="a:b"), TokenPlace(role="factory", path="/v"))
+WANTED = TokenDelivery(role="frontend", path="/t", also=PLACES)
+CE = "ce.example.org:9619"
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Any:
-    """As much of a cell as renewals look at."""
+    """As much of a cell as acquiring and handing out a token looks at."""
     rundir = RunDir.create(tmp_path, "x")
-    settings = Settings(token_hook="file")
-    return SimpleNamespace(journal=Journal(rundir), rundir=rundir, factor=1.0, settings=settings)
+    rundir.tokens.mkdir(mode=0o700)
+    return SimpleNamespace(
+        journal=Journal(rundir), rundir=rundir, settings=Settings(token_min_lifetime=60), host=str,
+        product=SimpleNamespace(token=WANTED), ce_address=CE, engine=SimpleNamespace(runner=Runner()),
+    )  # fmt: skip
 
 
-def play(*, needs_token: bool = True) -> Scenario:
-    patient = Step(name="b", role="ce", run="x", eventually=Eventually(within=300))
-    steps = (Step(name="a", role="ce", run="x", timeout=10), patient)
-    return Scenario(title="t", name="play", needs=Needs(token=needs_token), steps=steps)
+@pytest.fixture
+def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What went where; ``role gone`` cannot be reached."""
+    made: list[tuple[object, ...]] = []
+
+    def deliver(role: str, secret: Secret, *, path: str, owner: str) -> bool:
+        if path == "/u" and owner == "gone":
+            raise TestbedError("host factory: gone")
+        made.append((role, path, owner, secret.reveal()))
+        return True
+
+    monkeypatch.setattr(tokenphase, "deliver", deliver)
+    monkeypatch.setattr(tokenphase, "_introduce", lambda *_: None)
+    return made
 
 
-def test_the_most_patient_step_is_what_a_token_has_to_outlive() -> None:
-    assert tokenphase.longest_wait(play()) == 300
-
-
-@pytest.mark.parametrize(
-    ("left", "problem", "needs_token", "starts"),
-    [
-        (3000, "", True, True),
-        (10, "", True, True),  # it will be renewed
-        (3000, "no answer", True, True),
-        (200, "no answer", True, False),
-        (200, "no answer", False, True),
-        (-5, "no answer", True, False),
-    ],
-)
-def test_a_scenario_that_would_outlive_its_token_does_not_start(
-    cell: Any, left: float, problem: str, needs_token: bool, starts: bool
+def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
+    cell: Any, delivered: list[tuple[object, ...]]
 ) -> None:
-    renewals = tokenphase._Renewals(cell, WANTED, token(left))
-    renewals.report(Renewal(problem=problem, left=left))
-    assert renewals.may_start(play(needs_token=needs_token)) is starts
-    cases = cell.journal.cases
-    if starts:
-        assert not cases  # its steps are the cases
-    else:
-        assert [(case.phase, case.outcome, case.exit_code) for case in cases] == [("test", Outcome.ERROR, 6)]
-        assert "may take 300 s" in cases[0].message
+    held = tokenphase.ask(cell)
+    assert held is not None
+    assert [case.message.split(",")[0] for case in cell.journal.cases] == ["https://tokens.glideinwms.org/itb"]
+    text = held.secret.reveal()
+    token = tokenphase.hand_out(cell, held)
+    assert token is not None
+    assert (token.role, token.path) == ("frontend", "/t")
+    where = [("frontend", "/t", "root:root"), ("factory", "/u", "a:b"), ("factory", "/v", "root:root")]
+    assert set(delivered) == {(*place, text) for place in where}
+    assert [case.name for case in cell.journal.cases[1:]].count("token delivered to /u") == 1
+    assert tokenphase.ask(SimpleNamespace(product=SimpleNamespace(token=None))) is None  # type: ignore[arg-type]
 
 
-def test_a_failed_renewal_is_a_case_and_the_old_token_stays(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = token(100)
-    renewals = tokenphase._Renewals(cell, WANTED, old)
-
-    def fail(*_: object, **__: object) -> None:
-        raise TestbedError("host frontend: gone", hint="look")
-
-    monkeypatch.setattr(tokenphase, "_acquire", fail)
-    with pytest.raises(TokenError, match=r"gone; the old token serves until \d\d:\d\d:\d\d UTC"):
-        renewals.renew()
-    (case,) = cell.journal.cases
-    assert (case.phase, case.role, case.outcome, case.exit_code) == ("token", "frontend", Outcome.ERROR, 6)
-    assert "the old token serves until" in case.message
-    assert renewals.token == old
+def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
+    cell: Any, delivered: list[tuple[object, ...]]
+) -> None:
+    gone = TokenPlace(role="factory", path="/u", owner="gone")
+    cell.product.token = TokenDelivery(role="frontend", path="/t", also=(gone,))
+    with pytest.raises(TestbedError, match="host factory: gone"):
+        tokenphase.hand_out(cell)
+    assert len(delivered) == 1
+    kinds = {case.role: case.outcome for case in cell.journal.cases if "delivered" in case.name}
+    assert kinds == {"frontend": Outcome.PASSED, "factory": Outcome.ERROR}
 
 
-def test_without_a_token_nothing_is_renewed(cell: Any) -> None:
-    cell.product = SimpleNamespace(token=WANTED)
-    with tokenphase.kept_fresh(cell) as may_start:
-        assert may_start(play())
-    assert tokenphase.why_refused(cell, 0) == ""
+def test_a_refused_token_is_known_before_anything_starts(cell: Any) -> None:
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    with pytest.raises(TokenError, match="expired at"):
+        tokenphase.ask(cell)
+    assert [(case.phase, case.exit_code) for case in cell.journal.cases] == [("token", 6)]
 
 
-def test_a_token_that_has_ended_is_why(cell: Any) -> None:
-    cell.rundir.save("token", token(-5))
-    with pytest.raises(TokenError, match=r"expired at .* and could not be renewed"):
-        tokenphase.why_refused(cell, 0)
+def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
+    cell: Any, delivered: list[tuple[object, ...]]
+) -> None:
+    old = tokenphase.ask(cell)
+    assert old is not None
+    now = int(time.time())
+    aged = Held(old.token.model_copy(update={"issued": now - 3600, "expires": now + 9}), old.secret)
+    token = tokenphase.hand_out(cell, aged)
+    assert token is not None
+    assert token.expires > now + 3000
+    assert cell.journal.cases[1].name == "SciToken renewal 1"
+    assert {given[3] for given in delivered} != {old.secret.reveal()}
+    # If that cannot be done the old one does, and the report says so.
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    delivered.clear()
+    tokenphase.hand_out(cell, aged)
+    assert {given[3] for given in delivered} == {old.secret.reveal()}
+    failed = [case for case in cell.journal.cases if case.exit_code]
+    assert [(case.name, case.exit_code) for case in failed] == [("SciToken renewal 2", 6)]
+    assert "the old token serves until" in failed[0].message
+    gone = Held(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
+    with pytest.raises(TokenError, match="the old token has expired"):
+        tokenphase.hand_out(cell, gone)
 
 
 @pytest.mark.parametrize(
@@ -120,33 +131,3 @@ def test_a_hook_that_can_be_is_not_called_for_that() -> None:
     tokenphase.check_hook(Settings())
     tokenphase.check_hook(Settings(token={"local": {"lifetime": 90, "fault": "expired"}}))
     tokenphase.check_hook(Settings(token_hook="/no/such/hook"))
-
-
-def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_product(
-    cell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cell.settings = Settings()
-
-    def gone(*_: object) -> None:
-        raise TestbedError("host frontend: gone")
-
-    monkeypatch.setattr(tokenphase, "_deliver_choice", gone)
-    assert not tokenphase._Renewals(cell, WANTED, token(3000)).may_start(play())
-    (case,) = cell.journal.cases
-    assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
-
-
-def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
-    cell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cell.product = SimpleNamespace(token=WANTED)
-    cell.host = str
-    cell.rundir.save("token", token(-5))
-    fresh = token(3600)
-    monkeypatch.setattr(tokenphase, "_acquire", lambda *_, **__: (fresh, None))
-    monkeypatch.setattr(tokenphase, "deliver", lambda *given, **_: given[2])
-    with tokenphase.kept_fresh(cell) as may_start:
-        assert may_start(play())
-    (case,) = cell.journal.cases
-    assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
-    assert cell.rundir.saved("token", Token) == fresh
