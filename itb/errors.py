@@ -17,10 +17,12 @@ class ItbError(Exception):
     """Base of everything itb raises on purpose.
 
     ``evidence`` is text that belongs in a report's body; ``log`` the path of
-    the complete output it was cut from.
+    the complete output it was cut from; ``sure`` that no host has a part in
+    it, so that looking at the testbed would find no better cause.
     """
 
     exit_code = 1
+    sure = False
 
     def __init__(self, message: str, *, hint: str = "", evidence: str = "", log: Path | None = None) -> None:
         super().__init__(message)

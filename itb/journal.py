@@ -114,7 +114,7 @@ class Journal:
 
     def judged(self, role: str, error: ItbError) -> ItbError:
         """Return an error as what it is: the testbed's, if a look at the testbed finds it at fault."""
-        if isinstance(error, InterruptedRunError | UsageError):
+        if error.sure or isinstance(error, InterruptedRunError | UsageError):
             return error
         cause = self.look(role, f"{error.message}\n{error.evidence}")
         if not cause or cause in error.message:

@@ -53,6 +53,8 @@ class Cause(StrEnum):
 class AcquireError(TokenError):
     """A provider gave no usable token; ``cause`` says whose turn it is."""
 
+    sure = True
+
     def __init__(self, message: str, *, cause: Cause, hint: str = "", evidence: str = "") -> None:
         super().__init__(message, hint=hint, evidence=evidence)
         self.cause = cause

@@ -131,3 +131,12 @@ def test_a_hook_that_can_be_is_not_called_for_that() -> None:
     tokenphase.check_hook(Settings())
     tokenphase.check_hook(Settings(token={"local": {"lifetime": 90, "fault": "expired"}}))
     tokenphase.check_hook(Settings(token_hook="/no/such/hook"))
+
+
+def test_a_refused_token_is_never_the_testbeds_fault(cell: Any) -> None:
+    """There is no testbed yet: a look at it would find that all its hosts are missing."""
+    cell.journal.look = lambda _role, _seen: "host frontend: gone"
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    with pytest.raises(TokenError, match="expired at"):
+        tokenphase.ask(cell)
+    assert [case.exit_code for case in cell.journal.cases] == [6]
