@@ -6,6 +6,7 @@ import ipaddress
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,12 +142,15 @@ class Stagehand:
         self.engine.runner.run(
             [*self._compose(), "--file", str(self.stage.file), "--project-name", self.project,
              *(option for role in roles if role in self.stage.optional for option in ("--profile", role)),
-             "up", "--detach", "--no-build", *roles],
+             "up", "--no-start", "--no-build", *roles],
             env={**self.engine.env, **env},
             timeout=self.engine.runner.limits("start"),
-            about=f"start {', '.join(roles)}",
+            about=f"create {', '.join(roles)}",
         )
         hosts = {role: self.host(role) for role in roles}
+        # Compose programs start one container after the other.
+        with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+            list(pool.map(lambda host: self.engine.call("start", host.container), hosts.values()))
         alive = self.alive()
         for host in hosts.values():
             if host.role not in alive:

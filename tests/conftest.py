@@ -45,6 +45,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
     return _Scheduling(config, log)
 
 
+# What is quick comes first, so that it fails soon, then what takes long, so that no
+# worker is left alone with it in the end.
+_ORDER = ("tests/style/", "tests/unit/", "tests/acceptance/", "tests/integration/", "tests/faults/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into the order in which workers take them."""
+    where = {folder: place for place, folder in enumerate(_ORDER)}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        folder = "/".join(item.nodeid.split("/")[:2]) + "/"
+        return where.get(folder, len(where)), item.get_closest_marker("long") is None
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def own_label() -> str:
     """Label (``key=value``) of everything this worker's tests create; other sessions have other ones."""

@@ -129,6 +129,7 @@ def test_kill_then_clean(
         engine.call("rm", "--force", "--time", "0", bystander)
 
 
+@pytest.mark.long
 def test_two_runs_at_once(
     images: PlatformImages, engine: Engine, run_dirs: Callable[[Path], list[Path]], tmp_path: Path
 ) -> None:

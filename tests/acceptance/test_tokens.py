@@ -133,6 +133,7 @@ def write_hook(tmp_path: Path, name: str, body: str) -> None:
     (tmp_path / "hooks" / name).chmod(0o755)
 
 
+@pytest.mark.long
 def test_a_token_that_ends_in_the_middle_is_renewed_before(
     itb_run: Callable[..., Any], tmp_path: Path, scenario: str
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_token_that_ends_in_the_middle_is_renewed_before(
     assert "the run's own SciToken is put back where a scenario left another" in names
 
 
+@pytest.mark.long
 def test_a_token_that_cannot_be_renewed_serves_to_its_end(
     itb_run: Callable[..., Any], tmp_path: Path, scenario: str
 ) -> None:
