@@ -38,11 +38,21 @@ poll() {
     ((left <= each)) || left=$each
     status=0
     : >"$out"
-    { read -r -t "$left" _ <&"$never" || bash "$ITB_LIB/reap.sh" "$ITB_COMMAND.$tries" >>"$out" 2>&1; } &
+    {
+      read -r -t "$left" _ <&"$never" || {
+        : >"$out.late"
+        bash "$ITB_LIB/reap.sh" "$ITB_COMMAND.$tries" >>"$out" 2>&1
+      }
+    } &
     dog=$!
-    ITB_COMMAND=$ITB_COMMAND.$tries "$@" >>"$out" 2>&1 </dev/null || status=$?
-    kill "$dog" 2>/dev/null
-    if wait "$dog" 2>/dev/null; then status=124; fi
+    # The shell itself would say "Terminated" of a try that was ended, and hide what that printed.
+    { ITB_COMMAND=$ITB_COMMAND.$tries "$@" >>"$out" 2>&1 </dev/null; } 2>/dev/null || status=$?
+    [ -e "$out.late" ] || kill "$dog" 2>/dev/null
+    wait "$dog" 2>/dev/null
+    if [ -e "$out.late" ]; then
+      status=124
+      rm -f -- "$out.late"
+    fi
     text=$(tail --bytes=65536 -- "$out" | tr -d '\000')
     # Cut off by the end of all tries, long before its own limit: the try before said how things are.
     if ((status == 124 && 2 * left < each && tries > 1)); then
