@@ -203,12 +203,16 @@ class _Job:
         if not spec:
             trial.skip("no single spec file found; the product's definition can name it (build.spec)")
             return
-        done = self.host.run(
-            ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
-            env=self.env,
-            timeout=self.host.engine.runner.limits("build-requires"),
-            check=False,
-            log=self.log,
+        runner = self.host.engine.runner
+        done = runner.again(
+            lambda: self.host.run(
+                ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
+                env=self.env,
+                timeout=runner.limits("build-requires"),
+                check=False,
+                log=self.log,
+            ),
+            lambda done: found[0] if not done.ok and (found := _TRANSIENT.search(done.output)) else "",
         )
         lines = done.stdout.splitlines()
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]

@@ -26,6 +26,7 @@ from itb import (
     pipeline,
     previous,
     report,
+    retries,
     source,
     supply,
     terminal,
@@ -162,7 +163,9 @@ def open_cell(
 def _cell(
     chosen: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
-    runner = Runner(record=rundir.record_command, stop=stop, limits=chosen.time_limits)
+    runner = Runner(
+        record=rundir.record_command, stop=stop, limits=chosen.time_limits, retries=chosen.retries
+    )
     cell = Cell(
         settings=chosen,
         product=part.product,
@@ -212,12 +215,13 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
     with ending.listening(chosen.run_timeout * chosen.timeout_factor), ExitStack() as held:
         parts = plan(chosen)
         check_disk(chosen)
-        runner = Runner(stop=ending.stop(), limits=chosen.time_limits)
+        runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
         connect(runner, chosen.engine, chosen.cache_dir)
-        began = time.time()
-        commit = resolve(parts[0].product, chosen, runner)
-        earlier = resolve_previous(parts[0], chosen, commit, runner)
-        took = time.time() - began
+        began, clock = time.time(), time.monotonic()
+        with retries.collecting() as again:
+            commit = resolve(parts[0].product, chosen, runner)
+            earlier = resolve_previous(parts[0], chosen, commit, runner)
+        took = time.monotonic() - clock
         with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
             cells = [
                 open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop())
@@ -226,7 +230,7 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
             for cell in cells:
                 held.enter_context(cell.rundir.lock())
                 if not chosen.from_repo:
-                    _note_resolved(cell, began, took)
+                    _note_resolved(cell, began, took, retries.shown(again))
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
@@ -235,7 +239,7 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
     return worst(codes)
 
 
-def _note_resolved(cell: Cell, began: float, seconds: float) -> None:
+def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None:
     """The one case that ends before there is a run: its directory is named after the commit."""
     commit = cell.commit
     asked = commit.ref or "default reference"
@@ -245,7 +249,7 @@ def _note_resolved(cell: Cell, began: float, seconds: float) -> None:
             role="source",
             name=f"{asked} is {commit.kind} {commit.id[:12]}, version {commit.version}",
             outcome=Outcome.PASSED,
-            message=f"{commit.source}: {commit.subject}",
+            message=f"{commit.source}: {commit.subject}" + (f" (after {again})" if again else ""),
             started=began,
             seconds=seconds,
         )

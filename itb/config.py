@@ -15,6 +15,7 @@ from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
 from itb.redact import remember_passwords
+from itb.retries import TIMES
 
 
 def _limits_shown() -> str:
@@ -53,6 +54,7 @@ class Settings(Record):
     engine: str = Field("podman", description="container engine: podman or docker")
     timeout_factor: float = Field(1.0, gt=0, description="multiplies every time limit; slow machines want more")
     limits: dict[str, float] = Field({}, description=f"seconds per named time limit: {_limits_shown()}")
+    retries: int = Field(TIMES, ge=0, le=10, description="of what a network or the engine kept from working")
     run_timeout: float = Field(3600, gt=0, description="seconds a run may take in all")
     min_free_gb: float = Field(4, ge=0, description="free disk space, in GB, without which nothing starts")
     progress: Literal["auto", "live", "plain", "quiet"] = Field("auto", description="how progress is shown")

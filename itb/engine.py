@@ -27,6 +27,12 @@ LABEL = "itb.run"
 RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
 _ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
+# Of podman (storage, network) and docker while another process of theirs works on the same.
+_CONTENTION = re.compile(
+    r"database is locked|resource temporarily unavailable|layer not known|connection (refused|reset)|i/o timeout"
+    r"|TLS handshake timeout|unexpected EOF|failed to (acquire|obtain) (the )?lock|device or resource busy",
+    re.IGNORECASE,
+)
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
@@ -58,7 +64,10 @@ class Engine:
         limits = self.runner.limits
         limit = min(limits("engine"), limits("engine-again")) if self._silent.is_set() else limits("engine")
         checked = options.pop("check", True)
-        done = self.runner.run([self.program, *argv], env=env, check=False, timeout=limit, **options)
+        done = self.runner.again(
+            lambda: self.runner.run([self.program, *argv], env=env, check=False, timeout=limit, **options),
+            _passing,
+        )
         if done.timed_out:
             self._silent.set()
             raise TestbedError(
@@ -179,6 +188,12 @@ class Engine:
                 _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
                 removed += [f"{kind} {name}" for name in found]
         return removed
+
+
+def _passing(done: Completed) -> str:
+    """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
+    found = None if done.ok or done.timed_out else _CONTENTION.search(done.stderr)
+    return f"{done.argv[1]}: {done.reason}" if found else ""
 
 
 def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:

@@ -247,7 +247,10 @@ def _check_local(folder: Path, runner: Runner) -> None:
 def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Ask a source for its references: name -> object id, and what its HEAD stands for."""
     ask = ("ls-remote", "--symref", "--", origin.address)
-    seen = Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=runner.limits("git-answer"))
+    limit = runner.limits("git-answer")
+    seen = runner.again(
+        lambda: Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=limit), _passing
+    )
     if not seen.ok:
         raise _refusal(origin, seen)
     refs: dict[str, str] = {}
@@ -261,6 +264,13 @@ def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     if "HEAD" not in refs:
         return refs, ""
     return refs, default or "HEAD"
+
+
+def _passing(seen: Completed) -> str:
+    """Return the trouble of a network that another try may cure."""
+    if seen.ok or seen.timed_out:
+        return ""
+    return next((line.strip() for line in seen.stderr.splitlines() if _NETWORK.search(line)), "")
 
 
 def _refusal(origin: Origin, seen: Completed) -> ItbError:
@@ -344,8 +354,11 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         "--no-recurse-submodules",
     ]
     limit = git.runner.limits("git-fetch")
-    done = git.run(
-        *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=limit
+    done = git.runner.again(
+        lambda: git.run(
+            *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=limit
+        ),
+        _passing,
     )
     if not done.ok:
         raise _refusal(origin, done)

@@ -11,9 +11,9 @@ from itb.errors import InstallError, TestbedError
 from itb.hosts import Host
 from itb.journal import Trial
 from itb.model import Build, InstalledPackage
+from itb.runners import Completed
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
-TRIES = 3  # of an installation, when the repository was at fault
 
 # What a web server or network does to dnf and a second try may cure; all of
 # them are the testbed's.  Everything else is taken for what it says.
@@ -65,13 +65,11 @@ def dnf_install(
     (dnf exits 0 then), TestbedError when the repository stayed unreachable.
     """
     argv = [*DNF, "install", "--", *packages]
-    for attempt in range(1, TRIES + 1):
-        if trial:
-            trial.note(f"dnf install {' '.join(packages)}" + (f" (try {attempt})" if attempt > 1 else ""))
-        done = host.run(argv, timeout=timeout, check=False, log=log)
-        transient = next((mark for mark in TRANSIENT if mark in done.output), "")
-        if done.ok or not transient or attempt == TRIES:
-            break
+    if trial:
+        trial.note(f"dnf install {' '.join(packages)}")
+    done = host.engine.runner.again(
+        lambda: host.run(argv, timeout=timeout, check=False, log=log), _passing
+    )
     if done.timed_out:
         raise InstallError(
             f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=done.output, log=log
@@ -81,10 +79,15 @@ def dnf_install(
         raise InstallError(failed, evidence=done.output, log=log)
     if not done.ok:
         reason = dnf_reason(done.output) or done.reason
-        ours = transient or any(mark in done.output for mark in _OURS)
+        ours = _passing(done) or any(mark in done.output for mark in _OURS)
         kind_of_error = TestbedError if ours else InstallError
-        tries = f" (after {attempt} tries)" if transient else ""
-        raise kind_of_error(f"{reason}{tries}", evidence=done.output, log=log)
+        raise kind_of_error(reason, evidence=done.output, log=log)
+
+
+def _passing(done: Completed) -> str:
+    """Return the repository's trouble that ended dnf, if another try may cure it."""
+    transient = not done.ok and not done.timed_out and any(mark in done.output for mark in TRANSIENT)
+    return (dnf_reason(done.output) or done.reason) if transient else ""
 
 
 def failed_scriptlet(output: str) -> str:

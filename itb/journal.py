@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from itb import retries
 from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.model import Case, Outcome, settle
 from itb.redact import redact
@@ -59,6 +60,7 @@ class Trial:
         self.log: Path | None = None
         self.exit_code = 0
         self.supersedes = False
+        self.again: list[str] = []  # causes of what was tried again
         self._journal = journal
 
     def note(self, text: str) -> None:
@@ -132,7 +134,8 @@ class Journal:
         for listener in self.listeners:
             listener.started(trial)
         try:
-            yield trial
+            with retries.collecting() as trial.again:
+                yield trial
         except ItbError as error:
             judged = self.judged(role, error)
             trial.blame(judged)
@@ -146,12 +149,17 @@ class Journal:
             self.add(self._finish(trial))
 
     def _finish(self, trial: Trial) -> Case:
+        message = trial.message
+        if again := retries.shown(trial.again):
+            passed = trial.outcome is Outcome.PASSED
+            parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
+            message = ("; " if passed else " ").join(filter(None, parts))
         return Case(
             phase=trial.phase,
             role=trial.role,
             name=trial.name,
             outcome=trial.outcome,
-            message=trial.message,
+            message=message,
             evidence=cut(redact(trial.evidence)),
             log=self.rundir.relative(trial.log),
             started=trial.began,
@@ -165,7 +173,9 @@ class Journal:
         texts = {key: redact(value) for key, value in case if isinstance(value, str) and key != "outcome"}
         case = case.model_copy(update=texts)
         with self._lock:
-            self.cases[:] = settle([*self.cases, case])
+            self.cases.append(case)
+            if case.supersedes:
+                self.cases[:] = settle(self.cases)
             self.rundir.append_case(case)
         for listener in self.listeners:
             listener.finished(case)

@@ -94,6 +94,12 @@ class Reader:
             self._lost += len(self._tail) - CAPTURE_TAIL
             del self._tail[:-CAPTURE_TAIL]
 
+    @property
+    def lost(self) -> int:
+        """Bytes between what is kept of the start and of the end."""
+        return self._lost
+
     def text(self) -> str:
+        """Return what is kept."""
         middle = f"\n[... {self._lost} bytes left out ...]\n".encode() if self._lost else b""
         return bytes(self._head + middle + self._tail).decode("utf-8", "replace")

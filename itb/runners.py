@@ -16,13 +16,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from itb import reaper
 from itb.errors import InterruptedRunError, TestbedError
 from itb.limits import Limits, called
 from itb.outputs import Reader, Sink
 from itb.redact import redact
+from itb.retries import TIMES, retrying
+
+T = TypeVar("T")
 
 GRACE = 5.0  # seconds between TERM and KILL
 _DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
@@ -35,7 +38,8 @@ class Completed:
     """A process that has ended.
 
     ``returncode`` is negative for a signal; ``stdout`` and ``stderr`` are
-    redacted text, cut in the middle when longer than 4 MiB.  ``limit`` is the
+    redacted text, cut in the middle when longer than 4 MiB (of ``stdout``
+    ``left_out`` bytes then).  ``limit`` is the
     time it had (seconds), ``doing`` lists its processes as that was up.
     """
 
@@ -48,6 +52,7 @@ class Completed:
     log: Path | None = None
     limit: float = 0.0
     doing: str = ""
+    left_out: int = 0
 
     @property
     def ok(self) -> bool:
@@ -163,6 +168,11 @@ class Runner:
     stop: Stop = field(default_factory=Stop)
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    retries: int = TIMES
+
+    def again(self, work: Callable[[], T], cause_of: Callable[[T], str]) -> T:
+        """Do some work again as often as settings allow while ``cause_of`` its result names passing trouble."""
+        return retrying(work, cause_of, times=self.retries, wait=self.stop.event.wait)
 
     def run(
         self,
@@ -305,6 +315,7 @@ class Runner:
             signal_group(process.pid, signal.SIGKILL)
             self.stop.discard(process.pid)
         texts = [reader.text() for reader in readers]
+        left_out = readers[0].lost if len(readers) > 1 else 0
         stderr = texts.pop() if texts else ""
         return Completed(
             argv=tuple(argv),
@@ -316,6 +327,7 @@ class Runner:
             log=sink.path,
             limit=timeout,
             doing=doing,
+            left_out=left_out,
         )
 
 

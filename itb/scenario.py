@@ -23,7 +23,7 @@ from itb.journal import Journal, Trial
 from itb.model import Case, Outcome
 from itb.redact import redact
 from itb.runners import Completed
-from itb.subresults import SubResult, SubResults, parse_tap
+from itb.subresults import SubResult, SubResults, parse_tap, parse_tap_log
 from itb.yamlfile import nearest
 
 PHASE = "test"
@@ -203,13 +203,17 @@ class _Play:
         self._stage(host)
         env = self._environment(step, trial)
         argv, limit = stepshell.command(step, env["ITB_SCENARIO_DIR"], self._script(step), self.factor)
+        assert trial.log is not None
+        before = trial.log.stat().st_size if trial.log.exists() else 0
         completed = host.run(
             argv, user=step.user, env=env, timeout=limit, check=False, log=trial.log, on_line=trial.note
         )
         stepshell.refuse_dead_host(host, completed)
-        results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
+        if completed.left_out:
+            results = parse_tap_log(completed.stdout, trial.log, before) or SubResults()
+        else:
+            results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
         if stepshell.left_files(completed.stderr):
-            assert trial.log is not None
             private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
             folder = trial.log.with_suffix("")
             results.extend(fetch_results(host, env["ITB_RESULTS"], folder, private=private))

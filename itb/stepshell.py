@@ -114,6 +114,6 @@ def last_line(completed: Completed) -> str:
     streams = [last_try(completed.stdout), without_marks(completed.stderr)]
     for text in streams if quiet else reversed(streams):
         for line in reversed(text.splitlines()):
-            if re.search(r"\w", line) and not line.startswith(("+ ", "| ")):
+            if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
                 return line.strip()[:500]
     return ""

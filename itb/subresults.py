@@ -8,7 +8,7 @@ attacks) is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
@@ -16,6 +16,7 @@ from xml.parsers import expat
 from itb.model import Outcome
 
 LIMIT = 10_000  # results kept of one step
+_LONGEST = 1 << 16  # bytes of a line of TAP
 TEXT_LIMIT = 6_000  # characters kept of one message or one result's evidence
 
 _TAP_START = re.compile(r"(?:TAP version \d+|1\.\.\d+\b.*)")
@@ -83,12 +84,37 @@ def parse_tap(text: str) -> SubResults | None:
     after a result are its evidence; subtests (indented) count as evidence.
     """
     lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    if not _TAP_START.fullmatch(first.rstrip()):
+    if not _is_tap(lines):
         return None
     reader = _Tap()
     for line in lines:
         reader.feed(line.rstrip())
+    return reader.close()
+
+
+def _is_tap(lines: Sequence[str]) -> bool:
+    first = next((line for line in lines if line.strip()), "")
+    return _TAP_START.fullmatch(first.rstrip()) is not None
+
+
+def parse_tap_log(start: str, log: Path, offset: int) -> SubResults | None:
+    """Do the same with an output too long to be kept in memory, from its log, where it begins at ``offset`` bytes.
+
+    ``start`` is how the output began: lines before it in the log are standard
+    error's.  Of a line only the first 64 KiB count.
+    """
+    head = start[:_LONGEST].splitlines()
+    if not _is_tap(head):
+        return None
+    reader, begun, inside = _Tap(), False, False
+    with log.open("rb") as file:
+        file.seek(offset)
+        while piece := file.readline(_LONGEST):
+            line = "" if inside else piece.decode("utf-8", "replace").rstrip()
+            inside = not piece.endswith(b"\n")
+            begun = begun or _TAP_START.fullmatch(line) is not None
+            if begun and line:
+                reader.feed(line)
     return reader.close()
 
 

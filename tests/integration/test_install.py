@@ -297,7 +297,7 @@ def test_metadata_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> No
 def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_path: Path) -> None:
     clean.run(["systemctl", "stop", "nginx"])
     try:
-        with pytest.raises(TestbedError, match=r"\(after 3 tries\)"):
+        with pytest.raises(TestbedError, match="Cannot download"):
             dnf(clean, tmp_path, "probe-good")
     finally:
         clean.run(["systemctl", "start", "nginx"])

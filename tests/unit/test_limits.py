@@ -10,6 +10,7 @@ from itb import config
 from itb.errors import InterruptedRunError, UsageError
 from itb.journal import Journal
 from itb.limits import DEFAULTS, Limits, called
+from itb.retries import retrying
 from itb.rundir import RunDir
 from itb.runners import Completed, Stop
 from itb.watchman import Watchman
@@ -63,3 +64,20 @@ def test_a_phase_that_waits_for_another_does_not_use_up_its_time(tmp_path: Path)
         assert not stop.event.wait(0.1)
     with journal.case("up", "ce", "boots slowly"):
         assert stop.event.wait(10)
+
+
+def test_what_was_tried_again_is_said_with_its_cause(tmp_path: Path) -> None:
+    journal = Journal(RunDir(tmp_path))
+    answers = ["Status code: 503", "Status code: 502", ""]
+    waited: list[float] = []
+
+    def work() -> str:
+        return answers.pop(0)
+
+    with journal.case("install", "ce", "dnf install x") as trial:
+        assert retrying(work, lambda said: said, times=2, wait=waited.append) == ""
+        trial.passed("3 packages")
+    assert journal.cases[-1].message == "passed after 2 retries: Status code: 502; 3 packages"
+    assert waited == [0.5, 1.0]
+    answers[:] = ["first", "second", "third"]
+    assert retrying(work, lambda said: said, times=1, wait=waited.append) == "second"

@@ -11,7 +11,7 @@ import pytest
 from itb import resultfiles
 from itb.model import Outcome
 from itb.redact import MARK
-from itb.subresults import LIMIT, SubResults, parse_junit, parse_tap
+from itb.subresults import LIMIT, SubResults, parse_junit, parse_tap, parse_tap_log
 
 PASSED, FAILED, SKIPPED = Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
@@ -174,3 +174,16 @@ def test_too_many_and_too_large_files_are_named(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "out" / "big.log").exists()
     monkeypatch.setattr(resultfiles, "FILES_LIMIT", 1)
     assert "too many" in resultfiles.unpack(archive, tmp_path / "more")
+
+
+def test_tap_too_long_for_memory_is_read_from_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "step.log"
+    body = "".join(f"ok {number} - check {number}\n" for number in range(1, 12_001))
+    log.write_text(f"an earlier try\nok 1 - of which\n{'x' * 200_000} ok 7\n")
+    offset = log.stat().st_size
+    with log.open("a") as file:
+        file.write("said on standard error\n1..12000\n" + body[:-1])
+    results = parse_tap_log("1..12000\nok 1 - check 1\n", log, offset)
+    assert results is not None
+    assert (results.problem, len(results.items), results.left_out) == ("", LIMIT, 2000)
+    assert parse_tap_log("no TAP\n", log, offset) is None
