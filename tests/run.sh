@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 
 suites=(tests/style tests/unit)
-workers=$(($(nproc) + 2))
+workers=$(($(nproc) + 1))
 if [ "${1:-}" = unit ]; then
     shift
 elif [ "${1:-}" = faults ]; then
@@ -19,7 +19,8 @@ else
     suites+=(tests/integration tests/acceptance tests/faults)
 fi
 
-# A run waits most of its time, so there are more workers than processors.
+# A run waits most of its time, so one worker more than there are processors; with two
+# more, the hosts of all runs come near what a machine allows (fs.inotify.max_user_instances).
 # tests/conftest.py says what goes to one worker; the order is as it is here.
 exec python -m pytest --numprocesses "$workers" --no-loadscope-reorder \
     --durations 15 --durations-min 5 "$@" "${suites[@]}"

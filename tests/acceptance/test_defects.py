@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from itb import data
+from itb.platforms import PlatformImages
 
 PRODUCT = data.folder("build_ws") / "products" / "pocketwms"
 BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").read_text())["broken"]
@@ -35,7 +36,7 @@ steps: [{name: nothing, role: ce, run: "true"}]
     [
         pytest.param(name, marks=[pytest.mark.long] if BROKEN[name]["expect"]["phase"] == "test" else [])
         for name in BROKEN
-        if name not in REFUSED | {"build-hangs"}
+        if name not in REFUSED and BROKEN[name]["expect"]["phase"] != "build"
     ],
 )
 def test_defect_is_found(name: str, itb_run: Callable[..., Any], tmp_path: Path) -> None:
@@ -47,6 +48,27 @@ def test_defect_is_found(name: str, itb_run: Callable[..., Any], tmp_path: Path)
     env = {"ITB_TIMEOUT_FACTOR": FACTORS[name]} if name in FACTORS else None
     run = itb_run("--ref", f"broken/{name}", "--scenario", scenario or str(tmp_path / "nothing"), env=env)
     judge(run, expect)
+
+
+@pytest.mark.parametrize("name", [
+    name for name in BROKEN
+    if BROKEN[name]["expect"]["phase"] == "build" and name not in REFUSED | {"build-hangs"}
+])  # fmt: skip
+def test_defect_of_the_build_is_found(
+    name: str,
+    itb: Callable[..., Any],
+    images: PlatformImages,
+    read_run: Callable[..., Any],
+    run_dirs: Callable[[Path], list[Path]],
+    tmp_path: Path,
+) -> None:
+    """No host is needed to find it."""
+    try:
+        ended = itb("build", "--platform", "deb13", "--product", "pocketwms", "--ref", f"broken/{name}")
+        (folder,) = run_dirs(tmp_path)
+        judge(read_run(ended, folder), BROKEN[name]["expect"])
+    finally:
+        itb("down")
 
 
 def judge(run: Any, expect: dict[str, Any]) -> None:
