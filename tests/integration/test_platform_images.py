@@ -21,6 +21,8 @@ from itb.errors import InterruptedRunError, TestbedError
 from itb.platforms import PlatformImages
 from itb.runners import Runner
 
+pytestmark = pytest.mark.long
+
 DEFINITION = """
 title: A platform in miniature
 base: {image: BASE}

@@ -13,6 +13,8 @@ from itb.journal import Journal
 from itb.model import Case, Outcome
 from itb.rundir import RunDir
 
+pytestmark = pytest.mark.long
+
 Try = Callable[..., dict[str, Case]]
 
 _SPEC = """

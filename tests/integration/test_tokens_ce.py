@@ -30,6 +30,8 @@ from itb.tokens.issuer import Issuer
 from itb.tokens.preflight import explain, request_for
 from itb.tokens.request import SCOPES, Secret
 
+pytestmark = pytest.mark.long
+
 pytestmark = pytest.mark.xdist_group("tokens-ce")
 
 FQDN = "ce-workspace.glideinwms.org"
