@@ -32,8 +32,6 @@ from itb.tokens.request import SCOPES, Secret
 
 pytestmark = pytest.mark.long
 
-pytestmark = pytest.mark.xdist_group("tokens-ce")
-
 FQDN = "ce-workspace.glideinwms.org"
 CE = f"{FQDN}:9619"
 WLCG = " ".join(SCOPES["wlcg"])
