@@ -22,6 +22,29 @@ def _limits_shown() -> str:
     return ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
 
 
+class KojiSettings(Record):
+    """How ``itb publish --koji`` reaches Koji: ``program`` is koji, osg-koji or osg-build, by name or path.
+
+    ``target`` is what is built for, ``tag`` osg-build's destination,
+    ``options`` go before Koji's own arguments.
+    """
+
+    program: str = ""
+    target: str = ""
+    tag: str = ""
+    scratch: bool = True
+    wait: bool = True
+    options: tuple[str, ...] = ()
+
+
+class PublishSettings(Record):
+    """Where ``itb publish`` puts packages, and the gpg key it signs them with instead of the run's."""
+
+    to: str = ""
+    sign_key: str = ""
+    koji: KojiSettings = KojiSettings()
+
+
 class Settings(Record):
     """Everything a user can set; the keys of ``itb.yaml``.
 
@@ -62,6 +85,10 @@ class Settings(Record):
     platforms: tuple[str, ...] = Field((), description="more folders with platforms")
     scenarios: tuple[str, ...] = Field((), description="more folders with scenarios")
     hooks: tuple[str, ...] = Field((), description="more folders with token hooks")
+    publish: PublishSettings = Field(
+        PublishSettings(),
+        description="of itb publish: to, sign_key, koji: {program, target, tag, scratch, wait, options}",
+    )
     platform_options: dict[str, dict[str, str]] = Field({}, description="per platform: mirror, suite, date, ...")
 
     @model_validator(mode="after")
@@ -159,6 +186,6 @@ def _typed(key: str, text: str, where: str) -> Any:
                 return kind(text)
             except ValueError:
                 raise UsageError(f"{where}: {text!r} is not a number") from None
-    if origin is dict:
+    if origin is dict or annotation is PublishSettings:
         raise UsageError(f"{where}: can only be set in a file")
     return text

@@ -237,6 +237,9 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
     def one(role: str) -> None:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
         evidence.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
+        made = cell.rundir.saved("build", Build)
+        if role == SERVICES and made and not made.published and cell.rundir.saved("repo", Repo):
+            repositories.bring_back(cell.host(SERVICES), made, cell.rundir.repo / repositories.SIGNED)
 
     in_parallel(sorted(cell.hand.alive() & set(roles)), one)
 

@@ -25,7 +25,6 @@ KEY_NAME = "RPM-GPG-KEY-itb"  # what itb publish calls the key it exports
 _BROKEN = 3  # exit status of offered.py: the repository is at fault
 _LARGEST = 2 << 30  # bytes of a directory that is put on the services host
 _FINGERPRINT = re.compile(r"^fpr:+([0-9A-F]{40,64}):", re.MULTILINE)
-_TIMEOUT = 300.0
 
 # Where a repository's own key may be: beside its metadata, as many servers have it, or as itb publish exports it.
 _OWN_KEY = """
@@ -170,7 +169,7 @@ def upload(services: Host, directory: Path, target: str) -> None:
         f"cd {shlex.quote(target)}; chmod --recursive a+rX .; "
         '[ -d repodata ] || createrepo_c --quiet --workers "$(nproc)" .'
     )
-    services.script(index, timeout=_TIMEOUT, about="index the packages of the directory")
+    services.script(index, about="index the packages of the directory")
 
 
 def provide_key(services: Host, place: Location, url: str, target: str) -> str:
@@ -238,10 +237,10 @@ def _why(item: dict[str, str], key: bool) -> str:
 def _offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (data.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-c", script, *args]
-    done = services.run(argv, timeout=_TIMEOUT, check=False, about=f"look at {url}")
+    done = services.run(argv, check=False, about=f"look at {url}")
     if done.returncode == _BROKEN or done.timed_out:
         said = done.stderr.strip().splitlines()
-        reason = said[-1] if said and not done.timed_out else f"no answer within {_TIMEOUT:.0f} s"
+        reason = said[-1] if said and not done.timed_out else f"no end within {done.seconds:.0f} s"
         raise TestbedError(
             f"repository {url} cannot be used: {reason[:300]}",
             hint="is it served, and can the testbed's hosts reach it? A directory of this machine needs no server",

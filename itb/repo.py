@@ -7,18 +7,21 @@ there and goes with it.
 from __future__ import annotations
 
 import shlex
+import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
-from itb.model import Build, Repo, SigningKey
+from itb.model import Build, Repo, Rpm, SigningKey
 
 REPO_ID = "itb-candidate"
 REPO_HOST = "repo.glideinwms.org"
 TOKEN_HOST = "tokens.glideinwms.org"
 ROOT = "/srv/repo"
 ISSUER_ROOT = "/srv/issuer"
+SIGNED = "rpms"  # folder of the signed packages in a run directory's repo/
 _KEY_NAME = "itb run key"
 
 _NGINX = f"""
@@ -73,6 +76,8 @@ rm -rf -- *.rpm repodata
 mv -- "$1.new"/*.rpm .
 rmdir -- "$1.new"
 rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
+mkdir -p -- "$1-source"
+find . -maxdepth 1 -name '*.src.rpm' -exec mv --target-directory="$1-source" -- {{}} +
 createrepo_c --quiet --workers "$(nproc)" .
 gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
 rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
@@ -114,7 +119,7 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
     folder = f"{ROOT}/{name}"
     done = services.put_into(
         f"{folder}.new",
-        *(Path(build.directory) / rpm.file for rpm in build.rpms),
+        *(Path(build.directory) / rpm.file for rpm in _files(build)),
         then=_PUBLISH,
         args=[folder],
         log=log,
@@ -140,6 +145,26 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         key_fingerprint=key.fingerprint,
         packages=len(build.rpms),
     )
+
+
+def _files(build: Build) -> list[Rpm]:
+    return [*build.rpms, *([build.source_rpm] if build.source_rpm else [])]
+
+
+def bring_back(services: Host, build: Build, destination: Path, *, name: str = "candidate") -> None:
+    """Copy the signed packages, source too, and the public key to a folder; what is not there is left out."""
+    folder = f"{ROOT}/{name}"
+    paths = [f"{folder}/{rpm.file}" for rpm in build.rpms] + [f"{ROOT}/candidate/RPM-GPG-KEY-itb"]
+    paths += [f"{folder}-source/{build.source_rpm.file}"] if build.source_rpm else []
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".signed-", dir=destination) as temporary:
+        archive = Path(temporary) / "signed.tar"
+        services.get_archive(paths, archive)
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                content = tar.extractfile(entry)
+                if content is not None:
+                    (destination / Path(entry.name).name).write_bytes(content.read())
 
 
 def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:

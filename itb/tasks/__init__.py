@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from itb.tasks import looking, platforms, runs, tokens
+from itb.tasks import looking, platforms, publishing, runs, tokens
 
 
 def namespace() -> Collection:
@@ -18,6 +18,7 @@ def namespace() -> Collection:
         runs.try_scenarios,
         runs.report,
         runs.down,
+        publishing.publish,
         looking.refs,
         looking.list_,
         looking.status,

@@ -24,6 +24,7 @@ FLOORS = (
     "stepshell imagestages summary timeline junit",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
     "tokens page terminal cleaning inspect_runs",
+    "publish",
     "cell report doctor",
     "supply",
     "phases lockfile atfault watchman",
@@ -32,7 +33,7 @@ FLOORS = (
     "candidate",
     "pipeline",
     "commands",
-    "looking tokencommands",
+    "looking tokencommands publishing",
     "tasks",
     "__main__",
 )

@@ -1,0 +1,156 @@
+"""Take RPMs into a directory that is a YUM repository; who reads it sees the old content or the new.
+
+usage: receive.py DIRECTORY INDEXER...   (a tar of RPMs and public keys on standard input)
+
+INDEXER is the command line that writes DIRECTORY/.itb-new/repodata ("{new}",
+"{directory}" in it are replaced).  Runs where the directory is, here or at the
+other end of ssh (Python 3.6 or later).  The last line of standard output is
+one JSON object: added, kept (there already, the same but for their
+signatures), packages (how many are offered now).
+
+A package that is there with another content is never replaced: exit status 4,
+named in the last line of standard error.  The index is exchanged by one
+rename, after the packages it names are there.  Other failures: status 1.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+LEAD = 96  # bytes before a package's signatures
+KEY = "RPM-GPG-KEY-"
+INDEX = "repomd.xml"
+
+
+class Refused(Exception):
+    """The directory is not what can be published to; nothing was changed."""
+
+
+def content(path):
+    """SHA-256 of a package without its lead and signatures: header and payload."""
+    with path.open("rb") as file:
+        start = file.read(LEAD + 16)
+        if start[:4] != b"\xed\xab\xee\xdb" or len(start) < LEAD + 16:
+            raise Refused(f"{path.name} is no RPM")
+        entries, size = (int.from_bytes(start[LEAD + at : LEAD + at + 4], "big") for at in (8, 12))
+        length = 16 + 16 * entries + size
+        file.seek(LEAD + length + -length % 8)
+        digest = hashlib.sha256()
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def unpack(folder):
+    """Write the files of standard input to a folder; return their names."""
+    names = []
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+        for entry in archive:
+            path = folder / Path(entry.name).name
+            with path.open("wb") as file:
+                shutil.copyfileobj(archive.extractfile(entry), file)
+            path.chmod(0o644)
+            names.append(path.name)
+    return names
+
+
+def compare(directory, new, names):
+    """Names of the packages that are not in the directory yet; Refused if one is there with another content."""
+    added = []
+    for name in names:
+        if not (directory / name).exists():
+            added.append(name)
+        elif content(directory / name) != content(new / name):
+            raise Refused(f"{name} is there already, with another content: a NEVRA is published once")
+    return added
+
+
+def add_key(new, there):
+    """Put a public key beside those of packages that were published before: each run may have its own."""
+    known = there.read_text() if there.exists() else ""
+    key = new.read_text()
+    if key in known:
+        new.unlink()
+    else:
+        new.write_text(known + key)
+        new.replace(there)
+
+
+def index(directory, new, indexer):
+    """Have the index made beside the old one and exchange them."""
+    argv = [word.format(new=new, directory=directory) for word in indexer]
+    done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    made = new / "repodata" / INDEX
+    if done.returncode != 0 or not made.exists():
+        said = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["no index was made"]
+        raise OSError(f"{argv[0]}: {said[-1]}")
+    target = directory / "repodata"
+    target.mkdir(exist_ok=True)
+    old, current = referenced(target / INDEX), referenced(made)
+    for name in current:
+        (made.parent / name).replace(target / name)
+    made.replace(target / INDEX)
+    # Who read the old index a moment ago may still ask for its files: one generation stays.
+    for path in target.iterdir():
+        if path.name not in old | current and not path.name.startswith(INDEX):
+            path.unlink()
+
+
+def referenced(path):
+    """Names of the files an index refers to."""
+    if not path.exists():
+        return set()
+    locations = ElementTree.parse(str(path)).getroot().iter("{http://linux.duke.edu/metadata/repo}location")
+    return {Path(item.get("href")).name for item in locations}
+
+
+def receive(directory, indexer):
+    """Do it all under a lock; return what to tell."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "repodata" / f"{INDEX}.asc").exists():
+        raise Refused(f"its index is signed (repodata/{INDEX}.asc), with a key that is not here")
+    with (directory / ".itb-publish.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new = directory / ".itb-new"
+        shutil.rmtree(str(new), ignore_errors=True)
+        new.mkdir()
+        try:
+            names = unpack(new)
+            packages = [name for name in names if not name.startswith(KEY)]
+            added = compare(directory, new, packages)
+            for name in names:
+                if name.startswith(KEY):
+                    add_key(new / name, directory / name)
+                elif name in added:
+                    (new / name).replace(directory / name)
+                else:
+                    (new / name).unlink()
+            if added or not (directory / "repodata" / INDEX).exists():
+                index(directory, new, indexer)
+        finally:
+            shutil.rmtree(str(new), ignore_errors=True)
+    kept = sorted(set(packages) - set(added))
+    return {"added": sorted(added), "kept": kept, "packages": len(list(directory.glob("*.rpm")))}
+
+
+def main():
+    """Say how it went by exit status."""
+    try:
+        print(json.dumps(receive(Path(sys.argv[1]).expanduser().absolute(), sys.argv[2:])))
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 4
+    except (OSError, tarfile.TarError, ElementTree.ParseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
