@@ -26,8 +26,6 @@ from itb.platforms import PlatformImages
 from itb.rundir import RunDir
 from itb.runners import Runner
 
-pytestmark = pytest.mark.xdist_group("build-workspace")
-
 MANAGER = "build/ReleaseManager/release.py"
 SPEC = "build/mini.spec"
 RELEASE_PY = """\
