@@ -43,7 +43,7 @@ from itb.journal import Journal, Listener
 from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
 from itb.rundir import RunDir, RunState
-from itb.runners import Runner, Stop
+from itb.runners import EndedRunError, Runner, Stop
 from itb.testbed import Stage
 from itb.verdict import Notes
 from itb.watchman import Watchman
@@ -179,6 +179,7 @@ def _cell(
         previous=rundir.saved("previous", Commit),
     )
     cell.journal.look = functools.partial(atfault.find, cell)
+    cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))
     return cell
 
 
@@ -301,6 +302,8 @@ def progress(chosen: Settings, title: str) -> Iterator[Listener]:
 
 def show(cell: Cell, *, as_json: bool = False) -> None:
     """Print the summary of a run: for people, or as one JSON object."""
+    if cell.journal.lost:
+        raise TestbedError(cell.journal.lost, hint="there is no report of this run; its hosts were removed")
     if as_json:
         print(report.write(cell.rundir, notes=cell.notes).model_dump_json())
     else:

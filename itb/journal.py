@@ -112,6 +112,9 @@ class Journal:
         self.began = (time.time(), time.monotonic())
         # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
         self.look: Callable[[str, str], str] = lambda _role, _seen: ""
+        self.lost = ""  # why nothing can be written any more
+        self.on_lost: Callable[[str], None] = lambda _why: None
+        self._place = rundir.path.stat().st_ino if rundir.path.is_dir() else None
         self._lock = threading.Lock()
 
     def judged(self, role: str, error: ItbError) -> ItbError:
@@ -176,9 +179,33 @@ class Journal:
             self.cases.append(case)
             if case.supersedes:
                 self.cases[:] = settle(self.cases)
-            self.rundir.append_case(case)
+            problem = "" if self.lost else self._write(case)
         for listener in self.listeners:
             listener.finished(case)
+        if problem:
+            self.lose(problem)
+
+    def _write(self, case: Case) -> str:
+        """Add a case to the run directory; return why that is not possible any more."""
+        try:
+            if self._place is not None and self.rundir.path.stat().st_ino != self._place:
+                return "another directory is in its place"
+            self.rundir.append_case(case)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            return "it was deleted while the run went on" if gone else f"cannot be written: {error.strerror}"
+        return ""
+
+    def lose(self, problem: str) -> None:
+        """Take note that the run directory takes no more, for a reason that is the machine's; the run ends."""
+        self.lost = f"run directory {self.rundir.path}: {problem}"
+        lost = Trial(self, "run", "itb", "the run directory is there")
+        lost.error(self.lost)
+        case = self._finish(lost)
+        self.cases.append(case)
+        for listener in self.listeners:
+            listener.finished(case)
+        self.on_lost(self.lost)
 
 
 def cut(text: str, limit: int = EVIDENCE_LIMIT) -> str:

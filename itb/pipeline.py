@@ -16,7 +16,7 @@ from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
 from itb.platforms import PlatformImages
-from itb.runners import Stop, TimeIsUpError
+from itb.runners import EndedRunError, Stop
 
 R = TypeVar("R", bound=Record)
 
@@ -45,7 +45,7 @@ class Ending:
     def on_time(self, seconds: float) -> None:
         """The run's own limit is over."""
         reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
-        self._end(reason, TimeIsUpError(reason))
+        self._end(reason, EndedRunError(reason))
 
     def _end(self, reason: str, why: InterruptedRunError | None = None) -> None:
         self.reason = self.reason or reason
@@ -259,6 +259,9 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
             code = InterruptedRunError.exit_code if ending.signals else 5
             trial.error(ending.reason, exit_code=code)
     code = exit_code(cell, error)
+    if cell.journal.lost:
+        ending.leave_alone(stop)
+        return worst([code, _take_down(cell)])
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
     try:
         if ending.signals < 2:
@@ -267,9 +270,19 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         ending.leave_alone(stop)
         if not keep:
             code = worst([code, _take_down(cell)])
-        cell.rundir.update(finished=time.time(), exit_code=code, kept=keep)
-        report.write(cell.rundir, notes=cell.notes)
+        code = worst([code, _conclude(cell, code, kept=keep)])
     return code
+
+
+def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
+    """Write how a run ended, and its reports; the exit code of what keeps them from being written."""
+    try:
+        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept)
+        report.write(cell.rundir, notes=cell.notes)
+    except OSError as error:
+        cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
+        return TestbedError.exit_code
+    return 0
 
 
 def _take_down(cell: Cell) -> int:

@@ -14,7 +14,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -158,6 +158,7 @@ class RunDir:
 
     def save(self, name: str, value: BaseModel) -> None:
         """Write a phase's value, redacted, to ``state/NAME.json``."""
+        (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
         write_atomically(self.path / "state" / f"{name}.json", redact(value.model_dump_json(indent=1)))
 
     def saved(self, name: str, kind: type[R]) -> R | None:
@@ -213,10 +214,12 @@ class RunDir:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(command.started))
         shown = redact(shlex.join(command.argv)).replace("\n", "\\n")
-        self._append(
-            "commands.log",
-            f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}",
-        )
+        # A line less is not worth a run; where nothing can be written at all, the next case finds out.
+        with suppress(OSError):
+            self._append(
+                "commands.log",
+                f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}",
+            )
 
     def _append(self, name: str, line: str) -> None:
         with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:

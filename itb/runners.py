@@ -83,8 +83,8 @@ class CommandError(TestbedError):
         self.completed = completed
 
 
-class TimeIsUpError(InterruptedRunError):
-    """A limit of a whole phase or run is over: it ends as if interrupted, but nobody did that."""
+class EndedRunError(InterruptedRunError):
+    """A run ends as if interrupted, but nobody did that: its time is up, or its directory is lost."""
 
     exit_code = TestbedError.exit_code
 

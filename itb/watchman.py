@@ -8,7 +8,7 @@ import time
 from itb.journal import Trial
 from itb.limits import DEFAULTS, Limits, called
 from itb.model import Case
-from itb.runners import Stop, TimeIsUpError
+from itb.runners import EndedRunError, Stop
 
 
 class Watchman:
@@ -58,4 +58,4 @@ class Watchman:
 
     def _over(self, phase: str) -> None:
         limit = self._limits(f"phase-{phase}")
-        self._stop.request(TimeIsUpError(f"phase {phase} did not end within {limit:.0f} s{called(limit)}"))
+        self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{called(limit)}"))
