@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from itb import data
-from itb.cell import CE, SERVICES, Cell
+from itb.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError
 from itb.hosts import Host
 from itb.model import Testbed
@@ -85,7 +85,7 @@ def _free(path: Path) -> int:
 def _containers(cell: Cell, role: str) -> Iterator[str]:
     """Every host of the testbed must run, whoever noticed first that one does not."""
     saved = cell.rundir.saved("testbed", Testbed)
-    expected = {host.role for host in saved.hosts} if saved else set()
+    expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
     expected |= {role, SERVICES} & set(cell.stage.hosts)
     missing = expected - cell.hand.alive()
     for name in sorted(missing, key=lambda item: (item != role, item)):

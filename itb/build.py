@@ -59,7 +59,11 @@ def take_cached(
     """Return the RPMs of an identical earlier build, copied to the run directory; None if there is none."""
     began = time.monotonic()
     name = _cache_name(commit, product, workspace)
-    found = buildcache.take(cache, name, rpms=rundir.build / "rpms", log=rundir.build / LOG)
+    damaged: list[str] = []
+    found = buildcache.take(cache, name, rpms=rundir.build / "rpms", log=rundir.build / LOG, say=damaged.append)
+    if damaged:
+        with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
+            trial.skip(f"damaged: {damaged[0]}; they are built again")
     if found is None:
         return None
     with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +69,30 @@ def store(cache: Path, name: str, build: CachedBuild, rpms: Path, log: Path) -> 
                 raise
 
 
-def take(cache: Path, name: str, *, rpms: Path, log: Path) -> CachedBuild | None:
-    """Copy an entry's files to ``rpms`` and ``log``; None, and the entry gone, if there is none to be trusted."""
+def take(
+    cache: Path, name: str, *, rpms: Path, log: Path, say: Callable[[str], None] = lambda _: None
+) -> CachedBuild | None:
+    """Copy an entry's files to ``rpms`` and ``log``; None, and the entry gone, if there is none to be trusted.
+
+    ``say`` is told what is wrong with one that was there.
+    """
     entry = cache / "builds" / name
+    if not entry.is_dir():
+        return None
     try:
         found = CachedBuild.model_validate_json((entry / RECORD).read_bytes())
-        whole = all(sha256(entry / rpm.file) == rpm.sha256 for rpm in found.files)
-    except FileNotFoundError:
-        whole = False
+        rpms.mkdir(parents=True, exist_ok=True)
+        for rpm in found.files:
+            shutil.copyfile(entry / rpm.file, rpms / rpm.file)
+        damaged = [rpm.file for rpm in found.files if sha256(rpms / rpm.file) != rpm.sha256]
+    except FileNotFoundError as error:
+        damaged = [f"{Path(str(error.filename)).name} (absent)"]
     except ValidationError:
-        whole = False
-    if not whole:
+        damaged = [f"{RECORD} (unreadable)"]
+    if damaged:
+        say(f"{', '.join(damaged)} in {entry}")
         discard(entry)
         return None
-    rpms.mkdir(parents=True, exist_ok=True)
-    for rpm in found.files:
-        shutil.copyfile(entry / rpm.file, rpms / rpm.file)
     if (entry / LOG).is_file():
         shutil.copyfile(entry / LOG, log)
     os.utime(entry / RECORD)  # used now: prune() keeps it

@@ -33,6 +33,7 @@ _CONTENTION = re.compile(
     r"|TLS handshake timeout|unexpected EOF|failed to (acquire|obtain) (the )?lock|device or resource busy",
     re.IGNORECASE,
 )
+_CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
@@ -207,6 +208,27 @@ def container_name(item: Mapping[str, Any]) -> str:
     """Name of a container in either engine's listing."""
     names = item.get("Names") or item.get("Name") or ""
     return str(names[0] if isinstance(names, list) else names).lstrip("/")
+
+
+def privileges_of(found: Mapping[str, Any]) -> str:
+    """Say what a container may do, from what the engine tells of it: privileged, capabilities, what it shares."""
+    host = found.get("HostConfig", {})
+    parts = ["PRIVILEGED"] if host.get("Privileged") else ["not privileged"]
+    if (caps := found.get("EffectiveCaps")) is not None:  # podman's; docker tells differences only
+        names = " ".join(sorted(str(name).removeprefix("CAP_") for name in caps))
+        parts.append(f"{len(caps)} capabilities ({names})" if caps else "no capabilities")
+    else:
+        parts += [f"capabilities {word} {' '.join(host[key])}" for key, word in _CAPS if host.get(key)]
+    if options := host.get("SecurityOpt"):
+        parts.append(f"security options {' '.join(map(str, options))}")
+    kinds = ("Pid", "Ipc", "UTS", "Network")
+    shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
+    devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]
+    mounts = [str(item.get("Source")) for item in found.get("Mounts") or [] if item.get("Type") == "bind"]
+    for what, items in (("the machine's ", shared), ("devices ", devices), ("the machine's folders ", mounts)):
+        if items:
+            parts.append(what + ", ".join(items))
+    return "; ".join(parts)
 
 
 def labels_of(item: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import tarfile
 import tempfile
@@ -12,6 +13,7 @@ from itb.hosts import Host
 from itb.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
+TOTAL = 1 << 30  # bytes of one host
 _PIECE = 1 << 20
 
 _GATHER = """
@@ -20,7 +22,7 @@ set +e
 set -- /dev/null @GLOBS@
 folder=$(mktemp -d /tmp/itb-evidence.XXXXXX)
 trap 'rm -rf "$folder" "$folder.list"' EXIT
-journalctl --boot --no-pager --output=short-precise > "$folder/journal.txt" 2>&1
+journalctl --boot --no-pager --output=short-precise 2>&1 | tail --bytes=16M > "$folder/journal.txt"
 systemctl list-units --all --no-pager --plain > "$folder/units.txt" 2>&1
 rpm --query --all 2>&1 | sort > "$folder/packages.txt"
 ps -ef > "$folder/processes.txt" 2>&1
@@ -30,7 +32,7 @@ cat /etc/os-release > "$folder/os-release.txt" 2>&1
 find "$@" -maxdepth 0 -type f -size +"$ITB_LIMIT"M -printf 'too large: %p (%s bytes)\\n' > "$folder/left-out.txt"
 find "$@" -maxdepth 0 -type f ! -size +"$ITB_LIMIT"M -print0 > "$folder.list"
 tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
-    --null --files-from="$folder.list"
+    --null --files-from="$folder.list" | head --bytes="$ITB_TOTAL"
 """
 
 
@@ -46,7 +48,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
         archive = Path(passing) / "evidence.tar"
         host.run(
-            ["env", f"ITB_LIMIT={LIMIT}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            ["env", f"ITB_LIMIT={LIMIT}", f"ITB_TOTAL={TOTAL}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
             stdout_to=archive,
             check=False,
             timeout=host.engine.runner.limits("evidence"),
@@ -72,18 +74,35 @@ def _safe_glob(glob: str) -> str:
 
 
 def _unpack(archive: Path, destination: Path) -> list[str]:
-    left_out = []
+    left_out: list[str] = []
+    room = TOTAL
     if not tarfile.is_tarfile(archive):
         return ["everything: the host did not answer"]
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 parts = [part for part in PurePosixPath(redact_name(member.name)).parts if part not in ("/", ".")]
-                if member.isreg() and parts and ".." not in parts and not _copy(tar, member, destination, parts):
-                    left_out.append(f"binary: /{'/'.join(parts)}")
-    except tarfile.ReadError:
+                if not member.isreg() or not parts or ".." in parts or "\0" in member.name:
+                    continue
+                room -= member.size
+                name = f"/{'/'.join(parts)}"[:300]
+                if room < 0 or member.size > LIMIT << 20:
+                    left_out.append(f"too large: {name}")
+                elif problem := _copied(tar, member, destination, parts):
+                    left_out.append(f"{problem}: {name}")
+    except (tarfile.TarError, EOFError, ValueError, OverflowError):
         left_out.append("the rest: the host did not send all of it in time")
     return left_out
+
+
+def _copied(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> str:
+    """Copy a file of the archive; return why it was left out, or the empty string."""
+    try:
+        return "" if _copy(tar, member, destination, parts) else "binary"
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
+            raise  # the machine's trouble, not the name's
+        return str(error.strerror)
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:

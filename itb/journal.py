@@ -20,6 +20,7 @@ from itb.model import Case, Outcome, settle
 from itb.redact import redact
 from itb.rundir import RunDir
 
+_DELETED = "it was deleted while the run went on"
 EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
 
 
@@ -189,11 +190,11 @@ class Journal:
         """Add a case to the run directory; return why that is not possible any more."""
         try:
             if self._place is not None and self.rundir.path.stat().st_ino != self._place:
-                return "another directory is in its place"
+                return _DELETED
             self.rundir.append_case(case)
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
-            return "it was deleted while the run went on" if gone else f"cannot be written: {error.strerror}"
+            return _DELETED if gone else f"cannot be written: {error.strerror}"
         return ""
 
     def lose(self, problem: str) -> None:

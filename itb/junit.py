@@ -145,6 +145,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
             found |= {"repository.signatures": "checked" if facts.repo.gpgcheck else "NOT CHECKED"}
     for host in facts.testbed.hosts if facts.testbed else ():
         found |= {f"image.{host.role}": f"{host.image} {host.image_id}"}
+        found |= {f"privileges.{host.role}": host.privileges}
     for role, packages in (facts.installed.packages if facts.installed else {}).items():
         found |= {f"installed.{role}": " ".join(p.nevra for p in packages if p.candidate)}
         found |= {f"installed.{role}.count": str(len(packages))}

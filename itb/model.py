@@ -153,7 +153,10 @@ class Repo(Record):
 
 
 class HostInfo(Record):
-    """A host of a testbed: container name, its full name on the network and what it was made from."""
+    """A host of a testbed: container name, its full name on the network and what it was made from.
+
+    ``privileges`` says what its container may do, as the engine tells.
+    """
 
     role: str
     container: str
@@ -161,6 +164,7 @@ class HostInfo(Record):
     address: str
     image: str
     image_id: str
+    privileges: str = ""
 
 
 class Testbed(Record):

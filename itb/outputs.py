@@ -15,6 +15,15 @@ CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
 CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder of a log, and the one it is in; FileNotFoundError if not even that one's folder is there.
+
+    A run directory that was deleted is not made again, half and for everybody to read.
+    """
+    path.parent.parent.stat()
+    path.mkdir(parents=True, exist_ok=True)
+
+
 class Sink:
     """Where the lines of both streams go: the log file and the listener."""
 
@@ -26,7 +35,7 @@ class Sink:
         self.failure: OSError | None = None
         if path is not None:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 self._file = path.open("ab", buffering=0)
             except OSError as error:
                 raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None

@@ -121,7 +121,8 @@ def bring_up(cell: Cell, images: PlatformImages) -> Testbed:
     start_hosts(cell, images, cell.testbed_roles)
     ca = load_ca(cell)
     in_parallel(cell.testbed_roles, lambda role: _boot(cell, role, ca))
-    found = cell.hand.describe([SERVICES, *cell.testbed_roles])
+    workspace = [role for role in (WORKSPACE,) if role in cell.hand.alive()]
+    found = cell.hand.describe([SERVICES, *workspace, *cell.testbed_roles])
     cell.rundir.save("testbed", found)
     return found
 

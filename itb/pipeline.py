@@ -297,9 +297,9 @@ def _collect_evidence(cell: Cell) -> None:
     with cell.journal.case("evidence", "itb", "logs collected from the hosts") as trial:
         try:
             phases.collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
-        except ItbError as error:
+        except (ItbError, OSError) as error:
             # A host that is gone has nothing to tell; the verdict stands without it.
-            trial.skip(f"incomplete: {error.message}")
+            trial.skip(f"incomplete: {error}")
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:

@@ -91,6 +91,7 @@ def ensure(
     if found:
         return found
     lock = imagestages.lock_file(platform.name)
+    (place / platform.name).mkdir(parents=True, exist_ok=True)
     with imagestages.locked(lock, note):
         found = None if refresh else _remembered(engine, platform, settings, definition, memo_file)
         if found:

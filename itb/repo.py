@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from itb.buildcache import sha256
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
 from itb.model import Build, Repo, Rpm, SigningKey
@@ -116,6 +117,12 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
 
 def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
     """Sign and index the RPMs of a build and serve them as ``name``; look at every signature afterwards."""
+    changed = [rpm.file for rpm in build.rpms if sha256(Path(build.directory) / rpm.file) != rpm.sha256]
+    if changed:
+        raise TestbedError(
+            f"{', '.join(changed)} in {build.directory}: not as built any more (checksum)",
+            hint="the disk, or somebody, changed it; build again",
+        )
     folder = f"{ROOT}/{name}"
     done = services.put_into(
         f"{folder}.new",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from itb import data, yamlfile
-from itb.engine import LABEL, RUNS_LABEL, Engine, container_name
+from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, privileges_of
 from itb.errors import TestbedError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.model import HostInfo, Testbed
@@ -205,6 +205,7 @@ def _host_info(host: Host, found: dict[str, Any]) -> HostInfo:
         address=address,
         image=str(found.get("ImageName") or found.get("Config", {}).get("Image", "")),
         image_id=str(found.get("Image", "")).removeprefix("sha256:"),
+        privileges=privileges_of(found),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from itb import engine as module
-from itb.engine import Engine, connect, container_name, labels_of, podman_env
+from itb.engine import Engine, connect, container_name, labels_of, podman_env, privileges_of
 from itb.errors import TestbedError
 from itb.runners import Completed, Runner
 
@@ -175,3 +175,23 @@ def test_the_users_own_configuration_stays(
     machine()
     monkeypatch.setenv("CONTAINERS_CONF", "/mine")
     assert podman_env(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"EffectiveCaps": ["CAP_KILL", "CAP_CHOWN"]}, "not privileged; 2 capabilities (CHOWN KILL)"),
+        (
+            {"EffectiveCaps": [], "HostConfig": {"Privileged": True, "SecurityOpt": ["a=b"], "PidMode": "host"}},
+            "PRIVILEGED; no capabilities; security options a=b; the machine's Pid namespace",
+        ),
+        (
+            {"HostConfig": {"CapAdd": ["SYS_ADMIN"], "Devices": [{"PathOnHost": "/dev/fuse"}]},
+             "Mounts": [{"Type": "bind", "Source": "/"}, {"Type": "volume", "Source": "/v"}]},
+            "not privileged; capabilities beyond the engine's own: SYS_ADMIN; devices /dev/fuse; "
+            "the machine's folders /",
+        ),
+    ],
+)  # fmt: skip
+def test_privileges_are_said_as_the_engine_tells_them(told: dict[str, object], said: str) -> None:
+    assert privileges_of(told) == said

@@ -10,6 +10,7 @@ from itb import config
 from itb.errors import InterruptedRunError, UsageError
 from itb.journal import Journal
 from itb.limits import DEFAULTS, Limits, called
+from itb.outputs import make_folder
 from itb.retries import retrying
 from itb.rundir import RunDir
 from itb.runners import Completed, Stop
@@ -81,3 +82,22 @@ def test_what_was_tried_again_is_said_with_its_cause(tmp_path: Path) -> None:
     assert waited == [0.5, 1.0]
     answers[:] = ["first", "second", "third"]
     assert retrying(work, lambda said: said, times=1, wait=waited.append) == "second"
+
+
+def test_a_run_whose_directory_is_lost_ends_as_the_machines_fault(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    journal = Journal(RunDir(place))
+    told: list[str] = []
+    journal.on_lost = told.append
+    with journal.case("up", "ce", "boots"):
+        place.rmdir()
+    with journal.case("up", "factory", "boots"):
+        place.mkdir()  # somebody else's
+    assert told == [journal.lost] == [f"run directory {place}: it was deleted while the run went on"]
+    assert [(case.name, case.exit_code) for case in journal.cases] == [
+        ("boots", 0), ("the run directory is there", 5), ("boots", 0)
+    ]  # fmt: skip
+    assert not list(place.iterdir())
+    with pytest.raises(FileNotFoundError):
+        make_folder(tmp_path / "gone" / "hosts" / "ce")

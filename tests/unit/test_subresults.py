@@ -187,3 +187,16 @@ def test_tap_too_long_for_memory_is_read_from_its_log(tmp_path: Path) -> None:
     assert results is not None
     assert (results.problem, len(results.items), results.left_out) == ("", LIMIT, 2000)
     assert parse_tap_log("no TAP\n", log, offset) is None
+
+
+def test_archives_with_names_that_cannot_be_are_no_crash(tmp_path: Path) -> None:
+    archive = pack(
+        tmp_path,
+        (tarfile.TarInfo("a"), b"a file"),
+        (tarfile.TarInfo("a/b.xml"), b"below a file"),
+        (tarfile.TarInfo("x" * 300), b"too long"),
+        (tarfile.TarInfo("fine.xml"), b"<testsuite><testcase name='n'/></testsuite>"),
+    )
+    results = resultfiles.read(archive, tmp_path / "out")
+    assert [item.name for item in results.items] == ["n"]
+    assert "File name too long" in results.problem
