@@ -48,7 +48,8 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
         archive = Path(passing) / "evidence.tar"
         host.run(
-            ["env", f"ITB_LIMIT={LIMIT}", f"ITB_TOTAL={TOTAL}", "bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            ["bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
             stdout_to=archive,
             check=False,
             timeout=host.engine.runner.limits("evidence"),
