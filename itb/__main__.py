@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import sys
 import threading
@@ -15,12 +17,15 @@ from itb import __version__, tasks
 from itb.errors import ItbError, TestbedError
 from itb.redact import redact
 
+_ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
+_PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 GROUPS = ("platform", "token", "show")
 
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
     keep_secrets_of_crashes()
+    hide_arguments()
     program = Program(name="itb", binary="itb", version=__version__, namespace=tasks.namespace())
     try:
         program.run(["itb", *join_groups(sys.argv[1:])])
@@ -34,7 +39,7 @@ def main() -> None:
         sys.stderr.close()  # whoever read our output has gone; that is no error of ours
         sys.exit(0)
     except OSError as error:
-        print(f"itb: {error}", file=sys.stderr)
+        print(redact(f"itb: {error}"), file=sys.stderr)
         sys.exit(TestbedError.exit_code)
 
 
@@ -47,6 +52,34 @@ def keep_secrets_of_crashes() -> None:
 
     sys.excepthook = show
     threading.excepthook = lambda seen: show(seen.exc_type, seen.exc_value, seen.exc_traceback)
+
+
+def hide_arguments() -> None:
+    """Start once more where a word of the command line holds a secret: everybody sees it in the process list.
+
+    The second time the words come through a pipe.
+    """
+    if handed := os.environ.pop(_ARGUMENTS, ""):
+        with os.fdopen(int(handed), "rb") as pipe:
+            sys.argv[1:] = json.load(pipe)
+        return
+    words = sys.argv[1:]
+    shown = [redact(word) for word in words]
+    data = json.dumps(words).encode()
+    if shown == words or len(data) > _PIPE:
+        return
+    print(
+        "itb: a secret on the command line could be seen in the process list for a moment;\n"
+        "     give it in itb.yaml or in the environment (ITB_SOURCE and so on)",
+        file=sys.stderr,
+        flush=True,
+    )
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    os.set_inheritable(reading, True)
+    before = sys.orig_argv[: len(sys.orig_argv) - len(words)]
+    os.execve(sys.executable, [*before, *shown], {**os.environ, _ARGUMENTS: str(reading)})
 
 
 def join_groups(words: Sequence[str]) -> list[str]:

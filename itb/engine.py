@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.errors import TestbedError
+from itb.redact import redact
 from itb.rundir import write_atomically
 from itb.runners import CommandError, Completed, Runner, Stop
 
@@ -112,8 +113,13 @@ class Engine:
         if cwd:
             options += ["--workdir", cwd]
         for key, value in (env or {}).items():
-            options += ["--env", f"{key}={value}"]
+            options += ["--env", key if _is_secret(value) else f"{key}={value}"]
         return [*options, container, *argv]
+
+    @staticmethod
+    def exec_env(env: Mapping[str, str] | None) -> dict[str, str]:
+        """Return what :meth:`exec_argv` names without its value: the engine finds it in its own environment."""
+        return {key: value for key, value in (env or {}).items() if _is_secret(value)}
 
     def image_id(self, reference: str) -> str:
         """Return the id of a local image, or the empty string."""
@@ -195,6 +201,10 @@ def _passing(done: Completed) -> str:
     """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
     found = None if done.ok or done.timed_out else _CONTENTION.search(done.stderr)
     return f"{done.argv[1]}: {done.reason}" if found else ""
+
+
+def _is_secret(value: str) -> bool:
+    return redact(value) != value
 
 
 def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.redact import remember
 from itb.rundir import write_atomically
-from itb.runners import CommandError, Completed, Runner
+from itb.runners import CommandError, Completed, Runner, inherited
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
@@ -160,7 +160,7 @@ class Git:
 
 def environment(*, users: bool) -> dict[str, str]:
     """Return git's environment: no question is asked, no other repository meant, no lock taken for looking."""
-    env = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    env = {key: value for key, value in inherited().items() if key not in _FOREIGN}
     ssh = env.get("GIT_SSH_COMMAND", "ssh")
     env |= {
         "LC_ALL": "C.UTF-8",

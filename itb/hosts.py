@@ -80,6 +80,7 @@ class Host:
             completed = self.engine.call(
                 *command,
                 input=input,
+                env=self.engine.exec_env(env),
                 timeout=timeout,
                 at_limit=lambda: self._end(mark),
                 check=False,

@@ -280,6 +280,7 @@ def _debootstrap(shop: Workshop, local: str) -> str:
         security = f"http://snapshot.debian.org/archive/debian-security/{settings['date']}"
         valid = "[check-valid-until=no] "
     suite = settings["suite"]
+    sources = (f"{mirror} {suite}", f"{mirror} {suite}-updates", f"{security} {suite}-security")
     shop.note(f"base: mmdebstrap {suite} from {mirror}")
     try:
         shop.engine.runner.run(
@@ -289,10 +290,9 @@ def _debootstrap(shop: Workshop, local: str) -> str:
                 '--aptopt=Acquire::Languages "none"',
                 suite,
                 str(tar),
-                f"deb {valid}{mirror} {suite} main",
-                f"deb {valid}{mirror} {suite}-updates main",
-                f"deb {valid}{security} {suite}-security main",
+                "-",  # a mirror's address may hold a password: it is in no command line
             ],
+            input="".join(f"deb {valid}{source} main\n" for source in sources).encode(),
             timeout=shop.engine.runner.limits("bootstrap"),
             log=shop.logs / "base.log",
             on_line=lambda line: shop.note(f"base: {line}"),

@@ -3,15 +3,21 @@
 Patterns: JSON Web Tokens (three base64url parts), Vault tokens (``hvs.``,
 older ``s.``), PEM private keys, authorization headers, passwords in URLs.
 Exact secrets a run knows are added with :func:`remember` and replaced
-wherever they appear.
+wherever they appear.  All of them are found in base64, percent-encoded and
+wrapped over several lines too.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import html
+import json
 import os
 import re
 import threading
-from urllib.parse import unquote
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 
 MARK = "[redacted]"
 
@@ -34,7 +40,23 @@ _PEM = re.compile(
     re.DOTALL,
 )
 
+# What may hide a secret: base64, percent-encoding, and long words that go on in the next lines.
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{24,}+={0,2}")
+_PERCENT = re.compile(
+    rb"(?<![\w.~+/=:@&?,%-])[\w.~+/=:@&?,-]{0,2000}+%[0-9A-Fa-f]{2}[\w.~+/=:@&?,%-]{0,20000}+"
+)
+_WORD = rb"[A-Za-z0-9+/_.=-]"
+_LINE_END = re.compile(rb"\r?\n[ \t]*")
+_FULL = rb"(?<!" + _WORD + rb")" + _WORD + rb"{40,}+(?:\r?\n[ \t]*+" + _WORD + rb"{40,}+){0,400}+"
+_WRAPPED = re.compile(_FULL + rb"(?:\r?\n[ \t]*+" + _WORD + rb"++(?=\r?\n|\Z))?")
+_STILL_OPEN = re.compile(_FULL + rb"\r?\n\Z")
+_WIDTHS = frozenset((60, 64, 70, 72, 75, 76, 78, 79, 80, 100, 120, 128, 132))  # at which programs wrap a word
+
+SHORTEST = 4  # characters of a secret that can be told from innocent text, as a word of its own
+_ANYWHERE = 6  # characters of one that is replaced inside of words too
+
 _known: set[bytes] = set()
+_words: set[bytes] = set()
 _lock = threading.Lock()
 
 
@@ -68,20 +90,84 @@ def remember_passwords(text: str) -> None:
 
 
 def remember(secret: str) -> None:
-    """Replace this exact secret from now on; shorter than 6 characters would hit innocent text."""
-    if len(secret) >= 6:
-        with _lock:
-            _known.add(secret.encode())
+    """Replace this exact secret from now on, and what programs make of it in URLs, JSON, HTML and base64.
+
+    One of 4 or 5 characters, a PIN, is replaced as a word of its own only; a
+    shorter one would hit innocent text.
+    """
+    if len(secret) < SHORTEST:
+        return
+    with _lock:
+        if len(secret) < _ANYWHERE:
+            _words.add(secret.encode())
+        else:
+            _known.update(_forms(secret))
+
+
+def is_known(text: str) -> bool:
+    """Return whether a text is, to the letter, a secret that was remembered."""
+    data = text.encode("utf-8", "surrogatepass")
+    return data in _known or data in _words
+
+
+def _forms(secret: str) -> Iterable[bytes]:
+    yield from {form.encode() for form in (
+        secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret),
+        json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
+    )}  # fmt: skip
+    data = secret.encode()
+    if len(data) > 64:
+        return  # what is as long is found by decoding
+    for before in range(3):  # base64 of a text that has it after so many bytes, modulo 3
+        whole = base64.b64encode(bytes(before) + data)
+        sure = whole[(8 * before + 5) // 6 : 8 * (before + len(data)) // 6]
+        yield from {sure, sure.translate(bytes.maketrans(b"+/", b"-_"))}
 
 
 def redact_bytes(data: bytes) -> bytes:
     """Return ``data`` with every secret replaced by ``[redacted]``."""
     mark = MARK.encode()
+    data = _plainly(_WRAPPED.sub(_unwrapped, data))
+    if b"%" in data:
+        data = _PERCENT.sub(lambda found: mark if _hides(unquote_to_bytes(found[0])) else found[0], data)
+    if _hides(b"\n".join(_ENCODED.findall(data))):
+        data = _ENCODED.sub(lambda found: mark if _hides(found[0]) else found[0], data)
+    return data
+
+
+def _unwrapped(found: re.Match[bytes]) -> bytes:
+    """Return what is shown of a word that goes on in the next lines: all of it, or the mark."""
+    lines = _LINE_END.split(found[0])
+    begin = found.string.rfind(b"\n", 0, found.start()) + 1
+    widths = {len(lines[0]), found.start() - begin + len(lines[0])}
+    if len(lines) == 1 or (len(lines) == 2 and len(lines[1]) < 40 and not widths & _WIDTHS):
+        return found[0]  # the next line is another one
+    return MARK.encode() if _hides(b"".join(lines)) else found[0]
+
+
+def _hides(text: bytes) -> bool:
+    """Return whether there is a secret in a text, as it stands or in base64."""
+    decoded = []
+    for run in _ENCODED.findall(text):
+        letters = run.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+        for skipped in range(4):  # a path or a name may stand before it
+            rest = letters[skipped:]
+            rest = rest[: len(rest) - (len(rest) % 4 == 1)]
+            decoded.append(binascii.a2b_base64(rest + b"=" * (-len(rest) % 4)))
+    seen = b"\n".join([text, *decoded])
+    return _plainly(seen) != seen
+
+
+def _plainly(data: bytes) -> bytes:
+    mark = MARK.encode()
     with _lock:
         known = sorted(_known, key=len, reverse=True)
+        words = b"|".join(re.escape(word) for word in _words)
     for secret in known:
         if secret in data:
             data = data.replace(secret, mark)
+    if words:
+        data = re.sub(rb"(?<![\w.:/-])(?:" + words + rb")(?![\w:/-]|\.\w)", mark, data)
     if b"eyJ" in data:
         data = _JWT.sub(mark, data)
     if b"." in data:
@@ -118,7 +204,7 @@ class Stream:
     def feed(self, piece: bytes) -> bytes:
         """Return what is safe to show now; the rest follows later."""
         data = self._pending + piece
-        cut = self._before_open_key(data, data.rfind(b"\n") + 1)
+        cut = self._before_open_key(data, self._before_open_word(data, data.rfind(b"\n") + 1))
         if not cut and len(data) > self.HOLD:
             cut = self._between_tokens(data)
         self._pending = data[cut:]
@@ -128,6 +214,11 @@ class Stream:
         """Return what was still held back."""
         rest, self._pending = self._pending, b""
         return redact_bytes(rest)
+
+    def _before_open_word(self, data: bytes, cut: int) -> int:
+        """Move a cut to before the line of a long word that may go on in the next one."""
+        found = _STILL_OPEN.search(data, max(0, cut - self._LONGEST), cut)
+        return data.rfind(b"\n", 0, found.start()) + 1 if found else cut
 
     def _before_open_key(self, data: bytes, cut: int) -> int:
         """Move a cut to before a key that has begun and may still go on."""

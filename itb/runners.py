@@ -22,11 +22,12 @@ from itb import reaper
 from itb.errors import InterruptedRunError, TestbedError
 from itb.limits import Limits, called
 from itb.outputs import Reader, Sink
-from itb.redact import redact
+from itb.redact import is_known, redact
 from itb.retries import TIMES, retrying
 
 T = TypeVar("T")
 
+_TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that are secrets
 GRACE = 5.0  # seconds between TERM and KILL
 _DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
 MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
@@ -141,6 +142,18 @@ class Stop:
             self._live.discard(group)
 
 
+def inherited() -> dict[str, str]:
+    """Return the environment processes inherit: without tokens, and without settings that hold a password.
+
+    Whoever may look at a process sees its environment, and none of them needs these.
+    """
+    return {name: value for name, value in os.environ.items() if not _is_private(name, value)}
+
+
+def _is_private(name: str, value: str) -> bool:
+    return name in _TOKENS or is_known(value) or (name.startswith("ITB_") and redact(value) != value)
+
+
 def signal_group(group: int, number: int) -> None:
     """Signal a process group; one that is gone already is no error."""
     try:
@@ -215,7 +228,7 @@ class Runner:
             raise self.stop.error()
         started = time.time()
         timeout = self.limits("command") if timeout is None else timeout
-        environment = {} if clean_env else {**os.environ, **self.env}
+        environment = {} if clean_env else {**inherited(), **self.env}
         environment.update(env or {})
         sink = Sink(log, on_line)
         ask = at_limit or (lambda: reaper.doing(process.pid, mark))

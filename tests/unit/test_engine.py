@@ -195,3 +195,12 @@ def test_the_users_own_configuration_stays(
 )  # fmt: skip
 def test_privileges_are_said_as_the_engine_tells_them(told: dict[str, object], said: str) -> None:
     assert privileges_of(told) == said
+
+
+def test_a_secret_value_reaches_a_container_by_the_name_of_its_variable() -> None:
+    """A mirror's password is in no command line."""
+    mirror = "http://someone:planted-1@mirror.example.org/"
+    env = {"ITB_MIRROR": mirror, "PLAIN": "x"}
+    engine = Engine(Runner())
+    assert engine.exec_argv("c", ["x"], env=env) == ["exec", "--env", "ITB_MIRROR", "--env", "PLAIN=x", "c", "x"]
+    assert engine.exec_env(env) == {"ITB_MIRROR": mirror}

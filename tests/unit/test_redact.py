@@ -168,3 +168,68 @@ def test_a_files_name_may_be_the_secret() -> None:
 def test_passwords_of_urls_are_remembered_alone_too() -> None:
     remember_passwords("{'source': 'https://me:hunter%212hunter@host/x', 'b': 'http://plain/'}")
     assert redact("hunter%212hunter hunter!2hunter me host") == f"{MARK} {MARK} me host"
+
+
+PASSWORD = "wire&lock/tangent-7"
+
+
+@pytest.mark.parametrize("secret", [JWT, VAULT, PEM, PASSWORD, "https://me:pa55w0rd@host/x"])
+@pytest.mark.parametrize("before", ["", " ", "x "])
+@pytest.mark.parametrize("width", [0, 64, 76])
+def test_base64_hides_nothing(secret: str, before: str, width: int) -> None:
+    remember(PASSWORD)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(f"{before}{secret}\n".encode()).decode()
+        lines = [text[at : at + width] for at in range(0, len(text), width)] if width else [text]
+        shown = redact("said: " + "\n".join(lines) + "\nnext line\n")
+        assert MARK in shown
+        assert all(len(line) < 8 or line[4:-4] not in shown for line in lines)
+        assert shown.endswith("\nnext line\n")
+
+
+def test_percent_encoding_hides_nothing() -> None:
+    remember(PASSWORD)
+    for text in (
+        "wire%26lock%2ftangent-7", "wire%26lock%2Ftangent%2d7", "%77ire%26lock%2Ftangent-7",
+        f"next=https%3A%2F%2Fme%3Apa55w0rd%40host&t={JWT.replace('eyJ', '%65%79%4a')}",
+    ):  # fmt: skip
+        assert redact(f"GET /x?{text} HTTP/1.1").startswith(("GET [redacted] HTTP", "GET /x?[redacted] HTTP"))
+    assert redact("100% of a%20b%zz") == "100% of a%20b%zz"
+
+
+def test_other_spellings_of_a_known_secret() -> None:
+    remember('pass"word\\&ü')
+    for text in ('pass\\"word\\\\&ü', 'pass\\"word\\\\&\\u00fc', "pass&quot;word\\&amp;ü"):
+        assert redact(f"<{text}>") == f"<{MARK}>"
+
+
+def test_a_pin_goes_where_it_stands_alone() -> None:
+    remember("4711")
+    assert redact("pin 4711, pin=4711; '4711' 4711.") == f"pin {MARK}, pin={MARK}; '{MARK}' {MARK}."
+    for innocent in ("14711", "47110", "10.4711.3", "/4711/", "12:4711", "4711.rpm", "a4711b"):
+        assert redact(innocent) == innocent
+
+
+@pytest.mark.parametrize("width", [48, 80])
+def test_a_token_wrapped_over_lines_is_one(width: int) -> None:
+    token = JWT + "x" * 200
+    lines = [token[at : at + width] for at in range(0, len(token), width)]
+    shown = redact("token: " + "\n  ".join(lines) + "\nnext\n")
+    assert shown == f"token: {MARK}\nnext\n"
+
+
+@pytest.mark.parametrize("size", [1, 5, 77, 78, 4096])
+def test_a_stream_holds_back_what_may_go_on_in_the_next_line(size: int) -> None:
+    wrapped = base64.encodebytes(f"a {JWT} {VAULT} {PEM}".encode())
+    text = b"one\n" + wrapped + b"two three\n" + b"/usr/lib/a-long-name-of-a-file-that-is-no-secret.py\n" * 3
+    shown = pieces(text, size)
+    assert shown == redact_bytes(text)
+    assert shown.count(MARK.encode()) == 1
+    assert shown.endswith(text[-60:])
+
+
+def test_hashes_and_lists_of_files_stay() -> None:
+    lines = (f"{number:064x}  /usr/lib/python3/dist-packages/{number:040d}/name.py\n" for number in range(500))
+    text = "".join(lines)
+    assert redact(text) == text
+    assert pieces(text.encode(), 999) == text.encode()
