@@ -44,13 +44,15 @@ _TRANSIENT = re.compile(
 class Workspace:
     """Where a build happens; ``env`` is what the platform sets for a ReleaseManager.
 
-    ``host`` may be left out where only the cache is asked.
+    ``host`` may be left out where only the cache is asked.  ``mock`` is the
+    Python that mock is to install; empty to build with rpmbuild.
     """
 
     platform: str
     image_id: str
     env: Mapping[str, str] = field(default_factory=dict)
     host: Host | None = None
+    mock: str = ""
 
 
 def take_cached(
@@ -143,6 +145,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "platform": [workspace.platform, workspace.image_id],
         "env": {**workspace.env, "TAR_OPTIONS": _TAR_OPTIONS},
         "tools": {file.path: buildcache.key({"": file.content.hex()}) for file in _tools()},
+        **({"mock": workspace.mock} if workspace.mock else {}),
     }
     return buildcache.key(facts)
 
@@ -267,7 +270,7 @@ class _Job:
             )
         chosen = rpmcheck.version_arguments(self.commit, offered)
         chosen += ["--source-dir", self.source, "--release-dir", self.result]
-        return (*chosen, *[option for option in ("--no-mock", "--verbose") if option in offered])
+        return (*chosen, *rpmcheck.builder_arguments(self.workspace.mock, offered))
 
     def release(self, trial: Trial, arguments: Sequence[str]) -> str:
         """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""

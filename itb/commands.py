@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -72,7 +73,22 @@ def plan(chosen: Settings) -> list[Plan]:
     folders = [Path(folder).expanduser() for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
     supply.check(chosen, platforms)
+    stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
+
+
+def _with_builder(chosen: Settings, platforms: Sequence[Platform], stage: Stage) -> Stage:
+    """The stage on which the chosen builder can work; UsageError where a platform has it not."""
+    if chosen.builder != "mock" or chosen.from_repo:
+        return stage
+    for platform in platforms:
+        if platform.build.mock.refused:
+            raise UsageError(
+                f"platform {platform.name} cannot build with mock: {platform.build.mock.refused}",
+                hint="--builder rpmbuild, or a platform of Enterprise Linux",
+            )
+    overlay = stage.file.parent / "privileged-workspace.yaml"
+    return dataclasses.replace(stage, overlays=(overlay,))
 
 
 def load_product(chosen: Settings) -> Product:

@@ -65,6 +65,9 @@ class Settings(Record):
     allow_unsigned: bool = Field(False, description="with from_repo: take packages whose signature nobody checks")
     platform: tuple[str, ...] = Field(("deb13",), description="operating systems: names or folders")
     scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
+    builder: Literal["rpmbuild", "mock"] = Field(
+        "rpmbuild", description="what makes the RPMs: rpmbuild, or mock in a privileged workspace"
+    )
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
     token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")
     token_min_lifetime: int | None = Field(

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from itb import data, yamlfile
 from itb.errors import UsageError
 from itb.model import Record
+from itb.platformfile import Platform as Platform  # noqa: PLC0414  # platforms are found here as well
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -252,83 +253,6 @@ class Scenario(Record):
         """Every role the scenario uses, in order of appearance."""
         used = (step.role for step in (*self.steps, *self.always))
         return tuple(dict.fromkeys([*self.needs.roles, *used]))
-
-
-class Ce(Record):
-    """How a Compute Entrypoint comes to be on a platform; ``configure`` is a script of ``build_ws/ce``."""
-
-    packages: tuple[str, ...]
-    configure: str
-    services: tuple[str, ...]
-    logs: tuple[str, ...] = ("/var/log/condor/*",)
-
-
-class BaseImage(Record):
-    """Where a platform starts: a public image, or (``debian``) a mirror where no registry answers."""
-
-    image: str
-    debian: bool = False
-
-
-class ImageStage(Record):
-    """One image: a script run in a container of another stage (``from``), once those in ``after`` are there."""
-
-    from_: str = Field(alias="from")
-    script: str
-    after: tuple[str, ...] = ()
-
-
-class Workspace(Record):
-    """The build workspace: environment every build is run with."""
-
-    env: dict[str, str] = {}
-
-
-class PublishedRepository(Record):
-    """A repository a product's packages are published in, for ``--from-repo NAME``.
-
-    ``url`` may hold settings of the platform in braces and dnf's variables;
-    ``key`` is a glob of key files on the platform's hosts.  ``refused`` is
-    why there is none on this platform.
-    """
-
-    url: str = ""
-    key: str = ""
-    refused: str = ""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if bool(self.url) == bool(self.refused):
-            raise ValueError("exactly one of url and refused is expected")
-        return self
-
-
-class Platform(Record):
-    """``platform.yaml``: the stages ``bare``, ``build`` and ``services`` are what a run is made of.
-
-    ``settings`` reach the scripts as ``ITB_<NAME>``; ``shared`` names a folder
-    beside the definition's own whose files are put with them; ``resolve``
-    prints every package the images are made from; ``stand_ins`` are packages that only
-    carry the name of the real one; ``note`` is what a reader of a report has
-    to know; ``tested`` is false where nobody ran it.
-    """
-
-    title: str
-    note: str = ""
-    tested: bool = False
-    base: BaseImage
-    settings: dict[str, str] = {}
-    shared: str = ""
-    converter: bool = False
-    resolve: str = ""
-    stages: dict[str, ImageStage]
-    build: Workspace = Workspace()
-    repository: str = ""
-    stand_ins: tuple[str, ...] = ()
-    ce: Ce
-    published: dict[str, PublishedRepository] = {}
-    name: str = ""
-    folder: Path = Path()
 
 
 def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:

@@ -218,6 +218,7 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
         image_id=images.build.id,
         env=cell.platform.build.env,
         host=host,
+        mock=cell.platform.build.mock.python_version if cell.settings.builder == "mock" else "",
     )
 
 

@@ -39,6 +39,19 @@ def version_arguments(commit: Commit, offered: Sequence[str]) -> list[str]:
     return found
 
 
+def builder_arguments(mock: str, offered: Sequence[str]) -> list[str]:
+    """Return a ReleaseManager's arguments for building with rpmbuild, or with mock and this Python.
+
+    Raises BuildError if it cannot be told: one that has no ``--no-mock`` knows only one of them.
+    """
+    verbose = [option for option in ("--verbose",) if option in offered]
+    if not mock:
+        return [option for option in ("--no-mock",) if option in offered] + verbose
+    if "--no-mock" not in offered:
+        raise BuildError("ReleaseManager offers no --no-mock: it does not build with mock")
+    return (["--python-version", mock] if "--python-version" in offered else []) + verbose
+
+
 def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
     """Read the output of packages.sh: packages, source packages, and the path of each file name."""
     packages: dict[str, Rpm] = {}
@@ -60,6 +73,11 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
             sha256=sha256,
             size=int(size),
         )
+        if source != "(none)" and file in sources and "/SRPMS/" in path + paths[file]:
+            # mock makes the source package anew beside its RPMs; the one it was given is the release's.
+            if "/SRPMS/" in path:
+                sources[file], paths[file] = rpm, path
+            continue
         twin = packages.get(file) or sources.get(file)
         if twin and twin != rpm:
             raise BuildError(f"two different files are named {file}", evidence=text)

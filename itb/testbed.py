@@ -44,12 +44,14 @@ fi
 class Stage:
     """What a Compose file declares: its path and, by role, each host's full name.
 
-    ``optional`` roles (those with a profile) are started on request only.
+    ``optional`` roles (those with a profile) are started on request only;
+    ``overlays`` are Compose files that change it.
     """
 
     file: Path
     hosts: Mapping[str, str]
     optional: frozenset[str] = frozenset()
+    overlays: tuple[Path, ...] = ()
 
     @property
     def roles(self) -> list[str]:
@@ -140,7 +142,9 @@ class Stagehand:
             **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
         }
         self.engine.runner.run(
-            [*self._compose(), "--file", str(self.stage.file), "--project-name", self.project,
+            [*self._compose(),
+             *(word for file in (self.stage.file, *self.stage.overlays) for word in ("--file", str(file))),
+             "--project-name", self.project,
              *(option for role in roles if role in self.stage.optional for option in ("--profile", role)),
              "up", "--no-start", "--no-build", *roles],
             env={**self.engine.env, **env},

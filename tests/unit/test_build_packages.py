@@ -168,3 +168,30 @@ def test_unused_builds_are_pruned(kept: tuple[Path, buildcache.CachedBuild]) -> 
 def test_every_fact_counts_in_a_key() -> None:
     assert buildcache.key({"a": 1, "b": [2]}) == buildcache.key({"b": [2], "a": 1})
     assert buildcache.key({"a": 1}) != buildcache.key({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("mock", "offered", "expected"),
+    [
+        ("", ["--no-mock", "--verbose", "--python-version"], ["--no-mock", "--verbose"]),
+        ("", [], []),
+        ("py39", ["--no-mock", "--verbose", "--python-version"], ["--python-version", "py39", "--verbose"]),
+        ("python39", ["--no-mock"], []),
+    ],
+)
+def test_builder_arguments(mock: str, offered: list[str], expected: list[str]) -> None:
+    assert rpmcheck.builder_arguments(mock, offered) == expected
+
+
+def test_a_manager_that_knows_no_mock() -> None:
+    with pytest.raises(BuildError, match="does not build with mock"):
+        rpmcheck.builder_arguments("python39", ["--verbose"])
+
+
+def test_source_package_mock_made_anew() -> None:
+    """Of the two, the one mock was given is the release's; anywhere else two of a name are an error."""
+    line = "{}/x-1-1.el9.src.rpm\tx\t0\t1\t1.el9\tnoarch\t1\t{}\t5\n"
+    both = line.format("/r/RPMS", "abc") + line.format("/r/SRPMS", "def")
+    assert [rpm.sha256 for rpm in rpmcheck.parse_listing(both)[1]] == ["def"]
+    with pytest.raises(BuildError, match="two different files"):
+        rpmcheck.parse_listing(line.format("/r/RPMS", "abc") + line.format("/r/RPMS/x", "def"))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from itb import data, definitions
+from itb import commands, data, definitions
+from itb.config import Settings
 from itb.errors import UsageError
 
 PRODUCT = """
@@ -152,3 +153,17 @@ def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
     text = "title: t\nneeds: {roles: [frontend]}\nsteps:\n- {name: a, role: ce, run: x}\n"
     (tmp_path / "s" / "scenario.yaml").write_text(text + "always:\n- {name: b, role: factory, run: x}\n")
     assert definitions.load_scenario("s", [tmp_path]).roles == ("frontend", "ce", "factory")
+
+
+@pytest.mark.parametrize("platform", ["el8", "el9", "el10"])
+def test_mock_where_the_platform_has_it(platform: str) -> None:
+    chosen = Settings(product="pocketwms", platform=(platform,), builder="mock")
+    (part,) = commands.plan(chosen)
+    assert [path.name for path in part.stage.overlays] == ["privileged-workspace.yaml"]
+    assert part.stage.overlays[0].is_file()
+    assert commands.plan(chosen.model_copy(update={"builder": "rpmbuild"}))[0].stage.overlays == ()
+
+
+def test_mock_is_refused_where_it_cannot_be() -> None:
+    with pytest.raises(UsageError, match="deb13 cannot build with mock: mock has configurations for Enterprise"):
+        commands.plan(Settings(product="pocketwms", builder="mock"))

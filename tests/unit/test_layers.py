@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries",
     "outputs",
-    "runners yamlfile subresults buildcache finding",
+    "runners yamlfile subresults buildcache finding platformfile",
     "rundir config definitions history resultfiles machine",
     "engine journal git pki rpmcheck reach",
     "hosts verdict",
