@@ -7,6 +7,14 @@ give_up() {
   exit 99
 }
 
+# A service of this host (ITB_SERVICES) that has failed does not come back by itself: no job will run.
+give_up_without_services() {
+  local unit
+  for unit in ${ITB_SERVICES:-}; do
+    if systemctl is-failed --quiet "$unit" 2>/dev/null; then give_up "$unit has failed: no job will run"; fi
+  done
+}
+
 # The queue and the history of a Compute Entrypoint: HTCondor-CE has tools of its own.
 if command -v condor_ce_q >/dev/null; then
   ce_q() { condor_ce_q -allusers "$@"; }

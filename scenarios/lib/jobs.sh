@@ -41,6 +41,7 @@ jobs_wait() {
 # jobs_ended: good once all jobs have ended with exit code 0.
 jobs_ended() {
   local cluster count queued codes bad
+  give_up_without_services
   cluster=$(cat "$folder/cluster")
   count=$(cat "$folder/count")
   queued=$(condor_q -allusers "$cluster" -af JobStatus)

@@ -3,6 +3,7 @@
 set -euo pipefail
 # shellcheck source=../lib/htcondor.sh
 source "$ITB_LIB/htcondor.sh"
+give_up_without_services
 cluster=$(cat ~testuser/itb-services/cluster)
 queued=$(condor_q -allusers "$cluster" -af JobStatus)
 codes=$(condor_history "$cluster" -limit 3 -af ExitCode)

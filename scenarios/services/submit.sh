@@ -5,7 +5,8 @@ id testuser >/dev/null 2>&1 || useradd --create-home --shell /bin/bash testuser
 folder=~testuser/itb-services
 install --directory --owner=testuser "$folder"
 cat >"$folder/three.sub" <<SUBMIT
-executable = /bin/true
+executable = /bin/sleep
+arguments = 2
 transfer_executable = false
 should_transfer_files = YES
 log = three.log

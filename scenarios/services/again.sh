@@ -1,0 +1,12 @@
+#!/bin/bash
+# Starts the services that are not up.
+set -euo pipefail
+# shellcheck source=../lib/units.sh
+source "$ITB_LIB/units.sh"
+for unit in "${services[@]}"; do
+  state=$(property "$unit" ActiveState)
+  [ "$state" = active ] || {
+    echo "$unit was $state"
+    systemctl start "$unit"
+  }
+done
