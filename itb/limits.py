@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 DEFAULTS: dict[str, float] = {
     "command": 300,  # any command on a host that has no limit of its own
     "engine": 60,  # a call of the container engine: inspect, remove, networks
+    "engine-pulse": 30,  # between two looks whether it still answers
     "engine-again": 15,  # the same after a call it did not answer
     "start": 180,  # starting the containers of a run
     "boot": 60,  # from a started container to a booted system

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, previous, report, supply, tokenphase
+from itb import candidate, lockfile, phases, previous, report, supply, tokenphase, watchman
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
@@ -81,7 +81,8 @@ def run_cell(cell: Cell, ending: Ending) -> int:
     """
     error: ItbError | None = None
     try:
-        _all_phases(cell)
+        with watchman.pulse(cell.engine, cell.engine.runner.stop):
+            _all_phases(cell)
     except ItbError as caught:
         error = caught
     except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
@@ -160,7 +161,8 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
     before = len(cell.journal.cases)
     codes = []
     try:
-        work()
+        with watchman.pulse(cell.engine, cell.engine.runner.stop):
+            work()
     except UsageError:
         raise
     except ItbError as error:

@@ -1,14 +1,20 @@
-"""Ends a phase that takes longer than its limit, however its single commands are limited."""
+"""Ends what goes on for no good: a phase over its limit, a run whose container engine has stopped answering."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from itb.engine import Engine
+from itb.errors import TestbedError
 from itb.journal import Trial
 from itb.limits import DEFAULTS, Limits, called
 from itb.model import Case
 from itb.runners import EndedRunError, Stop
+
+_PATIENCE = 2  # times in a row an engine may fail that answers at all
 
 
 class Watchman:
@@ -59,3 +65,36 @@ class Watchman:
     def _over(self, phase: str) -> None:
         limit = self._limits(f"phase-{phase}")
         self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{called(limit)}"))
+
+
+@contextmanager
+def pulse(engine: Engine, stop: Stop) -> Iterator[None]:
+    """Ask the engine now and then whether it is still there; stop the run if it is not.
+
+    A command on a host may take many minutes: whether it still gets anywhere
+    cannot be told from its silence.
+    """
+    ended = threading.Event()
+    every = engine.runner.limits("engine-pulse")
+
+    def feel() -> None:
+        failed = 0
+        while not ended.wait(every):
+            try:
+                seen = engine.deaf.call("ps", "--quiet", "--last", "1", check=False)
+            except TestbedError as error:
+                why = error.message
+                failed = _PATIENCE
+            else:
+                why = f"container engine {engine.program!r} fails: {seen.reason}"
+                failed = 0 if seen.ok else failed + 1
+            if failed >= _PATIENCE and not ended.is_set():
+                stop.request(EndedRunError(why, hint="itb doctor explains"))
+                return
+
+    thread = threading.Thread(target=feel, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()

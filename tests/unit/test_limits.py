@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from itb import config
-from itb.errors import InterruptedRunError, UsageError
+from itb.errors import InterruptedRunError, TestbedError, UsageError
 from itb.journal import Journal
 from itb.limits import DEFAULTS, Limits, called
 from itb.outputs import make_folder
 from itb.retries import retrying
 from itb.rundir import RunDir
-from itb.runners import Completed, Stop
-from itb.watchman import Watchman
+from itb.runners import Completed, Runner, Stop
+from itb.watchman import Watchman, pulse
 
 
 def test_a_limit_has_a_name_a_default_and_the_common_factor() -> None:
@@ -101,3 +101,36 @@ def test_a_run_whose_directory_is_lost_ends_as_the_machines_fault(tmp_path: Path
     assert not list(place.iterdir())
     with pytest.raises(FileNotFoundError):
         make_folder(tmp_path / "gone" / "hosts" / "ce")
+
+
+class _Engine:
+    """Stands in for an engine that answers as it is told."""
+
+    program = "podman"
+
+    def __init__(self, *answers: int | TestbedError) -> None:
+        self.runner = Runner(limits=Limits(own={"engine-pulse": 0.01}))
+        self.answers = list(answers)
+        self.deaf = self
+
+    def call(self, *argv: str, check: bool) -> Completed:
+        assert not check
+        answer = self.answers.pop(0) if self.answers else 0
+        if isinstance(answer, TestbedError):
+            raise answer
+        return Completed(argv, answer, "", "cannot connect\n", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ((0, TestbedError("does not answer")), "does not answer"),
+        ((125, 0, 125, 125), "container engine 'podman' fails: cannot connect"),
+    ],
+)
+def test_an_engine_that_answers_no_more_ends_the_run(answers: tuple[int, ...], why: str) -> None:
+    stop, engine = Stop(), _Engine(*answers)
+    with pulse(engine, stop):  # type: ignore[arg-type]
+        assert stop.event.wait(10)
+    assert not engine.answers
+    assert (stop.error().message, stop.error().exit_code) == (why, 5)
