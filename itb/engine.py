@@ -79,7 +79,9 @@ class Engine:
             )
         self._silent.clear()
         if checked and not done.ok:
-            raise CommandError(done, about=str(options.get("about", "")))
+            words = argv[:2] if argv[0] in ("container", "image", "network", "volume") else argv[:1]
+            about = f"container engine {self.program!r} fails: {' '.join(words)}"
+            raise CommandError(done, about=str(options.get("about") or about))
         return done
 
     @functools.cached_property

@@ -123,7 +123,8 @@ class Journal:
         if error.sure or isinstance(error, InterruptedRunError | UsageError):
             return error
         cause = self.look(role, f"{error.message}\n{error.evidence}")
-        if not cause or cause in error.message:
+        engine = "container engine "  # its own trouble is cause enough
+        if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
             return error
         return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
