@@ -70,12 +70,33 @@ def _object(part: str, what: str) -> dict[str, Any]:
         raise FormError(f"not a JSON Web Token: its {what} is not base64url")
     try:
         data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=without_double_keys)
+    except DoubleKeyError as error:
+        key = "".join(char if char.isprintable() else "?" for char in error.key[:40])
+        raise FormError(f"its {what} has the key {key} twice", stricter=True) from None
     except (binascii.Error, ValueError, RecursionError):
         raise FormError(f"not a JSON Web Token: its {what} is not JSON") from None
     if not isinstance(value, dict):
         raise FormError(f"not a JSON Web Token: its {what} is not a JSON object")
     return value
+
+
+class DoubleKeyError(ValueError):
+    """A JSON object has a key twice, and everybody may take another of the two."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key} appears twice")
+        self.key = key
+
+
+def without_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object (``object_pairs_hook``); DoubleKeyError if a key appears twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DoubleKeyError(key)
+        found[key] = value
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

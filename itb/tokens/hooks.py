@@ -83,11 +83,9 @@ def available(context: Context) -> list[Available]:
     for name, (about, make) in _BUILTIN.items():
         problem = ""
         try:
-            make(context)
+            problem = make(context).lacks()
         except UsageError as error:
             problem = error.message
-        if name == "local" and context.issuer is None:
-            problem = "inside a run only"
         found.append(Available(name=name, about=about, usable=problem))
     for path in _hook_files(context):
         shadowed = any(path.name == item.name for item in found)

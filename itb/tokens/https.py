@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections.abc import Mapping
@@ -50,16 +51,20 @@ def get(
     params: Mapping[str, str] | None = None,
     ca: Path | None = None,
     limit: int = _LIMIT,
+    proxy: str | None = "",
 ) -> Answer:
     """Return the answer of an https URL within ``timeout`` seconds in all.
 
     ``ca`` is a file or hashed directory of certificates to believe instead
-    of the machine's.  Raises HttpsError.
+    of the machine's.  ``proxy`` is the URL of one to go through, empty for
+    none, None for what the environment names.  Raises HttpsError.
     """
     if not url.startswith("https://"):
         raise HttpsError(Failure.INVALID, f"{url[:200]} is not an https URL")
+    if ca is not None and not os.access(ca, os.R_OK):
+        raise HttpsError(Failure.UNTRUSTED, f"its CA cannot be looked up: {ca} cannot be read")
     call = _Call(
-        url, dict(headers or {}), dict(params or {}), str(ca) if ca else machine_ca(), timeout, limit
+        url, dict(headers or {}), dict(params or {}), str(ca) if ca else machine_ca(), timeout, limit, proxy
     )
     found: list[Answer | HttpsError] = []
     # requests bounds the silence between two bytes, not the whole: a server
@@ -84,6 +89,7 @@ class _Call:
     verify: str | bool
     timeout: float
     limit: int
+    proxy: str | None
 
     def run(self) -> Answer | HttpsError:
         """Return the answer, or why there is none."""
@@ -93,28 +99,40 @@ class _Call:
             return HttpsError(Failure.UNTRUSTED, _untrusted(str(error)))
         except requests.exceptions.Timeout:
             return HttpsError(Failure.TIMEOUT, f"no answer within {self.timeout:.0f} s")
+        except requests.exceptions.ProxyError as error:
+            return HttpsError(Failure.UNREACHABLE, f"the proxy {_unreachable(str(error))}")
         except requests.exceptions.ConnectionError as error:
             return HttpsError(Failure.UNREACHABLE, _unreachable(str(error)))
         except (requests.exceptions.RequestException, ValueError, OSError) as error:
             return HttpsError(Failure.INVALID, f"cannot be asked: {type(error).__name__}")
 
     def _get(self) -> Answer | HttpsError:
-        with requests.get(
+        with requests.Session() as session, session.get(
             self.url,
-            headers=self.headers,
+            headers={"Accept-Encoding": "identity", **self.headers},
             params=self.params,
             timeout=self.timeout,
             verify=self.verify,
             stream=True,
             allow_redirects=False,
             auth=_no_netrc,
+            proxies=self._proxies(session),
         ) as response:
             body = b""
             for piece in response.iter_content(1 << 14):
                 body += piece
                 if len(body) > self.limit:
+                    if response.status_code != 200:  # which says enough
+                        return Answer(response.status_code, b"", response.headers.get("Location", ""))
                     return HttpsError(Failure.TOO_LARGE, f"answered more than {self.limit} bytes")
             return Answer(response.status_code, body, response.headers.get("Location", ""))
+
+
+    def _proxies(self, session: requests.Session) -> dict[str, str] | None:
+        if self.proxy is None:
+            return None
+        session.trust_env = False  # nobody gets to see where we go unless asked to
+        return {"https": self.proxy} if self.proxy else None
 
 
 def _untrusted(text: str) -> str:

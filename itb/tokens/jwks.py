@@ -30,11 +30,11 @@ def fetch_jwks(issuer: str, *, ca: Path | None = None) -> Mapping[str, Any] | No
 def _read(url: str, ca: Path | None) -> dict[str, Any] | None:
     try:
         try:
-            answer = get(url, timeout=TIMEOUT, limit=_LIMIT)
+            answer = get(url, timeout=TIMEOUT, limit=_LIMIT, proxy=None)
         except HttpsError as error:
             if error.failure is not Failure.UNTRUSTED or ca is None:
                 return None
-            answer = get(url, timeout=TIMEOUT, limit=_LIMIT, ca=ca)
+            answer = get(url, timeout=TIMEOUT, limit=_LIMIT, ca=ca, proxy=None)
         value = json.loads(answer.body) if answer.status == 200 else None
     except (HttpsError, ValueError, RecursionError):
         return None

@@ -25,6 +25,7 @@ from itb.model import Record
 from itb.redact import redact
 from itb.runners import Completed, Runner
 from itb.tokens.files import read_private
+from itb.tokens.form import DoubleKeyError, without_double_keys
 from itb.tokens.request import PROTOCOL_VERSION, AcquireError, Cause, Secret, TokenRequest
 
 OUTPUT_LIMIT = 64 * 1024
@@ -68,7 +69,7 @@ def call_hook(
     What is wrong is returned in ``error``, not raised: whoever tries a hook
     wants to see the rest as well.
     """
-    problem = _unusable(Path(argv[0]))
+    problem = unusable(Path(argv[0]))
     if problem is None:
         with tempfile.TemporaryDirectory(prefix="itb-hook-") as directory:
             home = Path(directory)
@@ -84,6 +85,7 @@ def call_hook(
                         check=False,
                         stdout_to=home / "stdout",
                         shown=[argv[0]],
+                        mark=f"TMPDIR={home}",  # whatever it started and let go ends with it
                     )
                 except TestbedError as error:
                     problem = f"cannot be started: {_start_reason(error)}"
@@ -117,7 +119,7 @@ def hook_environment(request: TokenRequest, home: Path, pass_env: Sequence[str] 
     return {"LANG": "C.UTF-8", **kept, **named, "TMPDIR": str(home)}
 
 
-def _unusable(program: Path) -> str | None:
+def unusable(program: Path) -> str | None:
     """Say what keeps a program from being run; None if nothing does."""
     if not program.is_absolute():
         found = shutil.which(str(program))
@@ -249,7 +251,9 @@ def _failure(name: str, completed: Completed) -> AcquireError:
 def _parse(name: str, data: bytes) -> Answer:
     try:
         text = data.decode("utf-8")
-        value, end = json.JSONDecoder().raw_decode(text.lstrip())
+        value, end = json.JSONDecoder(object_pairs_hook=without_double_keys).raw_decode(text.lstrip())
+    except DoubleKeyError as error:
+        raise _bug(name, f"wrote JSON with the key {redact(error.key)[:40]!r} twice") from None
     except (ValueError, RecursionError):
         raise _bug(name, "wrote something else than JSON to standard output") from None
     if text.lstrip()[end:].strip():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import time
 from collections.abc import Callable
@@ -149,7 +150,28 @@ def test_case_2_a_child_that_left_the_group_keeps_nobody(
     began = time.monotonic()
     acquire("mine", REQUEST, context)
     assert time.monotonic() - began < 8
-    os.kill(int((tmp_path / "child").read_text()), 9)
+    assert not lives(int((tmp_path / "child").read_text()))
+
+
+def test_case_2_what_ignores_term_ends_too_and_with_it_all_it_started(
+    context: Context, hook: MakeHook, tmp_path: Path
+) -> None:
+    body = f"trap '' TERM; echo $$ >> {tmp_path}/pids; sleep 300 & echo $! >> {tmp_path}/pids"
+    hook(f"{body}; setsid sh -c \"{body}; sleep 300\" & sleep 0.5; while :; do sleep 1; done")
+    began = time.monotonic()
+    error = problem(context, REQUEST.model_copy(update={"deadline_s": 2}))
+    assert "gave no answer within" in error.message
+    assert time.monotonic() - began < 15
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 4
+    assert not [pid for pid in pids if lives(pid)]
+
+
+def test_case_4_a_gigabyte_is_counted_and_not_kept(context: Context, hook: MakeHook) -> None:
+    hook("head -c 1000000000 /dev/zero", first="#!/bin/sh")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "wrote 1000000000 bytes" in problem(context, REQUEST.model_copy(update={"deadline_s": 60})).message
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
 def test_case_2_endless_output_is_not_kept(context: Context, hook: MakeHook) -> None:
@@ -171,6 +193,7 @@ def test_case_3_nothing_said(context: Context, hook: MakeHook) -> None:
         ('echo \'getting it\'; echo \'{"version": 1, "token": "x"}\'', "something else than JSON"),
         ('echo \'{"version": 1, "token": "x"} done\'', "more than one JSON object"),
         ("echo '{}'; echo '{}'", "more than one JSON object"),
+        ('echo \'{"version": 1, "token": "x", "token": "y"}\'', "the key 'token' twice"),
         ("echo '[1]'", "a JSON list"),
         ("echo 'null'", "a JSON null"),
         ("echo '{\"version\": 1}'", "exactly one of token and token_file"),

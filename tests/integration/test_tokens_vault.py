@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -190,6 +191,12 @@ def test_what_vault_gives_is_checked_too(
         (reply(200, {"data": {}}), Cause.CONFIGURATION, "answers without a token"),
         (reply(200, ["data"]), Cause.CONFIGURATION, "answers without a token"),
         (reply(403, {"errors": None}), Cause.PERSON, "revoked"),
+        (reply(403, b"x" * 200_000), Cause.PERSON, "revoked"),
+        (errors(412, "required index state not present"), Cause.TEMPORARY, "status 412"),
+        (errors(473), Cause.TEMPORARY, "status 473"),
+        (errors(401, "no"), Cause.PERSON, "revoked"),
+        (reply(200, b'{"data": {"access_token": ["x"]}}'), Cause.CONFIGURATION, "answers without a token"),
+        (reply(200, b"[" * 60_000), Cause.CONFIGURATION, "answers without a token"),
     ],
 )
 def test_case_13_statuses_by_cause(
@@ -236,6 +243,84 @@ def test_a_server_that_hangs_ends_at_the_deadline(
     assert "no answer within 3 s" in error.message
     assert error.cause is Cause.TEMPORARY
     assert time.monotonic() - began < 6
+
+
+def test_a_busy_vault_is_asked_again(vault: StandIn, issuer: Issuer, token_file: Path, tmp_path: Path) -> None:
+    def busy_once(handler: BaseHTTPRequestHandler) -> None:
+        answers = {1: errors(503, "upstream")}
+        answers.get(len(vault.seen), reply(200, {"data": {"access_token": issuer.mint(CE)}}))(handler)
+
+    vault.replies[PATH] = busy_once
+    acquire("vault", REQUEST, context(vault, token_file, tmp_path, issuer))
+    assert len(vault.seen) == 2
+
+
+def test_the_environments_proxy_is_not_used_and_a_configured_one_is(
+    vault: StandIn, issuer: Issuer, token_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.replies[PATH] = reply(200, {"data": {"access_token": issuer.mint(CE)}})
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):  # closed below
+                while True:  # every try comes here
+                    connection, _ = proxy.accept()
+                    with connection:
+                        seen.append(connection.recv(4096))
+                        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, url)
+        acquire("vault", REQUEST, context(vault, token_file, tmp_path, issuer))
+        assert not seen
+        error = problem(context(vault, token_file, tmp_path, proxy=url))
+    assert "the proxy " in error.message
+    assert seen[0].startswith(b"CONNECT localhost:")
+    assert VAULT_TOKEN.encode() not in seen[0]
+
+
+def test_a_namespace_is_named(vault: StandIn, issuer: Issuer, token_file: Path, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        names.extend([handler.headers["X-Vault-Namespace"], handler.headers["X-Vault-Request"]])
+        reply(200, {"data": {"access_token": issuer.mint(CE)}})(handler)
+
+    vault.replies[PATH] = answer
+    acquire("vault", REQUEST, context(vault, token_file, tmp_path, issuer, namespace="ns/x"))
+    assert names == ["ns/x", "true"]
+
+
+def test_a_ca_that_cannot_be_read(vault: StandIn, token_file: Path, tmp_path: Path) -> None:
+    error = problem(context(vault, token_file, tmp_path, ca=str(tmp_path / "none.pem")))
+    assert "none.pem cannot be read" in error.message
+    assert error.cause is Cause.CONFIGURATION
+    assert vault.seen == []
+
+
+@pytest.mark.parametrize("server", ["::1", "[::1]", "fe80::1", "h", "10.0.0.1", "vault.example.org:443"])
+def test_a_server_by_any_address(server: str, tmp_path: Path) -> None:
+    """Nobody is asked: there is no Vault token."""
+    options = {"server": server, "issuer": "x", "credkey": "y", "vault_token_file": str(tmp_path / "none")}
+    with pytest.raises(AcquireError, match="does not exist"):
+        acquire("vault", REQUEST, Context(runner=Runner(), options={"vault": options}))
+
+
+@pytest.mark.parametrize("server", ["", "https://v/", "h:x", "h:0", "h:99999", "[::1", "u:p@h", "a b", "h/x"])
+def test_a_server_that_is_none(server: str) -> None:
+    options = {"server": server, "issuer": "x", "credkey": "y"}
+    with pytest.raises(UsageError, match="HOST or HOST:PORT"):
+        acquire("vault", REQUEST, Context(runner=Runner(), options={"vault": options}))
+
+
+def test_an_ipv6_server_is_asked_there(issuer: Issuer, token_file: Path, tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+    error = problem(context(StandIn(), token_file, tmp_path, server=f"[::1]:{port}", ca=""))
+    assert "refuses the connection" in error.message
 
 
 def test_a_ca_nobody_believes(vault: StandIn, token_file: Path, tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ class Provider(Protocol):
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Return a token within ``timeout`` seconds; it is not checked yet."""
 
+    def lacks(self) -> str:
+        """Say what can be seen to be missing without asking anybody; empty if nothing is."""
+
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
         """Return the published keys of an issuer, None where they cannot be had."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from itb.model import Record
 from itb.redact import remember
-from itb.tokens.protocol import call_hook
+from itb.tokens.protocol import call_hook, unusable
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import Secret, TokenRequest
 
@@ -53,6 +54,11 @@ class Command:
             assert called.error is not None
             raise called.error
         return called.secret
+
+    def lacks(self) -> str:
+        """Look whether the program is there and may be run."""
+        problem = unusable(Path(self.argv[0]))
+        return f"{self.argv[0]} {problem}" if problem else ""
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
         """Return the run's own issuer's keys, or what another one publishes."""

@@ -28,8 +28,19 @@ class File:
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:  # noqa: ARG002 - reading takes no time
         """Read the token; blanks around it are cut off, as the discovery specification says."""
+        return Secret(self._read())
+
+    def lacks(self) -> str:
+        """Look whether there is a token to be read."""
+        try:
+            self._read()
+        except AcquireError as error:
+            return error.message
+        return ""
+
+    def _read(self) -> str:
         if not self._path and (value := os.environ.get("BEARER_TOKEN", "").strip()):
-            return Secret(value)
+            return value
         path = Path(self._path).expanduser() if self._path else discover()
         if path is None:
             places = ", ".join(["BEARER_TOKEN", "BEARER_TOKEN_FILE", *map(str, _places())])
@@ -38,7 +49,7 @@ class File:
                 cause=Cause.CONFIGURATION,
                 hint="name the file in the configuration: token: {file: {path: /...}}",
             )
-        return Secret(read_private(path, what="provider file: token file").strip())
+        return read_private(path, what="provider file: token file").strip()
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
         """Return what the issuer publishes."""

@@ -5,7 +5,9 @@ It knows the exit codes 0, 1 and 2 only, so its words are read.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +99,13 @@ class Htgettoken:
                 raise _explain(completed)
             text = read_private(output, what="provider htgettoken: token file", cause=Cause.HOOK)
             return Secret(text.strip())
+
+    def lacks(self) -> str:
+        """Look whether program and Vault token are there."""
+        if shutil.which(self._options.program) is None:
+            return f"{self._options.program} is not installed or not executable"
+        path = Path(self._options.vault_token_file).expanduser()
+        return "" if os.access(path, os.R_OK) else f"Vault token file {path} cannot be read"
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
         """Return what the issuer publishes."""

@@ -46,6 +46,10 @@ class Local:
         own = self._options
         return Secret(self._issuer.mint_for(request, subject=own.subject, lifetime=own.lifetime))
 
+    def lacks(self) -> str:
+        """Say that there is no issuer outside of a run."""
+        return "" if self._issuer else "inside a run only"
+
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:  # noqa: ARG002 - there is one issuer only
         """Return the run's own keys."""
         return self._issuer.jwks() if self._issuer else None
