@@ -5,42 +5,74 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, TracebackType
 
 from invoke import Program
 
 from itb import __version__, tasks
-from itb.errors import ItbError, TestbedError
+from itb.errors import InterruptedRunError, ItbError, TestbedError
 from itb.redact import redact
 
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 GROUPS = ("platform", "token", "show")
+OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test")  # their one bare word is a run
 
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
     keep_secrets_of_crashes()
     hide_arguments()
+    listen()
     program = Program(name="itb", binary="itb", version=__version__, namespace=tasks.namespace())
     try:
         program.run(["itb", *join_groups(sys.argv[1:])])
     except ItbError as error:
-        sys.stdout.flush()
-        print(redact(f"itb: {error.message}"), file=sys.stderr)
-        if error.hint:
-            print(redact(f"     {error.hint}"), file=sys.stderr)
+        say(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; that is no error of ours
-        sys.exit(0)
+        sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        print(redact(f"itb: {error}"), file=sys.stderr)
+        say(f"itb: {error}")
         sys.exit(TestbedError.exit_code)
+    finally:
+        let_go()
+
+
+def say(*lines: str) -> None:
+    """Print to standard error, which may have gone with its terminal."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    with suppress(OSError):
+        for line in lines:
+            print(redact(line), file=sys.stderr)
+
+
+def let_go() -> None:
+    """Flush; a stream whose reader or terminal has gone must not change the exit code as Python ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def listen() -> None:
+    """Signals that come while no run listens end itb in order, with the exit code of an interruption."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError(f"interrupted by {signal.Signals(number).name}")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, end)
 
 
 def keep_secrets_of_crashes() -> None:
@@ -83,13 +115,15 @@ def hide_arguments() -> None:
 
 
 def join_groups(words: Sequence[str]) -> list[str]:
-    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``.
+    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``; ``report RUN``: ``report --run RUN``.
 
     ``--help`` goes in front: behind a task that wants an argument, Invoke
     would take it for the argument.
     """
     if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
         words = [f"{words[0]}.{words[1]}", *words[2:]]
+    if len(words) > 1 and words[0] in OF_A_RUN and words[1][:1] not in ("-", ""):
+        words = [words[0], "--run", *words[1:]]
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
     return list(words)

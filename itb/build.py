@@ -134,6 +134,18 @@ def build(
     )
 
 
+def is_whole(made: Build) -> bool:
+    """True if every file of a build is where it was put, unchanged."""
+    if made.published:
+        return True  # somebody else keeps them
+    folder = Path(made.directory)
+    rpms = (*made.rpms, made.source_rpm) if made.source_rpm else made.rpms
+    try:
+        return all(buildcache.sha256(folder / rpm.file) == rpm.sha256 for rpm in rpms)
+    except OSError:
+        return False
+
+
 def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
     """Everything that decides what the RPMs are."""
     facts: dict[str, Any] = {

@@ -6,10 +6,11 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from itb import configuration, explain, previous, tokenkeeper
+from itb import configuration, data, explain, previous, tokenkeeper
 from itb import install as dnf
 from itb import repo as repositories
 from itb import scenario as scenes
@@ -17,15 +18,13 @@ from itb import services as units
 from itb.cell import CE, SERVICES, Cell
 from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
-from itb.model import Build, Installed, InstalledPackage, Repo
+from itb.model import Build, Installed, InstalledPackage, Outcome, Repo
 from itb.phases import in_parallel
 
 CONFIGURATION_DIFF = "configuration.diff"
 
 
-def install(
-    cell: Cell, made: Build, served: Repo, *, ce_ready: Callable[[], object] = lambda: None
-) -> Installed:
+def install(cell: Cell, made: Build, served: Repo, *, ce_ready: Callable[[], object] = lambda: None) -> Installed:
     """The candidate on its roles: installed, its origin and files verified, configured.
 
     ``ce_ready`` returns once the CE has its packages, which may be at the same time.
@@ -33,7 +32,15 @@ def install(
 
     def one(role: str) -> tuple[InstalledPackage, ...]:
         if role in cell.roles:
-            return _install_role(cell, role, made, served)
+            found = cell.once(
+                f"installed.{role}",
+                Installed,
+                lambda: Installed(packages={role: _install_role(cell, role, made, served)}),
+                on=[role],
+                spoils=[role],
+                holds=lambda value: value.packages.get(role) == _packages(cell, role),
+            )
+            return found.packages[role]
         if role == CE:
             ce_ready()
             return dnf.installed_packages(cell.host(CE), cell.product.packages)
@@ -44,6 +51,10 @@ def install(
     installed = Installed(packages={role: found for role, found in packages.items() if found})
     cell.rundir.save("installed", installed)
     return installed
+
+
+def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
+    return dnf.installed_packages(cell.host(role), cell.product.packages)
 
 
 def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[InstalledPackage, ...]:
@@ -119,15 +130,31 @@ def _early(cell: Cell) -> dict[str, Sequence[str]]:
     return {role: _until_condor(item) if role in makers else () for role, item in cell.roles.items()}
 
 
+def tested(cell: Cell) -> str:
+    """Name of the piece of work after which only evidence, removal and reports are left: these very scenarios."""
+    sums = [data.checksum(scenario.folder) for scenario in cell.scenarios]
+    return f"tested.{hashlib.sha256(' '.join(sums).encode()).hexdigest()}"
+
+
 def test(cell: Cell) -> None:
     """Every scenario, then once more whether all services are still up."""
+    with cell.piece(tested(cell)) as piece:
+        _test(cell)
+        bad = (Outcome.FAILED, Outcome.ERROR)
+        piece.undone = any(case.outcome in bad for case in cell.journal.cases)
+
+
+def _test(cell: Cell) -> None:
     for role in cell.stage.optional & set(cell.testbed_roles):
         previous.offer(cell, role)
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with tokenkeeper.kept_fresh(cell) as may_start:
         for scenario in cell.scenarios:
-            if may_start(scenario):
-                scenes.run_scenario(
+            name = f"scenario.{scenario.name}.{data.checksum(scenario.folder)}"
+            if cell.ledger.stands(name) or not may_start(scenario):
+                continue
+            with cell.piece(name, spoils=sorted(cell.stage.optional & set(scenario.roles))) as piece:
+                outcome = scenes.run_scenario(
                     scenario,
                     hosts,
                     journal=cell.journal,
@@ -136,6 +163,7 @@ def test(cell: Cell) -> None:
                     diagnose=lambda since: tokenkeeper.why_refused(cell, since),
                     explain=lambda: explain.across(hosts, cell.logs, cell.product.ignored_errors),
                 )
+                piece.undone = outcome is not Outcome.PASSED
     in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))
 
 

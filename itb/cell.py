@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from itb.config import Settings
 from itb.definitions import Platform, Product, RoleDefinition, Scenario
@@ -12,18 +14,28 @@ from itb.engine import Engine
 from itb.errors import UsageError
 from itb.hosts import Host
 from itb.journal import Journal
+from itb.ledger import Ledger
 from itb.limits import Limits
-from itb.model import Commit, Installed, Repo
+from itb.model import Commit, Installed, Outcome, Record, Repo
 from itb.repo import REPO_ID
 from itb.rundir import RunDir
 from itb.testbed import Stage, Stagehand
 from itb.verdict import Notes
+
+R = TypeVar("R", bound=Record)
 
 SERVICES = "services"  # the role that serves repositories and public keys
 WORKSPACE = "workspace"  # the role that builds
 CE = "ce"
 PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
 BAD_TOKENS = "/var/lib/itb/tokens"  # on the token's role, tokens a CE must refuse, for scenarios
+
+
+@dataclass
+class Piece:
+    """A piece of work going on; ``undone``: it ended, but a resumed run is to do it again."""
+
+    undone: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,15 +51,62 @@ class Cell:
     rundir: RunDir
     journal: Journal
     engine: Engine
+    ledger: Ledger  # what of the run is done
     previous: Commit | None = None  # what scenarios upgrade from
 
     @functools.cached_property
     def hand(self) -> Stagehand:
         """The one who brings this run's hosts up and takes them down."""
         where = self.rundir.path.parent
-        return Stagehand(
-            self.engine, self.stage, run=self.rundir.id, short=self.rundir.state.short, runs=where
-        )
+        return Stagehand(self.engine, self.stage, run=self.rundir.id, short=self.rundir.state.short, runs=where)
+
+    @contextmanager
+    def piece(self, name: str, *, on: Sequence[str] = (), spoils: Sequence[str] = ()) -> Iterator[Piece]:
+        """Keep book on a piece of work: it is done if the block ends and no case of its hosts went wrong.
+
+        ``on`` are the roles whose hosts hold what is done; ``spoils`` those
+        that are in an unknown state if the work is cut off or fails.
+        """
+        roles = {*on, *spoils}
+        if roles - set(self.hand.containers):
+            self.hand.alive()
+        known, before = dict.fromkeys(roles, "") | self.hand.containers, len(self.journal.cases)
+        entry = self.ledger.begin(name, {role: known[role] for role in roles}, spoils=spoils)
+        piece = Piece()
+        yield piece
+        bad = (Outcome.FAILED, Outcome.ERROR)
+        wrong = any(case.outcome in bad and case.role in roles for case in self.journal.cases[before:])
+        if not (wrong or piece.undone):
+            # What it spoils need not be there for its value to stand.
+            self.ledger.done(entry.model_copy(update={"hosts": {role: known[role] for role in on}}))
+
+    def once(
+        self,
+        name: str,
+        kind: type[R],
+        work: Callable[[], R],
+        *,
+        on: Sequence[str] = (),
+        spoils: Sequence[str] = (),
+        holds: Callable[[R], bool] = lambda _value: True,
+    ) -> R:
+        """Do a piece of work and save its value, unless it stands and still ``holds``: then return that value."""
+        if self.ledger.stands(name):
+            value = self.rundir.found(name, kind)
+            if value is not None and holds(value):
+                return value
+        with self.piece(name, on=on, spoils=spoils):
+            value = work()
+            self.rundir.save(name, value)
+        return value
+
+    def did(
+        self, name: str, work: Callable[[], object], *, on: Sequence[str] = (), spoils: Sequence[str] = ()
+    ) -> None:
+        """Do a piece of work that leaves nothing but its effect, unless it stands."""
+        if not self.ledger.stands(name):
+            with self.piece(name, on=on, spoils=spoils):
+                work()
 
     @property
     def factor(self) -> float:

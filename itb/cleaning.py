@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
+from itb import imagestages, runlock, scratch
 from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir
@@ -26,24 +28,46 @@ def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
 def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], None]) -> int:
     """Remove hosts, networks and secrets of runs that nobody works on; return how many things went.
 
-    Runs somebody kept on purpose stay unless ``kept_too``.
+    Runs somebody kept on purpose stay unless ``kept_too``.  Who sweeps at the
+    same time waits: two that remove the same get into each other's way.
     """
-    count = 0
-    for name, where in leftover_runs(engine):
-        rundir = RunDir(Path(where or runs) / name)
-        if rundir.is_held():
-            say(f"{name}: still running, left alone")
-            continue
-        if is_kept(rundir) and not kept_too:
-            say(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
-            continue
-        for thing in engine.remove_run({LABEL: name, **({RUNS_LABEL: where} if where else {})}):
-            say(f"{name}: removed {thing}")
+    with imagestages.locked(imagestages.user_lock("clean"), lambda _: say("waiting for another itb clean")):
+        found = leftover_runs(engine)
+        count = sum(_sweep_run(engine, runs, run, kept_too=kept_too, say=say) for run in found)
+        names = {name for name, _ in found}
+        for tokens in runs.glob("*/tokens"):  # of runs that have nothing but secrets left
+            rundir = RunDir(tokens.parent)
+            if rundir.id not in names and any(tokens.iterdir()) and not rundir.is_held():
+                rundir.forget_secrets()
+                say(f"{rundir.id}: removed its secrets")
+                count += 1
+        for path in scratch.remove_leftovers():
+            say(f"removed {path}")
             count += 1
+    return count
+
+
+def _sweep_run(
+    engine: Engine, runs: Path, run: tuple[str, str], *, kept_too: bool, say: Callable[[str], None]
+) -> int:
+    name, where = run
+    rundir = RunDir(Path(where or runs) / name)
+    owner = runlock.holder(rundir.path)
+    if owner is not None:
+        say(f"{name}: still running, left alone ({owner} works on it)")
+        return 0
+    if is_kept(rundir) and not kept_too:
+        say(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
+        return 0
+    # Held meanwhile, so that nobody goes on with a run whose hosts are being removed.
+    with rundir.lock() if rundir.path.is_dir() else nullcontext():
+        removed = engine.remove_run({LABEL: name, **({RUNS_LABEL: where} if where else {})})
+        for thing in removed:
+            say(f"{name}: removed {thing}")
         rundir.forget_secrets()
         if is_kept(rundir):
             rundir.update(kept=False)
-    return count
+    return len(removed)
 
 
 def is_kept(rundir: RunDir) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from itb import (
     pipeline,
     previous,
     report,
+    resuming,
     retries,
     source,
     supply,
     terminal,
     testbed,
     tokenphase,
+    warden,
 )
 from itb import scenario as scenes
 from itb.cell import Cell
@@ -41,8 +44,10 @@ from itb.definitions import Platform, Product, Scenario
 from itb.engine import Engine, connect
 from itb.errors import TestbedError, UsageError, worst
 from itb.journal import Journal, Listener
+from itb.ledger import Ledger
 from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
+from itb.redact import MARK
 from itb.rundir import RunDir, RunState
 from itb.runners import EndedRunError, Runner, Stop
 from itb.testbed import Stage
@@ -156,6 +161,7 @@ def open_cell(
     """Make the run directory of a cell and everything its phases need."""
     what = commit.id[:8] or commit.kind
     rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{what}-{part.platform.name}")
+    rundir.save("commit", commit)
     state = RunState(
         id=rundir.id,
         short=secrets.token_hex(4),
@@ -167,12 +173,13 @@ def open_cell(
         pid=os.getpid(),
         tool_version=__version__,
         settings=chosen.model_dump(mode="json"),
+        cwd=str(Path.cwd()),
+        definitions=resuming.checksums(part.product, part.platform, part.stage),
     )
-    rundir.write_state(state)
     rundir.tokens.mkdir(mode=0o700)
-    rundir.save("commit", commit)
     if earlier:
         rundir.save("previous", earlier)
+    rundir.write_state(state)  # last: where it is, all that a run begins with is
     return _cell(chosen, part, commit, rundir, listener=listener, stop=stop)
 
 
@@ -192,6 +199,7 @@ def _cell(
         rundir=rundir,
         journal=Journal(rundir, [listener, Watchman(runner.limits, stop)]),
         engine=connect(runner, chosen.engine, chosen.cache_dir),
+        ledger=Ledger(rundir),
         previous=rundir.saved("previous", Commit),
     )
     cell.journal.look = functools.partial(atfault.find, cell)
@@ -205,16 +213,28 @@ def _given(chosen: Settings) -> dict[str, object]:
     return {key: value for key, value in changed.items() if value}
 
 
-def reopen(chosen: Settings, wanted: str, listener: Listener, stop: Stop) -> Cell:
+def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
     """Everything the phases need to go on with an existing run."""
-    rundir = RunDir.find(chosen.runs_dir, wanted)
     state = rundir.state
-    saved = Settings.model_validate({**state.settings, "runs": chosen.runs, **_given(chosen)})
     commit = rundir.saved("commit", Commit)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
     parts = [part for part in plan(saved) if part.platform.name == state.platform]
+    if not parts:
+        raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
     return _cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
+
+
+def recorded(state: RunState, chosen: Settings, changes: Mapping[str, object]) -> Settings:
+    """The settings a run was started with, ``changes`` made to them.
+
+    What was redacted in the run directory comes from today's configuration.
+    """
+    own = dict(state.settings)
+    for key, value in own.items():
+        if MARK in json.dumps(value):
+            own[key] = chosen.model_dump(mode="json")[key]
+    return Settings.model_validate({**own, "runs": chosen.runs, **changes})
 
 
 def run(chosen: Settings, *, as_json: bool = False) -> int:
@@ -229,7 +249,7 @@ def build(chosen: Settings, *, as_json: bool = False) -> int:
 
 def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
     ending = Ending()
-    with ending.listening(chosen.run_timeout * chosen.timeout_factor), ExitStack() as held:
+    with ending.listening(chosen.run_timeout * chosen.timeout_factor), warden.on_duty(), ExitStack() as held:
         parts = plan(chosen)
         check_disk(chosen)
         runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
@@ -275,36 +295,73 @@ def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None
 
 def go_on(chosen: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
+    rundir = RunDir.find(chosen.runs_dir, wanted)
     ending = Ending()
-    with ending.listening(chosen.run_timeout * chosen.timeout_factor), progress(chosen, phase) as listener:
-        cell = reopen(chosen, wanted, listener, ending.stop())
-        with cell.rundir.lock():
+    limit = chosen.run_timeout * chosen.timeout_factor
+    with ending.listening(limit), warden.on_duty(), progress(chosen, phase) as listener:
+        saved = recorded(rundir.state, chosen, _given(chosen))
+        cell = reopen(rundir, saved, listener, ending.stop())
+        with rundir.lock():
+            cell.journal.take_up()
             code = pipeline.go_on(cell, ending, phase)
     show(cell)
     return code
 
 
-def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> None:
-    """Write the reports of a run from what is there and print the summary."""
+def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
+    """Go on with a run that ended in whatever way, with its own settings."""
+    given = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
+    if given:
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+        raise UsageError(f"{names}: a resumed run goes on with its own settings", hint="leave it out")
+    chosen = settings_from({"runs": flags.get("runs", "")})
     rundir = RunDir.find(chosen.runs_dir, wanted)
-    notes = _notes(rundir.state, chosen)
-    verdict = report.write(rundir, notes=notes)
+    before = rundir.state
+    anew = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
+    saved = recorded(before, chosen, anew)
+    ending = Ending()
+    place = before.cwd if Path(before.cwd).is_dir() else "."
+    limit = saved.run_timeout * saved.timeout_factor
+    title = f"resuming {rundir.id}"
+    with ending.listening(limit), warden.on_duty(), chdir(place), progress(saved, title) as listener:
+        check_disk(saved)
+        cell = reopen(rundir, saved, listener, ending.stop())
+        resuming.check_unchanged(before, resuming.checksums(cell.product, cell.platform, cell.stage))
+        with rundir.lock() as stale:
+            note = f"{stale} ended without a word" if stale else "the run had ended"
+            cell.journal.take_up(resume=True)
+            rundir.tokens.mkdir(mode=0o700, exist_ok=True)
+            rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=__version__)
+            code = pipeline.run_cell(cell, ending, lambda: resuming.take_up(cell, before, note))
+    show(cell, as_json=as_json)
+    return code
+
+
+def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> int:
+    """Write the reports of a run from what is there, print the summary and return the run's exit code."""
+    rundir = RunDir.find(chosen.runs_dir, wanted)
+    notes = _notes(rundir, chosen)
+    try:
+        verdict = report.write(rundir, notes=notes)
+    except OSError as error:  # a directory that cannot be written can still be read
+        print(f"itb: reports cannot be written: {error}", file=sys.stderr)
+        verdict = report.judge_run(rundir, notes=notes)
     if as_json:
         print(verdict.model_dump_json())
     else:
         report.show(rundir, Console(highlight=False), notes=notes)
+    return verdict.exit_code
 
 
-def _notes(state: RunState, chosen: Settings) -> Notes:
+def _notes(rundir: RunDir, chosen: Settings) -> Notes:
     """Titles of product and platform, where their definitions are still there."""
     try:
+        state = rundir.state
         product = load_product(chosen.model_copy(update={"product": state.product}))
         platform = definitions.load_platform(state.platform)
     except UsageError:
         return Notes()
-    return Notes(
-        product_title=product.title, platform_title=platform.title, platform_note=platform.note
-    )
+    return Notes(product_title=product.title, platform_title=platform.title, platform_note=platform.note)
 
 
 @contextmanager
@@ -320,10 +377,11 @@ def show(cell: Cell, *, as_json: bool = False) -> None:
     """Print the summary of a run: for people, or as one JSON object."""
     if cell.journal.lost:
         raise TestbedError(cell.journal.lost, hint="there is no report of this run; its hosts were removed")
-    if as_json:
-        print(report.write(cell.rundir, notes=cell.notes).model_dump_json())
-    else:
-        report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
+    with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
+        if as_json:
+            print(report.judge_run(cell.rundir, notes=cell.notes).model_dump_json())
+        else:
+            report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
 
 
 def find_engine(chosen: Settings) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,3 +10,14 @@ from pathlib import Path
 def folder(name: str) -> Path:
     """Return the directory of a data folder: build_ws, scenarios or reports."""
     return Path(str(files(f"itb.{name}")))
+
+
+def checksum(folder: Path) -> str:
+    """Return a SHA-256 over the files of a folder: names, modes that matter, contents."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            mode = path.stat().st_mode & 0o111
+            whole.update(f"\0{path.relative_to(folder)}\0{mode}\0{path.stat().st_size}\0".encode())
+            whole.update(path.read_bytes())
+    return whole.hexdigest()

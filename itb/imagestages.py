@@ -45,6 +45,11 @@ class _Abandoned(TestbedError):
 
 def lock_file(name: str) -> Path:
     """Return the lock of a platform: one for all of a user's caches, as there is one engine's store."""
+    return user_lock(f"platform-{name}")
+
+
+def user_lock(name: str) -> Path:
+    """Return a lock file all of a user's processes share."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "itb" if runtime else Path(tempfile.gettempdir()) / f"itb-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,7 +57,7 @@ def lock_file(name: str) -> Path:
         raise TestbedError(
             f"{folder} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own"
         )
-    return folder / f"platform-{name}.lock"
+    return folder / f"{name}.lock"
 
 
 def ingredients(platform: Platform) -> list[Path]:

@@ -6,6 +6,7 @@ listeners (the terminal) what is going on meanwhile.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from itb import retries
+from itb.attempts import Begun, Process
 from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.model import Case, Outcome, settle
 from itb.redact import redact
@@ -128,6 +130,11 @@ class Journal:
             return error
         return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
+    def take_up(self, *, resume: bool = False) -> None:
+        """Go on where earlier processes ended; ``resume``: what did not go well there is to be repeated."""
+        self.rundir.append_process(Process(pid=os.getpid(), at=time.time(), resumed=resume))
+        self.cases = list(self.rundir.attempts().cases)
+
     @contextmanager
     def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[Trial]:
         """Try something; whatever leaves the block decides the outcome and goes on up.
@@ -136,6 +143,11 @@ class Journal:
         """
         trial = Trial(self, phase, role, name)
         trial.supersedes = supersedes
+        begun = Begun(phase=redact(phase), role=redact(role), name=redact(trial.name), started=trial.began)
+        with self._lock:
+            problem = "" if self.lost else self._write(lambda: self.rundir.append_begun(begun))
+        if problem:
+            self.lose(problem)
         for listener in self.listeners:
             listener.started(trial)
         try:
@@ -181,18 +193,18 @@ class Journal:
             self.cases.append(case)
             if case.supersedes:
                 self.cases[:] = settle(self.cases)
-            problem = "" if self.lost else self._write(case)
+            problem = "" if self.lost else self._write(lambda: self.rundir.append_case(case))
         for listener in self.listeners:
             listener.finished(case)
         if problem:
             self.lose(problem)
 
-    def _write(self, case: Case) -> str:
-        """Add a case to the run directory; return why that is not possible any more."""
+    def _write(self, write: Callable[[], None]) -> str:
+        """Add something to the run directory; return why that is not possible any more."""
         try:
             if self._place is not None and self.rundir.path.stat().st_ino != self._place:
                 return _DELETED
-            self.rundir.append_case(case)
+            write()
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             return _DELETED if gone else f"cannot be written: {error.strerror}"

@@ -19,7 +19,8 @@ from junit_xml import TestCase, TestSuite
 
 from itb.model import Case, Outcome
 from itb.rundir import write_atomically
-from itb.verdict import Facts, Kind, Verdict, judge, one_line
+from itb.texts import one_line
+from itb.verdict import Facts, Kind, Verdict, judge
 
 EVIDENCE_BUDGET = 1_000_000  # characters of evidence in one suite; beyond it only paths
 
@@ -123,6 +124,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         "tool.version": state.tool_version,
     }
     found |= {
+        "resumed": "; ".join(facts.resumed),
         "not_reached": " ".join(verdict.not_reached),
         "platform.note": one_line(facts.notes.platform_note),
     }
@@ -135,9 +137,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
             found |= {"published": commit.source, "published.version": commit.describe}
         found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:
-        found |= {
-            f"rpm.{rpm.name}.{rpm.arch}": f"{rpm.nevra} sha256:{rpm.sha256}" for rpm in facts.build.rpms
-        }
+        found |= {f"rpm.{rpm.name}.{rpm.arch}": f"{rpm.nevra} sha256:{rpm.sha256}" for rpm in facts.build.rpms}
     if facts.repo:
         found |= {"repository": facts.repo.id, "repository.key": facts.repo.key_fingerprint}
         if facts.build and facts.build.published:

@@ -12,7 +12,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from itb import cleaning, commands, config, data, definitions, imagestages, inspect_runs, platforms, report, source
+from itb import (
+    cleaning,
+    commands,
+    config,
+    data,
+    definitions,
+    imagestages,
+    inspect_runs,
+    platforms,
+    report,
+    source,
+    warden,
+)
 from itb import doctor as machine_doctor
 from itb.definitions import Platform
 from itb.engine import Engine
@@ -171,9 +183,11 @@ def platform_build(flags: Flags, name: str) -> None:
     chosen = commands.settings_from(flags)
     platform, options = _platform(flags, name)
     note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
-    images = platforms.ensure(
-        platform, commands.find_engine(chosen), cache=chosen.cache_dir, options=options, note=note, refresh=True
-    )
+    with warden.on_duty():
+        engine = commands.find_engine(chosen)
+        images = platforms.ensure(
+            platform, engine, cache=chosen.cache_dir, options=options, note=note, refresh=True
+        )
     print(f"{name}: key {images.key}, {images.size / 1e6:.0f} MB, made {images.created}")
 
 

@@ -21,8 +21,9 @@ from markupsafe import Markup
 from itb import data, summary
 from itb.model import Case, InstalledPackage, Outcome, Token
 from itb.rundir import write_atomically
+from itb.texts import clean, duration
 from itb.timeline import draw
-from itb.verdict import Facts, Verdict, base_phase, busy, clean, culprit, duration, phases
+from itb.verdict import Facts, Verdict, base_phase, busy, culprit, phases
 
 SHOWN_FAILURES = 100  # failures shown with their evidence; the table of cases has all
 KEPT_FILES = 60  # evidence files listed per host
@@ -151,9 +152,7 @@ def group_packages(facts: Facts) -> list[Role]:
                 origins.setdefault(package.origin or "unknown origin", []).append(package.nevra)
         ordered = sorted(origins.items(), key=lambda item: -len(item[1]))
         candidate = [package for package in packages if package.candidate]
-        found.append(
-            Role(role, len(packages), candidate, [(name, sorted(nevras)) for name, nevras in ordered])
-        )
+        found.append(Role(role, len(packages), candidate, [(name, sorted(nevras)) for name, nevras in ordered]))
     return found
 
 

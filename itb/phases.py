@@ -6,6 +6,7 @@ next one can also start in another process.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
 def prepare_platform(cell: Cell) -> PlatformImages:
     """Images of the platform, from the engine's store or made now."""
     with cell.journal.case("platform", "images", f"{cell.platform.name} images are there") as trial:
-        images = platforms.ensure(
+        images = images_of_before(cell) or platforms.ensure(
             cell.platform,
             cell.engine,
             cache=cell.settings.cache_dir,
@@ -62,6 +63,12 @@ def prepare_platform(cell: Cell) -> PlatformImages:
         trial.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
     cell.rundir.save("platform", images)
     return images
+
+
+def images_of_before(cell: Cell) -> PlatformImages | None:
+    """The images a run began with, if it goes on and they are still there."""
+    saved = cell.rundir.found("platform", PlatformImages)
+    return platforms.find(cell.engine, saved.platform, saved.key) if saved else None
 
 
 def load_ca(cell: Cell) -> RunCA:
@@ -88,24 +95,25 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
 def stage(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> SigningKey:
     """Services host and, if asked for, the build workspace, ready for use; what is ready stays as it is."""
     roles = [SERVICES, *([WORKSPACE] if with_workspace else [])]
-    key = cell.rundir.saved("key", SigningKey)
-    alive = cell.hand.alive()
-    missing = [role for role in roles if key is None or role not in alive]
-    if key is not None and not missing:
-        return key
-    start_hosts(cell, images, missing)
-    ca = load_ca(cell)
-    in_parallel(missing, lambda role: _boot(cell, role, ca))
-    if SERVICES in missing:
+    start_hosts(cell, images, roles)
+    _boot(cell, roles)
+
+    def prepare() -> SigningKey:
         with cell.journal.case("up", SERVICES, "signing key made, web server up") as trial:
             key = repositories.prepare(cell.host(SERVICES), load_issuer(cell).files())
             trial.passed(f"key {key.fingerprint}")
-        cell.rundir.save("key", key)
-    assert key is not None
-    return key
+        return key
+
+    return cell.once("key", SigningKey, prepare, on=[SERVICES], spoils=[SERVICES])
 
 
-def _boot(cell: Cell, role: str, ca: RunCA) -> None:
+def _boot(cell: Cell, roles: Sequence[str]) -> None:
+    """Wait until these hosts are up, and have them trust the run's CA."""
+    ca = load_ca(cell)
+    in_parallel(roles, lambda role: cell.did(f"boot.{role}", lambda: _boot_one(cell, role, ca), on=[role]))
+
+
+def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
     host = cell.host(role)
     names = [host.fqdn]
     if role == SERVICES:
@@ -119,8 +127,7 @@ def _boot(cell: Cell, role: str, ca: RunCA) -> None:
 def bring_up(cell: Cell, images: PlatformImages) -> Testbed:
     """The bare hosts, booted, with certificates, trusting the run's CA."""
     start_hosts(cell, images, cell.testbed_roles)
-    ca = load_ca(cell)
-    in_parallel(cell.testbed_roles, lambda role: _boot(cell, role, ca))
+    _boot(cell, cell.testbed_roles)
     workspace = [role for role in (WORKSPACE,) if role in cell.hand.alive()]
     found = cell.hand.describe([SERVICES, *workspace, *cell.testbed_roles])
     cell.rundir.save("testbed", found)
@@ -129,6 +136,10 @@ def bring_up(cell: Cell, images: PlatformImages) -> Testbed:
 
 def prepare_ce(cell: Cell) -> None:
     """The CE is the platform's, not the product's: it is installed while the candidate is built."""
+    cell.did("ce", lambda: _prepare_ce(cell), on=[CE], spoils=[CE])
+
+
+def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
     with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
@@ -155,11 +166,15 @@ def testbeds_fault() -> Iterator[None]:
 
 def choose_published(cell: Cell, images: PlatformImages) -> Cell:
     """The cell with its candidate found in the repository of the settings; as it is where one is built."""
-    if not cell.settings.from_repo or cell.rundir.saved("build", Build):
+    if not cell.settings.from_repo or cell.ledger.stands("supply"):
         return cell
+    if cell.commit.describe:  # chosen by an earlier attempt, whose services host is gone: the same once more
+        pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
+        cell = dataclasses.replace(cell, settings=pinned)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     stage(cell, images, with_workspace=False)
-    return supply.find(cell)
+    with cell.piece("supply", on=[SERVICES]):
+        return supply.find(cell)
 
 
 @dataclass(frozen=True)
@@ -176,6 +191,9 @@ def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None)
     order = order or Order(cell.commit, cell.rundir, cell.journal)
     if cell.settings.from_repo:
         return order.rundir.saved("build", Build)
+    made = order.rundir.found("build", Build)
+    if made and made.commit == order.commit and builds.is_whole(made):
+        return made
     made = builds.take_cached(
         order.commit,
         cell.product,
@@ -192,7 +210,11 @@ def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None)
 def build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build:
     """RPMs of a commit (the candidate's), made by its own ReleaseManager in the workspace."""
     order = order or Order(cell.commit, cell.rundir, cell.journal)
-    with tempfile.TemporaryDirectory(prefix="itb-clone-") as folder:
+    with (
+        cell.piece(f"build.{order.commit.id}", spoils=[WORKSPACE]),
+        # In the folder that is emptied at teardown, also by whoever sweeps up after a run that was killed.
+        tempfile.TemporaryDirectory(prefix="clone-", dir=cell.rundir.tokens) as folder,
+    ):
         clone = source.checkout(
             order.commit,
             Path(folder) / cell.product.build.checkout_name,
@@ -224,12 +246,15 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
 
 def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
     """The candidate's repository: signed and served here, or where it was published."""
-    name = f"{made.published} is installed from" if made.published else "RPMs signed, indexed and served"
-    with cell.journal.case("serve", SERVICES, name) as trial:
-        served = supply.serve(cell, made, cell.rundir, key, name="candidate")
-        trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
-    cell.rundir.save("repo", served)
-    return served
+
+    def publish() -> Repo:
+        name = f"{made.published} is installed from" if made.published else "RPMs signed, indexed and served"
+        with cell.journal.case("serve", SERVICES, name) as trial:
+            served = supply.serve(cell, made, cell.rundir, key, name="candidate")
+            trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
+        return served
+
+    return cell.once("repo", Repo, publish, on=[SERVICES])
 
 
 def collect(cell: Cell, roles: Sequence[str]) -> None:
@@ -249,10 +274,12 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
 def take_down(cell: Cell) -> None:
     """Remove hosts and network, empty the private directory; look that nothing is left."""
     with cell.journal.case("down", "network", "hosts and network removed") as trial:
-        removed = cell.hand.down()
+        # First the secrets: who is killed between the two leaves containers, and those are found by anybody.
+        try:
+            cell.rundir.forget_secrets()
+        finally:
+            removed = cell.hand.down()
         left = cell.engine.containers(cell.hand.labels)
         if left:
             raise TestbedError(f"{len(left)} containers of run {cell.rundir.id} are still there", hint="itb clean")
         trial.passed(f"{len(removed)} removed", evidence="\n".join(removed))
-    cell.rundir.forget_secrets()
-

@@ -62,7 +62,9 @@ class Ending:
     def listening(self, limit: float) -> Iterator[None]:
         """Handle signals and the time limit while the block runs."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, self.on_signal) for number in numbers}
+        # Who started itb with nohup wants it to go on without its terminal.
+        heard = [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self.on_signal) for number in heard}
         timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_time, [limit])
         timer.daemon = True
         timer.start()
@@ -74,14 +76,26 @@ class Ending:
                 signal.signal(number, handler)
 
 
-def run_cell(cell: Cell, ending: Ending) -> int:
+# Pieces of work that a phase asked for by name does again, though they are done.
+_AGAIN = {
+    "serve": ("repo",),
+    "up": ("boot.", "ce"),
+    "install": ("installed.",),
+    "token": ("token",),
+    "test": ("scenario.", "tested."),
+}
+
+
+def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: None) -> int:
     """Everything, once; always ends with a report and, unless kept, with nothing left.
 
+    ``first`` is done before: taking up what an earlier attempt left.
     Returns the exit code, which is in ``run.json`` too.
     """
     error: ItbError | None = None
     try:
         with watchman.pulse(cell.engine, cell.engine.runner.stop):
+            first()
             _all_phases(cell)
     except ItbError as caught:
         error = caught
@@ -114,6 +128,8 @@ def go_on(cell: Cell, ending: Ending, phase: str) -> int:
 
     Raises UsageError naming the phase that has to come first.
     """
+    cell.hand.alive()
+    cell.ledger.take_up(cell.hand.containers, but=_AGAIN.get(phase, ()))
     if phase == "down":
         _collect_evidence(cell)
         return _phase(cell, ending, lambda: phases.take_down(cell), kept=False)
@@ -179,6 +195,8 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
 
 
 def _all_phases(cell: Cell) -> None:
+    if cell.ledger.stands(candidate.tested(cell)):
+        return  # resumed after the last scenario: what is left is what every run ends with
     held = tokenphase.ask(cell)
     images = phases.prepare_platform(cell)
     cell = phases.choose_published(cell, images)
@@ -292,6 +310,8 @@ def _take_down(cell: Cell) -> int:
         phases.take_down(cell)
     except ItbError as failed:
         return failed.exit_code
+    except OSError:  # secrets that cannot be removed, of a directory that cannot be written
+        return TestbedError.exit_code
     return 0
 
 
@@ -300,7 +320,7 @@ def _collect_evidence(cell: Cell) -> None:
         try:
             phases.collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
-            # A host that is gone has nothing to tell; the verdict stands without it.
+            # A host that is gone has nothing to tell, a full disk takes nothing: the verdict stands without it.
             trial.skip(f"incomplete: {error}")
 
 

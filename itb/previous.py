@@ -40,9 +40,7 @@ def newest_before(candidate: Commit, tags: list[versions.TagVersion]) -> str:
     numbers = tuple(int(number) for number in candidate.version.split("."))
     after_final = bool(candidate.rpm_release) and not candidate.rc
     below = [
-        tag
-        for tag in tags
-        if not tag.rc and (tag.numbers < numbers or (after_final and tag.numbers == numbers))
+        tag for tag in tags if not tag.rc and (tag.numbers < numbers or (after_final and tag.numbers == numbers))
     ]
     return max(below).tag if below else ""
 
@@ -98,7 +96,12 @@ def serve(cell: Cell, key: SigningKey) -> None:
     made = order.rundir.saved("build", Build) if order else None
     if order is None or made is None:
         return
-    with _forgiven(), order.journal.case("serve", SERVICES, "RPMs served") as trial:
+    with _forgiven():
+        cell.did("repo.previous", lambda: _publish(cell, order, made, key), on=[SERVICES])
+
+
+def _publish(cell: Cell, order: Order, made: Build, key: SigningKey) -> None:
+    with order.journal.case("serve", SERVICES, "RPMs served") as trial:
         served = supply.serve(cell, made, order.rundir, key, name=PREVIOUS)
         trial.passed(f"{served.packages} packages at {served.url}")
         order.rundir.save("repo", served)

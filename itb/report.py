@@ -30,6 +30,11 @@ def write(rundir: RunDir, *, notes: Notes | None = None, exit_code: int | None =
     return verdict
 
 
+def judge_run(rundir: RunDir, *, notes: Notes | None = None) -> Verdict:
+    """Return the verdict on a run; writes nothing."""
+    return judge(gather(rundir, notes))
+
+
 def show(
     rundir: RunDir,
     console: Console,

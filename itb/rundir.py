@@ -6,22 +6,21 @@ reported or continued from whatever is there after any end.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 import shlex
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from itb import __version__, attempts, runlock
+from itb.attempts import Attempts, Begun, Process
 from itb.errors import UsageError
-from itb.model import Case, Record, settle
+from itb.model import Case, Record
 from itb.redact import redact
 from itb.runners import Command
 
@@ -45,6 +44,8 @@ class RunState(Record):
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
+    cwd: str = ""  # what relative paths in the settings are relative to
+    definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
 
 
 def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
@@ -60,6 +61,17 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _misfit(path: Path, error: ValidationError) -> str:
+    """Say why a ``run.json`` cannot be read: another version's, or damaged."""
+    reason = str(error.errors()[0]["msg"])
+    with suppress(ValueError, OSError):
+        content = json.loads(path.read_bytes())
+        version = content.get("tool_version") if isinstance(content, dict) else None
+        if version and version != __version__:
+            return f"written by itb {version}, this is itb {__version__}: {reason}"
+    return f"not written by this version of itb: {reason}"
 
 
 class RunDir:
@@ -87,15 +99,17 @@ class RunDir:
     def find(cls, runs: Path, wanted: str = "") -> RunDir:
         """Return the run of this name, unique part of a name or path; the newest if empty.
 
-        Raises UsageError when none or several match.
+        A directory whose ``run.json`` is gone is found by its path or whole
+        name.  Raises UsageError when none or several match.
         """
-        if wanted and (Path(wanted) / "run.json").is_file():
-            return cls(Path(wanted))
+        path = Path(wanted)
+        if wanted and (path / "run.json").is_file():
+            return cls(path)
         every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
+        if wanted and (damaged := cls._damaged(runs, path)):
+            return cls(damaged)
         if not every:
-            raise UsageError(
-                f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere"
-            )
+            raise UsageError(f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere")
         if not wanted:
             return cls(every[-1])
         matching = [path for path in every if path.name == wanted] or [
@@ -105,6 +119,18 @@ class RunDir:
             found = ", ".join(path.name for path in matching[:5]) or "none"
             raise UsageError(f"--run {wanted!r} must name one run; it names {found}", hint="itb list shows them")
         return cls(matching[0])
+
+    @staticmethod
+    def _damaged(runs: Path, path: Path) -> Path | None:
+        """A directory that was a run's, or lies where runs do, and has no ``run.json``."""
+        for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
+            place = folder.absolute()
+            known = place.parent == runs.absolute() or any(
+                (place / name).exists() for name in ("cases.jsonl", "state", "commands.log")
+            )
+            if place.is_dir() and known and not (place / "run.json").is_file():
+                return place
+        return None
 
     @property
     def id(self) -> str:
@@ -148,7 +174,9 @@ class RunDir:
     def forget_secrets(self) -> None:
         """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
         for path in sorted(self.tokens.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            # Somebody else may be removing the same.
+            with suppress(FileNotFoundError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def relative(self, path: Path | None) -> str:
         """Return a path as reports show it: relative to the run directory where it is inside."""
@@ -171,6 +199,13 @@ class RunDir:
         except ValidationError as error:
             raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
 
+    def found(self, name: str, kind: type[R]) -> R | None:
+        """Read a phase's value back; None also if it cannot be read: what is not known is done again."""
+        try:
+            return self.saved(name, kind)
+        except (UsageError, OSError):
+            return None
+
     @property
     def state(self) -> RunState:
         """The content of ``run.json``."""
@@ -180,7 +215,9 @@ class RunDir:
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
         except ValidationError as error:
-            raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
+            raise UsageError(
+                f"{path}: {_misfit(path, error)}", hint="itb report makes a report of what is there"
+            ) from None
 
     def update(self, **changes: Any) -> RunState:
         """Change ``run.json`` atomically and return its new content."""
@@ -193,65 +230,48 @@ class RunDir:
         write_atomically(self.path / "run.json", redact(state.model_dump_json(indent=1)))
 
     def append_case(self, case: Case) -> None:
-        """Add a case to ``cases.jsonl``; a line is on disk before this returns."""
+        """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
         self._append("cases.jsonl", case.model_dump_json())
 
-    def cases(self) -> list[Case]:
-        """Every case that still stands, in the order it ended; a line cut by a crash is left out."""
+    def append_begun(self, begun: Begun) -> None:
+        """Add that a case begins, so that one that is cut off has a name."""
+        self._append("cases.jsonl", attempts.Line(begun=begun).model_dump_json(exclude_none=True))
+
+    def append_process(self, process: Process) -> None:
+        """Add that a process takes the run up; a line that was cut off before is closed first."""
         path = self.path / "cases.jsonl"
-        if not path.exists():
-            return []
-        found = []
-        # not splitlines(): JSON leaves U+0085 and U+2028 as they are, and they end no line here
-        for line in path.read_bytes().split(b"\n"):
-            try:
-                found.append(Case.model_validate_json(line))
-            except ValidationError:
-                continue
-        return settle(found)
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        line = attempts.Line(process=process).model_dump_json(exclude_none=True)
+        self._append("cases.jsonl", f"\n{line}" if torn else line)
+
+    def attempts(self) -> Attempts:
+        """Every case so far, over all attempts; a line cut by a crash is left out."""
+        try:
+            return attempts.read((self.path / "cases.jsonl").read_bytes())
+        except FileNotFoundError:
+            return Attempts()
+
+    def cases(self) -> list[Case]:
+        """Every case that stands, in the order it ended."""
+        return list(self.attempts().cases)
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(command.started))
         shown = redact(shlex.join(command.argv)).replace("\n", "\\n")
-        # A line less is not worth a run; where nothing can be written at all, the next case finds out.
+        line = f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}"
+        # A log that cannot be written must not keep a command from removing things; cases tell of it.
         with suppress(OSError):
-            self._append(
-                "commands.log",
-                f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}",
-            )
+            self._append("commands.log", line)
 
     def _append(self, name: str, line: str) -> None:
         with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:
             file.write(line + "\n")
 
     def is_held(self) -> bool:
-        """True while a process holds the lock of this run."""
-        path = self.path / ".lock"
-        if not path.exists():
-            return False
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        """True while a process holds the lock of this run, also if the directory is gone."""
+        return runlock.holder(self.path) is not None
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run for this process; UsageError naming the owner if another one works on it."""
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = json.loads(file.read() or "{}")
-                since = time.strftime("%H:%M:%S", time.localtime(owner.get("since", 0)))
-                raise UsageError(
-                    f"run {self.id} is being worked on by process {owner.get('pid', '?')} "
-                    f"on {owner.get('host', '?')} since {since}"
-                ) from None
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
-            file.flush()
-            yield
+    def lock(self) -> AbstractContextManager[runlock.Owner | None]:
+        """Hold the run for this process; see :func:`itb.runlock.hold`."""
+        return runlock.hold(self.path)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
 
-from itb import reaper
+from itb import reaper, warden
 from itb.errors import InterruptedRunError, TestbedError
 from itb.limits import Limits, called
 from itb.outputs import Reader, Sink
@@ -133,11 +133,13 @@ class Stop:
 
     def add(self, group: int) -> None:
         """Register a process group that :meth:`request` must end."""
+        warden.begins(group)
         with self._lock:
             self._live.add(group)
 
     def discard(self, group: int) -> None:
         """Forget a process group that has ended."""
+        warden.ended(group)
         with self._lock:
             self._live.discard(group)
 

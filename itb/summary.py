@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from itb.model import Case, Commit, Outcome
-from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, duration, phases
+from itb.texts import duration
+from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, phases
 
 SHOWN_FAILURES = 8
 
@@ -80,15 +81,11 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         parts += [
             Text(),
-            Text.assemble(
-                "  ", (MARKS[case.outcome], STYLES[case.outcome]), f" {where}  ", (case.name, "bold")
-            ),
+            Text.assemble("  ", (MARKS[case.outcome], STYLES[case.outcome]), f" {where}  ", (case.name, "bold")),
             Padding(Text(case.message or "no reason was given"), (0, 0, 0, 4)),
         ]
         if case.log:
-            parts.append(
-                Padding(Text(_near(facts.rundir.path / case.log), "dim", overflow="fold"), (0, 0, 0, 4))
-            )
+            parts.append(Padding(Text(_near(facts.rundir.path / case.log), "dim", overflow="fold"), (0, 0, 0, 4)))
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         parts.append(Text(f"  and {more} more, see the reports", "dim"))
     rows = Table.grid(padding=(0, 2))
@@ -150,9 +147,8 @@ def _worst_first(facts: Facts, verdict: Verdict) -> list[Case]:
 
 
 def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
-    rows = [
-        (title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))
-    ]
+    rows = [(title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))]
+    rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
     if facts.notes.platform_note and verdict.good:
         rows.append(("note", facts.notes.platform_note))
     for title, command, _ in next_commands(facts, verdict):
@@ -171,6 +167,8 @@ def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
         found.append(("look", f"itb shell {run} {role}", "a shell on a host of this run"))
         found.append(("remove", f"itb down --run {run}", "remove the hosts"))
     elif not verdict.good and verdict.kind is not Kind.RUNNING:
+        if facts.commit and verdict.kind in (Kind.INTERRUPTED, Kind.ERROR):
+            found.append(("go on", f"itb run --resume {run}", "what is done is not repeated"))
         found.append(("again", f"{reproduce(facts)} --keep failed", "again, keeping the hosts when it fails"))
     return found
 

@@ -23,7 +23,7 @@ from rich.text import Text
 from itb.journal import Listener, Trial
 from itb.model import Case, Outcome
 from itb.summary import MARKS, PLAIN_MARKS, STYLES, is_plain
-from itb.verdict import clean, duration, one_line
+from itb.texts import clean, duration, one_line
 
 FRAME = 0.2  # seconds between two pictures of a live display
 LONG = 5.0  # seconds after which a plain log says that something is going on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,7 @@ class Stagehand:
         self.mac_prefix = ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
         # Both: the same name may be in two folders.  Who sweeps up looks there whether the run is alive.
         self.labels = {LABEL: run, RUNS_LABEL: str(runs)}
+        self.containers: dict[str, str] = {}  # ids by role, as last seen to run
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
@@ -167,9 +168,25 @@ class Stagehand:
     def alive(self) -> set[str]:
         """Roles whose hosts run now."""
         running = {
-            container_name(item) for item in self.engine.containers(self.labels) if item["State"] == "running"
+            container_name(item): str(item.get("Id") or item.get("ID"))
+            for item in self.engine.containers(self.labels)
+            if item["State"] == "running"
         }
-        return {role for role in self.stage.hosts if f"{self.project}-{role}" in running}
+        names = {role: f"{self.project}-{role}" for role in self.stage.hosts}
+        self.containers = {role: running[name] for role, name in names.items() if name in running}
+        return set(self.containers)
+
+    def there(self) -> set[str]:
+        """Roles that have a container, running or not."""
+        names = {container_name(item) for item in self.engine.containers(self.labels)}
+        return {role for role in self.stage.hosts if f"{self.project}-{role}" in names}
+
+    def remove(self, roles: Iterable[str]) -> None:
+        """Remove the containers of these roles; the network and the others stay."""
+        at_once = ("--time", "0") if self.engine.is_podman else ()
+        names = [self.host(role).container for role in roles]
+        if names:
+            self.engine.call("rm", "--force", *at_once, "--volumes", *names)
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from itb.model import Case, Outcome
-from itb.verdict import Facts, base_phase, busy, duration, intervals, phases
+from itb.texts import duration
+from itb.verdict import Facts, base_phase, busy, intervals, phases
 
 # Hues far enough apart to tell phases from one another; red and magenta are
 # left to failures and errors.
@@ -121,9 +122,7 @@ def ticks(whole: float) -> tuple[tuple[float, str], ...]:
     """Return at most seven marks at round times for a chart of ``whole`` seconds."""
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
     step = next((step for step in steps if whole / step <= 6), whole / 6)
-    return tuple(
-        (100 * number * step / whole, _label(number * step)) for number in range(int(whole / step) + 1)
-    )
+    return tuple((100 * number * step / whole, _label(number * step)) for number in range(int(whole / step) + 1))
 
 
 def _label(seconds: float) -> str:

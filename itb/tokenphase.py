@@ -25,6 +25,7 @@ from itb.tokens.providers.base import Context
 from itb.tokens.request import Secret, TokenRequest
 
 LOCAL = "local"
+PIECE = "token"  # of work: a token was delivered
 RENEWAL = "SciToken renewal "  # and a number: every try of one renewal is the same case
 
 
@@ -54,7 +55,7 @@ def ask(cell: Cell) -> Held | None:
     missing or wrong and a token that is refused are known in seconds.
     """
     wanted = cell.product.token
-    if wanted is None:
+    if wanted is None or _stands(cell):
         return None
     name = f"SciToken from hook {cell.settings.token_hook!r} is good for {cell.ce_address}"
     with cell.journal.case("token", wanted.role, name) as trial:
@@ -68,6 +69,19 @@ def hand_out(cell: Cell, held: Held | None = None) -> Token | None:
     wanted = cell.product.token
     if wanted is None:
         return None
+    roles = [CE, *(place.role for place in wanted.places)]
+    return cell.once(
+        PIECE, Token, lambda: _hand_out(cell, wanted, held), on=roles, holds=lambda _token: _stands(cell)
+    )
+
+
+def _stands(cell: Cell) -> bool:
+    """True if a resumed run has delivered a token that need not be renewed yet."""
+    token = cell.rundir.found(PIECE, Token) if cell.ledger.stands(PIECE) else None
+    return token is not None and renewal.due(token) > time.time()
+
+
+def _hand_out(cell: Cell, wanted: TokenDelivery, held: Held | None) -> Token:
     held = ask(cell) if held is None else _fresh(cell, wanted, held)
     assert held is not None
     _introduce(cell, held.token.issuer)

@@ -6,32 +6,24 @@ and control characters once, so that no renderer can forget to.
 
 from __future__ import annotations
 
-import fcntl
-import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from itb.attempts import Attempts
 from itb.errors import UsageError, worst
 from itb.journal import cut
 from itb.model import Build, Case, Commit, Installed, Outcome, Record, Repo, Testbed, Token
-from itb.redact import redact
 from itb.rundir import RunDir, RunState
+from itb.texts import clean, one_line
 
 R = TypeVar("R", bound=BaseModel)
 
 PLANNED = ("build", "serve", "up", "install", "token", "test")  # what a whole run tries, in order
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
-# What XML 1.0 may hold, less the marks that turn the direction of text
-# around: those could make a report read differently from what it says.
-_UNSHOWABLE = re.compile(
-    "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
-)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
 
 _MEANING = {
     1: "The command line or a configuration file is wrong",
@@ -124,6 +116,7 @@ class Facts:
     previous: Commit | None
     problems: tuple[str, ...]
     ended: bool
+    resumed: tuple[str, ...] = ()  # a line per time the run was taken up again
 
     @property
     def seconds(self) -> float:
@@ -138,40 +131,12 @@ class Facts:
         return [case for case in self.cases if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
 
 
-def clean(text: str) -> str:
-    """Return text without terminal escapes, secrets and anything XML or a reader could trip over."""
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text)))
-
-
-def one_line(text: str, limit: int = 400) -> str:
-    """Return text as a single line of at most ``limit`` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
-    if seconds < 1:
-        return f"{max(0.0, seconds):.2f} s"
-    if seconds < 99.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
-    """Read what is there of a run, whatever is missing.
+    """Read what is there of a run, whatever is missing; what cannot be read is among the problems.
 
     ``exit_code`` is how the run ends, from a caller that knows before
-    ``run.json`` does.  Raises UsageError only if there is no readable
-    ``run.json``.
+    ``run.json`` does.
     """
-    state = scrub(rundir.state)
-    if exit_code is not None:
-        state = state.model_copy(update={"exit_code": exit_code})
     problems: list[str] = []
 
     def saved(name: str, kind: type[R]) -> R | None:
@@ -182,14 +147,20 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
             return None
         return scrub(value) if value is not None else None
 
-    cases = sorted((shown(case) for case in rundir.cases()), key=lambda case: case.started)
-    build = saved("build", Build)
+    found = _attempts(rundir, problems)
+    # What the last process began and did not end is cut off, unless that process is alive.
+    going = () if at_work(rundir) else found.going
+    cases = sorted((shown(case) for case in (*found.cases, *going)), key=lambda case: case.started)
+    build, commit = saved("build", Build), saved("commit", Commit)
+    state = scrub(_state(rundir, commit, cases, problems))
+    if exit_code is not None:
+        state = state.model_copy(update={"exit_code": exit_code})
     return Facts(
         rundir=rundir,
         state=state,
         cases=tuple(cases),
         notes=scrub(notes or Notes()),
-        commit=saved("commit", Commit) or (build.commit if build else None),
+        commit=commit or (build.commit if build else None),
         build=build,
         repo=saved("repo", Repo),
         testbed=saved("testbed", Testbed),
@@ -198,7 +169,47 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         previous=saved("previous", Commit),
         problems=tuple(problems),
         ended=state.exit_code is not None or state.finished is not None,
+        resumed=_resumed(found),
     )
+
+
+def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
+    try:
+        return rundir.attempts()
+    except OSError as error:
+        problems.append(clean(f"cases.jsonl: {error}"))
+        return Attempts()
+
+
+def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problems: list[str]) -> RunState:
+    """The content of ``run.json``, or, where that cannot be read, what else says of the run."""
+    try:
+        return rundir.state
+    except (UsageError, OSError) as error:
+        problems.append(clean(f"run.json: {error}"))
+    words = rundir.id.split("-")
+    return RunState(
+        id=rundir.id,
+        short="",
+        product=commit.product if commit else (words[1] if len(words) > 3 else "unknown product"),
+        platform=words[-1] if len(words) > 3 else "unknown platform",
+        ref=commit.ref if commit else "",
+        started=min((case.started for case in cases), default=_born(rundir)),
+    )
+
+
+def _born(rundir: RunDir) -> float:
+    return rundir.path.stat().st_mtime if rundir.path.exists() else time.time()
+
+
+def _resumed(found: Attempts) -> tuple[str, ...]:
+    times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.at)) for one in found.resumed]
+    if not times:
+        return ()
+    bad = [case for case in found.replaced if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
+    more = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
+    return (f"resumed {', '.join(times)}{more}",)
 
 
 def scrub(record: R) -> R:
@@ -306,14 +317,7 @@ def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
 
 def at_work(rundir: RunDir) -> bool:
     """True while a process holds the run's lock, this one included."""
-    try:
-        with (rundir.path / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return rundir.is_held()
 
 
 def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
@@ -326,9 +330,7 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == "test")
     reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
     last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
-    return tuple(
-        name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last)
-    )
+    return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
 
 
 def culprit(facts: Facts, code: int) -> Case | None:
@@ -350,7 +352,9 @@ def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) ->
     if kind is Kind.NOTHING:
         return "Nothing was tried: no case passed or failed"
     if kind is Kind.INTERRUPTED and not facts.ended:
-        return "The run ended without a word: its process is gone"
+        gone = any(problem.startswith("run.json") for problem in facts.problems)
+        told = "run.json cannot be read" if gone else "its process is gone"
+        return f"The run ended without a word: {told}"
     return _MEANING.get(code, f"The run ended with exit code {code}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from invoke import Task
@@ -31,6 +32,7 @@ HELP = {
     "engine": "container engine: podman or docker",
     "progress": "how progress is shown: auto, live, plain or quiet",
     "json": "print the result as JSON",
+    "resume": "go on with this run, which ended in any way: its name, a unique part of it, or its path",
     "run": "name of a run, or a unique part of it (default: the newest)",
 }
 
@@ -51,11 +53,12 @@ def task(*names: str, **more: Any) -> Callable[[Callable[..., None]], Task[Any]]
 
 def chosen(values: dict[str, Any]) -> dict[str, Any]:
     """The settings among a task's arguments (its ``locals()``)."""
-    return {key: value for key, value in values.items() if key not in ("c", "json", "run")}
+    return {key: value for key, value in values.items() if key not in ("c", "json", "run", "resume")}
 
 
 def end(code: int) -> None:
     """Leave with an exit code of the contract."""
     if code:
-        sys.stdout.flush()
+        with suppress(OSError):  # who read it has gone; the code stands
+            sys.stdout.flush()
         raise Exit(code=code)

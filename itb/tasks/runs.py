@@ -12,7 +12,7 @@ _NEW = ("product", "ref", "source", "builder", "upgrade-from", *_FROM, *_PLACES)
 _ON = ("run", "runs", "progress")
 
 
-@task(*_NEW, "scenario", "token-hook", "keep", "jobs")
+@task(*_NEW, "scenario", "token-hook", "keep", "jobs", "resume")
 def run(
     c: Context,
     product: str = "",
@@ -34,6 +34,7 @@ def run(
     engine: str = "",
     progress: str = "",
     json: bool = False,
+    resume: str = "",
 ) -> None:
     """Validate a reference: build, serve, up, install, token, test, report, down.
 
@@ -44,10 +45,17 @@ def run(
     passed; 1 usage or configuration; 2 a scenario failed; 3 nothing ran;
     4 the build failed; 5 the testbed or the machine failed; 6 no usable
     token; 7 the candidate did not install, verify or start; 130 interrupted.
+
+    --resume RUN goes on with a run that ended in any way, with that run's own
+    settings: what is done is not repeated, what is gone is made again.  Only
+    --keep and --progress may be given anew.
     """
     flags = chosen(locals())
     from itb import commands
 
+    if resume:
+        end(commands.resume_from(flags, resume, as_json=json))
+        return
     end(commands.run(commands.settings_from(flags), as_json=json))
 
 
@@ -119,10 +127,13 @@ def down(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
 
 @task("run", "runs", "json")
 def report(c: Context, run: str = "", runs: str = "", json: bool = False) -> None:
-    """Write JUnit and HTML reports of a run from whatever is there, and print the summary."""
+    """Write JUnit and HTML reports of a run from whatever is there, and print the summary.
+
+    Ends with the run's own exit code; 130 if its process was killed.
+    """
     from itb import commands
 
-    commands.report_run(commands.settings_from({"runs": runs}), run, as_json=json)
+    end(commands.report_run(commands.settings_from({"runs": runs}), run, as_json=json))
 
 
 @task("run", "runs", "progress", "token-hook")

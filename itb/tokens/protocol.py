@@ -11,7 +11,6 @@ import json
 import os
 import select
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from itb import scratch
 from itb.errors import TestbedError
 from itb.model import Record
 from itb.redact import redact
@@ -71,8 +71,7 @@ def call_hook(
     """
     problem = unusable(Path(argv[0]))
     if problem is None:
-        with tempfile.TemporaryDirectory(prefix="itb-hook-") as directory:
-            home = Path(directory)
+        with scratch.folder() as home:
             with _collected(home / "stdout") as output:
                 try:
                     completed = runner.run(

@@ -22,6 +22,9 @@ from itb import errors, tasks
         (["--help"], ["--help"]),
         (["--version"], ["--version"]),
         ([], []),
+        (["report", "RUN"], ["report", "--run", "RUN"]),
+        (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
+        (["report", "--json"], ["report", "--json"]),
     ],
 )
 def test_groups(given: list[str], taken: list[str]) -> None:

@@ -15,11 +15,11 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # README, "Architecture", says what each floor is for.  A package is one thing
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
-    "errors model redact data versions buildlog debtorpm limits reaper retries",
+    "errors model redact data versions buildlog debtorpm limits reaper retries warden scratch",
     "outputs",
-    "runners yamlfile subresults buildcache finding platformfile",
+    "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "rundir config definitions history resultfiles machine",
-    "engine journal git pki rpmcheck reach",
+    "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
@@ -28,7 +28,7 @@ FLOORS = (
     "cell report doctor",
     "supply",
     "phases lockfile atfault watchman",
-    "previous tokenphase",
+    "previous tokenphase resuming",
     "tokenkeeper",
     "candidate",
     "pipeline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_run_whose_directory_is_lost_ends_as_the_machines_fault(tmp_path: Path
     told: list[str] = []
     journal.on_lost = told.append
     with journal.case("up", "ce", "boots"):
-        place.rmdir()
+        shutil.rmtree(place)
     with journal.case("up", "factory", "boots"):
         place.mkdir()  # somebody else's
     assert told == [journal.lost] == [f"run directory {place}: it was deleted while the run went on"]

@@ -10,11 +10,11 @@ import pytest
 from lxml import etree
 
 from itb import data, report
-from itb.errors import UsageError
 from itb.model import Build, Case, Commit, HostInfo, Installed, InstalledPackage, Outcome, Rpm, Testbed, Token
 from itb.redact import remember
 from itb.rundir import RunDir, RunState
-from itb.verdict import Kind, Notes, clean, duration, gather, intervals, judge
+from itb.texts import clean, duration
+from itb.verdict import Kind, Notes, gather, intervals, judge
 
 START = 1_795_400_000.0
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
@@ -175,9 +175,7 @@ def test_failure_error_and_skip_say_why(rundir: RunDir, add: Add) -> None:
     error, skipped = suite.find(".//error"), suite.find(".//skipped")
     assert error is not None
     assert skipped is not None
-    assert error.get("message") == "no reason was given", (
-        "junit-xml takes an error without a message for a pass"
-    )
+    assert error.get("message") == "no reason was given", "junit-xml takes an error without a message for a pass"
     assert skipped.get("message") == "needs el9"
     assert verdict.exit_code == 5
     assert verdict.kind is Kind.ERROR
@@ -259,9 +257,15 @@ def test_damaged_pieces_are_told_not_fatal(rundir: RunDir, add: Add) -> None:
     assert "state/build.json" in rundir.html.read_text()
 
 
-def test_no_run_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no run\.json"):
-        report.write(RunDir(tmp_path))
+def test_report_of_an_empty_directory(tmp_path: Path) -> None:
+    """Nothing is known, so nothing passed."""
+    folder = tmp_path / "20260101T000000Z-pocketwms-1234abcd-deb13"
+    folder.mkdir()
+    verdict = report.write(RunDir(folder))
+    assert (verdict.kind, verdict.exit_code) == (Kind.INTERRUPTED, 130)
+    assert "run.json cannot be read" in verdict.headline
+    assert junit(RunDir(folder)).get("name") == "pocketwms.deb13"
+    assert "no run.json" in RunDir(folder).html.read_text()
 
 
 NASTY = [

@@ -14,6 +14,7 @@ from itb.config import Settings
 from itb.definitions import TokenDelivery, TokenPlace
 from itb.errors import TestbedError, TokenError, UsageError
 from itb.journal import Journal
+from itb.ledger import Ledger
 from itb.model import Outcome
 from itb.rundir import RunDir
 from itb.runners import Runner
@@ -33,6 +34,7 @@ def cell(tmp_path: Path) -> Any:
     return SimpleNamespace(
         journal=Journal(rundir), rundir=rundir, settings=Settings(token_min_lifetime=60), host=str,
         product=SimpleNamespace(token=WANTED), ce_address=CE, engine=SimpleNamespace(runner=Runner()),
+        ledger=Ledger(rundir), once=lambda _name, _kind, work, **_: work(),
     )  # fmt: skip
 
 

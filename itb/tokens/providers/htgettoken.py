@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from itb import scratch
 from itb.errors import TestbedError
 from itb.model import Record
 from itb.redact import redact
@@ -77,8 +77,7 @@ class Htgettoken:
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run it once; its output file is new each time, because a failure would leave an old token in place."""
-        with tempfile.TemporaryDirectory(prefix="itb-htgettoken-") as directory:
-            home = Path(directory)
+        with scratch.folder() as home:
             output = home / "token"
             try:
                 completed = self._context.runner.run(

@@ -1,0 +1,145 @@
+"""What ``cases.jsonl`` tells: the cases of a run, over as many attempts as it took.
+
+The file is only ever added to.  A line is a case that has ended, ``begun``
+for one that begins, or ``process`` for a process that takes the run up.  A
+process that resumes a run repeats whatever did not go well, so what failed
+before it is replaced by what came of it; what passed or was skipped stands
+until a case of the same phase, role and name comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from itb.model import Case, Outcome, Record, settle
+
+CUT_OFF = "cut off: itb's process ended without a word while this went on"
+_INTERRUPTED = 130
+
+Identity = tuple[str, str, str]
+
+
+class Begun(Record):
+    """A case that was begun; ``started`` is seconds since the epoch."""
+
+    phase: str
+    role: str
+    name: str
+    started: float
+
+
+class Process(Record):
+    """A process that took a run up at a time (epoch); ``resumed``: to repeat what did not go well."""
+
+    pid: int
+    at: float
+    resumed: bool = False
+
+
+class Line(Record):
+    """A line that is no case."""
+
+    begun: Begun | None = None
+    process: Process | None = None
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """The cases that stand, in the order they ended; ``going`` were begun by the last process and have not ended.
+
+    ``replaced`` are cases of earlier attempts that do not count any more.
+    """
+
+    cases: tuple[Case, ...] = ()
+    going: tuple[Case, ...] = ()
+    replaced: tuple[Case, ...] = ()
+    resumed: tuple[Process, ...] = ()
+
+
+def read(data: bytes) -> Attempts:
+    """Read the lines of a journal; one that was cut by a crash is left out."""
+    reading = _Reading()
+    # not splitlines(): JSON leaves U+0085 and U+2028 as they are, and they end no line here
+    for line in data.split(b"\n"):
+        if line.startswith((b'{"begun":', b'{"process":')):
+            reading.take_line(line)
+        else:
+            reading.take_case(line)
+    return reading.result()
+
+
+@dataclass
+class _Reading:
+    """Where a reader of the lines is."""
+
+    attempt: int = 0
+    latest: float = 0.0  # when something is known to have happened last
+    standing: dict[int, Case] = field(default_factory=dict)
+    places: dict[Identity, list[tuple[int, int]]] = field(default_factory=dict)
+    begun: dict[tuple[str, str, str, float], Begun] = field(default_factory=dict)
+    replaced: list[Case] = field(default_factory=list)
+    resumed: list[Process] = field(default_factory=list)
+    count: int = 0
+
+    def take_line(self, text: bytes) -> None:
+        try:
+            line = Line.model_validate_json(text)
+        except ValidationError:
+            return
+        if line.begun:
+            item = line.begun
+            self.begun[item.phase, item.role, item.name, item.started] = item
+            self.latest = max(self.latest, item.started)
+        if line.process:
+            for case in self.cut_off():
+                self.add(case)
+            self.begun.clear()
+            if line.process.resumed:
+                self.attempt += 1
+                self.resumed.append(line.process)
+                self.replace(n for n, case in self.standing.items() if case.outcome in _BAD)
+
+    def take_case(self, text: bytes) -> None:
+        try:
+            case = Case.model_validate_json(text)
+        except ValidationError:
+            return
+        self.begun.pop((case.phase, case.role, case.name, case.started), None)
+        self.latest = max(self.latest, case.started + case.seconds)
+        self.add(case)
+
+    def add(self, case: Case) -> None:
+        places = self.places.setdefault((case.phase, case.role, case.name), [])
+        self.replace(number for attempt, number in places if attempt < self.attempt)
+        places.append((self.attempt, self.count))
+        self.standing[self.count] = case
+        self.count += 1
+
+    def replace(self, numbers: Iterable[int]) -> None:
+        for number in list(numbers):
+            case = self.standing.pop(number, None)
+            if case is not None:
+                self.replaced.append(case)
+
+    def cut_off(self) -> list[Case]:
+        return [
+            Case(
+                **item.model_dump(),
+                outcome=Outcome.ERROR,
+                message=CUT_OFF,
+                seconds=max(0.0, self.latest - item.started),
+                exit_code=_INTERRUPTED,
+            )
+            for item in self.begun.values()
+        ]
+
+    def result(self) -> Attempts:
+        return Attempts(
+            tuple(settle(self.standing.values())), tuple(self.cut_off()), tuple(self.replaced), tuple(self.resumed)
+        )
+
+
+_BAD = (Outcome.FAILED, Outcome.ERROR)

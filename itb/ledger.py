@@ -1,0 +1,101 @@
+"""What of a run is done, and on which containers: the book a resumed run reads to repeat nothing.
+
+Every piece of work writes that it begins and, once its value is in
+``state/``, that it is done.  A piece stands in a resumed run if it is done
+and the containers it was done on are still the same ones.  A host on which a
+piece began that may leave it half-done (an interrupted dnf transaction) and
+that never got done is not to be trusted: :meth:`Ledger.doubtful` names it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from itb.model import Record
+from itb.rundir import RunDir
+
+FILE = "work.jsonl"
+
+
+class Entry(Record):
+    """A piece of work that begins or, if ``done``, has ended well; ``hosts`` are container ids by role.
+
+    ``spoils`` are the roles whose hosts are left in an unknown state if it is cut off.
+    """
+
+    piece: str
+    hosts: dict[str, str] = {}
+    spoils: tuple[str, ...] = ()
+    done: bool = False
+
+
+class Ledger:
+    """The pieces of work of one run."""
+
+    def __init__(self, rundir: RunDir) -> None:
+        self._path = rundir.path / "state" / FILE
+        self._lock = threading.Lock()
+        self._standing: set[str] = set()
+
+    def begin(self, piece: str, hosts: Mapping[str, str], *, spoils: Sequence[str] = ()) -> Entry:
+        """Write that a piece of work begins."""
+        entry = Entry(piece=piece, hosts=dict(hosts), spoils=tuple(spoils))
+        self._write(entry)
+        return entry
+
+    def done(self, entry: Entry) -> None:
+        """Write that a piece of work is done; its value must be in the run directory by now."""
+        self._write(entry.model_copy(update={"done": True}))
+        self._standing.add(entry.piece)
+
+    def _write(self, entry: Entry) -> None:
+        with self._lock:
+            self._path.parent.mkdir(exist_ok=True)
+            # The first byte ends a line that a crash may have cut off.
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{entry.model_dump_json()}")
+
+    def stands(self, piece: str) -> bool:
+        """True if a piece was done, by this process or by an earlier attempt that it resumes."""
+        return piece in self._standing
+
+    def entries(self) -> dict[str, Entry]:
+        """The last word on every piece."""
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return {}
+        found: dict[str, Entry] = {}
+        for line in lines:
+            try:
+                entry = Entry.model_validate_json(line)
+            except ValidationError:
+                continue
+            found[entry.piece] = entry
+        return found
+
+    def doubtful(self, running: Mapping[str, str]) -> dict[str, str]:
+        """Return the roles whose running host (container ids by role) cannot be trusted: role -> piece."""
+        return {
+            role: entry.piece
+            for entry in self.entries().values()
+            for role in entry.spoils
+            if not entry.done and role in running and running[role] == entry.hosts.get(role)
+        }
+
+    def take_up(self, running: Mapping[str, str], *, but: tuple[str, ...] = ()) -> set[str]:
+        """Let stand what is done on containers that run; return the pieces.
+
+        Pieces whose names begin with one of ``but`` are to be done again in any case.
+        """
+        self._standing = {
+            piece
+            for piece, entry in self.entries().items()
+            if entry.done
+            and not piece.startswith(but)
+            and all(running.get(role) == container for role, container in entry.hosts.items())
+        }
+        return self._standing
