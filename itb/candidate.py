@@ -68,6 +68,7 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
             log=folder / "install.log",
             timeout=cell.limits.of(definition.timeout, f"timeout of role {role}"),
             trial=trial,
+            repositories=definition.repositories,
         )
     with cell.journal.case("install", role, "every product package is the candidate's") as trial:
         packages = dnf.installed_packages(host, cell.product.packages)

@@ -101,7 +101,7 @@ def load_product(chosen: Settings) -> Product:
     folders = [Path(folder).expanduser() for folder in chosen.products]
     if not chosen.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
-    return definitions.load_product(chosen.product, folders)
+    return definitions.with_variants(definitions.load_product(chosen.product, folders), chosen.variant)
 
 
 def origin(product: Product, chosen: Settings, runner: Runner) -> str:

@@ -68,6 +68,7 @@ class Settings(Record):
     builder: Literal["rpmbuild", "mock"] = Field(
         "rpmbuild", description="what makes the RPMs: rpmbuild, or mock in a privileged workspace"
     )
+    variant: tuple[str, ...] = Field((), description="variants of the product (itb show product NAME lists them)")
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
     token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")
     token_min_lifetime: int | None = Field(

@@ -74,10 +74,12 @@ class RoleDefinition(Record):
     run as root after the files were verified; ``services`` are started in
     this order and must stay up; ``logs`` are globs collected as evidence;
     ``probes`` are command lines, by unit, that run a service in the
-    foreground: for one that fails and hides what it says.
+    foreground: for one that fails and hides what it says; ``repositories``
+    are ids of repositories that the hosts know and use for this role only.
     """
 
     packages: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
     configure: str = ""
     services: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
@@ -130,6 +132,27 @@ class Trust(Record):
     lifetime: int = Field(default=86400, gt=0)
 
 
+class Variant(Record):
+    """What is different when a product is tested with ``--variant NAME``.
+
+    ``more`` adds to a role's packages, services, logs and so on, and replaces
+    its configuration script if it names one; ``instead`` replaces a role.
+    What is given otherwise takes the place of the product's, ``env`` adds to
+    it.  ``tested`` is false where nobody ran it; ``note`` is what to know.
+    """
+
+    title: str
+    note: str = ""
+    tested: bool = False
+    testbed: str = ""
+    more: dict[str, RoleDefinition] = {}
+    instead: dict[str, RoleDefinition] = {}
+    token: TokenDelivery | None = None
+    trust: tuple[Trust, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+
+
 class Product(Record):
     """``product.yaml``; ``packages`` are globs of package names that belong to the product.
 
@@ -154,6 +177,7 @@ class Product(Record):
     evidence: dict[str, tuple[str, ...]] = {}
     ignored_errors: tuple[str, ...] = ()
     patience: float = Field(default=1, gt=0)
+    variants: dict[str, Variant] = {}
     name: str = ""
     folder: Path = Path()
 
@@ -266,6 +290,16 @@ def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
     """Return the product of this name or folder; UsageError with the nearest name if there is none."""
     folder = find("product", name, [*folders, data.folder("build_ws") / "products"], "product.yaml")
     product = yamlfile.load(folder / "product.yaml", Product)
+    _check_roles(product, folder)
+    for variant in product.variants:
+        _check_roles(with_variants(product, [variant]), folder)
+    if product.source.history:
+        _check_file(folder, "product.yaml", "history", product.source.history)
+    return product.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def _check_roles(product: Product, folder: Path) -> None:
+    """Refuse a configuration script that is not there, and a probe of something that is no service."""
     for role, definition in product.roles.items():
         if definition.configure:
             _check_file(folder, "product.yaml", f"role {role}: script", definition.configure)
@@ -273,9 +307,38 @@ def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
             if unit not in definition.services:
                 hint = yamlfile.nearest(unit, list(definition.services))
                 raise UsageError(f"{folder / 'product.yaml'}: role {role}: probe of {unit!r}, no service{hint}")
-    if product.source.history:
-        _check_file(folder, "product.yaml", "history", product.source.history)
-    return product.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def with_variants(product: Product, names: Sequence[str]) -> Product:
+    """Return the product as these variants make it, one after the other; UsageError for one it has not."""
+    for name in names:
+        variant = product.variants.get(name)
+        if variant is None:
+            known = sorted(product.variants)
+            hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known) or 'none'}"
+            raise UsageError(f"product {product.name} has no variant {name!r}{hint}")
+        for role in (*variant.more, *variant.instead):
+            if role not in product.roles:
+                raise UsageError(f"product {product.name}: variant {name}: the product has no role {role!r}")
+        roles = {**product.roles, **variant.instead}
+        roles |= {role: _more(roles[role], more) for role, more in variant.more.items()}
+        changed = {
+            field: value
+            for field in ("testbed", "token", "trust", "scenarios")
+            if (value := getattr(variant, field))
+        }
+        product = product.model_copy(update={**changed, "roles": roles, "env": {**product.env, **variant.env}})
+    return product
+
+
+def _more(role: RoleDefinition, more: RoleDefinition) -> RoleDefinition:
+    """A role with what a variant adds to it."""
+    lists = {
+        field: tuple(dict.fromkeys([*getattr(role, field), *getattr(more, field)]))
+        for field in ("packages", "repositories", "services", "logs")
+    }
+    script = more.configure or role.configure
+    return role.model_copy(update={**lists, "configure": script, "probes": {**role.probes, **more.probes}})
 
 
 def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:

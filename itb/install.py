@@ -57,14 +57,21 @@ _DECISIVE = (
 
 
 def dnf_install(
-    host: Host, packages: Sequence[str], *, log: Path, timeout: float, trial: Trial | None = None
+    host: Host,
+    packages: Sequence[str],
+    *,
+    log: Path,
+    timeout: float,
+    trial: Trial | None = None,
+    repositories: Sequence[str] = (),
 ) -> None:
     """Install packages; a repository's passing trouble is tried again, anything else is the verdict.
 
+    ``repositories`` are used besides those the host has enabled.
     Raises InstallError with dnf's reason, also when a scriptlet failed
     (dnf exits 0 then), TestbedError when the repository stayed unreachable.
     """
-    argv = [*DNF, "install", "--", *packages]
+    argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
     if trial:
         trial.note(f"dnf install {' '.join(packages)}")
     done = host.engine.runner.again(
@@ -156,7 +163,7 @@ def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: st
         raise InstallError(
             f"not the candidate's: {', '.join(wrong)}", evidence="offered:\n" + "\n".join(sorted(offered))
         )
-    names = {item.nevra.rsplit("-", 2)[0] for item in ours}
+    names = {item.nevra.rsplit("-", 2)[0] for item in packages}
     absent = [name for name in wanted if name not in names]
     if absent:
         raise InstallError(f"asked for but not installed: {', '.join(absent)}")

@@ -128,6 +128,8 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         "not_reached": " ".join(verdict.not_reached),
         "platform.note": one_line(facts.notes.platform_note),
     }
+    if variant := state.settings.get("variant"):
+        found |= {"variant": " ".join(map(str, variant))}
     if commit := facts.commit:
         found |= {"commit": commit.id, "commit.tree": commit.tree, "commit.date": commit.date}
         found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}

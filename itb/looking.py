@@ -172,6 +172,25 @@ def show_config(*, as_json: bool) -> None:
     _console().print(shown)
 
 
+def show_product(name: str) -> None:
+    """Roles, packages and services of a product, and how its variants differ."""
+    product = commands.load_product(commands.settings_from({"product": name}))
+    print(f"{product.name}: {product.title}")
+    print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
+    shown = _table("role", "packages", "services", "configuration")
+    for role, item in product.roles.items():
+        shown.add_row(role, ", ".join(item.packages), ", ".join(item.services), item.configure)
+    _console().print(shown)
+    for variant, change in product.variants.items():
+        print(f"--variant {variant}: {change.title}" + ("" if change.tested else " (not run by anybody yet)"))
+        for line in change.note.splitlines():
+            print(f"  {line}")
+        for role, more in change.more.items():
+            print(f"  {role}: also {', '.join([*more.packages, *more.services])}")
+        for role, other in change.instead.items():
+            print(f"  {role}: {', '.join(other.packages)} instead, with {', '.join(other.services)}")
+
+
 def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
     chosen = commands.settings_from(flags)
     folders = [Path(folder).expanduser() for folder in chosen.platforms]

@@ -184,6 +184,10 @@ def reproduce(facts: Facts) -> str:
     source = str(state.settings.get("source") or "")
     if source:
         words += ["--source", source]
+    for name in ("variant", "builder"):
+        value = state.settings.get(name)
+        if value and value != "rpmbuild":
+            words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
     if facts.previous:
         words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
     if state.scenarios:

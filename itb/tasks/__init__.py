@@ -33,5 +33,5 @@ def namespace() -> Collection:
         token.add_task(item)
     top.add_collection(token)
     top.add_collection(Collection.from_module(platforms, name="platform"))
-    top.add_collection(Collection("show", looking.show_run, looking.show_config))
+    top.add_collection(Collection("show", looking.show_run, looking.show_config, looking.show_product))
     return top

@@ -23,6 +23,7 @@ HELP = {
     "allow-unsigned": "with --from-repo: do not check signatures; the reports say so",
     "platform": "operating systems, comma-separated: names or folders with platform.yaml",
     "scenario": "what is tried, comma-separated: names or folders with scenario.yaml",
+    "variant": "variants of the product, comma-separated (itb show product NAME lists them)",
     "builder": "what makes the RPMs: rpmbuild, or mock, for which the workspace runs privileged (EL platforms)",
     "token-hook": "managed-token hook: local, command, ... or one of your own (itb token hooks)",
     "keep": "keep the testbed afterwards: never, failed or always",

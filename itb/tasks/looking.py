@@ -106,3 +106,11 @@ def show_config(c: Context, json: bool = False) -> None:
     from itb import looking
 
     looking.show_config(as_json=json)
+
+
+@task(positional=["name"], name="product", help={"name": "product: a name or a folder with product.yaml"})
+def show_product(c: Context, name: str) -> None:
+    """Print what a product consists of, role by role, and its variants."""
+    from itb import looking
+
+    looking.show_product(name)

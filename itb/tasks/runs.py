@@ -8,7 +8,7 @@ from itb.tasks.flags import chosen, end, task
 
 _FROM = ("from-repo", "nevra", "repo-key", "allow-unsigned")
 _PLACES = ("platform", "runs", "cache", "engine", "progress", "json")
-_NEW = ("product", "ref", "source", "builder", "upgrade-from", *_FROM, *_PLACES)
+_NEW = ("product", "ref", "source", "variant", "builder", "upgrade-from", *_FROM, *_PLACES)
 _ON = ("run", "runs", "progress")
 
 
@@ -18,6 +18,7 @@ def run(
     product: str = "",
     ref: str = "",
     source: str = "",
+    variant: str = "",
     builder: str = "",
     upgrade_from: str = "",
     from_repo: str = "",
@@ -65,6 +66,7 @@ def build(
     product: str = "",
     ref: str = "",
     source: str = "",
+    variant: str = "",
     builder: str = "",
     upgrade_from: str = "",
     from_repo: str = "",

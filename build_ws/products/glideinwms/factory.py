@@ -48,10 +48,12 @@ def edit(file, ce):
     return children(file.one("entries"), "entry")
 
 
-def configure():
-    """Edit, then have the candidate make its working directories of it."""
+def configure(also=None):
+    """Edit, then have the candidate make its working directories of it; ``also`` edits more of the file."""
     file = XmlFile(CONFIG)
     edit(file, variable("ITB_CE_ADDRESS"))
+    if also:
+        also(file)
     file.write()
     write("/etc/condor/config.d/99-itb.conf", CONDOR)
     make_private("gfactory", "/var/lib/gwms-factory/.condor/tokens.d")

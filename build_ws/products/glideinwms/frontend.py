@@ -88,11 +88,16 @@ def configure():
     file.write()
     write("/etc/condor/config.d/99-itb.conf", CONDOR)
     make_private("frontend", os.path.dirname(variable("ITB_TOKEN_PATH")))
+    add_user()
+    run("gwms-frontend", "upgrade")
+
+
+def add_user():
+    """The user who submits jobs."""
     try:
         pwd.getpwnam("testuser")
     except KeyError:
         subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", "testuser"], check=True)
-    run("gwms-frontend", "upgrade")
 
 
 if __name__ == "__main__":
