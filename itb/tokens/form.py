@@ -69,8 +69,8 @@ def _object(part: str, what: str) -> dict[str, Any]:
     if not _PART.fullmatch(part):
         raise FormError(f"not a JSON Web Token: its {what} is not base64url")
     try:
-        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=without_double_keys)
+        text = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode("utf-8").strip()
+        value, end = _DECODER.raw_decode(text)
     except DoubleKeyError as error:
         key = "".join(char if char.isprintable() else "?" for char in error.key[:40])
         raise FormError(f"its {what} has the key {key} twice", stricter=True) from None
@@ -78,7 +78,13 @@ def _object(part: str, what: str) -> dict[str, Any]:
         raise FormError(f"not a JSON Web Token: its {what} is not JSON") from None
     if not isinstance(value, dict):
         raise FormError(f"not a JSON Web Token: its {what} is not a JSON object")
+    if end < len(text):  # HTCondor 23.9 reads no further than the object
+        raise FormError(f"not a JSON Web Token: its {what} has more than a JSON object", stricter=True)
     return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")  # Python reads NaN and Infinity, nobody else does
 
 
 class DoubleKeyError(ValueError):
@@ -99,5 +105,4 @@ def without_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")  # Python reads NaN and Infinity, nobody else does
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=without_double_keys)

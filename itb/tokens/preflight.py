@@ -23,6 +23,7 @@ from itb.tokens.request import SCOPES, AcquireError, Cause, Profile, TokenReques
 
 ALGORITHMS = ("ES256", "RS256")
 VERSIONS = ("scitoken:2.0", "scitokens:2.0", "scitokens:1.0")
+_RSA_BITS = 2048
 _LARGEST = 2**53  # seconds: a CE takes 1e15 and refuses 2^62, and JSON promises no larger whole number
 
 
@@ -147,6 +148,8 @@ def _signature(token: str, opened: Opened, jwks: Mapping[str, Any] | None) -> Ve
     matching = [key for key in _keys(jwks) if key.get("kid") == kid]
     if not matching or algorithm not in ALGORITHMS:
         return Verdict(claim="signature", ok=False, reason="no published key to check the signature with")
+    if problem := _weakness(matching[0], str(algorithm)):
+        return Verdict(claim="signature", ok=False, reason=problem, stricter=algorithm == "RS256")
     try:
         key = jwt.PyJWK(dict(matching[0]), algorithm=str(algorithm))
         # The claims are judged one by one below; here it is the signature alone.
@@ -157,6 +160,17 @@ def _signature(token: str, opened: Opened, jwks: Mapping[str, Any] | None) -> Ve
     except jwt.PyJWTError as error:
         return Verdict(claim="signature", ok=False, reason=f"the signature cannot be checked: {error}")
     return Verdict(claim="signature", ok=True, value="verified with the issuer's published key")
+
+
+def _weakness(key: Mapping[str, Any], algorithm: str) -> str:
+    """Say what RFC 7518 (3.3, 3.4) has against a published key; a CE looks at the curve alone."""
+    if algorithm == "ES256" and key.get("crv", "P-256") != "P-256":
+        return f"signed with a key on curve {_show(key['crv'])}; ES256 is for P-256"
+    modulus = str(key.get("n", "")) if algorithm == "RS256" else ""
+    bits = len(modulus) * 6 // 8 * 8
+    if modulus and bits < _RSA_BITS:
+        return f"signed with an RSA key of some {bits} bits; {_RSA_BITS} are the least (RFC 7518)"
+    return ""
 
 
 def _times(opened: Opened, request: TokenRequest, now: float) -> list[Verdict]:

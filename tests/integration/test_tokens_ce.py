@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from itb import data, repo
 from itb.engine import Engine
@@ -78,8 +80,52 @@ def tampered(token: str, issuer: Issuer) -> str:
     return f"{head}.{issuer.mint(CE, subject='root').split('.')[1]}.{signature}"
 
 
+def signed(issuer: Issuer, payload: bytes, header: bytes = b"", key: str = "ES256") -> str:
+    """A token of just these bytes; ``key`` is an algorithm, or the id of one of the odd keys."""
+    algorithm = "RS256" if key.startswith("RSA") else "ES256"
+    private = ODD_KEYS[key] if key in ODD_KEYS else issuer._keys["ES256"].private
+    kid = key if key in ODD_KEYS else issuer.jwks()["keys"][0]["kid"]
+    if key == "P-384 as ES384":
+        algorithm = "ES384"
+    header = header or json.dumps({"alg": algorithm, "kid": kid}).encode()
+    text = f"{encode(header)}.{encode(payload)}"
+    return f"{text}.{encode(jwt.get_algorithm_by_name(algorithm).sign(text.encode(), private))}"
+
+
+def encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def payload_of(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token.split(".")[1] + "==")
+
+
+def padded(token: str) -> str:
+    return ".".join(item + "=" * (-len(item) % 4) for item in token.split("."))
+
+
+ODD_KEYS: dict[str, Any] = {
+    "P-384": ec.generate_private_key(ec.SECP384R1()),
+    "P-384 as ES384": ec.generate_private_key(ec.SECP384R1()),
+    "RSA 1024": rsa.generate_private_key(public_exponent=65537, key_size=1024),
+}
+
+
+class Generous(Issuer):
+    """Publishes keys a CE may not take as well."""
+
+    def jwks(self) -> dict[str, Any]:
+        more = []
+        for kid, key in ODD_KEYS.items():
+            algorithm = jwt.get_algorithm_by_name("RS256" if kid.startswith("RSA") else "ES384")
+            more.append({**json.loads(algorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig"})
+        return {"keys": [*super().jwks()["keys"], *more]}
+
+
+TWICE = "two readers of the token may see two different values"
 LUCK = "HTCondor's client cuts a token file into shape; other readers of the file do not"
 NBF = "GlideinWMS and other software want nbf, and whoever mints is told to set it"
+# fmt: off
 ACCEPTED = [
     Row("ES256", True),
     Row("RS256", True, mint={"algorithm": "RS256"}),
@@ -111,6 +157,9 @@ ACCEPTED = [
     Row("further claims in an access token", True, {**PLAIN, "foo": 1}, {"typ": "at+jwt"}),
     Row("subject with comma and blank", True, {"sub": "a, b"}),
     Row("no typ", True, header={"typ": None}),
+    Row("8 KB", True, {"groups": [f"/group/{number}" for number in range(400)]}),
+    Row("blanks in the JSON", True, text=lambda token, issuer: signed(issuer, b" " + payload_of(token) + b"\n ")),
+    Row("ANY in a list of audiences", True, {"aud": ["other:1", "ANY"]}),
     Row("16000 bytes", True, {"pad": "x" * 11400}),
 ]
 REFUSED = [
@@ -178,6 +227,21 @@ REFUSED = [
     Row("payload exchanged", False, text=tampered),
     Row("no signature", False, text=lambda token, _: token.rpartition(".")[0] + "."),
     Row("signature cut", False, text=lambda token, _: token[:-4]),
+    Row("padded with =", False, text=lambda token, _: padded(token)),
+    Row("exp as 4e9", False, text=lambda token, issuer: signed(issuer, payload_of(token).replace(
+        b'"exp": ' + payload_of(token).partition(b'"exp": ')[2][:10], b'"exp": 4e9'))),
+    Row("exp null", False, text=lambda token, issuer: signed(issuer, payload_of(token).replace(
+        b'"exp": ' + payload_of(token).partition(b'"exp": ')[2][:10], b'"exp": null'))),
+    Row("key id is a number", False, text=lambda token, issuer: signed(
+        issuer, payload_of(token), b'{"alg": "ES256", "kid": 5}')),
+    Row("alg es256", False, text=lambda token, issuer: mislabelled(token, issuer, "es256")),
+    Row("ES256 with a key of P-384", False, text=lambda token, issuer: signed(
+        issuer, payload_of(token), key="P-384")),
+    Row("ES384, well signed", False, text=lambda token, issuer: signed(
+        issuer, payload_of(token), key="P-384 as ES384")),
+    Row("byte order mark before it", False, text=lambda token, _: f"\ufeff{token}"),
+    Row("a list as payload", False, text=lambda token, issuer: signed(issuer, b"[" + payload_of(token) + b"]")),
+    Row("issuer's host in capitals", False, {"iss": "https://TOKENS.glideinwms.org/itb"}),
     Row("Bearer before it", False, text=lambda token, _: f"Bearer {token}"),
     Row("in quotes", False, text=lambda token, _: f'"{token}"'),
     Row("not a token", False, text=lambda _, __: "hello"),
@@ -190,11 +254,22 @@ STRICTER = [
     Row(
         "critical extension", True, header={"crit": ["x"], "x": 1}, stricter="RFC 7515 says: must be refused"
     ),
+    Row("an RSA key of 1024 bits", True, text=lambda token, issuer: signed(
+        issuer, payload_of(token), key="RSA 1024"), stricter="RFC 7518, 3.3: 2048 bits or more"),
+    Row("aud twice", True, text=lambda token, issuer: signed(
+        issuer, payload_of(token).replace(b"{", b'{"aud": "other:1", ', 1)), stricter=TWICE),
+    Row("alg twice", True, text=lambda token, issuer: signed(
+        issuer, payload_of(token), b'{"alg": "none", "alg": "ES256", "kid": "%s"}'
+        % issuer.jwks()["keys"][0]["kid"].encode()), stricter=TWICE),
+    Row("text after the payload", True, text=lambda token, issuer: signed(issuer, payload_of(token) + b"x"),
+        stricter="it is no JSON; a CE reads no further than the object"),
+    Row("carriage return and line end", True, text=lambda token, _: f"{token}\r\n", stricter=LUCK),
     Row("line end", True, text=lambda token, _: f"{token}\n", stricter=LUCK),
     Row("blank before", True, text=lambda token, _: f" {token}", stricter=LUCK),
     Row("two lines", True, text=lambda token, _: f"{token}\nmore", stricter=LUCK),
     Row("comment before", True, text=lambda token, _: f"# mine\n{token}", stricter=LUCK),
 ]
+# fmt: on
 ROWS = [*ACCEPTED, *REFUSED, *STRICTER]
 
 # Every token of /root/tokens in turn: its name and whether the schedd lets submit with it.
@@ -227,7 +302,7 @@ print(max(code for code, _ in answers), max(seconds for _, seconds in answers))
 
 @pytest.fixture(scope="module")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
-    return Issuer.create(tmp_path_factory.mktemp("issuer"))
+    return Generous.create(tmp_path_factory.mktemp("issuer"))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from itb.tokens.request import SCOPES, SIZE_LIMIT, AcquireError, Cause, TokenReq
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="r", ce=CE, audience=CE)
 NOW = int(time.time())
+TWICE = b'{"alg": 1, "alg": 2}'
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,10 @@ def refusal(token: str, issuer: Issuer, request: TokenRequest = REQUEST) -> str:
 
 def encode(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def raw(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unsigned(header: object, claims: object, signature: str = "c2ln") -> str:
@@ -151,6 +156,9 @@ def test_claims_a_ce_accepts(issuer: Issuer, claims: dict[str, Any]) -> None:
         (lambda token: token.replace(".", ".!", 1), "payload is not base64url"),
         (lambda _: "x" * SIZE_LIMIT, "bytes long"),
         (lambda _: "bm8.bm8.bm8", "header is not JSON"),
+        (lambda token: f"{raw(b'{}x')}.{token.partition('.')[2]}", "header has more than a JSON object"),
+        (lambda token: f"{raw('{}'.encode('utf-16'))}.{token.partition('.')[2]}", "header is not JSON"),
+        (lambda token: f"{raw(TWICE)}.{token.partition('.')[2]}", "header has the key alg twice"),
         (lambda _: unsigned([1], {}), "header is not a JSON object"),
         (lambda token: token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"), "signature does not fit"),
         (lambda token: token.rpartition(".")[0] + ".", "signature"),
