@@ -18,10 +18,15 @@ LIMIT = 4 << 20  # bytes of a file, from its end
 TRACEBACK = "Traceback (most recent call last):"
 # What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
 PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\(\S+\)\s*)*")
+# As date(1) prints it.
+DATE = re.compile(r"^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} ([AP]M )?\w+ \d{4} ")
 ERROR = re.compile(
     r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b"
 )
+JUDGED = re.compile(r"alidation error in|Error running '")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
+# What a shell says of a script it cannot read; other things it cannot do, scripts may have foreseen.
+SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected EOF|bad substitution)\b.*)")
 MOST = 5
 
 
@@ -37,7 +42,7 @@ def expand(text):
 
 
 def tracebacks(lines):
-    """Last lines of the tracebacks: exception and message."""
+    """Last lines of the tracebacks, exception and message, and syntax errors of shell scripts."""
     inside = False
     for line in lines:
         if line.rstrip().endswith(TRACEBACK):
@@ -45,6 +50,9 @@ def tracebacks(lines):
         elif inside and line.strip() and not line.startswith((" ", "\t")):
             inside = False
             yield line.strip()
+        match = SYNTAX.match(line)
+        if match:
+            yield match.group(1)
 
 
 def errors(lines):
@@ -52,9 +60,9 @@ def errors(lines):
     before = ""
     for line in lines:
         if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
-            message = MODULE.sub("", PREFIX.sub("", line)).strip(" =")
+            message = MODULE.sub("", PREFIX.sub("", DATE.sub("", line))).strip(" =")
             # Who judges a script says that it failed; the script itself said why.
-            yield f"{message}: {before}" if "alidation error in" in line and before else message
+            yield f"{message}: {before}" if JUDGED.search(line) and before else message
         before = line.strip() or before
 
 

@@ -50,6 +50,12 @@ LISTED = (
         ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
         ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
         ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
+        (
+            "/x/y/start.sh: line 43: syntax error near unexpected token `}'\n/x/y/start.sh: line 43: `}'\n"
+            "Mon Nov 23 06:05:50 UTC 2026 Error running 'start.sh'\n",
+            "start.sh: line 43: syntax error near unexpected token `}'",
+        ),
+        ("no space\nMon Nov  2 06:05:50 UTC 2026 Error running 'a.sh'\n", "Error running 'a.sh': no space"),
         ("no disk\n=== Validation error in /a/check.sh ===\n", "Validation error in /a/check.sh: no disk"),
     ],
 )
