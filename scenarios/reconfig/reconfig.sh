@@ -1,6 +1,7 @@
 #!/bin/bash
 # Reconfigures twice: the second time changes nothing, and services stay as they were; TAP.
-# ITB_RECONFIG_<ROLE>: the product's command; ITB_CONFIGURED_<ROLE>: folders it makes.
+# ITB_RECONFIG_<ROLE>: the product's command; ITB_CONFIGURED_<ROLE>: folders it makes;
+# ITB_RELOAD_SETTLE: seconds until a service that is told by a signal has done it, or died of it (2).
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"
@@ -22,17 +23,21 @@ state() {
   find ${!folders:-/nonexistent} -type f -print0 2>/dev/null | sort --zero-terminated | xargs --null --no-run-if-empty sha256sum >"$1"
 }
 
-plan 4
+plan "$((3 + ${#services[@]}))"
 for number in 1 2; do
   why=''
   timeout 100 bash -c "${!command}" >"$work/log" 2>&1 || why="exit status $?: $(grep --extended-regexp 'Error|ERROR' "$work/log" | tail --lines=1)"
   clean "${!command} ($number)" "$why"
   comment "$(tail --lines=30 "$work/log")"
+  sleep "${ITB_RELOAD_SETTLE:-2}"
   state "$work/$number"
 done
 clean "the second time changes nothing" "$(diff "$work/1" "$work/2" | awk '/^[<>]/ {print $3}' | sort --unique | paste --serial --delimiters=' ')"
-bad=''
 for unit in "${services[@]}"; do
-  [ "$(property "$unit" ActiveState)" = active ] || bad+=" $unit"
+  if [ "$(property "$unit" ActiveState)" = active ]; then
+    ok "$unit is up"
+  else
+    not_ok "$unit is up"
+    cause "$unit"
+  fi
 done
-clean "services are up" "${bad:+not up:$bad}"
