@@ -3,8 +3,8 @@
 # asks for: EPEL, CRB (PowerTools on EL 8), OSG; HTCondor's own only if a series is set.
 set -euo pipefail
 
-# Containers of EL come without what a machine's installation always has.
-dnf --assumeyes --quiet install systemd dbus hostname iproute procps-ng openssl passwd findutils tar gzip xz less \
+# Containers of EL come without what a machine's installation always has; passwd is a package of its own or not.
+dnf --assumeyes --quiet install systemd dbus hostname iproute procps-ng openssl /usr/bin/passwd findutils tar gzip xz less \
     which util-linux shadow-utils ca-certificates python3 dnf-plugins-core epel-release
 dnf --assumeyes --quiet config-manager --set-enabled "$ITB_CRB"
 dnf --assumeyes --quiet install \
@@ -13,7 +13,7 @@ dnf --assumeyes --quiet install \
 dnf --assumeyes --quiet config-manager --save --setopt='epel.priority=99'
 if [ -n "$ITB_HTCONDOR" ]; then
     dnf --assumeyes --quiet install \
-        "https://research.cs.wisc.edu/htcondor/repo/$ITB_HTCONDOR/htcondor-release-current.el$ITB_EL.noarch.rpm"
+        "https://htcss-downloads.chtc.wisc.edu/repo/$ITB_HTCONDOR/htcondor-release-current.el$ITB_EL.noarch.rpm"
     dnf --assumeyes --quiet config-manager --save --setopt='htcondor.priority=90'
 fi
 dnf --assumeyes --quiet config-manager --save --setopt=install_weak_deps=False
