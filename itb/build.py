@@ -11,12 +11,13 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from itb import buildcache, buildlog, data, rpmcheck
+from itb import buildcache, buildlog, data, locks, rpmcheck
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError
 from itb.hosts import FileSpec, Host
@@ -101,13 +102,30 @@ def build(
 
     ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout`),
     ``workspace.host`` a running container that may use the platform's
-    repositories.  Raises BuildError with the cause in one line and the whole
-    log in ``rundir.build``; TestbedError when the workspace is at fault.
+    repositories.  One process at a time builds the same; the others wait and
+    take what it has built.  Raises BuildError with the cause in one line and
+    the whole log in ``rundir.build``; TestbedError when the workspace is at fault.
     """
     host = workspace.host
     assert host is not None
+    lock = cache / "locks" / f"build-{_cache_name(commit, product, workspace)}.lock"
+    alone = locks.hold(lock, host.engine.runner.stop.event)
+    with ExitStack() as stack:
+        if locks.is_held(lock):
+            with journal.case(PHASE, ROLE, "another run that builds the same has ended"):
+                stack.enter_context(alone)
+        else:
+            stack.enter_context(alone)
+        made = take_cached(
+            commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal
+        )
+        job = _Job(commit, product, workspace, host, rundir)
+        return made or _build(job, clone, cache=cache, journal=journal)
+
+
+def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
+    commit, workspace, rundir = job.commit, job.workspace, job.rundir
     began = time.monotonic()
-    job = _Job(commit, product, workspace, host, rundir)
     (rundir.build / LOG).unlink(missing_ok=True)
     job.prepare(clone)
     with journal.case(PHASE, ROLE, "what the spec needs to be built is there") as trial:
@@ -121,7 +139,7 @@ def build(
     kept = buildcache.CachedBuild(
         rpms=rpms, source_rpm=source_rpm, arguments=arguments, seconds=seconds, built=time.time()
     )
-    name = _cache_name(commit, product, workspace)
+    name = _cache_name(commit, job.product, workspace)
     buildcache.store(cache, name, kept, rundir.build / "rpms", rundir.build / LOG)
     return Build(
         commit=commit,

@@ -9,19 +9,19 @@ never written to.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from itb import locks
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.redact import remember
 from itb.rundir import write_atomically
@@ -187,13 +187,9 @@ def mirror_path(cache: Path, shown: str) -> Path:
     return cache / "sources" / f"{name or 'source'}-{hashlib.sha256(shown.encode()).hexdigest()[:16]}.git"
 
 
-@contextmanager
-def locked(mirror: Path) -> Iterator[None]:
+def hold(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
     """Hold a mirror for this process; another run waits until it is fresh."""
-    mirror.parent.mkdir(parents=True, exist_ok=True)
-    with mirror.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locks.hold(mirror.with_suffix(".lock"), runner.stop.event)
 
 
 def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
@@ -206,7 +202,7 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
         _check_local(origin.local, runner)
     refs, default = _advertised(origin, runner)
     mirror = mirror_path(cache, origin.shown)
-    with locked(mirror):
+    with hold(mirror, runner):
         if not (mirror / "HEAD").is_file():
             _create(mirror, runner)
         git = Git(runner, mirror)

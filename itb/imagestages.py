@@ -11,7 +11,6 @@ from a build that is going on.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import tempfile
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from itb import data
+from itb import data, locks
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError
@@ -66,40 +65,16 @@ def ingredients(platform: Platform) -> list[Path]:
     return [*shared, platform.folder]
 
 
-@contextmanager
-def locked(path: Path, note: Note) -> Iterator[None]:
-    """Hold a lock file; wait, and say so, while another process builds the same platform."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note("waiting for another process that builds it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def is_held(path: Path) -> bool:
-    """True while a process holds this lock file."""
-    if not path.exists():
-        return False
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
     """Remove what builds left behind whose process is gone; ``own`` is a lock the caller holds itself."""
-    locks = set()
+    files = set()
     items = [*engine.containers({BUILDING: ""}), *engine.listing("volume", {BUILDING: ""})]
     for item in items:
         labels = item.get("Labels") or item.get("labels") or {}
         if isinstance(labels, str):  # docker
             labels = dict(part.partition("=")[::2] for part in labels.split(","))
-        locks.add(str(labels.get(BUILDING, "")))
-    gone = [lock for lock in locks if lock and (lock == str(own) or not is_held(Path(lock)))]
+        files.add(str(labels.get(BUILDING, "")))
+    gone = [lock for lock in files if lock and (lock == str(own) or not locks.is_held(Path(lock)))]
     return [thing for lock in gone for thing in engine.remove_run({BUILDING: lock})]
 
 

@@ -9,6 +9,7 @@ the images that are there are used.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from itb import data, imagestages
+from itb import data, imagestages, locks
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError, UsageError
@@ -92,7 +93,8 @@ def ensure(
         return found
     lock = imagestages.lock_file(platform.name)
     (place / platform.name).mkdir(parents=True, exist_ok=True)
-    with imagestages.locked(lock, note):
+    waiting = functools.partial(note, "waiting for another process that builds it")
+    with locks.hold(lock, engine.runner.stop.event, waiting=waiting):
         found = None if refresh else _remembered(engine, platform, settings, definition, memo_file)
         if found:
             return found  # by the process that was waited for

@@ -15,7 +15,7 @@ from pathlib import Path
 from itb import versions
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError, UsageError
-from itb.git import Git, Origin, fetch_one, inside, locate, locked, mirror_path, refresh
+from itb.git import Git, Origin, fetch_one, hold, inside, locate, mirror_path, refresh
 from itb.model import Commit, Record
 from itb.runners import Runner
 
@@ -223,7 +223,7 @@ def _pull(git: Git, origin: Origin, number: str) -> list[Found]:
     for form in _PULL_REFS:
         name = form.format(number)
         kept = f"refs/itb/pull/{number}"
-        with locked(git.directory or Path()):
+        with hold(git.directory or Path(), git.runner):
             if fetch_one(git, origin, name, kept):
                 return [Found("pr", f"pr/{number}", _commit_of(git, kept), name)]
     return []
@@ -234,7 +234,7 @@ def _by_id(git: Git, origin: Origin, prefix: str) -> list[Found]:
     seen = git.run("rev-parse", f"--disambiguate={prefix}", check=False)
     objects = seen.stdout.split()
     if not objects and len(prefix) == 40:
-        with locked(git.directory or Path()):
+        with hold(git.directory or Path(), git.runner):
             objects = [prefix] if fetch_one(git, origin, prefix, f"refs/itb/commit/{prefix}") else []
     if not objects:
         return []
@@ -270,7 +270,7 @@ def _tree_of_files(git: Git, folder: Path) -> str:
 
     index, exclude = (inside(folder, name, git.runner) for name in ("index", "info/exclude"))
     with (
-        locked(git.directory),
+        hold(git.directory, git.runner),
         tempfile.TemporaryDirectory(prefix=".index-", dir=git.directory.parent) as temporary,
     ):
         copied = Path(temporary) / "index"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -133,18 +134,24 @@ def test_kill_then_clean(
 def test_two_runs_at_once(
     images: PlatformImages, engine: Engine, run_dirs: Callable[[Path], list[Path]], tmp_path: Path
 ) -> None:
-    """Two runs on one machine do not meet: same names inside, nothing in common outside."""
+    """Two runs on one machine do not meet: same names inside, nothing in common outside but a cache.
+
+    What that one lacks is made once.
+    """
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
-    with started(folders[0], *RUN) as first, started(folders[1], *RUN) as second:
+    cold = ("--cache", str(own_cache(tmp_path)))
+    with started(folders[0], *RUN, *cold) as first, started(folders[1], *RUN, *cold) as second:
         outs = [process.communicate(timeout=600)[0] for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outs
-    networks = set()
+    networks, cached = set(), []
     for folder in folders:
         (run,) = run_dirs(folder)
+        cached.append(json.loads((run / "state" / "build.json").read_text())["cached"])
         networks.add((run / "state" / "testbed.json").read_text().split('"network"')[1][:40])
     assert len(networks) == 2
+    assert sorted(cached) == [False, True]
 
 
 def test_kept_on_request(

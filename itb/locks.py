@@ -1,0 +1,47 @@
+"""Lock files between processes: what one of them makes, the others wait for."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from itb.errors import InterruptedRunError
+
+_EVERY = 0.1  # seconds between two tries: the kernel's own waiting would be deaf to an interruption
+
+
+@contextmanager
+def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock file, whose folder is made if need be; it is free as soon as its process is gone.
+
+    ``waiting`` is called once if another process holds it.  Raises
+    InterruptedRunError if ``stop`` is set before that one has ended.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        if not _take(file.fileno()):
+            waiting()
+            while not _take(file.fileno()):
+                if stop.wait(_EVERY):
+                    raise InterruptedRunError(f"interrupted while another process held {path.name}")
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """True while a process holds this lock file, this one included."""
+    try:
+        with path.open("rb") as file:
+            return not _take(file.fileno())
+    except FileNotFoundError:
+        return False
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""Lock files: one holder, who waits hears of it and can be interrupted."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from itb import locks
+from itb.errors import InterruptedRunError
+
+
+def test_one_holds_the_other_waits_until_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    told, inside, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def other() -> None:
+        with locks.hold(path, stop, waiting=told.set):
+            inside.set()
+
+    assert not locks.is_held(path)
+    with locks.hold(path, stop, waiting=lambda: pytest.fail("nobody else holds it")):
+        assert locks.is_held(path)
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert told.wait(10)
+        assert not inside.is_set()
+    thread.join(10)
+    assert inside.is_set()
+    assert not locks.is_held(path)
+
+
+def test_who_waits_can_be_interrupted(tmp_path: Path) -> None:
+    path, stop = tmp_path / "lock", threading.Event()
+    with locks.hold(path, threading.Event()):
+        threads_end = pytest.raises(InterruptedRunError, match="while another process held lock")
+        with threads_end, locks.hold(path, stop, waiting=stop.set):
+            pytest.fail("somebody else holds it")
+        assert locks.is_held(path)
