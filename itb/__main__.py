@@ -120,9 +120,12 @@ def join_groups(words: Sequence[str]) -> list[str]:
     ``--help`` goes in front: behind a task that wants an argument, Invoke
     would take it for the argument.
     """
+    bare = len(words) > 1 and words[1][:1] not in ("-", "")
+    if bare and words[0] == "show" and words[1] not in ("run", "config"):
+        words = ["show", "run", "--run", *words[1:]]
     if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
         words = [f"{words[0]}.{words[1]}", *words[2:]]
-    if len(words) > 1 and words[0] in OF_A_RUN and words[1][:1] not in ("-", ""):
+    if bare and words[0] in OF_A_RUN:
         words = [words[0], "--run", *words[1:]]
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]

@@ -310,6 +310,8 @@ def go_on(chosen: Settings, wanted: str, phase: str) -> int:
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
     """Go on with a run that ended in whatever way, with its own settings."""
+    if not wanted:
+        raise UsageError("--resume: no run named", hint="itb list shows them")
     given = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
     if given:
         names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
@@ -346,10 +348,11 @@ def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> int:
     except OSError as error:  # a directory that cannot be written can still be read
         print(f"itb: reports cannot be written: {error}", file=sys.stderr)
         verdict = report.judge_run(rundir, notes=notes)
-    if as_json:
-        print(verdict.model_dump_json())
-    else:
-        report.show(rundir, Console(highlight=False), notes=notes)
+    with suppress(OSError):  # as with the summary of a run
+        if as_json:
+            print(verdict.model_dump_json())
+        else:
+            report.show(rundir, Console(highlight=False), notes=notes)
     return verdict.exit_code
 
 

@@ -117,7 +117,7 @@ class RunDir:
         ]
         if len(matching) != 1:
             found = ", ".join(path.name for path in matching[:5]) or "none"
-            raise UsageError(f"--run {wanted!r} must name one run; it names {found}", hint="itb list shows them")
+            raise UsageError(f"{wanted!r} must name one run; it names {found}", hint="itb list shows them")
         return cls(matching[0])
 
     @staticmethod
@@ -214,6 +214,8 @@ class RunDir:
             return RunState.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
         except ValidationError as error:
             raise UsageError(
                 f"{path}: {_misfit(path, error)}", hint="itb report makes a report of what is there"

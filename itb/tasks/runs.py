@@ -35,7 +35,7 @@ def run(
     engine: str = "",
     progress: str = "",
     json: bool = False,
-    resume: str = "",
+    resume: str | None = None,
 ) -> None:
     """Validate a reference: build, serve, up, install, token, test, report, down.
 
@@ -54,7 +54,7 @@ def run(
     flags = chosen(locals())
     from itb import commands
 
-    if resume:
+    if resume is not None:
         end(commands.resume_from(flags, resume, as_json=json))
         return
     end(commands.run(commands.settings_from(flags), as_json=json))

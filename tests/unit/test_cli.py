@@ -23,6 +23,7 @@ from itb import errors, tasks
         (["--version"], ["--version"]),
         ([], []),
         (["report", "RUN"], ["report", "--run", "RUN"]),
+        (["show", "RUN"], ["show.run", "--run", "RUN"]),
         (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
         (["report", "--json"], ["report", "--json"]),
     ],
