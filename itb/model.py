@@ -138,8 +138,9 @@ class Repo(Record):
     """A YUM repository hosts install from: the run's own on the testbed network, or one published elsewhere.
 
     ``gpgcheck`` is false where packages without a signature were allowed,
-    ``repo_gpgcheck`` where the metadata carries none; ``exclude`` are NEVRAs
-    it has besides the candidate's.
+    ``repo_gpgcheck`` where the metadata carries none.  ``include`` are the
+    NEVRAs to take where it holds more than the candidate; hosts use the rest
+    with dnf's ``priority``, the product's other versions aside.
     """
 
     id: str
@@ -149,7 +150,8 @@ class Repo(Record):
     packages: int
     gpgcheck: bool = True
     repo_gpgcheck: bool = True
-    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    priority: int = 99
 
 
 class HostInfo(Record):

@@ -61,12 +61,14 @@ class PublishedRepository(Record):
     """A repository a product's packages are published in, for ``--from-repo NAME``.
 
     ``url`` may hold settings of the platform in braces and dnf's variables;
-    ``key`` is a glob of key files on the platform's hosts.  ``refused`` is
-    why there is none on this platform.
+    ``key`` is a glob of key files on the platform's hosts; ``priority`` is
+    dnf's, for what else is in it.  ``refused`` is why there is none on this
+    platform.
     """
 
     url: str = ""
     key: str = ""
+    priority: int = Field(default=99, ge=1, le=99)
     refused: str = ""
 
     @model_validator(mode="after")

@@ -51,6 +51,7 @@ class Location:
     directory: Path | None = None
     key: str = ""
     host_key: bool = False
+    priority: int = 99
 
 
 class Offered(Record):
@@ -66,10 +67,9 @@ class Offered(Record):
 
 
 class Choice(Record):
-    """The packages of one version of the product; ``others`` are those of all other versions."""
+    """The packages of one version of the product; ``built`` in seconds since the epoch."""
 
     rpms: tuple[Rpm, ...]
-    others: tuple[str, ...]
     built: int = 0
 
     @property
@@ -120,7 +120,8 @@ def locate(platform: Platform, said: str, key: str) -> Location:
         host_key = known.key.format(**platform.settings)
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f"platform {platform.name}: published {said}: {error} is no setting of it") from None
-    return Location(said, url=url, key=_key_file(key) or host_key, host_key=not key)
+    key_file = _key_file(key) or host_key
+    return Location(said, url=url, key=key_file, host_key=not key, priority=known.priority)
 
 
 def _remote(said: str, key: str) -> Location:
@@ -279,7 +280,6 @@ def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str
         )
     return Choice(
         rpms=tuple(item.rpm for item in group.values()),
-        others=tuple(dict.fromkeys(item.rpm.nevra for item in offered if item.evr != first.evr)),
         built=max(item.built for item in group.values()),
     )
 

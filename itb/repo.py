@@ -176,24 +176,35 @@ def bring_back(services: Host, build: Build, destination: Path, *, name: str = "
 
 def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
     """Make a host use the candidate's repository first, and only it for the product's packages."""
-    file = _repo_file(repo, "Release candidate under test", "enabled=1\npriority=1")
+    text = _section(repo, "Release candidate under test", "enabled=1\npriority=1")
+    if repo.include:
+        rest = repo.model_copy(update={"id": f"{repo.id}-rest", "include": ()})
+        more = f"enabled=1\npriority={repo.priority}\nexcludepkgs={' '.join(globs)}"
+        text += _section(rest, "What is published with the candidate", more)
+    file = _repo_file(repo, text)
     about = "exclude the candidate elsewhere"
     host.put(file, then=_POINT_HOST, args=[file.path, " ".join(globs)], about=about)
 
 
 def offer(host: Host, repo: Repo) -> None:
     """Make a repository known to a host that uses it on request only (``dnf --enablerepo``)."""
-    host.put(_repo_file(repo, "Earlier version", "enabled=0"))
+    host.put(_repo_file(repo, _section(repo, "Earlier version", "enabled=0")))
 
 
-def _repo_file(repo: Repo, title: str, more: str) -> FileSpec:
-    content = (
-        f"[{repo.id}]\nname={title}\nbaseurl={repo.url}\n{more}\n"
-        f"gpgcheck={repo.gpgcheck:d}\nrepo_gpgcheck={repo.repo_gpgcheck:d}\nmetadata_expire=1\n"
-    )
-    if repo.key_url:
-        content += f"gpgkey={repo.key_url}\n"
-    if repo.exclude:
-        content += f"excludepkgs={' '.join(repo.exclude)}\n"
-    return FileSpec(f"/etc/yum.repos.d/{repo.id}.repo", content.encode())
+def _repo_file(repo: Repo, text: str) -> FileSpec:
+    return FileSpec(f"/etc/yum.repos.d/{repo.id}.repo", text.encode())
 
+
+def _section(repo: Repo, title: str, more: str) -> str:
+    lines = [
+        f"[{repo.id}]",
+        f"name={title}",
+        f"baseurl={repo.url}",
+        more,
+        f"gpgcheck={repo.gpgcheck:d}",
+        f"repo_gpgcheck={repo.repo_gpgcheck:d}",
+        "metadata_expire=1",
+    ]
+    lines += [f"gpgkey={repo.key_url}"] if repo.key_url else []
+    lines += [f"includepkgs={' '.join(repo.include)}"] if repo.include else []
+    return "\n".join(lines) + "\n\n"

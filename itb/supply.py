@@ -79,7 +79,8 @@ class _Shop:
             packages=len(choice.rpms),
             gpgcheck=not self.cell.settings.allow_unsigned,
             repo_gpgcheck=False,
-            exclude=choice.others,
+            include=tuple(rpm.nevra for rpm in choice.rpms),
+            priority=self.place.priority,
         )
 
 
@@ -181,8 +182,6 @@ def _previous(shop: _Shop, offered: list[Offered], chosen: Choice) -> Commit | N
         return None
     named = {item.rpm.name for item in below}
     earlier = published.choose(below, named & rpmcheck.wanted(cell.product), pin=pin, where=shop.place.said)
-    others = [item.rpm.nevra for item in offered if item.rpm not in earlier.rpms]
-    earlier = earlier.model_copy(update={"others": tuple(dict.fromkeys(others))})
     commit = _commit(cell.product, shop.place, pin, earlier)
     rundir = RunDir(cell.rundir.path / PREVIOUS)
     made = Build(
