@@ -21,7 +21,8 @@ from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 
 MARK = "[redacted]"
 
-_JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
+# Three parts, or the first two of them: some programs do not write the whole.
+_JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.(?:[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,})")
 _VAULT = re.compile(rb"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20,}|s\.[A-Za-z0-9]{24}\b)")
 _URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
 # A scheme, or a value too long for a word: "authorization: denied" is no secret.

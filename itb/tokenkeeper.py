@@ -14,7 +14,7 @@ from itb.hosts import FileSpec
 from itb.model import Token
 from itb.phases import load_issuer
 from itb.redact import remember
-from itb.tokenphase import LOCAL, asked, deliver_renewed, keep_record, next_renewal, request
+from itb.tokenphase import LOCAL, as_token_error, asked, deliver_renewed, keep_record, next_renewal, request
 from itb.tokens import renewal
 from itb.tokens.ce import refusal
 from itb.tokens.delivery import is_ours
@@ -53,7 +53,7 @@ class Renewals:
                 left = self.token.expires - time.time()
                 seen = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
                 self._why = error.message
-                raise TokenError(seen.message, hint=error.hint, evidence=error.evidence, log=error.log) from None
+                raise as_token_error(seen.message, error) from None
             seen = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._why)
             self._failed = 0
             if seen.gap:
@@ -66,7 +66,7 @@ class Renewals:
         """Renew before anything starts; if that fails, the old one has to do."""
         try:
             self.renew()
-        except TokenError as error:
+        except (TokenError, TestbedError) as error:
             self.problem = error.message
 
     def _replace(self, note: Callable[[str], None], *, force: bool) -> tuple[Token, str]:

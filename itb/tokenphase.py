@@ -142,11 +142,18 @@ def _fresh(cell: Cell, wanted: TokenDelivery, held: Held) -> Held:
             left = held.token.expires - time.time()
             said = renewal.Renewal(problem=error.message, left=left).message
             if left <= 0:
-                raise TokenError(said, hint=error.hint, evidence=error.evidence, log=error.log) from None
+                raise as_token_error(said, error) from None
             trial.error(said, exit_code=TokenError.exit_code, evidence=error.evidence, log=error.log)
             return held
         trial.passed(renewal.Renewal(token=newer.token, left=left).message)
     return newer
+
+
+def as_token_error(message: str, error: ItbError) -> TokenError:
+    """Return an error of the token with more to say than the one that caused it."""
+    made = TokenError(message, hint=error.hint, evidence=error.evidence, log=error.log)
+    made.sure = error.sure
+    return made
 
 
 def next_renewal(cell: Cell) -> str:

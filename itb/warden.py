@@ -46,7 +46,7 @@ def on_duty() -> Iterator[None]:
         pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", _SCRIPT, "itb-warden"],
-            os.environ,
+            {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
             file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, quiet, 1),
                           (os.POSIX_SPAWN_DUP2, quiet, 2)],
             setsid=True,

@@ -90,7 +90,7 @@ def call_hook(
                     problem = f"cannot be started: {_start_reason(error)}"
             # The answer may name a file in the hook's directory: read it before that goes.
             if problem is None:
-                return _judge(name, completed, output)
+                return _judge(name, completed, output, limit=timeout)
     error_ = AcquireError(
         f"hook {name}: {argv[0]} {problem}",
         cause=Cause.HOOK,
@@ -189,11 +189,11 @@ def _drain(reading: int, ended: int, output: _Output) -> None:
             return
 
 
-def _judge(name: str, completed: Completed, output: _Output) -> Called:
+def _judge(name: str, completed: Completed, output: _Output, *, limit: float) -> Called:
     secret: Secret | None = None
     error: AcquireError | None = None
     try:
-        secret = _answer(name, completed, output)
+        secret = _answer(name, completed, output, limit)
     except AcquireError as problem:
         error = problem
     # Only now is the token known word for word: a hook may have printed it as a diagnostic.
@@ -205,10 +205,10 @@ def _judge(name: str, completed: Completed, output: _Output) -> Called:
     )
 
 
-def _answer(name: str, completed: Completed, output: _Output) -> Secret:
+def _answer(name: str, completed: Completed, output: _Output, limit: float) -> Secret:
     if completed.timed_out:
         raise AcquireError(
-            f"hook {name}: gave no answer within {completed.seconds:.0f} s and was ended",
+            f"hook {name}: gave no answer within {limit:.0f} s and was ended",
             cause=Cause.TEMPORARY,
             hint="a hook must not wait for a person; itb token try shows what it does",
         )
@@ -239,7 +239,7 @@ def _failure(name: str, completed: Completed) -> AcquireError:
         return _bug(name, f"ended with {how}, which the protocol does not know: {said}")
     words = {
         Cause.CONFIGURATION: ("is not configured", "see itb token try and the hook's own documentation"),
-        Cause.PERSON: ("its credential has expired or was revoked; a person must act", ""),
+        Cause.PERSON: ("its credential has expired or was revoked; a person must act", "log in again as it wants"),
         Cause.TEMPORARY: ("cannot get a token for now", "the service may be down: try again later"),
         Cause.REFUSED: ("the issuer refused", "role, scope or audience is not granted to this credential"),
     }

@@ -45,7 +45,9 @@ NEEDLES = {
     "key": "ggSjAgEAAoIBAQ",
     "PIN": PIN,
     "password of the source": PASSWORD,
+    "caller's bearer token": "opaque-bearer-token-of",
 }
+BEARER = "opaque-bearer-token-of-the-caller"  # in the environment itb is started in
 ON_A_COMMAND_LINE = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpbi1wcyJ9.MEQCIcommandline0123456789"
 EVERYTHING = "".join(f"{secret}\n" for secret in SECRETS.values())
 # Nothing that is on a command line of the test's own, or in a file that is no artifact, is a secret in clear.
@@ -60,6 +62,12 @@ say >$folder/plain.log
 say | gzip >$folder/packed.log.gz
 {{ say; printf '\\0'; }} >$folder/binary.log
 say | iconv --to-code=utf-16 >$folder/wide.log
+say | xz >$folder/packed.log.xz
+{{ printf '\177ELF'; say; }} >$folder/core.4711.log
+tar --create --file=$folder/packed.tar.log --directory=$folder plain.log
+say | base64 >$folder/encoded.log
+echo "data:$(say | base64 --wrap=0)" >>$folder/encoded.log
+say | fold --width=64 >$folder/folded.log
 {{ head --bytes=1048570 /dev/zero | tr '\\0' x; echo; say; }} >$folder/long.log
 touch "$folder/$(say | head --lines=1).log"
 say | sed 's/^/# /' >>/etc/pocketwms/factory.yaml
@@ -184,13 +192,21 @@ def serve(folder: Path) -> Iterator[int]:
         server.shutdown()
 
 
+class Processes(set[str]):
+    """Command lines; ``heirs`` are those of processes other than itb that have the caller's bearer token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heirs: set[str] = set()
+
+
 GIT_SEEN = threading.Event()  # set by watched_processes when it has seen git fetch
 
 
 @contextmanager
-def watched_processes() -> Iterator[set[str]]:
+def watched_processes() -> Iterator[Processes]:
     """Every command line of the machine while the block runs."""
-    seen: set[str] = set()
+    seen = Processes()
     ended = threading.Event()
 
     def watch() -> None:
@@ -198,7 +214,10 @@ def watched_processes() -> Iterator[set[str]]:
             for process in Path("/proc").iterdir():
                 try:
                     line = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
-                    seen.add(line.replace(b"\0", b" ").decode("utf-8", "replace"))
+                    shown = line.replace(b"\0", b" ").decode("utf-8", "replace")
+                    seen.add(shown)
+                    if " run --platform " not in shown and BEARER.encode() in (process / "environ").read_bytes():
+                        seen.heirs.add(shown)
                     if b"git-remote-http" in line:
                         GIT_SEEN.set()
                 except OSError:
@@ -232,7 +251,8 @@ def test_no_secret_is_left(itb_run: Callable[..., Any], tmp_path: Path, product:
     minted, scenario = plant(tmp_path)
     options = ("--ref", "planted", "--scenario", scenario, "--token-hook", "command")
     with watched_processes() as processes:
-        run = itb_run(*options, product=product, env={"HOOK_PIN": PIN, "ITB_SOURCE": source})
+        env = {"HOOK_PIN": PIN, "ITB_SOURCE": source, "BEARER_TOKEN": BEARER}
+        run = itb_run(*options, product=product, env=env)
     needles = {**NEEDLES, "on a command line": "MEQCIcommandline"}
     for number, token in enumerate(minted.read_text().split()):
         needles[f"token {number} of the run"] = token.rpartition(".")[2]
@@ -242,6 +262,7 @@ def test_no_secret_is_left(itb_run: Callable[..., Any], tmp_path: Path, product:
              if needle in line and "worker --token" not in line]  # fmt: skip
     found += [f"{what} in the output" for what, needle in needles.items() if needle in run.out + run.err]
     found += list(search(run.folder, needles))
+    found += [f"the caller's bearer token in the environment of {line[:200]}" for line in processes.heirs]
     assert not found, "\n".join(found) + run.story
     assert not any((run.folder / "tokens").iterdir())
     assert run.code == 2, run.story
@@ -258,8 +279,15 @@ def search(folder: Path, needles: dict[str, str]) -> Iterator[str]:
                 content += gzip.decompress(path.read_bytes())
         content += content.replace(b"\0", b"")  # UTF-16
         for what, needle in needles.items():
-            if needle.encode() in content:
+            if any(form in content for form in (needle.encode(), *in_base64(needle))):
                 yield f"{what} in {path}"
+
+
+def in_base64(needle: str) -> Iterator[bytes]:
+    """What stands in the base64 of a text that has the needle in it, wherever it begins."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + needle.encode())
+        yield whole[(8 * before + 5) // 6 : 8 * (before + len(needle)) // 6]
 
 
 def check_that_it_was_looked_for(run: Any) -> None:
@@ -271,7 +299,8 @@ def check_that_it_was_looked_for(run: Any) -> None:
         run.folder / "run.json", run.folder / "cases.jsonl", run.folder / "junit.xml", run.folder / "report.html",
         run.folder / "state" / "commit.json", host / "install.log", host / "configure.log",
         host / "configuration.diff", host / "journal.txt", host / "processes.txt", logs / "plain.log",
-        logs / "long.log", results / "01-prints-and-fails.log", results / "02-prints-tap.log",
+        logs / "long.log", logs / "encoded.log", logs / "folded.log",
+        results / "01-prints-and-fails.log", results / "02-prints-tap.log",
         results / "04-prints-the-run-s-own-token.log", results / "03-writes-junit-xml" / "results.xml",
         results / "03-writes-junit-xml" / "[redacted].txt", *(run.folder / "build").glob("*.log"),
     ]  # fmt: skip
@@ -279,5 +308,7 @@ def check_that_it_was_looked_for(run: Any) -> None:
     assert not silent
     assert (logs / "[redacted].log").is_file()
     left_out = (host / "left-out.txt").read_text()
-    assert all(name in left_out for name in ("packed.log.gz", "binary.log", "wide.log"))
+    assert all(name in left_out for name in (
+        "packed.log.gz", "packed.log.xz", "packed.tar.log", "core.4711.log", "binary.log", "wide.log",
+    ))  # fmt: skip
     assert "packed.gz" in next(results.glob("03-*/left-out.txt")).read_text()

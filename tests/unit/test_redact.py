@@ -30,6 +30,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         JWT,
         JWT[: JWT.rindex(".") + 1],  # unsigned
+        JWT[: JWT.rindex(".") - 1],  # cut
         VAULT,
         "s.abcdefghijklmnopqrstuvwx",
         PEM,

@@ -18,7 +18,7 @@ from itb.model import Outcome, Token
 from itb.rundir import RunDir
 from itb.tokenphase import Held
 from itb.tokens.renewal import Renewal
-from itb.tokens.request import Secret
+from itb.tokens.request import AcquireError, Cause, Secret
 
 WANTED = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
 
@@ -240,3 +240,26 @@ def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
     (case,) = cell.journal.cases
     assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
     assert cell.rundir.saved("token", Token) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
+
+
+def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    """A look at the testbed makes another error of a renewal that failed for it."""
+    cell.rundir.save("token", token(-5))
+    cell.journal.look = lambda _role, _seen: "the disk is full"
+    hosts.gone = {"factory"}
+    answers += [token(3600), token(3600)]  # one more is asked for in the background
+    with tokenkeeper.kept_fresh(cell) as may_start:
+        assert not may_start(play())
+        assert may_start(play(needs_token=False))
+    assert (cell.journal.cases[0].name, cell.journal.cases[0].exit_code) == ("SciToken renewal 1", 5)
+    assert any(case.message.startswith("not started: ") for case in cell.journal.cases)
+
+
+def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Any, answers: list[ItbError | Token]) -> None:
+    cell.journal.look = lambda _role, _seen: "host factory: gone"
+    answers.append(AcquireError("hook x: no", cause=Cause.HOOK))
+    with pytest.raises(TokenError):
+        tokenkeeper.Renewals(cell, WANTED, token(100)).renew()
+    assert [case.exit_code for case in cell.journal.cases] == [6]
