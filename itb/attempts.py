@@ -57,6 +57,7 @@ class Attempts:
     going: tuple[Case, ...] = ()
     replaced: tuple[Case, ...] = ()
     resumed: tuple[Process, ...] = ()
+    paused: float = 0.0  # seconds between attempts
 
 
 def read(data: bytes) -> Attempts:
@@ -83,6 +84,7 @@ class _Reading:
     replaced: list[Case] = field(default_factory=list)
     resumed: list[Process] = field(default_factory=list)
     count: int = 0
+    paused: float = 0.0
 
     def take_line(self, text: bytes) -> None:
         try:
@@ -99,6 +101,8 @@ class _Reading:
             self.begun.clear()
             if line.process.resumed:
                 self.attempt += 1
+                self.paused += max(0.0, line.process.at - self.latest) if self.latest else 0.0
+                self.latest = line.process.at
                 self.resumed.append(line.process)
                 self.replace(n for n, case in self.standing.items() if case.outcome in _BAD)
 
@@ -138,7 +142,11 @@ class _Reading:
 
     def result(self) -> Attempts:
         return Attempts(
-            tuple(settle(self.standing.values())), tuple(self.cut_off()), tuple(self.replaced), tuple(self.resumed)
+            cases=tuple(settle(self.standing.values())),
+            going=tuple(self.cut_off()),
+            replaced=tuple(self.replaced),
+            resumed=tuple(self.resumed),
+            paused=self.paused,
         )
 
 

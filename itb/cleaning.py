@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
-from itb import imagestages, locks, runlock, scratch
+from itb import imagestages, locks, runlock, scratch, warden
 from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir
@@ -33,6 +33,7 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
     """
     lock, stop = imagestages.user_lock("clean"), engine.runner.stop.event
     with locks.hold(lock, stop, waiting=lambda: say("waiting for another itb clean")):
+        warden.wait_for_others()
         found = leftover_runs(engine)
         count = sum(_sweep_run(engine, runs, run, kept_too=kept_too, say=say) for run in found)
         names = {name for name, _ in found}

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from itb import __version__, build, phases
+from itb import __version__, build, phases, warden
 from itb.cell import SERVICES, Cell
 from itb.definitions import Platform, Product
 from itb.errors import UsageError
@@ -79,6 +79,7 @@ def take_up(cell: Cell, before: RunState, note: str) -> None:
 def _settle(cell: Cell) -> str:
     """Leave only hosts that can be trusted; say in words what went."""
     hand = cell.hand
+    warden.wait_for_others()
     there = hand.there()
     running = hand.alive()
     if not there:

@@ -116,14 +116,15 @@ class Facts:
     previous: Commit | None
     problems: tuple[str, ...]
     ended: bool
-    resumed: tuple[str, ...] = ()  # a line per time the run was taken up again
+    resumed: tuple[str, ...] = ()  # when the run was taken up again, and what that replaced
+    paused: float = 0.0  # seconds in which nobody worked on it
 
     @property
     def seconds(self) -> float:
-        """Wall time from the run's start to its end, or to the end of the last case so far."""
+        """Wall time from the run's start to its end, or to the end of the last case so far, less pauses."""
         ends = [case.started + case.seconds for case in self.cases]
         end = self.state.finished or max(ends, default=self.state.started)
-        return max(0.0, end - self.state.started)
+        return max(0.0, end - self.state.started - self.paused)
 
     @property
     def bad(self) -> list[Case]:
@@ -170,6 +171,7 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         problems=tuple(problems),
         ended=state.exit_code is not None or state.finished is not None,
         resumed=_resumed(found),
+        paused=found.paused,
     )
 
 

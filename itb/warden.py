@@ -10,9 +10,12 @@ which is for commands whose output somebody reads.
 from __future__ import annotations
 
 import os
+import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _SCRIPT = """
 trap '' INT TERM HUP
@@ -25,9 +28,17 @@ while read -r sign group; do
 done
 [ -n "${live# }" ] || exit 0
 for group in $live; do kill -s TERM -- "-$group"; done 2>/dev/null
-sleep 2
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    alive=
+    for group in $live; do kill -s 0 -- "-$group" && alive=yes; done 2>/dev/null
+    [ -n "$alive" ] || exit 0
+    sleep 0.1
+done
 for group in $live; do kill -s KILL -- "-$group"; done 2>/dev/null
 """
+
+_NAME = "itb-warden"
+_PATIENCE = 5.0  # seconds a warden takes at most, and some
 
 _lock = threading.Lock()
 _pipe = -1  # where the process on duty reads from
@@ -45,7 +56,7 @@ def on_duty() -> Iterator[None]:
     try:
         pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", _SCRIPT, "itb-warden"],
+            ["sh", "-c", _SCRIPT, _NAME, str(os.getpid())],
             {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
             file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, quiet, 1),
                           (os.POSIX_SPAWN_DUP2, quiet, 2)],
@@ -67,6 +78,24 @@ def on_duty() -> Iterator[None]:
             os.close(writing)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def wait_for_others() -> None:
+    """Wait until what other itb processes had started, and that were killed just now, has been ended.
+
+    Who removes things earlier may miss what is being made at that moment.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if len(words) > 4 and words[3] == _NAME.encode() and int(words[4]) != parent:
+                ended = os.pidfd_open(int(path.name))
+                try:
+                    select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+                finally:
+                    os.close(ended)
 
 
 def begins(group: int) -> None:

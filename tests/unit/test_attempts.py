@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from itb import report
-from itb.attempts import CUT_OFF, Begun
+from itb.attempts import CUT_OFF, Begun, Process
 from itb.journal import Journal
 from itb.model import Outcome
 from itb.rundir import RunDir, RunState
@@ -92,3 +92,12 @@ def test_torn_line_does_not_take_the_next_with_it(rundir: RunDir) -> None:
     journal = tried(rundir, "two", resume=True)
     assert [case.name for case in journal.cases] == ["one", "two"]
     assert len(rundir.attempts().resumed) == 1
+
+
+def test_time_between_attempts_is_nobodys(rundir: RunDir) -> None:
+    journal = tried(rundir, "one")
+    last = journal.cases[-1]
+    rundir.append_process(Process(pid=1, at=last.started + last.seconds + 5000, resumed=True))
+    assert rundir.attempts().paused == pytest.approx(5000)
+    rundir.update(exit_code=0, finished=last.started + last.seconds + 5010)
+    assert 9 < report.write(rundir).seconds < 12
