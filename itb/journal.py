@@ -212,6 +212,8 @@ class Journal:
 
     def lose(self, problem: str) -> None:
         """Take note that the run directory takes no more, for a reason that is the machine's; the run ends."""
+        if self.lost:
+            return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
         lost = Trial(self, "run", "itb", "the run directory is there")
         lost.error(self.lost)

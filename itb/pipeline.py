@@ -310,7 +310,8 @@ def _take_down(cell: Cell) -> int:
         phases.take_down(cell)
     except ItbError as failed:
         return failed.exit_code
-    except OSError:  # secrets that cannot be removed, of a directory that cannot be written
+    except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
+        cell.journal.lose(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
     return 0
 
