@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from itb import data, yamlfile
 from itb.errors import UsageError
-from itb.model import Record
+from itb.model import Environment, Record
 from itb.platformfile import Platform as Platform  # noqa: PLC0414  # platforms are found here as well
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -53,7 +53,7 @@ class ReleaseManager(Record):
     spec: str = ""
     checkout_name: str
     version_tags: str = r"v(?P<version>\d+(?:_\d+)+)(?:_rc(?P<rc>\d+))?"
-    env: dict[str, str] = {}
+    env: Environment = {}
     timeout: float = Field(default=900, gt=0)
 
     @model_validator(mode="after")
@@ -173,7 +173,7 @@ class Product(Record):
     trust: tuple[Trust, ...] = ()
     testbed: str = "three-hosts"
     scenarios: tuple[str, ...] = ("smoke",)
-    env: dict[str, str] = {}
+    env: Environment = {}
     evidence: dict[str, tuple[str, ...]] = {}
     ignored_errors: tuple[str, ...] = ()
     patience: float = Field(default=1, gt=0)
@@ -220,7 +220,7 @@ class Step(Record):
     script: str | None = None
     action: Literal["reboot"] | None = None
     user: str = Field(default="root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
-    env: dict[str, str] = {}
+    env: Environment = {}
     timeout: float = Field(default=120, gt=0)
     eventually: Eventually | None = None
     flaky: int = Field(default=0, ge=0, le=100)
@@ -258,7 +258,7 @@ class Scenario(Record):
     title: str
     needs: Needs = Needs()
     independent: bool = False
-    env: dict[str, str] = {}
+    env: Environment = {}
     steps: tuple[Step, ...] = Field(min_length=1)
     always: tuple[Step, ...] = ()
     name: str = ""

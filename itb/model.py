@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 
 class Record(BaseModel):
     """Base of all typed values: frozen; every unknown key is an error, and so is an endless number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# Of a process: a name that is none would be taken for something else on a command line, a value ends at NUL.
+Environment = dict[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
+    Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")],
+]
 
 
 class Outcome(StrEnum):

@@ -11,7 +11,7 @@ from itb.redact import is_text, redact_bytes, redact_name
 from itb.subresults import SubResults, parse_junit
 
 TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
-FILE_LIMIT = 32 << 20  # bytes kept of one file
+FILE_LIMIT = 16 << 20  # bytes kept of one file
 FILES_LIMIT = 1000
 LEFT_OUT = "left-out.txt"
 _NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)

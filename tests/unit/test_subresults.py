@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,12 @@ def test_archives_with_names_that_cannot_be_are_no_crash(tmp_path: Path) -> None
     results = resultfiles.read(archive, tmp_path / "out")
     assert [item.name for item in results.items] == ["n"]
     assert "File name too long" in results.problem
+
+
+def test_a_tag_of_many_megabytes_takes_no_minutes(tmp_path: Path) -> None:
+    path = tmp_path / "r.xml"
+    path.write_text(f"<testsuite><testcase name='{'x' * 15_000_000}'/></testsuite>")
+    began = time.process_time()
+    results = parse_junit(path)
+    assert time.process_time() - began < 10
+    assert [len(item.name) for item in results.items] == [500]

@@ -1,0 +1,89 @@
+"""Faults on one host, seen from outside: what is over its time, what a look at a host finds, a silent engine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from itb import data, runners
+from itb.engine import Engine
+from itb.errors import TestbedError
+from itb.hosts import Host
+from itb.limits import Limits
+from itb.runners import Runner
+
+LOOK = (data.folder("build_ws") / "hosts" / "fault.sh").read_text()
+STUBBORN = """
+(setsid bash -c 'trap "" TERM; exec -a stubborn-one sleep 300' &)
+(setsid setsid bash -c 'exec -a stubborn-two sleep 300' &)
+env -u ITB_COMMAND bash -c 'exec -a stubborn-three sleep 300'
+"""
+
+
+def test_what_is_over_its_limit_ends_to_the_last_child_and_is_told(shared_host: Host, tmp_path: Path) -> None:
+    began = time.monotonic()
+    argv = ["bash", "-c", f"echo so far so good\n{STUBBORN}"]
+    done = shared_host.run(argv, timeout=Limits().of(2, "step"), check=False, log=tmp_path / "log")
+    assert time.monotonic() - began < 30
+    assert (done.timed_out, done.reason) == (True, "no end within 2 s (limit 'step')")
+    for text in (done.output, (tmp_path / "log").read_text()):
+        assert "so far so good" in text
+        for name in ("stubborn-one", "stubborn-two", "stubborn-three"):
+            assert name in text
+    assert shared_host.run(["pgrep", "--full", "stubborn[-]"], check=False).stdout == ""
+
+
+def test_local_command_over_its_limit_ends_to_the_last_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "GRACE", 0.2)
+    mark = f"ITB_COMMAND={tmp_path.name}-{os.getpid()}"
+    name, _, value = mark.partition("=")
+    done = Runner().run(
+        ["bash", "-c", STUBBORN.replace("env -u ITB_COMMAND ", "")],
+        env={name: value}, mark=mark, timeout=1.0, check=False,
+    )  # fmt: skip
+    assert done.timed_out
+    for word in ("stubborn-one", "stubborn-two", "stubborn-three"):
+        assert word in done.doing
+    left = [path for path in Path("/proc").glob("[0-9]*/environ") if _has(path, mark)]
+    assert not left
+
+
+def _has(path: Path, mark: str) -> bool:
+    try:
+        return mark.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def test_look_at_a_host(new_host: Callable[..., Host]) -> None:
+    host = new_host("bare", "--tmpfs", "/var/cache:rw,size=4m", boot=False)
+    seen = host.script(LOOK, ["localhost"]).stdout.splitlines()
+    assert [line for line in seen if not line.startswith("room ")] == []
+    host.run(["sh", "-c", "head -c 5000000 /dev/zero >/var/cache/all || true"])
+    seen = host.script(LOOK, ["nowhere.invalid", "localhost:1"]).stdout.splitlines()
+    wrong = [line for line in seen if not line.startswith("room ")]
+    assert [line.split()[:2] for line in wrong] == [
+        ["full", "/var/cache"], ["unresolved", "nowhere.invalid"], ["unreachable", "localhost:1"]
+    ]  # fmt: skip
+
+
+def test_silent_engine_is_named_and_not_waited_for_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "GRACE", 0.2)
+    program = tmp_path / "podman"
+    program.write_text("#!/bin/sh\ntrap '' TERM\nsleep 300\n")
+    program.chmod(0o755)
+    silent = Engine(Runner(limits=Limits(own={"engine": 1, "engine-again": 0.2})), str(program), env=engine.env)
+    for limit in ("1 s (limit 'engine')", "0 s (limit 'engine-again')"):
+        with pytest.raises(TestbedError) as caught:
+            silent.containers({})
+        assert f"container engine '{program}' does not answer: ps: no end within {limit}" in caught.value.message
+        assert "sleep 300" in caught.value.evidence
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _has(path, str(program))]
