@@ -77,7 +77,6 @@ def plan(chosen: Settings) -> list[Plan]:
         scenes.check(scenario, stage.roles)
     folders = [Path(folder).expanduser() for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
-    supply.check(chosen, platforms)
     stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
 
@@ -251,6 +250,7 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
     ending = Ending()
     with ending.listening(chosen.run_timeout * chosen.timeout_factor), warden.on_duty(), ExitStack() as held:
         parts = plan(chosen)
+        supply.check(chosen, [part.platform for part in parts])
         check_disk(chosen)
         runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
         connect(runner, chosen.engine, chosen.cache_dir)

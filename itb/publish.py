@@ -23,6 +23,7 @@ from itb.runners import Runner
 _REFUSED = 4  # exit status of receive.py: the directory holds another package of that name
 _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")  # asks nobody anything
 _TIMEOUT = 900.0
+_KOJI_TIMEOUT = 4 * 3600.0  # a build that is waited for
 _INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", "{directory}")
 _REMOTE = re.compile(r"(?P<host>[A-Za-z0-9_][\w.@-]*):(?P<path>/?[^:].*)")
 _OSG_BUILD = "osg-build"
@@ -184,8 +185,8 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
     ]  # fmt: skip
 
 
-def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> str:
-    """Run the commands, output to ``log``; return the last lines of what was said."""
+def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
+    """Run the commands; what they say is printed as it comes and kept in ``log``."""
     program = commands[-1][0]
     need(
         program,
@@ -193,10 +194,8 @@ def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -
         "on EL: dnf install --enablerepo=osg-internal-development osg-build, or dnf install koji; configure it "
         "(osg-koji setup, or ~/.koji/config) and log in (kinit)",
     )
-    said = ""
     for argv in commands:
-        done = runner.run(argv, timeout=_TIMEOUT if argv is not commands[-1] else 4 * 3600, check=False, log=log)
+        limit = _KOJI_TIMEOUT if argv is commands[-1] else _TIMEOUT
+        done = runner.run(argv, timeout=limit, check=False, log=log, on_line=print)
         if not done.ok:
             raise TestbedError(f"{Path(argv[0]).name}: {done.reason}", evidence=done.output, log=log)
-        said = done.stdout
-    return "\n".join(said.strip().splitlines()[-5:])

@@ -102,7 +102,7 @@ def locate(platform: Platform, said: str, key: str) -> Location:
             raise UsageError(f"from_repo {said}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
             raise UsageError(f"from_repo {said}: neither RPMs nor a YUM repository are in this directory")
-        return Location(said, directory=folder, key=_key_file(key) or _own_key(folder))
+        return Location(str(folder), directory=folder, key=_key_file(key) or _own_key(folder))
     known = platform.published.get(local)
     if known is None:
         names = sorted(name for name, item in platform.published.items() if item.url)

@@ -145,6 +145,5 @@ def _koji(koji: KojiSettings, rundir: RunDir, made: Build, *, dry_run: bool) -> 
         return
     shutil.rmtree(rundir.path / "publish", ignore_errors=True)
     (rundir.path / "publish").mkdir()
-    said = publish.hand_to_koji(lines, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
-    print(said)
+    publish.hand_to_koji(lines, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
     print(f"{srpm.name} handed to Koji for {koji.target}{', a scratch build' if koji.scratch else ''}")

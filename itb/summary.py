@@ -198,7 +198,7 @@ def reproduce(facts: Facts) -> str:
 def _published_words(facts: Facts, commit: Commit) -> list[str]:
     """The flags that install the same published packages again."""
     settings = facts.state.settings
-    words = ["--from-repo", str(settings.get("from_repo") or commit.source)]
+    words = ["--from-repo", commit.source]
     pin = commit.describe or str(settings.get("nevra") or "")
     words += ["--nevra", pin] if pin else []
     words += ["--repo-key", str(settings["repo_key"])] if settings.get("repo_key") else []

@@ -125,6 +125,7 @@ def test_url_or_directory(tmp_path: Path) -> None:
     (tmp_path / "a.rpm").write_text("x")
     (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
     place = published.locate(deb13, f"file://{tmp_path}", "")
+    assert place.said == str(tmp_path), "a report names a directory so that it is found from anywhere"
     assert (place.directory, place.key) == (tmp_path, str(tmp_path / "RPM-GPG-KEY-itb"))
     with pytest.raises(UsageError, match="not a file with an ASCII-armored public key"):
         published.locate(deb13, str(tmp_path), str(tmp_path / "a.rpm"))
