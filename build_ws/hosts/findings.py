@@ -17,16 +17,20 @@ from pathlib import Path
 LIMIT = 4 << 20  # bytes of a file, from its end
 TRACEBACK = "Traceback (most recent call last):"
 # What begins a line of a log: date, time, level, module; "[...]" of those that quote another process.
-PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\(\S+\)\s*)*")
+PREFIX = re.compile(r"^\W*(\d{2,4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d[,.\d]*[]:\s]*(\[\d+\]\s*)?(\(\S+\)\s*)*")
 # As date(1) prints it.
 DATE = re.compile(r"^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} ([AP]M )?\w+ \d{4} ")
 ERROR = re.compile(
     r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b"
+    r"|_job_submit\(\) failed: "  # HTCondor's GridManager, of a CE
 )
 JUDGED = re.compile(r"alidation error in|Error running '")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
 # What a shell says of a script it cannot read; other things it cannot do, scripts may have foreseen.
 SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected EOF|bad substitution)\b.*)")
+# Exceptions that say nothing without the place, which is in a file that was about to run.
+UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
+PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
 MOST = 5
 
 
@@ -43,13 +47,16 @@ def expand(text):
 
 def tracebacks(lines):
     """Last lines of the tracebacks, exception and message, and syntax errors of shell scripts."""
-    inside = False
+    inside, place = False, ""
     for line in lines:
+        at = PLACE.match(line)
         if line.rstrip().endswith(TRACEBACK):
             inside = True
+        elif at:
+            place = " ({} line {})".format(at.group(1).rpartition("/")[2], at.group(2))
         elif inside and line.strip() and not line.startswith((" ", "\t")):
             inside = False
-            yield line.strip()
+            yield line.strip() + (place if line.startswith(UNREADABLE) else "")
         match = SYNTAX.match(line)
         if match:
             yield match.group(1)

@@ -46,9 +46,18 @@ LISTED = (
     [
         (TRACEBACK, "ModuleNotFoundError: No module named 'absent'"),
         (QUOTED, "KeyError: 'proxy'"),
+        (
+            'Traceback (most recent call last):\n  File "/a/b.py", line 7, in <module>\n    import c\n'
+            '  File "/a/c.py", line 99\n    def (x):\n        ^\nSyntaxError: invalid syntax\n',
+            "SyntaxError: invalid syntax (c.py line 99)",
+        ),
         (LISTED, "NameError: name 'x' is not defined"),
         ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
         ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
+        (
+            "11/23/26 06:31:29 [1169] (2.2) condor_job_submit() failed: Error connecting to schedd ce\n",
+            "condor_job_submit() failed: Error connecting to schedd ce",
+        ),
         ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
         (
             "/x/y/start.sh: line 43: syntax error near unexpected token `}'\n/x/y/start.sh: line 43: `}'\n"

@@ -197,6 +197,11 @@ def test_a_broken_shipped_file_is_named(load: Load, tmp_path: Path, text: str, s
             "/usr/sbin/x: line 83: /etc/y: No such file or directory\n/usr/sbin/x: success: command not found",
             "/usr/sbin/x: line 83: /etc/y: No such file or directory",
         ),
+        (
+            'Traceback (most recent call last):\n  File "/a/b.py", line 7, in <module>\n    import c\n'
+            '  File "/a/c.py", line 99\n    def (x):\n        ^\nSyntaxError: invalid syntax\n[FAIL]',
+            "SyntaxError: invalid syntax (/a/c.py line 99)",
+        ),
         ("Using\nUpgrading [FAILED]\n", "Upgrading [FAILED]"),
     ],
 )

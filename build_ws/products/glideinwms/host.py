@@ -10,6 +10,7 @@ from xmlfile import ConfigError
 
 ERROR = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Exit)\b.*|.*\b(ERROR|Error|FATAL)\b.*")
 
+SYNTAX = re.compile(r'^ +File "([^"]+)", line (\d+)\n(?: .*\n)+(?=(?:Syntax|Indentation|Tab)Error)', re.MULTILINE)
 ABSENT = re.compile(r": (No such file or directory|command not found|Permission denied)$")
 
 
@@ -55,6 +56,9 @@ def cause(output):
     """The last line that names an error; else the first that misses a file or a command; else the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if ERROR.match(line)]
+    place = SYNTAX.search(output)
+    if place:
+        return "{} ({} line {})".format(output[place.end() :].splitlines()[0], *place.groups())
     absent = [line for line in lines if ABSENT.search(line)]
     return (named[-1:] or absent[:1] or lines[-1:] or [""])[0]
 
