@@ -22,7 +22,7 @@ from itb.redact import redact
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 GROUPS = ("platform", "token", "show")
-OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test")  # their one bare word is a run
+OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish")  # their one bare word is a run
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def join_groups(words: Sequence[str]) -> list[str]:
     would take it for the argument.
     """
     bare = len(words) > 1 and words[1][:1] not in ("-", "")
-    if bare and words[0] == "show" and words[1] not in ("run", "config"):
+    if bare and words[0] == "show" and words[1] not in ("run", "config", "product"):
         words = ["show", "run", "--run", *words[1:]]
     if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
         words = [f"{words[0]}.{words[1]}", *words[2:]]

@@ -8,11 +8,10 @@ from itb.tasks.flags import task
 
 
 @task(
+    "run",
     "runs",
     "engine",
-    positional=["run"],
     help={
-        "run": "name of the run, or a unique part of it",
         "to": "directory, HOST:PATH or USER@HOST:PATH that is or becomes a YUM repository",
         "sign-key": "sign with this key of your gpg keyring (default: the packages as signed by the run)",
         "koji": "hand the SRPM to Koji, as publish: {koji: ...} in itb.yaml says",
@@ -25,7 +24,7 @@ from itb.tasks.flags import task
 )
 def publish(
     c: Context,
-    run: str,
+    run: str = "",
     to: str = "",
     sign_key: str = "",
     koji: bool = False,

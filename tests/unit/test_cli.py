@@ -24,6 +24,8 @@ from itb import errors, tasks
         ([], []),
         (["report", "RUN"], ["report", "--run", "RUN"]),
         (["show", "RUN"], ["show.run", "--run", "RUN"]),
+        (["show", "product", "pocketwms"], ["show.product", "pocketwms"]),
+        (["publish", "RUN", "--koji"], ["publish", "--run", "RUN", "--koji"]),
         (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
         (["report", "--json"], ["report", "--json"]),
     ],
