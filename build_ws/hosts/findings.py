@@ -4,8 +4,9 @@ usage: findings.py [-x REGEX]... GLOB...
 
 Prints the errors found, likeliest cause first, one line each: message, a tab,
 the file.  The end of a Python traceback weighs more than a line that says
-ERROR, what is repeated more than what happened once, and of equals the
-earliest is the cause of the others.  Messages that match a REGEX do not
+ERROR, unless it came once and the line again and again; what is repeated
+weighs more than what happened once, and of equals the earliest is the cause
+of the others.  Messages that match a REGEX do not
 count.  Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
@@ -32,6 +33,7 @@ SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected E
 UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
 MOST = 5
+OFTEN = 5  # times: a program that goes on after a traceback may have met a file half written
 
 
 def expand(text):
@@ -85,7 +87,11 @@ def findings(texts, ignored):
                 key = (rank, re.sub(r"/\S*/|[0-9a-f]{8,}|\d+", "#", message))
                 entry = seen.setdefault(key, [rank, 0, len(seen), message, name])
                 entry[1] -= 1
-    return [(message, name) for _, _, _, message, name in sorted(seen.values())]
+    found = sorted(seen.values())
+    often = [entry for entry in found if -entry[1] >= OFTEN]
+    if often and found[0][1] == -1:
+        found = often + [entry for entry in found if entry not in often]
+    return [(message, name) for _, _, _, message, name in found]
 
 
 def read(path):

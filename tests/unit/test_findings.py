@@ -72,6 +72,14 @@ def test_the_likeliest_cause(script: ModuleType, text: str, first: str) -> None:
     assert script.findings([("log", text)], [])[0] == (first, "log")
 
 
+def test_what_comes_again_and_again_is_likelier_than_one_traceback(script: ModuleType) -> None:
+    refused = "11/23/26 06:31:29 [1] condor_job_submit() failed: refused\n"
+    names = [message for message, _ in script.findings([("a", TRACEBACK), ("b", refused * 9)], [])]
+    assert names[:2] == ["condor_job_submit() failed: refused", "ModuleNotFoundError: No module named 'absent'"]
+    assert script.findings([("a", TRACEBACK * 2), ("b", refused * 9)], [])[0][1] == "a"
+    assert script.findings([("a", TRACEBACK), ("b", refused * 2)], [])[0][1] == "a"
+
+
 def test_a_healthy_log_has_none(script: ModuleType) -> None:
     lines = "[2026-01-01 00:00:00,1] DEBUG: x:1: Failed to load y\n[..] WARNING: x:2: GSI is enabled\n"
     assert script.findings([("log", lines)], []) == []
