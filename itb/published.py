@@ -43,13 +43,13 @@ rm -f "$2"
 class Location:
     """Where packages are published: a ``url``, or a ``directory`` of this machine.
 
-    ``key`` is a URL, a file of this machine, or, with ``host_key``, a glob on the platform's hosts.
+    ``keys`` are a URL, files of this machine, or, with ``host_key``, a glob on the platform's hosts.
     """
 
     said: str
     url: str = ""
     directory: Path | None = None
-    key: str = ""
+    keys: tuple[str, ...] = ()
     host_key: bool = False
     priority: int = 99
 
@@ -97,12 +97,12 @@ def locate(platform: Platform, said: str, key: str) -> Location:
     if "://" in local:
         return _remote(said, key)
     if "/" in local or local in (".", ".."):
-        folder = Path(local).expanduser().absolute()
+        folder = Path(local).expanduser().resolve()
         if not folder.is_dir():
             raise UsageError(f"from_repo {said}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
             raise UsageError(f"from_repo {said}: neither RPMs nor a YUM repository are in this directory")
-        return Location(str(folder), directory=folder, key=_key_file(key) or _own_key(folder))
+        return Location(str(folder), directory=folder, keys=_key_file(key) or _own_keys(folder))
     known = platform.published.get(local)
     if known is None:
         names = sorted(name for name, item in platform.published.items() if item.url)
@@ -120,8 +120,8 @@ def locate(platform: Platform, said: str, key: str) -> Location:
         host_key = known.key.format(**platform.settings)
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f"platform {platform.name}: published {said}: {error} is no setting of it") from None
-    key_file = _key_file(key) or host_key
-    return Location(said, url=url, key=key_file, host_key=not key, priority=known.priority)
+    keys = _key_file(key) or ((host_key,) if host_key else ())
+    return Location(said, url=url, keys=keys, host_key=not key, priority=known.priority)
 
 
 def _remote(said: str, key: str) -> Location:
@@ -138,22 +138,21 @@ def _remote(said: str, key: str) -> Location:
             f"from_repo {said[:200]}: every host of the testbed is its own {parts.hostname}",
             hint="name this machine by its address on the network, or give the directory that is served",
         )
-    return Location(said, url=said.rstrip("/"), key=_key_file(key))
+    return Location(said, url=said.rstrip("/"), keys=_key_file(key))
 
 
-def _key_file(key: str) -> str:
+def _key_file(key: str) -> tuple[str, ...]:
     """A key as it was asked for: a URL, or the absolute path of a file that is there."""
     if not key or ("://" in key and not key.startswith("file://")):
-        return key
+        return (key,) if key else ()
     path = Path(key.removeprefix("file://")).expanduser().absolute()
     if not path.is_file() or b"BEGIN PGP PUBLIC KEY" not in path.read_bytes():
         raise UsageError(f"repo_key {key}: not a file with an ASCII-armored public key")
-    return str(path)
+    return (str(path),)
 
 
-def _own_key(folder: Path) -> str:
-    found = sorted([*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])
-    return str(found[0]) if found else ""
+def _own_keys(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(map(str, [*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])))
 
 
 def upload(services: Host, directory: Path, target: str) -> None:
@@ -175,19 +174,21 @@ def upload(services: Host, directory: Path, target: str) -> None:
 
 def provide_key(services: Host, place: Location, url: str, target: str) -> str:
     """Put the repository's key on the services host as ``target``; return where it came from, or ""."""
-    if place.host_key and place.key:
-        services.script(f"mkdir -p \"$(dirname \"$1\")\"; cat -- {place.key} > \"$1\"", [target], about=place.key)
-        return place.key
-    if place.key and "://" not in place.key:
-        services.put(FileSpec(target, Path(place.key).read_bytes()))
-        return place.key
-    if place.key:
+    source = ", ".join(place.keys)
+    if place.keys and place.host_key:
+        script = f'mkdir -p "$(dirname "$1")"; cat -- {place.keys[0]} > "$1"'
+        services.script(script, [target], about=f"read {source}")
+        return source
+    if place.keys and "://" not in source:
+        services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in place.keys)))
+        return source
+    if place.keys:
         fetch = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "60", "--create-dirs",
-                 "--output", target, place.key]  # fmt: skip
+                 "--output", target, source]  # fmt: skip
         done = services.run(fetch, check=False)
         if not done.ok:
-            raise TestbedError(f"key {place.key} cannot be had: {done.reason}", evidence=done.output)
-        return place.key
+            raise TestbedError(f"key {source} cannot be had: {done.reason}", evidence=done.output)
+        return source
     return services.script(_OWN_KEY, [url.rstrip("/"), target, KEY_NAME], about="look for a key").stdout.strip()
 
 

@@ -28,6 +28,11 @@ _FOLDER = "published"
 _ROOT = f"{repositories.ROOT}/{_FOLDER}"
 _KEY = f"{repositories.ROOT}/RPM-GPG-KEY-{_FOLDER}"
 _KEY_URL = f"https://{repositories.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
+_NO_KEY = "from_repo {}: no key to check its packages with"
+_KEY_HINT = (
+    "--repo-key URL|FILE names the key they are signed with; "
+    "--allow-unsigned takes them as they are, and the report says so"
+)
 
 
 def unresolved(product: str, source: str, pin: str) -> Commit:
@@ -56,7 +61,9 @@ def check(chosen: Settings, platforms: Sequence[Platform]) -> None:
                 hint=f"--nevra {chosen.ref or 'VERSION'} names a version in a repository",
             )
     for platform in platforms:
-        published.locate(platform, chosen.from_repo, chosen.repo_key)
+        place = published.locate(platform, chosen.from_repo, chosen.repo_key)
+        if place.directory and not place.keys and not chosen.allow_unsigned:
+            raise UsageError(_NO_KEY.format(place.said), hint=_KEY_HINT)
 
 
 @dataclass(frozen=True)
@@ -124,11 +131,7 @@ def _open(cell: Cell, place: Location, trial: Trial) -> _Shop:
         return _Shop(cell, place, url, _KEY, found, prints)
     if not unchecked:
         published.look(services, url, ["-"])  # is it there at all? That would be the truer reason
-        raise UsageError(
-            f"from_repo {place.said}: no key to check its packages with",
-            hint="--repo-key URL|FILE names the key they are signed with; "
-            "--allow-unsigned takes them as they are, and the report says so",
-        )
+        raise InstallError(_NO_KEY.format(place.said), hint=_KEY_HINT)
     return _Shop(cell, place, url, "", "", "")
 
 

@@ -103,7 +103,7 @@ def test_names_are_the_platforms() -> None:
     el9 = definitions.load_platform("el9")
     place = published.locate(el9, "osg-testing", "")
     assert place.url == "https://repo.osg-htc.org/osg/24-main/el9/testing/$basearch"
-    assert (place.key, place.host_key) == ("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*", True)
+    assert (place.keys, place.host_key) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
     for platform in ("el8", "el9", "el10"):
         for name in ("osg", "osg-testing", "osg-development"):
             assert published.locate(definitions.load_platform(platform), name, "").url
@@ -126,7 +126,9 @@ def test_url_or_directory(tmp_path: Path) -> None:
     (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
     place = published.locate(deb13, f"file://{tmp_path}", "")
     assert place.said == str(tmp_path), "a report names a directory so that it is found from anywhere"
-    assert (place.directory, place.key) == (tmp_path, str(tmp_path / "RPM-GPG-KEY-itb"))
+    assert (place.directory, place.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
+    (tmp_path / "RPM-GPG-KEY-more").write_text(KEY)
+    assert len(published.locate(deb13, str(tmp_path), "").keys) == 2
     with pytest.raises(UsageError, match="not a file with an ASCII-armored public key"):
         published.locate(deb13, str(tmp_path), str(tmp_path / "a.rpm"))
     with pytest.raises(UsageError, match="no such directory"):
@@ -146,6 +148,18 @@ def test_url_or_directory(tmp_path: Path) -> None:
 def test_contradictions(settings: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         supply.check(Settings.model_validate(settings), [definitions.load_platform("deb13")])
+
+
+def test_directory_without_a_key(tmp_path: Path) -> None:
+    """Found out before anything is started."""
+    (tmp_path / "a.rpm").write_text("x")
+    settings = Settings(from_repo=str(tmp_path))
+    deb13 = [definitions.load_platform("deb13")]
+    with pytest.raises(UsageError, match="no key to check its packages with"):
+        supply.check(settings, deb13)
+    supply.check(settings.model_copy(update={"allow_unsigned": True}), deb13)
+    (tmp_path / "RPM-GPG-KEY-x").write_text(KEY)
+    supply.check(settings, deb13)
 
 
 class _Recorder:
