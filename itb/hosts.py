@@ -92,9 +92,9 @@ class Host:
             )
             if stop.event.is_set():
                 # podman exec ends with status 0 when it is told to end (4.3): that is no success.
-                raise stop.error()
-        except InterruptedRunError:
-            self._end(mark)
+                raise stop.error(completed)
+        except InterruptedRunError as error:
+            error.evidence = f"{error.evidence}\n{self._end(mark)}".strip()
             raise
         return self._judge(completed, check=check, about=about)
 

@@ -126,10 +126,12 @@ class Stop:
         self.event.clear()
         self._why = None
 
-    def error(self) -> InterruptedRunError:
-        """Return what whoever is stopped has to raise."""
-        why = self._why
-        return type(why)(why.message, hint=why.hint) if why else InterruptedRunError("interrupted")
+    def error(self, ended: Completed | None = None) -> InterruptedRunError:
+        """Return what whoever is stopped has to raise, with the last words of what was ended."""
+        kind = type(self._why) if self._why else InterruptedRunError
+        message, hint = (self._why.message, self._why.hint) if self._why else ("interrupted", "")
+        said, log = (ended.output, ended.log) if ended else ("", None)
+        return kind(message, hint=hint, evidence=said, log=log)
 
     def add(self, group: int) -> None:
         """Register a process group that :meth:`request` must end."""
@@ -244,7 +246,7 @@ class Runner:
         if self.record:
             self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
         if self.stop.event.is_set() and not completed.ok:
-            raise self.stop.error()
+            raise self.stop.error(completed)
         if sink.failure:
             raise TestbedError(
                 f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
