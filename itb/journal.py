@@ -100,6 +100,8 @@ class Trial:
             self._set(outcome, message, error.exit_code, error.evidence, error.log)
         elif isinstance(error, KeyboardInterrupt):
             self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code, "", None)
+        elif isinstance(error, OSError) and error.filename:
+            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", 5, "", None)
         else:
             text = "".join(traceback.format_exception(error))
             self._set(Outcome.ERROR, f"itb itself failed: {error!r}", 5, text, None)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -182,6 +182,7 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
     except UsageError:
         raise
     except ItbError as error:
+        _tell(cell, error)
         codes.append(error.exit_code)
     cell.engine.runner.stop.clear()
     codes += [case.exit_code for case in cell.journal.cases[before:]]
@@ -278,6 +279,8 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         with cell.journal.case("run", "itb", "the run goes to its end") as trial:
             code = InterruptedRunError.exit_code if ending.signals else 5
             trial.error(ending.reason, exit_code=code)
+    if error is not None:
+        _tell(cell, error)
     code = exit_code(cell, error)
     if cell.journal.lost:
         ending.leave_alone(stop)
@@ -294,11 +297,22 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     return code
 
 
+def _tell(cell: Cell, error: ItbError) -> None:
+    """Make a case of an error that none speaks of: something failed between two cases."""
+    told = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
+    if not told and not isinstance(error, InterruptedRunError):
+        with suppress(ItbError), cell.journal.case("run", "itb", "the run goes on"):
+            raise error
+
+
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Write how a run ended, and its reports; the exit code of what keeps them from being written."""
     try:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept)
         report.write(cell.rundir, notes=cell.notes)
+    except UsageError:
+        cell.journal.lose("it is not readable any more")
+        return TestbedError.exit_code
     except OSError as error:
         cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
         return TestbedError.exit_code
