@@ -1,11 +1,15 @@
-"""What a look at a host comes to; the looking itself is in tests/faults."""
+"""What a look at a host comes to; the looking itself is in tests/integration and tests/faults."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from itb import atfault
 from itb.errors import InstallError, InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
 from itb.journal import Journal
 from itb.rundir import RunDir
@@ -44,3 +48,56 @@ def test_a_cause_is_said_once_and_an_interruption_stays_one(tmp_path: Path) -> N
     for error in (InterruptedRunError("interrupted"), UsageError("no")):
         assert journal.judged("ce", error) is error
     assert isinstance(journal.judged("ce", ScenarioError("no jobs")), TestbedError)
+
+
+HOST: Any = SimpleNamespace(role="ce")
+
+
+@pytest.mark.parametrize(
+    ("seen", "text", "cause"),
+    [
+        ({"full": ["/var 12"]}, "", "host ce: disk full: /var has 12 KiB left"),
+        ({"readonly": ["/"]}, "", "host ce: / cannot be written to"),
+        ({"room": ["/ 99999999", "/var 60000"]}, "cp: x: No space left on device",
+         "host ce: disk full: /var has only 58 MiB left"),
+        ({"room": ["/ 99999999"]}, "cp: x: No space left on device", ""),
+        ({"room": ["/ 60000"]}, "Failed to add inotify watch: No space left on device", ""),
+        ({"room": ["/ 60000"]}, "jobs are not submitted", ""),
+        ({"killed": ["2"]}, "", "host ce: out of memory: the kernel killed 2 of its processes"),
+        ({"unresolved": ["repo.x"]}, "", "host ce: name resolution fails: repo.x is not known there"),
+        ({}, "jobs are not submitted", ""),
+    ],
+)  # fmt: skip
+def test_what_a_look_at_a_host_comes_to(seen: dict[str, list[str]], text: str, cause: str) -> None:
+    assert next(atfault._host(HOST, seen, text), "") == cause
+
+
+def cell(tmp_path: Path, *, drift: float = 0.0) -> Any:
+    journal = Journal(RunDir(tmp_path))
+    journal.began = (time.time() - drift, time.monotonic())
+    return SimpleNamespace(rundir=journal.rundir, journal=journal, settings=SimpleNamespace(cache_dir=tmp_path))
+
+
+def test_a_sound_machine_is_not_at_fault(tmp_path: Path) -> None:
+    assert list(atfault._machine(cell(tmp_path))) == []
+
+
+@pytest.mark.parametrize("drift", [3600, -3600])
+def test_a_clock_that_jumped_is_the_machines_fault(tmp_path: Path, drift: int) -> None:
+    assert list(atfault._machine(cell(tmp_path, drift=drift))) == [
+        f"the machine's clock jumped by {drift:+d} s during the run"
+    ]
+
+
+def test_a_run_directory_that_is_gone_is_the_machines_fault(tmp_path: Path) -> None:
+    made = cell(tmp_path / "gone")
+    assert list(atfault._machine(made)) == [f"run directory {tmp_path / 'gone'} is gone"]
+
+
+def test_an_engine_that_cannot_be_asked_is_the_cause(tmp_path: Path) -> None:
+    def alive() -> set[str]:
+        raise TestbedError("container engine 'podman' does not answer")
+
+    made = cell(tmp_path)
+    made.hand, made.stage = SimpleNamespace(alive=alive), SimpleNamespace(hosts={"ce": "ce.x"})
+    assert atfault.find(made, "ce", "") == "container engine 'podman' does not answer"
