@@ -32,7 +32,10 @@ for number in 1 2; do
   sleep "${ITB_RELOAD_SETTLE:-2}"
   state "$work/$number"
 done
-clean "the second time changes nothing" "$(diff "$work/1" "$work/2" | awk '/^[<>]/ {print $3}' | sort --unique | paste --serial --delimiters=' ')"
+changed=$(diff "$work/1" "$work/2" | awk '/^[<>]/ {print $3}' | sort --unique)
+count=$(sed '/^$/d' <<<"$changed" | wc --lines)
+clean "the second time changes nothing" "${changed:+$count files are new or others, the first is ${changed%%$'\n'*}}"
+comment "$changed"
 for unit in "${services[@]}"; do
   if [ "$(property "$unit" ActiveState)" = active ]; then
     ok "$unit is up"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 CLONE = os.environ.get("ITB_GLIDEINWMS", "")
+SLOWLY = {"ITB_TIMEOUT_FACTOR": os.environ.get("ITB_TIMEOUT_FACTOR", "1")}  # of a machine that is busy
 STAGES = (
     "smoke: frontend asks the factory for pilots",
     "smoke: factory submits pilots",
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not CLONE, reason="ITB_GLIDEINWMS=/path/to/clone
 
 @pytest.mark.parametrize("ref", ["v3_10_17", "branch_v3_11"])
 def test_ten_jobs_on_glideins(ref: str, itb_run: Callable[..., Any]) -> None:
-    run = itb_run("--source", CLONE, "--ref", ref, product="glideinwms", timeout=1800)
+    run = itb_run("--source", CLONE, "--ref", ref, product="glideinwms", env=SLOWLY, timeout=1800)
     assert run.code == 0, run.story
     assert set(STAGES) <= {case.name for case in run.of_kind("passed")}, run.story
     for role, file in (("factory", "glideinWMS.xml"), ("frontend", "frontend.xml")):
