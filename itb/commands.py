@@ -320,21 +320,24 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     rundir = RunDir.find(chosen.runs_dir, wanted)
     before = rundir.state
     anew = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
-    saved = recorded(before, chosen, anew)
+    saved = recorded(before, chosen, {**anew, "runs": str(rundir.path.parent)})
     ending = Ending()
     place = before.cwd if Path(before.cwd).is_dir() else "."
     limit = saved.run_timeout * saved.timeout_factor
-    title = f"resuming {rundir.id}"
-    with ending.listening(limit), warden.on_duty(), chdir(place), progress(saved, title) as listener:
-        check_disk(saved)
-        cell = reopen(rundir, saved, listener, ending.stop())
-        resuming.check_unchanged(before, resuming.checksums(cell.product, cell.platform, cell.stage))
-        with rundir.lock() as stale:
-            note = f"{stale} ended without a word" if stale else "the run had ended"
+    with ending.listening(limit), warden.on_duty(), chdir(place), rundir.lock() as stale:
+        notes = [f"{stale} ended without a word" if stale else "it had ended"]
+        if before.tool_version != __version__:
+            notes.append(f"it was begun by itb {before.tool_version}, this is {__version__}")
+        with suppress(OSError):
+            print(f"itb: resuming {rundir.id}: {'; '.join(notes)}", file=sys.stderr)
+        with progress(saved, f"resuming {rundir.id}") as listener:
+            check_disk(saved)
+            cell = reopen(rundir, saved, listener, ending.stop())
+            resuming.check_unchanged(before, resuming.checksums(cell.product, cell.platform, cell.stage))
             cell.journal.take_up(resume=True)
             rundir.tokens.mkdir(mode=0o700, exist_ok=True)
             rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=__version__)
-            code = pipeline.run_cell(cell, ending, lambda: resuming.take_up(cell, before, note))
+            code = pipeline.run_cell(cell, ending, lambda: resuming.take_up(cell, notes))
     show(cell, as_json=as_json)
     return code
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from itb import __version__, build, phases, warden
+from itb import build, phases, warden
 from itb.cell import SERVICES, Cell
 from itb.definitions import Platform, Product
 from itb.errors import UsageError
-from itb.model import Build
+from itb.model import Build, Record
 from itb.rundir import RunState
 from itb.testbed import Stage
 
@@ -31,13 +31,17 @@ def checksums(product: Product, platform: Platform, stage: Stage) -> dict[str, s
     """Return what tells that a run's definitions are still those it began with, by kind and name."""
     beside = {(product.folder / role.configure).parent for role in product.roles.values() if role.configure}
     files = [path for folder in sorted(beside) for path in sorted(folder.iterdir()) if path.is_file()]
+    scripts = [path.read_bytes() for path in files]
     return {
-        f"product {product.name}": _sum(
-            product.model_dump_json(exclude={"folder"}), *(path.read_bytes() for path in files)
-        ),
-        f"platform {platform.name}": _sum(platform.model_dump_json(exclude={"folder"})),
+        f"product {product.name}": _sum(_said(product), *scripts),
+        f"platform {platform.name}": _sum(_said(platform)),
         f"testbed {stage.file.name.partition('.')[0]}": _sum(stage.file.read_bytes()),
     }
+
+
+def _said(definition: Record) -> str:
+    # What is as it is by default is not part of it: itb may learn more keys meanwhile.
+    return definition.model_dump_json(exclude={"folder"}, exclude_defaults=True)
 
 
 def _sum(*parts: str | bytes) -> str:
@@ -59,14 +63,14 @@ def check_unchanged(state: RunState, now: Mapping[str, str]) -> None:
         )
 
 
-def take_up(cell: Cell, before: RunState, note: str) -> None:
+def take_up(cell: Cell, notes: Sequence[str]) -> None:
     """Look what of an earlier attempt holds; remove what does not, as the first case of this attempt.
 
-    ``before`` is what ``run.json`` said until now; ``note`` is put in front of what was found.
+    ``notes`` are put in front of what was found.
     """
     name = time.strftime("run resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime())
     with cell.journal.case("run", "itb", name) as trial:
-        said = [note, *([f"begun by itb {before.tool_version}"] if before.tool_version != __version__ else [])]
+        said = [*notes]
         for folder in cell.rundir.tokens.glob("*-*"):  # what a killed process had there for a moment
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -30,6 +30,18 @@ from itb.platforms import PlatformImages
 
 ITB = str(Path(sys.executable).with_name("itb"))
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
+# In the folder quick of every bench, for faults that smoke would only make longer.
+SCENARIO = """title: The candidate's services answer
+needs: {roles: [factory, frontend], token: true}
+steps:
+  - name: a host knows the others
+    role: frontend
+    run: getent hosts "$ITB_HOST_FACTORY"
+  - name: the pool answers
+    role: frontend
+    run: condor_status -any
+    eventually: {within: 60, every: 1}
+"""
 SCORE = "fault"  # name of the property that takes a line of the table from a worker to the end of the session
 
 
@@ -169,6 +181,8 @@ def bench(
 ) -> Iterator[Bench]:
     """A bench whose commands are ended with the test; what their runs leave fails it (tests/conftest.py)."""
     made = Bench(tmp_path, engine, request.node.user_properties)
+    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick" / "scenario.yaml").write_text(SCENARIO)
     yield made
     for process in made.started:
         if process.poll() is None:

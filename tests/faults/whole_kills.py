@@ -25,18 +25,6 @@ OWN_CACHE = ("--cache", "cache")  # nothing was built before
 QUICK = ("--scenario", "./quick")  # where smoke would add nothing but time
 UNBUILT = (*OWN_CACHE, *QUICK)
 
-SCENARIO = """title: The candidate's services answer
-needs: {roles: [factory, frontend], token: true}
-steps:
-  - name: a host knows the others
-    role: frontend
-    run: getent hosts "$ITB_HOST_FACTORY"
-  - name: the pool answers
-    role: frontend
-    run: condor_status -any
-    eventually: {within: 60, every: 1}
-"""
-
 # Which line of the journal: a case of this phase, whose role and name begin like this, begins or has ended;
 # seconds to wait from then; arguments more.
 MOMENTS = {
@@ -102,8 +90,6 @@ def kill_and_save(
 ) -> None:
     """Kill a run at a moment; look at report and clean-up; resume it; add a line to the table."""
     began = time.monotonic()
-    (bench.folder / "quick").mkdir()
-    (bench.folder / "quick" / "scenario.yaml").write_text(SCENARIO)
     process = bench.start("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain", *args)
     reached = wait_for_line(bench, process, wanted)
     time.sleep(delay)
