@@ -324,7 +324,8 @@ def judge(step: Step, completed: Completed, results: SubResults, *, limit: float
     elif not completed.ok:
         message = last or f"exit status {completed.returncode} without a word"
     else:
-        seen = f"{len(results.items)} checks" if results.items else last
+        listed = f", {len(results.items)} of them listed" if results.left_out else ""
+        seen = f"{len(results.items) + results.left_out} checks{listed}" if results.items else last
         message = "; ".join(part for part in (waited, seen) if part)
         return _Verdict(Outcome.PASSED, message, results=results)
     return _Verdict(Outcome.FAILED, f"{waited}: {message}" if waited else message, evidence, results)
