@@ -7,6 +7,7 @@ the Factory's entry.
 
 import factory
 from host import main, run, variable
+from xmlfile import ConfigError
 
 SERVER = "/var/lib/gwms-logserver"
 RECIPIENTS = "GLIDEIN_LOG_RECIPIENTS_FACTORY"
@@ -19,9 +20,17 @@ def send_logs(file, server):
     file.set_attr(file.one("entries/entry/attrs"), RECIPIENTS, url, type="string", **how)
 
 
+def fetch():
+    """What composer.json asks for; composer explains a failure by its usage, at length."""
+    try:
+        run("composer", "--working-dir=" + SERVER, "--no-ansi", "--no-interaction", "--no-dev", "install")
+    except ConfigError:
+        raise ConfigError("composer cannot fetch what the log server needs: can this host reach packagist.org?")
+
+
 def configure():
-    """The Factory as without a log server, but for the attribute; then what the server needs."""
-    run("composer", "--working-dir=" + SERVER, "--no-interaction", "--no-dev", "install")
+    """What the server needs; then the Factory as without one, but for the attribute."""
+    fetch()
     factory.configure(also=lambda file: send_logs(file, variable("ITB_HOST_FACTORY")))
 
 
