@@ -147,8 +147,11 @@ class Bench:
         return found + [f"process {line}" for line in self.processes()]
 
     def processes(self) -> list[str]:
-        """Processes that name this folder or a run in it, or work in it, this one's own aside."""
-        names = [str(self.folder), *(run.name for run in self.runs)]
+        """Processes that name this folder or a container of a run in it, or work in it, this one's own aside."""
+        names = [str(self.folder)]
+        for run in self.runs:  # another session's may have the same name
+            with contextlib.suppress(OSError, ValueError):
+                names.append(f"itb-{json.loads((run / 'run.json').read_text())['short']}-")
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             if int(path.name) == os.getpid():

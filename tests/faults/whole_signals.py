@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-START = ("run", "--product", "pocketwms", "--platform", "deb13")
+START = ("run", "--product", "pocketwms", "--platform", "deb13", "--scenario", "./quick")
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[bytes], *, within: float = 300) -> None:
