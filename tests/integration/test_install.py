@@ -7,16 +7,15 @@ its packages are made in the build workspace from one spec.
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from itb import install, repo
+from itb import buildcache, install, repo
 from itb.errors import InstallError, TestbedError
 from itb.hosts import FileSpec, Host
-from itb.model import Build, Commit, Repo, Rpm
+from itb.model import Build, Commit, Repo, Rpm, SigningKey
 from itb.pki import RunCA
 from itb.testbed import install_trust
 
@@ -304,12 +303,14 @@ def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_
     assert (tmp_path / "install.log").read_text().count("Curl error (7)") >= 3
 
 
-def test_signing_key_of_no_use(host: Host, rpms: Path, build: Build, tmp_path: Path) -> None:
-    """A package that cannot be signed is the testbed's trouble, said with its name."""
-    (tmp_path / "broken.rpm").write_text(textwrap.dedent("no package"))
+def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path: Path) -> None:
+    """Both are the testbed's trouble, said with the package's name or what was being done."""
+    (tmp_path / "broken.rpm").write_text("no package")
     rpm = build.rpms[0].model_copy(update={"file": "broken.rpm"})
-    broken = build.model_copy(update={"directory": str(tmp_path), "rpms": (rpm,)})
-    with pytest.raises(TestbedError, match="sign and index the RPMs"):
-        repo.publish(
-            host, broken, log=tmp_path / "log", key=repo.SigningKey(fingerprint="0" * 40), name="other"
-        )
+    changed = build.model_copy(update={"directory": str(tmp_path), "rpms": (rpm,)})
+    rpm = rpm.model_copy(update={"sha256": buildcache.sha256(tmp_path / "broken.rpm")})
+    unsignable = changed.model_copy(update={"rpms": (rpm,)})
+    key = SigningKey(fingerprint="0" * 40)
+    for broken, said in ((changed, "broken.rpm in .*: not as built any more"), (unsignable, "sign and index")):
+        with pytest.raises(TestbedError, match=said):
+            repo.publish(host, broken, log=tmp_path / "log", key=key, name="other")
