@@ -255,6 +255,7 @@ def _install_in_parallel(
 
 
 def _raise_testbed(cell: Cell, images: PlatformImages) -> None:
+    phases.stage(cell, images, with_workspace=False)  # after a build from the cache it is not there yet
     phases.bring_up(cell, images)
     phases.prepare_ce(cell)
 
