@@ -32,7 +32,7 @@ for number in 1 2; do
   sleep "${ITB_RELOAD_SETTLE:-2}"
   state "$work/$number"
 done
-changed=$(diff "$work/1" "$work/2" | awk '/^[<>]/ {print $3}' | sort --unique)
+changed=$({ diff "$work/1" "$work/2" || [ "$?" -eq 1 ]; } | awk '/^[<>]/ {print $3}' | sort --unique)
 count=$(sed '/^$/d' <<<"$changed" | wc --lines)
 clean "the second time changes nothing" "${changed:+$count files are new or others, the first is ${changed%%$'\n'*}}"
 comment "$changed"
