@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from itb import imagestages, locks, runlock, scratch, warden
@@ -13,6 +16,7 @@ from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir
 
+_HOST = re.compile(r"itb-[0-9a-f]{8}-[a-z0-9-]+")  # a run's container
 KEEP_DAYS = 14  # cached builds younger than this stay
 
 
@@ -43,6 +47,9 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
                 rundir.forget_secrets()
                 say(f"{rundir.id}: removed its secrets")
                 count += 1
+        for name in end_orphans():
+            say(f"ended {name}, which the engine knows nothing of any more")
+            count += 1
         for path in scratch.remove_leftovers():
             say(f"removed {path}")
             count += 1
@@ -70,6 +77,27 @@ def _sweep_run(
         if is_kept(rundir):
             rundir.update(kept=False)
     return len(removed)
+
+
+def end_orphans() -> list[str]:
+    """End containers of runs whose removal was cut off: they go on though the engine has forgotten them.
+
+    Each is found by its monitor (conmon(8): -n is the name, -b the folder
+    of the container, which is gone); returns their names.
+    """
+    ended = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            if Path(words[0]).name != "conmon" or "-n" not in words or "-b" not in words:
+                continue
+            name, folder = words[words.index("-n") + 1], Path(words[words.index("-b") + 1])
+            if _HOST.fullmatch(name) and not folder.exists():
+                children = (path / "task" / path.name / "children").read_text().split()
+                for child in children:  # the first process of the container: all others go with it
+                    os.kill(int(child), signal.SIGKILL)
+                ended.append(f"container {name}")
+    return ended
 
 
 def is_kept(rundir: RunDir) -> bool:

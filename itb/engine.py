@@ -186,14 +186,14 @@ class Engine:
         names = [container_name(item) for item in self.containers(filters)]
         if names:
             at_once = ("--time", "0") if self.is_podman else ()
-            done = self.call("rm", "--force", *at_once, "--volumes", *names, check=False)
+            done = self.call("rm", "--force", *at_once, "--volumes", *names, check=False, spare=True)
             left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
             _must_be_gone("container", left, done)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
             found = self.labelled(kind, filters)
             if found:
-                done = self.call(kind, "rm", *found, check=False)
+                done = self.call(kind, "rm", *found, check=False, spare=True)
                 _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
                 removed += [f"{kind} {name}" for name in found]
         return removed

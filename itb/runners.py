@@ -209,6 +209,7 @@ class Runner:
         host: str = "local",
         shown: Sequence[str] | None = None,
         about: str = "",
+        spare: bool = False,
     ) -> Completed:
         """Run a command to its end.
 
@@ -222,7 +223,9 @@ class Runner:
         and says what went on (default: the command's processes are listed).
         ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by
         which processes are found that have left the command's session; all
-        of them are killed as it ends.
+        of them are killed as it ends.  With ``spare`` neither an interruption
+        nor itb's own death ends it: a removal that is cut off loses track of
+        what it removes.
 
         Raises CommandError if ``check`` and it did not end with status 0,
         TestbedError if it cannot be started or ``log`` not be written,
@@ -238,7 +241,9 @@ class Runner:
         ask = at_limit or (lambda: reaper.doing(process.pid, mark))
         try:
             process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
-            completed = self._wait(process, sink, input=input, timeout=timeout, argv=shown or argv, ask=ask)
+            completed = self._wait(
+                process, sink, input=input, timeout=timeout, argv=shown or argv, ask=ask, spare=spare
+            )
             if mark:
                 reaper.end(process.pid, mark)
         finally:
@@ -307,8 +312,10 @@ class Runner:
         timeout: float,
         argv: Sequence[str],
         ask: Callable[[], str],
+        spare: bool,
     ) -> Completed:
-        self.stop.add(process.pid)
+        if not spare:
+            self.stop.add(process.pid)
         readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
         timed_out, doing = False, ""
@@ -317,7 +324,7 @@ class Runner:
                 reader.start(sink)
             if isinstance(input, bytes):
                 threading.Thread(target=_feed, args=(process, input), daemon=True).start()
-            if self.stop.event.is_set():
+            if self.stop.event.is_set() and not spare:
                 signal_group(process.pid, signal.SIGTERM)
             if not _has_ended(process, timeout):
                 timed_out = True
@@ -330,7 +337,8 @@ class Runner:
             raise
         finally:
             signal_group(process.pid, signal.SIGKILL)
-            self.stop.discard(process.pid)
+            if not spare:
+                self.stop.discard(process.pid)
         texts = [reader.text() for reader in readers]
         left_out = readers[0].lost if len(readers) > 1 else 0
         stderr = texts.pop() if texts else ""

@@ -186,7 +186,7 @@ class Stagehand:
         at_once = ("--time", "0") if self.engine.is_podman else ()
         names = [self.host(role).container for role in roles]
         if names:
-            self.engine.call("rm", "--force", *at_once, "--volumes", *names)
+            self.engine.call("rm", "--force", *at_once, "--volumes", *names, spare=True)
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:

@@ -158,6 +158,8 @@ class Bench:
                 continue
             with contextlib.suppress(OSError):
                 words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                if "aardvark-dns" in words:
+                    continue  # the engine's one name server of all networks: it works where the first was made
                 if any(name in f"{words} {(path / 'cwd').readlink()}" for name in names):
                     found.append(f"{path.name} {words[:200]}")
         return found
