@@ -28,6 +28,7 @@ poll() {
   local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' before=0 left status text
   local never dog
   shift 3
+  rm -f -- "$out" "$out.late" # of a try whose itb was killed
   mkfifo -- "$out"
   exec {never}<>"$out" # nobody ever writes to it: to read from it is to wait
   rm -f -- "$out"

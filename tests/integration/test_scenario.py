@@ -142,6 +142,14 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
     assert cases[5].message == "not within 2 s (2 tries): 0 pilots"
 
 
+def test_polling_goes_on_where_a_killed_itb_polled(perform: Perform, shared_host: Host) -> None:
+    left = [f"/tmp/itb-play-01-again.out{end}" for end in ("", ".late")]
+    shared_host.run(["touch", *left])
+    (case,) = perform("name: again, run: 'sleep 1; echo well', eventually: {within: 20, every: 0.2}")
+    assert str(case.outcome) == "passed", case.message
+    assert case.message.endswith("; well")
+
+
 def test_result_files_are_brought_home(perform: Perform, rundir: RunDir, shared_host: Host) -> None:
     xml = "<testsuite><testcase name='one'/><testcase name='two'><failure message='broke'/></testcase></testsuite>"
     cases = perform(
