@@ -230,6 +230,8 @@ class Host:
             return ""
         if not found:
             return f"host {self.role}: container {self.container} does not exist any more"
+        if state.get("Paused"):
+            return f"host {self.role}: container {self.container} is paused"
         status = f"exit status {state.get('ExitCode', '?')}"
         why = f"{status}, out of memory" if state.get("OOMKilled") else status
         when = str(state.get("FinishedAt", ""))[11:19]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -94,8 +95,8 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
     """
     error: ItbError | None = None
     try:
-        with watchman.pulse(cell.engine, cell.engine.runner.stop):
-            first()
+        first()
+        with _watched(cell):
             _all_phases(cell)
     except ItbError as caught:
         error = caught
@@ -104,6 +105,12 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
     finally:
         code = _finish(cell, ending, error)
     return code
+
+
+def _watched(cell: Cell) -> AbstractContextManager[None]:
+    """The run ends where its engine answers no more or a host has died; the workspace may, once it has built."""
+    lost = functools.partial(cell.hand.lost, besides=[WORKSPACE])
+    return watchman.pulse(cell.engine, cell.engine.runner.stop, lost)
 
 
 def build_cell(cell: Cell, ending: Ending) -> int:
@@ -177,7 +184,7 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
     before = len(cell.journal.cases)
     codes = []
     try:
-        with watchman.pulse(cell.engine, cell.engine.runner.stop):
+        with _watched(cell) if kept else nullcontext():
             work()
     except UsageError:
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from itb import data, yamlfile
-from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, privileges_of
+from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of, privileges_of
 from itb.errors import TestbedError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.model import HostInfo, Testbed
@@ -110,6 +110,7 @@ class Stagehand:
         # Both: the same name may be in two folders.  Who sweeps up looks there whether the run is alive.
         self.labels = {LABEL: run, RUNS_LABEL: str(runs)}
         self.containers: dict[str, str] = {}  # ids by role, as last seen to run
+        self._seen: set[str] = set()  # roles lost() has seen to run
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
@@ -175,6 +176,23 @@ class Stagehand:
         names = {role: f"{self.project}-{role}" for role in self.stage.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
         return set(self.containers)
+
+    def lost(self, *, besides: Iterable[str] = ()) -> str:
+        """Say which host has stopped running since an earlier call; empty if none has.
+
+        ``besides`` are roles nobody misses.  Raises TestbedError if the
+        engine cannot tell.
+        """
+        engine = self.engine.deaf  # what ends a run is to be seen while it is being ended, too
+        running = {
+            labels_of(item).get(ROLE_LABEL, "")
+            for item in engine.containers(self.labels)
+            if item["State"] in ("running", "stopping")
+        }
+        missed = self._seen - running - set(besides)
+        self._seen |= running
+        reasons = (Host(engine, self.host(role).container, role).gone() for role in sorted(missed))
+        return next(filter(None, reasons), "")
 
     def there(self) -> set[str]:
         """Roles that have a container, running or not."""

@@ -1,10 +1,10 @@
-"""Ends what goes on for no good: a phase over its limit, a run whose container engine has stopped answering."""
+"""Ends what goes on for no good: a phase over its limit, a run that has lost its container engine or a host."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from itb.engine import Engine
@@ -12,9 +12,10 @@ from itb.errors import TestbedError
 from itb.journal import Trial
 from itb.limits import DEFAULTS, Limits, called
 from itb.model import Case
-from itb.runners import EndedRunError, Stop
+from itb.runners import CommandError, EndedRunError, Stop
 
 _PATIENCE = 2  # times in a row an engine may fail that answers at all
+_REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
 
 
 class Watchman:
@@ -68,11 +69,13 @@ class Watchman:
 
 
 @contextmanager
-def pulse(engine: Engine, stop: Stop) -> Iterator[None]:
-    """Ask the engine now and then whether it is still there; stop the run if it is not.
+def pulse(engine: Engine, stop: Stop, lost: Callable[[], str]) -> Iterator[None]:
+    """Look now and then whether the engine answers and every host lives; stop the run if not.
 
     A command on a host may take many minutes: whether it still gets anywhere
-    cannot be told from its silence.
+    cannot be told from its silence, nor that what it waits for on another
+    host will never come.  ``lost`` says which host is gone, if one is; it
+    asks the engine and raises TestbedError if that cannot tell.
     """
     ended = threading.Event()
     every = engine.runner.limits("engine-pulse")
@@ -81,15 +84,16 @@ def pulse(engine: Engine, stop: Stop) -> Iterator[None]:
         failed = 0
         while not ended.wait(every):
             try:
-                seen = engine.deaf.call("ps", "--quiet", "--last", "1", check=False)
+                why, failed = lost(), 0
+                hint = "itb run --resume goes on with hosts made anew"
+                if why and not ended.wait(_REBOOT):
+                    why = lost()
             except TestbedError as error:
-                why = error.message
-                failed = _PATIENCE
-            else:
-                why = f"container engine {engine.program!r} fails: {seen.reason}"
-                failed = 0 if seen.ok else failed + 1
-            if failed >= _PATIENCE and not ended.is_set():
-                stop.request(EndedRunError(why, hint="itb doctor explains"))
+                # One that does not answer at all was waited for already.
+                failed += 1 if isinstance(error, CommandError) else _PATIENCE
+                why, hint = error.message if failed >= _PATIENCE else "", "itb doctor explains"
+            if why and not ended.is_set():
+                stop.request(EndedRunError(why, hint=hint))
                 return
 
     thread = threading.Thread(target=feel, name="pulse", daemon=True)

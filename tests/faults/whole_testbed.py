@@ -137,6 +137,32 @@ def test_disk_of_a_host_is_full(bench: Any) -> None:
     is_the_testbeds(victim, "host factory: disk full: /var/cache", name="a host's disk is full", began=began)
 
 
+POLLS = """title: A step that waits for another host
+needs: {roles: [factory, frontend]}
+steps:
+  - {name: wait, role: frontend, run: 'false', eventually: {within: 600, every: 1}}
+"""
+
+
+@pytest.mark.parametrize("what", ["kill", "pause"])
+def test_host_dies_while_a_step_polls_on_another_one(bench: Any, what: str) -> None:
+    """What the step waits for will never come: nobody waits until it gives up."""
+    folder = bench.folder / "polls"
+    folder.mkdir()
+    (folder / "scenario.yaml").write_text(POLLS)
+    victim = start(bench, "ok    start.factory  condor stays", "--scenario", str(folder), settings=QUICK)
+    until_polled = victim.folder / "results" / "polls" / "01-wait.log"
+    while not until_polled.exists():
+        assert victim.process.poll() is None, bench.said
+        time.sleep(0.1)
+    began = time.monotonic()
+    victim.engine(what, victim.host("factory"))
+    state = "is paused" if what == "pause" else r"is not running \(exit status 137"
+    name = f"a host dies while another polls: {what}"
+    is_the_testbeds(victim, rf"host factory: container \S+ {state}", name=name, began=began)
+    assert time.monotonic() - began < 90
+
+
 def test_memory_limit_is_hit(bench: Any) -> None:
     """The kernel kills the product's process: it is the container that is too small."""
     folder = bench.folder / "greedy"

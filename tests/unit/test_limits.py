@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from itb import config
+from itb import config, watchman
 from itb.errors import InterruptedRunError, TestbedError, UsageError
 from itb.journal import Journal
 from itb.limits import DEFAULTS, Limits, called
 from itb.outputs import make_folder
 from itb.retries import retrying
 from itb.rundir import RunDir
-from itb.runners import Completed, Runner, Stop
+from itb.runners import CommandError, Completed, Runner, Stop
 from itb.watchman import Watchman, pulse
 
 
@@ -105,33 +105,37 @@ def test_a_run_whose_directory_is_lost_ends_as_the_machines_fault(tmp_path: Path
 
 
 class _Engine:
-    """Stands in for an engine that answers as it is told."""
+    """Stands in for an engine, or whoever asks it for hosts, that answers as it is told."""
 
-    program = "podman"
-
-    def __init__(self, *answers: int | TestbedError) -> None:
+    def __init__(self, *answers: str | TestbedError) -> None:
         self.runner = Runner(limits=Limits(own={"engine-pulse": 0.01}))
         self.answers = list(answers)
-        self.deaf = self
 
-    def call(self, *argv: str, check: bool) -> Completed:
-        assert not check
-        answer = self.answers.pop(0) if self.answers else 0
+    def lost(self) -> str:
+        answer = self.answers.pop(0) if self.answers else ""
         if isinstance(answer, TestbedError):
             raise answer
-        return Completed(argv, answer, "", "cannot connect\n", 0.1)
+        return answer
+
+
+_FAILS = CommandError(Completed(("podman",), 125, "", "cannot connect\n", 0.1), about="podman fails")
+_DEAD = "host ce: container itb-1-ce is not running"
 
 
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ((0, TestbedError("does not answer")), "does not answer"),
-        ((125, 0, 125, 125), "container engine 'podman' fails: cannot connect"),
+        (("", TestbedError("does not answer")), "does not answer"),
+        ((_FAILS, "", _FAILS, _FAILS), "podman fails: cannot connect"),
+        ((_DEAD, "", _DEAD, _DEAD), _DEAD),  # the first time it rebooted
     ],
 )
-def test_an_engine_that_answers_no_more_ends_the_run(answers: tuple[int, ...], why: str) -> None:
+def test_a_run_ends_without_an_engine_or_a_host(
+    answers: tuple[str | TestbedError, ...], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchman, "_REBOOT", 0.01)
     stop, engine = Stop(), _Engine(*answers)
-    with pulse(engine, stop):  # type: ignore[arg-type]
+    with pulse(engine, stop, engine.lost):  # type: ignore[arg-type]
         assert stop.event.wait(10)
     assert not engine.answers
     assert (stop.error().message, stop.error().exit_code) == (why, 5)
