@@ -37,6 +37,7 @@ DEFAULTS: dict[str, float] = {
     "results": 120,  # fetching a step's result files
     "look": 40,  # whether a host itself is at fault
     "evidence": 60,  # of one host
+    "lint": 120,  # of all packages
     "phase-platform": 5400,
     "phase-up": 900,
     "phase-build": 7200,

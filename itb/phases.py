@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from itb import build as builds
-from itb import configuration, data, evidence, platforms, source, supply, testbed
+from itb import configuration, data, evidence, lint, platforms, source, supply, testbed
 from itb import install as dnf
 from itb import repo as repositories
 from itb import services as units
@@ -255,6 +255,28 @@ def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
         return served
 
     return cell.once("repo", Repo, publish, on=[SERVICES])
+
+
+def look_at_packages(cell: Cell) -> None:
+    """What rpmlint says of packages that were built here: no verdict, so nothing waits for it."""
+    made = cell.rundir.saved("build", Build)
+    if made and not made.published and cell.rundir.saved("repo", Repo):
+        cell.did("linted", lambda: _lint(cell), on=[SERVICES])
+
+
+def _lint(cell: Cell) -> None:
+    with cell.journal.case("serve", SERVICES, "rpmlint looks at the RPMs") as trial:
+        log = cell.rundir.build / lint.LOG
+        try:
+            found = lint.lint(cell.host(SERVICES), f"{repositories.ROOT}/candidate", log=log)
+        except TestbedError as error:
+            trial.skip(error.message)
+            return
+        if found is None:
+            trial.skip(f"the services image of {cell.platform.name} has no rpmlint")
+            return
+        trial.passed(found[0], evidence=found[1])
+        trial.log = log
 
 
 def collect(cell: Cell, roles: Sequence[str]) -> None:

@@ -163,6 +163,7 @@ def _serve(cell: Cell) -> None:
     made = _need(cell, "build", Build, "build")
     key = phases.stage(cell, _need(cell, "platform", PlatformImages, "build"), with_workspace=False)
     phases.serve(cell, made, key)
+    phases.look_at_packages(cell)
     previous.serve(cell, key)
 
 
@@ -219,7 +220,12 @@ def _all_phases(cell: Cell) -> None:
         lambda: tokenphase.hand_out(cell, held),
     ]
     phases.in_parallel(early, lambda work: work())
-    candidate.start_rest(cell)
+    # Nothing but waiting goes on while services are watched.
+    late: list[Callable[[], object]] = [
+        lambda: candidate.start_rest(cell),
+        lambda: phases.look_at_packages(cell),
+    ]
+    phases.in_parallel(late, lambda work: work())
     candidate.test(cell)
 
 
@@ -295,6 +301,9 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         return worst([code, _take_down(cell)])
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
     try:
+        if not ending.reason:
+            with suppress(ItbError):  # of an engine that is gone others have told
+                phases.look_at_packages(cell)
         if ending.signals < 2:
             _collect_evidence(cell)
     finally:

@@ -26,6 +26,7 @@ ERROR = re.compile(
     r"|_job_submit\(\) failed: "  # HTCondor's GridManager, of a CE
 )
 JUDGED = re.compile(r"alidation error in|Error running '")
+FINE = re.compile(r": OK$|\bOK for |validation OK")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
 # What a shell says of a script it cannot read; other things it cannot do, scripts may have foreseen.
 SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected EOF|bad substitution)\b.*)")
@@ -33,6 +34,7 @@ SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected E
 UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
 MOST = 5
+NEAR = 20  # lines
 OFTEN = 5  # times: a program that goes on after a traceback may have met a file half written
 
 
@@ -66,13 +68,21 @@ def tracebacks(lines):
 
 def errors(lines):
     """Lines that call themselves errors, without time and place."""
-    before = ""
-    for line in lines:
+    for number, line in enumerate(lines):
         if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
             message = MODULE.sub("", PREFIX.sub("", DATE.sub("", line))).strip(" =")
-            # Who judges a script says that it failed; the script itself said why.
-            yield f"{message}: {before}" if JUDGED.search(line) and before else message
-        before = line.strip() or before
+            why = reason(lines, number) if JUDGED.search(line) else ""
+            yield f"{message}: {why}" if why else message
+
+
+def reason(lines, number):
+    """Why a script failed that a line calls failed: indented below, else what the script itself said last."""
+    after = [line for line in lines[number + 1 : number + NEAR] if not JUDGED.search(line)]
+    if after and after[0].startswith((" ", "\t")):
+        return after[0].strip()
+    said = [line.strip() for line in lines[max(0, number - NEAR) : number] if not JUDGED.search(line)]
+    before = [line for line in said if line]
+    return before[-1] if before and not FINE.search(before[-1]) else ""
 
 
 def findings(texts, ignored):

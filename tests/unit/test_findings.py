@@ -66,6 +66,15 @@ LISTED = (
         ),
         ("no space\nMon Nov  2 06:05:50 UTC 2026 Error running 'a.sh'\n", "Error running 'a.sh': no space"),
         ("no disk\n=== Validation error in /a/check.sh ===\n", "Validation error in /a/check.sh: no disk"),
+        (
+            "check.qb.sh: OK\nSignature OK for main:check.qb.sh.\n=== Validation error in /a/check.sh ===\n"
+            "Thu Nov 26 05:24:36 UTC 2026 Error running '/a/check.sh'\n    no time left\nSleeping 3\n",
+            "Validation error in /a/check.sh: no time left",
+        ),
+        (
+            "Signature OK for main:check.sh.\n=== Validation error in /a/check.sh ===\nSleeping 3\n",
+            "Validation error in /a/check.sh",
+        ),
     ],
 )
 def test_the_likeliest_cause(script: ModuleType, text: str, first: str) -> None:

@@ -23,7 +23,7 @@ FLOORS = (
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
-    "tokens page terminal cleaning inspect_runs",
+    "tokens page terminal cleaning inspect_runs lint",
     "publish",
     "cell report doctor",
     "supply",

@@ -4,7 +4,7 @@ set -euo pipefail
 
 # shellcheck source=/dev/null
 . /mnt/definition/dnf.sh
-install_packages nginx createrepo_c rpm-sign gnupg2 jq
+install_packages nginx createrepo_c rpm-sign gnupg2 jq rpmlint
 rm -f /etc/nginx/sites-enabled/default
 mkdir -p /srv/repo
 cp -r /mnt/platform /srv/repo/platform
