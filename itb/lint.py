@@ -33,7 +33,8 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     config = (data.folder("build_ws") / "hosts" / "rpmlint.toml").read_bytes()
     host.put(FileSpec(_CONFIG, config))
     log.unlink(missing_ok=True)
-    done = host.script(_RUN, [folder], timeout=host.engine.runner.limits("lint"), check=False, log=log, about="rpmlint")
+    limit = host.engine.runner.limits("lint")
+    done = host.script(_RUN, [folder], timeout=limit, check=False, log=log, about="rpmlint")
     if done.returncode == _NOT_THERE:
         return None
     if not _ENDED.search(done.stdout):

@@ -207,29 +207,37 @@ def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None)
     return made
 
 
-def build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build:
-    """RPMs of a commit (the candidate's), made by its own ReleaseManager in the workspace."""
+def build(
+    cell: Cell,
+    images: PlatformImages,
+    order: Order | None = None,
+    *,
+    workspace_ready: Callable[[], object] = lambda: None,
+) -> Build:
+    """RPMs of a commit (the candidate's), made by its own ReleaseManager in the workspace.
+
+    ``workspace_ready`` returns once that has booted, which may be while the source is checked out.
+    """
     order = order or Order(cell.commit, cell.rundir, cell.journal)
-    with (
-        cell.piece(f"build.{order.commit.id}", spoils=[WORKSPACE]),
-        # In the folder that is emptied at teardown, also by whoever sweeps up after a run that was killed.
-        tempfile.TemporaryDirectory(prefix="clone-", dir=cell.rundir.tokens) as folder,
-    ):
+    # In the folder that is emptied at teardown, also by whoever sweeps up after a run that was killed.
+    with tempfile.TemporaryDirectory(prefix="clone-", dir=cell.rundir.tokens) as folder:
         clone = source.checkout(
             order.commit,
             Path(folder) / cell.product.build.checkout_name,
             cache=cell.settings.cache_dir,
             runner=cell.engine.runner,
         )
-        made = builds.build(
-            order.commit,
-            cell.product,
-            clone=clone,
-            workspace=_workspace(cell, images, host=cell.host(WORKSPACE)),
-            cache=cell.settings.cache_dir,
-            rundir=order.rundir,
-            journal=order.journal,
-        )
+        workspace_ready()
+        with cell.piece(f"build.{order.commit.id}", spoils=[WORKSPACE]):
+            made = builds.build(
+                order.commit,
+                cell.product,
+                clone=clone,
+                workspace=_workspace(cell, images, host=cell.host(WORKSPACE)),
+                cache=cell.settings.cache_dir,
+                rundir=order.rundir,
+                journal=order.journal,
+            )
     order.rundir.save("build", made)
     return made
 

@@ -238,8 +238,7 @@ def _install_in_parallel(
         rising = pool.submit(phases.bring_up, cell, images)
 
         def build() -> Build:
-            staging.result()
-            return cached or phases.build(cell, images)
+            return cached or phases.build(cell, images, workspace_ready=staging.result)
 
         def serve() -> Repo:
             return phases.serve(cell, building.result(), staging.result())
