@@ -58,9 +58,11 @@ def tracebacks(lines):
             inside = True
         elif at:
             place = " ({} line {})".format(at.group(1).rpartition("/")[2], at.group(2))
-        elif inside and line.strip() and not line.startswith((" ", "\t")):
-            inside = False
-            yield line.strip() + (place if line.startswith(UNREADABLE) else "")
+        elif line.strip() and not line.startswith((" ", "\t")):
+            unreadable = place if line.startswith(UNREADABLE) else ""
+            if inside or unreadable:  # a program that cannot itself be read leaves no traceback
+                yield line.strip() + unreadable
+            inside, place = False, ""
         match = SYNTAX.match(line)
         if match:
             yield match.group(1)

@@ -51,6 +51,10 @@ LISTED = (
             '  File "/a/c.py", line 99\n    def (x):\n        ^\nSyntaxError: invalid syntax\n',
             "SyntaxError: invalid syntax (c.py line 99)",
         ),
+        (  # of the program itself: no traceback
+            'starting\n  File "/usr/sbin/run.py", line 5\n    def main(:\n             ^\nSyntaxError: invalid syntax\n',
+            "SyntaxError: invalid syntax (run.py line 5)",
+        ),
         (LISTED, "NameError: name 'x' is not defined"),
         ("01/02/26 03:04:05 (pid:7) (D_ALWAYS) ERROR: cannot bind\n", "ERROR: cannot bind"),
         ("[2026-01-01 00:00:00,1] ERROR: main:12: no entry\n" * 2 + "ERROR: other\n", "no entry"),
