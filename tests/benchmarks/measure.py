@@ -25,7 +25,6 @@ from itb.rundir import RunDir
 from itb.runners import Runner
 
 HERE = Path(__file__).resolve().parent
-REF = "main"
 STEPS = 20
 
 
@@ -60,18 +59,21 @@ def measure(argv: list[str], *, env: Mapping[str, str], cwd: Path, log: Path) ->
 class Bench:
     """Everything both sides start from: images, the product's repository, a folder for what they write."""
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
+    def __init__(self, work: Path, product: str, source_path: str, ref: str) -> None:
+        self.work, self.ref = work, ref
         self.cache = work / "cache"
         runner = Runner()
         self.engine: Engine = connect(runner, "podman", self.cache)
         self.platform = definitions.load_platform("deb13")
         self.images = platforms.ensure(self.platform, self.engine, cache=self.cache)
-        self.product = definitions.load_product("pocketwms")
-        assert self.product.source.history is not None
-        file = self.product.folder / self.product.source.history
-        self.git = history.materialise(file, self.cache / "history", runner=runner)
-        self.commit = source.resolve(self.product, ref=REF, source=str(self.git), cache=self.cache, runner=runner)
+        self.product = definitions.load_product(product)
+        if source_path:
+            self.git = Path(source_path).resolve()
+        else:
+            assert self.product.source.history is not None
+            file = self.product.folder / self.product.source.history
+            self.git = history.materialise(file, self.cache / "history", runner=runner)
+        self.commit = source.resolve(self.product, ref=ref, source=str(self.git), cache=self.cache, runner=runner)
 
     def plain(self, name: str, path: str = "") -> Measured:
         """Run plain.sh once."""
@@ -84,10 +86,11 @@ class Bench:
             "BARE": references["bare"],
             "BUILD": references["build"],
             "SERVICES": references["services"],
+            "NAME": self.product.name,
             "GIT": str(self.git),
-            "REF": REF,
+            "REF": self.ref,
             "VERSION": self.commit.version.replace(".", "_"),
-            "RC": str(self.commit.rc),
+            "RC": str(self.commit.rc or ""),
             "RELEASE": self.commit.rpm_release,
             "PRODUCT": str(self.product.folder),
             "CE": str(data.folder("build_ws") / "ce"),
@@ -100,8 +103,9 @@ class Bench:
         folder = self.work / name
         folder.mkdir()
         shutil.rmtree(self.cache / "builds", ignore_errors=True)
-        argv = [shutil.which("itb") or "itb", "run", "--product", "pocketwms", "--platform", "deb13", "--ref", REF]
-        argv += ["--scenario", "smoke", "--cache", str(self.cache), "--progress", "plain"]
+        argv = [shutil.which("itb") or "itb", "run", "--product", self.product.name, "--platform", "deb13"]
+        argv += ["--source", str(self.git), "--ref", self.ref, "--scenario", "smoke"]
+        argv += ["--cache", str(self.cache), "--progress", "plain"]
         env = {**self.engine.env, **({"PATH": path} if path else {})}
         found = measure(argv, env=env, cwd=folder, log=folder / "out.log")
         return found, RunDir.find(folder / "runs")
@@ -194,12 +198,15 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--product", default="pocketwms", help="pocketwms, or glideinwms with --source and --ref")
+    parser.add_argument("--source", default="", help="a clone of the product")
+    parser.add_argument("--ref", default="main", help="a branch or tag of it")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--steps-only", action="store_true")
     only.add_argument("--runs-only", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="itb-benchmark-") as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), chosen.product, chosen.source, chosen.ref)
         load = os.getloadavg()[0]
         print(json.dumps({"processors": os.cpu_count(), "load": round(load, 1), "commit": bench.commit.id[:12]}))
         if not chosen.runs_only:

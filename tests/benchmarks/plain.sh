@@ -1,24 +1,26 @@
 #!/bin/bash
-# What `itb run --product pocketwms --platform deb13 --scenario smoke` does, by
+# What `itb run --product NAME --platform deb13 --scenario smoke` does, by
 # hand: bare podman, rpmbuild by the product's release.py, rpmsign, createrepo_c,
 # nginx, dnf and HTCondor's commands, as fast as they can be put together and in
 # parallel wherever one thing does not need another.  The measure for itb.
 #
 # usage: plain.sh WORK
 #   WORK           folder for everything it writes
-# Environment: BARE BUILD SERVICES  images of the platform; GIT  repository of
-# pocketwms; REF  branch to build; VERSION RC RELEASE  as release.py takes them;
+# Environment: BARE BUILD SERVICES  images of the platform; NAME  the product,
+# what is its own is in plain-NAME.sh; GIT  its repository; REF  branch or tag to
+# build; VERSION RC RELEASE  as release.py takes them (the last two may be empty);
 # PRODUCT CE  folders with the scripts that configure roles; ISSUER  program that
 # writes openid-configuration, jwks.json and token to the current folder.
 # Prints a line "SECONDS WHAT" as each part ends.
 # shellcheck disable=SC2016  # what runs in a host is expanded there
 set -euo pipefail
-: "${BARE:?}" "${BUILD:?}" "${SERVICES:?}" "${GIT:?}" "${REF:?}" "${VERSION:?}" "${RC:?}" "${RELEASE:?}"
+: "${BARE:?}" "${BUILD:?}" "${SERVICES:?}" "${NAME:?}" "${GIT:?}" "${REF:?}" "${VERSION:?}"
 : "${PRODUCT:?}" "${CE:?}" "${ISSUER:?}"
 work=$1
 domain=glideinwms.org
 name=itb-plain-$$
-state=/var/lib/pocketwms/frontend
+# shellcheck source=plain-glideinwms.sh
+. "$(dirname "${BASH_SOURCE[0]}")/plain-$NAME.sh"
 began=$EPOCHREALTIME
 lap() { printf '%7.2f %s\n' "$(bc <<<"$EPOCHREALTIME - $began")" "$*"; }
 
@@ -72,7 +74,7 @@ host() { # ROLE IMAGE NUMBER OPTION...: started, booted, with a certificate, tru
                 [ "$(systemctl is-system-running 2>/dev/null)" = degraded ]; do sleep 0.1; done'
 }
 host services "$SERVICES" 10 --network-alias "repo.$domain" --network-alias "tokens.$domain" &
-services=$!
+serving=$!
 hosts=()
 number=11
 for role in ce factory frontend; do
@@ -85,7 +87,7 @@ hosts+=($!)
 
 # --- repositories, issuer and signing key, meanwhile ---------------------------
 "$ISSUER"
-git clone --quiet --depth 1 --branch "$REF" "file://$GIT" source/pocketwms
+git clone --quiet --depth 1 --branch "$REF" "file://$GIT" "source/$NAME" 2>/dev/null
 cat >nginx.conf <<NGINX
 events {}
 http {
@@ -96,7 +98,7 @@ http {
     server { listen 443 ssl; server_name tokens.$domain; root /srv/issuer; default_type application/json; }
 }
 NGINX
-join "$services"
+join "$serving"
 tar --create --transform 's|^nginx.conf|etc/nginx/nginx.conf|' \
     --transform 's|^openid|srv/issuer/itb/.well-known/openid|' --transform 's|^jwks|srv/issuer/itb/jwks|' \
     nginx.conf openid-configuration jwks.json |
@@ -108,25 +110,35 @@ lap "hosts and web server"
 
 environment=(--env "ITB_HOST_CE=ce-workspace.$domain" --env "ITB_HOST_FACTORY=factory-workspace.$domain"
     --env "ITB_HOST_FRONTEND=frontend-workspace.$domain" --env "ITB_CE_ADDRESS=ce-workspace.$domain:9619"
-    --env "ITB_TOKEN_PATH=$state/ce.scitoken")
-configure() { podman exec --interactive "${environment[@]}" "$name-$1" bash -s <"$2"; }
+    --env "ITB_TOKEN_PATH=$token")
+configure() { # ROLE FOLDER COMMAND...: with the folder's files around
+    tar --create --directory="$2" --exclude=source . |
+        podman exec --interactive "${environment[@]}" "$name-$1" bash -c 'mkdir -p /root/conf && cd /root/conf &&
+            tar --extract --no-same-owner && exec "$@"' configure "${@:3}" >"$1.conf.log" 2>&1
+}
 install_packages=(dnf --assumeyes --quiet --setopt=install_weak_deps=False install)
 
 # --- the CE, while the candidate is built --------------------------------------
 {
     in_host ce "${install_packages[@]}" condor >ce.log 2>&1
-    configure ce "$CE/condor.sh"
+    configure ce "$CE" bash condor.sh
     in_host ce systemctl enable --now --quiet condor
     lap "CE"
 } &
 ce=$!
 {
-    tar --create --directory=source pocketwms | in_host workspace tar --extract --no-same-owner --directory=/root
-    in_host workspace python3 /root/pocketwms/build/ReleaseManager/release.py --release-version "$VERSION" --rc "$RC" \
-        --rpm-release "$RELEASE" --source-dir /root/pocketwms --release-dir /root/release --no-mock --verbose \
+    tar --create --directory=source "$NAME" | in_host workspace tar --extract --no-same-owner --directory=/root
+    # Of more than 64 KiB of errors some release.py never read the end.
+    in_host workspace bash -c 'mkdir /root/bin && printf "#!/bin/sh\nexec /usr/bin/rpmbuild \"\$@\" 2>/root/rpmbuild.err\n" \
+            >/root/bin/rpmbuild && chmod 755 /root/bin/rpmbuild
+        cd /root/$1 && dnf --quiet --assumeyes --disableplugin=local builddep "$(find . -name "*.spec")"' \
+        build "$NAME" >requires.log 2>&1
+    podman exec "${build_environment[@]}" --env "PATH=/root/bin:/usr/sbin:/usr/bin" --workdir "/root/$NAME" "$name-workspace" \
+        python3 build/ReleaseManager/release.py --release-version "$VERSION" ${RC:+--rc "$RC"} \
+        ${RELEASE:+--rpm-release "$RELEASE"} --source-dir "/root/$NAME" --release-dir /root/release --no-mock --verbose \
         >build.log 2>&1
     lap "build"
-    in_host workspace bash -c 'tar --create --directory=$(dirname "$(find /root/release -name "pocketwms-libs*.noarch.rpm")") .' |
+    in_host workspace bash -c 'tar --create --directory="$(dirname "$(find /root/release -name "*-libs-*.noarch.rpm" | head -1)")" .' |
         in_host services bash -c 'cd /srv/repo/candidate && tar --extract --no-same-owner &&
             rpmsign --addsign --define "_gpg_name plain" ./*.rpm && createrepo_c --quiet . &&
             gpg --batch --yes --armor --detach-sign repodata/repomd.xml && rpmkeys --import KEY &&
@@ -147,13 +159,14 @@ gpgkey=https://repo.$domain/candidate/KEY
 priority=1
 REPO
 role() { # ROLE
-    in_host "$1" bash -c 'sed -i "s/^\[.*\]$/&\nexcludepkgs=pocketwms*/" /etc/yum.repos.d/*.repo
-        cat >/etc/yum.repos.d/candidate.repo' <candidate.repo
-    in_host "$1" "${install_packages[@]}" "pocketwms-$1" >"$1.log" 2>&1
-    in_host "$1" bash -c 'rpm --verify $(rpm --query --all "pocketwms*")
-        ! dnf --quiet --cacheonly repoquery --installed --queryformat "%{name} %{from_repo}" "pocketwms*" |
-            grep --invert-match " candidate$"'
-    configure "$1" "$PRODUCT/$1.sh"
+    in_host "$1" bash -c 'sed -i "s/^\[.*\]$/&\nexcludepkgs=$1*/" /etc/yum.repos.d/*.repo
+        cat >/etc/yum.repos.d/candidate.repo' role "$NAME" <candidate.repo
+    in_host "$1" "${install_packages[@]}" "${package[$1]}" >"$1.log" 2>&1
+    in_host "$1" bash -c 'rpm --verify $(rpm --query --all "$1*") || true
+        ! dnf --quiet --cacheonly repoquery --installed --queryformat "%{name} %{from_repo}" "$1*" |
+            grep --invert-match " candidate$"' role "$NAME"
+    read -r -a command <<<"${configuration[$1]}"
+    configure "$1" "$PRODUCT" "${command[@]}"
     in_host "$1" bash -c 'systemctl enable --now --quiet condor
         until [ -s /etc/condor/passwords.d/POOL ]; do sleep 0.1; done'
 }
@@ -165,25 +178,37 @@ join "$ce"
 lap "installed"
 
 # --- trust, token, services ------------------------------------------------------
-in_host factory condor_token_create -key POOL -identity "pocketfrontend@factory-workspace.$domain" -lifetime 86400 \
-    >factory.idtoken &
-tokens=$!
-in_host frontend condor_token_create -key POOL -identity "pilot@frontend-workspace.$domain" -lifetime 86400 \
-    >pilot.idtoken
-join "$tokens"
-tar --create --mode=600 --transform 's|^factory.idtoken|tokens.d/factory|' --transform 's|^token$|ce.scitoken|' \
-    factory.idtoken pilot.idtoken token |
-    in_host frontend bash -c "tar --extract --no-same-owner --directory=$state &&
-        chown pocketfrontend: $state/tokens.d/factory $state/pilot.idtoken $state/ce.scitoken"
-in_host factory systemctl enable --now --quiet httpd pocketwms-factory &
+tokens=()
+for index in "${!trust[@]}"; do
+    read -r on identity _ <<<"${trust[index]}"
+    in_host "$on" condor_token_create -key POOL -identity "$identity" -lifetime 86400 >"idtoken.$index" &
+    tokens+=($!)
+done
+join "${tokens[@]}"
+deliver() { # FILE ROLE PATH OWNER
+    in_host "$2" bash -c 'folder=$(dirname "$1")
+        [ -d "$folder" ] || install --directory --mode=700 --owner="${2%:*}" --group="${2#*:}" "$folder"
+        umask 077 && cat >"$1" && chown "$2" "$1"' deliver "$3" "$4" <"$1"
+}
+deliver token frontend "$token" "$token_owner" &
+tokens=($!)
+for index in "${!trust[@]}"; do
+    read -r _ _ to path owner <<<"${trust[index]}"
+    deliver "idtoken.$index" "$to" "$path" "$owner" &
+    tokens+=($!)
+done
+join "${tokens[@]}"
+# shellcheck disable=SC2086  # several units
+in_host factory systemctl enable --now --quiet ${services[factory]} &
 started=$!
-in_host frontend systemctl enable --now --quiet pocketwms-frontend
+# shellcheck disable=SC2086
+in_host frontend systemctl enable --now --quiet ${services[frontend]}
 join "$started"
 # Up, and still up three seconds later.
 checks=()
-for item in "ce condor" "factory condor httpd pocketwms-factory" "frontend condor pocketwms-frontend"; do
+for item in "ce" "factory ${services[factory]}" "frontend ${services[frontend]}"; do
     read -r -a units <<<"$item"
-    in_host "${units[0]}" bash -c 'sleep 3; systemctl is-active --quiet "$@"' check "${units[@]:1}" &
+    in_host "${units[0]}" bash -c 'sleep 3; systemctl is-active --quiet condor "$@"' check "${units[@]:1}" &
     checks+=($!)
 done
 join "${checks[@]}"
@@ -195,17 +220,17 @@ cat >job.sh <<'JOB'
 echo "job $1 ran on $(hostname)"
 sleep 1
 JOB
-cat >ten.sub <<'SUBMIT'
+cat >ten.sub <<SUBMIT
 executable = job.sh
-arguments = $(Process)
-output = $(Process).out
-error = $(Process).err
+arguments = \$(Process)
+output = \$(Process).out
+error = \$(Process).err
 log = jobs.log
 should_transfer_files = YES
 when_to_transfer_output = ON_EXIT
 request_memory = 32
 request_disk = 10M
-job_machine_attrs = PocketSite
+job_machine_attrs = $site_attribute
 queue 10
 SUBMIT
 tar --create job.sh ten.sub | in_host frontend bash -c 'id testuser >/dev/null 2>&1 || useradd --create-home testuser
@@ -234,7 +259,7 @@ lap "bad tokens"
 # --- evidence -------------------------------------------------------------------
 for role in services ce factory frontend workspace; do
     in_host "$role" bash -c 'journalctl --boot --no-pager >/tmp/journal; rpm --query --all >/tmp/packages
-        tar --create --ignore-failed-read /tmp/journal /tmp/packages /var/log/condor /var/log/pocketwms' \
+        tar --create --ignore-failed-read /tmp/journal /tmp/packages /var/log/condor $1' evidence "$logs" \
         >"$role.tar" 2>/dev/null &
     checks+=($!)
 done

@@ -52,7 +52,7 @@ LISTED = (
             "SyntaxError: invalid syntax (c.py line 99)",
         ),
         (  # of the program itself: no traceback
-            'starting\n  File "/usr/sbin/run.py", line 5\n    def main(:\n             ^\nSyntaxError: invalid syntax\n',
+            '  File "/usr/sbin/run.py", line 5\n    def main(:\n        ^\nSyntaxError: invalid syntax\n',
             "SyntaxError: invalid syntax (run.py line 5)",
         ),
         (LISTED, "NameError: name 'x' is not defined"),
