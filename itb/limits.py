@@ -34,6 +34,7 @@ DEFAULTS: dict[str, float] = {
     "service": 120,  # until a unit has started
     "dnf-ce": 600,
     "publish": 300,
+    "publish-copy": 900,  # of RPMs to another directory or machine by itb publish
     "results": 120,  # fetching a step's result files
     "look": 40,  # whether a host itself is at fault
     "evidence": 60,  # of one host

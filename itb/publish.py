@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb import data
+from itb import data, remote
 from itb.config import KojiSettings
 from itb.errors import TestbedError, UsageError
 from itb.model import Record
 from itb.published import KEY_NAME
-from itb.runners import Runner
+from itb.runners import Completed, Runner
 
 _REFUSED = 4  # exit status of receive.py: the directory holds another package of that name
-_SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")  # asks nobody anything
 _TIMEOUT = 900.0
 _KOJI_TIMEOUT = 4 * 3600.0  # a build that is waited for
 _INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", "{directory}")
@@ -104,13 +103,11 @@ def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[s
     return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
 
 
-def copy_command(target: Target, indexer: Sequence[str] = ()) -> list[str]:
-    """Return the command that takes a tar of packages on its standard input."""
+def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
+    """Return the command that takes a tar of packages on its standard input, for where the target is."""
     script = (data.folder("build_ws") / "publish" / "receive.py").read_text()
-    argv = ["-c", script, target.path, *(indexer or _INDEX)]
-    if target.host:
-        return [*_SSH, target.host, shlex.join(["python3", *argv])]
-    return [sys.executable, *argv]
+    python = "python3" if target.host else sys.executable
+    return [python, "-c", script, target.path, *(indexer or _INDEX)]
 
 
 def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
@@ -123,20 +120,35 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
         with tarfile.open(archive, "w") as tar:
             for path in files:
                 tar.add(path, arcname=path.name)
-        command = copy_command(target, indexer)
-        shown = [*command[:-1], "python3 receive.py ..."] if target.host else ["receive.py", target.path]
-        done = runner.run(command, input=archive, timeout=_TIMEOUT, check=False, shown=shown)
-    reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.reason
-    if done.returncode == _REFUSED:
-        raise UsageError(f"{target}: {reason}", hint="nothing was changed; publish to another directory")
+        command, shown = receiver(target, indexer), ["receive.py", target.path]
+        limit = runner.limits("publish-copy")
+        if target.host:
+            line = shlex.join(command)
+            done = remote.run(target.host, line, input=archive, timeout=limit, shown=shown, runner=runner)
+        else:
+            done = runner.run(command, input=archive, timeout=limit, check=False, shown=shown)
     if not done.ok:
-        hint = ""
-        if "createrepo_c" in reason:
-            hint = "the index is made where the directory is: install createrepo_c there (dnf or apt-get)"
-        elif target.host:
-            hint = f"ssh {target.host} must work without a question, and python3 be there"
-        raise TestbedError(f"{target}: {reason}", hint=hint, evidence=done.output)
-    return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
+        raise _failure(target, done)
+    try:
+        return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError):  # a key or an account that may run one command of its own only
+        raise TestbedError(
+            f"{target}: what answered there is not what was to take the packages", evidence=done.output
+        ) from None
+
+
+def _failure(target: Target, done: Completed) -> UsageError | TestbedError:
+    if done.returncode == _REFUSED:
+        return UsageError(f"{target}: {done.reason}", hint="nothing was changed; publish to another directory")
+    here = target.host or "this machine"
+    remedies = {
+        "createrepo_c": "the index is made where the directory is: install createrepo_c there (dnf or apt-get)",
+        "python3": f"what takes the packages is a Python program: install python3 on {here}",
+        "Permission denied": f"who publishes must be able to write there, on {here}",
+        "No space left": f"make room on {here} and publish again: what is there already stays as it is",
+    }
+    found = [hint for word, hint in remedies.items() if word in done.reason]
+    return TestbedError(f"{target}: {done.reason}", hint=found[0] if found else "", evidence=done.output)
 
 
 def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: str) -> list[str]:

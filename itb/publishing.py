@@ -65,7 +65,8 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
 
 
 def _copy(chosen: Settings, rundir: RunDir, made: Build, to: str, *, key: str, dry_run: bool) -> None:
-    target, runner = publish.parse_target(to), Runner(record=rundir.record_command)
+    target = publish.parse_target(to)
+    runner = Runner(record=rundir.record_command, limits=chosen.time_limits)
     with tempfile.TemporaryDirectory(prefix="itb-sign-") as folder:
         if key:
             files = [Path(made.directory) / rpm.file for rpm in _packages(made)]
@@ -74,7 +75,7 @@ def _copy(chosen: Settings, rundir: RunDir, made: Build, to: str, *, key: str, d
             files = _signed_by_run(rundir, made)
             how = "signed with the run's own key, which nobody has any more"
         if dry_run:
-            print(f"would copy to {target}, {how}:")
+            print(f"would copy to {target}{' by ssh' if target.host else ''}, {how}:")
             print("\n".join(f"  {path.name}" for path in files if path.suffix == ".rpm"))
             print("and have its index made by createrepo_c where the directory is")
             return

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from itb import config, publish, publishing
+from itb import config, publish, publishing, remote
 from itb.config import KojiSettings
 from itb.errors import UsageError
 from itb.model import Build, Case, Commit, Outcome, Rpm
 from itb.rundir import RunDir, RunState
+from itb.runners import Completed, Runner
 
 SRPM = Path("/runs/x/build/rpms/glideinwms-3.11.2-1.src.rpm")
 COMMIT = Commit(
@@ -38,11 +40,18 @@ def test_nothing_reaches_ssh_as_an_option() -> None:
     assert publish.parse_target("-oProxyCommand=x:/y").host == ""
 
 
-def test_ssh_command_is_quoted_once() -> None:
-    argv = publish.copy_command(publish.Target("/srv/a b; rm -rf /", "u@h"))
-    assert argv[:2] == ["ssh", "-o"]
-    assert argv[-2] == "u@h"
-    assert "'/srv/a b; rm -rf /'" in argv[-1]
+def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+
+    def ssh(host: str, command: str, **options: Any) -> Completed:
+        said.append((host, shlex.split(command)))
+        return Completed(("x",), 0, json.dumps({"added": [], "kept": [], "packages": 0}), "", 0.1)
+
+    monkeypatch.setattr(remote, "run", ssh)
+    publish.copy([], publish.Target("/srv/a b; rm -rf /", "u@h"), Runner())
+    ((host, argv),) = said
+    assert (host, argv[:2]) == ("u@h", ["python3", "-c"])
+    assert argv[3] == "/srv/a b; rm -rf /"
 
 
 @pytest.mark.parametrize(
