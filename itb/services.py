@@ -72,7 +72,7 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
             hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
             evidence=evidence,
         )
-    return InstallError(f"{unit} {what}{result}: {cause}".rstrip(": "), evidence=evidence)
+    return InstallError(f"{unit} {what}{result}: {cause or 'its journal names no cause'}", evidence=evidence)
 
 
 # All hosts of a machine share one limit: the machine's fault, not the candidate's.
@@ -80,7 +80,8 @@ _NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_SAYS = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
-    r"|Deactivated|Consumed|Start request repeated|Control process exited)|Failed to start)"
+    r"|Deactivated|Consumed|Start request repeated|Control process exited|Unit process \d+|Found left-over process"
+    r"|This usually indicates unclean termination)|Failed to start)"
 )
 _ABSENT = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
 _ERROR_LINE = re.compile(

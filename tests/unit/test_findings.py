@@ -134,3 +134,15 @@ def test_a_script_that_misses_a_file_names_it() -> None:
         "/usr/sbin/x: line 9: daemon: command not found\n[FAILED]\nx.service: Failed with result 'exit-code'.\n"
     )
     assert find_cause(journal) == "/usr/sbin/x: line 8: /etc/y: No such file or directory"
+
+
+def test_what_systemd_says_of_a_silent_end_is_no_cause() -> None:
+    journal = (
+        "x.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED\n"
+        "x.service: Failed with result 'exit-code'.\n"
+        "x.service: Unit process 2974 (python3) remains running after unit stopped.\n"
+        "x.service: Found left-over process 2974 (python3) in control group while starting unit. Ignoring.\n"
+        "x.service: This usually indicates unclean termination of a previous run, or ...\n"
+    )
+    assert find_cause(journal) == ""
+    assert find_cause(f"cannot bind\n{journal}") == "cannot bind"
