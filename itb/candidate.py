@@ -7,7 +7,7 @@ values of the earlier ones to a value of its own in the run directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from itb import configuration, data, explain, previous, tokenkeeper
@@ -18,6 +18,7 @@ from itb import services as units
 from itb.cell import CE, SERVICES, Cell
 from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
+from itb.hosts import Host
 from itb.model import Build, Installed, InstalledPackage, Outcome, Repo
 from itb.phases import in_parallel
 
@@ -162,10 +163,16 @@ def _test(cell: Cell) -> None:
                     env=cell.scenario_environment(),
                     factor=cell.factor * cell.product.patience,
                     diagnose=lambda since: tokenkeeper.why_refused(cell, since),
-                    explain=lambda: explain.across(hosts, cell.logs, cell.product.ignored_errors),
+                    explain=lambda: _why(cell, hosts),
                 )
                 piece.undone = outcome is not Outcome.PASSED
     in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))
+
+
+def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:
+    """The cause the logs of the hosts name, or else what pilots that ended said last."""
+    ended = cell.product.env.get("ITB_PILOT_LOGS", "")
+    return explain.across(hosts, cell.logs, cell.product.ignored_errors, ended=ended)
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:

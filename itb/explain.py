@@ -11,10 +11,16 @@ from itb.hosts import Host
 PROBE_SECONDS = 20
 
 
-def find_errors(host: Host, globs: Sequence[str], *, ignored: Sequence[str] = (), text: str = "") -> list[str]:
-    """Return the errors in a host's logs and in ``text``, likeliest cause first, as "MESSAGE (FILE)"."""
+def find_errors(
+    host: Host, globs: Sequence[str], *, ignored: Sequence[str] = (), text: str = "", ended: str = ""
+) -> list[str]:
+    """Return the errors in a host's logs and in ``text``, likeliest cause first, as "MESSAGE (FILE)".
+
+    If there are none: what the files of the glob ``ended`` say last.
+    """
     script = (data.folder("build_ws") / "hosts" / "findings.py").read_text()
     options = [word for pattern in ignored for word in ("-x", pattern)]
+    options += ["-w", ended] if ended else []
     argv = ["python3", "-c", script, *options, *(["-"] if text else []), *globs]
     said = host.run(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
     found = [line.partition("\t") for line in said.stdout.splitlines() if "\t" in line]
@@ -32,10 +38,15 @@ def probe(host: Host, command: str) -> str:
     return said.output
 
 
-def across(hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str]) -> str:
-    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; empty if logs name none."""
+def across(
+    hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
+) -> str:
+    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; empty if logs name none.
+
+    ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
+    """
     causes = []
     for role, host in hosts.items():
         if globs.get(role) and host.alive():
-            causes += [f"{role}: {error}" for error in find_errors(host, globs[role], ignored=ignored)[:1]]
+            causes += [f"{role}: {error}" for error in find_errors(host, globs[role], ignored=ignored, ended=ended)[:1]]
     return "; ".join(causes)

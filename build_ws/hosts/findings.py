@@ -1,13 +1,15 @@
 """Look through logs for what went wrong.
 
-usage: findings.py [-x REGEX]... GLOB...
+usage: findings.py [-x REGEX]... [-w GLOB] GLOB...
 
 Prints the errors found, likeliest cause first, one line each: message, a tab,
 the file.  The end of a Python traceback weighs more than a line that says
 ERROR, unless it came once and the line again and again; what is repeated
 weighs more than what happened once, and of equals the earliest is the cause
 of the others.  Messages that match a REGEX do not
-count.  Runs on any host (Python 3.6 or later); "-" reads standard input.
+count.  Where there is no error, what the files of -w say last is printed:
+output of programs that have ended.
+Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
 import glob
@@ -35,6 +37,8 @@ UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
 MOST = 5
 NEAR = 20  # lines
+NEWEST = 40  # files
+WORDS = re.compile(r"^(?!\s*(?:===|<))(?=.*\w \w).*\w")
 OFTEN = 5  # times: a program that goes on after a traceback may have met a file half written
 
 
@@ -127,14 +131,28 @@ def expand_globs(patterns):
     return ["-"] * ("-" in patterns) + sorted(paths)
 
 
+def last_words(texts):
+    """Return [(what most of the texts end with, name of one)]: lines of words, no marks and no encoded ones."""
+    said = [(line.strip(), name) for name, text in texts for line in text.splitlines() if WORDS.search(line)]
+    last = list({name: line for line, name in said}.items())
+    lines = [line for _, line in last]
+    return sorted(((line, name) for name, line in last), key=lambda item: -lines.count(item[0]))[:1]
+
+
 def main(arguments):
     """Print the findings of the files."""
-    ignored = []
-    while arguments[:1] == ["-x"]:
-        ignored.append(re.compile(arguments[1]))
+    ignored, ended = [], []
+    while arguments[:1] in (["-x"], ["-w"]):
+        if arguments[0] == "-x":
+            ignored.append(re.compile(arguments[1]))
+        else:
+            ended.append(arguments[1])
         arguments = arguments[2:]
-    texts = [(path, read(path)) for path in expand_globs(arguments)]
-    for message, name in findings(texts, ignored)[:MOST]:
+    found = findings([(path, read(path)) for path in expand_globs(arguments)], ignored)[:MOST]
+    if not found:
+        words = last_words([(path, read(path)) for path in expand_globs(ended)[-NEWEST:]])
+        found = [(f"what has ended there said last: {line}", name) for line, name in words]
+    for message, name in found:
         print(f"{message[:400]}\t{name}")
 
 

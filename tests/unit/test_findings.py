@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -106,6 +107,23 @@ def test_the_same_with_other_numbers_is_the_same(script: ModuleType) -> None:
     text = "".join(f"ERROR: glidein {number} died\n" for number in range(9)) + "ERROR: first\n" * 2
     messages = [message for message, _ in script.findings([("log", text)], [])]
     assert messages == ["ERROR: glidein 0 died", "ERROR: first"]
+
+
+def test_without_an_error_the_last_words_of_what_has_ended_count(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said_last = "setting up\nno working directory to be had\n=== End ===\nH4sIA==\n"
+    for number in range(3):
+        (tmp_path / f"job.{number}.err").write_text(said_last)
+    (tmp_path / "job.3.err").write_text("")
+    (tmp_path / "daemon.log").write_text("all is well\n")
+    words = ["-w", str(tmp_path / "job.*.err"), str(tmp_path / "*.log")]
+    script.main(words)
+    said = capsys.readouterr().out
+    assert said.startswith("what has ended there said last: no working directory to be had\t")
+    (tmp_path / "daemon.log").write_text("ERROR: out of order\n")
+    script.main(words)
+    assert capsys.readouterr().out.startswith("ERROR: out of order\t")
 
 
 @pytest.mark.parametrize(
