@@ -11,6 +11,7 @@ from a build that is going on.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import secrets
 import tempfile
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from itb import data, locks
+from itb import data, locks, passing
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError
@@ -33,6 +34,7 @@ PRODUCT_OF = "itb.platform"  # label of images: the platform's name
 INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
+REFRESH_HOURS = "refresh_hours"  # the setting that is no part of what images are made from
 FINAL = ("bare", "build", "services")  # the stages a run is made of; every platform has them
 
 Note = Callable[[str], None]
@@ -57,6 +59,11 @@ def user_lock(name: str) -> Path:
             f"{folder} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own"
         )
     return folder / f"{name}.lock"
+
+
+def reference(name: str, kind: str, key: str) -> str:
+    """Name of an image in the engine's store."""
+    return f"localhost/itb/{name}-{kind}:{key}"
 
 
 def ingredients(platform: Platform) -> list[Path]:
@@ -140,9 +147,11 @@ class Workshop:
         if not self.platform.resolve:
             return ""
         self.note("resolve: reading the mirror's index")
-        with self.container("resolve", self.images["base"]) as host:
-            found = self._script(host, "resolve", self.platform.resolve).stdout
+
+        def leave(host: Host, found: str) -> None:
             host.run(["tee", "/mnt/resolved"], input=found.encode())
+
+        found = self._run("resolve", "base", self.platform.resolve, then=leave)
         if not found.strip():
             raise TestbedError(f"platform {self.platform.name}: {self.platform.resolve} printed no package")
         return found
@@ -154,7 +163,9 @@ class Workshop:
         with ThreadPoolExecutor(max_workers=len(order)) as pool:
             for stage in order:
                 needs = [futures[need] for need in self._needs(stage)]
-                futures[stage] = pool.submit(self._run_stage, stage, needs)
+                # In this thread's context: what is tried again belongs to the case that goes on here.
+                context = contextvars.copy_context()
+                futures[stage] = pool.submit(context.run, self._run_stage, stage, needs)
         errors = [error for future in futures.values() if (error := future.exception())]
         # A stage that never ran because of another one says so only if nothing better is known.
         errors.sort(key=lambda error: isinstance(error, _Abandoned))
@@ -193,16 +204,50 @@ class Workshop:
 
     def _make(self, stage: str) -> None:
         definition = self.platform.stages[stage]
-        with self.container(stage, self.images[definition.from_]) as host:
-            self.note(f"{stage}: {definition.script}")
-            self._script(host, stage, definition.script)
-            if any(stage == other.from_ for other in self.platform.stages.values()) or stage in FINAL:
-                self.note(f"{stage}: saving the image")
-                self.images[stage] = self._commit(host.container, stage)
+        wanted = stage in FINAL or any(stage == other.from_ for other in self.platform.stages.values())
 
-    def _script(self, host: Host, stage: str, script: str) -> Completed:
+        def save(host: Host, _: str) -> None:
+            self.note(f"{stage}: saving the image")
+            self.images[stage] = self._commit(host.container, stage)
+
+        self._run(stage, definition.from_, definition.script, then=save if wanted else None)
+
+    def _run(self, stage: str, image: str, script: str, *, then: Callable[[Host, str], None] | None = None) -> str:
+        """Run a script in a container of an image, then ``then`` with the host and the output; return the output.
+
+        A try after a failed one gets a container of its own: what is half done is not built upon.
+        """
         log = self.logs / f"{stage}.log"
         log.unlink(missing_ok=True)
+
+        def attempt() -> Completed:
+            with self.container(stage, self.images[image]) as host:
+                self.note(f"{stage}: {script}")
+                done = self._script(host, stage, script, log)
+                if done.ok and then:
+                    then(host, done.stdout)
+                return done
+
+        done = self.persist(stage, attempt)
+        if not done.ok:
+            raise TestbedError(
+                f"host {self.platform.name}-{stage}: {script}: {done.reason}", evidence=done.output, log=log
+            )
+        return done.stdout
+
+    def persist(self, what: str, work: Callable[[], Completed]) -> Completed:
+        """Do some work again while passing trouble of a network, a mirror or a registry keeps it from working."""
+
+        def cause_of(done: Completed) -> str:
+            # What had all of its time is not given as much once more.
+            cause = "" if done.ok or done.timed_out else passing.download(done.output)
+            if cause:
+                self.note(f"{what}: trying again after: {cause}")
+            return f"{what}: {cause}" if cause else ""
+
+        return self.engine.runner.again(work, cause_of)
+
+    def _script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
         env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
         return host.run(
@@ -211,7 +256,7 @@ class Workshop:
             timeout=self.engine.runner.limits("image-stage"),
             log=log,
             on_line=lambda line: self.note(f"{stage}: {line}"),
-            about=script,
+            check=False,
         )
 
     def _commit(self, container: str, stage: str) -> str:

@@ -44,7 +44,7 @@ _DOWNLOAD = _any(
     _SOCKETS,
     _NAMES,
     DNF.pattern,
-    rf"curl: \({_CURL}\)|returned error: 5\d\d|Status code: 5\d\d|HTTP status:? 5\d\d",
+    rf"curl: \({_CURL}\)|returned error: 5\d\d|Status code: 5\d\d|(?:HTTP status:?|from registry) 5\d\d",
     r"\b5\d\d\s+(?:Internal Server Error|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out)",
     r"Failed to fetch|Hash Sum mismatch|File has unexpected size",
     r"Connection failed|unable to connect|could not connect",
@@ -53,11 +53,11 @@ _DOWNLOAD = _any(
 )
 # No second try cures these, even if something of the above is said as well.
 _LASTING = _any(
-    r"(?:Status code|returned error|HTTP status):? 4\d\d",
+    r"(?:Status code|returned error|HTTP status|from registry):? 4\d\d",
     r"\b4\d\d\s+(?:Bad Request|Unauthorized|Forbidden|Not Found|Gone)",
     r"manifest unknown|name unknown|no such host|unauthorized|(?<!permission )denied|File not found - ",
     r"No space left|quota exceeded|enough free space|more space needed|Read-only file system",
-    r"certificate|x509|be verified|is not signed|no longer valid|not valid yet",
+    r"certificate|x509|be verified|no longer valid|not valid yet",
 )
 
 

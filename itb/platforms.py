@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -21,16 +20,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from itb import data, imagestages, locks
+from itb import data, imagebase, imagestages, locks
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError, UsageError
-from itb.imagestages import FINAL, PRODUCT_OF, Note, Workshop
+from itb.imagestages import FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
 from itb.model import Record
 from itb.rundir import write_atomically
 from itb.yamlfile import nearest
 
-REFRESH_HOURS = "refresh_hours"
 _FORMAT = "1"  # part of every key: raised when itb makes images of the same definition differently
 _KEPT = 2  # generations of a platform's images that stay after a build
 
@@ -187,16 +185,11 @@ def _size(details: list[dict[str, Any]]) -> int:
     return sum(sizes) - (len(sizes) - 1) * min(sizes)
 
 
-def reference(name: str, kind: str, key: str) -> str:
-    """Name of an image in the engine's store."""
-    return f"localhost/itb/{name}-{kind}:{key}"
-
-
 def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
     platform, engine = shop.platform, shop.engine
     with ExitStack() as stack:
         try:
-            base = _base(shop)
+            base = imagebase.obtain(shop)
             stack.enter_context(shop.open(base))
             packages = shop.resolve()
         except TestbedError as error:
@@ -227,84 +220,6 @@ def _without_mirror(shop: Workshop, definition: str, error: TestbedError) -> Pla
     notice = f"mirror not looked at, images of {older.created}: {error.message}"
     shop.note(notice)
     return older.model_copy(update={"notice": notice})
-
-
-def _base(shop: Workshop) -> str:
-    """Return the image the first stage starts from: pulled, or made from a mirror where nothing can be."""
-    platform, engine = shop.platform, shop.engine
-    way = shop.settings.get("base", "auto")
-    if way not in ("auto", "registry", "mmdebstrap"):
-        raise UsageError(f"platform {platform.name}: option base: {way!r} is none of auto, registry, mmdebstrap")
-    local = _base_reference(shop)
-    there = engine.image_id(local)
-    if there and platform.base.debian:
-        return there  # stages bring its packages up to date
-    if way != "mmdebstrap":
-        shop.note(f"base: {platform.base.image}")
-        # A firewall may leave the registry unanswered for ever; with another way at hand, do not wait for long.
-        patience = engine.runner.limits("pull-patience" if way == "auto" and platform.base.debian else "pull")
-        pulled = engine.call("pull", platform.base.image, timeout=patience, check=False)
-        if pulled.ok:
-            engine.call("tag", platform.base.image, local)
-            return engine.image_id(local)
-        # An older one of itb's, or one of that name somebody loaded by hand.
-        there = there or engine.image_id(platform.base.image)
-        if there:
-            return there
-        if way == "registry" or not platform.base.debian:
-            raise TestbedError(
-                f"platform {platform.name}: image {platform.base.image} cannot be had: {pulled.reason}",
-                hint="check the network and the registry's name, or choose a platform that needs none (deb13)",
-                evidence=pulled.output,
-            )
-    return _debootstrap(shop, local)
-
-
-def _base_reference(shop: Workshop) -> str:
-    settings = {name: value for name, value in shop.settings.items() if name != REFRESH_HOURS}
-    text = json.dumps([shop.platform.base.model_dump(), settings], sort_keys=True)
-    return reference(shop.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
-
-
-def _debootstrap(shop: Workshop, local: str) -> str:
-    """Make a minimal Debian from a mirror with mmdebstrap, on this machine: Debian or a relative of it."""
-    if shutil.which("mmdebstrap") is None:
-        raise TestbedError(
-            f"platform {shop.platform.name}: no registry answers and mmdebstrap is not installed",
-            hint="install it (apt-get install mmdebstrap) or make a registry reachable",
-        )
-    settings, tar = shop.settings, shop.logs / "base.tar"
-    tar.parent.mkdir(parents=True, exist_ok=True)
-    mirror, security = settings["mirror"], settings["security"]
-    valid = ""
-    if settings["date"]:
-        mirror = f"http://snapshot.debian.org/archive/debian/{settings['date']}"
-        security = f"http://snapshot.debian.org/archive/debian-security/{settings['date']}"
-        valid = "[check-valid-until=no] "
-    suite = settings["suite"]
-    sources = (f"{mirror} {suite}", f"{mirror} {suite}-updates", f"{security} {suite}-security")
-    shop.note(f"base: mmdebstrap {suite} from {mirror}")
-    try:
-        shop.engine.runner.run(
-            [
-                "mmdebstrap",
-                "--variant=apt",
-                '--aptopt=Acquire::Languages "none"',
-                suite,
-                str(tar),
-                "-",  # a mirror's address may hold a password: it is in no command line
-            ],
-            input="".join(f"deb {valid}{source} main\n" for source in sources).encode(),
-            timeout=shop.engine.runner.limits("bootstrap"),
-            log=shop.logs / "base.log",
-            on_line=lambda line: shop.note(f"base: {line}"),
-            about="mmdebstrap",
-        )
-        labels = ["--change", f"LABEL {PRODUCT_OF}={shop.platform.name}"]
-        shop.engine.call("import", *labels, str(tar), local, timeout=shop.engine.runner.limits("image-save"))
-    finally:
-        tar.unlink(missing_ok=True)
-    return shop.engine.image_id(local)
 
 
 def built(engine: Engine, name: str = "") -> list[PlatformImages]:
@@ -369,7 +284,7 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
     """Keep the newest generations and their base, and no image that was never finished."""
     engine, name = shop.engine, shop.platform.name
     for base in _bases(engine, name):
-        if base != _base_reference(shop):
+        if base != imagebase.name_of(shop):
             engine.call("rmi", base, check=False)
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, imagestages, platforms
+from itb import definitions, imagestages, platforms, retries
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import InterruptedRunError, TestbedError
@@ -139,6 +139,44 @@ def test_failing_stage_names_its_script_and_leaves_nothing(yard: Yard) -> None:
     assert not yard.leftovers()
     yard.script("bare.sh", SCRIPTS["bare.sh"])
     yard.ensure()
+
+
+UNWELL = "E: Failed to fetch http://mirror/jq.deb  503  Service Unavailable [IP: 10.0.0.1 80]"
+
+
+def test_stage_that_a_mirror_failed_begins_anew(yard: Yard) -> None:
+    """In a fresh container; the volume keeps what it had left there."""
+    fails_once = f"""
+        test ! -e /half
+        if [ ! -e /mnt/tried ]; then
+            touch /mnt/tried /half
+            echo "{UNWELL}" >&2
+            exit 100
+        fi"""
+    yard.script("tools.sh", f"{fails_once}\n{SCRIPTS['tools.sh']}")
+    yard.script("resolve.sh", f"{fails_once.replace('tried', 'resolved-once')}\necho package-1.0")
+    with retries.collecting() as again:
+        images = yard.ensure()
+    assert again == [f"resolve: {UNWELL}", f"tools: {UNWELL}"]
+    assert yard.inside(images.bare, "cat /made") == "plain\npackage-1.0\n"
+    log = yard.cache / "platforms" / yard.platform.name / "tools.log"
+    assert UNWELL in log.read_text(), "what was tried before is not forgotten"
+
+
+def test_stage_that_no_second_try_helps_is_not_tried_again(yard: Yard) -> None:
+    yard.script(
+        "bare.sh", f"echo tried; echo '{UNWELL.replace('503  Service Unavailable', '404  Not Found')}' >&2; false"
+    )
+    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
+        yard.ensure()
+    assert again == []
+    yard.script("bare.sh", f"echo tried; echo '{UNWELL}' >&2; exit 100")
+    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
+        yard.ensure()
+    assert len(again) == yard.engine.runner.retries
+    assert caught.value.log is not None
+    assert caught.value.log.read_text().count("tried") == 1 + len(again)
+    assert not yard.leftovers()
 
 
 def test_without_a_mirror_the_last_images_are_used(yard: Yard) -> None:

@@ -22,6 +22,7 @@ FLOORS = (
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
+    "imagebase",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
     "tokens page terminal cleaning inspect_runs",
     "publish",

@@ -19,6 +19,9 @@ PASSING = [
     "E: Failed to fetch http://mirror/InRelease  Hash Sum mismatch\n   Hashes of expected file:",
     "W: Failed to fetch http://mirror/InRelease  Temporary failure resolving 'mirror'\nE: Some index.",
     "W: Failed to fetch http://m/InRelease  Could not connect to m:80, connection timed out",
+    # apt's second sentence follows from the first.
+    "E: Failed to fetch http://m/InRelease  503  Service Unavailable\nE: The repository 'http://m' is not signed.",
+    "Error: pinging container registry r:5: invalid status code from registry 503 (Service Unavailable)",
     "curl: (6) Could not resolve host: repo.example.org",
     "curl: (7) Failed to connect to repo.example.org port 443: Connection refused",
     "curl: (28) Operation timed out after 30001 milliseconds with 0 bytes received",
@@ -39,6 +42,8 @@ LASTING = [
     "curl: (22) The requested URL returned error: 404\nError: All mirrors were tried",
     "  - Status code: 404 for https://m/x.rpm\nError: Cannot download x.rpm: All mirrors were tried",
     "Error: initializing source docker://r/x:9: reading manifest 9 in r/x: manifest unknown: manifest unknown",
+    "Error: pinging container registry r:5: invalid status code from registry 404 (Not Found)",
+    "E: The repository 'http://m trixie InRelease' is not signed.",
     "Error: reading manifest: requested access to the resource is denied; connection reset",
     f"{PULL}dial tcp: lookup r.example on 10.0.0.53:53: no such host",
     f"{PULL}x509: certificate signed by unknown authority",
