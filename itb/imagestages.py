@@ -6,7 +6,8 @@ definition's files, what was resolved, and whatever stages leave to each other.
 
 Everything a build creates carries a label with the path of the lock file its
 process holds, so that the leftovers of a build that was killed can be told
-from a build that is going on.
+from a build that is going on; images another one, since what runs from them
+would inherit the first.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from itb.hosts import Host
 from itb.runners import Completed
 
 BUILDING = "itb.building"  # label of what a build needs while it lasts: its lock file
+BUILDER = "itb.builder"  # label of images: the lock file of the build they were made by
 PRODUCT_OF = "itb.platform"  # label of images: the platform's name
 INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -81,8 +83,13 @@ def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
         if isinstance(labels, str):  # docker
             labels = dict(part.partition("=")[::2] for part in labels.split(","))
         files.add(str(labels.get(BUILDING, "")))
-    gone = [lock for lock in files if lock and (lock == str(own) or not locks.is_held(Path(lock)))]
-    return [thing for lock in gone for thing in engine.remove_run({BUILDING: lock})]
+    gone = []
+    for lock in sorted(files - {""}):
+        # Held meanwhile, so that no build begins whose things would go too.
+        with locks.hold_if_free(Path(lock)) as free:
+            if free or lock == str(own):
+                gone += engine.remove_run({BUILDING: lock})
+    return gone
 
 
 @dataclass
@@ -140,7 +147,7 @@ class Workshop:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
             quick = ("--time", "0") if self.engine.is_podman else ()
-            self.engine.deaf.call("rm", "--force", *quick, name, check=False)
+            self.engine.deaf.call("rm", "--force", *quick, name, check=False, spare=True)
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
@@ -170,7 +177,14 @@ class Workshop:
         # A stage that never ran because of another one says so only if nothing better is known.
         errors.sort(key=lambda error: isinstance(error, _Abandoned))
         if errors:
+            self._discard()
             raise errors[0]
+
+    def _discard(self) -> None:
+        """Remove the images of a build that failed: nothing starts from them any more."""
+        made = [image for stage, image in self.images.items() if stage != "base"]
+        for image in reversed(made):  # none goes before what was made from it
+            self.engine.deaf.call("rmi", image, check=False, spare=True)
 
     def _needs(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
@@ -261,9 +275,14 @@ class Workshop:
 
     def _commit(self, container: str, stage: str) -> str:
         # Labels of the container would go on to every container of the image: the build's is emptied.
-        labels = {BUILDING: "", PRODUCT_OF: self.platform.name, "itb.image": stage, **self.labels}
-        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+        labels = {BUILDING: "", BUILDER: str(self.lock), PRODUCT_OF: self.platform.name, "itb.image": stage}
+        changes = [f'LABEL {key}="{value}"' for key, value in {**labels, **self.labels}.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
         made = self.engine.call("commit", *options, container, timeout=self.engine.runner.limits("image-save"))
-        return made.stdout.strip().splitlines()[-1].removeprefix("sha256:")
+        said, stop = made.stdout.split(), self.engine.runner.stop
+        if not said and stop.event.is_set():
+            raise stop.error(made)  # podman ends with status 0 when it is told to end (4.3): that is no success
+        if not said:
+            raise TestbedError(f"image of stage {stage}: the engine did not say its name", evidence=made.output)
+        return said[-1].removeprefix("sha256:")

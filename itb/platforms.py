@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from itb import data, imagebase, imagestages, locks
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError, UsageError
-from itb.imagestages import FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
+from itb.imagestages import BUILDER, FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
 from itb.model import Record
 from itb.rundir import write_atomically
 from itb.yamlfile import nearest
@@ -201,9 +201,9 @@ def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
             return found
         shop.labels = {"itb.key": key, "itb.definition": definition}
         shop.build()
-    # Names are given once all images are there: what has a name is whole.
+    # Names are given once all images are there, whoever interrupts: what has a name is whole.
     for kind in FINAL:
-        engine.call("tag", shop.images[kind], reference(platform.name, kind, key))
+        engine.deaf.call("tag", shop.images[kind], reference(platform.name, kind, key))
     write_atomically(shop.logs / f"{key}.packages", packages)
     _remove_superseded(shop, key)
     made = find(engine, platform.name, key)
@@ -226,7 +226,7 @@ def built(engine: Engine, name: str = "") -> list[PlatformImages]:
     """Return every complete set of images in the engine's store, newest first; of one platform if named."""
     sets: set[tuple[str, str]] = set()
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if labels.get("itb.key"):
             sets.add((labels[PRODUCT_OF], labels["itb.key"]))
     found = (find(engine, platform, key) for platform, key in sets)
@@ -246,7 +246,7 @@ def _newest(engine: Engine, name: str, definition: str) -> PlatformImages | None
     keys = {
         labels["itb.key"]
         for item in _images(engine, name)
-        if (labels := item.get("Config", {}).get("Labels") or {}).get("itb.definition") == definition
+        if (labels := _labels(item)).get("itb.definition") == definition
     }
     return next((one for one in built(engine, name) if one.key in keys), None)
 
@@ -264,13 +264,42 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
     """
     gone = []
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if not key or labels.get("itb.key") == key:
             gone += _remove_image(engine, item)
     if not key:
         gone += [base for base in _bases(engine, name) if engine.call("rmi", base, check=False).ok]
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
     return gone
+
+
+def remove_unfinished(engine: Engine) -> list[str]:
+    """Remove the images of builds that never came to their end and whose process is gone; return their names."""
+    locked = {_labels(item).get(BUILDER, "") for item in _images(engine, "")}
+    gone = []
+    for lock in sorted(locked - {""}):
+        with locks.hold_if_free(Path(lock)) as free:
+            if free:
+                whole = built(engine)
+                for item in _images(engine, ""):  # newest first: none goes before what was made from it
+                    if _labels(item).get(BUILDER) == lock and _is_unfinished(item, whole):
+                        gone += _remove_image(engine, item)
+    return gone
+
+
+def _is_unfinished(item: Mapping[str, Any], whole: Sequence[PlatformImages]) -> bool:
+    """True unless an image belongs to a complete set, or is somebody's own, made from one of a set."""
+    names, labels = item.get("RepoTags") or [], _labels(item)
+    same = [one for one in whole if one.platform == labels[PRODUCT_OF]]
+    if names:
+        finished = labels.get("itb.key") in [one.key for one in same]
+        return not finished and all(name.startswith("localhost/itb/") for name in names)
+    parents = [getattr(one, kind).id for one in same for kind in FINAL]
+    return str(item.get("Parent", "")).removeprefix("sha256:") not in parents
+
+
+def _labels(item: Mapping[str, Any]) -> dict[str, str]:
+    return item.get("Config", {}).get("Labels") or {}
 
 
 def _bases(engine: Engine, name: str) -> list[str]:
@@ -288,7 +317,7 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
             engine.call("rmi", base, check=False)
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if labels.get("itb.key") and (labels["itb.key"] not in kept or not item.get("RepoTags")):
             _remove_image(engine, item)
 
