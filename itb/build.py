@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from itb import buildcache, buildlog, data, locks, rpmcheck
+from itb import buildcache, buildlog, data, locks, passing, rpmcheck
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError
 from itb.hosts import FileSpec, Host
@@ -36,9 +36,6 @@ _PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
 _SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
 _OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
-_TRANSIENT = re.compile(
-    r"Curl error|Cannot download|Failed to download|Could not resolve host|All mirrors were tried"
-)
 
 
 @dataclass(frozen=True)
@@ -249,7 +246,7 @@ class _Job:
                 check=False,
                 log=self.log,
             ),
-            lambda done: found[0] if not done.ok and (found := _TRANSIENT.search(done.output)) else "",
+            lambda done: "" if done.ok else passing.line(passing.DNF, done.output),
         )
         lines = done.stdout.splitlines()
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
@@ -262,7 +259,7 @@ class _Job:
                 log=self.log,
             )
         if not done.ok:
-            kind = TestbedError if done.timed_out or _TRANSIENT.search(done.output) else BuildError
+            kind = TestbedError if done.timed_out or passing.REPOSITORY.search(done.output) else BuildError
             said = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             raise kind(
                 f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "

@@ -16,7 +16,7 @@ from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir
 
-_HOST = re.compile(r"itb-[0-9a-f]{8}-[a-z0-9-]+")  # a run's container
+_HOST = re.compile(r"itb-([\w.-]+-)?[0-9a-f]{8}-[\w.-]+")  # a run's container, or one of a platform's build
 KEEP_DAYS = 14  # cached builds younger than this stay
 
 
@@ -80,7 +80,7 @@ def _sweep_run(
 
 
 def end_orphans() -> list[str]:
-    """End containers of runs whose removal was cut off: they go on though the engine has forgotten them.
+    """End containers whose removal was cut off: they go on though the engine has forgotten them.
 
     Each is found by its monitor (conmon(8): -n is the name, -b the folder
     of the container, which is gone); returns their names.
@@ -94,10 +94,21 @@ def end_orphans() -> list[str]:
             name, folder = words[words.index("-n") + 1], Path(words[words.index("-b") + 1])
             if _HOST.fullmatch(name) and not folder.exists():
                 children = (path / "task" / path.name / "children").read_text().split()
-                for child in children:  # the first process of the container: all others go with it
-                    os.kill(int(child), signal.SIGKILL)
-                ended.append(f"container {name}")
+                # The first process of the container: all others go with it.  One that is just being
+                # removed by its own itb has none any more, but the engine's that clears up after it.
+                first = [int(child) for child in children if _is_contained(child)]
+                for child in first:
+                    os.kill(child, signal.SIGKILL)
+                ended += [f"container {name}"] if first else []
     return ended
+
+
+def _is_contained(pid: str) -> bool:
+    """True for a process that lives in another table of processes than this one."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:  # it has ended
+        return False
 
 
 def is_kept(rundir: RunDir) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from itb import passing
 from itb.errors import TestbedError
 from itb.redact import redact
 from itb.rundir import write_atomically
@@ -28,12 +29,6 @@ LABEL = "itb.run"
 RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
 _ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
-# Of podman (storage, network) and docker while another process of theirs works on the same.
-_CONTENTION = re.compile(
-    r"database is locked|resource temporarily unavailable|layer not known|connection (refused|reset)|i/o timeout"
-    r"|TLS handshake timeout|unexpected EOF|failed to (acquire|obtain) (the )?lock|device or resource busy",
-    re.IGNORECASE,
-)
 _CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
@@ -201,7 +196,7 @@ class Engine:
 
 def _passing(done: Completed) -> str:
     """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
-    found = None if done.ok or done.timed_out else _CONTENTION.search(done.stderr)
+    found = None if done.ok or done.timed_out else passing.ENGINE.search(done.stderr)
     return f"{done.argv[1]}: {done.reason}" if found else ""
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from itb import locks
+from itb import locks, passing
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.redact import remember
 from itb.rundir import write_atomically
@@ -48,13 +48,6 @@ _FOREIGN = (
     "GIT_REPLACE_REF_BASE",
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
-)
-
-_NETWORK = re.compile(
-    r"could not resolve|resolve hostname|failed to connect|couldn't connect|connection (?:refused|reset|timed out)"
-    r"|timed out|network is unreachable|no route to host|early eof|hung up|returned error: 5\d\d"
-    r"|ssl|certificate|recv failure|empty reply|proxy",
-    re.IGNORECASE,
 )
 
 
@@ -266,7 +259,7 @@ def _passing(seen: Completed) -> str:
     """Return the trouble of a network that another try may cure."""
     if seen.ok or seen.timed_out:
         return ""
-    return next((line.strip() for line in seen.stderr.splitlines() if _NETWORK.search(line)), "")
+    return passing.line(passing.GIT, seen.stderr)
 
 
 def _refusal(origin: Origin, seen: Completed) -> ItbError:
@@ -278,7 +271,7 @@ def _refusal(origin: Origin, seen: Completed) -> ItbError:
         )
     said = [line.strip() for line in seen.stderr.splitlines() if line.strip()]
     fatal = next((line for line in said if line.startswith("fatal:")), seen.reason).removeprefix("fatal: ")
-    telling = [line for line in said if _NETWORK.search(line.replace(origin.address, ""))]
+    telling = [line for line in said if passing.GIT.search(line.replace(origin.address, ""))]
     if telling and "returned error: 4" not in seen.stderr:
         reason = telling[0].removeprefix("fatal: ")
         return TestbedError(
@@ -376,6 +369,6 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
         check=False,
         timeout=git.runner.limits("git-fetch"),
     )
-    if done.timed_out or (not done.ok and _NETWORK.search(done.stderr)):
+    if done.timed_out or (not done.ok and passing.GIT.search(done.stderr)):
         raise _refusal(origin, done)
     return done.ok

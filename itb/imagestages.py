@@ -6,11 +6,13 @@ definition's files, what was resolved, and whatever stages leave to each other.
 
 Everything a build creates carries a label with the path of the lock file its
 process holds, so that the leftovers of a build that was killed can be told
-from a build that is going on.
+from a build that is going on; images another one, since what runs from them
+would inherit the first.
 """
 
 from __future__ import annotations
 
+import contextvars
 import os
 import secrets
 import tempfile
@@ -21,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from itb import data, locks
+from itb import data, locks, passing
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError
@@ -29,10 +31,12 @@ from itb.hosts import Host
 from itb.runners import Completed
 
 BUILDING = "itb.building"  # label of what a build needs while it lasts: its lock file
+BUILDER = "itb.builder"  # label of images: the lock file of the build they were made by
 PRODUCT_OF = "itb.platform"  # label of images: the platform's name
 INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
+REFRESH_HOURS = "refresh_hours"  # the setting that is no part of what images are made from
 FINAL = ("bare", "build", "services")  # the stages a run is made of; every platform has them
 
 Note = Callable[[str], None]
@@ -59,6 +63,11 @@ def user_lock(name: str) -> Path:
     return folder / f"{name}.lock"
 
 
+def reference(name: str, kind: str, key: str) -> str:
+    """Name of an image in the engine's store."""
+    return f"localhost/itb/{name}-{kind}:{key}"
+
+
 def ingredients(platform: Platform) -> list[Path]:
     """Folders a platform's scripts come from, general ones first."""
     shared = [platform.folder.parent / platform.shared] if platform.shared else []
@@ -74,8 +83,13 @@ def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
         if isinstance(labels, str):  # docker
             labels = dict(part.partition("=")[::2] for part in labels.split(","))
         files.add(str(labels.get(BUILDING, "")))
-    gone = [lock for lock in files if lock and (lock == str(own) or not locks.is_held(Path(lock)))]
-    return [thing for lock in gone for thing in engine.remove_run({BUILDING: lock})]
+    gone = []
+    for lock in sorted(files - {""}):
+        # Held meanwhile, so that no build begins whose things would go too.
+        with locks.hold_if_free(Path(lock)) as free:
+            if free or lock == str(own):
+                gone += engine.remove_run({BUILDING: lock})
+    return gone
 
 
 @dataclass
@@ -133,16 +147,18 @@ class Workshop:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
             quick = ("--time", "0") if self.engine.is_podman else ()
-            self.engine.deaf.call("rm", "--force", *quick, name, check=False)
+            self.engine.deaf.call("rm", "--force", *quick, name, check=False, spare=True)
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
         if not self.platform.resolve:
             return ""
         self.note("resolve: reading the mirror's index")
-        with self.container("resolve", self.images["base"]) as host:
-            found = self._script(host, "resolve", self.platform.resolve).stdout
+
+        def leave(host: Host, found: str) -> None:
             host.run(["tee", "/mnt/resolved"], input=found.encode())
+
+        found = self._run("resolve", "base", self.platform.resolve, then=leave)
         if not found.strip():
             raise TestbedError(f"platform {self.platform.name}: {self.platform.resolve} printed no package")
         return found
@@ -154,12 +170,21 @@ class Workshop:
         with ThreadPoolExecutor(max_workers=len(order)) as pool:
             for stage in order:
                 needs = [futures[need] for need in self._needs(stage)]
-                futures[stage] = pool.submit(self._run_stage, stage, needs)
+                # In this thread's context: what is tried again belongs to the case that goes on here.
+                context = contextvars.copy_context()
+                futures[stage] = pool.submit(context.run, self._run_stage, stage, needs)
         errors = [error for future in futures.values() if (error := future.exception())]
         # A stage that never ran because of another one says so only if nothing better is known.
         errors.sort(key=lambda error: isinstance(error, _Abandoned))
         if errors:
+            self._discard()
             raise errors[0]
+
+    def _discard(self) -> None:
+        """Remove the images of a build that failed: nothing starts from them any more."""
+        made = [image for stage, image in self.images.items() if stage != "base"]
+        for image in reversed(made):  # none goes before what was made from it
+            self.engine.deaf.call("rmi", image, check=False, spare=True)
 
     def _needs(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
@@ -193,16 +218,50 @@ class Workshop:
 
     def _make(self, stage: str) -> None:
         definition = self.platform.stages[stage]
-        with self.container(stage, self.images[definition.from_]) as host:
-            self.note(f"{stage}: {definition.script}")
-            self._script(host, stage, definition.script)
-            if any(stage == other.from_ for other in self.platform.stages.values()) or stage in FINAL:
-                self.note(f"{stage}: saving the image")
-                self.images[stage] = self._commit(host.container, stage)
+        wanted = stage in FINAL or any(stage == other.from_ for other in self.platform.stages.values())
 
-    def _script(self, host: Host, stage: str, script: str) -> Completed:
+        def save(host: Host, _: str) -> None:
+            self.note(f"{stage}: saving the image")
+            self.images[stage] = self._commit(host.container, stage)
+
+        self._run(stage, definition.from_, definition.script, then=save if wanted else None)
+
+    def _run(self, stage: str, image: str, script: str, *, then: Callable[[Host, str], None] | None = None) -> str:
+        """Run a script in a container of an image, then ``then`` with the host and the output; return the output.
+
+        A try after a failed one gets a container of its own: what is half done is not built upon.
+        """
         log = self.logs / f"{stage}.log"
         log.unlink(missing_ok=True)
+
+        def attempt() -> Completed:
+            with self.container(stage, self.images[image]) as host:
+                self.note(f"{stage}: {script}")
+                done = self._script(host, stage, script, log)
+                if done.ok and then:
+                    then(host, done.stdout)
+                return done
+
+        done = self.persist(stage, attempt)
+        if not done.ok:
+            raise TestbedError(
+                f"host {self.platform.name}-{stage}: {script}: {done.reason}", evidence=done.output, log=log
+            )
+        return done.stdout
+
+    def persist(self, what: str, work: Callable[[], Completed]) -> Completed:
+        """Do some work again while passing trouble of a network, a mirror or a registry keeps it from working."""
+
+        def cause_of(done: Completed) -> str:
+            # What had all of its time is not given as much once more.
+            cause = "" if done.ok or done.timed_out else passing.download(done.output)
+            if cause:
+                self.note(f"{what}: trying again after: {cause}")
+            return f"{what}: {cause}" if cause else ""
+
+        return self.engine.runner.again(work, cause_of)
+
+    def _script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
         env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
         return host.run(
@@ -211,14 +270,19 @@ class Workshop:
             timeout=self.engine.runner.limits("image-stage"),
             log=log,
             on_line=lambda line: self.note(f"{stage}: {line}"),
-            about=script,
+            check=False,
         )
 
     def _commit(self, container: str, stage: str) -> str:
         # Labels of the container would go on to every container of the image: the build's is emptied.
-        labels = {BUILDING: "", PRODUCT_OF: self.platform.name, "itb.image": stage, **self.labels}
-        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+        labels = {BUILDING: "", BUILDER: str(self.lock), PRODUCT_OF: self.platform.name, "itb.image": stage}
+        changes = [f'LABEL {key}="{value}"' for key, value in {**labels, **self.labels}.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
         made = self.engine.call("commit", *options, container, timeout=self.engine.runner.limits("image-save"))
-        return made.stdout.strip().splitlines()[-1].removeprefix("sha256:")
+        said, stop = made.stdout.split(), self.engine.runner.stop
+        if not said and stop.event.is_set():
+            raise stop.error(made)  # podman ends with status 0 when it is told to end (4.3): that is no success
+        if not said:
+            raise TestbedError(f"image of stage {stage}: the engine did not say its name", evidence=made.output)
+        return said[-1].removeprefix("sha256:")

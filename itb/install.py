@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from itb import passing
 from itb.errors import InstallError, TestbedError
 from itb.hosts import Host
 from itb.journal import Trial
@@ -15,22 +16,7 @@ from itb.runners import Completed
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
-# What a web server or network does to dnf and a second try may cure; all of
-# them are the testbed's.  Everything else is taken for what it says.
-TRANSIENT = (
-    "Curl error (6)",  # could not resolve host
-    "Curl error (7)",  # could not connect
-    "Curl error (28)",  # timeout
-    "Curl error (35)",  # TLS handshake
-    "Curl error (52)",
-    "Curl error (56)",
-    "Status code: 502",
-    "Status code: 503",
-    "Status code: 504",
-    "Cannot download repomd.xml",
-    "All mirrors were tried",
-)
-# The testbed's as well, but no second try cures them: itb itself signs and serves.
+# The testbed's as what passes (passing.DNF) is, but no second try cures them: itb itself signs and serves.
 _OURS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
 _NICE = "warning: Unable to reset nice value: Permission denied"  # rpm's, where itb runs niced; ends no line
 
@@ -93,7 +79,7 @@ def dnf_install(
 
 def _passing(done: Completed) -> str:
     """Return the repository's trouble that ended dnf, if another try may cure it."""
-    transient = not done.ok and not done.timed_out and any(mark in done.output for mark in TRANSIENT)
+    transient = not done.ok and not done.timed_out and bool(passing.DNF.search(done.output))
     return (dnf_reason(done.output) or done.reason) if transient else ""
 
 

@@ -30,6 +30,18 @@ def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lam
         yield
 
 
+@contextmanager
+def hold_if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock file while the block runs; yield False if a process, maybe this one, holds it already."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # whoever begins now makes a new one
+        yield True
+        return
+    with file:
+        yield _take(file.fileno())
+
+
 def is_held(path: Path) -> bool:
     """True while a process holds this lock file, this one included."""
     try:

@@ -20,6 +20,7 @@ from itb import (
     definitions,
     imagestages,
     inspect_runs,
+    pipeline,
     platforms,
     report,
     source,
@@ -27,7 +28,7 @@ from itb import (
 )
 from itb import doctor as machine_doctor
 from itb.definitions import Platform
-from itb.engine import Engine
+from itb.engine import Engine, connect
 from itb.model import Commit
 from itb.redact import redact
 from itb.rundir import RunDir
@@ -131,7 +132,7 @@ def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> No
     chosen = commands.settings_from(flags)
     engine = commands.find_engine(chosen)
     count = cleaning.sweep(engine, chosen.runs_dir, kept_too=kept_too or everything, say=print)
-    for thing in imagestages.remove_leftovers(engine):
+    for thing in [*imagestages.remove_leftovers(engine), *platforms.remove_unfinished(engine)]:
         print(f"removed {thing}")
         count += 1
     if everything:
@@ -202,8 +203,11 @@ def platform_build(flags: Flags, name: str) -> None:
     chosen = commands.settings_from(flags)
     platform, options = _platform(flags, name)
     note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
-    with warden.on_duty():
-        engine = commands.find_engine(chosen)
+    ending = pipeline.Ending()
+    # An exception out of the blue would leave the threads of the stages at work.
+    with ending.listening(chosen.run_timeout * chosen.timeout_factor), warden.on_duty():
+        runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
+        engine = connect(runner, chosen.engine, chosen.cache_dir)
         images = platforms.ensure(
             platform, engine, cache=chosen.cache_dir, options=options, note=note, refresh=True
         )

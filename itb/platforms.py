@@ -12,25 +12,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from itb import data, imagestages, locks
+from itb import data, imagebase, imagestages, locks
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import TestbedError, UsageError
-from itb.imagestages import FINAL, PRODUCT_OF, Note, Workshop
+from itb.imagestages import BUILDER, FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
 from itb.model import Record
 from itb.rundir import write_atomically
 from itb.yamlfile import nearest
 
-REFRESH_HOURS = "refresh_hours"
 _FORMAT = "1"  # part of every key: raised when itb makes images of the same definition differently
 _KEPT = 2  # generations of a platform's images that stay after a build
 
@@ -187,16 +185,11 @@ def _size(details: list[dict[str, Any]]) -> int:
     return sum(sizes) - (len(sizes) - 1) * min(sizes)
 
 
-def reference(name: str, kind: str, key: str) -> str:
-    """Name of an image in the engine's store."""
-    return f"localhost/itb/{name}-{kind}:{key}"
-
-
 def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
     platform, engine = shop.platform, shop.engine
     with ExitStack() as stack:
         try:
-            base = _base(shop)
+            base = imagebase.obtain(shop)
             stack.enter_context(shop.open(base))
             packages = shop.resolve()
         except TestbedError as error:
@@ -208,9 +201,9 @@ def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
             return found
         shop.labels = {"itb.key": key, "itb.definition": definition}
         shop.build()
-    # Names are given once all images are there: what has a name is whole.
+    # Names are given once all images are there, whoever interrupts: what has a name is whole.
     for kind in FINAL:
-        engine.call("tag", shop.images[kind], reference(platform.name, kind, key))
+        engine.deaf.call("tag", shop.images[kind], reference(platform.name, kind, key))
     write_atomically(shop.logs / f"{key}.packages", packages)
     _remove_superseded(shop, key)
     made = find(engine, platform.name, key)
@@ -229,89 +222,11 @@ def _without_mirror(shop: Workshop, definition: str, error: TestbedError) -> Pla
     return older.model_copy(update={"notice": notice})
 
 
-def _base(shop: Workshop) -> str:
-    """Return the image the first stage starts from: pulled, or made from a mirror where nothing can be."""
-    platform, engine = shop.platform, shop.engine
-    way = shop.settings.get("base", "auto")
-    if way not in ("auto", "registry", "mmdebstrap"):
-        raise UsageError(f"platform {platform.name}: option base: {way!r} is none of auto, registry, mmdebstrap")
-    local = _base_reference(shop)
-    there = engine.image_id(local)
-    if there and platform.base.debian:
-        return there  # stages bring its packages up to date
-    if way != "mmdebstrap":
-        shop.note(f"base: {platform.base.image}")
-        # A firewall may leave the registry unanswered for ever; with another way at hand, do not wait for long.
-        patience = engine.runner.limits("pull-patience" if way == "auto" and platform.base.debian else "pull")
-        pulled = engine.call("pull", platform.base.image, timeout=patience, check=False)
-        if pulled.ok:
-            engine.call("tag", platform.base.image, local)
-            return engine.image_id(local)
-        # An older one of itb's, or one of that name somebody loaded by hand.
-        there = there or engine.image_id(platform.base.image)
-        if there:
-            return there
-        if way == "registry" or not platform.base.debian:
-            raise TestbedError(
-                f"platform {platform.name}: image {platform.base.image} cannot be had: {pulled.reason}",
-                hint="check the network and the registry's name, or choose a platform that needs none (deb13)",
-                evidence=pulled.output,
-            )
-    return _debootstrap(shop, local)
-
-
-def _base_reference(shop: Workshop) -> str:
-    settings = {name: value for name, value in shop.settings.items() if name != REFRESH_HOURS}
-    text = json.dumps([shop.platform.base.model_dump(), settings], sort_keys=True)
-    return reference(shop.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
-
-
-def _debootstrap(shop: Workshop, local: str) -> str:
-    """Make a minimal Debian from a mirror with mmdebstrap, on this machine: Debian or a relative of it."""
-    if shutil.which("mmdebstrap") is None:
-        raise TestbedError(
-            f"platform {shop.platform.name}: no registry answers and mmdebstrap is not installed",
-            hint="install it (apt-get install mmdebstrap) or make a registry reachable",
-        )
-    settings, tar = shop.settings, shop.logs / "base.tar"
-    tar.parent.mkdir(parents=True, exist_ok=True)
-    mirror, security = settings["mirror"], settings["security"]
-    valid = ""
-    if settings["date"]:
-        mirror = f"http://snapshot.debian.org/archive/debian/{settings['date']}"
-        security = f"http://snapshot.debian.org/archive/debian-security/{settings['date']}"
-        valid = "[check-valid-until=no] "
-    suite = settings["suite"]
-    sources = (f"{mirror} {suite}", f"{mirror} {suite}-updates", f"{security} {suite}-security")
-    shop.note(f"base: mmdebstrap {suite} from {mirror}")
-    try:
-        shop.engine.runner.run(
-            [
-                "mmdebstrap",
-                "--variant=apt",
-                '--aptopt=Acquire::Languages "none"',
-                suite,
-                str(tar),
-                "-",  # a mirror's address may hold a password: it is in no command line
-            ],
-            input="".join(f"deb {valid}{source} main\n" for source in sources).encode(),
-            timeout=shop.engine.runner.limits("bootstrap"),
-            log=shop.logs / "base.log",
-            on_line=lambda line: shop.note(f"base: {line}"),
-            about="mmdebstrap",
-        )
-        labels = ["--change", f"LABEL {PRODUCT_OF}={shop.platform.name}"]
-        shop.engine.call("import", *labels, str(tar), local, timeout=shop.engine.runner.limits("image-save"))
-    finally:
-        tar.unlink(missing_ok=True)
-    return shop.engine.image_id(local)
-
-
 def built(engine: Engine, name: str = "") -> list[PlatformImages]:
     """Return every complete set of images in the engine's store, newest first; of one platform if named."""
     sets: set[tuple[str, str]] = set()
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if labels.get("itb.key"):
             sets.add((labels[PRODUCT_OF], labels["itb.key"]))
     found = (find(engine, platform, key) for platform, key in sets)
@@ -331,7 +246,7 @@ def _newest(engine: Engine, name: str, definition: str) -> PlatformImages | None
     keys = {
         labels["itb.key"]
         for item in _images(engine, name)
-        if (labels := item.get("Config", {}).get("Labels") or {}).get("itb.definition") == definition
+        if (labels := _labels(item)).get("itb.definition") == definition
     }
     return next((one for one in built(engine, name) if one.key in keys), None)
 
@@ -349,13 +264,42 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
     """
     gone = []
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if not key or labels.get("itb.key") == key:
             gone += _remove_image(engine, item)
     if not key:
         gone += [base for base in _bases(engine, name) if engine.call("rmi", base, check=False).ok]
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
     return gone
+
+
+def remove_unfinished(engine: Engine) -> list[str]:
+    """Remove the images of builds that never came to their end and whose process is gone; return their names."""
+    locked = {_labels(item).get(BUILDER, "") for item in _images(engine, "")}
+    gone = []
+    for lock in sorted(locked - {""}):
+        with locks.hold_if_free(Path(lock)) as free:
+            if free:
+                whole = built(engine)
+                for item in _images(engine, ""):  # newest first: none goes before what was made from it
+                    if _labels(item).get(BUILDER) == lock and _is_unfinished(item, whole):
+                        gone += _remove_image(engine, item)
+    return gone
+
+
+def _is_unfinished(item: Mapping[str, Any], whole: Sequence[PlatformImages]) -> bool:
+    """True unless an image belongs to a complete set, or is somebody's own, made from one of a set."""
+    names, labels = item.get("RepoTags") or [], _labels(item)
+    same = [one for one in whole if one.platform == labels[PRODUCT_OF]]
+    if names:
+        finished = labels.get("itb.key") in [one.key for one in same]
+        return not finished and all(name.startswith("localhost/itb/") for name in names)
+    parents = [getattr(one, kind).id for one in same for kind in FINAL]
+    return str(item.get("Parent", "")).removeprefix("sha256:") not in parents
+
+
+def _labels(item: Mapping[str, Any]) -> dict[str, str]:
+    return item.get("Config", {}).get("Labels") or {}
 
 
 def _bases(engine: Engine, name: str) -> list[str]:
@@ -369,11 +313,11 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
     """Keep the newest generations and their base, and no image that was never finished."""
     engine, name = shop.engine, shop.platform.name
     for base in _bases(engine, name):
-        if base != _base_reference(shop):
+        if base != imagebase.name_of(shop):
             engine.call("rmi", base, check=False)
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):
-        labels = item.get("Config", {}).get("Labels") or {}
+        labels = _labels(item)
         if labels.get("itb.key") and (labels["itb.key"] not in kept or not item.get("RepoTags")):
             _remove_image(engine, item)
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,12 @@ class Bench:
         found += [f"mount {line.split()[1]}" for line in mounts if str(self.folder) in line]
         return found + [f"process {line}" for line in self.processes()]
 
-    def processes(self) -> list[str]:
-        """Processes that name this folder or a container of a run in it, or work in it, this one's own aside."""
-        names = [str(self.folder)]
+    def processes(self, more: Sequence[str] = ()) -> list[str]:
+        """Processes that name this folder, a container of a run in it or one of ``more``, or work in the folder.
+
+        This one's own aside.
+        """
+        names = [str(self.folder), *more]
         for run in self.runs:  # another session's may have the same name
             with contextlib.suppress(OSError, ValueError):
                 names.append(f"itb-{json.loads((run / 'run.json').read_text())['short']}-")
@@ -161,7 +164,7 @@ class Bench:
                 if "aardvark-dns" in words:
                     continue  # the engine's one name server of all networks: it works where the first was made
                 if any(name in f"{words} {(path / 'cwd').readlink()}" for name in names):
-                    found.append(f"{path.name} {words[:200]}")
+                    found.append(f"{path.name} {words[:300]}")
         return found
 
     def settled(self, *, within: float = 10) -> list[str]:

@@ -139,3 +139,28 @@ def test_cache(tmp_path: Path) -> None:
     assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
         "images' state is not the cache's"
     )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="moves a folder of the engine's")
+@pytest.mark.parametrize("name", ["itb-{}-ce", "itb-deb13-{}-root"])
+def test_container_the_engine_has_forgotten_is_ended(
+    engine: Engine, images: PlatformImages, own_label: str, name: str
+) -> None:
+    """As after a removal that was cut off; one that the engine knows goes on."""
+    name = name.format(secrets.token_hex(4))
+    run = ("run", "--detach", "--name", name, "--label", own_label, "--network", "none")
+    engine.call(*run, images.bare.reference, "sleep", "1000")
+    found = engine.inspect(name)
+    folder = Path(found["OCIConfigPath"]).parent
+    try:
+        assert f"container {name}" not in cleaning.end_orphans()
+        folder.rename(folder.with_name("moved"))
+        assert f"container {name}" in cleaning.end_orphans()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{found['State']['Pid']}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{found['State']['Pid']}").exists()
+    finally:
+        if not folder.exists():
+            folder.with_name("moved").rename(folder)
+        engine.call("rm", "--force", "--time", "0", name)

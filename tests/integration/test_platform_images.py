@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, imagestages, platforms
+from itb import definitions, imagestages, locks, platforms, retries
 from itb.definitions import Platform
 from itb.engine import Engine
 from itb.errors import InterruptedRunError, TestbedError
@@ -70,6 +70,10 @@ class Yard:
     def inside(self, image: platforms.Image, command: str) -> str:
         """What a command prints in a container of an image."""
         return self.engine.call("run", "--rm", image.id, "bash", "-c", command).stdout
+
+    def images(self) -> list[str]:
+        """Images of this definition but for the base, which has no key."""
+        return [str(item["Id"]) for item in platforms._images(self.engine, self.platform.name)]
 
     def leftovers(self) -> list[str]:
         """Containers and volumes of builds of this definition."""
@@ -136,9 +140,52 @@ def test_failing_stage_names_its_script_and_leaves_nothing(yard: Yard) -> None:
         yard.ensure()
     assert caught.value.log is not None
     assert "on the way" in caught.value.log.read_text()
-    assert not yard.leftovers()
+    yard.script("more.sh", "echo 'no such package: y' >&2; exit 4")
     yard.script("bare.sh", SCRIPTS["bare.sh"])
+    with pytest.raises(TestbedError, match=r"more\.sh: no such package: y"):
+        yard.ensure()
+    assert not yard.leftovers()
+    assert not yard.images()
+    yard.script("more.sh", SCRIPTS["more.sh"])
     yard.ensure()
+
+
+UNWELL = "E: Failed to fetch http://mirror/jq.deb  503  Service Unavailable [IP: 10.0.0.1 80]"
+
+
+def test_stage_that_a_mirror_failed_begins_anew(yard: Yard) -> None:
+    """In a fresh container; the volume keeps what it had left there."""
+    fails_once = f"""
+        test ! -e /half
+        if [ ! -e /mnt/tried ]; then
+            touch /mnt/tried /half
+            echo "{UNWELL}" >&2
+            exit 100
+        fi"""
+    yard.script("tools.sh", f"{fails_once}\n{SCRIPTS['tools.sh']}")
+    yard.script("resolve.sh", f"{fails_once.replace('tried', 'resolved-once')}\necho package-1.0")
+    with retries.collecting() as again:
+        images = yard.ensure()
+    assert again == [f"resolve: {UNWELL}", f"tools: {UNWELL}"]
+    assert yard.inside(images.bare, "cat /made") == "plain\npackage-1.0\n"
+    log = yard.cache / "platforms" / yard.platform.name / "tools.log"
+    assert UNWELL in log.read_text(), "what was tried before is not forgotten"
+
+
+def test_stage_that_no_second_try_helps_is_not_tried_again(yard: Yard) -> None:
+    yard.script(
+        "bare.sh", f"echo tried; echo '{UNWELL.replace('503  Service Unavailable', '404  Not Found')}' >&2; false"
+    )
+    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
+        yard.ensure()
+    assert again == []
+    yard.script("bare.sh", f"echo tried; echo '{UNWELL}' >&2; exit 100")
+    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
+        yard.ensure()
+    assert len(again) == yard.engine.runner.retries
+    assert caught.value.log is not None
+    assert caught.value.log.read_text().count("tried") == 1 + len(again)
+    assert not yard.leftovers()
 
 
 def test_without_a_mirror_the_last_images_are_used(yard: Yard) -> None:
@@ -222,11 +269,34 @@ def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     _wait_for(lambda: any("tools" in name for name in yard.leftovers()))
+    imagestages.remove_leftovers(yard.engine)
+    assert yard.leftovers(), "it lives"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = yard.leftovers()
-    assert left, "a killed process cannot clean up"
+    assert yard.leftovers(), "a killed process cannot clean up"
     assert platforms.built(yard.engine, yard.platform.name) == []
     yard.script("tools.sh", SCRIPTS["tools.sh"])
     yard.ensure()
     assert not yard.leftovers()
+
+
+def test_unfinished_images_are_found_and_others_left_alone(yard: Yard) -> None:
+    """Of a set without all its names nothing is of use; what somebody made from a set is theirs."""
+    images, lock = yard.ensure(), imagestages.lock_file(yard.platform.name)
+    assert not set(platforms.remove_unfinished(yard.engine)) & set(images.references.values())
+    own = yard.engine.call("create", images.bare.reference, "true").stdout.strip()
+    commit = ("commit", "--change", "LABEL who=somebody", own)
+    snapshot = yard.engine.call(*commit).stdout.split()[-1]
+    named = f"localhost/{yard.platform.name}-of-mine:1"
+    yard.engine.call(*commit, named)
+    yard.engine.call("rm", own)
+    yard.engine.call("untag", images.services.reference)  # as if killed while it was named
+    try:
+        with locks.hold(lock, threading.Event()):
+            platforms.remove_unfinished(yard.engine)
+            assert yard.engine.image_id(images.build.reference), "its build goes on"
+        gone = platforms.remove_unfinished(yard.engine)
+        assert {images.services.id, images.build.reference} <= set(gone)
+        assert yard.engine.image_id(named)
+    finally:
+        yard.engine.call("rmi", named, snapshot, check=False)

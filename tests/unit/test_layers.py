@@ -15,13 +15,14 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # README, "Architecture", says what each floor is for.  A package is one thing
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
-    "errors model redact data versions buildlog debtorpm limits reaper retries warden scratch",
+    "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
     "outputs locks",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "rundir config definitions history resultfiles machine remote",
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
+    "imagebase",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
     "tokens page terminal cleaning inspect_runs lint",
     "publish",

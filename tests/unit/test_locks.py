@@ -38,3 +38,16 @@ def test_who_waits_can_be_interrupted(tmp_path: Path) -> None:
         with threads_end, locks.hold(path, stop, waiting=stop.set):
             pytest.fail("somebody else holds it")
         assert locks.is_held(path)
+
+
+def test_a_lock_is_taken_only_if_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locks.hold_if_free(path) as free:
+        assert free, "there is none"
+        assert not path.exists()
+    with locks.hold(path, threading.Event()), locks.hold_if_free(path) as free:
+        assert not free
+    with locks.hold_if_free(path) as free:
+        assert free
+        assert locks.is_held(path)
+    assert not locks.is_held(path)

@@ -6,6 +6,7 @@ cd /mnt/definition
 # shellcheck source=/dev/null
 . ./apt.sh
 
+rm -rf /mnt/debs /mnt/platform /mnt/converted # of a try that failed: what is half there would be converted
 mkdir -p /mnt/debs /mnt/platform
 (
     cd /mnt/debs
