@@ -48,5 +48,6 @@ def across(
     causes = []
     for role, host in hosts.items():
         if globs.get(role) and host.alive():
-            causes += [f"{role}: {error}" for error in find_errors(host, globs[role], ignored=ignored, ended=ended)[:1]]
+            found = find_errors(host, globs[role], ignored=ignored, ended=ended)
+            causes += [f"{role}: {error}" for error in found[:1]]
     return "; ".join(causes)
