@@ -13,7 +13,7 @@ from itb.hosts import FileSpec, Host
 LOG = "rpmlint.log"
 _CONFIG = "/etc/itb/rpmlint.toml"
 _NOT_THERE = 127
-_FINDING = re.compile(r"^(?P<package>[^\s:]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
+_FINDING = re.compile(r"^(?P<package>[^\s:(]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
 _ENDED = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
 _SHOWN = 5  # kinds of findings in a message
 # Version 1 has its configuration in Python, and does without.

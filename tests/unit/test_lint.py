@@ -7,6 +7,7 @@ from itb.lint import summarise
 SAID = """============================ rpmlint session starts ============================
 rpmlint: 2.7.0
 packages: 2
+(none): W: unable to load spellchecking dictionary for en_US.
 probe-core.noarch: E: non-executable-script /usr/share/probe/run 644 /bin/bash
 probe-core.noarch: W: dangerous-command-in-%post chown
 probe-libs.noarch: E: zero-length /etc/probe.conf
