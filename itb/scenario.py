@@ -22,8 +22,7 @@ from itb.hosts import FileSpec, Host
 from itb.journal import Journal, Trial
 from itb.model import Case, Outcome
 from itb.redact import redact
-from itb.runners import Completed
-from itb.subresults import SubResult, SubResults, parse_tap, parse_tap_log
+from itb.subresults import SubResult, SubResults
 from itb.yamlfile import nearest
 
 PHASE = "test"
@@ -200,24 +199,34 @@ class _Play:
         host = self.hosts[step.role]
         if step.action:
             return self._act(step.action, host)
+        heard = self._run(step, trial, host)
+        if heard.lacks_library:
+            self.staged.discard(host.role)
+            heard = self._run(step, trial, host)
+        stepshell.refuse_dead_host(host, heard)
+        results = heard.tap()
+        if heard.left_files:
+            results.extend(self._fetch(trial, host, self._environment(step, trial)["ITB_RESULTS"]))
+        return judge(heard, results)
+
+    def _run(self, step: Step, trial: Trial, host: Host) -> stepshell.Heard:
         self._stage(host)
-        env = self._environment(step, trial)
-        argv, limit = stepshell.command(step, env["ITB_SCENARIO_DIR"], self._script(step), self.factor)
+        script = self.scenario.folder / step.script if step.script else None
         assert trial.log is not None
-        before = trial.log.stat().st_size if trial.log.exists() else 0
-        completed = host.run(
-            argv, user=step.user, env=env, timeout=limit, check=False, log=trial.log, on_line=trial.note
+        return stepshell.run(
+            host,
+            step,
+            script=script,
+            env=self._environment(step, trial),
+            factor=self.factor,
+            log=trial.log,
+            note=trial.note,
         )
-        stepshell.refuse_dead_host(host, completed)
-        if completed.left_out:
-            results = parse_tap_log(completed.stdout, trial.log, before) or SubResults()
-        else:
-            results = parse_tap(stepshell.last_try(completed.stdout)) or SubResults()
-        if stepshell.left_files(completed.stderr):
-            private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
-            folder = trial.log.with_suffix("")
-            results.extend(fetch_results(host, env["ITB_RESULTS"], folder, private=private))
-        return judge(step, completed, results, limit=limit)
+
+    def _fetch(self, trial: Trial, host: Host, folder: str) -> SubResults:
+        assert trial.log is not None
+        private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
+        return fetch_results(host, folder, trial.log.with_suffix(""), private=private)
 
     def _act(self, name: str, host: Host) -> _Verdict:
         self.staged.discard(host.role)
@@ -225,9 +234,6 @@ class _Play:
             return _Verdict(Outcome.PASSED, self.actions[name](host))
         except ScenarioError as error:
             return _Verdict(Outcome.FAILED, error.message, error.evidence)
-
-    def _script(self, step: Step) -> Path | None:
-        return self.scenario.folder / step.script if step.script else None
 
     def _stage(self, host: Host) -> None:
         """Put the scenario's folder on a host, once."""
@@ -306,21 +312,21 @@ class _Play:
         )
 
 
-def judge(step: Step, completed: Completed, results: SubResults, *, limit: float) -> _Verdict:
-    """Say how a try went from its exit status and its sub-results; ``limit`` is what time it had (seconds)."""
-    evidence = stepshell.without_marks(completed.output)
-    last = stepshell.last_line(completed)
-    if completed.returncode == SKIP or (completed.ok and results.skipped and not results.items):
+def judge(heard: stepshell.Heard, results: SubResults) -> _Verdict:
+    """Say how a try went from its exit status and its sub-results."""
+    completed, last = heard.completed, heard.last_line
+    empty = completed.ok and results.skipped and not results.items and not results.problem
+    if completed.returncode == SKIP or empty:
         return _Verdict(Outcome.SKIPPED, results.skipped or last or "skipped without a reason", results=results)
     failed = results.failed
-    waited = stepshell.waited(completed.stdout) if step.eventually else ""
+    waited = heard.waited
     if failed:
         more = f" (and {len(failed) - 1} more of {len(results.items)})" if len(failed) > 1 else ""
         message = f"{failed[0].name}: {failed[0].message}{more}"
     elif results.problem:
         message = results.problem
     elif completed.timed_out:
-        message = f"no end within {limit:g} s" + (f"; last: {last}" if last else "")
+        message = f"no end within {completed.limit:g} s" + (f"; last: {last}" if last else "")
     elif not completed.ok:
         message = last or f"exit status {completed.returncode} without a word"
     else:
@@ -328,7 +334,7 @@ def judge(step: Step, completed: Completed, results: SubResults, *, limit: float
         seen = f"{len(results.items) + results.left_out} checks{listed}" if results.items else last
         message = "; ".join(part for part in (waited, seen) if part)
         return _Verdict(Outcome.PASSED, message, results=results)
-    return _Verdict(Outcome.FAILED, f"{waited}: {message}" if waited else message, evidence, results)
+    return _Verdict(Outcome.FAILED, f"{waited}: {message}" if waited else message, heard.evidence, results)
 
 
 def excuse(step: Step, verdict: _Verdict, *, today: str = "") -> _Verdict:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from itb import data
@@ -11,8 +14,8 @@ from itb.definitions import Step
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
 from itb.runners import Completed
+from itb.subresults import SubResults, parse_tap, parse_tap_log
 
-MARK = "[itb]"  # begins the lines of step.sh's own
 LIBRARY = "/var/lib/itb/lib"  # on the host; survives a reboot, /run would not
 _SHELL = ("bash", "-euo", "pipefail")
 
@@ -24,9 +27,12 @@ systemctl --failed --no-legend --plain
 
 # What podman and docker say when a container is not, or not any more, running.
 _ENGINE_ERROR = re.compile(r"^Error.*(?:OCI runtime error|container state improper|is not running)", re.MULTILINE)
-_TRY = re.compile(r"^\[itb\] try (\d+) after (\d+) s: exit status (\d+)$", re.MULTILINE)
-_GAVE_UP = re.compile(r"^\[itb\] gave up after (\d+) s, (\d+) tries$", re.MULTILINE)
-_LEFT_FILES = re.compile(r"^\[itb\] result files in ", re.MULTILINE)
+_TRY = r" try (\d+) after (\d+) s: exit status (\d+)$"
+_GAVE_UP = r" gave up after (\d+) s, (\d+) tries$"
+_NOT_ENTERED = (125, 126, 127, 137, 143, 255)  # what its client may end with then
+# What a step may end with whose container dies; 126 and 127 are only a shell's own, once there is one.
+_CUT_OFF = (125, 137, 143, 255)
+_DYING = 2.0  # seconds for which an engine may call a dying container running
 
 
 def command(step: Step, folder: str, script: Path | None, factor: float) -> tuple[list[str], float]:
@@ -66,54 +72,125 @@ def mode(path: Path, content: bytes) -> int:
     return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
 
 
-def refuse_dead_host(host: Host, completed: Completed) -> None:
-    """Raise TestbedError if a step ended because its host did."""
-    if completed.returncode not in (125, 126, 127, 137, 143, 255):
-        return
-    # While a container dies, its engine still calls it running for a moment.
-    if _ENGINE_ERROR.search(completed.stderr) or not host.alive():
-        raise TestbedError(
-            f"host {host.role}: container {host.container} cannot be entered any more: {completed.reason}",
-            evidence=completed.output,
-        )
+def run(
+    host: Host,
+    step: Step,
+    *,
+    script: Path | None,
+    env: Mapping[str, str],
+    factor: float,
+    log: Path,
+    note: Callable[[str], None],
+) -> Heard:
+    """Run a step on its host, once or until it passes; ``note`` is told what it says meanwhile."""
+    mark = f"[itb {secrets.token_hex(4)}]"
+    argv, limit = command(step, env["ITB_SCENARIO_DIR"], script, factor)
+    begins = log.stat().st_size if log.exists() else 0
+
+    def listen(line: str) -> None:
+        if not line.startswith(mark):
+            note(line)
+
+    completed = host.run(
+        argv, user=step.user, env={**env, "ITB_MARK": mark}, timeout=limit, check=False, log=log, on_line=listen
+    )
+    return Heard(completed, mark, begins)
 
 
-def left_files(stderr: str) -> bool:
-    """True if the step left files in $ITB_RESULTS."""
-    return _LEFT_FILES.search(stderr) is not None
+def refuse_dead_host(host: Host, heard: Heard) -> None:
+    """Raise TestbedError if a step ended because its host did.
 
-
-def last_try(stdout: str) -> str:
-    """Return what the last try printed that printed something new."""
-    tries = list(_TRY.finditer(stdout))
-    text = stdout[tries[-1].end() + 1 :] if tries else stdout
-    return without_marks(text)
-
-
-def waited(stdout: str) -> str:
-    """Say how long a polled step took or was waited for."""
-    if gave_up := _GAVE_UP.search(stdout):
-        return f"not within {gave_up[1]} s ({gave_up[2]} tries)"
-    tries = list(_TRY.finditer(stdout))
-    if not tries or tries[-1][3] != "0":
-        return ""
-    return f"after {tries[-1][2]} s"
-
-
-def without_marks(text: str) -> str:
-    """Return a text without the lines of step.sh's own."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith(MARK))
-
-
-def last_line(completed: Completed) -> str:
-    """The line that says why: the last one that means something, of standard error if there is one.
-
-    A step that passed or was skipped speaks on standard output.
+    What the step itself printed says nothing of that: it may sound like the engine.
     """
-    quiet = completed.returncode in (0, 77)
-    streams = [last_try(completed.stdout), without_marks(completed.stderr)]
-    for text in streams if quiet else reversed(streams):
-        for line in reversed(text.splitlines()):
-            if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
-                return line.strip()[:500]
-    return ""
+    completed = heard.completed
+    if not heard.entered:
+        if completed.returncode in _NOT_ENTERED and (_ENGINE_ERROR.search(completed.stderr) or not host.alive()):
+            raise TestbedError(
+                f"host {host.role}: container {host.container} cannot be entered any more: {completed.reason}",
+                evidence=completed.output,
+            )
+    elif completed.returncode in _CUT_OFF:
+        deadline = time.monotonic() + _DYING
+        while not (gone := host.gone()) and time.monotonic() < deadline:
+            host.engine.runner.stop.event.wait(0.25)
+        if gone:
+            raise TestbedError(gone, evidence=heard.without_marks(completed.output))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard of a step.
+
+    ``mark`` begins the lines of step.sh's own: no step knows it, so none can
+    forge them.  ``begins`` is where its log begins (bytes).
+    """
+
+    completed: Completed
+    mark: str
+    begins: int = 0
+
+    @property
+    def entered(self) -> bool:
+        """True if the host was entered and step.sh ran."""
+        return self.mark in self.completed.stderr
+
+    @property
+    def lacks_library(self) -> bool:
+        """True if step.sh was not there: a step before removed it."""
+        return self.completed.returncode == 127 and not self.entered
+
+    @property
+    def left_files(self) -> bool:
+        """True if the step left files in $ITB_RESULTS."""
+        return f"{self.mark} result files in " in self.completed.stderr
+
+    @property
+    def evidence(self) -> str:
+        """Everything it printed."""
+        return self.without_marks(self.completed.output)
+
+    @property
+    def last_try(self) -> str:
+        """What the last try printed on standard output that printed something new."""
+        tries = self._said(_TRY)
+        stdout = self.completed.stdout
+        return self.without_marks(stdout[tries[-1].end() + 1 :] if tries else stdout)
+
+    @property
+    def waited(self) -> str:
+        """How long a polled step took or was waited for; the empty string for another one."""
+        if gave_up := self._said(_GAVE_UP):
+            return f"not within {gave_up[-1][1]} s ({gave_up[-1][2]} tries)"
+        tries = self._said(_TRY)
+        return f"after {tries[-1][2]} s" if tries and tries[-1][3] == "0" else ""
+
+    @property
+    def last_line(self) -> str:
+        """The line that says why: the last one that means something, of standard error if there is one.
+
+        A step that passed or was skipped speaks on standard output.
+        """
+        quiet = self.completed.returncode in (0, 77)
+        streams = [self.last_try, self.without_marks(self.completed.stderr)]
+        for text in streams if quiet else reversed(streams):
+            for line in reversed(text.splitlines()):
+                if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
+                    return line.strip()[:500]
+        return ""
+
+    def tap(self) -> SubResults:
+        """Return the results it printed as TAP: on its last try, or in an output too long for memory."""
+        if self.completed.left_out and self.completed.log and not self._said(_TRY):
+            found = parse_tap_log(self.completed.stdout, self.completed.log, self.begins, skip=self.mark)
+        else:
+            found = parse_tap(self.last_try)
+        return found or SubResults()
+
+    def without_marks(self, text: str) -> str:
+        """Return a text without what step.sh said in it, which may follow half a line."""
+        cut = ((line, *line.partition(self.mark)) for line in text.splitlines())
+        return "\n".join(before if mark else line for line, before, mark, _ in cut if before or not mark)
+
+    def _said(self, words: str) -> list[re.Match[str]]:
+        """Find what step.sh said on standard output."""
+        return list(re.finditer(re.escape(self.mark) + words, self.completed.stdout, re.MULTILINE))

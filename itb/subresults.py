@@ -98,7 +98,7 @@ def _is_tap(lines: Sequence[str]) -> bool:
     return _TAP_START.fullmatch(first.rstrip()) is not None
 
 
-def parse_tap_log(start: str, log: Path, offset: int) -> SubResults | None:
+def parse_tap_log(start: str, log: Path, offset: int, *, skip: str = "") -> SubResults | None:
     """Do the same with an output too long to be kept in memory, from its log, where it begins at ``offset`` bytes.
 
     ``start`` is how the output began: lines before it in the log are standard
@@ -114,7 +114,7 @@ def parse_tap_log(start: str, log: Path, offset: int) -> SubResults | None:
             line = "" if inside else piece.decode("utf-8", "replace").rstrip()
             inside = not piece.endswith(b"\n")
             begun = begun or _TAP_START.fullmatch(line) is not None
-            if begun and line:
+            if begun and line and not (skip and line.startswith(skip)):
                 reader.feed(line)
     return reader.close()
 

@@ -6,12 +6,16 @@
 #
 # It gives the step its user's home and a folder for result files.  Polling
 # happens here and not outside so that it costs one call of the container
-# engine and not one a try.  Lines that begin with [itb] are for itb to read.
+# engine and not one a try.  Lines that begin with $ITB_MARK are for itb to read;
+# the step does not get to know it.  The first one says that the host was entered.
 set -uo pipefail
+mark=$ITB_MARK
+unset ITB_MARK
+echo "$mark begun" >&2
 
 finish() {
   if ! rmdir -- "$ITB_RESULTS" 2>/dev/null; then
-    echo "[itb] result files in $ITB_RESULTS" >&2
+    echo "$mark result files in $ITB_RESULTS" >&2
   fi
   exit "$1"
 }
@@ -61,12 +65,12 @@ poll() {
     fi
     before=$status
     if is_final "$status" || [ "$tries" -eq 1 ] || [ "$text" != "$last" ]; then
-      printf '[itb] try %d after %d s: exit status %d\n%s\n' "$tries" "$SECONDS" "$status" "$text"
+      printf '%s try %d after %d s: exit status %d\n%s\n' "$mark" "$tries" "$SECONDS" "$status" "$text"
       last=$text
     fi
     if is_final "$status"; then break; fi
     if ((SECONDS >= within)); then
-      printf '[itb] gave up after %d s, %d tries\n' "$within" "$tries"
+      printf '%s gave up after %d s, %d tries\n' "$mark" "$within" "$tries"
       break
     fi
     sleep "$every"

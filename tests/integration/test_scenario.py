@@ -221,6 +221,26 @@ def test_an_interruption_ends_a_polling_step_at_once(
 def test_a_host_that_dies_is_an_error_of_the_testbed(perform: Perform, new_host: Callable[..., Host]) -> None:
     host = new_host()
     cases = perform("name: halts, run: 'systemctl reboot; sleep 60'", "name: later, run: 'true'", host=host)
-    assert cases[0].outcome is not Outcome.PASSED
-    assert cases[1].outcome is Outcome.ERROR
-    assert cases[1].exit_code == 5
+    assert [(case.outcome, case.exit_code) for case in cases] == [(Outcome.ERROR, 5)] * 2, cases[0].message
+
+
+FORGED = [
+    ("echo 'Error: OCI runtime error: crun: executable not found' >&2; exit 126", "executable not found"),
+    ("echo 'Error: service x is not running' >&2; exit 255", "service x is not running"),
+    (r"printf '1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n'", "check 1: [itb] try 2"),
+    ("echo '[itb] result files in /etc' >&2; env | grep ITB_MARK", "[itb] result files in /etc"),
+]
+
+
+@pytest.mark.parametrize("more", ["", ", eventually: {within: 1, every: 0.5}"])
+def test_no_step_passes_for_another_outcome(perform: Perform, more: str) -> None:
+    files = {f"s{number}_sh": f"{line}\n" for number, (line, _) in enumerate(FORGED)}
+    cases = perform(*(f"name: {name}, script: {name[:-3]}.sh{more}" for name in files), **files)
+    cases = [case for case in cases if case.name.endswith("_sh")]
+    assert [case.outcome for case in cases] == [Outcome.FAILED] * len(FORGED)
+    assert [message for case, (_, message) in zip(cases, FORGED, strict=True) if message not in case.message] == []
+
+
+def test_a_step_that_removes_what_itb_put_there_costs_the_next_one_nothing(perform: Perform) -> None:
+    cases = perform("name: removes, run: rm -rf /var/lib/itb", "name: next, run: echo fine")
+    assert [(case.outcome, case.message) for case in cases][1] == (Outcome.PASSED, "fine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -21,6 +22,8 @@ from itb.runners import Completed, Runner
 
 Answer = tuple[int, str, str]  # exit status, standard output, standard error
 FINE: Answer = (0, "", "")
+NOT_ENTERED = 125  # the engine's own status: step.sh never ran
+OUTSIDE = "bash: /var/lib/itb"  # said by what should have run step.sh
 
 
 class Door(Runner):
@@ -30,14 +33,18 @@ class Door(Runner):
         super().__init__()
         self.answer = answer
         self.calls: list[list[str]] = []
+        self.runs = 1000  # how often the container is called running when asked
 
     def run(self, argv: Any, **_: Any) -> Completed:
         self.calls.append(list(argv))
         if "step.sh" not in " ".join(argv):
-            stopped = '[{"State": {"Running": false}}]' if "inspect" in argv else ""
-            return Completed(tuple(argv), 0, stopped, "", 0.0)
+            self.runs -= "inspect" in argv
+            state = json.dumps([{"State": {"Running": self.runs >= 0}}]) if "inspect" in argv else ""
+            return Completed(tuple(argv), 0, state, "", 0.0)
         code, out, err = self.answer(argv[-2] if argv[-1] == "step" else argv[-1])
-        return Completed(tuple(argv), code, out, err, 1.0)
+        mark = next(word.partition("=")[2] for word in argv if word.startswith("ITB_MARK="))
+        err = err if code == NOT_ENTERED or err.startswith(OUTSIDE) else f"<mark> begun\n{err}"
+        return Completed(tuple(argv), code, out.replace("<mark>", mark), err.replace("<mark>", mark), 1.0)
 
     @property
     def steps(self) -> list[list[str]]:
@@ -71,10 +78,12 @@ class Theatre:
         env: Mapping[str, str] | None = None,
         factor: float = 1.0,
         diagnose: scenario.Diagnose | None = None,
+        runs: int = 1000,
         **files: str,
     ) -> list[Case]:
         loaded = self.load(text, **files)
         self.door = Door(answers if callable(answers) else lambda line: (answers or {}).get(line, FINE))
+        self.door.runs = runs
         engine = Engine(self.door)
         hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
         scenario.run_scenario(
@@ -248,8 +257,8 @@ def test_an_unexpected_pass_is_said(theatre: Theatre) -> None:
 
 def test_polling_that_gave_up_tells_how_long_and_the_last_word(theatre: Theatre) -> None:
     out = (
-        "[itb] try 1 after 0 s: exit status 1\nno pilot\n[itb] try 9 after 8 s: exit status 1\n3 of 10\n"
-        "[itb] gave up after 30 s, 31 tries\n"
+        "<mark> try 1 after 0 s: exit status 1\nno pilot\n<mark> try 9 after 8 s: exit status 1\n3 of 10\n"
+        "<mark> gave up after 30 s, 31 tries\n"
     )
     cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (1, out, "")})
     assert cases[0].message == "not within 30 s (31 tries): 3 of 10"
@@ -257,7 +266,7 @@ def test_polling_that_gave_up_tells_how_long_and_the_last_word(theatre: Theatre)
 
 
 def test_polling_that_passed_tells_after_how_long(theatre: Theatre) -> None:
-    out = "[itb] try 1 after 0 s: exit status 1\nno\n[itb] try 3 after 4 s: exit status 0\nten of ten\n"
+    out = "<mark> try 1 after 0 s: exit status 1\nno\n<mark> try 3 after 4 s: exit status 0\nten of ten\n"
     cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (0, out, "")})
     assert (cases[0].outcome, cases[0].message) == (Outcome.PASSED, "after 4 s; ten of ten")
 
@@ -348,6 +357,52 @@ def test_a_host_that_is_gone_is_an_error_and_no_failure(theatre: Theatre) -> Non
     )
     assert brief(cases) == [("a", "error"), ("b", "skipped")]
     assert cases[0].exit_code == 5
+    assert "cannot be entered any more: Error: container state improper" in cases[0].message
+
+
+def test_a_host_that_dies_under_a_step_is_called_running_for_a_moment(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (137, "half", "")}, runs=2)
+    assert (case.outcome, case.exit_code) == (Outcome.ERROR, 5)
+    assert "box-ce is not running" in case.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (126, "", "Error: OCI runtime error: crun: executable not found"),
+        (255, "", "Error: service pocketwms-frontend is not running"),
+        (127, "", "Error: container state improper"),
+    ],
+)
+def test_no_step_can_say_that_its_host_is_gone(theatre: Theatre, answer: Answer) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": answer})
+    assert (case.outcome, case.exit_code) == (Outcome.FAILED, ScenarioError.exit_code)
+    assert case.message == answer[2]
+
+
+@pytest.mark.parametrize("more", ["", ", eventually: {within: 9}"])
+def test_no_step_can_forge_the_lines_of_step_sh(theatre: Theatre, more: str) -> None:
+    forged = "1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n[itb] mine\n"
+    out = f"<mark> try 1 after 0 s: exit status 0\n{forged}" if more else forged
+    cases = theatre.perform(
+        steps(f"name: a, role: ce, run: x{more}"), {"x": (0, out, "[itb] result files in /etc\n")}
+    )
+    assert brief(cases) == [("a: check 1", "failed"), ("a", "failed")]
+    assert "[itb] mine" in cases[0].evidence
+    assert not any("/etc" in word for call in theatre.door.calls for word in call)
+
+
+def test_lines_of_step_sh_are_known_after_half_a_line_too(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (1, "", "half a line<mark> more\n")})
+    assert case.message == "half a line"
+
+
+def test_a_step_that_removed_the_library_does_not_fail_the_next_one(theatre: Theatre) -> None:
+    gone = (127, "", f"{OUTSIDE}/lib/step.sh: No such file or directory")
+    left = iter([FINE, gone, FINE, (127, "", "missing: command not found")])
+    cases = theatre.perform(steps(*(f"name: {name}, role: ce, run: x" for name in "abc")), lambda _: next(left))
+    assert brief(cases) == [("a", "passed"), ("b", "passed"), ("c", "failed")]
+    assert (len(theatre.door.steps), len([call for call in theatre.door.calls if "tar" in call])) == (4, 2)
 
 
 def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:
