@@ -8,7 +8,7 @@ attacks) is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
@@ -20,8 +20,9 @@ _PIECE = 4 << 20  # bytes of XML read at once
 _LONGEST = 1 << 16  # bytes of a line of TAP
 TEXT_LIMIT = 6_000  # characters kept of one message or one result's evidence
 
-_TAP_START = re.compile(r"(?:TAP version \d+|1\.\.\d+\b.*)")
-_TAP_PLAN = re.compile(r"1\.\.(\d+)\s*(?:#\s*(?i:skip)\S*\s*(.*))?$")
+_TAP_SIGN = re.compile(r"^\ufeff?(?:TAP version \d|1\.\.\d)", re.MULTILINE)  # without one it is none
+_TAP_VERSION = re.compile(r"TAP version \d+")
+_TAP_PLAN = re.compile(r"1\.\.(\d+)\s*(?:todo[\s\d;]*)?(?:#\s*(?:(?i:skip)\S*\s*)?(.*))?")
 _TAP_LINE = re.compile(r"(not )?ok\b(?:\s+(\d+))?(?:\s+-)?\s*(.*?)(?:\s*(?<!\\)#\s*(?i:(skip|todo))\S*\s*(.*))?$")
 _TAP_BAIL = re.compile(r"Bail out!\s*(.*)")
 
@@ -80,41 +81,33 @@ class SubResults:
 def parse_tap(text: str) -> SubResults | None:
     """Return the results of a TAP stream (versions 12 to 14); None if the text is not one.
 
-    It is one only if its first line is a version or a plan, as
-    https://testanything.org asks of producers.  Comment lines and YAML blocks
-    after a result are its evidence; subtests (indented) count as evidence.
+    It is one if there is a line with the version, or a plan, at the start, at
+    the end or after other words, and results it is the plan of.  Comment lines
+    and YAML blocks after a result are its evidence, subtests (indented) too.
     """
-    lines = text.splitlines()
-    if not _is_tap(lines):
+    if not _TAP_SIGN.search(text):
         return None
     reader = _Tap()
-    for line in lines:
+    for line in text.splitlines():
         reader.feed(line.rstrip())
     return reader.close()
 
 
-def _is_tap(lines: Sequence[str]) -> bool:
-    first = next((line for line in lines if line.strip()), "")
-    return _TAP_START.fullmatch(first.rstrip()) is not None
-
-
-def parse_tap_log(start: str, log: Path, offset: int, *, skip: str = "") -> SubResults | None:
+def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> SubResults | None:
     """Do the same with an output too long to be kept in memory, from its log, where it begins at ``offset`` bytes.
 
-    ``start`` is how the output began: lines before it in the log are standard
-    error's.  Of a line only the first 64 KiB count.
+    ``kept`` is how the output began and ended: the log has standard error
+    too.  Lines that begin with ``skip`` do not count; of a line the first 64 KiB do.
     """
-    head = start[:_LONGEST].splitlines()
-    if not _is_tap(head):
+    if parse_tap(kept) is None:
         return None
-    reader, begun, inside = _Tap(), False, False
+    reader, inside = _Tap(sure=True), False
     with log.open("rb") as file:
         file.seek(offset)
         while piece := file.readline(_LONGEST):
             line = "" if inside else piece.decode("utf-8", "replace").rstrip()
             inside = not piece.endswith(b"\n")
-            begun = begun or _TAP_START.fullmatch(line) is not None
-            if begun and line and not (skip and line.startswith(skip)):
+            if line and not (skip and line.startswith(skip)):
                 reader.feed(line)
     return reader.close()
 
@@ -122,8 +115,10 @@ def parse_tap_log(start: str, log: Path, offset: int, *, skip: str = "") -> SubR
 class _Tap:
     """Collects a TAP stream line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sure: bool = False) -> None:
         self.results = SubResults()
+        self._sure = sure  # that this is TAP
+        self._lines = 0
         self._planned: int | None = None
         self._seen = 0
         self._current: SubResult | None = None
@@ -131,11 +126,12 @@ class _Tap:
         self._size = 0
 
     def feed(self, line: str) -> None:
-        line = line[:4000]
+        line = line[:4000].removeprefix("\ufeff")
+        self._lines += bool(line)
         if plan := _TAP_PLAN.fullmatch(line):
-            self._planned = int(plan[1])
-            if self._planned == 0:
-                self.results.skipped = plan[2] or "its plan is empty"
+            self._plan(int(plan[1]), plan[2])
+        elif _TAP_VERSION.fullmatch(line):
+            self._sure = True
         elif bail := _TAP_BAIL.match(line):
             self.results.problem = f"bailed out: {bail[1] or 'without a reason'}"
         elif found := _TAP_LINE.fullmatch(line):
@@ -146,8 +142,19 @@ class _Tap:
             self._evidence.append(line.removeprefix("# "))
             self._size += len(line)
 
-    def close(self) -> SubResults:
+    def _plan(self, number: int, reason: str | None) -> None:
+        self._sure = self._sure or self._lines == 1
+        if self._planned is None:
+            self._planned = number
+        elif not self.results.problem:
+            self.results.problem = f"a second plan: 1..{number} after 1..{self._planned}"
+        if number == 0:
+            self.results.skipped = reason or "its plan is empty"
+
+    def close(self) -> SubResults | None:
         self._flush()
+        if not self._sure and (self._planned is None or not self._seen):
+            return None
         if self._planned is not None and self._planned != self._seen and not self.results.problem:
             self.results.problem = f"{self._planned} checks were planned, {self._seen} were made"
         elif self._planned is None and not self.results.problem:

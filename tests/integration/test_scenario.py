@@ -229,6 +229,7 @@ FORGED = [
     ("echo 'Error: service x is not running' >&2; exit 255", "service x is not running"),
     (r"printf '1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n'", "check 1: [itb] try 2"),
     ("echo '[itb] result files in /etc' >&2; env | grep ITB_MARK", "[itb] result files in /etc"),
+    (r"printf 'ok 1\nnot ok 2 - bad\n1..2\n'", "bad: not ok: bad"),
 ]
 
 

@@ -30,7 +30,13 @@ def junit(folder: Path, text: str | bytes) -> SubResults:
     return parse_junit(path)
 
 
-@pytest.mark.parametrize("text", ["", "hello\n1..2\n", "ok then\n", "okay 1\n", "1.2.3\n", "1..many\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "hello\n1..2\n", "ok then\n", "okay 1\n", "1.2.3\n", "1..many\n", "ok\nnot ok\nok 1 - x\n",
+        "ok\n    1..2\n", "ok\n1..2 of many\n", "it prints\n  TAP version 13\nok\n",
+    ],
+)  # fmt: skip
 def test_ordinary_output_is_not_tap(text: str) -> None:
     assert parse_tap(text) is None
 
@@ -63,6 +69,9 @@ def test_tap_yaml_block_gives_message_and_duration() -> None:
         ("1..1\nok 1\nok 2\n", "1 checks were planned, 2 were made"),
         ("TAP version 13\nok 1\n", "ended before the plan"),
         ("1..2\nok 1\nBail out! no database\n", "bailed out: no database"),
+        ("1..2\nok 1\n1..1\n", "a second plan: 1..1 after 1..2"),
+        ("ok 1\n1..1\nok 2\n", "1 checks were planned, 2 were made"),
+        ("1..2 # both\nok 1\n", "2 checks were planned, 1 were made"),
     ],
 )
 def test_tap_that_breaks_its_promise_is_a_problem(text: str, problem: str) -> None:
@@ -73,6 +82,23 @@ def test_tap_may_plan_last_or_nothing() -> None:
     assert not tap("TAP version 13\nok 1\nok 2\n1..2\n").problem
     nothing = tap("1..0 # SKIP not on this platform\n")
     assert (nothing.skipped, nothing.problem, nothing.items) == ("not on this platform", "", [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ok 1\nnot ok 2 - bad\n1..2\n",
+        "hello\nTAP version 13\n1..2\nok 1\nnot ok 2 - bad\n",
+        "hello\n1..2\nok 1\nnot ok 2 - bad\n",
+        "\ufeff1..2\nok 1\nnot ok 2 - bad\n",
+        "\ufeffTAP version 14\r\nok 1\r\nnot ok 2 - bad\r\n1..2\r\n",
+    ],
+)
+def test_tap_is_found_wherever_its_plan_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "log").write_text(text)
+    for results in (parse_tap(text), parse_tap_log(text, tmp_path / "log", 0)):
+        assert results is not None
+        assert ([item.name for item in results.failed], results.problem) == (["bad"], "")
 
 
 def test_results_are_kept_up_to_a_limit_and_a_failure_beyond_it_is_not_lost() -> None:
@@ -187,6 +213,10 @@ def test_tap_too_long_for_memory_is_read_from_its_log(tmp_path: Path) -> None:
     results = parse_tap_log("1..12000\nok 1 - check 1\n", log, offset)
     assert results is not None
     assert (results.problem, len(results.items), results.left_out) == ("", LIMIT, 2000)
+    log.write_text(body + "not ok 12001\n[itb 1] a line of step.sh\n1..12001\n")
+    results = parse_tap_log("ok 1 - check 1\n[...]\n1..12001\n", log, 0, skip="[itb 1]")
+    assert results is not None
+    assert results.problem.endswith("check 12001")
     assert parse_tap_log("no TAP\n", log, offset) is None
 
 
