@@ -14,14 +14,18 @@ TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
 FILE_LIMIT = 16 << 20  # bytes kept of one file
 FILES_LIMIT = 1000
 LEFT_OUT = "left-out.txt"
+_LINK, _ELSEWHERE, _BINARY = "a link or a device", "leads elsewhere", "binary"
+_HARMLESS = (_LINK, _ELSEWHERE, _BINARY)
 _NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
 # Run on the host with the folder as its argument: writes an archive of it to
-# standard output, cut at the limit, and removes it.
+# standard output, cut at the limit, and removes it.  What is no folder, or a
+# link to one, is not followed: the archive is empty then.
 FETCH = (
     "bash",
     "-c",
-    f'tar --create --file=- --directory="$1" . | head --bytes={TOTAL_LIMIT}; rm -rf -- "$1"',
+    'if [ -d "$1" ] && [ ! -L "$1" ]; then '
+    f'tar --create --file=- --directory="$1" . | head --bytes={TOTAL_LIMIT}; fi; rm -rf -- "$1"',
     "fetch",
 )
 
@@ -31,43 +35,68 @@ def read(archive: Path, destination: Path) -> SubResults:
     shutil.rmtree(destination, ignore_errors=True)
     destination.mkdir(parents=True)
     results = SubResults(problem=unpack(archive, destination))
-    for path in sorted(destination.rglob("*.xml")):
-        results.extend(parse_junit(path))
+    for path in sorted(destination.rglob("*")):
+        if _is_xml(path.name) and path.is_file():
+            results.extend(parse_junit(path))
     return results
 
 
 def unpack(archive: Path, destination: Path) -> str:
-    """Write the regular files of an archive below ``destination``; return what was left out and why.
+    """Write the regular files of an archive below ``destination``; return what is wrong with them.
 
-    Names that lead elsewhere, links and devices are not followed, and file
-    contents go through redaction; what is no text is left out and named in
-    ``left-out.txt``.
+    Names that lead elsewhere, links and devices are not followed, file
+    contents go through redaction, and what is no text is left out; all of
+    these are named in ``left-out.txt``.  XML that is left out might have told
+    of failures: that is wrong.
     """
+    if not archive.stat().st_size:
+        return "$ITB_RESULTS is no folder any more: what is there instead was not fetched"
     problem = ""
-    count = 0
+    left_out = []
     try:
         with tarfile.open(archive) as tar:
-            for entry in tar:
-                name = PurePosixPath(redact_name(entry.name))
-                if not entry.isreg() or name.is_absolute() or ".." in name.parts:
-                    continue
-                count += 1
-                if not entry.name or "\0" in entry.name:
-                    continue
-                if entry.size > FILE_LIMIT or count > FILES_LIMIT:
-                    problem = f"result file {name}: too large" if count <= FILES_LIMIT else "too many result files"
-                    continue
-                source = tar.extractfile(entry)
-                target = destination / name
-                content = source.read() if source else b""
-                if is_text(content):
-                    problem = _write(target, redact_bytes(content)) or problem
-                else:
-                    with (destination / LEFT_OUT).open("a", encoding="utf-8", errors="backslashreplace") as names:
-                        names.write(f"binary: {name}\n")
-    except (tarfile.TarError, EOFError, ValueError, OverflowError):
-        problem = f"result files are larger than {TOTAL_LIMIT >> 20} MiB"
+            for count, entry in enumerate(entry for entry in tar if not entry.isdir()):
+                if count == FILES_LIMIT:
+                    problem = problem or "too many result files"
+                    break
+                if reason := _unpack_one(tar, entry, destination):
+                    name = str(PurePosixPath(redact_name(entry.name)))[:300]
+                    left_out.append(f"{reason}: {name}\n")
+                    if reason not in _HARMLESS or _is_xml(name):
+                        problem = problem or f"result file {name[:100]} was left out: {reason}"
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        whole = archive.stat().st_size < TOTAL_LIMIT
+        how = f"cannot be read: {error}" if whole else f"are larger than {TOTAL_LIMIT >> 20} MiB"
+        problem = f"result files {how}"
+    _list(left_out, destination)
     return problem
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith(".xml")
+
+
+def _unpack_one(tar: tarfile.TarFile, entry: tarfile.TarInfo, destination: Path) -> str:
+    """Write a file of an archive; return why it was left out, or the empty string."""
+    name = PurePosixPath(redact_name(entry.name))
+    if not entry.isreg():
+        return _LINK
+    if name.is_absolute() or ".." in name.parts or not name.parts or "\0" in entry.name:
+        return _ELSEWHERE
+    if entry.size > FILE_LIMIT:
+        return "too large"
+    source = tar.extractfile(entry)
+    content = source.read() if source else b""
+    return _write(destination / name, redact_bytes(content)) if is_text(content) else _BINARY
+
+
+def _list(left_out: list[str], destination: Path) -> None:
+    path = destination / LEFT_OUT
+    while path.exists():  # the step's own
+        path = path.with_name(f"itb-{path.name}")
+    if left_out:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(left_out)
 
 
 def _write(target: Path, content: bytes) -> str:
@@ -77,6 +106,6 @@ def _write(target: Path, content: bytes) -> str:
         target.write_bytes(content)
     except OSError as error:
         if error.errno in _NAMES:
-            return f"result file {str(target.name)[:100]}: {error.strerror}"
+            return str(error.strerror)
         raise
     return ""

@@ -213,7 +213,8 @@ def parse_junit(path: Path) -> SubResults:
     """Return the results of a JUnit XML file, read as a stream; a document type is refused.
 
     An ``<error>`` counts as a failure: what a scenario's own test runner
-    calls an error is not a fault of the testbed.
+    calls an error is not a fault of the testbed.  One that is a suite's own is
+    a result too, and a suite that counts failures must list one.
     """
     reader = _Junit()
     parser = expat.ParserCreate()
@@ -238,15 +239,29 @@ def parse_junit(path: Path) -> SubResults:
     else:
         if not reader.is_junit:
             reader.results.problem = f"{path.name}: not JUnit XML (no testsuite in it)"
+        elif reader.contradiction and not reader.results.problem:
+            reader.results.problem = f"{path.name}: {reader.contradiction}"
     return reader.results
 
 
+@dataclass
+class _Suite:
+    """A suite that is being read: how many failures it says it has, and lists."""
+
+    name: str
+    counted: float
+    listed: int = 0
+
+
 class _Junit:
-    """Handlers of the XML parser."""
+    """Handlers of the XML parser; ``contradiction`` is what a suite counts and does not list."""
 
     def __init__(self) -> None:
         self.results = SubResults()
         self.is_junit = False
+        self.contradiction = ""
+        self._suites: list[_Suite] = []
+        self._ends = ""  # name of the element that ends the case: its own, or that of a suite's failure
         self._case: Mapping[str, str] | None = None
         self._verdict: tuple[Outcome, str] = (Outcome.PASSED, "")
         self._text: list[str] = []
@@ -259,9 +274,13 @@ class _Junit:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if name in ("testsuite", "testsuites"):
             self.is_junit = True
+            counted = sum(_number(attributes.get(what, "")) for what in ("failures", "errors"))
+            self._suites.append(_Suite(attributes.get("name", "")[:100], counted))
         elif name == "testcase":
-            self._case, self._verdict, self._text, self._size = attributes, (Outcome.PASSED, ""), [], 0
-        elif self._case is not None and name in ("failure", "error", "skipped"):
+            self._open(name, attributes)
+        elif name in ("failure", "error") and self._case is None and self._suites:
+            self._open(name, {"name": self._suites[-1].name or "suite"})
+        if self._case is not None and name in ("failure", "error", "skipped"):
             outcome = Outcome.SKIPPED if name == "skipped" else Outcome.FAILED
             if self._verdict[0] is not Outcome.FAILED:
                 self._verdict = (outcome, attributes.get("message", "")[:TEXT_LIMIT])
@@ -270,17 +289,32 @@ class _Junit:
     def end(self, name: str) -> None:
         if name in ("failure", "error", "skipped"):
             self._listening = False
-        elif name == "testcase" and self._case is not None:
+        if self._case is not None and name == self._ends:
             self._add(self._case)
             self._case = None
+        elif name in ("testsuite", "testsuites"):
+            self._close(self._suites.pop())
 
     def text(self, data: str) -> None:
         if self._listening and self._size < TEXT_LIMIT:
             self._text.append(data[: TEXT_LIMIT - self._size])
             self._size += len(data)
 
+    def _open(self, element: str, attributes: Mapping[str, str]) -> None:
+        self._ends = element
+        self._case, self._verdict, self._text, self._size = attributes, (Outcome.PASSED, ""), [], 0
+
+    def _close(self, suite: _Suite) -> None:
+        # How many there are is not compared: some count assertions, not cases.
+        if suite.counted and not suite.listed and not self.contradiction:
+            self.contradiction = f"suite {suite.name!r} counts {suite.counted:g} failures, and none is listed"
+        if self._suites:
+            self._suites[-1].listed += suite.listed
+
     def _add(self, attributes: Mapping[str, str]) -> None:
         outcome, message = self._verdict
+        if outcome is Outcome.FAILED and self._suites:
+            self._suites[-1].listed += 1
         evidence = "".join(self._text).strip()
         if outcome is not Outcome.PASSED and not message:
             lines = evidence.splitlines()

@@ -14,7 +14,7 @@ unset ITB_MARK
 echo "$mark begun" >&2
 
 finish() {
-  if ! rmdir -- "$ITB_RESULTS" 2>/dev/null; then
+  if ! rmdir -- "$ITB_RESULTS" 2>/dev/null && { [ -e "$ITB_RESULTS" ] || [ -L "$ITB_RESULTS" ]; }; then
     echo "$mark result files in $ITB_RESULTS" >&2
   fi
   exit "$1"

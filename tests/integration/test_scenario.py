@@ -242,6 +242,26 @@ def test_no_step_passes_for_another_outcome(perform: Perform, more: str) -> None
     assert [message for case, (_, message) in zip(cases, FORGED, strict=True) if message not in case.message] == []
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("rmdir $R; echo no files", "no files"),
+        ("rmdir $R; echo x >$R", "is no folder any more"),
+        ("rmdir $R; ln -s /etc $R", "is no folder any more"),
+        ("mkdir $R/left-out.txt; cp /bin/true $R/; echo x >$R/left-out.txt/x; echo fine", "fine"),
+        ("ln -s /etc/hosts $R/a.xml", "result file a.xml was left out: a link"),
+    ],
+)
+def test_a_results_folder_a_step_makes_a_mess_of(
+    perform: Perform, rundir: RunDir, shared_host: Host, line: str, message: str
+) -> None:
+    (case,) = perform("name: mess, script: mess.sh", mess_sh=f"R=$ITB_RESULTS\n{line}\n")
+    assert message in case.message
+    assert (case.outcome is Outcome.PASSED) == (message in ("no files", "fine"))
+    assert not list(rundir.path.rglob("hosts"))
+    assert not shared_host.run(["bash", "-c", "ls -d /tmp/itb-play-*mess*"], check=False).ok
+
+
 def test_a_step_that_removes_what_itb_put_there_costs_the_next_one_nothing(perform: Perform) -> None:
     cases = perform("name: removes, run: rm -rf /var/lib/itb", "name: next, run: echo fine")
     assert [(case.outcome, case.message) for case in cases][1] == (Outcome.PASSED, "fine")

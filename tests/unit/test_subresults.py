@@ -156,6 +156,42 @@ def test_junit_that_cannot_be_trusted_is_a_problem(tmp_path: Path, text: str | b
     assert problem in junit(tmp_path, text).problem
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (
+            "<testsuite name='s' tests='5' failures='3'><testcase name='a'/></testsuite>",
+            "result.xml: suite 's' counts 3 failures, and none is listed",
+        ),
+        (
+            "<testsuites errors='1'><testsuite><testcase name='a'/></testsuite></testsuites>",
+            "result.xml: suite '' counts 1 failures, and none is listed",
+        ),
+        ("<testsuite name='s' errors='1'><error message='setup broke'/></testsuite>", "s: setup broke"),
+        (
+            "<testsuites><testsuite><testcase name='a'/><failure>\nwhy\n</failure></testsuite></testsuites>",
+            "suite: why",
+        ),
+        (
+            "<testsuites failures='1'><testsuite failures='1'><testcase name='a'><failure message='b'/></testcase>"
+            "</testsuite><testsuite failures='1' name='c'><testcase name='d'/></testsuite></testsuites>",
+            "a: b; result.xml: suite 'c' counts 1 failures, and none is listed",
+        ),
+        (
+            "<testsuite failures='0' errors='1'><testcase name='a'><failure/><failure message='b'/></testcase>"
+            "<skipped/></testsuite>",
+            "a: without a reason",
+        ),
+        ("<testsuite tests='9' failures='many' errors=''><testcase name='a'/></testsuite>", ""),
+        ("<testsuites failures='0'><testsuite failures='0'><testcase name='a'/></testsuite></testsuites>", ""),
+    ],
+)
+def test_junit_says_of_a_suite_what_its_cases_do_not(tmp_path: Path, text: str, seen: str) -> None:
+    results = junit(tmp_path, text)
+    failed = [f"{item.name}: {item.message}" for item in results.failed]
+    assert "; ".join([*failed, *([results.problem] if results.problem else [])]) == seen
+
+
 def test_junit_text_is_kept_in_bounds(tmp_path: Path) -> None:
     long = "y" * 5_000_000
     results = junit(tmp_path, f"<testsuite><testcase name='x'><failure>{long}</failure></testcase></testsuite>")
@@ -185,22 +221,62 @@ def test_result_files_stay_where_they_belong_and_carry_no_secret(tmp_path: Path)
     results = resultfiles.read(archive, tmp_path / "out" / "01-step")
     assert [item.name for item in results.items] == [MARK]
     there = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(there) == ["out/01-step/a/result.xml", "results.tar"]
+    assert sorted(there) == ["out/01-step/a/result.xml", "out/01-step/left-out.txt", "results.tar"]
 
 
-def test_an_archive_that_was_cut_is_a_problem(tmp_path: Path) -> None:
+def test_an_archive_that_was_cut_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = pack(tmp_path, (tarfile.TarInfo("big.bin"), b"x" * 100_000))
     archive.write_bytes(archive.read_bytes()[:50_000])
+    assert "cannot be read: unexpected end of data" in resultfiles.read(archive, tmp_path / "out").problem
+    monkeypatch.setattr(resultfiles, "TOTAL_LIMIT", 50_000)
     assert "larger than" in resultfiles.read(archive, tmp_path / "out").problem
+    archive.write_bytes(b"")
+    assert "no folder any more" in resultfiles.read(archive, tmp_path / "out").problem
+
+
+LINK = tarfile.TarInfo("r.xml")
+LINK.type, LINK.linkname = tarfile.SYMTYPE, "other.xml"
+SUITE = "<testsuite><testcase name='x'><failure/></testcase></testsuite>"
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "problem"),
+    [
+        (tarfile.TarInfo("r.xml"), SUITE.encode() + b"\0", "result file r.xml was left out: binary"),
+        (tarfile.TarInfo("r.XML"), SUITE.encode("utf-16"), "result file r.XML was left out: binary"),
+        (tarfile.TarInfo("../r.xml"), SUITE.encode(), "result file ../r.xml was left out: leads elsewhere"),
+        (LINK, b"", "result file r.xml was left out: a link or a device"),
+        (tarfile.TarInfo("r.XML"), SUITE.encode(), ""),
+        (tarfile.TarInfo("core"), b"\x7fELF\0", ""),
+    ],
+)
+def test_junit_that_was_left_out_is_a_problem(
+    tmp_path: Path, entry: tarfile.TarInfo, content: bytes, problem: str
+) -> None:
+    results = resultfiles.read(pack(tmp_path, (entry, content)), tmp_path / "out")
+    assert results.problem == problem
+    assert len(results.failed) == (entry.name == "r.XML" and not problem)
+
+
+def test_a_steps_own_left_out_txt_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = tarfile.TarInfo("x.xml")
+    folder.type = tarfile.DIRTYPE
+    archive = pack(
+        tmp_path, (tarfile.TarInfo("core"), b"\0"), (folder, b""), (tarfile.TarInfo("left-out.txt/a"), b"mine")
+    )
+    assert resultfiles.read(archive, tmp_path / "out").problem == ""
+    assert (tmp_path / "out" / "left-out.txt" / "a").read_text() == "mine"
+    assert (tmp_path / "out" / "itb-left-out.txt").read_text() == "binary: core\n"
 
 
 def test_too_many_and_too_large_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resultfiles, "FILE_LIMIT", 10)
+    (tmp_path / "out").mkdir()
     archive = pack(tmp_path, (tarfile.TarInfo("big.log"), b"x" * 11), (tarfile.TarInfo("small.log"), b"x"))
     assert "big.log" in resultfiles.unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out" / "big.log").exists()
     monkeypatch.setattr(resultfiles, "FILES_LIMIT", 1)
-    assert "too many" in resultfiles.unpack(archive, tmp_path / "more")
+    assert "too many" in resultfiles.unpack(pack(tmp_path, *2 * [(tarfile.TarInfo("a"), b"x")]), tmp_path / "out")
 
 
 def test_tap_too_long_for_memory_is_read_from_its_log(tmp_path: Path) -> None:
@@ -230,7 +306,8 @@ def test_archives_with_names_that_cannot_be_are_no_crash(tmp_path: Path) -> None
     )
     results = resultfiles.read(archive, tmp_path / "out")
     assert [item.name for item in results.items] == ["n"]
-    assert "File name too long" in results.problem
+    assert results.problem == "result file a/b.xml was left out: File exists"
+    assert "File name too long: xxx" in (tmp_path / "out" / "left-out.txt").read_text()
 
 
 def test_a_tag_of_many_megabytes_takes_no_minutes(tmp_path: Path) -> None:
