@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from itb import data, yamlfile
 from itb.errors import UsageError
-from itb.model import Environment, Record
+from itb.model import Environment, Record, Word
 from itb.platformfile import Platform as Platform  # noqa: PLC0414  # platforms are found here as well
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -150,7 +150,7 @@ class Variant(Record):
     token: TokenDelivery | None = None
     trust: tuple[Trust, ...] = ()
     scenarios: tuple[str, ...] = ()
-    env: dict[str, str] = {}
+    env: Environment = {}
 
 
 class Product(Record):
@@ -216,8 +216,8 @@ class Step(Record):
 
     name: str = Field(min_length=1, max_length=200)
     role: str
-    run: str | None = None
-    script: str | None = None
+    run: Word | None = None
+    script: Word | None = None
     action: Literal["reboot"] | None = None
     user: str = Field(default="root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
     env: Environment = {}
@@ -358,8 +358,12 @@ def check_scripts(scenario: Scenario, folder: Path) -> None:
 
 
 def _check_file(folder: Path, said_in: str, what: str, name: str) -> None:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    try:
+        path = (folder / name).resolve()
+        found = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name no file can have
+        found = False
+    if not found:
         raise UsageError(f"{folder / said_in}: {what} {name!r} is not a file in {folder}")
 
 

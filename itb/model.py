@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 
 class Record(BaseModel):
@@ -15,10 +15,29 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-# Of a process: a name that is none would be taken for something else on a command line, a value ends at NUL.
-Environment = dict[
-    Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
-    Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")],
+_LONGEST = 127 << 10  # bytes; the kernel takes no longer word than 128 KiB, NAME= included
+_TOGETHER = 512 << 10  # bytes; all words together may have some 2 MiB, and several environments add up
+
+
+def _word(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL cannot be part of a command")
+    if len(text.encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST >> 10} KiB, more than a command may be; a script file may")
+    return text
+
+
+def _together(environment: dict[str, str]) -> dict[str, str]:
+    if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _TOGETHER:
+        raise ValueError(f"more than {_TOGETHER >> 10} KiB in all, more than a command may have")
+    return environment
+
+
+# A word of a command line; the name of a variable that is none would be taken for something else there.
+Word = Annotated[str, AfterValidator(_word)]
+Environment = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,255}$")], Word],
+    AfterValidator(_together),
 ]
 
 

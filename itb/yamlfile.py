@@ -33,8 +33,15 @@ class _AliasLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
             seen.add(key.value)
             if key.tag != _MERGE:
-                key.tag = _TEXT  # a date or a number may be a key, by its letters
+                key.tag = _TEXT  # a number may be a key, by its letters
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:  # a scalar its tag does not fit
+            problem = f"{node.value[:60]!r}: {error}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 class _Loader(_AliasLoader):
@@ -48,11 +55,13 @@ class _Loader(_AliasLoader):
 
 
 # YAML 1.2's booleans: to 1.1, the keys and values on, off, yes and no are booleans too.
+# A date is text until a record wants one: then what is wrong with it is said with its key.
 _BOOL = "tag:yaml.org,2002:bool"
+_DATE = "tag:yaml.org,2002:timestamp"
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _AliasLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _DATE)]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _AliasLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))

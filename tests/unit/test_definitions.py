@@ -135,6 +135,24 @@ def test_products_that_are_refused(product: Path, old: str, new: str, message: s
         ("script: a.sh", "run: x, flaky: -1", "steps.0.flaky: Input should be greater than or equal to 0"),
         ("script: a.sh", "run: x, eventually: {within: 0}", "steps.0.eventually.within: Input should be greater"),
         ("script: a.sh", "run: x, known_failure: {until: soon, reason: r}", "known_failure.until: Input"),
+        ("script: a.sh", 'run: "a\\0b"', ":3: steps.0.run: a NUL cannot be part of a command (got 'a\\x00b')"),
+        ("script: a.sh", f"run: {'x' * 131_000}", ":3: steps.0.run: longer than 127 KiB, more than a command may"),
+        ("script: a.sh", f"run: {'ä' * 66_000}", ":3: steps.0.run: longer than 127 KiB"),
+        ("script: a.sh", f"run: x, env: {{A: {'x' * 131_000}}}", ":3: steps.0.env.A: longer than 127 KiB"),
+        ("script: a.sh", 'run: x, env: {A: "a\\0"}', ":3: steps.0.env.A: a NUL cannot"),
+        ("title: t", 'title: t\nenv:\n  A: "a\\0"', ":3: env.A: a NUL cannot"),
+        (
+            "title: t",
+            "title: t\nenv:\n" + "".join(f"  A{number}: {'x' * 110_000}\n" for number in range(5)),
+            ":2: env: more than 512 KiB in all",
+        ),
+        ("script: a.sh", 'script: "a\\0.sh"', "steps.0.script: a NUL cannot"),
+        ("script: a.sh", f"script: {'x' * 300}", "is not a file in"),
+        (
+            "script: a.sh",
+            "run: x, known_failure: {until: 2026-13-45, reason: r}",
+            ":3: steps.0.known_failure.until: Input should be a valid date",
+        ),
         ("- {", "- {name: a, role: ce, run: x}\n- {", "two steps are named 'a'"),
         ("steps:\n- {name: a, role: ce, script: a.sh}", "steps: []", "steps: "),
     ],
@@ -146,6 +164,15 @@ def test_scenarios_that_are_refused(tmp_path: Path, old: str, new: str, message:
     with pytest.raises(UsageError) as caught:
         definitions.load_scenario("s", [tmp_path])
     assert message in caught.value.message
+
+
+def test_a_command_may_be_nearly_as_long_as_the_kernel_allows(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    line = f"run: {'x' * 130_000}, known_failure: {{until: 2026-12-31, reason: r}}"
+    (tmp_path / "s" / "scenario.yaml").write_text(SCENARIO.replace("script: a.sh", line))
+    (step,) = definitions.load_scenario("s", [tmp_path]).steps
+    assert step.known_failure is not None
+    assert step.known_failure.until.isoformat() == "2026-12-31"
 
 
 def test_roles_in_order_of_appearance(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ def test_nothing_is_all_defaults() -> None:
         ("1: a\n2026-01-01: b", "f.yaml:1: unknown key '1'"),
         ("title: " + "[" * 220 + "]" * 220, "f.yaml: nested too deeply"),
         ("title: " + "[" * 5000, "f.yaml: nested too deeply"),
-        ("count: " + "9" * 5000, "f.yaml: not valid YAML: Exceeds the limit"),
+        ("count: " + "9" * 5000, "f.yaml:1: not valid YAML: '99999"),
+        ("title: x\ncount: !!int many", "f.yaml:2: not valid YAML: 'many': invalid literal"),
+        ("title: x\non: !!bool many", "f.yaml:2: not valid YAML: 'many'"),
+        ("title: x\nnames: [!!timestamp soon]", "f.yaml:2: not valid YAML: 'soon'"),
+        ("title: x\ncount: 2026-13-45", "f.yaml:2: count: Input should be a valid integer (got '2026-13-45')"),
     ],
 )
 def test_what_is_wrong(text: str, message: str) -> None:
