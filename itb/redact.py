@@ -3,8 +3,8 @@
 Patterns: JSON Web Tokens (three base64url parts), Vault tokens (``hvs.``,
 older ``s.``), PEM private keys, authorization headers, passwords in URLs.
 Exact secrets a run knows are added with :func:`remember` and replaced
-wherever they appear.  All of them are found in base64, percent-encoded and
-wrapped over several lines too.
+wherever they appear.  All of them are found in base64, percent-encoded,
+between colour codes and wrapped over several lines too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 MARK = "[redacted]"
 
 # Three parts, or the first two of them: some programs do not write the whole.
-_JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.(?:[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,})")
-_VAULT = re.compile(rb"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20,}|s\.[A-Za-z0-9]{24}\b)")
+_DOT = rb"(?:\.|&#(?:46|[xX]2[eE]);|&period;|\\+u002[eE])"  # as it is, in HTML or XML, in JSON
+_JWT = re.compile(
+    rb"eyJ[A-Za-z0-9_-]{5,}" + _DOT +
+    rb"(?:[A-Za-z0-9_-]{5,}" + _DOT + rb"[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,})"
+)  # fmt: skip
+_VAULT = re.compile(rb"\b(?:hv[sbr]" + _DOT + rb"[A-Za-z0-9_-]{20,}|s" + _DOT + rb"[A-Za-z0-9]{24}\b)")
 _URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
 # A scheme, or a value too long for a word: "authorization: denied" is no secret.
 _URL_PASSWORD = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:([^/\s@\"']{1,1000})@")
@@ -41,11 +45,12 @@ _PEM = re.compile(
     re.DOTALL,
 )
 
-# What may hide a secret: base64, percent-encoding, and long words that go on in the next lines.
+# What may hide a secret: base64, percent-encoding, colours, and long words that go on in the next lines.
 _ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{24,}+={0,2}")
 _PERCENT = re.compile(
     rb"(?<![\w.~+/=:@&?,%-])[\w.~+/=:@&?,-]{0,2000}+%[0-9A-Fa-f]{2}[\w.~+/=:@&?,%-]{0,20000}+"
 )
+_COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Z])")
 _WORD = rb"[A-Za-z0-9+/_.=-]"
 _LINE_END = re.compile(rb"\r?\n[ \t]*")
 _FULL = rb"(?<!" + _WORD + rb")" + _WORD + rb"{40,}+(?:\r?\n[ \t]*+" + _WORD + rb"{40,}+){0,400}+"
@@ -126,7 +131,16 @@ def _forms(secret: str) -> Iterable[bytes]:
 
 
 def redact_bytes(data: bytes) -> bytes:
-    """Return ``data`` with every secret replaced by ``[redacted]``."""
+    """Return ``data`` with every secret replaced by ``[redacted]``; without its colours if they cut one in two."""
+    shown = _redacted(data)
+    if b"\x1b" in data:
+        plain = _redacted(_COLOUR.sub(b"", data))
+        if _COLOUR.sub(b"", shown) != plain:
+            return plain
+    return shown
+
+
+def _redacted(data: bytes) -> bytes:
     mark = MARK.encode()
     data = _plainly(_WRAPPED.sub(_unwrapped, data))
     if b"%" in data:
@@ -171,8 +185,7 @@ def _plainly(data: bytes) -> bytes:
         data = re.sub(rb"(?<![\w.:/-])(?:" + words + rb")(?![\w:/-]|\.\w)", mark, data)
     if b"eyJ" in data:
         data = _JWT.sub(mark, data)
-    if b"." in data:
-        data = _VAULT.sub(mark, data)
+    data = _VAULT.sub(mark, data)
     if b"PRIVATE KEY" in data:
         data = _PEM.sub(mark, data)
     if b"@" in data and b"://" in data:

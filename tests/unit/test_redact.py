@@ -204,6 +204,25 @@ def test_other_spellings_of_a_known_secret() -> None:
         assert redact(f"<{text}>") == f"<{MARK}>"
 
 
+@pytest.mark.parametrize("dot", ["&#46;", "&#x2e;", "&#X2E;", "&period;", "\\u002e", "\\u002E", "\\\\u002e"])
+@pytest.mark.parametrize("secret", [JWT, VAULT, "s.abcdefghijklmnopqrstuvwx"])
+def test_dots_as_html_and_json_may_have_them_hide_nothing(dot: str, secret: str) -> None:
+    assert redact(f'<a b="{secret.replace(".", dot)}"/>') == f'<a b="{MARK}"/>'
+
+
+@pytest.mark.parametrize("secret", [JWT, VAULT, "https://me:pa55w0rd@host/x", "wire&lock/tangent-7"])
+def test_colours_hide_nothing(secret: str) -> None:
+    remember("wire&lock/tangent-7")
+    for on, off in (("\x1b[1;31m", "\x1b[0m"), ("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"), ("\x1b[7m", "\x1b(B\x1b[m")):
+        for at in range(1, len(secret)):
+            text = f"a {secret[: at - 1]}{on}{secret[at - 1 : at]}{off}{secret[at:]} b\n"
+            shown = redact(text)
+            assert module._COLOUR.sub(b"", shown.encode()).decode() == redact(f"a {secret} b\n")
+            assert pieces(text.encode(), 50).decode() == shown
+    text = f"\x1b[32m{JWT}\x1b[0m \x1b[1mfine\x1b[0m\n"
+    assert redact(text) == text.replace(JWT, MARK)
+
+
 def test_a_pin_goes_where_it_stands_alone() -> None:
     remember("4711")
     assert redact("pin 4711, pin=4711; '4711' 4711.") == f"pin {MARK}, pin={MARK}; '{MARK}' {MARK}."
