@@ -369,7 +369,7 @@ def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
     """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late.
 
-    Time in which itb is stopped (Ctrl-Z, a frozen control group) does not count, though the monotonic clock has it.
+    Time in which itb is stopped (Ctrl-Z, a frozen control group) does not count; the monotonic clock has it.
     """
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()

@@ -35,7 +35,7 @@ FLOORS = (
     "pipeline",
     "commands",
     "looking tokencommands publishing",
-    "tasks",
+    "tasks words",
     "__main__",
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

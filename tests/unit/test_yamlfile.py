@@ -99,6 +99,9 @@ def test_nothing_is_all_defaults() -> None:
         ("1: a\n2026-01-01: b", "f.yaml:1: unknown key '1'"),
         ("title: " + "[" * 220 + "]" * 220, "f.yaml: nested too deeply"),
         ("title: " + "[" * 5000, "f.yaml: nested too deeply"),
+        ('count: 1\ntitle: "\\uD800"', "f.yaml:2: title: not valid UTF-8: it has half a character in it"),
+        ('names:\n- a\n- "\\uDFFF"', "f.yaml:3: names.1: not valid UTF-8"),
+        ('"\\uD800": 1', "f.yaml:1: \\ud800: not valid UTF-8"),
         ("count: " + "9" * 5000, "f.yaml: not valid YAML: Exceeds the limit"),
     ],
 )
