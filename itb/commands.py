@@ -47,6 +47,7 @@ from itb.journal import Journal, Listener
 from itb.ledger import Ledger
 from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
+from itb.places import expand
 from itb.redact import MARK
 from itb.rundir import RunDir, RunState
 from itb.runners import EndedRunError, Runner, Stop
@@ -70,12 +71,11 @@ def plan(chosen: Settings) -> list[Plan]:
     product = load_product(chosen)
     tokenphase.check_hook(chosen)
     stage = testbed.find_stage(product.testbed)
-    folders = [Path(folder).expanduser() for folder in chosen.scenarios]
-    names = chosen.scenario or product.scenarios
+    names, folders = chosen.scenario or product.scenarios, [expand(folder) for folder in chosen.scenarios]
     scenarios = tuple(definitions.load_scenario(name, folders) for name in names)
     for scenario in scenarios:
         scenes.check(scenario, stage.roles)
-    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    folders = [expand(folder) for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
     stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
@@ -97,7 +97,7 @@ def _with_builder(chosen: Settings, platforms: Sequence[Platform], stage: Stage)
 
 def load_product(chosen: Settings) -> Product:
     """The product of the settings; UsageError listing what there is if none is named."""
-    folders = [Path(folder).expanduser() for folder in chosen.products]
+    folders = [expand(folder) for folder in chosen.products]
     if not chosen.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
     return definitions.with_variants(definitions.load_product(chosen.product, folders), chosen.variant)

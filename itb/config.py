@@ -14,6 +14,7 @@ from itb import yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
+from itb.places import expand
 from itb.redact import remember_passwords
 from itb.retries import TIMES
 
@@ -119,13 +120,13 @@ class Settings(Record):
     @property
     def runs_dir(self) -> Path:
         """Where run directories go, absolute."""
-        return Path(self.runs).expanduser().absolute()
+        return expand(self.runs).absolute()
 
     @property
     def cache_dir(self) -> Path:
         """The cache's folder, absolute; made on first use by whoever writes there."""
         if self.cache:
-            return Path(self.cache).expanduser().absolute()
+            return expand(self.cache).absolute()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "itb"
 
 

@@ -20,6 +20,7 @@ from itb.engine import LABEL, Engine, connect, may_raise_limits, podman_env
 from itb.errors import ItbError, TestbedError
 from itb.finding import Finding, Level, bad, ok, warn
 from itb.hosts import Host
+from itb.places import expand
 from itb.rundir import RunDir
 from itb.runners import Runner
 from itb.testbed import wait_booted
@@ -127,7 +128,7 @@ def _examine_disks(settings: Settings, info: dict[str, Any]) -> Iterator[Finding
 
 def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> Iterator[Finding]:
     try:
-        platform = definitions.load_platform(name, [Path(folder).expanduser() for folder in settings.platforms])
+        platform = definitions.load_platform(name, [expand(folder) for folder in settings.platforms])
     except ItbError as error:
         yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +29,7 @@ from itb import doctor as machine_doctor
 from itb.definitions import Platform
 from itb.engine import Engine, connect
 from itb.model import Commit
+from itb.places import expand
 from itb.redact import redact
 from itb.rundir import RunDir
 from itb.runners import Runner
@@ -194,7 +194,7 @@ def show_product(name: str) -> None:
 
 def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
     chosen = commands.settings_from(flags)
-    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    folders = [expand(folder) for folder in chosen.platforms]
     return definitions.load_platform(name, folders), dict(chosen.platform_options.get(name, {}))
 
 

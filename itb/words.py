@@ -104,7 +104,7 @@ def without_value(tasks: Collection) -> list[str]:
 def _explain(error: ParseError, tasks: Collection, given: Sequence[str]) -> UsageError:
     """Say what Invoke does not understand, with the nearest word it does, and where to read more."""
     text = str(error)
-    flags = {context.name: [*context.flags, *context.inverse_flags] for context in tasks.to_contexts()}
+    flags = {str(context.name): [*context.flags, *context.inverse_flags] for context in tasks.to_contexts()}
     task = str(error.context.name or "") if error.context else ""
     about = f"{_shown(task)}: " if task else ""
     hint = f"itb {_shown(task)} --help explains it" if task else "itb --help lists the commands"
@@ -115,15 +115,22 @@ def _explain(error: ParseError, tasks: Collection, given: Sequence[str]) -> Usag
     if not (found := _UNKNOWN.search(text)):
         return UsageError(f"{about}{text}", hint=hint)
     word = found["word"]
+    if task and word.startswith("-"):
+        return UsageError(f"{about}unknown option {word[:60]!r}{_nearest(word, flags[task])}", hint=hint)
+    if task:
+        return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
+    return _no_command(word, given, list(flags), hint)
+
+
+def _no_command(word: str, given: Sequence[str], tasks: Sequence[str], hint: str) -> UsageError:
+    """The error of a word that stands where a command should."""
     if not word.startswith("-"):
-        if task:
-            return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
-        return UsageError(f"unknown command {_shown(word)[:60]!r}{_nearest(word, list(flags))}", hint=hint)
-    if not task and (place := next((number for number, item in enumerate(given) if item in flags), 0)):
-        told = [_shown(given[place]), *given[:place], *given[place + 1 :]]
-        return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(told)}"[:200])
-    near = _nearest(word, flags[task]) if task else ""
-    return UsageError(f"{about}unknown option {word[:60]!r}{near}", hint=hint)
+        return UsageError(f"unknown command {_shown(word)[:60]!r}{_nearest(word, tasks)}", hint=hint)
+    place = next((number for number, item in enumerate(given) if item in tasks), 0)
+    if not place:
+        return UsageError(f"unknown option {word[:60]!r}", hint=hint)
+    told = [_shown(given[place]), *given[:place], *given[place + 1 :]]
+    return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(told)}"[:200])
 
 
 def _shown(task: str) -> str:

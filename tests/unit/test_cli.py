@@ -53,7 +53,7 @@ def test_groups(given: list[str], taken: list[str]) -> None:
         ("rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
         ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb --help lists"),
         ("help rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
-        ("run --platfrom=x", "run: unknown option '--platfrom'; did you mean '--platform'?", "itb run --help explains"),
+        ("run --platfrom=x", "run: unknown option '--platfrom'; did you mean '--platform'?", "itb run --help"),
         ("platform show x --engin y", "platform show: unknown option '--engin'; did you mean '--engine'?", ""),
         ("status x", "status: 'x' is not expected here", "itb status --help explains it"),
         ("--runs x list", "option '--runs' stands before the command", "itb list --runs x"),
