@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +32,30 @@ _STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     """Look at everything a run needs; ``deep`` also starts two containers of an image that is there."""
     found = [*machine.examine_programs(), *machine.examine_limits(), *machine.examine_memory()]
+    engine, info = None, {}
     try:
         engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
+        info = engine.ask(*engine.info, count=1)[0]
     except TestbedError as error:
         found.append(bad("engine", error.message, _engine_remedy(settings.engine)))
-        engine = None
-    info = _info(engine) if engine else {}
     if engine:
-        found += _examine_engine(engine, info, settings)
+        found += _told(lambda: _examine_engine(engine, info, settings))
     found += _examine_disks(settings, info)
     for name in settings.platform:
-        found += _examine_platform(settings, name, engine)
+        found += _told(functools.partial(_examine_platform, settings, name, engine))
     if engine:
-        found.append(_examine_leftovers(engine, settings.runs_dir))
+        found += _told(lambda: [_examine_leftovers(engine, settings.runs_dir)])
         if deep:
-            found += _start_containers(engine)
+            found += _told(lambda: _start_containers(engine))
     return _distinct(found)
+
+
+def _told(look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Findings, of which an engine that fails in between, or answers nonsense, is one."""
+    try:
+        yield from look()
+    except TestbedError as error:
+        yield bad("engine", error.message, "is the program of this name the engine itself?")
 
 
 def table(findings: Sequence[Finding]) -> Table:
@@ -76,11 +84,6 @@ def _engine_remedy(program: str) -> str:
         return f"try: {program} info{machines if program.endswith('podman') else ''}"
     packages = "podman runc netavark aardvark-dns iptables uidmap slirp4netns"
     return f"{machine.install_hint(packages)}; or --engine docker"
-
-
-def _info(engine: Engine) -> dict[str, Any]:
-    form = "json" if engine.is_podman else "{{json .}}"
-    return dict(json.loads(engine.call("info", "--format", form).stdout))
 
 
 def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:

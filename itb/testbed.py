@@ -123,7 +123,7 @@ class Stagehand:
         found = self.engine.call("network", "inspect", self.project, check=False)
         if not found.ok:
             return ""
-        for item in yamlfile.parse(found.stdout, "network inspect")[0]:
+        for item in self.engine.read(found):
             for subnet in item.get("subnets") or item.get("IPAM", {}).get("Config") or []:
                 address = str(subnet.get("subnet") or subnet.get("Subnet"))
                 if ":" not in address:
