@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Column, Table
 
-from itb import cleaning, definitions, machine, platforms, reach
+from itb import cleaning, definitions, machine, platforms, reach, tables
 from itb.config import Settings
 from itb.definitions import Platform
 from itb.engine import LABEL, Engine, connect, may_raise_limits, podman_env
@@ -63,9 +62,9 @@ def table(findings: Sequence[Finding]) -> Table:
     shown = Table("", "what", Column("seen", overflow="fold"), box=None)
     for item in findings:
         style = _STYLE[item.level]
-        shown.add_row(f"[{style}]{item.level}[/]", escape(item.name), escape(item.seen))
+        shown.add_row(f"[{style}]{item.level}[/]", tables.shown(item.name), tables.shown(item.seen))
         if item.remedy:
-            shown.add_row("", "", f"[{style}]->[/] {escape(item.remedy)}")
+            shown.add_row("", "", f"[{style}]->[/] {tables.shown(item.remedy)}")
     return shown
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from itb import __main__ as program
-from itb import errors, tasks, words
+from itb import commands, errors, tasks, words
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,23 @@ def test_json_is_one_document_where_nothing_ran(
     said = json.loads(capsys.readouterr().out)["error"]
     assert (said["message"], said["exit_code"]) == ("list: unknown option '--nosuch'", 1)
     assert said["hint"] == "itb list --help explains it"
+
+
+def test_json_is_one_document_however_many_cells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
+    monkeypatch.setattr(commands.report, "judge_run", lambda run, **_: verdicts[run])
+    found = [SimpleNamespace(rundir=name, notes=None, journal=SimpleNamespace(lost="")) for name in "ab"]
+    a, b = cast("Any", found)
+    commands.show(a, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"run": "a"}
+    commands.show(a, b, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"run": "a"}, {"run": "b"}]
+    b.journal.lost = "its directory is gone"
+    with pytest.raises(errors.TestbedError, match="its directory is gone"):
+        commands.show(a, b, as_json=True)
+    assert not capsys.readouterr().out, "the document is the error's"
 
 
 def test_every_task_of_the_contract_is_there_and_says_what_it_does() -> None:

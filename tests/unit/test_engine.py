@@ -160,7 +160,7 @@ def test_doctor_finds_an_engine_that_answers_nonsense(monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "connect", lambda *_: Engine(Door(info="{}", ps="hello", images="x", image="y")))
     monkeypatch.setattr("itb.reach.examine", lambda *_, **__: ())
     found = doctor.examine(Settings(runs=str(tmp_path), cache=str(tmp_path)))
-    said = {item.seen.partition(" with ")[0] for item in found if item.level is Level.BAD and item.name == "engine"}
+    said = {item.seen.partition(" with ")[0] for item in found if (item.level, item.name) == (Level.BAD, "engine")}
     assert said >= {f"container engine 'podman' answers {words}" for words in ("ps --all", "image inspect")}
 
 

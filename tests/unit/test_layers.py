@@ -18,7 +18,7 @@ FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
     "outputs locks places refnames",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
-    "rundir config definitions history resultfiles machine remote",
+    "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
