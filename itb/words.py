@@ -79,7 +79,7 @@ def join_groups(words: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
         words = [f"{words[0]}.{words[1]}", *words[2:]]
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
-    if words and words[0] in OF_A_RUN:
+    if words and words[0] in OF_A_RUN and not any(word.partition("=")[0] == "--run" for word in words):
         words = [words[0], *_name_the_run(words[1:], alone)]
     return words
 

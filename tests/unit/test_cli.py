@@ -39,6 +39,7 @@ from itb import commands, errors, tasks, words
         (["report", "--runs", "DIR"], ["report", "--runs", "DIR"]),
         (["show", "--runs", "DIR", "RUN"], ["show.run", "--run", "RUN", "--runs", "DIR"]),
         (["show", "run", "RUN"], ["show.run", "--run", "RUN"]),
+        (["report", "--run", "RUN", "x"], ["report", "--run", "RUN", "x"]),
         (["show", "--help"], ["--help", "show"]),
         (["help"], ["--help"]),
         (["help", "run"], ["--help", "run"]),
