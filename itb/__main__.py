@@ -16,7 +16,7 @@ from typing import NoReturn
 from itb import __version__, tasks, words
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.redact import redact
-from itb.texts import clean
+from itb.texts import clean, one_line
 
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
@@ -37,7 +37,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        fail(TestbedError(str(error)))
+        fail(TestbedError(one_line(str(error))))
     finally:
         let_go()
 
