@@ -9,40 +9,47 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
+from typing import NoReturn
 
-from invoke import Program
-
-from itb import __version__, tasks
-from itb.errors import InterruptedRunError, ItbError, TestbedError
+from itb import __version__, tasks, words
+from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.redact import redact
+from itb.texts import clean, one_line
 
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
-GROUPS = ("platform", "token", "show")
-OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish")  # their one bare word is a run
 
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
     keep_secrets_of_crashes()
-    hide_arguments()
     listen()
-    program = Program(name="itb", binary="itb", version=__version__, namespace=tasks.namespace())
     try:
-        program.run(["itb", *join_groups(sys.argv[1:])])
+        words.check_text(sys.argv[1:])
+        hide_arguments()
+        namespace = tasks.namespace()
+        program = words.ItbProgram(name="itb", binary="itb", version=__version__, namespace=namespace)
+        program.run(["itb", *words.join_groups(sys.argv[1:], words.without_value(namespace))])
     except ItbError as error:
-        say(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
-        sys.exit(error.exit_code)
+        fail(error)
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        say(f"itb: {error}")
-        sys.exit(TestbedError.exit_code)
+        fail(TestbedError(one_line(str(error))))
     finally:
         let_go()
+
+
+def fail(error: ItbError) -> NoReturn:
+    """Say what ended itb: to people on standard error, with ``--json`` also as the one document there is."""
+    say(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
+    if "--json" in sys.argv:
+        told = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
+        with suppress(OSError):
+            print(json.dumps({"error": told}))
+    sys.exit(error.exit_code)
 
 
 def say(*lines: str) -> None:
@@ -51,7 +58,7 @@ def say(*lines: str) -> None:
         sys.stdout.flush()
     with suppress(OSError):
         for line in lines:
-            print(redact(line), file=sys.stderr)
+            print(clean(line), file=sys.stderr)
 
 
 def let_go() -> None:
@@ -92,13 +99,16 @@ def hide_arguments() -> None:
     The second time the words come through a pipe.
     """
     if handed := os.environ.pop(_ARGUMENTS, ""):
-        with os.fdopen(int(handed), "rb") as pipe:
-            sys.argv[1:] = json.load(pipe)
+        try:
+            with os.fdopen(int(handed), "rb") as pipe:
+                sys.argv[1:] = json.load(pipe)
+        except (ValueError, OSError):
+            raise UsageError(f"{_ARGUMENTS} is itb's own, and {handed[:60]!r} is not", hint="unset it") from None
         return
-    words = sys.argv[1:]
-    shown = [redact(word) for word in words]
-    data = json.dumps(words).encode()
-    if shown == words or len(data) > _PIPE:
+    given = sys.argv[1:]
+    shown = [redact(word) for word in given]
+    data = json.dumps(given).encode()
+    if shown == given or len(data) > _PIPE:
         return
     print(
         "itb: a secret on the command line could be seen in the process list for a moment;\n"
@@ -110,26 +120,8 @@ def hide_arguments() -> None:
     os.write(writing, data)
     os.close(writing)
     os.set_inheritable(reading, True)
-    before = sys.orig_argv[: len(sys.orig_argv) - len(words)]
+    before = sys.orig_argv[: len(sys.orig_argv) - len(given)]
     os.execve(sys.executable, [*before, *shown], {**os.environ, _ARGUMENTS: str(reading)})
-
-
-def join_groups(words: Sequence[str]) -> list[str]:
-    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``; ``report RUN``: ``report --run RUN``.
-
-    ``--help`` goes in front: behind a task that wants an argument, Invoke
-    would take it for the argument.
-    """
-    bare = len(words) > 1 and words[1][:1] not in ("-", "")
-    if bare and words[0] == "show" and words[1] not in ("run", "config", "product"):
-        words = ["show", "run", "--run", *words[1:]]
-    if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
-        words = [f"{words[0]}.{words[1]}", *words[2:]]
-    if bare and words[0] in OF_A_RUN:
-        words = [words[0], "--run", *words[1:]]
-    if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
-        return ["--help", words[0]]
-    return list(words)
 
 
 if __name__ == "__main__":

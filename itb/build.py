@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +210,7 @@ class _Job:
 
     @property
     def env(self) -> dict[str, str]:
-        date = int(datetime.fromisoformat(self.commit.date).timestamp())
+        date = self.commit.epoch
         return {
             "LANG": "C.UTF-8",
             "TZ": "UTC",

@@ -47,6 +47,7 @@ from itb.journal import Journal, Listener
 from itb.ledger import Ledger
 from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
+from itb.places import expand
 from itb.redact import MARK
 from itb.rundir import RunDir, RunState
 from itb.runners import EndedRunError, Runner, Stop
@@ -70,12 +71,11 @@ def plan(chosen: Settings) -> list[Plan]:
     product = load_product(chosen)
     tokenphase.check_hook(chosen)
     stage = testbed.find_stage(product.testbed)
-    folders = [Path(folder).expanduser() for folder in chosen.scenarios]
-    names = chosen.scenario or product.scenarios
+    names, folders = chosen.scenario or product.scenarios, [expand(folder) for folder in chosen.scenarios]
     scenarios = tuple(definitions.load_scenario(name, folders) for name in names)
     for scenario in scenarios:
         scenes.check(scenario, stage.roles)
-    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    folders = [expand(folder) for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
     stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
@@ -97,10 +97,10 @@ def _with_builder(chosen: Settings, platforms: Sequence[Platform], stage: Stage)
 
 def load_product(chosen: Settings) -> Product:
     """The product of the settings; UsageError listing what there is if none is named."""
-    folders = [Path(folder).expanduser() for folder in chosen.products]
     if not chosen.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
-    return definitions.with_variants(definitions.load_product(chosen.product, folders), chosen.variant)
+    found = definitions.load_product(chosen.product, [expand(folder) for folder in chosen.products])
+    return definitions.with_variants(found, chosen.variant)
 
 
 def origin(product: Product, chosen: Settings, runner: Runner) -> str:
@@ -271,8 +271,7 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
-    for cell in cells:
-        show(cell, as_json=as_json)
+    show(*cells, as_json=as_json)
     return worst(codes)
 
 
@@ -295,8 +294,7 @@ def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None
 
 def go_on(chosen: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
-    rundir = RunDir.find(chosen.runs_dir, wanted)
-    ending = Ending()
+    rundir, ending = RunDir.find(chosen.runs_dir, wanted), Ending()
     limit = chosen.run_timeout * chosen.timeout_factor
     with ending.listening(limit), warden.on_duty(), progress(chosen, phase) as listener:
         saved = recorded(rundir.state, chosen, _given(chosen))
@@ -321,8 +319,7 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     before = rundir.state
     anew = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
     saved = recorded(before, chosen, {**anew, "runs": str(rundir.path.parent)})
-    ending = Ending()
-    place = before.cwd if Path(before.cwd).is_dir() else "."
+    ending, place = Ending(), before.cwd if Path(before.cwd).is_dir() else "."
     limit = saved.run_timeout * saved.timeout_factor
     with ending.listening(limit), warden.on_duty(), chdir(place), rundir.lock() as stale:
         notes = [f"{stale} ended without a word" if stale else "it had ended"]
@@ -379,15 +376,18 @@ def progress(chosen: Settings, title: str) -> Iterator[Listener]:
         yield listener
 
 
-def show(cell: Cell, *, as_json: bool = False) -> None:
-    """Print the summary of a run: for people, or as one JSON object."""
-    if cell.journal.lost:
-        raise TestbedError(cell.journal.lost, hint="there is no report of this run; its hosts were removed")
+def show(*cells: Cell, as_json: bool = False) -> None:
+    """Print the summaries of runs: for people, or as one JSON document, a list where there are several."""
+    lost = next((cell.journal.lost for cell in cells if cell.journal.lost), "")
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
-        if as_json:
-            print(report.judge_run(cell.rundir, notes=cell.notes).model_dump_json())
-        else:
-            report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
+        if as_json and not lost:
+            told = [report.judge_run(cell.rundir, notes=cell.notes).model_dump(mode="json") for cell in cells]
+            print(json.dumps(told if len(told) > 1 else told[0]))
+        for cell in cells if not as_json else ():
+            if not cell.journal.lost:
+                report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
+    if lost:
+        raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
 
 
 def find_engine(chosen: Settings) -> Engine:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import os
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +17,7 @@ from itb import yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
+from itb.places import expand
 from itb.redact import remember_passwords
 from itb.retries import TIMES
 
@@ -119,17 +123,18 @@ class Settings(Record):
     @property
     def runs_dir(self) -> Path:
         """Where run directories go, absolute."""
-        return Path(self.runs).expanduser().absolute()
+        return expand(self.runs).absolute()
 
     @property
     def cache_dir(self) -> Path:
         """The cache's folder, absolute; made on first use by whoever writes there."""
         if self.cache:
-            return Path(self.cache).expanduser().absolute()
+            return expand(self.cache).absolute()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "itb"
 
 
 DEFAULT = "default"
+_OWN = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # itb tells them scripts and hooks
 
 
 def user_file() -> Path:
@@ -161,7 +166,18 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     return yamlfile.validate(values, Settings, where="settings"), origins
 
 
+@functools.cache
+def _warn_of_variables() -> None:
+    """Say which ITB_ variables are no settings but look like one; others may be anybody's."""
+    known = [f"ITB_{key.upper()}" for key in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.startswith("ITB_") and name not in (*known, *_OWN):
+            for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+                print(f"itb: environment {name}: no such setting; did you mean {near}?", file=sys.stderr)
+
+
 def _environment() -> dict[str, Any]:
+    _warn_of_variables()
     found = {}
     for key in Settings.model_fields:
         text = os.environ.get(f"ITB_{key.upper()}")

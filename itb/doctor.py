@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Column, Table
 
-from itb import cleaning, definitions, machine, platforms, reach
+from itb import cleaning, definitions, machine, platforms, reach, tables
 from itb.config import Settings
 from itb.definitions import Platform
 from itb.engine import LABEL, Engine, connect, may_raise_limits, podman_env
 from itb.errors import ItbError, TestbedError
 from itb.finding import Finding, Level, bad, ok, warn
 from itb.hosts import Host
+from itb.places import expand
 from itb.rundir import RunDir
 from itb.runners import Runner
 from itb.testbed import wait_booted
@@ -31,22 +31,30 @@ _STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     """Look at everything a run needs; ``deep`` also starts two containers of an image that is there."""
     found = [*machine.examine_programs(), *machine.examine_limits(), *machine.examine_memory()]
+    engine, info = None, {}
     try:
         engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
+        info = engine.ask(*engine.info, count=1)[0]
     except TestbedError as error:
         found.append(bad("engine", error.message, _engine_remedy(settings.engine)))
-        engine = None
-    info = _info(engine) if engine else {}
     if engine:
-        found += _examine_engine(engine, info, settings)
+        found += _told(lambda: _examine_engine(engine, info, settings))
     found += _examine_disks(settings, info)
     for name in settings.platform:
-        found += _examine_platform(settings, name, engine)
+        found += _told(functools.partial(_examine_platform, settings, name, engine))
     if engine:
-        found.append(_examine_leftovers(engine, settings.runs_dir))
+        found += _told(lambda: [_examine_leftovers(engine, settings.runs_dir)])
         if deep:
-            found += _start_containers(engine)
+            found += _told(lambda: _start_containers(engine))
     return _distinct(found)
+
+
+def _told(look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Findings, of which an engine that fails in between, or answers nonsense, is one."""
+    try:
+        yield from look()
+    except TestbedError as error:
+        yield bad("engine", error.message, "is the program of this name the engine itself?")
 
 
 def table(findings: Sequence[Finding]) -> Table:
@@ -54,9 +62,9 @@ def table(findings: Sequence[Finding]) -> Table:
     shown = Table("", "what", Column("seen", overflow="fold"), box=None)
     for item in findings:
         style = _STYLE[item.level]
-        shown.add_row(f"[{style}]{item.level}[/]", escape(item.name), escape(item.seen))
+        shown.add_row(f"[{style}]{item.level}[/]", tables.shown(item.name), tables.shown(item.seen))
         if item.remedy:
-            shown.add_row("", "", f"[{style}]->[/] {escape(item.remedy)}")
+            shown.add_row("", "", f"[{style}]->[/] {tables.shown(item.remedy)}")
     return shown
 
 
@@ -75,11 +83,6 @@ def _engine_remedy(program: str) -> str:
         return f"try: {program} info{machines if program.endswith('podman') else ''}"
     packages = "podman runc netavark aardvark-dns iptables uidmap slirp4netns"
     return f"{machine.install_hint(packages)}; or --engine docker"
-
-
-def _info(engine: Engine) -> dict[str, Any]:
-    form = "json" if engine.is_podman else "{{json .}}"
-    return dict(json.loads(engine.call("info", "--format", form).stdout))
 
 
 def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:
@@ -127,7 +130,7 @@ def _examine_disks(settings: Settings, info: dict[str, Any]) -> Iterator[Finding
 
 def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> Iterator[Finding]:
     try:
-        platform = definitions.load_platform(name, [Path(folder).expanduser() for folder in settings.platforms])
+        platform = definitions.load_platform(name, [expand(folder) for folder in settings.platforms])
     except ItbError as error:
         yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
         return

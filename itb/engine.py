@@ -15,15 +15,16 @@ import re
 import resource
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from itb import passing
 from itb.errors import TestbedError
 from itb.redact import redact
 from itb.rundir import write_atomically
 from itb.runners import CommandError, Completed, Runner, Stop
+from itb.texts import clean, one_line
 
 LABEL = "itb.run"
 RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
@@ -31,6 +32,15 @@ _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOUR
 _ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
 _CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
+
+
+class _Answer(dict[str, Any]):
+    """An object an engine answered with; what it should have and has not is the engine's fault."""
+
+    strange: Callable[[str], TestbedError]
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise self.strange(f" (no {key!r})")
 
 
 class Engine:
@@ -47,6 +57,11 @@ class Engine:
     def is_podman(self) -> bool:
         """True for podman, also under another path."""
         return Path(self.program).name.startswith("podman")
+
+    @property
+    def info(self) -> tuple[str, ...]:
+        """The call that says what the engine is and how it is set up."""
+        return ("info", "--format", "json" if self.is_podman else "{{json .}}")
 
     def call(self, *argv: str, **options: Any) -> Completed:
         """Run ``podman ARGV``; options are those of :meth:`itb.runners.Runner.run`.
@@ -78,6 +93,41 @@ class Engine:
             about = f"container engine {self.program!r} fails: {' '.join(words)}"
             raise CommandError(done, about=str(options.get("about") or about))
         return done
+
+    def ask(self, *argv: str, count: int | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Call the engine and :meth:`read` what it answers."""
+        return self.read(self.call(*argv, **options), count=count)
+
+    def read(self, done: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
+        """Return the objects of an answer in JSON, one after the other or in a list; ``count`` of them if given.
+
+        TestbedError if it is none: some program in between may print words of its own.
+        """
+
+        def strange(why: str = "") -> TestbedError:
+            said = one_line(clean(done.stdout), 100) or "nothing"
+            words = " ".join(done.argv[1:3])
+            message = f"container engine {self.program!r} answers {words} with what itb cannot read{why}: {said}"
+            return TestbedError(message, hint="itb doctor looks at the engine", evidence=done.output)
+
+        def answer(pairs: list[tuple[str, Any]]) -> _Answer:
+            made = _Answer(pairs)
+            made.strange = strange
+            return made
+
+        decoder = json.JSONDecoder(object_pairs_hook=answer)
+        found: list[Any] = []
+        text = done.stdout.strip()
+        try:
+            while text:
+                value, end = decoder.raw_decode(text)
+                found += value if isinstance(value, list) else [] if value is None else [value]
+                text = text[end:].lstrip()
+        except (ValueError, RecursionError):
+            raise strange() from None
+        if not all(isinstance(item, _Answer) for item in found) or count not in (None, len(found)):
+            raise strange()
+        return found
 
     @functools.cached_property
     def deaf(self) -> Engine:
@@ -130,17 +180,16 @@ class Engine:
             if _ABSENT.search(found.stderr):
                 return {}
             raise TestbedError(f"container engine {self.program!r} fails: {found.reason}", evidence=found.output)
-        value = json.loads(found.stdout)
-        return dict(value[0]) if value else {}
+        return next(iter(self.read(found)), {})
 
     def inspect_all(self, containers: Sequence[str]) -> list[dict[str, Any]]:
         """Return what the engine says of containers that exist, in this order."""
-        return list(json.loads(self.call("container", "inspect", *containers).stdout))
+        return self.ask("container", "inspect", *containers, count=len(containers))
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> str:
         """Create a bridge network of the engine's choice of addresses and return its subnet (CIDR)."""
         self.call("network", "create", *_labels(labels), name)
-        found = json.loads(self.call("network", "inspect", name).stdout)[0]
+        found = self.ask("network", "inspect", name, count=1)[0]
         subnets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
         for subnet in subnets:
             address = str(subnet.get("subnet") or subnet.get("Subnet"))
@@ -163,13 +212,12 @@ class Engine:
     def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         if not self.is_podman:
             wanted = [f"label={key}={value}" if value else f"label={key}" for key, value in filters.items()]
-            text = self.call(*argv, *_each("--filter", wanted), "--format", "{{json .}}").stdout
-            return [json.loads(line) for line in text.splitlines()]
+            return self.ask(*argv, *_each("--filter", wanted), "--format", "{{json .}}")
         # podman takes a filter for comma-separated values with quotes, and several labels of a
         # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
         wanted = [f"label={key}" for key in filters]
-        text = self.call(*argv, *_each("--filter", wanted), "--format", "json").stdout.strip()
-        return [item for item in json.loads(text or "[]") or [] if _has(labels_of(item), filters)]
+        found = self.ask(*argv, *_each("--filter", wanted), "--format", "json")
+        return [item for item in found if _has(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
         """Remove every container, network and volume with these labels; return what was removed.
@@ -272,13 +320,14 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))
-    seen = engine.call("info", "--format", "json" if engine.is_podman else "{{json .}}", check=False)
+    seen = engine.call(*engine.info, check=False)
     if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
         raise TestbedError(
             f"container engine {program!r} does not answer: {seen.reason}",
             hint="itb doctor explains",
             evidence=seen.output,
         )
+    engine.read(seen, count=1)
     return engine
 
 

@@ -23,9 +23,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from itb import locks, passing
 from itb.errors import ItbError, TestbedError, UsageError
+from itb.places import expand
 from itb.redact import remember
 from itb.rundir import write_atomically
 from itb.runners import CommandError, Completed, Runner, inherited
+from itb.texts import one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
@@ -84,28 +86,42 @@ class Origin:
 
 def locate(source: str) -> Origin:
     """Tell a folder of this machine from a URL; UsageError if it is neither."""
+    shown = repr(one_line(source, 200))
     if not source or any(ord(char) < 32 or ord(char) == 127 for char in source):
-        raise UsageError(f"source {source!r} is neither a folder nor a URL")
-    path = Path(source).expanduser()
-    if path.exists():
-        if not path.is_dir():
-            raise UsageError(f"source {source!r} is a file; a git repository is a folder")
-        real = path.resolve()
-        return Origin(str(real), str(real), real)
+        raise UsageError(f"source {shown} is neither a folder nor a URL")
+    try:
+        path = expand(source)
+        if path.exists():
+            if not path.is_dir():
+                raise UsageError(f"source {shown} is a file; a git repository is a folder")
+            real = path.resolve()
+            return Origin(str(real), str(real), real)
+    except OSError as error:  # a folder nobody may look into, a name too long
+        if "://" not in source:
+            raise UsageError(f"source {shown} cannot be looked at: {error.strerror}") from None
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in SCHEMES:
-        shown = _without_credentials(source)
-        parts = urlsplit(source)
-        own = parts.password or len(parts.username or "") >= 20  # else the user's own helper knows the password
-        if parts.scheme in ("http", "https") and own:
-            return Origin(shown, shown, login=(unquote(parts.username or ""), unquote(parts.password or "")))
-        return Origin(source, shown)
+        try:
+            return _of_url(source)
+        except ValueError as error:
+            raise UsageError(f"source {shown} is not a valid URL: {one_line(str(error), 100)}") from None
     if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?!:|//|-).+", source):
         return Origin(source, source)  # host:path, by ssh
     raise UsageError(
-        f"source {source!r} is neither a folder here nor a URL git may use",
+        f"source {shown} is neither a folder here nor a URL git may use",
         hint=f"URLs start with {', '.join(f'{item}://' for item in SCHEMES)} or look like git@host:path",
     )
+
+
+def _of_url(url: str) -> Origin:
+    """The origin of a URL, its credentials aside; ValueError if it is none."""
+    parts = urlsplit(url)
+    _ = parts.port  # looked at only when asked for
+    shown = _without_credentials(url)
+    own = parts.password or len(parts.username or "") >= 20  # else the user's own helper knows the password
+    if parts.scheme in ("http", "https") and own:
+        return Origin(shown, shown, login=(unquote(parts.username or ""), unquote(parts.password or "")))
+    return Origin(url, shown)
 
 
 def _without_credentials(url: str) -> str:

@@ -10,12 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir, RunState
+from itb.tables import Listing
 from itb.yamlfile import nearest
 
 ROLE_LABEL = "itb.role"
@@ -42,31 +41,28 @@ def outcome(rundir: RunDir, state: RunState) -> str:
     return "passed" if state.exit_code == 0 else f"exit {state.exit_code}"
 
 
-def table(found: Iterable[RunDir]) -> Table:
+def table(found: Iterable[RunDir]) -> Listing:
     """The runs as a table: what, when, how it ended, whether hosts were kept."""
-    shown = Table("run", "reference", "started (UTC)", "took", "outcome", "hosts", box=None)
-    shown.columns[0].no_wrap = True
+    shown = Listing("run", "reference", "started (UTC)", "took", "outcome", "hosts")
     for rundir in found:
         try:
             state = rundir.state
         except UsageError:
-            shown.add_row(escape(rundir.id), "", "", "", "run.json cannot be read", "")
+            shown.add(rundir.id, "", "", "", "run.json cannot be read", "")
             continue
         took = f"{state.finished - state.started:.0f} s" if state.finished else ""
         started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(state.started))
         hosts = "kept" if state.kept else ""
-        shown.add_row(escape(rundir.id), escape(state.ref), started, took, outcome(rundir, state), hosts)
+        shown.add(rundir.id, state.ref, started, took, outcome(rundir, state), hosts)
     return shown
 
 
-def machine_table(engine: Engine) -> Table:
+def machine_table(engine: Engine) -> Listing:
     """Everything of itb's that is on this machine now, by label."""
-    shown = Table("run", "role", "container", "state", box=None)
-    shown.columns[0].no_wrap = True
+    shown = Listing("run", "role", "container", "state")
     for item in engine.containers({LABEL: ""}):
         labels = labels_of(item)
-        words = labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), item.get("State", "")
-        shown.add_row(*(escape(str(word)) for word in words))
+        shown.add(labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), item.get("State", ""))
     return shown
 
 

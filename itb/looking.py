@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from itb import (
@@ -30,9 +28,11 @@ from itb import doctor as machine_doctor
 from itb.definitions import Platform
 from itb.engine import Engine, connect
 from itb.model import Commit
+from itb.places import expand
 from itb.redact import redact
 from itb.rundir import RunDir
 from itb.runners import Runner
+from itb.tables import Listing
 
 Flags = Mapping[str, Any]
 
@@ -40,15 +40,6 @@ Flags = Mapping[str, Any]
 def _console() -> Console:
     """Standard output; a pipe has no width that lines would have to be folded to."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-
-
-def _table(first: str, *more: str) -> Table:
-    """A plain table whose first column is never cut: people copy names from there."""
-    shown = Table(box=None)
-    shown.add_column(first, no_wrap=True)
-    for heading in more:
-        shown.add_column(heading)
-    return shown
 
 
 def _print_json(value: object) -> None:
@@ -72,10 +63,10 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         _print_json([{**item.model_dump(), "tested": tested.get(item.id, [])} for item in found])
         return
-    shown = _table("reference", "kind", "commit", "date", "subject", "tested")
+    shown = Listing("reference", "kind", "commit", "date", "subject", "tested")
     for item in found:
         runs = ", ".join(dict.fromkeys(tested.get(item.id, [])))
-        shown.add_row(escape(item.name), item.kind, item.id[:12], item.date[:10], escape(item.subject), runs)
+        shown.add(item.name, item.kind, item.id[:12], item.date[:10], item.subject, runs)
     _console().print(shown)
 
 
@@ -166,10 +157,10 @@ def show_config(*, as_json: bool) -> None:
     if as_json:
         _print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
         return
-    shown = _table("setting", "value", "from", "what it is")
+    shown = Listing("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.add_row(key, escape(text), origins[key], type(settings).model_fields[key].description or "")
+        shown.add(key, text, origins[key], type(settings).model_fields[key].description or "")
     _console().print(shown)
 
 
@@ -178,9 +169,9 @@ def show_product(name: str) -> None:
     product = commands.load_product(commands.settings_from({"product": name}))
     print(f"{product.name}: {product.title}")
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
-    shown = _table("role", "packages", "services", "configuration")
+    shown = Listing("role", "packages", "services", "configuration")
     for role, item in product.roles.items():
-        shown.add_row(role, ", ".join(item.packages), ", ".join(item.services), item.configure)
+        shown.add(role, ", ".join(item.packages), ", ".join(item.services), item.configure)
     _console().print(shown)
     for variant, change in product.variants.items():
         print(f"--variant {variant}: {change.title}" + ("" if change.tested else " (not run by anybody yet)"))
@@ -194,7 +185,7 @@ def show_product(name: str) -> None:
 
 def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
     chosen = commands.settings_from(flags)
-    folders = [Path(folder).expanduser() for folder in chosen.platforms]
+    folders = [expand(folder) for folder in chosen.platforms]
     return definitions.load_platform(name, folders), dict(chosen.platform_options.get(name, {}))
 
 
@@ -222,11 +213,11 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         _print_json([images.model_dump(mode="json") for images in built])
         return
-    shown = _table("platform", "title", "tested", "images")
+    shown = Listing("platform", "title", "tested", "images")
     for name in names:
         platform = definitions.load_platform(name)
         here = [f"{item.key} ({item.size / 1e6:.0f} MB)" for item in built if item.platform == name]
-        shown.add_row(name, platform.title, "yes" if platform.tested else "no", ", ".join(here) or "none")
+        shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(here) or "none")
     _console().print(shown)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -110,6 +111,11 @@ class Commit(Record):
     version: str
     rc: int = 0
     rpm_release: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Its date in seconds, of those an RPM's header can hold: SOURCE_DATE_EPOCH of its build."""
+        return min(int(datetime.fromisoformat(self.date).timestamp()), 2**32 - 1)
 
 
 class Rpm(Record):

@@ -166,7 +166,7 @@ def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
     seen = engine.call("image", "inspect", *references.values(), check=False)
     if not seen.ok:
         return None
-    details = json.loads(seen.stdout)
+    details = engine.read(seen, count=len(references))
     return PlatformImages(
         platform=name,
         key=key,
@@ -239,7 +239,7 @@ def _images(engine: Engine, name: str) -> list[dict[str, Any]]:
     if not ids:
         return []
     seen = engine.call("image", "inspect", *dict.fromkeys(ids), check=False)
-    return list(json.loads(seen.stdout or "[]"))
+    return engine.read(seen)
 
 
 def _newest(engine: Engine, name: str, definition: str) -> PlatformImages | None:

@@ -17,6 +17,7 @@ from itb import data, remote
 from itb.config import KojiSettings
 from itb.errors import TestbedError, UsageError
 from itb.model import Record
+from itb.places import expand
 from itb.published import KEY_NAME
 from itb.runners import Completed, Runner
 
@@ -52,7 +53,7 @@ def parse_target(text: str) -> Target:
     remote = _REMOTE.fullmatch(text)
     if remote:
         return Target(remote["path"], remote["host"])
-    return Target(str(Path(text).expanduser().absolute()))
+    return Target(str(expand(text).absolute()))
 
 
 def need(program: str, what_for: str, remedy: str) -> str:

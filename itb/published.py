@@ -19,6 +19,7 @@ from itb.definitions import Platform
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.model import Record, Rpm
+from itb.places import expand
 from itb.yamlfile import nearest
 
 KEY_NAME = "RPM-GPG-KEY-itb"  # what itb publish calls the key it exports
@@ -97,7 +98,7 @@ def locate(platform: Platform, said: str, key: str) -> Location:
     if "://" in local:
         return _remote(said, key)
     if "/" in local or local in (".", ".."):
-        folder = Path(local).expanduser().resolve()
+        folder = expand(local).resolve()
         if not folder.is_dir():
             raise UsageError(f"from_repo {said}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
@@ -145,7 +146,7 @@ def _key_file(key: str) -> tuple[str, ...]:
     """A key as it was asked for: a URL, or the absolute path of a file that is there."""
     if not key or ("://" in key and not key.startswith("file://")):
         return (key,) if key else ()
-    path = Path(key.removeprefix("file://")).expanduser().absolute()
+    path = expand(key.removeprefix("file://")).absolute()
     if not path.is_file() or b"BEGIN PGP PUBLIC KEY" not in path.read_bytes():
         raise UsageError(f"repo_key {key}: not a file with an ASCII-armored public key")
     return (str(path),)

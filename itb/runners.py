@@ -30,6 +30,7 @@ T = TypeVar("T")
 _TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that are secrets
 GRACE = 5.0  # seconds between TERM and KILL
 _DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
+_PIECE, _LATE = 1.0, 0.5  # seconds of a limit counted at once; more than so much late, itb itself was stopped
 MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
 _DOING = 3_000  # characters kept of what a command was doing when its time was up
 
@@ -366,10 +367,18 @@ def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late."""
+    """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late.
+
+    Time in which itb is stopped (Ctrl-Z, a frozen control group) does not count; the monotonic clock has it.
+    """
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()
-    waiter.join(min(timeout, threading.TIMEOUT_MAX))
+    left = min(timeout, threading.TIMEOUT_MAX)
+    while left > 0 and waiter.is_alive():
+        piece, began = min(left, _PIECE), time.monotonic()
+        waiter.join(piece)
+        left -= piece if time.monotonic() - began < piece + _LATE else 0
+    waiter.join(_LATE)  # the process may have ended, and its waiter not have had its turn yet
     return not waiter.is_alive()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from itb import versions
+from itb import refnames, versions
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError, UsageError
 from itb.git import Git, Origin, fetch_one, hold, inside, locate, mirror_path, refresh
@@ -25,6 +25,7 @@ NEWEST = "newest-version"  # as a product's default reference: its highest versi
 _PULL = re.compile(r"pr/(\d{1,9})")
 _PULL_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")  # GitHub and Gitea; GitLab
 _HEX = re.compile(r"[0-9a-f]{4,40}")
+_LAST = 253_402_300_799  # 9999-12-31T23:59:59Z, in seconds since the epoch
 _SPACES = {"refs/heads/": "branch", "refs/tags/": "tag", "refs/remotes/": "branch"}
 
 
@@ -67,7 +68,7 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
     ReleaseManager.
     """
     origin = locate(source)
-    _check_name(ref)
+    refnames.check(ref)
     git, default = refresh(origin, cache=cache, runner=runner)
     if not default:
         raise UsageError(f"source {origin.shown} has no commit yet")
@@ -114,13 +115,8 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
     for tag in _names(git, "refs/tags/", f"--points-at={commit.id}"):
         clone.run("update-ref", f"refs/tags/{tag}", commit.id)
     clone.run("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
-    _normalise(destination, epoch(commit))
+    _normalise(destination, commit.epoch)
     return destination
-
-
-def epoch(commit: Commit) -> int:
-    """Return the commit's date in seconds since the epoch: SOURCE_DATE_EPOCH of its build."""
-    return int(datetime.fromisoformat(commit.date).timestamp())
 
 
 def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
@@ -137,39 +133,16 @@ def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
         space = next(item for item in spaces if name.startswith(item))
         if not created:
             continue  # a tag of a file or a folder
-        date = datetime.fromtimestamp(int(created), UTC).isoformat().replace("+00:00", "Z")
         found.append(
             Reference(
                 name=name.removeprefix(space),
                 kind=_SPACES[space],
                 id=peeled or id,
-                date=date,
+                date=_iso(created),
                 subject=commit_subject or subject,
             )
         )
     return found
-
-
-def _check_name(ref: str) -> None:
-    """Refuse what can be no reference, before git sees it; the rules are git-check-ref-format's."""
-    wrong = ""
-    if any(ord(char) < 32 or ord(char) == 127 for char in ref):
-        wrong = "it has a control character in it"
-    elif bad := next((char for char in " ~^:?*[\\" if char in ref), ""):
-        wrong = "it has a space in it" if bad == " " else f"it has a {bad!r} in it"
-    elif ".." in ref or "@{" in ref or ref == "@":
-        wrong = "it is an expression or a range"
-    elif any(part.startswith(".") or part.endswith(".lock") or not part for part in ref.split("/") if ref):
-        wrong = "a part of it is empty, starts with '.' or ends with '.lock'"
-    elif ref.endswith("."):
-        wrong = "it ends with '.'"
-    elif len(ref) > 250:
-        wrong = f"it has {len(ref)} characters"
-    if wrong:
-        raise UsageError(
-            f"reference {ref[:100]!r} cannot exist: {wrong}",
-            hint="a reference is a branch, a tag, a commit id, pr/NUMBER or worktree",
-        )
 
 
 def _pattern(product: Product) -> re.Pattern[str]:
@@ -291,11 +264,11 @@ def _commit_tree(git: Git, tree: str, head: str) -> str:
     """
     if tree == git.text("rev-parse", f"{head}^{{tree}}"):
         return head
-    when = int(git.text("rev-list", "-1", "--timestamp", head).split()[0]) + 1
+    when = min(int(git.text("rev-list", "-1", "--timestamp", head).split()[0]), _LAST) + 1
     who = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "itb"), ("EMAIL", "itb@localhost"), ("DATE", f"{when} +0000"))
+        for what, value in (("NAME", "itb"), ("EMAIL", "itb@localhost"), ("DATE", f"@{when} +0000"))
     }
     return git.text("commit-tree", tree, "-p", head, "-m", "files of the work tree as they are", env=who)
 
@@ -307,6 +280,10 @@ def _is_bare(folder: Path, runner: Runner) -> bool:
 def _unknown(git: Git, origin: Origin, ref: str) -> UsageError:
     if match := _PULL.fullmatch(ref):
         return UsageError(f"{origin.shown} has no pull request {match[1]}, or does not offer it by git")
+    for space, kind in _SPACES.items():
+        seen = git.run("cat-file", "-t", f"{space}{ref}^{{}}", check=False)
+        if seen.ok:
+            return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {seen.stdout.strip()}, not of a commit")
     names = [name for space in _SPACES for name in _names(git, space)]
     close = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
     hint = f"nearest: {', '.join(close)}" if close else "itb refs lists what there is"
@@ -330,7 +307,12 @@ def _headline(git: Git, commit: str) -> tuple[str, str]:
     """ISO date (UTC) and subject of a commit."""
     text = git.text("rev-list", "-1", "--format=%ct%n%s", commit)
     _, when, *subject = text.split("\n")
-    return datetime.fromtimestamp(int(when), UTC).isoformat().replace("+00:00", "Z"), "\n".join(subject)
+    return _iso(when), "\n".join(subject)
+
+
+def _iso(seconds: str) -> str:
+    """ISO date (UTC) of a commit, which may claim any; the nearest one that can be written."""
+    return datetime.fromtimestamp(min(int(seconds or 0), _LAST), UTC).isoformat().replace("+00:00", "Z")
 
 
 def _keep(git: Git, found: Found) -> None:

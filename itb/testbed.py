@@ -17,6 +17,7 @@ from itb.errors import TestbedError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.model import HostInfo, Testbed
 from itb.pki import RunCA
+from itb.places import expand
 
 ROLE_LABEL = "itb.role"
 
@@ -62,7 +63,7 @@ class Stage:
 def find_stage(name: str) -> Stage:
     """Return the testbed of this name or path; UsageError with the nearest name if there is none."""
     folder = data.folder("scenarios") / "testbeds"
-    path = Path(name).expanduser() if "/" in name else folder / f"{name}.compose.yaml"
+    path = expand(name) if "/" in name else folder / f"{name}.compose.yaml"
     if not path.is_file():
         known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
@@ -122,7 +123,7 @@ class Stagehand:
         found = self.engine.call("network", "inspect", self.project, check=False)
         if not found.ok:
             return ""
-        for item in yamlfile.parse(found.stdout, "network inspect")[0]:
+        for item in self.engine.read(found):
             for subnet in item.get("subnets") or item.get("IPAM", {}).get("Config") or []:
                 address = str(subnet.get("subnet") or subnet.get("Subnet"))
                 if ":" not in address:

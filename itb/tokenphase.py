@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from itb import configuration, data
 from itb.cell import CE, Cell
@@ -14,6 +13,7 @@ from itb.definitions import TokenDelivery, TokenPlace
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Token
 from itb.phases import in_parallel, load_issuer, testbeds_fault
+from itb.places import expand
 from itb.runners import Runner
 from itb.tokens import renewal
 from itb.tokens.acquire import acquire
@@ -44,7 +44,7 @@ def check_hook(chosen: Settings) -> None:
 
 def hook_context(chosen: Settings, runner: Runner) -> Context:
     """What hooks may use outside of a run: there is no issuer of our own."""
-    folders = tuple(Path(folder).expanduser() for folder in chosen.hooks)
+    folders = tuple(expand(folder) for folder in chosen.hooks)
     return Context(runner=runner, options=chosen.token, hook_dirs=folders)
 
 
@@ -103,7 +103,7 @@ def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
 
 def request(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> Held:
     """Ask the run's hook for a token and check what it gives."""
-    folders = tuple(Path(folder).expanduser() for folder in cell.settings.hooks)
+    folders = tuple(expand(folder) for folder in cell.settings.hooks)
     context = Context(
         runner=cell.engine.runner,
         options=cell.settings.token,

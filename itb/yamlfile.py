@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -18,6 +18,8 @@ from itb.errors import UsageError
 R = TypeVar("R", bound=BaseModel)
 
 Location = tuple[str | int, ...]
+
+_HALF = re.compile("[\ud800-\udfff]")  # half a character: of an argument, a byte that is not UTF-8
 
 
 class _AliasLoader(yaml.SafeLoader):
@@ -143,25 +145,43 @@ def validate(
         return kind.model_validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            raise UsageError(_unreadable(value, where, lines or {})) from None
         # A list with one wrong item is not also one that is too short.
         wrong = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
         problems = [_explain(item, kind, where, lines or {}) for item in found if item["loc"] not in wrong]
         raise UsageError("\n".join(dict.fromkeys(problems))) from None
 
 
+def _unreadable(value: Any, where: str, lines: Mapping[Location, int]) -> str:
+    """Say why a value is none JSON can hold."""
+    if (at := _half_a_character(value, ())) is None:
+        return f"{where}: nested too deeply"
+    key = ".".join(map(str, at)).encode("utf-8", "backslashreplace").decode()
+    return f"{where}{_line(at, lines)}: {key}: not valid UTF-8: it has half a character in it"
+
+
+def _half_a_character(value: Any, at: Location) -> Location | None:
+    """Where in a value a text is that is none."""
+    if isinstance(value, str):
+        return at if _HALF.search(value) else None
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        parts = [pair for key, part in value.items() for pair in ((str(key), str(key)), (str(key), part))]
+    elif isinstance(value, list):
+        parts = enumerate(value)
+    found = (_half_a_character(part, (*at, key)) for key, part in parts)
+    return next((place for place in found if place is not None), None)
+
+
 def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
     location: Location = tuple(item["loc"])
-    known = location
-    while known and known not in lines:
-        known = known[:-1]
-    line = f":{lines[known]}" if known in lines else ""
+    line = _line(location, lines)
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
         valid = _fields_at(kind, location[:-1])
         suffix = nearest(str(location[-1]), valid) or (f"; valid: {', '.join(valid)}" if valid else "")
         return f"{where}{line}: unknown key {key!r}{suffix}"
-    if item["type"] == "json_invalid":
-        return f"{where}: nested too deeply"
     if item["type"] == "too_short":
         least, found = item["ctx"]["min_length"], item["ctx"]["actual_length"]
         return f"{where}{line}: {key}: at least {least} needed, {found} found"
@@ -171,6 +191,13 @@ def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Locati
     shown = "" if isinstance(got, dict | list) else f" (got {got[:60] if isinstance(got, str) else got!r})"
     about = f"{key}: " if key else ""
     return f"{where}{line}: {about}{item['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _line(location: Location, lines: Mapping[Location, int]) -> str:
+    """The line of a location, or of the nearest one around it, as messages have it."""
+    while location and location not in lines:
+        location = location[:-1]
+    return f":{lines[location]}" if location in lines else ""
 
 
 def _fields_at(kind: type[BaseModel], location: Location) -> list[str]:

@@ -11,6 +11,7 @@ from itb import yamlfile
 from itb.definitions import NAME
 from itb.errors import UsageError
 from itb.model import Record
+from itb.places import expand
 from itb.tokens.providers import command, file, htgettoken, local, vault
 from itb.tokens.providers.base import Context, Provider
 
@@ -66,14 +67,14 @@ def find_provider(name: str, context: Context) -> Provider:
     if name in _BUILTIN:
         return _BUILTIN[name][1](context)
     if "/" in name:
-        return command.Command(Path(name).name, [str(Path(name).expanduser().absolute())], context)
+        return command.Command(Path(name).name, [str(expand(name).absolute())], context)
     for folder in context.hook_dirs:
         if NAME.fullmatch(name) and (folder / name).exists():
             return command.Command(name, [str((folder / name).absolute())], context)
     known = sorted({*_BUILTIN, *(path.name for path in _hook_files(context))})
     raise UsageError(
         f"unknown token hook {name!r}{yamlfile.nearest(name, known) or '; known: ' + ', '.join(known)}",
-        hint="a hook of your own is an executable file in one of hook_dirs, or given by its path",
+        hint="a hook of your own is an executable file in a folder of setting hooks, or given by its path",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -237,3 +238,17 @@ def test_nothing_is_left_open(runner: Runner) -> None:
         runner.run(["cat"], input=b"x")
         runner.run(["sleep", "5"], timeout=0.01, check=False)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+@pytest.mark.parametrize("command", ["sleep 0.7", "sleep 2.2"], ids=["ended-meanwhile", "goes-on"])
+def test_time_in_which_itb_was_stopped_does_not_count(command: str, tmp_path: Path) -> None:
+    """Ctrl-Z and fg: the command went on, or was stopped as well; neither makes it late."""
+    script = (
+        "import os, subprocess, sys\n"
+        "from itb.runners import Runner\n"
+        "wake = f'sleep 0.3; kill -STOP {os.getpid()}; sleep 1.5; kill -CONT {os.getpid()}'\n"
+        "subprocess.Popen(['bash', '-c', wake])\n"
+        "done = Runner().run(['bash', '-c', sys.argv[1]], timeout=1.2, check=False)\n"
+        "sys.exit(done.reason if done.timed_out else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, command], check=True, timeout=30)

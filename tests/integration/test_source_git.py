@@ -349,7 +349,7 @@ def test_checkout(resolve: Resolve, repository: Repository, caches: Path, tmp_pa
     assert inside(copy, "describe", "--tags") == "v1_2_0"
     assert inside(copy, "archive", "HEAD", "README")
     files = [path for path in [clone, *clone.rglob("*")] if ".git" not in path.parts]
-    assert {int(path.lstat().st_mtime) for path in files} == {source.epoch(commit)}
+    assert {int(path.lstat().st_mtime) for path in files} == {commit.epoch}
     assert (clone / MANAGER).stat().st_mode & 0o777 == 0o755
     assert (clone / "README").stat().st_mode & 0o777 == 0o644
     assert (clone / "link").is_symlink()
@@ -426,3 +426,39 @@ def test_listing(repository: Repository, caches: Path, where: str) -> None:
     assert listed[0].date == "2023-11-14T22:17:20Z"
     assert listed[0].subject.startswith("third")
     assert listed[-1].id == repository("rev-parse", "v1_0_0^{commit}")
+
+
+@pytest.mark.parametrize("seconds", ["9999999999999", "253402300800", "9223372036854775807"])
+def test_a_commit_may_claim_any_date(
+    seconds: str, resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path
+) -> None:
+    (repository.path / "README").write_text("five\n")
+    absurd = {"GIT_COMMITTER_DATE": f"@{seconds} +0000"}
+    repository("commit", "--quiet", "--all", "--message", "from the future", env=absurd)
+    listed = source.refs(source=str(repository.path), cache=caches, runner=Runner())
+    assert [(item.name, item.date[:10]) for item in listed if item.name in ("main", "v1_0_0")] == [
+        ("main", "9999-12-31"), ("v1_0_0", "2023-11-14")
+    ]  # fmt: skip
+    commit = resolve("main")
+    assert (commit.date, commit.epoch) == ("9999-12-31T23:59:59Z", 2**32 - 1)
+    clone = source.checkout(commit, tmp_path / "clone", cache=caches, runner=Runner())
+    assert (clone / "README").read_text() == "five\n"
+    (repository.path / "README").write_text("six\n")
+    assert resolve("worktree").kind == "worktree"
+
+
+def test_a_commit_may_have_no_date(resolve: Resolve, repository: Repository) -> None:
+    file = repository.path.parent / "commit"
+    tree = repository("rev-parse", "HEAD^{tree}")
+    file.write_text(f"tree {tree}\nauthor a <a@b>\ncommitter a <a@b>\n\nundated\n")
+    made = repository("hash-object", "-t", "commit", "-w", "--literally", str(file))
+    repository("update-ref", "refs/heads/undated", made)
+    assert resolve("undated").date == "1970-01-01T00:00:00Z"
+
+
+def test_tag_of_what_is_no_commit(resolve: Resolve, repository: Repository) -> None:
+    repository("tag", "blobtag", "HEAD:README")
+    repository("tag", "--annotate", "--message", "x", "treetag", "HEAD^{tree}")
+    for tag, kind in (("blobtag", "blob"), ("treetag", "tree")):
+        with pytest.raises(UsageError, match=f"^tag '{tag}' of .* is of a {kind}, not of a commit$"):
+            resolve(tag)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
 from itb import __main__ as program
-from itb import errors, tasks
+from itb import commands, errors, tasks, words
 
 
 @pytest.mark.parametrize(
@@ -28,10 +33,102 @@ from itb import errors, tasks
         (["publish", "RUN", "--koji"], ["publish", "--run", "RUN", "--koji"]),
         (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
         (["report", "--json"], ["report", "--json"]),
+        (["report", "--runs", "DIR", "RUN"], ["report", "--run", "RUN", "--runs", "DIR"]),
+        (["report", "--json", "RUN"], ["report", "--run", "RUN", "--json"]),
+        (["report", "--runs=DIR", "RUN"], ["report", "--run", "RUN", "--runs=DIR"]),
+        (["report", "--runs", "DIR"], ["report", "--runs", "DIR"]),
+        (["show", "--runs", "DIR", "RUN"], ["show.run", "--run", "RUN", "--runs", "DIR"]),
+        (["show", "run", "RUN"], ["show.run", "--run", "RUN"]),
+        (["report", "--run", "RUN", "x"], ["report", "--run", "RUN", "x"]),
+        (["show", "--help"], ["--help", "show"]),
+        (["help"], ["--help"]),
+        (["help", "run"], ["--help", "run"]),
+        (["help", "platform", "build"], ["--help", "platform.build"]),
     ],
 )
 def test_groups(given: list[str], taken: list[str]) -> None:
-    assert program.join_groups(given) == taken
+    assert words.join_groups(given, words.without_value(tasks.namespace())) == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "hint"),
+    [
+        ("rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
+        ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb --help lists"),
+        ("help rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
+        ("run --platfrom=x", "run: unknown option '--platfrom'; did you mean '--platform'?", "itb run --help"),
+        ("platform show x --engin y", "platform show: unknown option '--engin'; did you mean '--engine'?", ""),
+        ("status x", "status: 'x' is not expected here", "itb status --help explains it"),
+        ("--runs x list", "option '--runs' stands before the command", "itb list --runs x"),
+        ("--json list", "option '--json' stands before the command", "itb list --json"),
+        ("--runs", "unknown option '--runs'", "itb --help lists the commands"),
+        ("refs --source", "refs: option --source needs a value", "itb refs --help explains it"),
+        ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
+    ],
+)
+def test_words_nobody_knows(given: str, said: str, hint: str) -> None:
+    made = words.ItbProgram(name="itb", binary="itb", version="1", namespace=tasks.namespace())
+    with pytest.raises(errors.UsageError) as caught:
+        made.run(["itb", *words.join_groups(given.split())])
+    assert caught.value.message == said
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["run", "--ref", "a\udcff"], "flag --ref: 'a?' is not valid"),
+        (["run", "--ref=a\udcff"], "flag --ref: '--ref=a?' is not valid"),
+        (["\udcff"], "the command line: '?' is not valid"),
+    ],
+)
+def test_arguments_that_are_no_text(
+    given: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["itb", *given])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"itb: {named} {sys.getfilesystemencoding().upper()}\n")
+
+
+@pytest.mark.parametrize("value", ["abc", "9999", "-1"])
+def test_a_pipe_of_arguments_that_is_none(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ITB_ARGUMENTS_FD", value)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 1
+    assert "ITB_ARGUMENTS_FD" in capsys.readouterr().err
+
+
+def test_json_is_one_document_where_nothing_ran(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["itb", "list", "--json", "--nosuch"])
+    with pytest.raises(SystemExit):
+        program.main()
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert (said["message"], said["exit_code"]) == ("list: unknown option '--nosuch'", 1)
+    assert said["hint"] == "itb list --help explains it"
+
+
+def test_json_is_one_document_however_many_cells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
+    monkeypatch.setattr(commands.report, "judge_run", lambda run, **_: verdicts[run])
+    found = [SimpleNamespace(rundir=name, notes=None, journal=SimpleNamespace(lost="")) for name in "ab"]
+    a, b = cast("Any", found)
+    commands.show(a, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"run": "a"}
+    commands.show(a, b, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"run": "a"}, {"run": "b"}]
+    b.journal.lost = "its directory is gone"
+    with pytest.raises(errors.TestbedError, match="its directory is gone"):
+        commands.show(a, b, as_json=True)
+    assert not capsys.readouterr().out, "the document is the error's"
 
 
 def test_every_task_of_the_contract_is_there_and_says_what_it_does() -> None:

@@ -76,6 +76,19 @@ def test_environment_that_is_refused(
     assert message in caught.value.message
 
 
+def test_variable_that_is_nearly_a_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("ITB_RUN", "ITB_COMMAND", "ITB_LONG", "ITB_GLIDEINWMS", "ITB_FAULTS_X", "ITB_TOKEN_DIR", "ITB_PLATFORM")
+    for name in ("ITB_PLATFOM", *own):
+        monkeypatch.setenv(name, "deb13")
+    config._warn_of_variables.cache_clear()
+    config.load()
+    config.load()
+    said = "itb: environment ITB_PLATFOM: no such setting; did you mean ITB_PLATFORM?\n"
+    assert capsys.readouterr().err == said, "once"
+
+
 def test_flag_that_is_refused() -> None:
     with pytest.raises(UsageError, match="flag --jobs: 'x' is not a number"):
         config.load({"jobs": "x"})

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from itb import doctor, platforms
 from itb import engine as module
-from itb.engine import Engine, connect, container_name, labels_of, podman_env, privileges_of
+from itb.config import Settings
+from itb.engine import LABEL, Engine, connect, container_name, labels_of, podman_env, privileges_of
 from itb.errors import TestbedError
+from itb.finding import Level
 from itb.runners import Completed, Runner
 
 
@@ -126,6 +129,47 @@ def test_engine_that_is_missing_or_silent(monkeypatch: pytest.MonkeyPatch, tmp_p
         connect(Door(info="fail"), "podman", tmp_path)
     with pytest.raises(TestbedError, match="does not answer"):
         connect(Door(info='{"ServerErrors": ["no daemon"]}'), "docker", tmp_path)
+
+
+NONSENSE = ["hello garbage", '"text"', "[1, 2]", "{", "[{}", "warning: x\\n[]"]
+
+
+@pytest.mark.parametrize("said", NONSENSE)
+def test_engine_that_answers_nonsense(said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, Callable[[Engine], object]]] = [
+        ("ps --all", lambda engine: engine.containers({LABEL: ""})),
+        ("network ls", lambda engine: engine.listing("network", {LABEL: ""})),
+        ("container inspect", lambda engine: engine.inspect("c")),
+        ("container inspect", lambda engine: engine.inspect_all(["c"])),
+        ("network inspect", lambda engine: engine.create_network("n", {})),
+        ("image inspect", lambda engine: platforms.find(engine, "deb13", "k")),
+        ("image inspect", platforms.built),
+    ]
+    for program in ("podman", "docker"):
+        for words, ask in asked:
+            engine = Engine(Door(ps=said, network=said, container=said, image=said, images="id"), program)
+            with pytest.raises(TestbedError, match=f"'{program}' answers {words} with what itb cannot") as caught:
+                ask(engine)
+            assert caught.value.hint.startswith("itb doctor")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    with pytest.raises(TestbedError, match="answers info --format with what itb cannot read: "):
+        connect(Door(info=said), "podman", tmp_path)
+
+
+def test_doctor_finds_an_engine_that_answers_nonsense(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "connect", lambda *_: Engine(Door(info="{}", ps="hello", images="x", image="y")))
+    monkeypatch.setattr("itb.reach.examine", lambda *_, **__: ())
+    found = doctor.examine(Settings(runs=str(tmp_path), cache=str(tmp_path)))
+    said = {item.seen.partition(" with ")[0] for item in found if (item.level, item.name) == (Level.BAD, "engine")}
+    assert said >= {f"container engine 'podman' answers {words}" for words in ("ps --all", "image inspect")}
+
+
+def test_answer_that_lacks_what_it_should_have() -> None:
+    found = Engine(Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]')).containers({"itb.run": "r"})
+    with pytest.raises(TestbedError, match=r"answers ps --all with what itb cannot read \(no 'State'\)"):
+        found[0]["State"]
+    with pytest.raises(TestbedError, match="answers container inspect with"):
+        Engine(Door(container_inspect="[{}]")).inspect_all(["a", "b"])
 
 
 Machine = Callable[..., None]

@@ -48,6 +48,13 @@ def test_newest_first_with_how_they_ended(tmp_path: Path) -> None:
     assert [rundir.id for rundir, _ in inspect_runs.readable(tmp_path)] == ["5-e", "3-c", "2-b", "1-a"]
 
 
+def test_what_others_wrote_commands_no_terminal(tmp_path: Path) -> None:
+    make(tmp_path, "1-a", ref="\x1b[31mred\x1b[0m \x07bell\u202eturned\ttab")
+    text = shown(tmp_path)
+    assert "red \ufffdbell\ufffdturned" in text
+    assert not {char for char in text if not char.isprintable()} - {"\n"}
+
+
 def test_logs_with_their_sizes(tmp_path: Path) -> None:
     rundir = make(tmp_path, "1-a")
     for name in ("hosts/ce/var/log/x [bold].log", "hosts/factory/y", "commands.log", "build/b"):

@@ -16,9 +16,9 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
-    "outputs locks",
+    "outputs locks places refnames",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
-    "rundir config definitions history resultfiles machine remote",
+    "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
     "stepshell imagestages summary timeline junit",
@@ -35,7 +35,7 @@ FLOORS = (
     "pipeline",
     "commands",
     "looking tokencommands publishing",
-    "tasks",
+    "tasks words",
     "__main__",
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

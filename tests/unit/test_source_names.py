@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import git, redact, source
+from itb import git, redact, refnames
 from itb.errors import UsageError
 
 
@@ -19,7 +19,7 @@ from itb.errors import UsageError
 )  # fmt: skip
 def test_impossible_reference(ref: str) -> None:
     with pytest.raises(UsageError, match="cannot exist") as caught:
-        source._check_name(ref)
+        refnames.check(ref)
     assert repr(ref) in caught.value.message
     assert "\n" not in caught.value.message
 
@@ -28,7 +28,7 @@ def test_impossible_reference(ref: str) -> None:
     "ref", ["", "-x", "--upload-pack=x", "$(reboot)", "a;b", "'a'", '"', "é", "日本", "a&b|c", "v1.0", "pr/1"]
 )
 def test_strange_but_possible_reference(ref: str) -> None:
-    source._check_name(ref)
+    refnames.check(ref)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,28 @@ def test_urls(text: str) -> None:
 def test_neither_folder_nor_url(text: str) -> None:
     with pytest.raises(UsageError, match="neither a folder"):
         git.locate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("http://[::1", "is not a valid URL: Invalid IPv6 URL"),
+        ("http://[bad]/x", "is not a valid URL: 'bad' does not appear to be an IPv4 or IPv6 address"),
+        ("ssh://host:port/x", "is not a valid URL: Port could not be cast"),
+        ("~nouser-of-itb/x", "no home folder of this user here"),
+        ("a" * 5000, "cannot be looked at: File name too long"),
+        ("ftp://" + "a" * 5000, "is neither a folder here nor a URL"),
+    ],
+)
+def test_sources_nothing_can_be_made_of(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as caught:
+        git.locate(text)
+    assert len(caught.value.message) < 400
+    assert text[:6] in caught.value.message
+
+
+def test_a_long_url_is_a_url() -> None:
+    assert git.locate("https://host/" + "a" * 5000).local is None
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def test_nothing_is_all_defaults() -> None:
         ("title: x\non: !!bool many", "f.yaml:2: not valid YAML: 'many'"),
         ("title: x\nnames: [!!timestamp soon]", "f.yaml:2: not valid YAML: 'soon'"),
         ("title: x\ncount: 2026-13-45", "f.yaml:2: count: Input should be a valid integer (got '2026-13-45')"),
+        ('count: 1\ntitle: "\\uD800"', "f.yaml:2: title: not valid UTF-8: it has half a character in it"),
+        ('names:\n- a\n- "\\uDFFF"', "f.yaml:3: names.1: not valid UTF-8"),
+        ('"\\uD800": 1', "f.yaml:1: \\ud800: not valid UTF-8"),
     ],
 )
 def test_what_is_wrong(text: str, message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.model import Record
+from itb.places import expand
 from itb.tokens.files import read_private
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
@@ -41,7 +42,7 @@ class File:
     def _read(self) -> str:
         if not self._path and (value := os.environ.get("BEARER_TOKEN", "").strip()):
             return value
-        path = Path(self._path).expanduser() if self._path else discover()
+        path = expand(self._path) if self._path else discover()
         if path is None:
             places = ", ".join(["BEARER_TOKEN", "BEARER_TOKEN_FILE", *map(str, _places())])
             raise AcquireError(

@@ -15,6 +15,7 @@ from typing import Any
 from itb import scratch
 from itb.errors import TestbedError
 from itb.model import Record
+from itb.places import expand
 from itb.redact import redact
 from itb.runners import Completed
 from itb.tokens.files import read_private
@@ -103,7 +104,7 @@ class Htgettoken:
         """Look whether program and Vault token are there."""
         if shutil.which(self._options.program) is None:
             return f"{self._options.program} is not installed or not executable"
-        path = Path(self._options.vault_token_file).expanduser()
+        path = expand(self._options.vault_token_file)
         return "" if os.access(path, os.R_OK) else f"Vault token file {path} cannot be read"
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
@@ -116,7 +117,7 @@ class Htgettoken:
             *(options.program, "-v", "-a", options.server, "-i", options.issuer, "-r", options.role),
             *("--credkey", options.credkey),
             # Without --novaulttoken it may overwrite the Vault token or wait for a browser.
-            *("--vaulttokenfile", str(Path(options.vault_token_file).expanduser()), "--novaulttoken"),
+            *("--vaulttokenfile", str(expand(options.vault_token_file)), "--novaulttoken"),
             *("--minsecs", str(request.min_lifetime_s)),
             *("--scopes", ",".join(request.scopes), "--audience", request.audience),
             *("-o", str(output)),

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from itb.errors import UsageError
 from itb.model import Record
+from itb.places import expand
 from itb.redact import redact, remember
 from itb.tokens.files import read_private
 from itb.tokens.https import Answer, Failure, HttpsError, get
@@ -61,7 +62,7 @@ class Vault:
         self._options = options
         self._context = context
         self._end = 0.0  # of the monotonic clock: when all calls together must have ended
-        self._ca = Path(options.ca).expanduser() if options.ca else None
+        self._ca = expand(options.ca) if options.ca else None
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Exchange the Vault token once."""
@@ -103,7 +104,7 @@ class Vault:
 
     def _vault_token(self) -> str:
         path = self._options.vault_token_file
-        found = Path(path).expanduser() if path else self._discover()
+        found = expand(path) if path else self._discover()
         token = read_private(found, what="provider vault: Vault token file", cause=Cause.PERSON).strip()
         remember(token)
         if not token or not token.isprintable() or " " in token:

@@ -1,0 +1,144 @@
+"""The words of the command line: as people write them, as Invoke takes them, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from invoke import Collection, Program
+from invoke.exceptions import ParseError
+
+from itb.errors import UsageError
+
+GROUPS = ("platform", "token", "show")
+# Their one bare word is a run.
+OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
+_OF_SHOW = ("run", "config", "product")
+_UNKNOWN = re.compile(r"No idea what ['\"](?P<word>.*)['\"] is!", re.DOTALL)
+_NO_VALUE = re.compile(r"Flag <Argument: (?P<flag>[\w-]+).*> needed value and was not given one!")
+_MISSING = re.compile(r"'.*' did not receive required positional arguments: (?P<names>.*)")
+
+
+class ItbProgram(Program):
+    """Invoke's program, which says what is wrong with a command line, and what to write, as a UsageError."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Read the options that stand before any task."""
+        with self._explained():
+            super().parse_core(argv)
+
+    def parse_tasks(self) -> None:
+        """Read the task and its options."""
+        with self._explained():
+            super().parse_tasks()
+
+    def parse_cleanup(self) -> None:
+        """Print what was asked for in place of a task: help."""
+        with self._explained():
+            super().parse_cleanup()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ParseError as error:
+            raise _explain(error, self.namespace or Collection(), self.argv[1:]) from None
+
+
+def check_text(words: Sequence[str]) -> None:
+    """UsageError naming the option whose value is no text: bytes that are no characters here."""
+    before = ""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            flag = word.partition("=")[0] if word.startswith("--") else before
+            named = f"flag {flag}" if flag.startswith("--") and flag.isascii() else "the command line"
+            coding = sys.getfilesystemencoding().upper()
+            hint = "" if coding == "UTF-8" else "set LC_ALL=C.UTF-8, or do not set PYTHONUTF8=0"
+            shown = word.encode("utf-8", "replace").decode()[:60]
+            raise UsageError(f"{named}: {shown!r} is not valid {coding}", hint=hint) from None
+        before = word
+
+
+def join_groups(words: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
+    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``; ``report RUN``: ``report --run RUN``.
+
+    ``alone`` are the options that take no value: what follows them may be
+    the run.  ``--help`` goes in front: behind a task that wants an argument,
+    Invoke would take it for the argument.
+    """
+    words = list(words)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if len(words) > 1 and words[0] == "show" and words[1] and words[1] not in (*_OF_SHOW, "--help", "-h"):
+        words = ["show", "run", *words[1:]]
+    if len(words) > 1 and words[0] in GROUPS and words[1] and not words[1].startswith("-"):
+        words = [f"{words[0]}.{words[1]}", *words[2:]]
+    if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
+        return ["--help", words[0]]
+    if words and words[0] in OF_A_RUN and not any(word.partition("=")[0] == "--run" for word in words):
+        words = [words[0], *_name_the_run(words[1:], alone)]
+    return words
+
+
+def _name_the_run(words: list[str], alone: Sequence[str]) -> list[str]:
+    """Put ``--run`` before the first word that is neither an option nor the value of one."""
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        value = before.startswith("--") and "=" not in before and before not in alone
+        if word[:1] not in ("-", "") and not value:
+            return ["--run", word, *words[:place], *words[place + 1 :]]
+    return words
+
+
+def without_value(tasks: Collection) -> list[str]:
+    """Options of these tasks that take no value."""
+    contexts = tasks.to_contexts()
+    named = {flag for context in contexts for flag, item in context.flags.items() if not item.takes_value}
+    return [*named, *(flag for context in contexts for flag in context.inverse_flags)]
+
+
+def _explain(error: ParseError, tasks: Collection, given: Sequence[str]) -> UsageError:
+    """Say what Invoke does not understand, with the nearest word it does, and where to read more."""
+    text = str(error)
+    flags = {str(context.name): [*context.flags, *context.inverse_flags] for context in tasks.to_contexts()}
+    task = str(error.context.name or "") if error.context else ""
+    about = f"{_shown(task)}: " if task else ""
+    hint = f"itb {_shown(task)} --help explains it" if task else "itb --help lists the commands"
+    if found := _NO_VALUE.search(text):
+        return UsageError(f"{about}option --{found['flag'].replace('_', '-')} needs a value", hint=hint)
+    if found := _MISSING.search(text):
+        return UsageError(f"{about}not given: {found['names'].replace(chr(39), '').upper()}", hint=hint)
+    if not (found := _UNKNOWN.search(text)):
+        return UsageError(f"{about}{text}", hint=hint)
+    word = found["word"]
+    if task and word.startswith("-"):
+        return UsageError(f"{about}unknown option {word[:60]!r}{_nearest(word, flags[task])}", hint=hint)
+    if task:
+        return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
+    return _no_command(word, given, list(flags), hint)
+
+
+def _no_command(word: str, given: Sequence[str], tasks: Sequence[str], hint: str) -> UsageError:
+    """The error of a word that stands where a command should."""
+    if not word.startswith("-"):
+        return UsageError(f"unknown command {_shown(word)[:60]!r}{_nearest(word, tasks)}", hint=hint)
+    place = next((number for number, item in enumerate(given) if item in tasks), 0)
+    if not place:
+        return UsageError(f"unknown option {word[:60]!r}", hint=hint)
+    told = [_shown(given[place]), *given[:place], *given[place + 1 :]]
+    return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(told)}"[:200])
+
+
+def _shown(task: str) -> str:
+    """A task as people write it."""
+    return task.replace(".", " ")
+
+
+def _nearest(word: str, valid: Sequence[str]) -> str:
+    from itb.yamlfile import nearest  # what it imports is not for every itb --help
+
+    return nearest(_shown(word), [_shown(item) for item in valid])
