@@ -26,6 +26,8 @@ from itb.runners import Command
 
 R = TypeVar("R", bound=BaseModel)
 
+_TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+
 
 class RunState(Record):
     """``run.json``: what a run is and how far it got; times are seconds since the epoch."""
@@ -104,7 +106,7 @@ class RunDir:
         """
         path = Path(wanted)
         if wanted and (path / "run.json").is_file():
-            return cls(path)
+            return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's
         every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
         if wanted and (damaged := cls._damaged(runs, path)):
             return cls(damaged)
@@ -122,13 +124,11 @@ class RunDir:
 
     @staticmethod
     def _damaged(runs: Path, path: Path) -> Path | None:
-        """A directory that was a run's, or lies where runs do, and has no ``run.json``."""
+        """A directory that was a run's and has no ``run.json``."""
         for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
             place = folder.absolute()
-            known = place.parent == runs.absolute() or any(
-                (place / name).exists() for name in ("cases.jsonl", "state", "commands.log")
-            )
-            if place.is_dir() and known and not (place / "run.json").is_file():
+            known = any((place / name).is_file() for name in _TRACES)
+            if place.name != ".." and known and not (place / "run.json").is_file():
                 return place
         return None
 
