@@ -27,6 +27,7 @@ OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
+    fill_streams()
     keep_secrets_of_crashes()
     hide_arguments()
     listen()
@@ -39,10 +40,21 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        say(f"itb: {error}")
+        say(f"itb: {error.filename}: {error.strerror}" if error.filename else f"itb: {error.strerror or error}")
         sys.exit(TestbedError.exit_code)
     finally:
         let_go()
+
+
+def fill_streams() -> None:
+    """Give a closed standard stream /dev/null: else what is opened next takes its number, and its output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
+        if getattr(sys, name) is None:  # Python's word for closed
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def say(*lines: str) -> None:

@@ -75,8 +75,24 @@ def plan(chosen: Settings) -> list[Plan]:
         scenes.check(scenario, stage.roles)
     folders = [Path(folder).expanduser() for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
+    _check_distinct("scenario", scenarios)
+    _check_distinct("platform", platforms)
     stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
+
+
+def _check_distinct(kind: str, found: Sequence[Scenario] | Sequence[Platform]) -> None:
+    """Refuse two of one name: it is what logs, files on hosts, runs and reports tell them apart by."""
+    seen: dict[str, Path] = {}
+    for item in found:
+        other = seen.setdefault(item.name, item.folder)
+        if other is not item.folder:
+            raise UsageError(
+                f"{kind} {item.name} is named twice"
+                if other.resolve() == item.folder.resolve()
+                else f"two {kind}s have the name {item.name}: {other} and {item.folder}",
+                hint=f"name each {kind} once; a folder's name is the {kind}'s",
+            )
 
 
 def _with_builder(chosen: Settings, platforms: Sequence[Platform], stage: Stage) -> Stage:
@@ -136,6 +152,18 @@ def resolve_previous(part: Plan, chosen: Settings, commit: Commit, runner: Runne
     return previous.find(
         part.product, commit, ref=chosen.upgrade_from, source_from=where, cache=chosen.cache_dir, runner=runner
     )
+
+
+def check_place() -> None:
+    """UsageError where the current directory has a name that no run can record."""
+    here = str(Path.cwd())
+    try:
+        here.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the name of the current directory, {here!r}, is not UTF-8 text: run.json could not say it",
+            hint="start itb in another directory",
+        ) from None
 
 
 def check_disk(chosen: Settings) -> None:
@@ -216,6 +244,7 @@ def build(chosen: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
+    check_place()
     ending = Ending()
     with ending.listening(chosen.run_timeout * chosen.timeout_factor), warden.on_duty(), ExitStack() as held:
         parts = plan(chosen)

@@ -152,7 +152,7 @@ def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Locati
         suffix = nearest(str(location[-1]), valid) or (f"; valid: {', '.join(valid)}" if valid else "")
         return f"{where}{line}: unknown key {key!r}{suffix}"
     if item["type"] == "json_invalid":
-        return f"{where}: nested too deeply"
+        return f"{where}: {'not UTF-8 text' if 'surrogate' in item['msg'] else 'nested too deeply'}"
     if item["type"] == "too_short":
         least, found = item["ctx"]["min_length"], item["ctx"]["actual_length"]
         return f"{where}{line}: {key}: at least {least} needed, {found} found"
