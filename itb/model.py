@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Record(BaseModel):
@@ -14,6 +14,11 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+
+# Seconds since the epoch, and how many of them: beyond the year 5000 no clock has been, and calendars end.
+END_OF_TIME = 1e11
+Moment = Annotated[float, Field(ge=0, le=END_OF_TIME)]
+Seconds = Annotated[float, Field(ge=-END_OF_TIME, le=END_OF_TIME)]
 
 # Of a process: a name that is none would be taken for something else on a command line, a value ends at NUL.
 Environment = dict[
@@ -47,8 +52,8 @@ class Case(Record):
     message: str = ""
     evidence: str = ""
     log: str = ""
-    started: float
-    seconds: float
+    started: Moment
+    seconds: Seconds
     exit_code: int = 0
     supersedes: bool = False
 

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from itb import __version__, attempts, runlock
+from itb import __version__, attempts, plainfile, runlock
 from itb.attempts import Attempts, Begun, Process
 from itb.errors import UsageError
-from itb.model import Case, Record
+from itb.model import Case, Moment, Record
 from itb.redact import redact
 from itb.runners import Command
 
@@ -38,8 +38,8 @@ class RunState(Record):
     platform: str
     ref: str
     scenarios: tuple[str, ...] = ()
-    started: float
-    finished: float | None = None
+    started: Moment
+    finished: Moment | None = None
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
@@ -69,7 +69,7 @@ def _misfit(path: Path, error: ValidationError) -> str:
     """Say why a ``run.json`` cannot be read: another version's, or damaged."""
     reason = str(error.errors()[0]["msg"])
     with suppress(ValueError, OSError):
-        content = json.loads(path.read_bytes())
+        content = json.loads(plainfile.read(path))
         version = content.get("tool_version") if isinstance(content, dict) else None
         if version and version != __version__:
             return f"written by itb {version}, this is itb {__version__}: {reason}"
@@ -193,7 +193,7 @@ class RunDir:
         """Read a phase's value back; None if that phase has not ended."""
         path = self.path / "state" / f"{name}.json"
         try:
-            return kind.model_validate_json(path.read_bytes())
+            return kind.model_validate_json(plainfile.read(path))
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -211,7 +211,7 @@ class RunDir:
         """The content of ``run.json``."""
         path = self.path / "run.json"
         try:
-            return RunState.model_validate_json(path.read_bytes())
+            return RunState.model_validate_json(plainfile.read(path))
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
         except OSError as error:
@@ -242,14 +242,14 @@ class RunDir:
     def append_process(self, process: Process) -> None:
         """Add that a process takes the run up; a line that was cut off before is closed first."""
         path = self.path / "cases.jsonl"
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        torn = path.exists() and not plainfile.read(path).endswith(b"\n")
         line = attempts.Line(process=process).model_dump_json(exclude_none=True)
         self._append("cases.jsonl", f"\n{line}" if torn else line)
 
     def attempts(self) -> Attempts:
         """Every case so far, over all attempts; a line cut by a crash is left out."""
         try:
-            return attempts.read((self.path / "cases.jsonl").read_bytes())
+            return attempts.read(plainfile.read(self.path / "cases.jsonl"))
         except FileNotFoundError:
             return Attempts()
 
@@ -267,8 +267,7 @@ class RunDir:
             self._append("commands.log", line)
 
     def _append(self, name: str, line: str) -> None:
-        with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:
-            file.write(line + "\n")
+        plainfile.append(self.path / name, f"{line}\n")
 
     def is_held(self) -> bool:
         """True while a process holds the lock of this run, also if the directory is gone."""

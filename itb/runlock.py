@@ -17,8 +17,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from itb import plainfile
 from itb.errors import UsageError
-from itb.model import Record
+from itb.model import Moment, Record
 
 NAME = ".lock"
 
@@ -28,7 +29,7 @@ class Owner(Record):
 
     pid: int = 0
     host: str = ""
-    since: float = 0.0
+    since: Moment = 0.0
 
     def __str__(self) -> str:
         if not self.pid:
@@ -43,7 +44,8 @@ def hold(folder: Path) -> Iterator[Owner | None]:
 
     Raises UsageError naming the owner if a living process holds it.
     """
-    with (folder / NAME).open("a+", encoding="utf-8", errors="replace") as file:
+    descriptor = plainfile.opened(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -67,7 +69,7 @@ def holder(folder: Path) -> Owner | None:
     still has the file open, and that is how it is found.
     """
     try:
-        with (folder / NAME).open("rb") as file:
+        with os.fdopen(plainfile.opened(folder / NAME), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -79,7 +81,7 @@ def holder(folder: Path) -> Owner | None:
 
 def _owner(folder: Path) -> Owner | None:
     try:
-        return Owner.model_validate_json((folder / NAME).read_bytes())
+        return Owner.model_validate_json(plainfile.read(folder / NAME))
     except (OSError, ValidationError):
         return None
 
