@@ -67,7 +67,8 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
 
 def _misfit(path: Path, error: ValidationError) -> str:
     """Say why a ``run.json`` cannot be read: another version's, or damaged."""
-    reason = str(error.errors()[0]["msg"])
+    first = error.errors()[0]
+    reason = ": ".join([*map(str, first["loc"]), first["msg"]])
     with suppress(ValueError, OSError):
         content = json.loads(plainfile.read(path))
         version = content.get("tool_version") if isinstance(content, dict) else None

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from itb import plainfile
-from itb.errors import UsageError
+from itb.errors import TestbedError, UsageError
 from itb.model import Moment, Record
 
 NAME = ".lock"
@@ -42,9 +42,13 @@ class Owner(Record):
 def hold(folder: Path) -> Iterator[Owner | None]:
     """Hold the lock of a run's directory; yields who held it and ended without letting go, if anybody did.
 
-    Raises UsageError naming the owner if a living process holds it.
+    Raises UsageError naming the owner if a living process holds it, TestbedError where there can be no lock.
     """
-    descriptor = plainfile.opened(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        descriptor = plainfile.opened(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    except OSError as error:
+        hint = "remove what is in its place, or make its folder writable; itb report needs no lock"
+        raise TestbedError(f"{folder / NAME}: {error.strerror}", hint=hint) from None
     with os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -187,8 +187,8 @@ def _again(facts: Facts) -> list[str]:
     words = ["itb", "run", "--product", product, "--platform", _platform(facts)]
     if commit and commit.kind == "published":
         words += _published_words(facts, commit)
-    else:
-        words += ["--ref", commit.id if commit and commit.kind != "worktree" else state.ref]
+    elif ref := commit.id if commit and commit.kind != "worktree" else state.ref:
+        words += ["--ref", ref]
     if given.get("source"):
         words += ["--source", _from_here(facts, given["source"], bare=True)]
     if given.get("variant"):

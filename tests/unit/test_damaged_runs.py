@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from itb import inspect_runs, plainfile, report
-from itb.errors import UsageError
+from itb.errors import TestbedError, UsageError
 from itb.ledger import Ledger
 from itb.model import Case, Outcome
 from itb.rundir import RunDir, RunState
@@ -78,7 +78,9 @@ def test_what_is_no_file_is_not_written(put: Callable[[Path], None], rundir: Run
         with rundir.lock():
             pass
 
-    for work in (hold, lambda: rundir.append_case(CASE), lambda: Ledger(rundir).begin("x", {})):
+    with pytest.raises(TestbedError, match=r"\.lock: not a regular file"):
+        hold()
+    for work in (lambda: rundir.append_case(CASE), lambda: Ledger(rundir).begin("x", {})):
         with pytest.raises(OSError, match=r"not a regular file|No such device"):
             work()
 
@@ -109,5 +111,5 @@ def test_times_no_clock_has_said(time: str, field: str, rundir: RunDir) -> None:
 def test_a_time_of_run_json_is_named(rundir: RunDir) -> None:
     path = rundir.path / "run.json"
     path.write_text(path.read_text().replace('"started": 1.0', '"started": 1e300'))
-    with pytest.raises(UsageError, match=r"run\.json: .*less than or equal to"):
+    with pytest.raises(UsageError, match=r"run\.json: .*: started: .*less than or equal to"):
         _ = rundir.state
