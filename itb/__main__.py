@@ -24,6 +24,7 @@ _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
+    fill_streams()
     keep_secrets_of_crashes()
     listen()
     try:
@@ -37,7 +38,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        fail(TestbedError(one_line(str(error))))
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        fail(TestbedError(one_line(named)))
     finally:
         let_go()
 
@@ -50,6 +52,17 @@ def fail(error: ItbError) -> NoReturn:
         with suppress(OSError):
             print(json.dumps({"error": told}))
     sys.exit(error.exit_code)
+
+
+def fill_streams() -> None:
+    """Give a closed standard stream /dev/null: else what is opened next takes its number, and its output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
+        if getattr(sys, name) is None:  # Python's word for closed
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def say(*lines: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from itb.model import Case, Outcome, Record, settle
+from itb.model import END_OF_TIME, Case, Moment, Outcome, Record, settle
 
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
 _INTERRUPTED = 130
@@ -28,14 +28,14 @@ class Begun(Record):
     phase: str
     role: str
     name: str
-    started: float
+    started: Moment
 
 
 class Process(Record):
     """A process that took a run up at a time (epoch); ``resumed``: to repeat what did not go well."""
 
     pid: int
-    at: float
+    at: Moment
     resumed: bool = False
 
 
@@ -134,7 +134,7 @@ class _Reading:
                 **item.model_dump(),
                 outcome=Outcome.ERROR,
                 message=CUT_OFF,
-                seconds=max(0.0, self.latest - item.started),
+                seconds=min(max(0.0, self.latest - item.started), END_OF_TIME),
                 exit_code=_INTERRUPTED,
             )
             for item in self.begun.values()

@@ -12,11 +12,11 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from itb import imagestages, locks, runlock, scratch, warden
-from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
+from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.rundir import RunDir
 
-_HOST = re.compile(r"itb-([\w.-]+-)?[0-9a-f]{8}-[\w.-]+")  # a run's container, or one of a platform's build
+_HOST = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # a run's container, or one of a platform's build
 KEEP_DAYS = 14  # cached builds younger than this stay
 
 
@@ -47,7 +47,7 @@ def sweep(engine: Engine, runs: Path, *, kept_too: bool, say: Callable[[str], No
                 rundir.forget_secrets()
                 say(f"{rundir.id}: removed its secrets")
                 count += 1
-        for name in end_orphans():
+        for name in end_orphans(engine, runs):
             say(f"ended {name}, which the engine knows nothing of any more")
             count += 1
         for path in scratch.remove_leftovers():
@@ -79,27 +79,31 @@ def _sweep_run(
     return len(removed)
 
 
-def end_orphans() -> list[str]:
+def end_orphans(engine: Engine, runs: Path) -> list[str]:
     """End containers whose removal was cut off: they go on though the engine has forgotten them.
 
-    Each is found by its monitor (conmon(8): -n is the name, -b the folder
-    of the container, which is gone); returns their names.
+    Each is found by its monitor.  Left alone are those the engine knows and
+    those of a run somebody works on, who may be removing them at this moment.
+    Returns their names.
     """
+    monitors = _orphaned_monitors()
+    if not monitors:
+        return []
+    known = {container_name(item) for item in engine.containers({})}
+    busy = _at_work(engine, runs)
     ended = []
-    for path in Path("/proc").glob("[0-9]*"):
+    for path, name in monitors.items():
+        found = _HOST.fullmatch(name)
+        if found is None or found[1] in busy or name in known:
+            continue
         with suppress(OSError):
-            words = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            if Path(words[0]).name != "conmon" or "-n" not in words or "-b" not in words:
-                continue
-            name, folder = words[words.index("-n") + 1], Path(words[words.index("-b") + 1])
-            if _HOST.fullmatch(name) and not folder.exists():
-                children = (path / "task" / path.name / "children").read_text().split()
-                # The first process of the container: all others go with it.  One that is just being
-                # removed by its own itb has none any more, but the engine's that clears up after it.
-                first = [int(child) for child in children if _is_contained(child)]
-                for child in first:
-                    os.kill(child, signal.SIGKILL)
-                ended += [f"container {name}"] if first else []
+            children = (path / "task" / path.name / "children").read_text().split()
+            # The first process of the container: all others go with it.  One that is just being
+            # removed by its own itb has none any more, but the engine's that clears up after it.
+            first = [int(child) for child in children if _is_contained(child)]
+            for child in first:
+                os.kill(child, signal.SIGKILL)
+            ended += [f"container {name}"] if first else []
     return ended
 
 
@@ -109,6 +113,38 @@ def _is_contained(pid: str) -> bool:
         return os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:  # it has ended
         return False
+
+
+def _orphaned_monitors() -> dict[Path, str]:
+    """Monitors (conmon(8): -n is the name, -b the folder) of containers whose folder is gone, with their names."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            if Path(words[0]).name != "conmon" or "-n" not in words or "-b" not in words:
+                continue
+            name, folder = words[words.index("-n") + 1], words[words.index("-b") + 1]
+            if _is_of_our_engine(path) and not (path / "root" / folder.lstrip("/")).exists():
+                found[path] = name
+    return found
+
+
+def _is_of_our_engine(process: Path) -> bool:
+    """True where a process sees the folders we see: not of a podman in a container, or of another user."""
+    # Rootless podman has a mount namespace of its own, and a user can end only what is the user's.
+    ours = Path("/proc/self/ns/mnt").readlink() == (process / "ns" / "mnt").readlink()
+    return ours or os.geteuid() != 0
+
+
+def _at_work(engine: Engine, runs: Path) -> set[str]:
+    """Short names of the runs that somebody works on."""
+    there = [RunDir(Path(where or runs) / name) for name, where in leftover_runs(engine)]
+    found = set()
+    for rundir in (*there, *(RunDir(path.parent) for path in runs.glob("*/run.json"))):
+        with suppress(UsageError):
+            if rundir.is_held():
+                found.add(rundir.state.short)
+    return found
 
 
 def is_kept(rundir: RunDir) -> bool:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, chdir, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,6 @@ from itb.ledger import Ledger
 from itb.model import Case, Commit, Outcome
 from itb.pipeline import Ending
 from itb.places import expand
-from itb.redact import MARK
 from itb.rundir import RunDir, RunState
 from itb.runners import EndedRunError, Runner, Stop
 from itb.testbed import Stage
@@ -77,8 +76,24 @@ def plan(chosen: Settings) -> list[Plan]:
         scenes.check(scenario, stage.roles)
     folders = [expand(folder) for folder in chosen.platforms]
     platforms = [definitions.load_platform(name, folders) for name in chosen.platform]
+    _check_distinct("scenario", scenarios)
+    _check_distinct("platform", platforms)
     stage = _with_builder(chosen, platforms, stage)
     return [Plan(product, platform, scenarios, stage) for platform in platforms]
+
+
+def _check_distinct(kind: str, found: Sequence[Scenario] | Sequence[Platform]) -> None:
+    """Refuse two of one name: it is what logs, files on hosts, runs and reports tell them apart by."""
+    seen: dict[str, Path] = {}
+    for item in found:
+        other = seen.setdefault(item.name, item.folder)
+        if other is not item.folder:
+            raise UsageError(
+                f"{kind} {item.name} is named twice"
+                if other.resolve() == item.folder.resolve()
+                else f"two {kind}s have the name {item.name}: {other} and {item.folder}",
+                hint=f"name each {kind} once; a folder's name is the {kind}'s",
+            )
 
 
 def _with_builder(chosen: Settings, platforms: Sequence[Platform], stage: Stage) -> Stage:
@@ -140,6 +155,18 @@ def resolve_previous(part: Plan, chosen: Settings, commit: Commit, runner: Runne
     )
 
 
+def check_place() -> None:
+    """UsageError where the current directory has a name that no run can record."""
+    here = str(Path.cwd())
+    try:
+        here.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the name of the current directory, {here!r}, is not UTF-8 text: run.json could not say it",
+            hint="start itb in another directory",
+        ) from None
+
+
 def check_disk(chosen: Settings) -> None:
     """TestbedError when there is too little room to begin with."""
     for folder in (chosen.runs_dir, chosen.cache_dir):
@@ -179,12 +206,13 @@ def open_cell(
     if earlier:
         rundir.save("previous", earlier)
     rundir.write_state(state)  # last: where it is, all that a run begins with is
-    return _cell(chosen, part, commit, rundir, listener=listener, stop=stop)
+    return make_cell(chosen, part, commit, rundir, listener=listener, stop=stop)
 
 
-def _cell(
+def make_cell(
     chosen: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
+    """Everything the phases of a run need, whether it begins or goes on."""
     runner = Runner(
         record=rundir.record_command, stop=stop, limits=chosen.time_limits, retries=chosen.retries
     )
@@ -206,36 +234,6 @@ def _cell(
     return cell
 
 
-def _given(chosen: Settings) -> dict[str, object]:
-    """What may be different when a run goes on: which scenarios and which hook."""
-    changed = chosen.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
-    return {key: value for key, value in changed.items() if value}
-
-
-def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
-    """Everything the phases need to go on with an existing run."""
-    state = rundir.state
-    commit = rundir.saved("commit", Commit)
-    if commit is None:
-        raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
-    parts = [part for part in plan(saved) if part.platform.name == state.platform]
-    if not parts:
-        raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
-    return _cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
-
-
-def recorded(state: RunState, chosen: Settings, changes: Mapping[str, object]) -> Settings:
-    """The settings a run was started with, ``changes`` made to them.
-
-    What was redacted in the run directory comes from today's configuration.
-    """
-    own = dict(state.settings)
-    for key, value in own.items():
-        if MARK in json.dumps(value):
-            own[key] = chosen.model_dump(mode="json")[key]
-    return Settings.model_validate({**own, "runs": chosen.runs, **changes})
-
-
 def run(chosen: Settings, *, as_json: bool = False) -> int:
     """Run every cell of the settings and return the exit code that stands for all."""
     return _start(chosen, pipeline.run_cell, as_json=as_json)
@@ -247,6 +245,7 @@ def build(chosen: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
+    check_place()
     ending = Ending()
     with ending.listening(chosen.run_timeout * chosen.timeout_factor), warden.on_duty(), ExitStack() as held:
         parts = plan(chosen)
@@ -271,7 +270,7 @@ def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bo
             with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
-    show(*cells, as_json=as_json)
+    show(*((cell.journal, cell.notes) for cell in cells), as_json=as_json)
     return worst(codes)
 
 
@@ -290,53 +289,6 @@ def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None
             seconds=seconds,
         )
     )
-
-
-def go_on(chosen: Settings, wanted: str, phase: str) -> int:
-    """Do one more phase of an existing run and return its exit code."""
-    rundir, ending = RunDir.find(chosen.runs_dir, wanted), Ending()
-    limit = chosen.run_timeout * chosen.timeout_factor
-    with ending.listening(limit), warden.on_duty(), progress(chosen, phase) as listener:
-        saved = recorded(rundir.state, chosen, _given(chosen))
-        cell = reopen(rundir, saved, listener, ending.stop())
-        with rundir.lock():
-            cell.journal.take_up()
-            code = pipeline.go_on(cell, ending, phase)
-    show(cell)
-    return code
-
-
-def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
-    """Go on with a run that ended in whatever way, with its own settings."""
-    if not wanted:
-        raise UsageError("--resume: no run named", hint="itb list shows them")
-    given = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
-    if given:
-        names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
-        raise UsageError(f"{names}: a resumed run goes on with its own settings", hint="leave it out")
-    chosen = settings_from({"runs": flags.get("runs", "")})
-    rundir = RunDir.find(chosen.runs_dir, wanted)
-    before = rundir.state
-    anew = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
-    saved = recorded(before, chosen, {**anew, "runs": str(rundir.path.parent)})
-    ending, place = Ending(), before.cwd if Path(before.cwd).is_dir() else "."
-    limit = saved.run_timeout * saved.timeout_factor
-    with ending.listening(limit), warden.on_duty(), chdir(place), rundir.lock() as stale:
-        notes = [f"{stale} ended without a word" if stale else "it had ended"]
-        if before.tool_version != __version__:
-            notes.append(f"it was begun by itb {before.tool_version}, this is {__version__}")
-        with suppress(OSError):
-            print(f"itb: resuming {rundir.id}: {'; '.join(notes)}", file=sys.stderr)
-        with progress(saved, f"resuming {rundir.id}") as listener:
-            check_disk(saved)
-            cell = reopen(rundir, saved, listener, ending.stop())
-            resuming.check_unchanged(before, resuming.checksums(cell.product, cell.platform, cell.stage))
-            cell.journal.take_up(resume=True)
-            rundir.tokens.mkdir(mode=0o700, exist_ok=True)
-            rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=__version__)
-            code = pipeline.run_cell(cell, ending, lambda: resuming.take_up(cell, notes))
-    show(cell, as_json=as_json)
-    return code
 
 
 def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> int:
@@ -376,16 +328,17 @@ def progress(chosen: Settings, title: str) -> Iterator[Listener]:
         yield listener
 
 
-def show(*cells: Cell, as_json: bool = False) -> None:
+def show(*runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
     """Print the summaries of runs: for people, or as one JSON document, a list where there are several."""
-    lost = next((cell.journal.lost for cell in cells if cell.journal.lost), "")
+    lost = next((journal.lost for journal, _ in runs if journal.lost), "")
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
         if as_json and not lost:
-            told = [report.judge_run(cell.rundir, notes=cell.notes).model_dump(mode="json") for cell in cells]
+            verdicts = [report.judge_run(journal.rundir, notes=notes) for journal, notes in runs]
+            told = [verdict.model_dump(mode="json") for verdict in verdicts]
             print(json.dumps(told if len(told) > 1 else told[0]))
-        for cell in cells if not as_json else ():
-            if not cell.journal.lost:
-                report.show(cell.rundir, Console(highlight=False), notes=cell.notes)
+        for journal, notes in runs if not as_json else ():
+            if not journal.lost:
+                report.show(journal.rundir, Console(highlight=False), notes=notes)
     if lost:
         raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
 

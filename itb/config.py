@@ -150,7 +150,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
-    for path in (user_file(), (cwd or Path.cwd()) / "itb.yaml"):
+    for path in (user_file(), (cwd or _here()) / "itb.yaml"):
         if path.is_file():
             yamlfile.load(path, Settings)
             found = yamlfile.parse(path.read_text(encoding="utf-8"), str(path))[0] or {}
@@ -163,7 +163,27 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             yamlfile.validate({key: value}, Settings, where=where)
             values[key], origins[key] = value, where
     remember_passwords(repr(values))
-    return yamlfile.validate(values, Settings, where="settings"), origins
+    settings = yamlfile.validate(values, Settings, where="settings")
+    _check_folders(settings, origins)
+    return settings, origins
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory does not exist any more", hint="change to one that does") from None
+
+
+def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
+    """UsageError where what is or will be a folder cannot be one."""
+    for key, folder in (("runs", settings.runs_dir), ("cache", settings.cache_dir)):
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            raise UsageError(
+                f"{key} is {folder} ({origins[key]}), but {place} is not a directory",
+                hint=f"--{key} DIR chooses another",
+            )
 
 
 @functools.cache

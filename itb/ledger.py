@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from itb import plainfile
 from itb.model import Record
 from itb.rundir import RunDir
 
@@ -55,8 +56,7 @@ class Ledger:
         with self._lock:
             self._path.parent.mkdir(exist_ok=True)
             # The first byte ends a line that a crash may have cut off.
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"\n{entry.model_dump_json()}")
+            plainfile.append(self._path, f"\n{entry.model_dump_json()}")
 
     def stands(self, piece: str) -> bool:
         """True if a piece was done, by this process or by an earlier attempt that it resumes."""
@@ -65,7 +65,7 @@ class Ledger:
     def entries(self) -> dict[str, Entry]:
         """The last word on every piece."""
         try:
-            lines = self._path.read_bytes().split(b"\n")
+            lines = plainfile.read(self._path).split(b"\n")
         except FileNotFoundError:
             return {}
         found: dict[str, Entry] = {}

@@ -57,7 +57,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in inspect_runs.readable(chosen.runs_dir):
-        commit = rundir.saved("commit", Commit)
+        commit = rundir.found("commit", Commit)
         if commit is not None:
             tested.setdefault(commit.id, []).append(f"{state.platform}: {inspect_runs.outcome(rundir, state)}")
     if as_json:

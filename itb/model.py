@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Record(BaseModel):
@@ -15,6 +15,11 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+
+# Seconds since the epoch, and how many of them: beyond the year 5000 no clock has been, and calendars end.
+END_OF_TIME = 1e11
+Moment = Annotated[float, Field(ge=0, le=END_OF_TIME)]
+Seconds = Annotated[float, Field(ge=-END_OF_TIME, le=END_OF_TIME)]
 
 _LONGEST = 127 << 10  # bytes; the kernel takes no longer word than 128 KiB, NAME= included
 _TOGETHER = 512 << 10  # bytes; all words together may have some 2 MiB, and several environments add up
@@ -67,8 +72,8 @@ class Case(Record):
     message: str = ""
     evidence: str = ""
     log: str = ""
-    started: float
-    seconds: float
+    started: Moment
+    seconds: Seconds
     exit_code: int = 0
     supersedes: bool = False
 

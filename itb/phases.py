@@ -299,17 +299,3 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
             repositories.bring_back(cell.host(SERVICES), made, cell.rundir.repo / repositories.SIGNED)
 
     in_parallel(sorted(cell.hand.alive() & set(roles)), one)
-
-
-def take_down(cell: Cell) -> None:
-    """Remove hosts and network, empty the private directory; look that nothing is left."""
-    with cell.journal.case("down", "network", "hosts and network removed") as trial:
-        # First the secrets: who is killed between the two leaves containers, and those are found by anybody.
-        try:
-            cell.rundir.forget_secrets()
-        finally:
-            removed = cell.hand.down()
-        left = cell.engine.containers(cell.hand.labels)
-        if left:
-            raise TestbedError(f"{len(left)} containers of run {cell.rundir.id} are still there", hint="itb clean")
-        trial.passed(f"{len(removed)} removed", evidence="\n".join(removed))

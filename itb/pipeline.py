@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, previous, report, supply, tokenphase, watchman
+from itb import candidate, lockfile, phases, previous, report, supply, teardown, tokenphase, watchman
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
@@ -137,9 +137,6 @@ def go_on(cell: Cell, ending: Ending, phase: str) -> int:
     """
     cell.hand.alive()
     cell.ledger.take_up(cell.hand.containers, but=_AGAIN.get(phase, ()))
-    if phase == "down":
-        _collect_evidence(cell)
-        return _phase(cell, ending, lambda: phases.take_down(cell), kept=False)
     work = {
         "serve": lambda: _serve(cell),
         "up": lambda: _raise_testbed(cell, _need(cell, "platform", PlatformImages, "build")),
@@ -180,12 +177,12 @@ def _token(cell: Cell) -> None:
     candidate.start_rest(cell)
 
 
-def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool = True) -> int:
+def _phase(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     """Do some work of a run that goes on step by step: its hosts stay, whatever happens."""
     before = len(cell.journal.cases)
     codes = []
     try:
-        with _watched(cell) if kept else nullcontext():
+        with _watched(cell):
             work()
     except UsageError:
         raise
@@ -198,9 +195,17 @@ def _phase(cell: Cell, ending: Ending, work: Callable[[], None], *, kept: bool =
         codes.append(InterruptedRunError.exit_code)
     code = worst(codes)
     every = worst([code, *(case.exit_code for case in cell.journal.cases)])
-    cell.rundir.update(finished=time.time(), exit_code=every, kept=kept)
+    cell.rundir.update(finished=time.time(), exit_code=every, kept=_has_hosts(cell))
     report.write(cell.rundir, notes=cell.notes)
     return code
+
+
+def _has_hosts(cell: Cell) -> bool:
+    """True if there is something to keep: a build from the cache needs no host.  Unknown is a yes."""
+    try:
+        return bool(cell.engine.deaf.containers(cell.hand.labels))
+    except ItbError:
+        return True
 
 
 def _all_phases(cell: Cell) -> None:
@@ -297,18 +302,18 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     code = exit_code(cell, error)
     if cell.journal.lost:
         ending.leave_alone(stop)
-        return worst([code, _take_down(cell)])
+        return worst([code, teardown.remove(cell.journal, cell.engine)])
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
     try:
         if not ending.reason:
             with suppress(ItbError):  # of an engine that is gone others have told
                 phases.look_at_packages(cell)
         if ending.signals < 2:
-            _collect_evidence(cell)
+            teardown.collect_evidence(cell)
     finally:
         ending.leave_alone(stop)
         if not keep:
-            code = worst([code, _take_down(cell)])
+            code = worst([code, teardown.remove(cell.journal, cell.engine)])
         code = worst([code, _conclude(cell, code, kept=keep)])
     return code
 
@@ -333,26 +338,6 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
         cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
         return TestbedError.exit_code
     return 0
-
-
-def _take_down(cell: Cell) -> int:
-    try:
-        phases.take_down(cell)
-    except ItbError as failed:
-        return failed.exit_code
-    except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
-        cell.journal.lose(f"{error.filename}: {error.strerror}")
-        return TestbedError.exit_code
-    return 0
-
-
-def _collect_evidence(cell: Cell) -> None:
-    with cell.journal.case("evidence", "itb", "logs collected from the hosts") as trial:
-        try:
-            phases.collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
-        except (ItbError, OSError) as error:
-            # A host that is gone has nothing to tell, a full disk takes nothing: the verdict stands without it.
-            trial.skip(f"incomplete: {error}")
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:

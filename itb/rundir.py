@@ -17,14 +17,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from itb import __version__, attempts, runlock
+from itb import __version__, attempts, plainfile, runlock
 from itb.attempts import Attempts, Begun, Process
 from itb.errors import UsageError
-from itb.model import Case, Record
+from itb.model import Case, Moment, Record
 from itb.redact import redact
 from itb.runners import Command
 
 R = TypeVar("R", bound=BaseModel)
+
+_TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
 
 
 class RunState(Record):
@@ -36,8 +38,8 @@ class RunState(Record):
     platform: str
     ref: str
     scenarios: tuple[str, ...] = ()
-    started: float
-    finished: float | None = None
+    started: Moment
+    finished: Moment | None = None
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
@@ -65,9 +67,10 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
 
 def _misfit(path: Path, error: ValidationError) -> str:
     """Say why a ``run.json`` cannot be read: another version's, or damaged."""
-    reason = str(error.errors()[0]["msg"])
+    first = error.errors()[0]
+    reason = ": ".join([*map(str, first["loc"]), first["msg"]])
     with suppress(ValueError, OSError):
-        content = json.loads(path.read_bytes())
+        content = json.loads(plainfile.read(path))
         version = content.get("tool_version") if isinstance(content, dict) else None
         if version and version != __version__:
             return f"written by itb {version}, this is itb {__version__}: {reason}"
@@ -104,7 +107,7 @@ class RunDir:
         """
         path = Path(wanted)
         if wanted and (path / "run.json").is_file():
-            return cls(path)
+            return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's
         every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
         if wanted and (damaged := cls._damaged(runs, path)):
             return cls(damaged)
@@ -122,13 +125,11 @@ class RunDir:
 
     @staticmethod
     def _damaged(runs: Path, path: Path) -> Path | None:
-        """A directory that was a run's, or lies where runs do, and has no ``run.json``."""
+        """A directory that was a run's and has no ``run.json``."""
         for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
             place = folder.absolute()
-            known = place.parent == runs.absolute() or any(
-                (place / name).exists() for name in ("cases.jsonl", "state", "commands.log")
-            )
-            if place.is_dir() and known and not (place / "run.json").is_file():
+            known = any((place / name).is_file() for name in _TRACES)
+            if place.name != ".." and known and not (place / "run.json").is_file():
                 return place
         return None
 
@@ -193,7 +194,7 @@ class RunDir:
         """Read a phase's value back; None if that phase has not ended."""
         path = self.path / "state" / f"{name}.json"
         try:
-            return kind.model_validate_json(path.read_bytes())
+            return kind.model_validate_json(plainfile.read(path))
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -211,7 +212,7 @@ class RunDir:
         """The content of ``run.json``."""
         path = self.path / "run.json"
         try:
-            return RunState.model_validate_json(path.read_bytes())
+            return RunState.model_validate_json(plainfile.read(path))
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
         except OSError as error:
@@ -242,14 +243,14 @@ class RunDir:
     def append_process(self, process: Process) -> None:
         """Add that a process takes the run up; a line that was cut off before is closed first."""
         path = self.path / "cases.jsonl"
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        torn = path.exists() and not plainfile.read(path).endswith(b"\n")
         line = attempts.Line(process=process).model_dump_json(exclude_none=True)
         self._append("cases.jsonl", f"\n{line}" if torn else line)
 
     def attempts(self) -> Attempts:
         """Every case so far, over all attempts; a line cut by a crash is left out."""
         try:
-            return attempts.read((self.path / "cases.jsonl").read_bytes())
+            return attempts.read(plainfile.read(self.path / "cases.jsonl"))
         except FileNotFoundError:
             return Attempts()
 
@@ -267,8 +268,7 @@ class RunDir:
             self._append("commands.log", line)
 
     def _append(self, name: str, line: str) -> None:
-        with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:
-            file.write(line + "\n")
+        plainfile.append(self.path / name, f"{line}\n")
 
     def is_held(self) -> bool:
         """True while a process holds the lock of this run, also if the directory is gone."""

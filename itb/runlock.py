@@ -17,8 +17,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from itb.errors import UsageError
-from itb.model import Record
+from itb import plainfile
+from itb.errors import TestbedError, UsageError
+from itb.model import Moment, Record
 
 NAME = ".lock"
 
@@ -28,7 +29,7 @@ class Owner(Record):
 
     pid: int = 0
     host: str = ""
-    since: float = 0.0
+    since: Moment = 0.0
 
     def __str__(self) -> str:
         if not self.pid:
@@ -41,9 +42,14 @@ class Owner(Record):
 def hold(folder: Path) -> Iterator[Owner | None]:
     """Hold the lock of a run's directory; yields who held it and ended without letting go, if anybody did.
 
-    Raises UsageError naming the owner if a living process holds it.
+    Raises UsageError naming the owner if a living process holds it, TestbedError where there can be no lock.
     """
-    with (folder / NAME).open("a+", encoding="utf-8", errors="replace") as file:
+    try:
+        descriptor = plainfile.opened(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    except OSError as error:
+        hint = "remove what is in its place, or make its folder writable; itb report needs no lock"
+        raise TestbedError(f"{folder / NAME}: {error.strerror}", hint=hint) from None
+    with os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -67,7 +73,7 @@ def holder(folder: Path) -> Owner | None:
     still has the file open, and that is how it is found.
     """
     try:
-        with (folder / NAME).open("rb") as file:
+        with os.fdopen(plainfile.opened(folder / NAME), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -79,7 +85,7 @@ def holder(folder: Path) -> Owner | None:
 
 def _owner(folder: Path) -> Owner | None:
     try:
-        return Owner.model_validate_json((folder / NAME).read_bytes())
+        return Owner.model_validate_json(plainfile.read(folder / NAME))
     except (OSError, ValidationError):
         return None
 

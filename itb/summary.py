@@ -159,49 +159,82 @@ def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
 def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
     """Return what a person may want to type now: (title, command, why)."""
     first = culprit(facts, verdict.exit_code)
-    run = facts.rundir.id
+    run, runs = facts.rundir.id, _runs_words(facts)
     found = []
     if facts.state.kept:
-        roles = [host.role for host in facts.testbed.hosts] if facts.testbed else []
+        # A run that was only built has hosts, but no testbed.
+        booted = [case.role for case in facts.cases if case.phase == "up" and case.role != "network"]
+        roles = [host.role for host in facts.testbed.hosts] if facts.testbed else booted
         role = first.role if first and first.role in roles else (roles or ["frontend"])[0]
-        found.append(("look", f"itb shell {run} {role}", "a shell on a host of this run"))
-        found.append(("remove", f"itb down --run {run}", "remove the hosts"))
+        found.append(("look", ["itb", "shell", run, role, *runs], "a shell on a host of this run"))
+        found.append(("remove", ["itb", "down", "--run", run, *runs], "remove the hosts"))
     elif not verdict.good and verdict.kind is not Kind.RUNNING:
         if facts.commit and verdict.kind in (Kind.INTERRUPTED, Kind.ERROR):
-            found.append(("go on", f"itb run --resume {run}", "what is done is not repeated"))
-        found.append(("again", f"{reproduce(facts)} --keep failed", "again, keeping the hosts when it fails"))
-    return found
+            found.append(("go on", ["itb", "run", "--resume", run, *runs], "what is done is not repeated"))
+        again = [*_again(facts), *runs, "--keep", "failed"]
+        found.append(("again", again, "again, keeping the hosts when it fails"))
+    return [(title, shlex.join(words), why) for title, words, why in found]
 
 
 def reproduce(facts: Facts) -> str:
     """Return the command that tests the same commit again."""
-    state, commit = facts.state, facts.commit
-    words = ["itb", "run", "--product", state.product, "--platform", state.platform]
+    return shlex.join(_again(facts))
+
+
+def _again(facts: Facts) -> list[str]:
+    state, commit, given = facts.state, facts.commit, facts.state.settings
+    product = _from_here(facts, given.get("product") or state.product)
+    words = ["itb", "run", "--product", product, "--platform", _platform(facts)]
     if commit and commit.kind == "published":
         words += _published_words(facts, commit)
-    else:
-        words += ["--ref", commit.id if commit and commit.kind != "worktree" else state.ref]
-    source = str(state.settings.get("source") or "")
-    if source:
-        words += ["--source", source]
-    for name in ("variant", "builder"):
-        value = state.settings.get(name)
-        if value and value != "rpmbuild":
-            words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+    elif ref := commit.id if commit and commit.kind != "worktree" else state.ref:
+        words += ["--ref", ref]
+    if given.get("source"):
+        words += ["--source", _from_here(facts, given["source"], bare=True)]
+    if given.get("variant"):
+        words += ["--variant", ",".join(given["variant"])]
+    for name, usual in (("builder", "rpmbuild"), ("token_hook", "local"), ("engine", "podman")):
+        if given.get(name, usual) != usual:
+            words += [f"--{name.replace('_', '-')}", _from_here(facts, given[name])]
     if facts.previous:
         words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
-    if state.scenarios:
-        words += ["--scenario", ",".join(state.scenarios)]
-    return shlex.join(words)
+    scenarios = given.get("scenario") or state.scenarios
+    if scenarios:
+        words += ["--scenario", ",".join(_from_here(facts, name) for name in scenarios)]
+    return words
+
+
+def _platform(facts: Facts) -> str:
+    """The run's platform as it was asked for: by its name or its folder."""
+    where, name = Path(facts.state.cwd), facts.state.platform
+    asked = facts.state.settings.get("platform") or ()
+    return next((_from_here(facts, item) for item in asked if (where / item).resolve().name == name), name)
+
+
+def _from_here(facts: Facts, given: str, *, bare: bool = False) -> str:
+    """A name as it was given, a path so that it leads to the same file from here.
+
+    Settings that know no names take a path without a slash too (``bare``).
+    """
+    if "/" not in given and given not in (".", "..") and not bare:
+        return given
+    path = Path(facts.state.cwd, given)
+    return _near(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else given
+
+
+def _runs_words(facts: Facts) -> list[str]:
+    """The flag that finds the run, where it is not in the usual place."""
+    runs = facts.rundir.path.parent
+    return [] if runs == Path.cwd() / "runs" else ["--runs", _near(runs)]
 
 
 def _published_words(facts: Facts, commit: Commit) -> list[str]:
     """The flags that install the same published packages again."""
     settings = facts.state.settings
-    words = ["--from-repo", commit.source]
+    words = ["--from-repo", _from_here(facts, commit.source)]
     pin = commit.describe or str(settings.get("nevra") or "")
     words += ["--nevra", pin] if pin else []
-    words += ["--repo-key", str(settings["repo_key"])] if settings.get("repo_key") else []
+    words += ["--repo-key", _from_here(facts, settings["repo_key"], bare=True)] if settings.get("repo_key") else []
     return [*words, "--allow-unsigned"] if settings.get("allow_unsigned") else words
 
 

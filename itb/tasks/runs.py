@@ -52,10 +52,10 @@ def run(
     --keep and --progress may be given anew.
     """
     flags = chosen(locals())
-    from itb import commands
+    from itb import commands, continuing
 
     if resume is not None:
-        end(commands.resume_from(flags, resume, as_json=json))
+        end(continuing.resume_from(flags, resume, as_json=json))
         return
     end(commands.run(commands.settings_from(flags), as_json=json))
 
@@ -92,9 +92,9 @@ def build(
 
 
 def _go_on(phase: str, flags: dict[str, object], run: str) -> None:
-    from itb import commands
+    from itb import commands, continuing
 
-    end(commands.go_on(commands.settings_from(flags), run, phase))
+    end(continuing.go_on(commands.settings_from(flags), run, phase))
 
 
 @task(*_ON)
@@ -124,7 +124,10 @@ def try_scenarios(c: Context, run: str = "", scenario: str = "", runs: str = "",
 @task(*_ON)
 def down(c: Context, run: str = "", runs: str = "", progress: str = "") -> None:
     """Collect the logs, then remove a run's hosts, network and secrets."""
-    _go_on("down", chosen(locals()), run)
+    flags = chosen(locals())
+    from itb import commands, continuing
+
+    end(continuing.down(commands.settings_from(flags), run))
 
 
 @task("run", "runs", "json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,27 @@ def test_runs_folder_that_is_a_file(itb: Callable[..., Any], tmp_path: Path) -> 
 @pytest.mark.parametrize("task", ["serve", "up", "install", "test", "down", "report", "token"])
 def test_phase_without_a_run(task: str, itb: Callable[..., Any], tmp_path: Path) -> None:
     refuse(itb(task), 1, "no run in", folder=tmp_path)
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "1 2", "0 1 2"])
+def test_streams_that_are_closed(closed: str, tmp_path: Path, engine: object) -> None:
+    """Who closes a stream does not want to read it; the exit code stands, and nothing is written into files."""
+    itb = Path(sys.executable).with_name("itb")
+    redirections = " ".join(f"{number}>&-" for number in closed.split())
+    for args, code in (("list", 0), ("show config", 0), ("run --product nothing", 1), ("report", 1)):
+        done = subprocess.run(
+            ["bash", "-c", f"{itb} {args} {redirections}"], cwd=tmp_path, capture_output=True, text=True,
+            check=False, env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "no-config")},
+        )  # fmt: skip
+        assert done.returncode == code, done
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "itb: " in done.stderr or code == 0 or "2" in closed
+        assert not list(tmp_path.iterdir())
+
+
+def test_directory_that_is_gone(tmp_path: Path, engine: object) -> None:
+    itb = Path(sys.executable).with_name("itb")
+    command = f"mkdir d && cd d && rmdir ../d && {itb} list"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("itb: the current directory does not exist any more\n")

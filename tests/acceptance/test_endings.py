@@ -180,3 +180,41 @@ def test_kept_on_request(
     assert down.code == 0, down.err
     assert not left(engine, tmp_path)
     assert not list((folder / "tokens").iterdir())
+
+
+def test_kept_run_is_taken_down_whatever_happens(
+    itb: Callable[..., Any],
+    engine: Engine,
+    images: PlatformImages,
+    run_dirs: Callable[[Path], list[Path]],
+    tmp_path: Path,
+) -> None:
+    """A signal while its logs are collected keeps neither hosts nor secrets, and does not change its verdict.
+
+    Nor do settings of another version of itb keep it from being removed.
+    """
+    trivial = "title: T\nsteps: [{name: nothing, role: frontend, run: 'true'}]\n"
+    (tmp_path / "triv").mkdir()
+    (tmp_path / "triv" / "scenario.yaml").write_text(trivial)
+    ended = itb(*RUN, "--scenario", "./triv", "--keep", "always")
+    assert ended.code == 0, ended.err
+    (folder,) = run_dirs(tmp_path)
+    assert left(engine, tmp_path)
+    state = json.loads((folder / "run.json").read_text())
+    state["settings"] |= {"keeep": 1}
+    (folder / "run.json").write_text(json.dumps(state))
+    collected = (folder / "cases.jsonl").read_text().count('"phase":"evidence"')
+    with started(tmp_path, "down", "--run", folder.name, "--progress", "plain") as process:
+        deadline = time.monotonic() + 60
+        while (folder / "cases.jsonl").read_text().count('"phase":"evidence"') == collected:
+            assert time.monotonic() < deadline, (tmp_path / "err.txt").read_text()
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not left(engine, tmp_path)
+    assert not list((folder / "tokens").iterdir())
+    state = json.loads((folder / "run.json").read_text())
+    assert (state["exit_code"], state["kept"]) == (0, False)
+    assert itb("report", folder.name).code == 0
+    assert itb("down", "--run", folder.name).code == 0

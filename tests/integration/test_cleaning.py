@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,10 +144,74 @@ def test_cache(tmp_path: Path) -> None:
     )
 
 
+@contextlib.contextmanager
+def monitor(folder: Path, name: str, *, elsewhere: bool = False) -> Iterator[Callable[[], bool]]:
+    """A process that looks like a container's monitor, with a child; tells whether the child still lives.
+
+    Its container's folder is there in a mount namespace of its own, or nowhere.
+    """
+    fake, place = folder / "fake.sh", folder / name
+    fake.write_text("sleep 57 & echo child; wait $!; echo ended; exec sleep 57\n")
+    place.mkdir()
+    # The child has a table of processes of its own, as containers have.
+    begin = f"exec unshare --pid bash -c 'exec -a conmon bash {fake} -n {name} -b {place}/bundle'"
+    if elsewhere:
+        begin = f"mount -t tmpfs none {place}; mkdir {place}/bundle; {begin}"
+    argv = [*(["unshare", "--mount"] if elsewhere else []), "bash", "-c", begin]
+    said = folder / f"{name}.txt"
+    with said.open("w") as out:
+        process = subprocess.Popen(argv, stdout=out, start_new_session=True)
+    try:
+        wait_until(lambda: "child" in said.read_text())
+        yield lambda: "ended" not in said.read_text()
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def wait_until(done: Callable[[], bool], within: float = 10) -> None:
+    deadline = time.monotonic() + within
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Knowing:
+    """An engine that knows of one container, and of no run that left anything."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def containers(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        return [] if filters else [{"Names": [name]} for name in self.names]
+
+    def listing(self, *_: object) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="makes namespaces")
+def test_only_what_no_engine_and_no_run_has_is_an_orphan(tmp_path: Path) -> None:
+    """A container of a podman in another mount namespace lives on, and so do known ones and those of live runs."""
+    short, busy = secrets.token_hex(4), secrets.token_hex(4)
+    at_work = RunDir(tmp_path / "runs" / "r")
+    at_work.path.mkdir(parents=True)
+    at_work.write_state(RunState(id="r", short=busy, product="p", platform="d", ref="r", started=1))
+    engine: Any = Knowing(f"itb-{short}-known")
+    with contextlib.ExitStack() as held:
+        elsewhere = held.enter_context(monitor(tmp_path, f"itb-{short}-ce", elsewhere=True))
+        known = held.enter_context(monitor(tmp_path, f"itb-{short}-known"))
+        removing = held.enter_context(monitor(tmp_path, f"itb-{busy}-ce"))
+        orphan = held.enter_context(monitor(tmp_path, f"itb-{short}-factory"))
+        held.enter_context(at_work.lock())
+        assert cleaning.end_orphans(engine, tmp_path / "runs") == [f"container itb-{short}-factory"]
+        wait_until(lambda: not orphan())
+        assert (elsewhere(), known(), removing()) == (True, True, True)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="moves a folder of the engine's")
 @pytest.mark.parametrize("name", ["itb-{}-ce", "itb-deb13-{}-root"])
 def test_container_the_engine_has_forgotten_is_ended(
-    engine: Engine, images: PlatformImages, own_label: str, name: str
+    engine: Engine, images: PlatformImages, own_label: str, name: str, tmp_path: Path
 ) -> None:
     """As after a removal that was cut off; one that the engine knows goes on."""
     name = name.format(secrets.token_hex(4))
@@ -153,9 +220,11 @@ def test_container_the_engine_has_forgotten_is_ended(
     found = engine.inspect(name)
     folder = Path(found["OCIConfigPath"]).parent
     try:
-        assert f"container {name}" not in cleaning.end_orphans()
+        forgetful: Any = Knowing()
+        assert f"container {name}" not in cleaning.end_orphans(forgetful, tmp_path)
         folder.rename(folder.with_name("moved"))
-        assert f"container {name}" in cleaning.end_orphans()
+        assert f"container {name}" not in cleaning.end_orphans(engine, tmp_path)
+        assert f"container {name}" in cleaning.end_orphans(forgetful, tmp_path)
         deadline = time.monotonic() + 10
         while Path(f"/proc/{found['State']['Pid']}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

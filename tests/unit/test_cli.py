@@ -119,13 +119,13 @@ def test_json_is_one_document_however_many_cells(
 ) -> None:
     verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
     monkeypatch.setattr(commands.report, "judge_run", lambda run, **_: verdicts[run])
-    found = [SimpleNamespace(rundir=name, notes=None, journal=SimpleNamespace(lost="")) for name in "ab"]
+    found = [(SimpleNamespace(rundir=name, lost=""), None) for name in "ab"]
     a, b = cast("Any", found)
     commands.show(a, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": "a"}
     commands.show(a, b, as_json=True)
     assert json.loads(capsys.readouterr().out) == [{"run": "a"}, {"run": "b"}]
-    b.journal.lost = "its directory is gone"
+    b[0].lost = "its directory is gone"
     with pytest.raises(errors.TestbedError, match="its directory is gone"):
         commands.show(a, b, as_json=True)
     assert not capsys.readouterr().out, "the document is the error's"

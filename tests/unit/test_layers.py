@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
-    "outputs locks places refnames",
+    "outputs locks places plainfile refnames",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
@@ -29,11 +29,12 @@ FLOORS = (
     "cell report doctor",
     "supply",
     "phases lockfile atfault watchman",
-    "previous tokenphase resuming",
+    "previous tokenphase resuming teardown",
     "tokenkeeper",
     "candidate",
     "pipeline",
     "commands",
+    "continuing",
     "looking tokencommands publishing",
     "tasks words",
     "__main__",

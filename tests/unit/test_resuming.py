@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from itb import commands, data, definitions, resuming, testbed
+from itb import __version__, continuing, data, definitions, resuming, testbed
 from itb.config import Settings
 from itb.errors import UsageError
 from itb.redact import MARK
-from itb.rundir import RunState
+from itb.rundir import RunDir, RunState
 
 STATE = RunState(id="r", short="s", product="p", platform="deb13", ref="", started=0)
 
@@ -33,28 +33,58 @@ def test_definitions_that_changed_are_named(tmp_path: Path) -> None:
         resuming.check_unchanged(began, now())
 
 
-def test_settings_are_the_runs_own() -> None:
+def begun(folder: Path, settings: dict[str, object], version: str = __version__) -> RunDir:
+    """A run that was begun with these settings."""
+    rundir = RunDir(folder / "r")
+    rundir.path.mkdir()
+    rundir.write_state(STATE.model_copy(update={"settings": settings, "tool_version": version}))
+    return rundir
+
+
+def test_settings_are_the_runs_own(tmp_path: Path) -> None:
     own = Settings(product="p", token_hook="vault", keep="failed", runs="there", timeout_factor=3)
-    state = STATE.model_copy(update={"settings": own.model_dump(mode="json")})
-    saved = commands.recorded(state, Settings(product="q", runs="here", token_hook="local"), {"keep": "always"})
+    rundir = begun(tmp_path, own.model_dump(mode="json"))
+    today = Settings(product="q", runs="here", token_hook="local")
+    saved, notes = continuing.recorded(rundir, today, {"keep": "always"})
     assert (saved.product, saved.token_hook, saved.keep, saved.runs, saved.timeout_factor) == (
         "p", "vault", "always", "here", 3,
     )  # fmt: skip
+    assert notes == []
 
 
-def test_what_was_redacted_comes_from_todays_configuration() -> None:
+def test_what_was_redacted_comes_from_todays_configuration(tmp_path: Path) -> None:
     own = Settings(product="p", token={"command": {"command": ["x", MARK]}})
-    state = STATE.model_copy(update={"settings": own.model_dump(mode="json")})
     today = Settings(token={"command": {"command": ["x", "y"]}})
-    assert commands.recorded(state, today, {}).token == today.token
+    rundir = begun(tmp_path, own.model_dump(mode="json"))
+    assert continuing.recorded(rundir, today, {})[0].token == today.token
+
+
+def test_settings_of_another_version_are_left_out_and_noted(tmp_path: Path) -> None:
+    own = Settings(product="p").model_dump(mode="json")
+    own = {**own, "keeep": MARK, "publish": {"to": "x", "koji": {"farm": 3}}}
+    saved, notes = continuing.recorded(begun(tmp_path, own, "9.9"), Settings(), {})
+    assert (saved.product, saved.publish.to) == ("p", "x")
+    assert notes == [
+        f"it was begun by itb 9.9, this is {__version__}",
+        "left out a setting this itb does not know: publish.koji.farm",
+        "left out a setting this itb does not know: keeep",
+    ]
+
+
+def test_a_setting_no_run_can_have_is_named(tmp_path: Path) -> None:
+    rundir = begun(tmp_path, {"product": "p", "keep": 5, "keeep": 1}, "9.9")
+    with pytest.raises(UsageError, match=r"run\.json: settings: keep: .*\(got 5\)") as caught:
+        continuing.recorded(rundir, Settings(), {})
+    assert f"begun by itb 9.9, this is itb {__version__}" in caught.value.message
+    assert "itb down --run r" in caught.value.hint
 
 
 @pytest.mark.parametrize("flag", ["ref", "product", "platform", "token_hook", "scenario", "engine"])
 def test_another_setting_is_refused(flag: str) -> None:
     with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')}: a resumed run goes on with its own"):
-        commands.resume_from({flag: "x", "keep": "failed"}, "r")
+        continuing.resume_from({flag: "x", "keep": "failed"}, "r")
 
 
 def test_no_run_named() -> None:
     with pytest.raises(UsageError, match="no run named"):
-        commands.resume_from({}, "")
+        continuing.resume_from({}, "")

@@ -121,6 +121,23 @@ def test_find(rundir: RunDir, tmp_path: Path) -> None:
         RunDir.find(tmp_path / "elsewhere")
 
 
+def test_only_a_run_is_found_by_its_path(rundir: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, folder = rundir.path.parent, tmp_path / "mine"
+    for place in (folder, runs / "stray"):
+        place.mkdir()
+    monkeypatch.chdir(folder)
+    for wanted in (".", "..", "../mine", str(folder), str(runs / "stray"), "stray", str(runs)):
+        with pytest.raises(UsageError, match="must name one run"):
+            RunDir.find(runs, wanted)
+    (rundir.path / "hosts").mkdir()
+    monkeypatch.chdir(rundir.path / "hosts")
+    assert RunDir.find(runs, "..").id == rundir.id, "its name, not the word"
+    (rundir.path / "cases.jsonl").touch()
+    (rundir.path / "run.json").unlink()
+    assert RunDir.find(runs, rundir.id).path == rundir.path, "one that has lost its run.json"
+    assert RunDir.find(tmp_path, str(rundir.path)).path == rundir.path
+
+
 def test_lock_is_one_process_at_a_time(rundir: RunDir) -> None:
     with rundir.lock():
         owner = json.loads((rundir.path / ".lock").read_text())

@@ -216,7 +216,7 @@ def test_summary(rundir: RunDir) -> None:
         assert "a.log" in shown
         assert "not reached" in shown
         assert "junit.xml" in shown
-        assert "itb run --product pocketwms --platform deb13 --ref main --keep failed" in shown
+        assert "itb run --product pocketwms --platform deb13 --ref main" in shown
         assert "\x1b" not in shown
 
 
