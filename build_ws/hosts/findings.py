@@ -5,10 +5,10 @@ usage: findings.py [-x REGEX]... [-w GLOB] GLOB...
 Prints the errors found, likeliest cause first, one line each: message, a tab,
 the file.  The end of a Python traceback weighs more than a line that says
 ERROR, unless it came once and the line again and again; what is repeated
-weighs more than what happened once, and of equals the earliest is the cause
-of the others.  Messages that match a REGEX do not
-count.  Where there is no error, what the files of -w say last is printed:
-output of programs that have ended.
+weighs more than what happened once; what a log has gone on from for long,
+less than what it has not; of equals the earliest is the cause of the others.
+Messages that match a REGEX do not count.  Where there is no error, what the
+files of -w say last is printed: output of programs that have ended.
 Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
@@ -37,6 +37,7 @@ UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
 MOST = 5
 NEAR = 20  # lines
+LONG = 50  # lines
 NEWEST = 40  # files
 WORDS = re.compile(r"^(?!\s*(?:===|<))(?=.*\w \w).*\w")
 OFTEN = 5  # times: a program that goes on after a traceback may have met a file half written
@@ -54,9 +55,9 @@ def expand(text):
 
 
 def tracebacks(lines):
-    """Last lines of the tracebacks, exception and message, and syntax errors of shell scripts."""
+    """Line number and last line of the tracebacks, exception and message, and syntax errors of shell scripts."""
     inside, place = False, ""
-    for line in lines:
+    for number, line in enumerate(lines):
         at = PLACE.match(line)
         if line.rstrip().endswith(TRACEBACK):
             inside = True
@@ -65,20 +66,20 @@ def tracebacks(lines):
         elif line.strip() and not line.startswith((" ", "\t")):
             unreadable = place if line.startswith(UNREADABLE) else ""
             if inside or unreadable:  # a program that cannot itself be read leaves no traceback
-                yield line.strip() + unreadable
+                yield number, line.strip() + unreadable
             inside, place = False, ""
         match = SYNTAX.match(line)
         if match:
-            yield match.group(1)
+            yield number, match.group(1)
 
 
 def errors(lines):
-    """Lines that call themselves errors, without time and place."""
+    """Line number and text of lines that call themselves errors, without time and place."""
     for number, line in enumerate(lines):
         if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
             message = MODULE.sub("", PREFIX.sub("", DATE.sub("", line))).strip(" =")
             why = reason(lines, number) if JUDGED.search(line) else ""
-            yield f"{message}: {why}" if why else message
+            yield number, f"{message}: {why}" if why else message
 
 
 def reason(lines, number):
@@ -97,17 +98,19 @@ def findings(texts, ignored):
     for name, text in texts:
         lines = list(expand(text))
         for rank, found in enumerate((tracebacks(lines), errors(lines))):
-            for message in found:
+            for number, message in found:
                 if any(item.search(message) for item in ignored):
                     continue
                 key = (rank, re.sub(r"/\S*/|[0-9a-f]{8,}|\d+", "#", message))
-                entry = seen.setdefault(key, [rank, 0, len(seen), message, name])
-                entry[1] -= 1
+                entry = seen.setdefault(key, [True, rank, 0, len(seen), message, name])
+                entry[2] -= 1
+                # The log may have gone on for long without it.
+                entry[0] = entry[0] and len(lines) - number > max(LONG, len(lines) // 10)
     found = sorted(seen.values())
-    often = [entry for entry in found if -entry[1] >= OFTEN]
-    if often and found[0][1] == -1:
+    often = [entry for entry in found if -entry[2] >= OFTEN and not entry[0]]
+    if often and found[0][2] == -1:
         found = often + [entry for entry in found if entry not in often]
-    return [(message, name) for _, _, _, message, name in found]
+    return [(message, name) for *_, message, name in found]
 
 
 def read(path):

@@ -94,6 +94,15 @@ def test_what_comes_again_and_again_is_likelier_than_one_traceback(script: Modul
     assert script.findings([("a", TRACEBACK), ("b", refused * 2)], [])[0][1] == "a"
 
 
+def test_what_a_log_has_gone_on_from_is_less_likely(script: ModuleType) -> None:
+    """Tracebacks while the host rebooted, and what is still wrong since."""
+    still = "[2026-01-01 00:00:01,1] ERROR: lib:15: schedd not found\n" + "[2026-01-01 00:00:01,1] DEBUG: x\n" * 9
+    names = [message for message, _ in script.findings([("log", TRACEBACK * 3 + still * 20)], [])]
+    assert names[:2] == ["schedd not found", "ModuleNotFoundError: No module named 'absent'"]
+    names = [message for message, _ in script.findings([("log", still * 2 + TRACEBACK * 3 + "DEBUG\n" * 9)], [])]
+    assert names[0] == "ModuleNotFoundError: No module named 'absent'"
+
+
 def test_a_healthy_log_has_none(script: ModuleType) -> None:
     lines = "[2026-01-01 00:00:00,1] DEBUG: x:1: Failed to load y\n[..] WARNING: x:2: GSI is enabled\n"
     assert script.findings([("log", lines)], []) == []
