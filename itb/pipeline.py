@@ -306,7 +306,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
     try:
         if not ending.reason:
-            with suppress(ItbError):  # of an engine that is gone others have told
+            with suppress(ItbError, OSError):  # of an engine that is gone, a disk that is full, others have told
                 phases.look_at_packages(cell)
         if ending.signals < 2:
             teardown.collect_evidence(cell)
