@@ -25,7 +25,9 @@ def test_kill_in_the_middle_of_install(bench: Any) -> None:
     assert resumed.returncode == 0, resumed.stderr
     assert (green.code, green.verdict["kind"]) == (0, "passed"), green.story
     assert "resumed 20" in resumed.stdout
-    again = {(case["phase"], case["role"]) for case in cases(bench)[len(before) :]}
+    # rpmlint has its turn when services are watched, and they were not there yet.
+    new = [case for case in cases(bench)[len(before) :] if not case["name"].startswith("rpmlint")]
+    again = {(case["phase"], case["role"]) for case in new}
     assert not {("build", "workspace"), ("serve", "services"), ("up", "services")} & again, "once is enough"
     there = {case["role"] for case in before if case["phase"] == "configure" and case["role"] != "ce"}
     assert there
