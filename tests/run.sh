@@ -14,7 +14,6 @@ if [ "${1:-}" = unit ]; then
 elif [ "${1:-}" = faults ]; then
     shift
     suites=(--override-ini "python_files=test_*.py whole_*.py" tests/faults)
-    workers=$(nproc)
     export ITB_FAULTS_SEED="${ITB_FAULTS_SEED:-$RANDOM}" # of the random instants; it stands in the table
 else
     suites+=(tests/integration tests/acceptance tests/faults)
