@@ -188,7 +188,7 @@ class Stagehand:
         running = {
             labels_of(item).get(ROLE_LABEL, "")
             for item in engine.containers(self.labels)
-            if item["State"] in ("running", "stopping")
+            if item["State"] in ("running", "stopping", "restarting")
         }
         missed = self._seen - running - set(besides)
         self._seen |= running
