@@ -8,7 +8,7 @@ from pathlib import Path
 
 from itb import data
 from itb.errors import TestbedError
-from itb.hosts import FileSpec, Host
+from itb.hosts import Host
 
 LOG = "rpmlint.log"
 _CONFIG = "/etc/itb/rpmlint.toml"
@@ -19,6 +19,7 @@ _SHOWN = 5  # kinds of findings in a message
 # Version 1 has its configuration in Python, and does without.
 _RUN = f"""
 command -v rpmlint >/dev/null || exit {_NOT_THERE}
+printf '%s' "$2" >{_CONFIG}
 case $(rpmlint --version) in *"version 1"*) own=() ;; *) own=(--config {_CONFIG}) ;; esac
 LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$1"/*.rpm || [ $? -eq 64 ] || [ $? -eq 66 ]
 """
@@ -30,11 +31,10 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     None where the host has no rpmlint.  ``log`` receives all of it.  Raises
     TestbedError if rpmlint did not get to its end.
     """
-    config = (data.folder("build_ws") / "hosts" / "rpmlint.toml").read_bytes()
-    host.put(FileSpec(_CONFIG, config))
+    config = (data.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)
     limit = host.engine.runner.limits("lint")
-    done = host.script(_RUN, [folder], timeout=limit, check=False, log=log, about="rpmlint")
+    done = host.script(_RUN, [folder, config], timeout=limit, check=False, log=log, about="rpmlint")
     if done.returncode == _NOT_THERE:
         return None
     if not _ENDED.search(done.stdout):

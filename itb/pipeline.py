@@ -305,8 +305,9 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         return worst([code, teardown.remove(cell.journal, cell.engine)])
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
     try:
-        if not ending.reason:
-            with suppress(ItbError, OSError):  # of an engine that is gone, a disk that is full, others have told
+        # Not where the testbed is at fault: an engine that hangs would hang once more.
+        if not ending.reason and code != TestbedError.exit_code:
+            with suppress(ItbError, OSError):
                 phases.look_at_packages(cell)
         if ending.signals < 2:
             teardown.collect_evidence(cell)
