@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from itb import __version__, tasks, words
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
+from itb.places import settle_search_paths
 from itb.redact import redact
 from itb.texts import clean, one_line
 
@@ -27,6 +28,7 @@ def main() -> None:
     fill_streams()
     keep_secrets_of_crashes()
     listen()
+    settle_search_paths(os.environ)
     try:
         words.check_text(sys.argv[1:])
         hide_arguments()
@@ -134,7 +136,7 @@ def hide_arguments() -> None:
     os.close(writing)
     os.set_inheritable(reading, True)
     before = sys.orig_argv[: len(sys.orig_argv) - len(given)]
-    os.execve(sys.executable, [*before, *shown], {**os.environ, _ARGUMENTS: str(reading)})
+    os.execve(sys.executable, [before[0], "-P", *before[1:], *shown], {**os.environ, _ARGUMENTS: str(reading)})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from itb import yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
-from itb.places import expand
+from itb.places import expand, xdg
 from itb.redact import remember_passwords
 from itb.retries import TIMES
 
@@ -130,7 +130,7 @@ class Settings(Record):
         """The cache's folder, absolute; made on first use by whoever writes there."""
         if self.cache:
             return expand(self.cache).absolute()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "itb"
+        return xdg("XDG_CACHE_HOME", ".cache") / "itb"
 
 
 DEFAULT = "default"
@@ -139,7 +139,7 @@ _OWN = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # itb
 
 def user_file() -> Path:
     """The user's own configuration file (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "itb" / "itb.yaml"
+    return xdg("XDG_CONFIG_HOME", ".config") / "itb" / "itb.yaml"
 
 
 def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> tuple[Settings, dict[str, str]]:

@@ -376,7 +376,7 @@ def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
         raise UsageError(f"{kind} {name[:200]!r}: no {file} in {str(path or name)[:200]}")
     for folder in folders:
         if NAME.fullmatch(name) and (folder / name / file).is_file():
-            return folder / name
+            return (folder / name).absolute()
     known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
     hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
     raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")

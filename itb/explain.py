@@ -21,7 +21,7 @@ def find_errors(
     script = (data.folder("build_ws") / "hosts" / "findings.py").read_text()
     options = [word for pattern in ignored for word in ("-x", pattern)]
     options += ["-w", ended] if ended else []
-    argv = ["python3", "-c", script, *options, *(["-"] if text else []), *globs]
+    argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
     said = host.run(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
     found = [line.partition("\t") for line in said.stdout.splitlines() if "\t" in line]
     return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in found]

@@ -31,6 +31,9 @@ from itb.texts import one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
+# What a repository's own configuration may name as programs, of a work tree's submodules too.
+_NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+
 # Variables that would make git work on another repository than the one it
 # is told (itb may be run from a git hook); list: git rev-parse --local-env-vars.
 _FOREIGN = (
@@ -153,10 +156,9 @@ class Git:
         """
         options.setdefault("timeout", self.runner.limits("git"))
         where = [f"--git-dir={self.directory}"] if self.directory else []
+        env = {**environment(users=users), **(env or {})}
         try:
-            return self.runner.run(
-                ["git", *where, *args], env={**environment(users=users), **(env or {})}, clean_env=True, **options
-            )
+            return self.runner.run(["git", *_NO_PROGRAMS, *where, *args], env=env, clean_env=True, **options)
         except CommandError as error:
             said = [line for line in error.completed.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
             reason = said[0] if said and not error.completed.timed_out else error.completed.reason

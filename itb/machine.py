@@ -49,7 +49,7 @@ def examine_programs() -> Iterator[Finding]:
     try:
         yield ok("podman-compose", metadata.version("podman-compose"))
     except metadata.PackageNotFoundError:
-        remedy = f"{sys.executable} -m pip install podman-compose"
+        remedy = f"{sys.executable} -P -m pip install podman-compose"
         yield bad("podman-compose", "not in itb's Python environment", remedy)
 
 

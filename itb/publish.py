@@ -17,7 +17,7 @@ from itb import data, remote
 from itb.config import KojiSettings
 from itb.errors import TestbedError, UsageError
 from itb.model import Record
-from itb.places import expand
+from itb.places import expand, program
 from itb.published import KEY_NAME
 from itb.runners import Completed, Runner
 
@@ -107,8 +107,9 @@ def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[s
 def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
     """Return the command that takes a tar of packages on its standard input, for where the target is."""
     script = (data.folder("build_ws") / "publish" / "receive.py").read_text()
-    python = "python3" if target.host else sys.executable
-    return [python, "-c", script, target.path, *(indexer or _INDEX)]
+    # -I: without it, -c imports from the directory it is started in.
+    python = ["python3", "-I"] if target.host else [sys.executable, "-I"]
+    return [*python, "-c", script, target.path, *(indexer or _INDEX)]
 
 
 def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
@@ -171,6 +172,8 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
             "publish.koji: program and target say how and where to build",
             hint="in itb.yaml: publish: {koji: {program: osg-koji, target: osg-24-main-el9}}",
         )
+    options = tuple(map(_absolute, koji.options))
+    koji = koji.model_copy(update={"program": program(koji.program), "options": options})
     background = [] if koji.wait else ["--nowait"]
     if Path(koji.program).name != _OSG_BUILD:
         if koji.tag:
@@ -198,11 +201,16 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
     ]  # fmt: skip
 
 
+def _absolute(option: str) -> str:
+    """Return an option of Koji's that is, or names after ``=``, a path of this directory as a path of any."""
+    name, equals, value = option.rpartition("=")
+    return f"{name}{equals}{expand(value).absolute()}" if value.startswith(("./", "../", "~")) else option
+
+
 def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
     """Run the commands; what they say is printed as it comes and kept in ``log``."""
-    program = commands[-1][0]
     need(
-        program,
+        commands[-1][0],
         "it hands the SRPM to Koji",
         "on EL: dnf install --enablerepo=osg-internal-development osg-build, or dnf install koji; configure it "
         "(osg-koji setup, or ~/.koji/config) and log in (kinit)",

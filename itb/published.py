@@ -239,7 +239,7 @@ def _why(item: dict[str, str], key: bool) -> str:
 
 def _offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (data.folder("build_ws") / "hosts" / "offered.py").read_text()
-    argv = ["python3", "-c", script, *args]
+    argv = ["python3", "-I", "-c", script, *args]
     done = services.run(argv, check=False, about=f"look at {url}")
     if done.returncode == _BROKEN or done.timed_out:
         said = done.stderr.strip().splitlines()

@@ -216,7 +216,8 @@ class Runner:
 
         ``input`` is bytes or a file; ``env`` adds to the environment
         (``clean_env``: replaces it); ``timeout`` is in seconds (default: the
-        limit ``command``); ``log`` receives both streams as they come;
+        limit ``command``); ``cwd`` is ``/``, since a candidate's files may lie
+        in itb's own; ``log`` receives both streams as they come;
         ``stdout_to`` receives standard output unread (binary data, not
         redacted); ``host`` and ``shown`` are what ``commands.log`` says.
 
@@ -224,9 +225,8 @@ class Runner:
         and says what went on (default: the command's processes are listed).
         ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by
         which processes are found that have left the command's session; all
-        of them are killed as it ends.  With ``spare`` neither an interruption
-        nor itb's own death ends it: a removal that is cut off loses track of
-        what it removes.
+        of them are killed as it ends.  With ``spare`` neither an interruption nor
+        itb's own death ends it: a removal cut off loses track of what it removes.
 
         Raises CommandError if ``check`` and it did not end with status 0,
         TestbedError if it cannot be started or ``log`` not be written,
@@ -289,7 +289,7 @@ class Runner:
                 stdout=stdout,
                 stderr=subprocess.PIPE,
                 env=env,
-                cwd=cwd,
+                cwd=cwd or "/",
                 start_new_session=True,
             )
         except FileNotFoundError as error:

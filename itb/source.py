@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from itb import refnames, versions
+from itb import refnames, versions, worktree
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError, UsageError
 from itb.git import Git, Origin, fetch_one, hold, inside, locate, mirror_path, refresh
@@ -252,7 +252,7 @@ def _tree_of_files(git: Git, folder: Path) -> str:
         (git.directory / "info").mkdir(exist_ok=True)
         (git.directory / "info" / "exclude").write_bytes(exclude.read_bytes() if exclude.is_file() else b"")
         env = {"GIT_INDEX_FILE": str(copied), "GIT_WORK_TREE": str(folder)}
-        git.run("-C", str(folder), "add", "--all", "--", ".", users=True, env=env)
+        worktree.add_all(git, folder, Path(temporary) / "names", env)
         return git.text("write-tree", env=env)
 
 

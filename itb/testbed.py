@@ -209,7 +209,8 @@ class Stagehand:
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:
-            return [sys.executable, "-m", "podman_compose", "--podman-path", self.engine.program]
+            # -P: without it, -m imports from where it is started; -I would leave out what --user installed.
+            return [sys.executable, "-P", "-m", "podman_compose", "--podman-path", self.engine.program]
         if shutil.which(self.engine.program) is None:
             raise TestbedError(f"{self.engine.program} is not installed")
         return [self.engine.program, "compose"]

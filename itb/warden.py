@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SCRIPT = """
+cd /
 trap '' INT TERM HUP
 live=' '
 while read -r sign group; do

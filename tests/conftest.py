@@ -47,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
 
 # What is quick comes first, so that it fails soon, then what takes long, so that no
 # worker is left alone with it in the end.
-_ORDER = ("tests/style/", "tests/unit/", "tests/acceptance/", "tests/integration/", "tests/faults/")
+_ORDER = tuple(f"tests/{kind}/" for kind in ("style", "unit", "acceptance", "integration", "hostile", "faults"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

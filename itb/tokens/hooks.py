@@ -11,7 +11,7 @@ from itb import yamlfile
 from itb.definitions import NAME
 from itb.errors import UsageError
 from itb.model import Record
-from itb.places import expand
+from itb.places import program
 from itb.tokens.providers import command, file, htgettoken, local, vault
 from itb.tokens.providers.base import Context, Provider
 
@@ -35,7 +35,8 @@ def _command(context: Context) -> Provider:
     options = _options("command", command.Options, context)
     if not options.command:
         raise UsageError(f"{context.where}.command.command: at least the program's name is expected")
-    return command.Command("command", options.command, context, pass_env=options.pass_env)
+    argv = [program(options.command[0]), *options.command[1:]]
+    return command.Command("command", argv, context, pass_env=options.pass_env)
 
 
 def _file(context: Context) -> Provider:
@@ -67,7 +68,7 @@ def find_provider(name: str, context: Context) -> Provider:
     if name in _BUILTIN:
         return _BUILTIN[name][1](context)
     if "/" in name:
-        return command.Command(Path(name).name, [str(expand(name).absolute())], context)
+        return command.Command(Path(name).name, [program(name)], context)
     for folder in context.hook_dirs:
         if NAME.fullmatch(name) and (folder / name).exists():
             return command.Command(name, [str((folder / name).absolute())], context)

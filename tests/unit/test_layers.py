@@ -20,7 +20,7 @@ FLOORS = (
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
-    "hosts verdict",
+    "hosts verdict worktree",
     "stepshell imagestages summary timeline junit",
     "imagebase",
     "source build platforms repo published testbed install configuration explain services evidence scenario "

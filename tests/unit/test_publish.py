@@ -50,8 +50,8 @@ def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(remote, "run", ssh)
     publish.copy([], publish.Target("/srv/a b; rm -rf /", "u@h"), Runner())
     ((host, argv),) = said
-    assert (host, argv[:2]) == ("u@h", ["python3", "-c"])
-    assert argv[3] == "/srv/a b; rm -rf /"
+    assert (host, argv[:3]) == ("u@h", ["python3", "-I", "-c"])
+    assert argv[4] == "/srv/a b; rm -rf /"
 
 
 @pytest.mark.parametrize(

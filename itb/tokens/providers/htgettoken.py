@@ -15,7 +15,7 @@ from typing import Any
 from itb import scratch
 from itb.errors import TestbedError
 from itb.model import Record
-from itb.places import expand
+from itb.places import expand, program
 from itb.redact import redact
 from itb.runners import Completed
 from itb.tokens.files import read_private
@@ -114,10 +114,10 @@ class Htgettoken:
     def _argv(self, request: TokenRequest, output: Path) -> list[str]:
         options = self._options
         return [
-            *(options.program, "-v", "-a", options.server, "-i", options.issuer, "-r", options.role),
+            *(program(options.program), "-v", "-a", options.server, "-i", options.issuer, "-r", options.role),
             *("--credkey", options.credkey),
             # Without --novaulttoken it may overwrite the Vault token or wait for a browser.
-            *("--vaulttokenfile", str(expand(options.vault_token_file)), "--novaulttoken"),
+            *("--vaulttokenfile", str(expand(options.vault_token_file).absolute()), "--novaulttoken"),
             *("--minsecs", str(request.min_lifetime_s)),
             *("--scopes", ",".join(request.scopes), "--audience", request.audience),
             *("-o", str(output)),
