@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
-from itb import yamlfile
+from itb import ownership, undertest, yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
@@ -150,13 +150,20 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
-    for path in (user_file(), (cwd or _here()) / "itb.yaml"):
+    environment, given = _environment(), _flags(flags or {})
+    here = (cwd or _here()) / "itb.yaml"
+    for path in (user_file(), here):
         if path.is_file():
-            yamlfile.load(path, Settings)
-            found = yamlfile.parse(path.read_text(encoding="utf-8"), str(path))[0] or {}
+            found = _of_file(path)
+            if path == here:
+                source = {**values, **found, **environment, **given}.get("source", "")
+                refused = undertest.refused(found, path.parent, str(source))
+                if refused:
+                    undertest.tell(path, tuple(refused), user_file())
+                found = {key: value for key, value in found.items() if key not in refused}
             values.update(found)
             origins.update(dict.fromkeys(found, str(path)))
-    for layer, origin in ((_environment(), "environment ITB_{}"), (_flags(flags or {}), "flag --{}")):
+    for layer, origin in ((environment, "environment ITB_{}"), (given, "flag --{}")):
         for key, value in layer.items():
             name = key.upper() if "ITB" in origin else key.replace("_", "-")
             where = origin.format(name)
@@ -166,6 +173,19 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     settings = yamlfile.validate(values, Settings, where="settings")
     _check_folders(settings, origins)
     return settings, origins
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """Return what a file of settings says; UsageError for a wrong one, and for one of somebody else."""
+    try:
+        text = ownership.read(path).decode()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text") from None
+    yamlfile.loads(text, Settings, where=str(path))
+    found: dict[str, Any] = yamlfile.parse(text, str(path))[0] or {}
+    return found
 
 
 def _here() -> Path:

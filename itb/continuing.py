@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, chdir, suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from itb import __version__, commands, pipeline, resuming, teardown, warden, yamlfile
+from itb import __version__, commands, config, pipeline, resuming, teardown, undertest, warden, yamlfile
 from itb.cell import Cell
 from itb.config import Settings
 from itb.engine import connect
@@ -23,12 +24,16 @@ from itb.pipeline import Ending
 from itb.redact import MARK, redact
 from itb.rundir import RunDir, RunState
 from itb.runners import Runner, Stop
+from itb.tokens import hooks
+
+_NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}  # down asks none
 
 
 def recorded(rundir: RunDir, chosen: Settings, changes: Mapping[str, object]) -> tuple[Settings, list[str]]:
     """The settings a run was started with, ``changes`` made to them, and what is to be said of that.
 
     What was redacted in the run directory comes from today's configuration.
+    Programs that it names have to be in today's as well: see _check_programs.
     Settings this itb does not know, another one has recorded: they are left
     out and noted.  UsageError for a value that none can have.
     """
@@ -37,6 +42,7 @@ def recorded(rundir: RunDir, chosen: Settings, changes: Mapping[str, object]) ->
     for key, value in own.items():
         if MARK in json.dumps(value):
             own[key] = chosen.model_dump(mode="json")[key]
+    _check_programs(rundir, {**own, **changes}, chosen)
     where = f"{rundir.path / 'run.json'}: settings"
     try:
         saved = yamlfile.validate({**own, "runs": chosen.runs, **changes}, Settings, where=where)
@@ -48,6 +54,30 @@ def recorded(rundir: RunDir, chosen: Settings, changes: Mapping[str, object]) ->
     if state.tool_version != __version__:
         notes.insert(0, f"it was begun by itb {state.tool_version}, this is {__version__}")
     return saved, notes
+
+
+def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], chosen: Settings) -> None:
+    """UsageError for a program that only the run directory names: a copied one may come from anybody.
+
+    The names of itb's own hooks and of the machine's engines name no program of somebody's.
+    """
+    today = chosen.model_dump(mode="json")
+    for key, ours in (("engine", undertest.ENGINES), ("token_hook", hooks.BUILTIN)):
+        value = recorded.get(key, today[key])
+        if value not in (*ours, today[key]):
+            once = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
+            raise _unnamed(rundir, key, repr(value), once)
+    for key in ("token", "hooks"):
+        value = json.loads(json.dumps(recorded.get(key)))
+        if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
+            raise _unnamed(rundir, key, json.dumps(value), f"set {key} in {config.user_file()}")
+
+
+def _unnamed(rundir: RunDir, key: str, value: str, remedy: str) -> UsageError:
+    return UsageError(
+        f"run {rundir.id}: its run.json says {key}: {redact(value)[:200]}, and your settings do not",
+        hint=f"a run directory may come from anybody; if you trust it: {remedy}",
+    )
 
 
 def _known(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -115,6 +145,7 @@ def down(chosen: Settings, wanted: str) -> int:
     their labels: then there is no evidence, and that is said.
     """
     rundir = RunDir.find(chosen.runs_dir, wanted)
+    program = _recorded_engine(rundir, chosen)
     ending = Ending()
     limit = chosen.run_timeout * chosen.timeout_factor
     with ending.listening(limit), warden.on_duty(), commands.progress(chosen, "down") as listener, rundir.lock():
@@ -122,13 +153,13 @@ def down(chosen: Settings, wanted: str) -> int:
         notes = None
         try:
             with _where_it_began(rundir.state):
-                cell = reopen(rundir, recorded(rundir, chosen, {})[0], listener, stop)
+                cell = reopen(rundir, recorded(rundir, chosen, _NO_HOOK)[0], listener, stop)
         except (UsageError, InterruptedRunError, OSError) as error:
             _say(f"{rundir.id} goes without its logs", [str(error)])
             ending.leave_alone(stop)
             journal = Journal(rundir, [listener])
             runner = Runner(record=rundir.record_command, limits=chosen.time_limits, retries=chosen.retries)
-            engine = connect(runner, _recorded_engine(rundir, chosen), chosen.cache_dir)
+            engine = connect(runner, program, chosen.cache_dir)
             journal.take_up()
         else:
             journal, engine, notes = cell.journal, cell.engine, cell.notes
@@ -141,11 +172,13 @@ def down(chosen: Settings, wanted: str) -> int:
 
 
 def _recorded_engine(rundir: RunDir, chosen: Settings) -> str:
-    """The engine a run was started with, as far as that can be read."""
+    """The engine a run was started with, as far as that can be read and may be started."""
     try:
-        return str(rundir.state.settings.get("engine") or chosen.engine)
+        settings = rundir.state.settings
     except UsageError:
         return chosen.engine
+    _check_programs(rundir, {"engine": settings.get("engine") or chosen.engine}, chosen)
+    return str(settings.get("engine") or chosen.engine)
 
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from itb import data, yamlfile
+from itb import data, ownership, yamlfile
 from itb.errors import UsageError
 from itb.model import Environment, Record, Word
 from itb.platformfile import Platform as Platform  # noqa: PLC0414  # platforms are found here as well
@@ -372,14 +372,21 @@ def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
     if "/" in name or name in (".", ".."):
         path = _expand(name)
         if path and (path / file).is_file():
-            return path.resolve()
+            return _trusted(path.resolve())
         raise UsageError(f"{kind} {name[:200]!r}: no {file} in {str(path or name)[:200]}")
     for folder in folders:
         if NAME.fullmatch(name) and (folder / name / file).is_file():
-            return (folder / name).absolute()
+            return _trusted((folder / name).absolute())
     known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
     hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
     raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")
+
+
+def _trusted(folder: Path) -> Path:
+    """Return a folder of definitions; UsageError for one somebody else can change, unless it came with itb."""
+    if not any(folder.is_relative_to(data.folder(own)) for own in ("build_ws", "scenarios")):
+        ownership.check_tree(folder)
+    return folder
 
 
 def _expand(name: str) -> Path | None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from itb import passing, places
+from itb import ownership, passing, places
 from itb.errors import TestbedError
 from itb.redact import redact
 from itb.rundir import write_atomically
@@ -312,6 +312,8 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     Raises TestbedError with what to install when it is missing or unusable.
     """
     program = places.program(program)
+    if "/" in program:
+        ownership.check(Path(program))
     if shutil.which(program) is None:
         raise TestbedError(
             f"container engine {program!r} is not installed",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from itb import __version__, attempts, plainfile, runlock
+from itb import __version__, attempts, ownership, plainfile, runlock
 from itb.attempts import Attempts, Begun, Process
 from itb.errors import UsageError
 from itb.model import Case, Moment, Record
@@ -87,7 +87,8 @@ class RunDir:
     def create(cls, runs: Path, label: str) -> RunDir:
         """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        runs.mkdir(parents=True, exist_ok=True)
+        runs.mkdir(0o755, parents=True, exist_ok=True)
+        ownership.check(runs)  # who can write there can put another directory in the run's place
         for number in range(1, 1000):
             suffix = "" if number == 1 else f"-{number}"
             path = runs / f"{stamp}-{label}{suffix}"
@@ -212,7 +213,7 @@ class RunDir:
         """The content of ``run.json``."""
         path = self.path / "run.json"
         try:
-            return RunState.model_validate_json(plainfile.read(path))
+            return RunState.model_validate_json(ownership.read(path))
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
         except OSError as error:

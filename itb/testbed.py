@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itb import data, yamlfile
+from itb import data, ownership, yamlfile
 from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of, privileges_of
 from itb.errors import TestbedError, UsageError
 from itb.hosts import FileSpec, Host
@@ -68,6 +68,8 @@ def find_stage(name: str) -> Stage:
         known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
         raise UsageError(f"unknown testbed {name!r}{hint}")
+    if path.parent != folder:
+        ownership.check(path)  # it may mount any folder of this machine
     content, _ = yamlfile.parse(path.read_text(encoding="utf-8"), str(path), aliases=True)
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict) or not all(isinstance(value, dict) for value in services.values()):

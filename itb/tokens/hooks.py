@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from itb import yamlfile
+from itb import ownership, yamlfile
 from itb.definitions import NAME
 from itb.errors import UsageError
 from itb.model import Record
@@ -35,7 +35,7 @@ def _command(context: Context) -> Provider:
     options = _options("command", command.Options, context)
     if not options.command:
         raise UsageError(f"{context.where}.command.command: at least the program's name is expected")
-    argv = [program(options.command[0]), *options.command[1:]]
+    argv = [_trusted(program(options.command[0])), *options.command[1:]]
     return command.Command("command", argv, context, pass_env=options.pass_env)
 
 
@@ -51,7 +51,7 @@ def _htgettoken(context: Context) -> Provider:
     return htgettoken.Htgettoken(_options("htgettoken", htgettoken.Options, context), context)
 
 
-_BUILTIN: dict[str, tuple[str, Callable[[Context], Provider]]] = {
+BUILTIN: dict[str, tuple[str, Callable[[Context], Provider]]] = {
     "local": ("the run's own issuer; proves everything but the path to a real one", _local),
     "file": ("a bearer token somebody keeps fresh on this machine", _file),
     "vault": ("a Vault token kept by Managed Tokens, exchanged for a bearer token", _vault),
@@ -65,24 +65,31 @@ def find_provider(name: str, context: Context) -> Provider:
 
     Raises UsageError with the nearest name if there is none.
     """
-    if name in _BUILTIN:
-        return _BUILTIN[name][1](context)
+    if name in BUILTIN:
+        return BUILTIN[name][1](context)
     if "/" in name:
-        return command.Command(Path(name).name, [program(name)], context)
+        return command.Command(Path(name).name, [_trusted(program(name))], context)
     for folder in context.hook_dirs:
         if NAME.fullmatch(name) and (folder / name).exists():
-            return command.Command(name, [str((folder / name).absolute())], context)
-    known = sorted({*_BUILTIN, *(path.name for path in _hook_files(context))})
+            return command.Command(name, [_trusted(str((folder / name).absolute()))], context)
+    known = sorted({*BUILTIN, *(path.name for path in _hook_files(context))})
     raise UsageError(
         f"unknown token hook {name!r}{yamlfile.nearest(name, known) or '; known: ' + ', '.join(known)}",
         hint="a hook of your own is an executable file in a folder of setting hooks, or given by its path",
     )
 
 
+def _trusted(path: str) -> str:
+    """Return a program; UsageError for one given by its path that somebody else can change."""
+    if "/" in path:
+        ownership.check(Path(path))
+    return path
+
+
 def available(context: Context) -> list[Available]:
     """List every provider and hook, in the order names are looked up."""
     found = []
-    for name, (about, make) in _BUILTIN.items():
+    for name, (about, make) in BUILTIN.items():
         problem = ""
         try:
             problem = make(context).lacks()
