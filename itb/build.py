@@ -42,7 +42,10 @@ class Workspace:
     """Where a build happens; ``env`` is what the platform sets for a ReleaseManager.
 
     ``host`` may be left out where only the cache is asked.  ``mock`` is the
-    Python that mock is to install; empty to build with rpmbuild.
+    Python that mock is to install; empty to build with rpmbuild.  ``run`` is
+    the run it belongs to, ``fresh`` whether nothing was built in it before:
+    who built there was root and may have changed what builds next, so
+    nothing made in a workspace that is not fresh is kept for other runs.
     """
 
     platform: str
@@ -50,6 +53,8 @@ class Workspace:
     env: Mapping[str, str] = field(default_factory=dict)
     host: Host | None = None
     mock: str = ""
+    run: str = ""
+    fresh: bool = False
 
 
 def take_cached(
@@ -59,7 +64,15 @@ def take_cached(
     began = time.monotonic()
     name = _cache_name(commit, product, workspace)
     damaged: list[str] = []
-    found = buildcache.take(cache, name, rpms=rundir.build / "rpms", log=rundir.build / LOG, say=damaged.append)
+    found = buildcache.take(
+        cache,
+        name,
+        commit=commit.id,
+        trust=commit.trust,
+        rpms=rundir.build / "rpms",
+        log=rundir.build / LOG,
+        say=damaged.append,
+    )
     if damaged:
         with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
             trial.skip(f"damaged: {damaged[0]}; they are built again")
@@ -68,8 +81,8 @@ def take_cached(
     with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.built))
         trial.passed(
-            f"{len(found.rpms)} RPMs taken from the cache: same files, platform and arguments, built {when} "
-            f"in {found.seconds:.0f} s"
+            f"{len(found.rpms)} RPMs taken from the cache: same commit, platform and arguments, built {when} "
+            f"in {found.seconds:.0f} s by run {found.run} as {found.trust}"
         )
         trial.log = rundir.build / LOG
     return Build(
@@ -93,14 +106,16 @@ def build(
     cache: Path,
     rundir: RunDir,
     journal: Cases,
+    again: bool = False,
 ) -> Build:
     """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
 
     ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout`),
     ``workspace.host`` a running container that may use the platform's
     repositories.  One process at a time builds the same; the others wait and
-    take what it has built.  Raises BuildError with the cause in one line and
-    the whole log in ``rundir.build``; TestbedError when the workspace is at fault.
+    take what it has built, unless it is to be built ``again`` for this run.
+    Raises BuildError with the cause in one line and the whole log in
+    ``rundir.build``; TestbedError when the workspace is at fault.
     """
     host = workspace.host
     assert host is not None
@@ -112,9 +127,9 @@ def build(
                 stack.enter_context(alone)
         else:
             stack.enter_context(alone)
-        made = take_cached(
-            commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal
-        )
+        made = None
+        if not again:
+            made = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
         job = _Job(commit, product, workspace, host, rundir)
         return made or _build(job, clone, cache=cache, journal=journal)
 
@@ -132,11 +147,19 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
     with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
         rpms, source_rpm = job.collect(trial, listing)
     seconds = time.monotonic() - began
-    kept = buildcache.CachedBuild(
-        rpms=rpms, source_rpm=source_rpm, arguments=arguments, seconds=seconds, built=time.time()
-    )
-    name = _cache_name(commit, job.product, workspace)
-    buildcache.store(cache, name, kept, rundir.build / "rpms", rundir.build / LOG)
+    if workspace.fresh:
+        kept = buildcache.CachedBuild(
+            name=_cache_name(commit, job.product, workspace),
+            commit=commit.id,
+            run=workspace.run,
+            trust=commit.trust,
+            rpms=rpms,
+            source_rpm=source_rpm,
+            arguments=arguments,
+            seconds=seconds,
+            built=time.time(),
+        )
+        buildcache.store(cache, kept, rundir.build / "rpms", rundir.build / LOG)
     return Build(
         commit=commit,
         platform=workspace.platform,
@@ -163,6 +186,8 @@ def is_whole(made: Build) -> bool:
 def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
     """Everything that decides what the RPMs are."""
     facts: dict[str, Any] = {
+        "shape": buildcache.shape(),
+        "commit": commit.id,  # a ReleaseManager may ask git, too
         "tree": commit.tree,
         "date": commit.date,
         "version": [commit.version, commit.rc, commit.rpm_release],

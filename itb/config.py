@@ -72,6 +72,9 @@ class Settings(Record):
     builder: Literal["rpmbuild", "mock"] = Field(
         "rpmbuild", description="what makes the RPMs: rpmbuild, or mock in a privileged workspace"
     )
+    fresh_build: bool = Field(
+        False, description="build the candidate for this run though the cache has its RPMs; publish wants it"
+    )
     variant: tuple[str, ...] = Field((), description="variants of the product (itb show product NAME lists them)")
     token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
     token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")

@@ -62,6 +62,11 @@ class Ledger:
         """True if a piece was done, by this process or by an earlier attempt that it resumes."""
         return piece in self._standing
 
+    def holds(self, piece: str, role: str, container: str) -> bool:
+        """True if a piece, done or not, began on this container of a role."""
+        entry = self.entries().get(piece)
+        return entry is not None and bool(container) and entry.hosts.get(role) == container
+
     def entries(self) -> dict[str, Entry]:
         """The last word on every piece."""
         try:

@@ -91,6 +91,23 @@ def settle(cases: Iterable[Case]) -> list[Case]:
     return found
 
 
+class Trust(StrEnum):
+    """How far what is built of a commit is trusted, by the kind of reference it was asked for with."""
+
+    RELEASE = "release"  # the tag of a version
+    BRANCH = "branch"  # a branch, a commit, any other tag
+    PULL = "pr"  # anybody's proposal
+    WORKTREE = "worktree"  # files that nobody else has
+
+    @property
+    def sources(self) -> tuple[Trust, ...]:
+        """The levels whose builds may stand in for one of this level, the highest first: none below it."""
+        if self is Trust.WORKTREE:
+            return (self,)
+        order = (Trust.RELEASE, Trust.BRANCH, Trust.PULL)
+        return order[: order.index(self) + 1]
+
+
 class Commit(Record):
     """An exact commit of a product's source and what was asked for to get it.
 
@@ -116,6 +133,14 @@ class Commit(Record):
     version: str
     rc: int = 0
     rpm_release: str = ""
+
+    @property
+    def trust(self) -> Trust:
+        """How far a build of it is trusted; a kind that itb does not know is anybody's."""
+        if self.kind == "tag" and not self.rpm_release:
+            return Trust.RELEASE
+        known = {"tag": Trust.BRANCH, "branch": Trust.BRANCH, "commit": Trust.BRANCH, "worktree": Trust.WORKTREE}
+        return known.get(self.kind, Trust.PULL)
 
     @property
     def epoch(self) -> int:

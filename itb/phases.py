@@ -30,6 +30,8 @@ from itb.platforms import PlatformImages
 from itb.rundir import RunDir
 from itb.tokens.issuer import Issuer
 
+USED = "workspace.used"  # in the ledger: the container in which something was built
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -114,14 +116,19 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
 
 
 def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
-    host = cell.host(role)
-    names = [host.fqdn]
-    if role == SERVICES:
-        names += [repositories.REPO_HOST, repositories.TOKEN_HOST]
-    with cell.journal.case("up", role, f"{host.fqdn} boots") as trial:
-        state = testbed.wait_booted(host)
-        testbed.install_trust(host, ca, names=names)
+    with cell.journal.case("up", role, f"{cell.host(role).fqdn} boots") as trial:
+        state = _make_ready(cell.host(role), ca)
         trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
+
+
+def _make_ready(host: Host, ca: RunCA) -> str:
+    """Wait until a host is up and have it trust the run's CA; return what its systemd says."""
+    names = [host.fqdn]
+    if host.role == SERVICES:
+        names += [repositories.REPO_HOST, repositories.TOKEN_HOST]
+    state = testbed.wait_booted(host)
+    testbed.install_trust(host, ca, names=names)
+    return state
 
 
 def bring_up(cell: Cell, images: PlatformImages) -> Testbed:
@@ -194,6 +201,8 @@ def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None)
     made = order.rundir.found("build", Build)
     if made and made.commit == order.commit and builds.is_whole(made):
         return made
+    if _must_build(cell, order):
+        return None
     made = builds.take_cached(
         order.commit,
         cell.product,
@@ -228,6 +237,7 @@ def build(
             runner=cell.engine.runner,
         )
         workspace_ready()
+        _renew_workspace(cell, images, order.journal)
         with cell.piece(f"build.{order.commit.id}", spoils=[WORKSPACE]):
             made = builds.build(
                 order.commit,
@@ -237,9 +247,31 @@ def build(
                 cache=cell.settings.cache_dir,
                 rundir=order.rundir,
                 journal=order.journal,
+                again=_must_build(cell, order),
             )
     order.rundir.save("build", made)
     return made
+
+
+def _must_build(cell: Cell, order: Order) -> bool:
+    """True if RPMs of an earlier run are not wanted: of the candidate, which may be published."""
+    return cell.settings.fresh_build and order.commit == cell.commit
+
+
+def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None:
+    """Have a workspace in which nothing was built: the one that runs, or a new container in its place.
+
+    Whose ReleaseManager runs there is root, and what it leaves behind (a
+    wrapped rpmbuild) would be in the next version's RPMs.  That a container
+    is used is written before it is, so that a resumed run knows it too.
+    """
+    if cell.ledger.holds(USED, WORKSPACE, cell.hand.containers.get(WORKSPACE, "")):
+        with journal.case("build", WORKSPACE, "a workspace in which nothing was built is up") as trial:
+            cell.hand.remove([WORKSPACE])
+            cell.hand.up([WORKSPACE], images.references, cell.hand.network_prefix())
+            state = _make_ready(cell.host(WORKSPACE), load_ca(cell))
+            trial.passed(f"a new container; systemd: {state.splitlines()[0]}")
+    cell.ledger.begin(USED, {WORKSPACE: cell.hand.containers.get(WORKSPACE, "")})
 
 
 def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> builds.Workspace:
@@ -249,6 +281,8 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
         env=cell.platform.build.env,
         host=host,
         mock=cell.platform.build.mock.python_version if cell.settings.builder == "mock" else "",
+        run=cell.rundir.id,
+        fresh=True,  # see _renew_workspace
     )
 
 

@@ -249,7 +249,8 @@ def _install_in_parallel(
             return phases.serve(cell, building.result(), staging.result())
 
         def provide_previous() -> None:
-            building.result()  # there is one workspace, and the candidate goes first
+            building.result()  # there is one workspace at a time, and the candidate goes first
+            rising.result()  # which looks at the workspace that runs now
             previous.build(cell, images)
             previous.serve(cell, staging.result())
 

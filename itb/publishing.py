@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itb import commands, publish, verdict
+from itb import commands, publish, summary, verdict
 from itb import repo as repositories
 from itb.config import KojiSettings, Settings
 from itb.engine import LABEL, RUNS_LABEL
@@ -55,6 +55,12 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
         raise UsageError(
             f"run {rundir.id} was built from uncommitted files: nobody could build that again",
             hint="commit them and test the commit",
+        )
+    if made.cached:
+        raise UsageError(
+            f"run {rundir.id} took its RPMs from the cache: only what was built for the run that tested it "
+            "is published",
+            hint=f"build and test it again: {summary.reproduce(facts)} --fresh-build",
         )
     if judged.kind is not Kind.PASSED and not force:
         raise UsageError(

@@ -25,6 +25,7 @@ HELP = {
     "scenario": "what is tried, comma-separated: names or folders with scenario.yaml",
     "variant": "variants of the product, comma-separated (itb show product NAME lists them)",
     "builder": "what makes the RPMs: rpmbuild, or mock, for which the workspace runs privileged (EL platforms)",
+    "fresh-build": "build the candidate though its RPMs are in the cache; itb publish takes no others",
     "token-hook": "managed-token hook: local, command, ... or one of your own (itb token hooks)",
     "keep": "keep the testbed afterwards: never, failed or always",
     "jobs": "how many cells (product x platform) run at the same time",

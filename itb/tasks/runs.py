@@ -8,7 +8,7 @@ from itb.tasks.flags import chosen, end, task
 
 _FROM = ("from-repo", "nevra", "repo-key", "allow-unsigned")
 _PLACES = ("platform", "runs", "cache", "engine", "progress", "json")
-_NEW = ("product", "ref", "source", "variant", "builder", "upgrade-from", *_FROM, *_PLACES)
+_NEW = ("product", "ref", "source", "variant", "builder", "fresh-build", "upgrade-from", *_FROM, *_PLACES)
 _ON = ("run", "runs", "progress")
 
 
@@ -20,6 +20,7 @@ def run(
     source: str = "",
     variant: str = "",
     builder: str = "",
+    fresh_build: bool = False,
     upgrade_from: str = "",
     from_repo: str = "",
     nevra: str = "",
@@ -68,6 +69,7 @@ def build(
     source: str = "",
     variant: str = "",
     builder: str = "",
+    fresh_build: bool = False,
     upgrade_from: str = "",
     from_repo: str = "",
     nevra: str = "",

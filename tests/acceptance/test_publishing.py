@@ -29,7 +29,8 @@ def test_published_and_taken_back(
     tmp_path: Path,
 ) -> None:
     """What a run signed is a repository others can be tested from; what is not it is refused."""
-    made = itb("build", "--product", "pocketwms", "--ref", "v1_1_0", "--platform", "deb13", "--progress", "plain")
+    candidate = ("--product", "pocketwms", "--ref", "v1_1_0", "--fresh-build")
+    made = itb("build", *candidate, "--platform", "deb13", "--progress", "plain")
     assert made.code == 0, made.err
     (folder,) = run_dirs(tmp_path)
     try:

@@ -1,13 +1,12 @@
-"""What is asked of a ReleaseManager, what its RPMs must be, and how builds are kept."""
+"""What is asked of a ReleaseManager and what its RPMs must be."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from itb import buildcache, rpmcheck
+from itb import rpmcheck
 from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
 from itb.errors import BuildError
 from itb.model import Commit, Rpm
@@ -106,68 +105,6 @@ def test_listing() -> None:
         rpmcheck.parse_listing(line + line.replace("abc", "abd"))
     with pytest.raises(BuildError, match=r"b\.rpm cannot be used: digests not OK"):
         rpmcheck.parse_listing("broken\t/r/b.rpm\tdigests not OK\n")
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> tuple[Path, buildcache.CachedBuild]:
-    """A cache with one build in it, and what the entry says."""
-    rpms = tmp_path / "made"
-    rpms.mkdir()
-    (rpms / "a.rpm").write_bytes(b"content")
-    (tmp_path / "log").write_text("a log")
-    entry = buildcache.CachedBuild(
-        rpms=(rpm("a", file="a.rpm", sha256=buildcache.sha256(rpms / "a.rpm")),),
-        arguments=("--no-mock",), seconds=12, built=1e9,
-    )  # fmt: skip
-    buildcache.store(tmp_path / "cache", "k", entry, rpms, tmp_path / "log")
-    return tmp_path / "cache", entry
-
-
-def test_a_kept_build_is_taken(kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path) -> None:
-    cache, entry = kept
-    into = tmp_path / "into"
-    into.mkdir()
-    assert buildcache.take(cache, "k", rpms=into / "rpms", log=into / "log") == entry
-    assert (into / "rpms" / "a.rpm").read_bytes() == b"content"
-    assert (into / "log").read_text() == "a log"
-    assert buildcache.take(cache, "other", rpms=into, log=into / "log") is None
-
-
-@pytest.mark.parametrize("damage", ["changed", "absent", "record", "half"])
-def test_a_damaged_build_is_not_taken_and_goes(
-    kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path, damage: str
-) -> None:
-    cache, _ = kept
-    entry = cache / "builds" / "k"
-    if damage == "changed":
-        (entry / "a.rpm").write_bytes(b"c0ntent")
-    elif damage == "absent":
-        (entry / "a.rpm").unlink()
-    elif damage == "record":
-        (entry / buildcache.RECORD).write_text("{")
-    else:
-        (entry / buildcache.RECORD).unlink()
-    assert buildcache.take(cache, "k", rpms=tmp_path / "rpms", log=tmp_path / "l") is None
-    assert not entry.exists()
-    assert list(entry.parent.iterdir()) == []
-
-
-def test_two_builds_that_end_at_once(kept: tuple[Path, buildcache.CachedBuild], tmp_path: Path) -> None:
-    cache, entry = kept
-    buildcache.store(cache, "k", entry, tmp_path / "made", tmp_path / "log")
-    assert buildcache.take(cache, "k", rpms=tmp_path / "rpms", log=tmp_path / "l") == entry
-
-
-def test_unused_builds_are_pruned(kept: tuple[Path, buildcache.CachedBuild]) -> None:
-    cache, _ = kept
-    assert buildcache.prune(cache, days=1) == []
-    assert buildcache.prune(cache, days=-1) == ["k"]
-    assert buildcache.prune(cache / "none", days=1) == []
-
-
-def test_every_fact_counts_in_a_key() -> None:
-    assert buildcache.key({"a": 1, "b": [2]}) == buildcache.key({"b": [2], "a": 1})
-    assert buildcache.key({"a": 1}) != buildcache.key({"a": "1"})
 
 
 @pytest.mark.parametrize(

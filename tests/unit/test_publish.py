@@ -141,6 +141,16 @@ def test_uncommitted_files_never(tmp_path: Path) -> None:
         publishing.publishable(rundir, force=True)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_was_taken_from_the_cache_is_built_again(tmp_path: Path, force: bool) -> None:
+    """What is published was built for the run that tested it; --force is about the verdict."""
+    rundir = run(tmp_path, cached=True)
+    with pytest.raises(UsageError, match="took its RPMs from the cache") as caught:
+        publishing.publishable(rundir, force=force)
+    assert f"itb run --product glideinwms --platform el9 --ref {'1' * 40}" in caught.value.hint
+    assert caught.value.hint.endswith("--fresh-build")
+
+
 def test_what_is_published_already(tmp_path: Path) -> None:
     rundir = run(tmp_path, published="https://x.org", commit=COMMIT.model_copy(update={"source": "osg"}))
     with pytest.raises(UsageError, match="published already, in osg"):
