@@ -18,7 +18,7 @@ import yaml
 from itb.platforms import PlatformImages
 from itb.publish import KEY_NAME
 
-KOJI = "#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\" > koji-was-told\necho Created task: 4711\n"
+KOJI = "#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\" > \"$0-was-told\"\necho Created task: 4711\n"
 
 
 def test_published_and_taken_back(
@@ -96,13 +96,13 @@ def check_koji(itb: Callable[..., Any], folder: Path, where: Path) -> None:
     dry = itb("publish", folder.name, "--koji", "--force", "--dry-run", env=path)
     assert dry.code == 0, dry.err
     assert dry.out.split() == ["koji", "build", "--scratch", "osg-el9", str(srpm)]
-    assert not (where / "koji-was-told").exists()
+    assert not (programs / "koji-was-told").exists()
     (programs / "koji").write_text(KOJI)
     (programs / "koji").chmod(stat.S_IRWXU)
     done = itb("publish", folder.name, "--koji", "--force", "--no-scratch", env=path)
     assert done.code == 0, done.err
     assert "4711" in done.out
-    assert (where / "koji-was-told").read_text().split()[1:] == ["build", "osg-el9", str(srpm)]
+    assert (programs / "koji-was-told").read_text().split()[1:] == ["build", "osg-el9", str(srpm)]
     (where / "itb.yaml").unlink()
 
 
