@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, scenario
+from itb import definitions, runners, scenario
 from itb.errors import InterruptedRunError
 from itb.hosts import Host
 from itb.journal import Journal, Trial
@@ -18,6 +19,14 @@ from itb.rundir import RunDir
 from itb.runners import Runner
 
 Perform = Callable[..., list[Case]]
+
+
+def wait_until(condition: Callable[[], object], *, within: float = 60) -> None:
+    """Wait until a condition holds; an assertion fails if it does not within so many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Notes:
@@ -98,12 +107,54 @@ def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> No
     assert "NO_SUCH_THING: unbound variable" in cases[3].message
 
 
-def test_a_step_that_hangs_is_ended_inside_too(perform: Perform, shared_host: Host) -> None:
+@pytest.fixture
+def limit_starts_when_begun(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's limit of one second starts when the step says "begun": a busy machine may take longer to enter."""
+    real = runners._has_ended
+
+    def has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+        if timeout == 1:
+            wait_until(lambda: "begun" in notes.said)
+        return real(process, timeout)
+
+    monkeypatch.setattr(runners, "_has_ended", has_ended)
+
+
+def test_a_step_that_hangs_is_ended_inside_too(
+    perform: Perform, shared_host: Host, limit_starts_when_begun: None
+) -> None:
     cases = perform("name: hangs, run: 'echo begun; sleep 4321 & sleep 4321', timeout: 1")
     assert cases[0].outcome is Outcome.FAILED
     assert cases[0].message.startswith("no end within 1 s")
     assert cases[0].message.endswith("last: begun")
     assert not shared_host.run(["pgrep", "--full", "sleep [4]321"], check=False).ok
+
+
+# What shells say of what was ended, and what a step may have said itself.
+OF_THE_END = """trap 'echo Terminated; for line in Killed Hangup "x.sh: line 2: 17 Terminated  sleep 4321" \
+    "zsh: terminated  sleep" "ksh: 17: Terminated"; do echo "$line" >&2; done; exit 143' TERM
+printf '%s\\n' "$@"
+until [ -e /nowhere ]; do sleep 4321; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "count"), [("timeout: 1", 2), ("timeout: 1, eventually: {within: 1, every: 0.1}", 1)]
+)
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_what_is_said_of_the_end_is_not_the_steps_last_word(
+    perform: Perform, shared_host: Host, limit_starts_when_begun: None, more: str, count: int, user: str
+) -> None:
+    """The line that tells them apart is in each output once; a polled step has one for both streams."""
+    hangs = f"user: {user}, run: 'bash \"$ITB_SCENARIO_DIR/hangs.sh\""
+    cases = perform(
+        f"name: works, {hangs} begun', {more}",
+        f"name: said so itself, {hangs} begun Terminated', {more}",
+        hangs_sh=OF_THE_END,
+    )
+    assert [case.message.rpartition(": ")[2] for case in cases] == ["begun", "Terminated"], cases
+    assert not shared_host.run(["pgrep", "--full", "hangs[.]sh"], check=False).ok
+    assert [case.evidence.count("| [itb] ends this command") for case in cases] == [count, count], cases
 
 
 def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, shared_host: Host) -> None:
