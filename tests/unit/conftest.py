@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -25,8 +26,10 @@ def _refuse(*args: object, **options: object) -> NoReturn:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Close the door for a test of this folder and for its fixtures, those of its module and session too."""
+    if not item.path.is_relative_to(Path(__file__).parent):  # pytest asks every conftest.py for every test
+        return (yield)
     with pytest.MonkeyPatch.context() as patch:
         for owner, names in _DOORS.items():
             for name in names:
