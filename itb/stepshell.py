@@ -29,6 +29,7 @@ systemctl --failed --no-legend --plain
 _ENGINE_ERROR = re.compile(r"^Error.*(?:OCI runtime error|container state improper|is not running)", re.MULTILINE)
 _TRY = r" try (\d+) after (\d+) s: exit status (\d+)$"
 _GAVE_UP = r" gave up after (\d+) s, (\d+) tries$"
+_ENDS = "| [itb] ends this command"  # said by reap.sh in the output of what it ends
 _NOT_ENTERED = (125, 126, 127, 137, 143, 255)  # what its client may end with then
 # What a step may end with whose container dies; 126 and 127 are only a shell's own, once there is one.
 _CUT_OFF = (125, 137, 143, 255)
@@ -168,12 +169,14 @@ class Heard:
     def last_line(self) -> str:
         """The line that says why: the last one that means something, of standard error if there is one.
 
-        A step that passed or was skipped speaks on standard output.
+        A step that passed or was skipped speaks on standard output.  Of one
+        that was ended, only what was said before counts: shells then say
+        "Terminated" and the like.
         """
         quiet = self.completed.returncode in (0, 77)
         streams = [self.last_try, self.without_marks(self.completed.stderr)]
         for text in streams if quiet else reversed(streams):
-            for line in reversed(text.splitlines()):
+            for line in reversed(text.partition(_ENDS)[0].splitlines()):
                 if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
                     return line.strip()[:500]
         return ""

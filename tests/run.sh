@@ -2,18 +2,19 @@
 # All tests, in one pytest run whose last line is the sum of everything:
 # style (ruff, mypy, shellcheck) and unit tests first, then what needs real
 # containers, whole runs last.  usage: run.sh [unit|faults] [OPTION of pytest ...]
-# faults: only tests/faults, but all of it: its files called whole_*.py take an hour.
+# faults: only tests/faults, but all of it: what is marked whole takes an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 
 suites=(tests/style tests/unit)
+marked=(-m "not whole")
 workers=$(($(nproc) + 1))
 if [ "${1:-}" = unit ]; then
     shift
 elif [ "${1:-}" = faults ]; then
     shift
-    suites=(--override-ini "python_files=test_*.py whole_*.py" tests/faults)
+    suites=(tests/faults) marked=()
     export ITB_FAULTS_SEED="${ITB_FAULTS_SEED:-$RANDOM}" # of the random instants; it stands in the table
 else
     suites+=(tests/integration tests/hostile tests/acceptance tests/faults)
@@ -23,4 +24,4 @@ fi
 # more, the hosts of all runs come near what a machine allows (fs.inotify.max_user_instances).
 # tests/conftest.py says what goes to one worker; the order is as it is here.
 exec python -m pytest --numprocesses "$workers" --no-loadscope-reorder \
-    --durations 15 --durations-min 5 "$@" "${suites[@]}"
+    --durations 15 --durations-min 5 "${marked[@]}" "$@" "${suites[@]}"

@@ -46,7 +46,7 @@ poll() {
     {
       read -r -t "$left" _ <&"$never" || {
         : >"$out.late"
-        bash "$ITB_LIB/reap.sh" "$ITB_COMMAND.$tries" >>"$out" 2>&1
+        bash "$ITB_LIB/reap.sh" "$ITB_COMMAND.$tries" "$$" >>"$out" 2>&1
       }
     } &
     dog=$!

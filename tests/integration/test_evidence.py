@@ -87,10 +87,14 @@ def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Pat
 
 
 def test_growing_file(shared_host: Host, logs: str, tmp_path: Path) -> None:
-    grow = 'cd "$1"; for i in {1..300}; do seq 1000 >> grows; sleep 0.02; done'
-    shared_host.run(["systemd-run", "--quiet", "bash", "-c", grow, "grow", logs])
-    for _ in range(3):
-        found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    grow = 'cd "$1"; seq 1000 > grows; systemd-notify --ready; while true; do seq 1000 >> grows; sleep 0.02; done'
+    unit = ("--unit=grow", "--collect", "--property=Type=notify", "--property=NotifyAccess=all")
+    shared_host.run(["systemd-run", "--quiet", *unit, "bash", "-c", grow, "grow", logs])
+    try:
+        for _ in range(3):
+            found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    finally:
+        shared_host.run(["systemctl", "stop", "grow"])
     assert found["grows"].startswith(b"1\n2\n")
 
 

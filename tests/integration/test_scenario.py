@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +24,13 @@ class Notes:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.react: Callable[[str], object] = lambda _: None
 
     def started(self, trial: Trial) -> None: ...
 
     def noted(self, trial: Trial, text: str) -> None:
         self.said.append(text if trial.phase == "test" else trial.phase)
+        self.react(text)
 
     def finished(self, case: Case) -> None: ...
 
@@ -98,12 +99,47 @@ def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> No
     assert "NO_SUCH_THING: unbound variable" in cases[3].message
 
 
-def test_a_step_that_hangs_is_ended_inside_too(perform: Perform, shared_host: Host) -> None:
+@pytest.fixture
+def limit_starts_when_begun(notes: Notes, limits_start_when: Callable[..., None]) -> None:
+    """The limit of a step starts when it says "begun"."""
+    limits_start_when(lambda: "begun" in notes.said)
+
+
+def test_a_step_that_hangs_is_ended_inside_too(
+    perform: Perform, shared_host: Host, limit_starts_when_begun: None
+) -> None:
     cases = perform("name: hangs, run: 'echo begun; sleep 4321 & sleep 4321', timeout: 1")
     assert cases[0].outcome is Outcome.FAILED
     assert cases[0].message.startswith("no end within 1 s")
     assert cases[0].message.endswith("last: begun")
     assert not shared_host.run(["pgrep", "--full", "sleep [4]321"], check=False).ok
+
+
+# What shells say of what was ended, and what a step may have said itself.
+OF_THE_END = """trap 'echo Terminated; for line in Killed Hangup "x.sh: line 2: 17 Terminated  sleep 4321" \
+    "zsh: terminated  sleep" "ksh: 17: Terminated"; do echo "$line" >&2; done; exit 143' TERM
+printf '%s\\n' "$@"
+until [ -e /nowhere ]; do sleep 4321; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "count"), [("timeout: 1", 2), ("timeout: 1, eventually: {within: 1, every: 0.1}", 1)]
+)
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_what_is_said_of_the_end_is_not_the_steps_last_word(
+    perform: Perform, shared_host: Host, limit_starts_when_begun: None, more: str, count: int, user: str
+) -> None:
+    """The line that tells them apart is in each output once; a polled step has one for both streams."""
+    hangs = f"user: {user}, run: 'bash \"$ITB_SCENARIO_DIR/hangs.sh\""
+    cases = perform(
+        f"name: works, {hangs} begun', {more}",
+        f"name: said so itself, {hangs} begun Terminated', {more}",
+        hangs_sh=OF_THE_END,
+    )
+    assert [case.message.rpartition(": ")[2] for case in cases] == ["begun", "Terminated"], cases
+    assert not shared_host.run(["pgrep", "--full", "hangs[.]sh"], check=False).ok
+    assert [case.evidence.count("| [itb] ends this command") for case in cases] == [count, count], cases
 
 
 def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, shared_host: Host) -> None:
@@ -113,7 +149,7 @@ def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, sha
     )
     shared_host.run(["pkill", "--full", "sleep [7]65"])
     assert [case.outcome for case in cases] == [Outcome.PASSED, Outcome.PASSED]
-    assert max(case.seconds for case in cases) < 8
+    assert max(case.seconds for case in cases) < 60
 
 
 def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, notes: Notes) -> None:
@@ -137,9 +173,8 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
     assert cases[1].message.endswith("tries): 3 of 10")
     assert cases[2].message == "no such thing"
     assert cases[3].message == "held"
-    assert cases[3].seconds < 5
     assert cases[4].message.startswith("not within 2 s")
-    assert cases[5].message == "not within 2 s (2 tries): 0 pilots"
+    assert re.fullmatch(r"not within 2 s \(\d tries\): 0 pilots", cases[5].message)
 
 
 def test_polling_goes_on_where_a_killed_itb_polled(perform: Perform, shared_host: Host) -> None:
@@ -201,19 +236,18 @@ def test_reboot_keeps_the_host_and_brings_its_systemd_back(
 
 
 def test_an_interruption_ends_a_polling_step_at_once(
-    perform: Perform, shared_host: Host, rundir: RunDir, tmp_path: Path
+    perform: Perform, shared_host: Host, rundir: RunDir, notes: Notes
 ) -> None:
     runner: Runner = shared_host.engine.runner
-    timer = threading.Timer(2, runner.stop.request)
-    timer.start()
-    begun = time.monotonic()
+    notes.react = lambda text: runner.stop.request() if text == "begun" else None
     try:
         with pytest.raises(InterruptedRunError):
-            perform("name: waits, run: 'false', eventually: {within: 60, every: 1}", "name: later, run: 'true'")
+            perform(
+                "name: waits, run: 'echo begun; false', eventually: {within: 600, every: 1}",
+                "name: later, run: 'true'",
+            )
     finally:
-        timer.cancel()
         runner.stop.clear()
-    assert time.monotonic() - begun < 15
     outcomes = [(case.name, case.outcome) for case in rundir.cases()]
     assert outcomes == [("play: waits", Outcome.ERROR)]
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.whole
+
 START = ("run", "--product", "pocketwms", "--platform", "deb13", "--scenario", "./quick")
 
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.whole
+
 SERVED = "ok    serve.services"
 TRIED = "ok    test.factory  smoke: factory submits pilots"
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts need root")

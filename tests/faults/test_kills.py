@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.whole
+
 SEED = os.environ.get("ITB_FAULTS_SEED", "0")
 RANDOM = int(os.environ.get("ITB_FAULTS_RANDOM", "20"))
 JOURNAL_LINES = 140  # about as many as a whole run's journal has

@@ -24,6 +24,8 @@ from itb import data, imagestages, platforms
 from itb.engine import container_name
 from itb.platforms import PlatformImages
 
+pytestmark = pytest.mark.whole
+
 OWN_CACHE = ("--cache", "cache")
 SCRIPTS = {
     "resolve.sh": "sleep 1; echo package-1.0",
