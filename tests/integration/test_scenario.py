@@ -98,6 +98,11 @@ def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> No
     assert "NO_SUCH_THING: unbound variable" in cases[3].message
 
 
+def test_a_script_of_the_library(perform: Perform) -> None:
+    (case,) = perform("name: no service here, script: lib/services.sh")
+    assert (case.outcome, case.message) == (Outcome.SKIPPED, "the product has no service on bare")
+
+
 def test_a_step_that_hangs_is_ended_inside_too(perform: Perform, shared_host: Host) -> None:
     cases = perform("name: hangs, run: 'echo begun; sleep 4321 & sleep 4321', timeout: 1")
     assert cases[0].outcome is Outcome.FAILED
