@@ -17,7 +17,8 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
     "outputs locks places plainfile refnames",
-    "runners yamlfile subresults buildcache finding platformfile attempts runlock texts steplibrary",
+    "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
+    "steplibrary",
     "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict",
