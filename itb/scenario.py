@@ -86,7 +86,7 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``env`` is the environment of all steps (README, "Scenario file"), never
+    ``env`` is the environment of all steps (scenarios/README.md), never
     secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
     the CE refused since a time (seconds since the epoch) when a step of a
     scenario that needs the token has failed, and raises TokenError if there is

@@ -1,0 +1,85 @@
+"""``itb help TOPIC`` and the documentation it shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from itb import documents
+from itb.errors import UsageError
+
+TOP = Path(__file__).resolve().parents[2]
+COMMANDS = ["run", "token", "platform.build"]
+
+
+@pytest.mark.parametrize("topic", documents.TOPICS)
+def test_every_topic_is_a_document(topic: str) -> None:
+    about, _ = documents.TOPICS[topic]
+    assert documents.text(topic).startswith("# ")
+    assert len(f"    {topic}  {about}") <= 100
+    assert f"{topic} " in documents.text("topics")
+
+
+def test_every_document_has_a_topic() -> None:
+    """A document nobody finds is read by nobody."""
+    shown = {documents.text(topic) for topic in documents.TOPICS}
+    for path in [TOP / "README.md", *(TOP / "itb").rglob("*.md"), *(TOP / "scenarios").rglob("*.md"),
+                 *(TOP / "reports").rglob("*.md"), *(TOP / "build_ws").rglob("*.md"), TOP / "tests" / "README.md"]:
+        if "source" not in path.parts:  # a product's own
+            assert path.read_text() in shown, path
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [TOP / "README.md", *TOP.glob("*/README.md"), *(TOP / "itb").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_bytes()) <= 8192
+
+
+@pytest.mark.parametrize(
+    ("words", "topic"),
+    [
+        (["help", "tokens"], "tokens"),
+        (["help", "topics"], "topics"),
+        (["help"], ""),
+        (["help", "run"], ""),
+        (["help", "token"], ""),
+        (["help", "platform", "build"], ""),
+        (["help", "--json"], ""),
+        (["run", "tokens"], ""),
+        ([], ""),
+    ],
+)
+def test_what_is_a_topic(words: list[str], topic: str) -> None:
+    assert documents.topic_asked_for(words, COMMANDS) == topic
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("scenaros", "no help on 'scenaros'; did you mean 'scenarios'?"),
+        ("rnu", "no help on 'rnu'; did you mean 'run'?"),
+        ("qqqq", "no help on 'qqqq'"),
+    ],
+)
+def test_unknown_topics(word: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        documents.topic_asked_for(["help", word], COMMANDS)
+    assert caught.value.message == message
+    assert "itb help topics" in caught.value.hint
+
+
+def test_no_topic_has_the_name_of_a_command() -> None:
+    from itb import tasks, words
+
+    assert not set(documents.TOPICS) & {*tasks.namespace().task_names, *words.GROUPS}
+
+
+def test_as_written_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    documents.show("reports")
+    assert capsys.readouterr().out == (TOP / "reports" / "README.md").read_text()
