@@ -41,9 +41,11 @@ def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
     if topic not in (*TOPICS, _LIST):
         from itb.yamlfile import nearest  # what it imports is not for every itb --help
 
+        near = nearest(topic, [*TOPICS, _LIST, *commands])
+        if near and near == nearest(topic, [*commands]):
+            return ""  # a command in the wrong letters: who reads commands refuses it
         hint = "itb help topics lists the topics, itb --help the commands"
-        known = [*TOPICS, _LIST, *commands]
-        raise UsageError(f"no help on {topic[:60]!r}{nearest(topic, known)}", hint=hint)
+        raise UsageError(f"no help on {topic[:60]!r}{near}", hint=hint)
     return topic
 
 

@@ -15,7 +15,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # itb/README.md says what each floor is for.  A package is one thing
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
-    "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
+    "_version errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
     "outputs locks places plainfile refnames",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "steplibrary",
