@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Collection, Sequence
-from importlib.resources import files
 
 from itb.errors import UsageError
 
@@ -55,6 +54,8 @@ def text(topic: str) -> str:
         width = max(map(len, TOPICS))
         listed = [f"    {name:{width}}  {about}" for name, (about, _) in TOPICS.items()]
         return "\n".join(["itb help TOPIC shows:\n", *listed, "\nitb help COMMAND explains a command.\n"])
+    from importlib.resources import files
+
     place = files("itb").joinpath(TOPICS[topic][1])
     top = TOPICS[topic][1].partition("/")[0]
     if top in ("build_ws", "scenarios", "reports"):

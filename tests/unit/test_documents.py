@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import documents
+from itb import config, definitions, documents, errors, tasks, words, yamlfile
 from itb.errors import UsageError
 
 TOP = Path(__file__).resolve().parents[2]
@@ -74,9 +74,38 @@ def test_unknown_topics(word: str, message: str) -> None:
     assert "itb help topics" in caught.value.hint
 
 
-def test_no_topic_has_the_name_of_a_command() -> None:
-    from itb import tasks, words
+def examples(topic: str, word: str) -> list[str]:
+    """YAML of a document, of those blocks that have this word."""
+    return [text for text in re.findall(r"```yaml\n(.*?)```", documents.text(topic), re.DOTALL) if word in text]
 
+
+@pytest.mark.parametrize("topic", ["overview", "scenarios"])
+def test_scenarios_in_the_documentation_are_accepted(topic: str, tmp_path: Path) -> None:
+    (text,) = examples(topic, "steps:")
+    (tmp_path / "scenario.yaml").write_text(text)
+    (tmp_path / "jobs-completed.sh").touch()
+    assert definitions.load_scenario(str(tmp_path)).steps
+
+
+@pytest.mark.parametrize(("topic", "word"), [("configuration", "product:"), ("repositories", "publish:")])
+def test_settings_in_the_documentation_are_accepted(topic: str, word: str) -> None:
+    (text,) = examples(topic, word)
+    assert yamlfile.loads(text, config.Settings, where=topic)
+
+
+def test_every_exit_code_is_explained() -> None:
+    listed = set(re.findall(r"^\| (\d+) \|", documents.text("reports"), re.MULTILINE))
+    assert listed == {"0", *(str(kind.exit_code) for kind in errors.ItbError.__subclasses__())}
+
+
+def test_every_command_is_listed() -> None:
+    """With its group: ``platform build|list|show|remove``."""
+    listed = documents.text("commands").replace("\\|", " ")
+    for name in tasks.namespace().task_names:
+        assert all(re.search(rf"\b{word}\b", listed) for word in name.split(".")), name
+
+
+def test_no_topic_has_the_name_of_a_command() -> None:
     assert not set(documents.TOPICS) & {*tasks.namespace().task_names, *words.GROUPS}
 
 
