@@ -1,1 +1,1 @@
-"""Data of itb: see the README for what lives here."""
+"""Data of itb: README.md says what lives here."""

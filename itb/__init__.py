@@ -1,3 +1,8 @@
 """itb: automated release test-bed runner for GlideinWMS."""
 
-__version__ = "0.1.0"
+try:
+    from itb._version import VERSION  # written by the build
+except ImportError:  # a source tree that nobody has installed
+    VERSION = "0+unknown"
+
+__version__ = VERSION

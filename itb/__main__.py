@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from itb import __version__, tasks, words
+from itb import __version__, documents, tasks, words
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.places import settle_search_paths
 from itb.redact import redact
@@ -33,6 +33,10 @@ def main() -> None:
         words.check_text(sys.argv[1:])
         hide_arguments()
         namespace = tasks.namespace()
+        known = [*namespace.task_names, *words.GROUPS]
+        if topic := documents.topic_asked_for(sys.argv[1:], known):
+            documents.show(topic)
+            return
         program = words.ItbProgram(name="itb", binary="itb", version=__version__, namespace=namespace)
         program.run(["itb", *words.join_groups(sys.argv[1:], words.without_value(namespace))])
     except ItbError as error:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from itb import configuration, data, explain, previous, tokenkeeper
+from itb import configuration, explain, previous, steplibrary, tokenkeeper
 from itb import install as dnf
 from itb import repo as repositories
 from itb import scenario as scenes
@@ -134,7 +134,7 @@ def _early(cell: Cell) -> dict[str, Sequence[str]]:
 
 def tested(cell: Cell) -> str:
     """Name of the piece of work after which only evidence, removal and reports are left: these very scenarios."""
-    sums = [data.checksum(scenario.folder) for scenario in cell.scenarios]
+    sums = [steplibrary.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
     return f"tested.{hashlib.sha256(' '.join(sums).encode()).hexdigest()}"
 
 
@@ -152,7 +152,7 @@ def _test(cell: Cell) -> None:
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with tokenkeeper.kept_fresh(cell) as may_start:
         for scenario in cell.scenarios:
-            name = f"scenario.{scenario.name}.{data.checksum(scenario.folder)}"
+            name = f"scenario.{scenario.name}.{steplibrary.checksum(scenario.folder, scenario.scripts)}"
             if cell.ledger.stands(name) or not may_start(scenario):
                 continue
             with cell.piece(name, spoils=sorted(cell.stage.optional & set(scenario.roles))) as piece:

@@ -192,7 +192,7 @@ class Cell:
         return {**own, CE: self.platform.ce.services}
 
     def scenario_environment(self) -> dict[str, str]:
-        """What scenario steps may rely on besides (README, "Scenario file")."""
+        """What scenario steps may rely on besides (scenarios/README.md)."""
         env = {**self.environment(""), **self.product.env, "ITB_CANDIDATE_REPO": REPO_ID}
         installed = self.rundir.saved("installed", Installed)
         for role, packages in (installed.packages if installed else {}).items():

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from itb import data, ownership, yamlfile
+from itb import data, ownership, steplibrary, yamlfile
 from itb.errors import UsageError
 from itb.model import Environment, Record, Word
 from itb.platformfile import Platform as Platform  # noqa: PLC0414  # platforms are found here as well
@@ -278,6 +278,11 @@ class Scenario(Record):
         used = (step.role for step in (*self.steps, *self.always))
         return tuple(dict.fromkeys([*self.needs.roles, *used]))
 
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """Every script the steps name, once, in order of appearance."""
+        return tuple(dict.fromkeys(step.script for step in (*self.steps, *self.always) if step.script))
+
 
 def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
     """Return the platform of this name or folder; UsageError with the nearest name if there is none."""
@@ -350,20 +355,23 @@ def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:
 
 
 def check_scripts(scenario: Scenario, folder: Path) -> None:
-    """Refuse a step whose script is not a file inside the scenario's folder."""
+    """Refuse a step whose script is neither a file inside the scenario's folder nor a step of itb's library."""
     for step in (*scenario.steps, *scenario.always):
-        if step.script is None:
-            continue
-        _check_file(folder, "scenario.yaml", f"step {step.name!r}: script", step.script)
+        if step.script and not _is_inside(folder, step.script):
+            steplibrary.check(step.script, f"{folder / 'scenario.yaml'}: step {step.name!r}: script", folder)
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """True if the name is that of a file inside the folder."""
+    try:
+        path = (folder / name).resolve()
+        return path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name no file can have
+        return False
 
 
 def _check_file(folder: Path, said_in: str, what: str, name: str) -> None:
-    try:
-        path = (folder / name).resolve()
-        found = path.is_relative_to(folder.resolve()) and path.is_file()
-    except (OSError, ValueError):  # a name no file can have
-        found = False
-    if not found:
+    if not _is_inside(folder, name):
         raise UsageError(f"{folder / said_in}: {what} {name!r} is not a file in {folder}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 # Worst first: when several cells end differently, the first of these that
-# occurred is the exit code of the whole (README, "Exit codes").
+# occurred is the exit code of the whole (reports/README.md).
 SEVERITY = (130, 5, 4, 7, 6, 2, 3, 1)
 
 

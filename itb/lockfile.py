@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from itb import __version__
+from itb import __version__, steplibrary
 from itb.cell import Cell
+from itb.definitions import Scenario
 from itb.model import Build, Installed, Repo
 from itb.platforms import PlatformImages
 from itb.redact import redact
@@ -35,15 +38,19 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
             role: {item.nevra: item.origin for item in items} for role, items in installed.packages.items()
         },
         "scenarios": {
-            scenario.name: {
-                str(path.relative_to(scenario.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in sorted(scenario.folder.rglob("*"))
-                if path.is_file()
-            }
+            scenario.name: {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(scenario)}
             for scenario in cell.scenarios
         },
     }
     write_atomically(cell.rundir.path / "lock.yaml", redact(yaml.safe_dump(content, sort_keys=False)))
+
+
+def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each file of a scenario: those of its folder, and what it takes from the library."""
+    for path in sorted(scenario.folder.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(scenario.folder)), path
+    yield from steplibrary.borrowed(scenario.folder, scenario.scripts).items()
 
 
 def _published(made: Build, served: Repo) -> dict[str, Any] | None:

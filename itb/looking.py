@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from itb import (
+    __version__,
     cleaning,
     commands,
     config,
     data,
     definitions,
+    git,
     imagestages,
     inspect_runs,
     pipeline,
@@ -45,6 +50,19 @@ def _console() -> Console:
 def _print_json(value: object) -> None:
     json.dump(value, sys.stdout, indent=1, default=str)
     sys.stdout.write("\n")
+
+
+def version(*, as_json: bool) -> None:
+    """Print itb's version, which is from when it was installed, and the commit a checkout is at now."""
+    top = Path(str(files("itb"))).resolve().parent
+    commit = ""
+    if (top / ".git").exists() and shutil.which("git"):
+        argv = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        commit = Runner().run(argv, env=git.environment(users=False), clean_env=True, check=False).stdout.strip()
+    if as_json:
+        _print_json({"version": __version__, "commit": commit or None})
+        return
+    print(f"itb {__version__}" + (f", checkout at commit {commit}" if commit else ""))
 
 
 def refs(flags: Flags, *, as_json: bool) -> None:

@@ -114,7 +114,7 @@ class Commit(Record):
     ``kind`` is branch, tag, commit, pr or worktree; ``id`` and ``tree`` are
     40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
-    for none, ``rpm_release`` orders builds of one version, see README.
+    for none, ``rpm_release`` orders builds of one version, see itb help products.
 
     Packages that were published elsewhere have no commit: ``kind`` is
     published, ``source`` their repository, ``id``, ``tree`` empty and

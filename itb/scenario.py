@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from itb import resultfiles, stepshell
+from itb import resultfiles, steplibrary, stepshell
 from itb.definitions import Scenario, Step
 from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.hosts import FileSpec, Host
@@ -86,7 +86,7 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``env`` is the environment of all steps (README, "Scenario file"), never
+    ``env`` is the environment of all steps (scenarios/README.md), never
     secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
     the CE refused since a time (seconds since the epoch) when a step of a
     scenario that needs the token has failed, and raises TokenError if there is
@@ -211,7 +211,7 @@ class _Play:
 
     def _run(self, step: Step, trial: Trial, host: Host) -> stepshell.Heard:
         self._stage(host)
-        script = self.scenario.folder / step.script if step.script else None
+        script = steplibrary.script_file(self.scenario.folder, step.script) if step.script else None
         assert trial.log is not None
         return stepshell.run(
             host,

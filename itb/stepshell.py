@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb import data
+from itb import data, steplibrary
 from itb.definitions import Step
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
@@ -57,19 +57,21 @@ def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
         return [*_SHELL, "-c", step.run or "", "step"]
     with script.open("rb") as file:
         direct = file.read(2) == b"#!"
-    target = f"{folder}/{step.script}"
+    borrowed = script.parent == steplibrary.folder()
+    target = f"{LIBRARY}/{script.name}" if borrowed else f"{folder}/{step.script}"
     return [target] if direct else [*_SHELL, target]
 
 
 def library() -> list[FileSpec]:
     """``step.sh`` and what scripts may use of itb, as files of a host."""
-    own = sorted((data.folder("scenarios") / "lib").glob("*.sh"))
+    own = sorted(steplibrary.folder().glob("*.sh"))
     files = [*own, data.folder("build_ws") / "hosts" / "reap.sh"]
-    return [FileSpec(f"{LIBRARY}/{path.name}", path.read_bytes()) for path in files]
+    contents = [(path, path.read_bytes()) for path in files]
+    return [FileSpec(f"{LIBRARY}/{path.name}", content, mode(path, content)) for path, content in contents]
 
 
 def mode(path: Path, content: bytes) -> int:
-    """Permissions on a host of a file of a scenario's folder: what starts with ``#!`` is a program."""
+    """Permissions on a host of a scenario's or the library's file: what starts with ``#!`` is a program."""
     return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
 
 

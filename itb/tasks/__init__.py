@@ -26,6 +26,7 @@ def namespace() -> Collection:
         looking.logs,
         looking.doctor,
         looking.clean,
+        looking.version,
     )
     token = Collection("token")
     token.add_task(runs.acquire, name="acquire", default=True)

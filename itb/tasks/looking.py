@@ -18,6 +18,14 @@ def refs(
     looking.refs(flags, as_json=json)
 
 
+@task("json")
+def version(c: Context, json: bool = False) -> None:
+    """Print itb's version and the commit of a checkout."""
+    from itb import looking
+
+    looking.version(as_json=json)
+
+
 @task("runs", "json", name="list")
 def list_(c: Context, runs: str = "", json: bool = False) -> None:
     """List runs, newest first, and how they ended."""

@@ -1,6 +1,6 @@
 """The managed-token hook: a program that is asked for a token and answers in JSON.
 
-The README has the protocol for people who write hooks.  Standard output
+README.md beside has the protocol for people who write hooks.  Standard output
 goes through a pipe straight into memory: what a hook prints there is a
 secret and never on a disk.
 """

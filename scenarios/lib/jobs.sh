@@ -9,12 +9,12 @@ user=testuser
 id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
 folder=$(getent passwd "$user" | cut --delimiter=: --fields=6)/itb-$ITB_SCENARIO
 
-# submit_jobs COUNT: submits jobs of a second each.
+# submit_jobs COUNT SECONDS: submits so many jobs of so many seconds each.
 submit_jobs() {
   install --directory --owner="$user" "$folder"
   cat >"$folder/jobs.sub" <<SUBMIT
 executable = /bin/sleep
-arguments = 1
+arguments = $2
 transfer_executable = false
 should_transfer_files = YES
 log = jobs.log

@@ -1,4 +1,4 @@
-#!/bin/bash
+# shellcheck shell=bash
 # Runs one step of a scenario inside its host:
 #
 #   step.sh once COMMAND...

@@ -99,6 +99,11 @@ def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> No
     assert "NO_SUCH_THING: unbound variable" in cases[3].message
 
 
+def test_a_script_of_the_library(perform: Perform) -> None:
+    (case,) = perform("name: no service here, script: lib/services.sh")
+    assert (case.outcome, case.message) == (Outcome.SKIPPED, "the product has no service on bare")
+
+
 @pytest.fixture
 def limit_starts_when_begun(notes: Notes, limits_start_when: Callable[..., None]) -> None:
     """The limit of a step starts when it says "begun"."""

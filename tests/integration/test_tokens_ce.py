@@ -19,7 +19,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from itb import data, repo
+from itb import configuration, data, repo
 from itb.engine import Engine
 from itb.errors import TestbedError
 from itb.hosts import FileSpec, Host
@@ -327,7 +327,9 @@ def ce(
         install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
         repo.prepare(host, issuer.files())
         host.run(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300)
-        host.script(data.folder("build_ws") / "ce" / "condor.sh", env={"ITB_CE_ADDRESS": CE})
+        script = data.folder("build_ws") / "ce" / "condor.sh"
+        log = tmp_path_factory.mktemp("ce") / "configure.log"
+        configuration.configure(host, script, {"ITB_CE_ADDRESS": CE}, log=log, timeout=120)
         host.run(["systemctl", "start", "condor"])
         host.script("until condor_ping -type schedd WRITE >/dev/null 2>&1; do sleep 0.2; done", timeout=300)
         yield host

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from itb import documents
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -46,7 +51,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (TOP / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((TOP / name).read_bytes())
-    (source / "README.md").touch()
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     (made,) = folder.glob("*.whl")
     return made
@@ -93,8 +97,53 @@ def test_all_data_inside(wheel: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("topic", documents.TOPICS)
+def test_the_documentation_is_inside(python: Path, topic: str) -> None:
+    assert itb(python, "help", topic) == documents.text(topic)
+
+
+def test_the_version_of_a_checkout_names_its_commit() -> None:
+    told = json.loads(run(sys.executable, "-m", "itb", "version", "--json", cwd=TOP))
+    commit = run("git", "rev-parse", "HEAD", cwd=TOP).strip()
+    assert told["commit"].removesuffix("-dirty") == commit[:12]
+
+
+def test_no_test_is_inside(wheel: Path) -> None:
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in inside if name.endswith("conftest.py") or Path(name).name.startswith("test_")]
+    assert [name for name in inside if name.endswith("LICENSE")]
+
+
+def test_on_a_terminal_help_is_rendered_in_a_pager(tmp_path: Path) -> None:
+    """What the pager gets has colours, and no mark-up of tables any more."""
+    got = tmp_path / "got"
+    ours, theirs = pty.openpty()
+    env = {"PATH": "/usr/bin:/bin", "PAGER": f"cat >{got}; echo paged", "TERM": "xterm", "HOME": str(tmp_path)}
+    argv = [sys.executable, "-m", "itb", "help", "machine"]
+    done = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=TOP)
+    os.close(theirs)
+    shown = read_all(ours)
+    assert done.wait() == 0
+    assert b"paged" in shown
+    text = got.read_text()
+    assert "\x1b[" in text
+    assert "The machine" in text
+    assert "|---|" not in text
+
+
+def read_all(terminal: int) -> bytes:
+    """Read until the other side has gone, which Linux tells by EIO."""
+    shown = b""
+    with suppress(OSError):
+        while data := os.read(terminal, 65536):
+            shown += data
+    os.close(terminal)
+    return shown
+
+
 def test_command(python: Path) -> None:
-    assert itb(python, "--version").strip().startswith("itb 0")
+    # The wheel was made where there is no git.
+    assert itb(python, "--version").strip() == itb(python, "version").strip() == "itb 0.1.0"
     assert "--token-hook" in itb(python, "run", "--help")
     listed = itb(python, "--list")
     for task in (

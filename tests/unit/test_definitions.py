@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import commands, data, definitions
+from itb import commands, data, definitions, steplibrary
 from itb.config import Settings
 from itb.errors import UsageError
 
@@ -127,6 +127,9 @@ def test_products_that_are_refused(product: Path, old: str, new: str, message: s
     ("old", "new", "message"),
     [
         ("a.sh", "b.sh", "step 'a': script 'b.sh' is not a file in"),
+        ("a.sh", "lib/sumbit.sh", "itb's library has no such step; did you mean 'lib/submit.sh'?"),
+        ("a.sh", "lib/jobs.sh", "and itb's library has no such step; "),  # is only sourced: it would pass
+        ("a.sh", "lib/../smoke/job.sh", "itb's library has no such step"),
         ("a.sh", "/etc/passwd", "is not a file in"),
         ("a.sh", "../s/../../x", "is not a file in"),
         ("script: a.sh", "script: a.sh, run: x", "exactly one of run, script and action"),
@@ -164,6 +167,30 @@ def test_scenarios_that_are_refused(tmp_path: Path, old: str, new: str, message:
     with pytest.raises(UsageError) as caught:
         definitions.load_scenario("s", [tmp_path])
     assert message in caught.value.message
+
+
+def test_steps_of_the_library(tmp_path: Path) -> None:
+    own = tmp_path / "s"
+    own.mkdir()
+    (own / "scenario.yaml").write_text(SCENARIO.replace("a.sh", "lib/submit.sh"))
+    loaded = definitions.load_scenario("s", [tmp_path])
+    shipped = data.folder("scenarios") / "lib" / "submit.sh"
+    assert steplibrary.script_file(own, "lib/submit.sh") == shipped
+    assert steplibrary.borrowed(own, loaded.scripts) == {"lib/submit.sh": shipped}
+    assert steplibrary.checksum(own, loaded.scripts) != data.checksum(own)
+    # A scenario's own file of that name comes first: it was there before the library had one.
+    (own / "lib").mkdir()
+    (own / "lib" / "submit.sh").touch()
+    assert steplibrary.borrowed(own, definitions.load_scenario("s", [tmp_path]).scripts) == {}
+    assert steplibrary.checksum(own, loaded.scripts) == data.checksum(own)
+
+
+def test_no_script_is_in_two_scenarios() -> None:
+    """What two scenarios share lives in the library."""
+    contents: dict[bytes, Path] = {}
+    for path in sorted(data.folder("scenarios").glob("*/*.sh")):
+        other = contents.setdefault(path.read_bytes(), path)
+        assert other == path, f"{path} is the same as {other}"
 
 
 def test_a_command_may_be_nearly_as_long_as_the_kernel_allows(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Every service is up.
+# Every service of the product on this host is up.
 set -euo pipefail
-# shellcheck source=../lib/units.sh
+# shellcheck source=units.sh
 source "$ITB_LIB/units.sh"
 status=0
 seen=()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Starts the services that are not up.
 set -euo pipefail
-# shellcheck source=../lib/units.sh
+# shellcheck source=units.sh
 source "$ITB_LIB/units.sh"
 for unit in "${services[@]}"; do
   state=$(property "$unit" ActiveState)

@@ -1,0 +1,6 @@
+#!/bin/bash
+# Submits jobs as testuser: ITB_JOBS of them (5), of ITB_JOB_SECONDS each (1).
+set -euo pipefail
+# shellcheck source=jobs.sh
+source "$ITB_LIB/jobs.sh"
+submit_jobs "${ITB_JOBS:-5}" "${ITB_JOB_SECONDS:-1}"
