@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
     "errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
-    "outputs locks places plainfile refnames",
+    "outputs locks places plainfile refnames options",
     "runners yamlfile subresults buildcache finding platformfile attempts runlock texts",
     "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
@@ -36,6 +36,8 @@ FLOORS = (
     "commands",
     "continuing",
     "looking tokencommands publishing",
+    "command",
+    "helptext",
     "tasks words",
     "__main__",
 )
