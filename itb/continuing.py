@@ -16,7 +16,7 @@ from itb import __version__, commands, pipeline, resuming, teardown, warden, yam
 from itb.cell import Cell
 from itb.config import Settings
 from itb.engine import connect
-from itb.errors import InterruptedRunError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
 from itb.journal import Journal, Listener
 from itb.model import Commit
 from itb.pipeline import Ending
@@ -137,7 +137,7 @@ def down(chosen: Settings, wanted: str) -> int:
             ending.leave_alone(stop)
         code = teardown.down(journal, engine, notes=notes)
     commands.show((journal, notes))
-    return worst([code, InterruptedRunError.exit_code if ending.signals else 0])
+    return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
 
 
 def _recorded_engine(rundir: RunDir, chosen: Settings) -> str:

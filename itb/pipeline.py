@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from itb import candidate, lockfile, phases, previous, report, supply, teardown, tokenphase, watchman
 from itb.cell import SERVICES, WORKSPACE, Cell
-from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
 from itb.platforms import PlatformImages
 from itb.runners import EndedRunError, Stop
@@ -180,7 +180,7 @@ def _token(cell: Cell) -> None:
 def _phase(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     """Do some work of a run that goes on step by step: its hosts stay, whatever happens."""
     before = len(cell.journal.cases)
-    codes = []
+    codes: list[int] = []
     try:
         with _watched(cell):
             work()
@@ -295,15 +295,16 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     stop.clear()
     if ending.reason:
         with cell.journal.case("run", "itb", "the run goes to its end") as trial:
-            code = InterruptedRunError.exit_code if ending.signals else 5
-            trial.error(ending.reason, exit_code=code)
+            cause = InterruptedRunError if ending.signals else TestbedError
+            trial.error(ending.reason, exit_code=cause.exit_code)
     if error is not None:
         _tell(cell, error)
     code = exit_code(cell, error)
     if cell.journal.lost:
         ending.leave_alone(stop)
         return worst([code, teardown.remove(cell.journal, cell.engine)])
-    keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
+    failed = code not in (ExitCode.PASSED, ExitCode.INTERRUPTED)
+    keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and failed)
     try:
         # Not where the testbed is at fault: an engine that hangs would hang once more.
         if not ending.reason and code != TestbedError.exit_code:
@@ -338,7 +339,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     except OSError as error:
         cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
         return TestbedError.exit_code
-    return 0
+    return ExitCode.PASSED
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from itb import resultfiles, stepshell
 from itb.definitions import Scenario, Step
-from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
+from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.journal import Journal, Trial
 from itb.model import Case, Outcome
@@ -308,7 +308,7 @@ class _Play:
             log=self.journal.rundir.relative(trial.log),
             started=trial.began,
             seconds=item.seconds,
-            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else 0,
+            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else ExitCode.PASSED,
         )
 
 

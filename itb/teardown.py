@@ -5,7 +5,7 @@ from __future__ import annotations
 from itb import phases, report
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.engine import LABEL, RUNS_LABEL, Engine
-from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.journal import Journal
 from itb.verdict import Notes
 
@@ -29,7 +29,7 @@ def remove(journal: Journal, engine: Engine) -> int:
     except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
         journal.lose(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
-    return 0
+    return ExitCode.PASSED
 
 
 def _remove(journal: Journal, engine: Engine) -> None:
