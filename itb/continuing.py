@@ -18,7 +18,7 @@ from itb.config import Settings
 from itb.engine import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
 from itb.journal import Journal, Listener
-from itb.model import Commit
+from itb.model import Commit, Phase
 from itb.pipeline import Ending
 from itb.redact import MARK, redact
 from itb.rundir import RunDir, RunState
@@ -103,7 +103,7 @@ def go_on(chosen: Settings, wanted: str, phase: str) -> int:
         cell = reopen(rundir, saved, listener, ending.stop())
         with rundir.lock():
             cell.journal.take_up()
-            code = pipeline.go_on(cell, ending, phase)
+            code = pipeline.go_on(cell, ending, Phase(phase))
     commands.show((cell.journal, cell.notes))
     return code
 

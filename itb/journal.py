@@ -18,7 +18,7 @@ from typing import Protocol
 from itb import retries
 from itb.attempts import Begun, Process
 from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, Outcome, settle
+from itb.model import Case, Outcome, Phase, settle
 from itb.redact import redact
 from itb.rundir import RunDir
 
@@ -220,7 +220,7 @@ class Journal:
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
-        lost = Trial(self, "run", "itb", "the run directory is there")
+        lost = Trial(self, Phase.RUN, "itb", "the run directory is there")
         lost.error(self.lost)
         case = self._finish(lost)
         self.cases.append(case)

@@ -18,7 +18,7 @@ from pathlib import Path
 from junit_xml import TestCase, TestSuite
 
 from itb.errors import ExitCode
-from itb.model import Case, Outcome
+from itb.model import Case, CommitKind, Outcome, Phase
 from itb.rundir import write_atomically
 from itb.texts import one_line
 from itb.verdict import Facts, Kind, Verdict, judge
@@ -65,7 +65,7 @@ def _missing(facts: Facts, verdict: Verdict) -> list[Case]:
         return []
     return [
         Case(
-            phase="run",
+            phase=Phase.RUN,
             role="itb",
             name="the run came to its end",
             outcome=Outcome.SKIPPED if verdict.kind is Kind.NOTHING else Outcome.ERROR,
@@ -136,7 +136,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
         if earlier := facts.previous:
             found |= {"upgraded_from": f"{earlier.describe} {earlier.id}".strip()}
-        if commit.kind == "published":
+        if commit.kind is CommitKind.PUBLISHED:
             found |= {"published": commit.source, "published.version": commit.describe}
         found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:

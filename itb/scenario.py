@@ -20,12 +20,12 @@ from itb.definitions import Scenario, Step
 from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.journal import Journal, Trial
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, Phase
 from itb.redact import redact
 from itb.subresults import SubResult, SubResults
 from itb.yamlfile import nearest
 
-PHASE = "test"
+PHASE = Phase.TEST
 SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
 ON_HOST = "/var/lib/itb/scenarios"
 

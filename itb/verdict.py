@@ -17,13 +17,14 @@ from pydantic import BaseModel
 from itb.attempts import Attempts
 from itb.errors import PRODUCT_CODES, ExitCode, UsageError, worst
 from itb.journal import cut
-from itb.model import Build, Case, Commit, Installed, Outcome, Record, Repo, Testbed, Token
+from itb.model import Build, Case, Commit, Installed, Outcome, Phase, Record, Repo, Testbed, Token
 from itb.rundir import RunDir, RunState
 from itb.texts import clean, one_line
 
 R = TypeVar("R", bound=BaseModel)
 
-PLANNED = ("build", "serve", "up", "install", "token", "test")  # what a whole run tries, in order
+# What a whole run tries, in order.
+PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
 
 
 class Kind(StrEnum):
@@ -311,7 +312,7 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     not needed (a product without a token).
     """
     # The CE is the platform's own: preparing it does not mean that the candidate came so far.
-    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == "test")
+    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == Phase.TEST)
     reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
     last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
     return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))

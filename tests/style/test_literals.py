@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from itb.errors import ExitCode
+from itb.model import CommitKind, Outcome, Phase
 
 TOP = Path(__file__).resolve().parents[2] / "itb"
 FILES = sorted(path for path in TOP.rglob("*.py") if "debtorpm" not in path.parts)
@@ -108,3 +109,66 @@ def test_exit_codes_have_names(path: Path) -> None:
 )
 def test_bare_exit_codes_are_seen(text: str, found: int) -> None:
     assert len(list(bare_codes(ast.parse(text)))) == found
+
+
+WORDS: dict[str, set[str]] = {
+    "phase": {*Phase},
+    "outcome": {*Outcome},
+    "kind": {*CommitKind},
+}
+
+
+def about(node: ast.expr) -> str:
+    """Of which kind of words an expression is: the last part of its name, of a call its function's."""
+    name = name_of(node.func if isinstance(node, ast.Call) else node)
+    return name.rpartition("_")[2]
+
+
+def words_in(node: ast.expr) -> list[ast.Constant]:
+    parts = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+    return [part for part in parts if isinstance(part, ast.Constant)]
+
+
+def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Phases, outcomes and kinds of commits written as text, as far as the code tells that they are some."""
+    for node in ast.walk(tree):
+        values: list[tuple[str, ast.expr]] = []
+        match node:
+            case ast.Compare(left, [ast.Eq() | ast.NotEq() | ast.In() | ast.NotIn()], [other]):
+                values = [(about(left), other), (about(other), left)]
+            case ast.keyword(str(name), value):
+                values = [(name, value)]
+            case ast.Call(ast.Attribute(_, "case"), [first, *_]):
+                values = [("phase", first)]
+            case ast.Call(ast.Name("Trial"), [_, first, *_]):
+                values = [("phase", first)]
+            case ast.Call(ast.Name("Found"), [first, *_]):
+                values = [("kind", first)]
+        for kind, value in values:
+            yield from (item for item in words_in(value) if item.value in WORDS.get(kind, ()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TOP)))
+def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
+    assert not {f"line {node.lineno}: {node.value}" for node in bare_words(ast.parse(path.read_text()))}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('if case.phase == "test": pass', 1),
+        ('if base_phase(case) in ("up", "down"): pass', 2),
+        ('if commit.kind != "worktree": pass', 1),
+        ('if "failed" == case.outcome: pass', 1),
+        ('journal.case("up", role, name)', 1),
+        ('Trial(self, "run", role, name)', 1),
+        ('Case(phase="resolve", outcome="passed")', 2),
+        ('Found("pr", "pr/1")', 1),
+        ('Commit(kind="published")', 1),
+        ('if finding.kind == "disk": pass', 0),
+        ('rundir.saved("build", Build)', 0),
+        ("journal.case(Phase.UP, role, name)", 0),
+    ],
+)
+def test_bare_words_are_seen(text: str, found: int) -> None:
+    assert len(list(bare_words(ast.parse(text)))) == found
