@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, Union, get_args, get_origin
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb import yamlfile
+from itb import options, yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
@@ -55,6 +55,14 @@ class Settings(DeclaredSettings, Record):
             in_files_only=True,
         ),
     ] = PublishSettings()
+
+    @field_validator("*")
+    @classmethod
+    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+        option = options.settings().get(info.field_name or "")
+        if option and (problem := option.beyond(value)):
+            raise ValueError(problem)
+        return value
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:

@@ -33,15 +33,20 @@ def _names(commands: Commands) -> Iterator[str]:
         yield from (entry.name or "" for entry in section.entries)
 
 
+def listing(commands: Sequence[Command], width: int) -> list[str]:
+    """Lines with a command each, and what it does."""
+    pairs = [(item.words, item.brief) for item in commands]
+    return _columns(pairs, width, _longest(word for word, _ in pairs))
+
+
 def group(shown: Group, width: int) -> list[str]:
     """Lines that show the commands of a group, and the one its name alone stands for."""
-    pairs = [(item.words, item.brief) for item in shown.commands]
     default = shown.commands[0]
     return [
         *_fill(f"Usage: itb {shown.name} [COMMAND] [OPTIONS]", width),
         "",
         "Commands:",
-        *_columns(pairs, width, _longest(word for word, _ in pairs)),
+        *listing(shown.commands, width),
         "",
         *_fill(f"itb {shown.name} alone is itb {default.words}:", width),
         "",

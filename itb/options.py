@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
-
 from itb.limits import DEFAULTS
 from itb.retries import TIMES
 
@@ -42,7 +40,8 @@ class Option:
     option takes in its help; ``unset`` says what an empty default stands
     for.  ``name`` and ``default`` of a setting are those of its field.  A
     ``default`` of False or True makes a switch, None marks an option that
-    was not given; ``required`` ones have to be.
+    was not given; ``required`` ones have to be.  ``at_least``, ``above`` and
+    ``at_most`` bound a number.
     """
 
     help: str
@@ -55,6 +54,9 @@ class Option:
     required: bool = False
     setting: bool = False
     in_files_only: bool = False
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
 
     @property
     def flag(self) -> str:
@@ -65,6 +67,18 @@ class Option:
     def variable(self) -> str:
         """The environment variable of a setting; empty for one that only a file can hold."""
         return f"ITB_{self.name.upper()}" if self.setting and not self.in_files_only else ""
+
+    def beyond(self, value: Any) -> str:
+        """Say which bound a number is beyond; empty where it is within them, or no number."""
+        if not isinstance(value, int | float):
+            return ""
+        if self.at_least is not None and value < self.at_least:
+            return f"Input should be greater than or equal to {self.at_least:g}"
+        if self.above is not None and value <= self.above:
+            return f"Input should be greater than {self.above:g}"
+        if self.at_most is not None and value > self.at_most:
+            return f"Input should be less than or equal to {self.at_most:g}"
+        return ""
 
     @property
     def default_text(self) -> str:
@@ -195,7 +209,7 @@ class DeclaredSettings:
         dict[str, dict[str, Any]], Option("options of token providers, by provider", in_files_only=True)
     ] = {}
     token_min_lifetime: Annotated[
-        int | None, Ge(0), Option("seconds a token must live to be taken", unset="the product's")
+        int | None, Option("seconds a token must live to be taken", unset="the product's", at_least=0)
     ] = None
     keep: Annotated[
         Literal["never", "failed", "always"],
@@ -203,22 +217,29 @@ class DeclaredSettings:
     ] = "never"
     jobs: Annotated[
         int,
-        Ge(1),
-        Le(32),
-        Option("how many cells (product x platform) run at the same time", Heading.RUNNING, "N"),
+        Option(
+            "how many cells (product x platform) run at the same time",
+            Heading.RUNNING,
+            "N",
+            at_least=1,
+            at_most=32,
+        ),
     ] = 1
     timeout_factor: Annotated[
-        float, Gt(0), Option("multiplies every time limit; slow machines want more")
+        float, Option("multiplies every time limit; slow machines want more", above=0)
     ] = 1.0
     limits: Annotated[
         dict[str, float],
         Option("seconds per named time limit", unset=_LIMITS, in_files_only=True),
     ] = {}
     retries: Annotated[
-        int, Ge(0), Le(10), Option("how often what a network or the engine kept from working is tried again")
+        int,
+        Option(
+            "how often what a network or the engine kept from working is tried again", at_least=0, at_most=10
+        ),
     ] = TIMES
-    run_timeout: Annotated[float, Gt(0), Option("seconds a run may take in all")] = 3600
-    min_free_gb: Annotated[float, Ge(0), Option("free disk space, in GB, without which nothing starts")] = 4
+    run_timeout: Annotated[float, Option("seconds a run may take in all", above=0)] = 3600
+    min_free_gb: Annotated[float, Option("free disk space, in GB, without which nothing starts", at_least=0)] = 4
     progress: Annotated[
         Literal["auto", "live", "plain", "quiet"],
         Option("how progress is shown: auto, live, plain or quiet", Heading.OUTPUT, "HOW"),

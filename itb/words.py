@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from invoke import Argument, Collection, Parser, ParserContext, Program
 from invoke.completion.complete import complete, print_completion_script
@@ -21,7 +21,7 @@ GROUPS = ("platform", "token", "show")
 # Their one bare word is a run.
 OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
 _OF_SHOW = ("run", "config", "product")
-_ALONE = ("--help", "--version")  # options that stand without a command
+_ALONE = ("--help", "--list", "--version")  # options that stand without a command
 _UNKNOWN = re.compile(r"No idea what ['\"](?P<word>.*)['\"] is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (?P<flag>[\w-]+).*> needed value and was not given one!")
 _MISSING = re.compile(r"'.*' did not receive required positional arguments: (?P<names>.*)")
@@ -40,6 +40,7 @@ class ItbProgram(Program):
         return [
             Argument(names=("help", "h"), optional=True, help="explain itb or a command"),
             Argument(names=("version", "V"), kind=bool, default=False, help="print the version"),
+            Argument(names=("list", "l"), optional=True, help="list every command, or those of a group"),
             Argument(names=("print-completion-script",), help="print what makes bash, zsh or fish complete"),
             Argument(names=("complete",), kind=bool, default=False),
         ]
@@ -76,8 +77,12 @@ class ItbProgram(Program):
             with self._explained():
                 self.print_task_help(wanted)
             raise Exit
+        if self.args.list.value:
+            with self._explained():
+                self.print_list(self.args.list.value)
+            raise Exit
         if self.args.complete.value:
-            offered = self._alone("help", "version", "print-completion-script")
+            offered = self._alone("help", "version", "list", "print-completion-script")
             complete(
                 names=self.binary_names,
                 core=self.core,
@@ -93,6 +98,13 @@ class ItbProgram(Program):
         """Take nothing from the options: none of them is Invoke's."""
         if merge:
             self.config.merge()
+
+    def print_list(self, group: str | bool) -> None:
+        """Print every command, or those of a group; ParseError for a name that is none."""
+        if isinstance(group, str) and group not in self.namespace.collections:
+            raise ParseError(f"No idea what '{group}' is!")
+        chosen = self.namespace.collections[group].commands if isinstance(group, str) else self.namespace.every
+        _print(helptext.listing(chosen, _width()))
 
     def print_help(self) -> None:
         """Print the commands, grouped by what people do with them."""
@@ -115,8 +127,12 @@ class ItbProgram(Program):
 
 
 def _width() -> int:
-    """Columns of the terminal, 80 where there is none."""
-    return shutil.get_terminal_size().columns
+    """Columns of the terminal, or as COLUMNS says; 80 where there is none."""
+    with suppress(ValueError, OSError):  # shutil knows this too, but takes longer to import than help to print
+        return max(int(os.environ.get("COLUMNS", "")), 20)
+    with suppress(ValueError, OSError):
+        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80
+    return 80
 
 
 def _print(lines: Sequence[str]) -> None:
@@ -180,7 +196,9 @@ def without_value(tasks: Collection) -> list[str]:
 def _explain(error: ParseError, tasks: Collection, given: Sequence[str]) -> UsageError:
     """Say what Invoke does not understand, with the nearest word it does, and where to read more."""
     text = str(error)
-    flags = {str(context.name): [*context.flags, *context.inverse_flags] for context in tasks.to_contexts()}
+    flags: dict[str, list[str]] = {str(name): [] for name in tasks.collections}
+    for context in tasks.to_contexts():
+        flags[str(context.name)] = [*context.flags, *context.inverse_flags]
     task = str(error.context.name or "") if error.context else ""
     about = f"{_shown(task)}: " if task else ""
     hint = f"itb {_shown(task)} --help explains it" if task else "itb --help lists the commands"

@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 EVERY = tasks.namespace().every
 GROUPS = [entry for section in tasks.namespace().sections for entry in section.entries if isinstance(entry, Group)]
 # What itb honours; all else that Invoke offers is not there.
-OWN = {"--help", "-h", "--version", "-V", "--print-completion-script", "--complete"}
+OWN = {"--help", "-h", "--version", "-V", "--list", "-l", "--print-completion-script", "--complete"}
 INVOKES = [
     f"{'-' if len(name) == 1 else '--'}{name}"
     for argument in invoke.Program().core_args()
@@ -87,6 +87,16 @@ def test_commands_fit_one_screen(given: list[str], capsys: pytest.CaptureFixture
         assert name.partition(".")[0] in said.split()
 
 
+def test_list_has_every_command_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, listed in (([], EVERY), (["token"], [item for item in EVERY if item.group == "token"])):
+        with pytest.raises(SystemExit):
+            program().run(["itb", "--list", *given])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line[2:].split("  ")[0] for line in lines if line[2] != " "] == [item.words for item in listed]
+    with pytest.raises(errors.UsageError, match="unknown command 'tokn'; did you mean 'token'"):
+        program().run(["itb", "--list", "tokn"])
+
+
 @pytest.mark.parametrize("flag", sorted({*INVOKES} - OWN))
 @pytest.mark.parametrize("form", ["{}", "{} run", "run {}", "list {}"])
 def test_what_invoke_offers_and_itb_does_not_honour_is_unknown(flag: str, form: str) -> None:
@@ -95,7 +105,7 @@ def test_what_invoke_offers_and_itb_does_not_honour_is_unknown(flag: str, form: 
         parse(["itb", *given])
 
 
-@pytest.mark.parametrize("flag", ["--version", "-V", "--complete", "--print-completion-script"])
+@pytest.mark.parametrize("flag", ["--version", "-V", "--list", "--complete", "--print-completion-script"])
 def test_options_of_itb_itself_mean_nothing_behind_a_command(flag: str) -> None:
     """``itb run --version`` started a run."""
     with pytest.raises(errors.UsageError, match=f"run: unknown option '{flag}'"):
@@ -117,7 +127,7 @@ def completed(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_completion_offers_what_is_meant_to_be_used(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(completed("itb --", capsys)) == {"--help", "--version", "--print-completion-script"}
+    assert set(completed("itb --", capsys)) == {"--help", "--list", "--version", "--print-completion-script"}
     run = next(command for command in EVERY if command.words == "run")
     assert set(completed("itb run --", capsys)) == {option.flag for option in run.options}
     assert {"run", "list", "platform.build"} <= set(completed("itb ", capsys))
@@ -171,3 +181,16 @@ def test_help_needs_no_library_that_takes_time() -> None:
     outside = {name.partition(".")[0] for name in seen}
     assert "itb.options" in seen
     assert not outside & {"pydantic", "rich", "jinja2", "yaml", "requests", "fabric", "cryptography", "asyncio"}
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("60", 60), ("none", 80)])
+def test_help_is_as_wide_as_the_terminal_says(
+    columns: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("os.get_terminal_size", lambda *_: (_ for _ in ()).throw(OSError("no terminal")))
+    with pytest.raises(SystemExit):
+        program().run(["itb", "--help", "run"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if len(line.split()) > 1]
+    longest = max(map(len, lines))
+    assert width - 12 <= longest <= width
