@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from itb.errors import ExitCode
 from itb.model import END_OF_TIME, Case, Moment, Outcome, Record, settle
 
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
-_INTERRUPTED = 130
 
 Identity = tuple[str, str, str]
 
@@ -135,7 +135,7 @@ class _Reading:
                 outcome=Outcome.ERROR,
                 message=CUT_OFF,
                 seconds=min(max(0.0, self.latest - item.started), END_OF_TIME),
-                exit_code=_INTERRUPTED,
+                exit_code=ExitCode.INTERRUPTED,
             )
             for item in self.begun.values()
         ]

@@ -21,10 +21,10 @@ from itb.definitions import Product
 from itb.errors import BuildError, TestbedError
 from itb.hosts import FileSpec, Host
 from itb.journal import Cases, Trial
-from itb.model import Build, Commit, Rpm
+from itb.model import Build, Commit, Phase, Rpm
 from itb.rundir import RunDir
 
-PHASE = "build"
+PHASE = Phase.BUILD
 ROLE = "workspace"
 LOG = buildcache.LOG
 

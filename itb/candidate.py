@@ -19,7 +19,7 @@ from itb.cell import CE, SERVICES, Cell
 from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.hosts import Host
-from itb.model import Build, Installed, InstalledPackage, Outcome, Repo
+from itb.model import Build, Installed, InstalledPackage, Outcome, Phase, Repo
 from itb.phases import in_parallel
 
 CONFIGURATION_DIFF = "configuration.diff"
@@ -62,7 +62,7 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
     repositories.point_host(host, served, cell.product.packages)
-    with cell.journal.case("install", role, f"dnf install {' '.join(definition.packages)}") as trial:
+    with cell.journal.case(Phase.INSTALL, role, f"dnf install {' '.join(definition.packages)}") as trial:
         dnf.dnf_install(
             host,
             definition.packages,
@@ -71,12 +71,12 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
             trial=trial,
             repositories=definition.repositories,
         )
-    with cell.journal.case("install", role, "every product package is the candidate's") as trial:
+    with cell.journal.case(Phase.INSTALL, role, "every product package is the candidate's") as trial:
         packages = dnf.installed_packages(host, cell.product.packages)
         trial.passed(dnf.check_origin(packages, made, served.id, definition.packages))
         dnf.check_headers(host, packages, made)
     # What verification finds does not keep the product from being tried.
-    with suppress(InstallError), cell.journal.case("install", role, "files are as packaged (rpm -V)"):
+    with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, "files are as packaged (rpm -V)"):
         dnf.verify_files(host, packages)
     if definition.configure:
         _configure_role(cell, role, packages)
@@ -86,7 +86,7 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; what it changed is in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
-    with cell.journal.case("configure", role, script) as trial:
+    with cell.journal.case(Phase.CONFIGURE, role, script) as trial:
         configuration.remember_shipped(host, packages)
         try:
             notes = configuration.configure(
@@ -120,7 +120,7 @@ def start_rest(cell: Cell) -> None:
         lambda role: _start_units(cell, role, [u for u in cell.roles[role].services if u not in early[role]]),
     )
     failed = in_parallel(
-        cell.services, lambda role: watch(cell, role, cell.services[role], phase="start", settle=units.SETTLE)
+        cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.START, settle=units.SETTLE)
     )
     for errors in failed.values():
         for error in errors:
@@ -166,7 +166,7 @@ def _test(cell: Cell) -> None:
                     explain=lambda: _why(cell, hosts),
                 )
                 piece.undone = outcome is not Outcome.PASSED
-    in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase="test", settle=0))
+    in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0))
 
 
 def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:
@@ -183,7 +183,7 @@ def _until_condor(definition: RoleDefinition) -> Sequence[str]:
 
 def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
     for unit in names:
-        with cell.journal.case("start", role, f"{unit} starts"):
+        with cell.journal.case(Phase.START, role, f"{unit} starts"):
             try:
                 units.start_service(cell.host(role), unit)
             except InstallError as error:
@@ -205,7 +205,7 @@ def _explained(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
 def _deliver_trust(cell: Cell, number: int) -> None:
     trust = cell.product.trust[number]
     target = trust.to or trust.on
-    with cell.journal.case("start", target, f"IDTOKEN of {trust.identity}"):
+    with cell.journal.case(Phase.START, target, f"IDTOKEN of {trust.identity}"):
         units.deliver_idtoken(
             cell.host(trust.on),
             cell.host(target),

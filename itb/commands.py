@@ -45,7 +45,7 @@ from itb.engine import Engine, connect
 from itb.errors import TestbedError, UsageError, worst
 from itb.journal import Journal, Listener
 from itb.ledger import Ledger
-from itb.model import Case, Commit, Outcome
+from itb.model import Case, Commit, Outcome, Phase
 from itb.pipeline import Ending
 from itb.places import expand
 from itb.rundir import RunDir, RunState
@@ -280,7 +280,7 @@ def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None
     asked = commit.ref or "default reference"
     cell.journal.add(
         Case(
-            phase="resolve",
+            phase=Phase.RESOLVE,
             role="source",
             name=f"{asked} is {commit.kind} {commit.id[:12]}, version {commit.version}",
             outcome=Outcome.PASSED,

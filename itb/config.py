@@ -9,21 +9,17 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
-from pydantic import Field, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb import ownership, undertest, yamlfile
+from itb import options, ownership, undertest, yamlfile
 from itb.errors import UsageError
 from itb.limits import DEFAULTS, Limits
 from itb.model import Record
+from itb.options import DeclaredSettings, Option, as_setting
 from itb.places import expand, xdg
 from itb.redact import remember_passwords
-from itb.retries import TIMES
-
-
-def _limits_shown() -> str:
-    return ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
 
 
 class KojiSettings(Record):
@@ -49,58 +45,24 @@ class PublishSettings(Record):
     koji: KojiSettings = KojiSettings()
 
 
-class Settings(Record):
-    """Everything a user can set; the keys of ``itb.yaml``.
+class Settings(DeclaredSettings, Record):
+    """Everything a user can set; the keys of ``itb.yaml``.  ``options`` declares them, but for the nested ones."""
 
-    Lists may be given as ``A,B`` in the environment and in flags.
-    """
+    publish: Annotated[
+        PublishSettings,
+        Option(
+            "of itb publish: to, sign_key, koji: {program, target, tag, scratch, wait, options}",
+            in_files_only=True,
+        ),
+    ] = PublishSettings()
 
-    product: str = Field("", description="what is released: a name or a folder with product.yaml")
-    ref: str = Field("", description="branch, tag, commit, pr/N or worktree (default: the product's)")
-    source: str = Field("", description="git URL or path of the product, instead of its own")
-    upgrade_from: str = Field(
-        "", description="reference scenarios upgrade from (default: the final version before the candidate)"
-    )
-    from_repo: str = Field(
-        "", description="repository to install from instead of building: URL, directory, or a platform's name"
-    )
-    nevra: str = Field("", description="with from_repo: VERSION, VERSION-RELEASE or NEVRA (default: the newest)")
-    repo_key: str = Field("", description="with from_repo: URL or file of the key its packages are signed with")
-    allow_unsigned: bool = Field(False, description="with from_repo: take packages whose signature nobody checks")
-    platform: tuple[str, ...] = Field(("deb13",), description="operating systems: names or folders")
-    scenario: tuple[str, ...] = Field((), description="what is tried: names or folders (default: the product's)")
-    builder: Literal["rpmbuild", "mock"] = Field(
-        "rpmbuild", description="what makes the RPMs: rpmbuild, or mock in a privileged workspace"
-    )
-    fresh_build: bool = Field(
-        False, description="build the candidate for this run though the cache has its RPMs; publish wants it"
-    )
-    variant: tuple[str, ...] = Field((), description="variants of the product (itb show product NAME lists them)")
-    token_hook: str = Field("local", description="managed-token hook: a provider or a hook of your own")
-    token: dict[str, dict[str, Any]] = Field({}, description="options of token providers, by provider")
-    token_min_lifetime: int | None = Field(
-        None, ge=0, description="seconds a token must live to be taken (default: the product's)"
-    )
-    keep: Literal["never", "failed", "always"] = Field("never", description="keep the testbed afterwards")
-    jobs: int = Field(1, ge=1, le=32, description="cells run at the same time")
-    runs: str = Field("runs", description="where run directories go")
-    cache: str = Field("", description="where images' state, mirrors and RPMs are cached")
-    engine: str = Field("podman", description="container engine: podman or docker")
-    timeout_factor: float = Field(1.0, gt=0, description="multiplies every time limit; slow machines want more")
-    limits: dict[str, float] = Field({}, description=f"seconds per named time limit: {_limits_shown()}")
-    retries: int = Field(TIMES, ge=0, le=10, description="of what a network or the engine kept from working")
-    run_timeout: float = Field(3600, gt=0, description="seconds a run may take in all")
-    min_free_gb: float = Field(4, ge=0, description="free disk space, in GB, without which nothing starts")
-    progress: Literal["auto", "live", "plain", "quiet"] = Field("auto", description="how progress is shown")
-    products: tuple[str, ...] = Field((), description="more folders with products")
-    platforms: tuple[str, ...] = Field((), description="more folders with platforms")
-    scenarios: tuple[str, ...] = Field((), description="more folders with scenarios")
-    hooks: tuple[str, ...] = Field((), description="more folders with token hooks")
-    publish: PublishSettings = Field(
-        PublishSettings(),
-        description="of itb publish: to, sign_key, koji: {program, target, tag, scratch, wait, options}",
-    )
-    platform_options: dict[str, dict[str, str]] = Field({}, description="per platform: mirror, suite, date, ...")
+    @field_validator("*")
+    @classmethod
+    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+        option = options.settings().get(info.field_name or "")
+        if option and (problem := option.beyond(value)):
+            raise ValueError(problem)
+        return value
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -136,7 +98,28 @@ class Settings(Record):
         return xdg("XDG_CACHE_HOME", ".cache") / "itb"
 
 
+@functools.cache
+def declared() -> dict[str, Option]:
+    """Declarations of all settings by name, in the order of ``itb show config``."""
+    return {
+        name: as_setting(name, next(item for item in field.metadata if isinstance(item, Option)), field.default)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def settings_table() -> str:
+    """The documentation's table of settings, as Markdown."""
+    lines = ["| key | default | option | environment | what it is |", "|---|---|---|---|---|"]
+    for option in declared().values():
+        flag = f"`{option.flag}`" if option.heading else ""
+        variable = f"`{option.variable}`" if option.variable else "(files only)"
+        cells = (f"`{option.name}`", option.default_text, flag, variable, option.help)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
 DEFAULT = "default"
+_SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _OWN = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # itb tells them scripts and hooks
 
 
@@ -212,7 +195,7 @@ def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
 @functools.cache
 def _warn_of_variables() -> None:
     """Say which ITB_ variables are no settings but look like one; others may be anybody's."""
-    known = [f"ITB_{key.upper()}" for key in Settings.model_fields]
+    known = [f"ITB_{key.upper()}" for key in declared()]
     for name in sorted(os.environ):
         if name.startswith("ITB_") and name not in (*known, *_OWN):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
@@ -243,12 +226,14 @@ def _typed(key: str, text: str, where: str) -> Any:
     if origin is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
     kinds = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
+    if annotation is bool and text.lower() in _SWITCHES:
+        return _SWITCHES[text.lower()]
     for kind in (int, float):
         if kind in kinds:
             try:
                 return kind(text)
             except ValueError:
                 raise UsageError(f"{where}: {text!r} is not a number") from None
-    if origin is dict or annotation is PublishSettings:
+    if declared()[key].in_files_only:
         raise UsageError(f"{where}: can only be set in a file")
     return text

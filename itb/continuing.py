@@ -17,9 +17,9 @@ from itb import __version__, commands, config, pipeline, resuming, teardown, und
 from itb.cell import Cell
 from itb.config import Settings
 from itb.engine import connect
-from itb.errors import InterruptedRunError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
 from itb.journal import Journal, Listener
-from itb.model import Commit
+from itb.model import Commit, Phase
 from itb.pipeline import Ending
 from itb.redact import MARK, redact
 from itb.rundir import RunDir, RunState
@@ -133,7 +133,7 @@ def go_on(chosen: Settings, wanted: str, phase: str) -> int:
         cell = reopen(rundir, saved, listener, ending.stop())
         with rundir.lock():
             cell.journal.take_up()
-            code = pipeline.go_on(cell, ending, phase)
+            code = pipeline.go_on(cell, ending, Phase(phase))
     commands.show((cell.journal, cell.notes))
     return code
 
@@ -168,7 +168,7 @@ def down(chosen: Settings, wanted: str) -> int:
             ending.leave_alone(stop)
         code = teardown.down(journal, engine, notes=notes)
     commands.show((journal, notes))
-    return worst([code, InterruptedRunError.exit_code if ending.signals else 0])
+    return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
 
 
 def _recorded_engine(rundir: RunDir, chosen: Settings) -> str:

@@ -16,7 +16,7 @@ from itb import cleaning, definitions, machine, platforms, reach, tables
 from itb.config import Settings
 from itb.definitions import Platform
 from itb.engine import LABEL, Engine, connect, may_raise_limits, podman_env
-from itb.errors import ItbError, TestbedError
+from itb.errors import ExitCode, ItbError, TestbedError
 from itb.finding import Finding, Level, bad, ok, warn
 from itb.hosts import Host
 from itb.places import expand
@@ -70,7 +70,7 @@ def table(findings: Sequence[Finding]) -> Table:
 
 def exit_code(findings: Sequence[Finding]) -> int:
     """5 if anything keeps itb from working here."""
-    return TestbedError.exit_code if any(item.level is Level.BAD for item in findings) else 0
+    return TestbedError.exit_code if any(item.level is Level.BAD for item in findings) else ExitCode.PASSED
 
 
 def _distinct(findings: Sequence[Finding]) -> list[Finding]:

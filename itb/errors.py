@@ -6,11 +6,76 @@ something to do, says what in its hint (printed as a second line).
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
+from typing import Self
+
+
+class ExitCode(IntEnum):
+    """How itb ends, with what that means and whom it speaks of (README, "Exit codes").
+
+    Files and JSON hold plain numbers.
+    """
+
+    meaning: str
+    blame: str
+
+    PASSED = 0, "All cases passed", ""
+    USAGE = 1, "The command line or a configuration file is wrong", ""
+    SCENARIO = (
+        2,
+        "A scenario failed",
+        "The candidate was installed and started; what it was asked to do, it did not do.",
+    )
+    NOTHING_RAN = 3, "Nothing was tried", ""
+    BUILD = 4, "The candidate could not be built", "Nothing was installed: there were no RPMs to install."
+    TESTBED = (
+        5,
+        "The test-bed failed, not the candidate",
+        "This says nothing about the candidate: try again once the cause is removed.",
+    )
+    TOKEN = (
+        6,
+        "No usable token was to be had",
+        "This says nothing about the candidate: it needs a token to be tried.",
+    )
+    INSTALL = (
+        7,
+        "The candidate did not install, verify or start",
+        "The candidate's RPMs are there; on a bare host they do not become a working service.",
+    )
+    INTERRUPTED = (
+        130,
+        "The run was interrupted",
+        "This says nothing about the candidate beyond the cases that had ended.",
+    )
+
+    def __new__(cls, value: int, meaning: str, blame: str) -> Self:
+        """Return the number with its words."""
+        made = int.__new__(cls, value)
+        made._value_ = value
+        made.meaning, made.blame = meaning, blame
+        return made
+
+    @classmethod
+    def known(cls, code: int) -> ExitCode | None:
+        """Return the exit code of this number; None for one that itb never ends with."""
+        return next((item for item in cls if item == code), None)
+
+    @property
+    def label(self) -> str:
+        """What JUnit's ``type`` calls it: ``nothing-ran``."""
+        return self.name.lower().replace("_", "-")
+
 
 # Worst first: when several cells end differently, the first of these that
-# occurred is the exit code of the whole (reports/README.md).
-SEVERITY = (130, 5, 4, 7, 6, 2, 3, 1)
+# occurred is the exit code of the whole.
+SEVERITY = (
+    ExitCode.INTERRUPTED, ExitCode.TESTBED, ExitCode.BUILD, ExitCode.INSTALL, ExitCode.TOKEN,
+    ExitCode.SCENARIO, ExitCode.NOTHING_RAN, ExitCode.USAGE,
+)  # fmt: skip
+# Those that speak of the candidate.
+PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 
 
 class ItbError(Exception):
@@ -21,7 +86,7 @@ class ItbError(Exception):
     it, so that looking at the testbed would find no better cause.
     """
 
-    exit_code = 1
+    exit_code: ExitCode = ExitCode.USAGE
     sure = False
 
     def __init__(self, message: str, *, hint: str = "", evidence: str = "", log: Path | None = None) -> None:
@@ -35,50 +100,50 @@ class ItbError(Exception):
 class UsageError(ItbError):
     """The command line or a configuration file is wrong; nothing was started."""
 
-    exit_code = 1
+    exit_code = ExitCode.USAGE
 
 
 class ScenarioError(ItbError):
     """The installed product did not do what a scenario asks."""
 
-    exit_code = 2
+    exit_code = ExitCode.SCENARIO
 
 
 class NothingRanError(ItbError):
     """Every scenario was skipped or none was selected."""
 
-    exit_code = 3
+    exit_code = ExitCode.NOTHING_RAN
 
 
 class BuildError(ItbError):
     """The candidate could not be built into RPMs."""
 
-    exit_code = 4
+    exit_code = ExitCode.BUILD
 
 
 class TestbedError(ItbError):
     """The machine, engine, image, network or disk failed: not the product."""
 
-    exit_code = 5
+    exit_code = ExitCode.TESTBED
     __test__ = False  # its name looks like a test class to pytest
 
 
 class TokenError(ItbError):
     """No usable token was to be had."""
 
-    exit_code = 6
+    exit_code = ExitCode.TOKEN
 
 
 class InstallError(ItbError):
     """The candidate did not install, verify, configure or start."""
 
-    exit_code = 7
+    exit_code = ExitCode.INSTALL
 
 
 class InterruptedRunError(ItbError):
     """A signal ended the run."""
 
-    exit_code = 130
+    exit_code = ExitCode.INTERRUPTED
 
 
 # Failures of these kinds speak of the product; all others of the testbed.
@@ -88,4 +153,7 @@ PRODUCT_ERRORS = (ScenarioError, BuildError, InstallError)
 def worst(codes: list[int]) -> int:
     """Return the exit code that stands for all of ``codes`` (0 if all are 0)."""
     bad = [code for code in codes if code]
-    return min(bad, key=lambda code: SEVERITY.index(code) if code in SEVERITY else -1) if bad else 0
+    if not bad:
+        return ExitCode.PASSED
+    severity: tuple[int, ...] = SEVERITY
+    return min(bad, key=lambda code: severity.index(code) if code in severity else -1)

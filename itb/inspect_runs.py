@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from itb.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
-from itb.errors import UsageError
+from itb.errors import ExitCode, UsageError
 from itb.rundir import RunDir, RunState
 from itb.tables import Listing
 from itb.yamlfile import nearest
@@ -38,7 +38,7 @@ def outcome(rundir: RunDir, state: RunState) -> str:
         return "running"
     if state.exit_code is None:
         return "ended without a word"
-    return "passed" if state.exit_code == 0 else f"exit {state.exit_code}"
+    return "passed" if state.exit_code == ExitCode.PASSED else f"exit {state.exit_code}"
 
 
 def table(found: Iterable[RunDir]) -> Listing:

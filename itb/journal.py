@@ -17,8 +17,8 @@ from typing import Protocol
 
 from itb import retries
 from itb.attempts import Begun, Process
-from itb.errors import PRODUCT_ERRORS, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, Outcome, settle
+from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
+from itb.model import Case, Outcome, Phase, settle
 from itb.redact import redact
 from itb.rundir import RunDir
 
@@ -61,7 +61,7 @@ class Trial:
         self.message = ""
         self.evidence = ""
         self.log: Path | None = None
-        self.exit_code = 0
+        self.exit_code: int = ExitCode.PASSED
         self.supersedes = False
         self.again: list[str] = []  # causes of what was tried again
         self._journal = journal
@@ -75,17 +75,19 @@ class Trial:
         """The product is at fault."""
         self._set(Outcome.FAILED, message, exit_code, evidence, log)
 
-    def error(self, message: str, *, exit_code: int = 5, evidence: str = "", log: Path | None = None) -> None:
+    def error(
+        self, message: str, *, exit_code: int = ExitCode.TESTBED, evidence: str = "", log: Path | None = None
+    ) -> None:
         """The testbed, the tool or an interruption is at fault."""
         self._set(Outcome.ERROR, message, exit_code, evidence, log)
 
     def skip(self, reason: str) -> None:
         """It could not be tried, and that is nobody's fault."""
-        self._set(Outcome.SKIPPED, reason, 0, "", None)
+        self._set(Outcome.SKIPPED, reason, ExitCode.PASSED, "", None)
 
     def passed(self, message: str = "", *, evidence: str = "") -> None:
         """It went well; ``message`` says what was seen."""
-        self._set(Outcome.PASSED, message, 0, evidence, None)
+        self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence, None)
 
     def _set(self, outcome: Outcome, message: str, code: int, evidence: str, log: Path | None) -> None:
         self.outcome, self.message, self.exit_code = outcome, message, code
@@ -101,10 +103,10 @@ class Trial:
         elif isinstance(error, KeyboardInterrupt):
             self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code, "", None)
         elif isinstance(error, OSError) and error.filename:
-            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", 5, "", None)
+            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", ExitCode.TESTBED, "", None)
         else:
             text = "".join(traceback.format_exception(error))
-            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", 5, text, None)
+            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text, None)
 
 
 class Journal:
@@ -218,7 +220,7 @@ class Journal:
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
-        lost = Trial(self, "run", "itb", "the run directory is there")
+        lost = Trial(self, Phase.RUN, "itb", "the run directory is there")
         lost.error(self.lost)
         case = self._finish(lost)
         self.cases.append(case)

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from junit_xml import TestCase, TestSuite
 
-from itb.model import Case, Outcome
+from itb.errors import ExitCode
+from itb.model import Case, CommitKind, Outcome, Phase
 from itb.rundir import write_atomically
 from itb.texts import one_line
 from itb.verdict import Facts, Kind, Verdict, judge
 
 EVIDENCE_BUDGET = 1_000_000  # characters of evidence in one suite; beyond it only paths
 
-_TYPES = {1: "usage", 2: "scenario", 3: "nothing-ran", 4: "build", 5: "testbed", 6: "token", 7: "install"}
 
 
 def write(path: Path, runs: Iterable[Facts]) -> None:
@@ -65,7 +65,7 @@ def _missing(facts: Facts, verdict: Verdict) -> list[Case]:
         return []
     return [
         Case(
-            phase="run",
+            phase=Phase.RUN,
             role="itb",
             name="the run came to its end",
             outcome=Outcome.SKIPPED if verdict.kind is Kind.NOTHING else Outcome.ERROR,
@@ -84,7 +84,8 @@ def _case(facts: Facts, case: Case, used: Counter[str], *, evidence: bool) -> Te
     made = TestCase(name, classname, elapsed_sec=max(case.seconds, 1e-6), timestamp=_stamp(case.started))
     message = case.message or "no reason was given"
     body = _body(facts, case, evidence=evidence)
-    kind = _TYPES.get(case.exit_code, "interrupted" if case.exit_code == 130 else "")
+    code = ExitCode.known(case.exit_code)
+    kind = code.label if code else ""
     if case.outcome is Outcome.FAILED:
         made.add_failure_info(message, body, kind or "failure")
     elif case.outcome is Outcome.ERROR:
@@ -135,7 +136,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
         found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
         if earlier := facts.previous:
             found |= {"upgraded_from": f"{earlier.describe} {earlier.id}".strip()}
-        if commit.kind == "published":
+        if commit.kind is CommitKind.PUBLISHED:
             found |= {"published": commit.source, "published.version": commit.describe}
         found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:

@@ -178,7 +178,7 @@ def show_config(*, as_json: bool) -> None:
     shown = Listing("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.add(key, text, origins[key], type(settings).model_fields[key].description or "")
+        shown.add(key, text, origins[key], config.declared()[key].explained)
     _console().print(shown)
 
 

@@ -56,6 +56,35 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # an unmet need, with its reason
 
 
+class Phase(StrEnum):
+    """What a case belongs to; with what is upgraded from, a dot and more may follow."""
+
+    RUN = "run"  # the run itself, between phases
+    RESOLVE = "resolve"
+    PLATFORM = "platform"
+    UP = "up"
+    BUILD = "build"
+    SERVE = "serve"
+    INSTALL = "install"
+    CONFIGURE = "configure"
+    START = "start"
+    TOKEN = "token"
+    TEST = "test"
+    EVIDENCE = "evidence"
+    DOWN = "down"
+
+
+class CommitKind(StrEnum):
+    """What a reference was found to be."""
+
+    BRANCH = "branch"
+    TAG = "tag"
+    COMMIT = "commit"
+    PR = "pr"
+    WORKTREE = "worktree"  # files as they are, uncommitted ones and all
+    PUBLISHED = "published"  # no commit: packages that were published elsewhere
+
+
 class Case(Record):
     """One thing that was tried.
 
@@ -111,7 +140,7 @@ class Trust(StrEnum):
 class Commit(Record):
     """An exact commit of a product's source and what was asked for to get it.
 
-    ``kind`` is branch, tag, commit, pr or worktree; ``id`` and ``tree`` are
+    ``id`` and ``tree`` are
     40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see itb help products.
@@ -124,7 +153,7 @@ class Commit(Record):
     product: str
     source: str
     ref: str
-    kind: str
+    kind: CommitKind
     id: str
     tree: str
     date: str

@@ -24,7 +24,7 @@ from itb.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.errors import InstallError, InterruptedRunError, TestbedError
 from itb.hosts import Host
 from itb.journal import Cases
-from itb.model import Build, Commit, Repo, SigningKey, Testbed
+from itb.model import Build, Commit, Phase, Repo, SigningKey, Testbed
 from itb.pki import RunCA
 from itb.platforms import PlatformImages
 from itb.rundir import RunDir
@@ -54,7 +54,7 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
 
 def prepare_platform(cell: Cell) -> PlatformImages:
     """Images of the platform, from the engine's store or made now."""
-    with cell.journal.case("platform", "images", f"{cell.platform.name} images are there") as trial:
+    with cell.journal.case(Phase.PLATFORM, "images", f"{cell.platform.name} images are there") as trial:
         images = images_of_before(cell) or platforms.ensure(
             cell.platform,
             cell.engine,
@@ -88,7 +88,7 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
     missing = sorted(set(roles) - cell.hand.alive(), key=roles.index)
     if not missing:
         return
-    with cell.journal.case("up", "network", f"{', '.join(missing)} start") as trial:
+    with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
         prefix = cell.hand.network_prefix() or cell.hand.create_network()
         trial.passed(f"{prefix}.0/24")
         cell.hand.up(missing, images.references, prefix)
@@ -101,7 +101,7 @@ def stage(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> Signin
     _boot(cell, roles)
 
     def prepare() -> SigningKey:
-        with cell.journal.case("up", SERVICES, "signing key made, web server up") as trial:
+        with cell.journal.case(Phase.UP, SERVICES, "signing key made, web server up") as trial:
             key = repositories.prepare(cell.host(SERVICES), load_issuer(cell).files())
             trial.passed(f"key {key.fingerprint}")
         return key
@@ -116,7 +116,7 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
 
 
 def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
-    with cell.journal.case("up", role, f"{cell.host(role).fqdn} boots") as trial:
+    with cell.journal.case(Phase.UP, role, f"{cell.host(role).fqdn} boots") as trial:
         state = _make_ready(cell.host(role), ca)
         trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
 
@@ -149,14 +149,14 @@ def prepare_ce(cell: Cell) -> None:
 def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case("install", CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
+    with cell.journal.case(Phase.INSTALL, CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
         dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
-    with cell.journal.case("configure", CE, ce.configure), testbeds_fault():
+    with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), testbeds_fault():
         script = data.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
         configuration.configure(host, script, cell.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
-        with cell.journal.case("start", CE, f"{unit} starts"), testbeds_fault():
+        with cell.journal.case(Phase.START, CE, f"{unit} starts"), testbeds_fault():
             units.start_service(host, unit)
 
 
@@ -266,7 +266,7 @@ def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None
     is used is written before it is, so that a resumed run knows it too.
     """
     if cell.ledger.holds(USED, WORKSPACE, cell.hand.containers.get(WORKSPACE, "")):
-        with journal.case("build", WORKSPACE, "a workspace in which nothing was built is up") as trial:
+        with journal.case(Phase.BUILD, WORKSPACE, "a workspace in which nothing was built is up") as trial:
             cell.hand.remove([WORKSPACE])
             cell.hand.up([WORKSPACE], images.references, cell.hand.network_prefix())
             state = _make_ready(cell.host(WORKSPACE), load_ca(cell))
@@ -291,7 +291,7 @@ def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
 
     def publish() -> Repo:
         name = f"{made.published} is installed from" if made.published else "RPMs signed, indexed and served"
-        with cell.journal.case("serve", SERVICES, name) as trial:
+        with cell.journal.case(Phase.SERVE, SERVICES, name) as trial:
             served = supply.serve(cell, made, cell.rundir, key, name="candidate")
             trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
         return served
@@ -307,7 +307,7 @@ def look_at_packages(cell: Cell) -> None:
 
 
 def _lint(cell: Cell) -> None:
-    with cell.journal.case("serve", SERVICES, "rpmlint looks at the RPMs") as trial:
+    with cell.journal.case(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs") as trial:
         log = cell.rundir.build / lint.LOG
         try:
             found = lint.lint(cell.host(SERVICES), f"{repositories.ROOT}/candidate", log=log)

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from itb import candidate, lockfile, phases, previous, report, supply, teardown, tokenphase, watchman
+from itb import candidate, lockfile, phases, previous, report, teardown, tokenphase, watchman
 from itb.cell import SERVICES, WORKSPACE, Cell
-from itb.errors import InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
-from itb.model import Build, Installed, Outcome, Record, Repo, Testbed
+from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
+from itb.model import Build, CommitKind, Installed, Outcome, Phase, Record, Repo, Testbed
 from itb.platforms import PlatformImages
 from itb.runners import EndedRunError, Stop
 
@@ -79,11 +79,11 @@ class Ending:
 
 # Pieces of work that a phase asked for by name does again, though they are done.
 _AGAIN = {
-    "serve": ("repo",),
-    "up": ("boot.", "ce"),
-    "install": ("installed.",),
-    "token": ("token",),
-    "test": ("scenario.", "tested."),
+    Phase.SERVE: ("repo",),
+    Phase.UP: ("boot.", "ce"),
+    Phase.INSTALL: ("installed.",),
+    Phase.TOKEN: ("token",),
+    Phase.TEST: ("scenario.", "tested."),
 }
 
 
@@ -118,7 +118,7 @@ def build_cell(cell: Cell, ending: Ending) -> int:
 
     def work() -> None:
         images = phases.prepare_platform(cell)
-        if phases.choose_published(cell, images).commit.kind == supply.KIND:
+        if phases.choose_published(cell, images).commit.kind is CommitKind.PUBLISHED:
             return
         cached = phases.cached_build(cell, images)
         if not previous.is_there(cell, images) or cached is None:
@@ -130,7 +130,7 @@ def build_cell(cell: Cell, ending: Ending) -> int:
     return _phase(cell, ending, work)
 
 
-def go_on(cell: Cell, ending: Ending, phase: str) -> int:
+def go_on(cell: Cell, ending: Ending, phase: Phase) -> int:
     """One more phase of a run whose earlier phases' values are in its directory.
 
     Raises UsageError naming the phase that has to come first.
@@ -138,16 +138,16 @@ def go_on(cell: Cell, ending: Ending, phase: str) -> int:
     cell.hand.alive()
     cell.ledger.take_up(cell.hand.containers, but=_AGAIN.get(phase, ()))
     work = {
-        "serve": lambda: _serve(cell),
-        "up": lambda: _raise_testbed(cell, _need(cell, "platform", PlatformImages, "build")),
-        "install": lambda: _install(cell),
-        "token": lambda: _token(cell),
-        "test": lambda: candidate.test(cell),
+        Phase.SERVE: lambda: _serve(cell),
+        Phase.UP: lambda: _raise_testbed(cell, _need(cell, "platform", PlatformImages, Phase.BUILD)),
+        Phase.INSTALL: lambda: _install(cell),
+        Phase.TOKEN: lambda: _token(cell),
+        Phase.TEST: lambda: candidate.test(cell),
     }[phase]
     return _phase(cell, ending, work)
 
 
-def _need(cell: Cell, name: str, kind: type[R], phase: str) -> R:
+def _need(cell: Cell, name: str, kind: type[R], phase: Phase) -> R:
     """The value of an earlier phase; UsageError naming the phase if it has not been done."""
     value = cell.rundir.saved(name, kind)
     if value is None:
@@ -157,22 +157,22 @@ def _need(cell: Cell, name: str, kind: type[R], phase: str) -> R:
 
 
 def _serve(cell: Cell) -> None:
-    made = _need(cell, "build", Build, "build")
-    key = phases.stage(cell, _need(cell, "platform", PlatformImages, "build"), with_workspace=False)
+    made = _need(cell, "build", Build, Phase.BUILD)
+    key = phases.stage(cell, _need(cell, "platform", PlatformImages, Phase.BUILD), with_workspace=False)
     phases.serve(cell, made, key)
     phases.look_at_packages(cell)
     previous.serve(cell, key)
 
 
 def _install(cell: Cell) -> None:
-    made, served = _need(cell, "build", Build, "build"), _need(cell, "repo", Repo, "serve")
-    _need(cell, "testbed", Testbed, "up")
+    made, served = _need(cell, "build", Build, Phase.BUILD), _need(cell, "repo", Repo, Phase.SERVE)
+    _need(cell, "testbed", Testbed, Phase.UP)
     lockfile.write(cell, made, served, candidate.install(cell, made, served))
     candidate.start_condor(cell)
 
 
 def _token(cell: Cell) -> None:
-    _need(cell, "installed", Installed, "install")
+    _need(cell, "installed", Installed, Phase.INSTALL)
     tokenphase.hand_out(cell)
     candidate.start_rest(cell)
 
@@ -180,7 +180,7 @@ def _token(cell: Cell) -> None:
 def _phase(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     """Do some work of a run that goes on step by step: its hosts stay, whatever happens."""
     before = len(cell.journal.cases)
-    codes = []
+    codes: list[int] = []
     try:
         with _watched(cell):
             work()
@@ -295,16 +295,17 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     stop = cell.engine.runner.stop
     stop.clear()
     if ending.reason:
-        with cell.journal.case("run", "itb", "the run goes to its end") as trial:
-            code = InterruptedRunError.exit_code if ending.signals else 5
-            trial.error(ending.reason, exit_code=code)
+        with cell.journal.case(Phase.RUN, "itb", "the run goes to its end") as trial:
+            cause = InterruptedRunError if ending.signals else TestbedError
+            trial.error(ending.reason, exit_code=cause.exit_code)
     if error is not None:
         _tell(cell, error)
     code = exit_code(cell, error)
     if cell.journal.lost:
         ending.leave_alone(stop)
         return worst([code, teardown.remove(cell.journal, cell.engine)])
-    keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and code not in (0, 130))
+    failed = code not in (ExitCode.PASSED, ExitCode.INTERRUPTED)
+    keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and failed)
     try:
         # Not where the testbed is at fault: an engine that hangs would hang once more.
         if not ending.reason and code != TestbedError.exit_code:
@@ -324,7 +325,7 @@ def _tell(cell: Cell, error: ItbError) -> None:
     """Make a case of an error that none speaks of: something failed between two cases."""
     told = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
     if not told and not isinstance(error, InterruptedRunError):
-        with suppress(ItbError), cell.journal.case("run", "itb", "the run goes on"):
+        with suppress(ItbError), cell.journal.case(Phase.RUN, "itb", "the run goes on"):
             raise error
 
 
@@ -339,7 +340,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     except OSError as error:
         cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
         return TestbedError.exit_code
-    return 0
+    return ExitCode.PASSED
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:
@@ -348,7 +349,7 @@ def exit_code(cell: Cell, error: ItbError | None = None) -> int:
     if error is not None:
         codes.append(error.exit_code)
     names = tuple(f"{scenario.name}: " for scenario in cell.scenarios)
-    steps = [case for case in cell.journal.cases if case.phase == "test" and case.name.startswith(names)]
+    steps = [case for case in cell.journal.cases if case.phase == Phase.TEST and case.name.startswith(names)]
     if not any(codes) and all(case.outcome == Outcome.SKIPPED for case in steps):
         return NothingRanError.exit_code
     return worst(codes)

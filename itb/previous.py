@@ -17,7 +17,7 @@ from itb.cell import PREVIOUS, SERVICES, Cell
 from itb.definitions import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
 from itb.journal import Cases, Journal, Trial
-from itb.model import Build, Commit, Repo, SigningKey
+from itb.model import Build, Commit, Phase, Repo, SigningKey
 from itb.phases import Order
 from itb.platforms import PlatformImages
 from itb.rundir import RunDir
@@ -101,7 +101,7 @@ def serve(cell: Cell, key: SigningKey) -> None:
 
 
 def _publish(cell: Cell, order: Order, made: Build, key: SigningKey) -> None:
-    with order.journal.case("serve", SERVICES, "RPMs served") as trial:
+    with order.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
         served = supply.serve(cell, made, order.rundir, key, name=PREVIOUS)
         trial.passed(f"{served.packages} packages at {served.url}")
         order.rundir.save("repo", served)

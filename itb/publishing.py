@@ -14,7 +14,7 @@ from itb import repo as repositories
 from itb.config import KojiSettings, Settings
 from itb.engine import LABEL, RUNS_LABEL
 from itb.errors import UsageError
-from itb.model import Build, Commit
+from itb.model import Build, Commit, CommitKind
 from itb.platforms import PlatformImages
 from itb.publish import Target
 from itb.published import KEY_NAME
@@ -51,7 +51,7 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
         raise UsageError(f"run {rundir.id} has no RPMs: nothing to publish")
     if made.published:
         raise UsageError(f"run {rundir.id} has tested what is published already, in {commit.source}")
-    if commit.kind == "worktree" or "dirty" in commit.rpm_release:
+    if commit.kind is CommitKind.WORKTREE or "dirty" in commit.rpm_release:
         raise UsageError(
             f"run {rundir.id} was built from uncommitted files: nobody could build that again",
             hint="commit them and test the commit",

@@ -11,7 +11,7 @@ from itb import build, phases, warden
 from itb.cell import SERVICES, Cell
 from itb.definitions import Platform, Product
 from itb.errors import UsageError
-from itb.model import Build, Record
+from itb.model import Build, Phase, Record
 from itb.rundir import RunState
 from itb.testbed import Stage
 
@@ -69,7 +69,7 @@ def take_up(cell: Cell, notes: Sequence[str]) -> None:
     ``notes`` are put in front of what was found.
     """
     name = time.strftime("run resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    with cell.journal.case("run", "itb", name) as trial:
+    with cell.journal.case(Phase.RUN, "itb", name) as trial:
         said = [*notes]
         for folder in cell.rundir.tokens.glob("*-*"):  # what a killed process had there for a moment
             if folder.is_dir() and not folder.is_symlink():

@@ -256,7 +256,7 @@ class Runner:
         if sink.failure:
             raise TestbedError(
                 f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
-                hint="itb clean --cache makes room where the disk is full",
+                hint="itb clean --unused makes room where the disk is full",
             )
         if check and not completed.ok:
             raise CommandError(completed, about=about)

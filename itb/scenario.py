@@ -17,15 +17,15 @@ from pathlib import Path
 
 from itb import resultfiles, steplibrary, stepshell
 from itb.definitions import Scenario, Step
-from itb.errors import InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
+from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.hosts import FileSpec, Host
 from itb.journal import Journal, Trial
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, Phase
 from itb.redact import redact
 from itb.subresults import SubResult, SubResults
 from itb.yamlfile import nearest
 
-PHASE = "test"
+PHASE = Phase.TEST
 SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
 ON_HOST = "/var/lib/itb/scenarios"
 
@@ -308,7 +308,7 @@ class _Play:
             log=self.journal.rundir.relative(trial.log),
             started=trial.began,
             seconds=item.seconds,
-            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else 0,
+            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else ExitCode.PASSED,
         )
 
 

@@ -16,24 +16,28 @@ from itb import refnames, versions, worktree
 from itb.definitions import Product
 from itb.errors import BuildError, TestbedError, UsageError
 from itb.git import Git, Origin, fetch_one, hold, inside, locate, mirror_path, refresh
-from itb.model import Commit, Record
+from itb.model import Commit, CommitKind, Record
 from itb.runners import Runner
 
-WORKTREE = "worktree"
+WORKTREE = CommitKind.WORKTREE.value  # asked for by the name of its kind
 NEWEST = "newest-version"  # as a product's default reference: its highest version tag, candidates included
 
 _PULL = re.compile(r"pr/(\d{1,9})")
 _PULL_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")  # GitHub and Gitea; GitLab
 _HEX = re.compile(r"[0-9a-f]{4,40}")
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z, in seconds since the epoch
-_SPACES = {"refs/heads/": "branch", "refs/tags/": "tag", "refs/remotes/": "branch"}
+_SPACES = {
+    "refs/heads/": CommitKind.BRANCH,
+    "refs/tags/": CommitKind.TAG,
+    "refs/remotes/": CommitKind.BRANCH,
+}
 
 
 @dataclass(frozen=True)
 class Found:
     """Something a reference names; ``name`` is its full name for people, ``short`` what the user may call it."""
 
-    kind: str
+    kind: CommitKind
     short: str
     id: str
     full: str = ""
@@ -41,16 +45,16 @@ class Found:
     @property
     def title(self) -> str:
         """As messages name it."""
-        if self.kind == "pr":
+        if self.kind is CommitKind.PR:
             return f"pull request {self.short.removeprefix('pr/')}"
-        return f"{self.kind} {self.short if self.kind != 'commit' else self.id[:12]}"
+        return f"{self.kind} {self.id[:12] if self.kind is CommitKind.COMMIT else self.short}"
 
 
 class Reference(Record):
     """A branch or tag of a source; ``date`` is ISO 8601 in UTC, of the tag itself where it has one."""
 
     name: str
-    kind: str
+    kind: CommitKind
     id: str
     date: str
     subject: str
@@ -157,8 +161,8 @@ def _names(git: Git, space: str, *options: str) -> list[str]:
 def _find(git: Git, origin: Origin, ref: str, default: str) -> Found:
     """Return the one thing a reference names; UsageError if it is none or several."""
     if ref == "HEAD":
-        kind, short = ("commit", "HEAD") if default == "HEAD" else ("branch", default.removeprefix("refs/heads/"))
-        return Found(kind, short, _commit_of(git, "refs/itb/HEAD"), default)
+        kind = CommitKind.COMMIT if default == "HEAD" else CommitKind.BRANCH
+        return Found(kind, default.removeprefix("refs/heads/"), _commit_of(git, "refs/itb/HEAD"), default)
     found = _named(git, ref)
     if match := _PULL.fullmatch(ref):
         found += _pull(git, origin, match[1])
@@ -171,7 +175,7 @@ def _find(git: Git, origin: Origin, ref: str, default: str) -> Found:
     if len({item.id for item in found}) > 1:
         raise _ambiguous(git, ref, found)
     # Of names of one commit the tag says most: it is the version.
-    return next((item for item in found if item.kind == "tag"), found[0])
+    return next((item for item in found if item.kind is CommitKind.TAG), found[0])
 
 
 def _named(git: Git, ref: str) -> list[Found]:
@@ -198,7 +202,7 @@ def _pull(git: Git, origin: Origin, number: str) -> list[Found]:
         kept = f"refs/itb/pull/{number}"
         with hold(git.directory or Path(), git.runner):
             if fetch_one(git, origin, name, kept):
-                return [Found("pr", f"pr/{number}", _commit_of(git, kept), name)]
+                return [Found(CommitKind.PR, f"pr/{number}", _commit_of(git, kept), name)]
     return []
 
 
@@ -215,7 +219,7 @@ def _by_id(git: Git, origin: Origin, prefix: str) -> list[Found]:
         "cat-file", "--batch-check=%(objectname) %(objecttype)", input="\n".join(objects).encode() + b"\n"
     )
     ids = [line.split()[0] for line in kinds.splitlines() if line.endswith(" commit")]
-    return [Found("commit", prefix, id) for id in ids]
+    return [Found(CommitKind.COMMIT, prefix, id) for id in ids]
 
 
 def _worktree(git: Git, origin: Origin, *, required: bool) -> list[Found]:
@@ -234,7 +238,7 @@ def _worktree(git: Git, origin: Origin, *, required: bool) -> list[Found]:
         )
     head = _commit_of(git, "refs/itb/HEAD")
     tree = _tree_of_files(git, origin.local)
-    return [Found(WORKTREE, WORKTREE, _commit_tree(git, tree, head), WORKTREE)]
+    return [Found(CommitKind.WORKTREE, WORKTREE, _commit_tree(git, tree, head), WORKTREE)]
 
 
 def _tree_of_files(git: Git, folder: Path) -> str:
@@ -333,10 +337,10 @@ def _check_release_manager(git: Git, product: Product, found: Found, origin: Ori
 def _describe(git: Git, product: Product, origin: Origin, found: Found) -> Commit:
     """Look at a commit and derive its version."""
     date, subject = _headline(git, found.id)
-    dirty = found.kind == WORKTREE and found.id != _commit_of(git, "refs/itb/HEAD")
+    dirty = found.kind is CommitKind.WORKTREE and found.id != _commit_of(git, "refs/itb/HEAD")
     derived = versions.derive(
         pattern=_pattern(product),
-        asked=found.short if found.kind == "tag" else "",
+        asked=found.short if found.kind is CommitKind.TAG else "",
         here=_names(git, "refs/tags/", f"--points-at={found.id}"),
         reachable=_names(git, "refs/tags/", f"--merged={found.id}"),
         commit=found.id,

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from itb.model import Case, Commit, Outcome
+from itb.model import Case, Commit, CommitKind, Outcome, Phase
 from itb.texts import duration
 from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, phases
 
@@ -43,7 +43,7 @@ def candidate(facts: Facts) -> str:
     if commit is None:
         return f"{state.product} {state.ref} on {state.platform}"
     version = f"{commit.version} rc{commit.rc}" if commit.rc else commit.version
-    if commit.kind == "published":
+    if commit.kind is CommitKind.PUBLISHED:
         return f"{state.product} {commit.describe or commit.ref} of {commit.source} on {state.platform}"
     return f"{state.product} {version} ({commit.ref}, {commit.id[:12]}) on {state.platform}"
 
@@ -163,7 +163,7 @@ def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
     found = []
     if facts.state.kept:
         # A run that was only built has hosts, but no testbed.
-        booted = [case.role for case in facts.cases if case.phase == "up" and case.role != "network"]
+        booted = [case.role for case in facts.cases if case.phase == Phase.UP and case.role != "network"]
         roles = [host.role for host in facts.testbed.hosts] if facts.testbed else booted
         role = first.role if first and first.role in roles else (roles or ["frontend"])[0]
         found.append(("look", ["itb", "shell", run, role, *runs], "a shell on a host of this run"))
@@ -185,9 +185,9 @@ def _again(facts: Facts) -> list[str]:
     state, commit, given = facts.state, facts.commit, facts.state.settings
     product = _from_here(facts, given.get("product") or state.product)
     words = ["itb", "run", "--product", product, "--platform", _platform(facts)]
-    if commit and commit.kind == "published":
+    if commit and commit.kind is CommitKind.PUBLISHED:
         words += _published_words(facts, commit)
-    elif ref := commit.id if commit and commit.kind != "worktree" else state.ref:
+    elif ref := commit.id if commit and commit.kind is not CommitKind.WORKTREE else state.ref:
         words += ["--ref", ref]
     if given.get("source"):
         words += ["--source", _from_here(facts, given["source"], bare=True)]

@@ -19,11 +19,10 @@ from itb.config import Settings
 from itb.definitions import Platform, Product
 from itb.errors import InstallError, UsageError
 from itb.journal import Trial
-from itb.model import Build, Commit, Repo, Rpm, SigningKey
+from itb.model import Build, Commit, CommitKind, Phase, Repo, Rpm, SigningKey
 from itb.published import Choice, Location, Offered
 from itb.rundir import RunDir
 
-KIND = "published"  # of a Commit that is none
 _FOLDER = "published"
 _ROOT = f"{repositories.ROOT}/{_FOLDER}"
 _KEY = f"{repositories.ROOT}/RPM-GPG-KEY-{_FOLDER}"
@@ -39,8 +38,9 @@ def unresolved(product: str, source: str, pin: str) -> Commit:
     """What stands for the commit until the repository was looked at."""
     asked = pin or "newest"
     return Commit(
-        product=product, source=source, ref=asked, kind=KIND, id="", tree="", date="", subject="", version="0"
-    )
+        product=product, source=source, ref=asked, kind=CommitKind.PUBLISHED,
+        id="", tree="", date="", subject="", version="0",
+    )  # fmt: skip
 
 
 def check(chosen: Settings, platforms: Sequence[Platform]) -> None:
@@ -100,7 +100,7 @@ def find(cell: Cell) -> Cell:
     place = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
     wanted = rpmcheck.wanted(cell.product)
-    with cell.journal.case("resolve", "repository", f"{pin or 'newest'} of {place.said}") as trial:
+    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {place.said}") as trial:
         shop = _open(cell, place, trial)
         offered = published.look(cell.host(SERVICES), shop.url, cell.product.packages)
         choice = published.choose(offered, wanted, pin=pin, where=place.said)
@@ -137,7 +137,7 @@ def _open(cell: Cell, place: Location, trial: Trial) -> _Shop:
 
 def _check(shop: _Shop, choice: Choice) -> tuple[Rpm, ...]:
     """Look at the packages before any host installs them; InstallError naming those without a good signature."""
-    with shop.cell.journal.case("serve", SERVICES, "published packages are whole and signed") as trial:
+    with shop.cell.journal.case(Phase.SERVE, SERVICES, "published packages are whole and signed") as trial:
         seen = published.check(shop.cell.host(SERVICES), shop.url, choice.rpms, shop.key)
         if not shop.key:
             trial.passed(

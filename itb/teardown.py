@@ -5,14 +5,15 @@ from __future__ import annotations
 from itb import phases, report
 from itb.cell import SERVICES, WORKSPACE, Cell
 from itb.engine import LABEL, RUNS_LABEL, Engine
-from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.journal import Journal
+from itb.model import Phase
 from itb.verdict import Notes
 
 
 def collect_evidence(cell: Cell) -> None:
     """Logs of all hosts, as a case that never fails: the verdict stands without it."""
-    with cell.journal.case("evidence", "itb", "logs collected from the hosts") as trial:
+    with cell.journal.case(Phase.EVIDENCE, "itb", "logs collected from the hosts") as trial:
         try:
             phases.collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
@@ -29,13 +30,13 @@ def remove(journal: Journal, engine: Engine) -> int:
     except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
         journal.lose(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
-    return 0
+    return ExitCode.PASSED
 
 
 def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
     labels = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
-    with journal.case("down", "network", "hosts and network removed") as trial:
+    with journal.case(Phase.DOWN, "network", "hosts and network removed") as trial:
         # First the secrets: who is killed between the two leaves containers, and those are found by anybody.
         try:
             rundir.forget_secrets()

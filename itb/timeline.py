@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, Phase
 from itb.texts import duration
 from itb.verdict import Facts, base_phase, busy, intervals, phases
 
@@ -62,7 +62,7 @@ def draw(facts: Facts) -> Timeline | None:
     def of_case(case: Case) -> Bar:
         tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
         phase = base_phase(case)
-        label = case.name.partition(": ")[2] if phase == "test" and ": " in case.name else case.name
+        label = case.name.partition(": ")[2] if phase == Phase.TEST and ": " in case.name else case.name
         return bar(case.started, case.seconds, label=label, tip=tip, phase=phase, outcome=case.outcome)
 
     spans = []

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from itb import commands
 from itb.config import Settings
-from itb.errors import TokenError, UsageError
+from itb.errors import ExitCode, TokenError, UsageError
 from itb.rundir import write_atomically
 from itb.runners import Runner
 from itb.tokenphase import hook_context
@@ -67,7 +67,7 @@ def check(file: str, audience: str) -> int:
         print(f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had")
     else:
         print("a CE would accept this token")
-    return 0
+    return ExitCode.PASSED
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:
@@ -124,7 +124,7 @@ def try_hook(name: str, audience: str) -> int:
     print()
     if seen.good:
         print(f"{name}: a run could use this token")
-        return 0
+        return ExitCode.PASSED
     print(f"{name}: {seen.problem or 'a run would not use this token'}")
     if seen.hint:
         print(f"  next: {seen.hint}")

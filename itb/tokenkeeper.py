@@ -11,7 +11,7 @@ from itb.cell import BAD_TOKENS, CE, Cell
 from itb.definitions import Scenario, TokenDelivery
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.hosts import FileSpec
-from itb.model import Token
+from itb.model import Phase, Token
 from itb.phases import load_issuer
 from itb.redact import remember
 from itb.tokenphase import LOCAL, as_token_error, asked, deliver_renewed, keep_record, next_renewal, request
@@ -43,7 +43,7 @@ class Renewals:
         """
         left = self.token.expires - time.time()
         name, role = next_renewal(self._cell), self._wanted.role
-        with self._lock, self._cell.journal.case("token", role, name, supersedes=True) as trial:
+        with self._lock, self._cell.journal.case(Phase.TOKEN, role, name, supersedes=True) as trial:
             try:
                 token, note = self._replace(trial.note, force=False)
             except InterruptedRunError:
@@ -94,7 +94,7 @@ class Renewals:
             if self._cell.settings.token_hook == LOCAL:
                 _deliver_choice(self._cell, self._wanted)
         except (TokenError, TestbedError) as error:
-            with self._cell.journal.case("test", "", f"{scenario.name}: {scenario.title}") as trial:
+            with self._cell.journal.case(Phase.TEST, "", f"{scenario.name}: {scenario.title}") as trial:
                 trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
             return False
         return True
@@ -107,7 +107,7 @@ class Renewals:
         if not places:
             return
         name = "the run's own SciToken is put back where a scenario left another"
-        with self._lock, self._cell.journal.case("token", self._wanted.role, name) as trial:
+        with self._lock, self._cell.journal.case(Phase.TOKEN, self._wanted.role, name) as trial:
             if self._secret is None:
                 self._replace(trial.note, force=True)
             else:

@@ -11,7 +11,7 @@ from itb.cell import CE, Cell
 from itb.config import Settings
 from itb.definitions import TokenDelivery, TokenPlace
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
-from itb.model import Token
+from itb.model import Phase, Token
 from itb.phases import in_parallel, load_issuer, testbeds_fault
 from itb.places import expand
 from itb.runners import Runner
@@ -58,7 +58,7 @@ def ask(cell: Cell) -> Held | None:
     if wanted is None or _stands(cell):
         return None
     name = f"SciToken from hook {cell.settings.token_hook!r} is good for {cell.ce_address}"
-    with cell.journal.case("token", wanted.role, name) as trial:
+    with cell.journal.case(Phase.TOKEN, wanted.role, name) as trial:
         held = request(cell, wanted, note=trial.note)
         trial.passed(_describe(held.token))
     return held
@@ -87,7 +87,7 @@ def _hand_out(cell: Cell, wanted: TokenDelivery, held: Held | None) -> Token:
     _introduce(cell, held.token.issuer)
 
     def one(place: TokenPlace) -> None:
-        with cell.journal.case("token", place.role, f"token delivered to {place.path}"):
+        with cell.journal.case(Phase.TOKEN, place.role, f"token delivered to {place.path}"):
             deliver(cell.host(place.role), held.secret, path=place.path, owner=place.owner)
 
     in_parallel(wanted.places, one)
@@ -132,7 +132,7 @@ def _fresh(cell: Cell, wanted: TokenDelivery, held: Held) -> Held:
     """Renew a token that has become old while the hosts were made; while it lives it does, if that fails."""
     if renewal.due(held.token) > time.time():
         return held
-    with cell.journal.case("token", wanted.role, next_renewal(cell), supersedes=True) as trial:
+    with cell.journal.case(Phase.TOKEN, wanted.role, next_renewal(cell), supersedes=True) as trial:
         left = held.token.expires - time.time()
         try:
             newer = request(cell, wanted, note=trial.note)
@@ -170,7 +170,7 @@ def _introduce(cell: Cell, issuer: str) -> None:
     """
     host, script = cell.host(CE), cell.platform.ce.configure
     if issuer != URL:
-        with cell.journal.case("token", CE, f"CE maps tokens of {issuer}"), testbeds_fault():
+        with cell.journal.case(Phase.TOKEN, CE, f"CE maps tokens of {issuer}"), testbeds_fault():
             configuration.configure(
                 host,
                 data.folder("build_ws") / "ce" / script,
@@ -178,7 +178,7 @@ def _introduce(cell: Cell, issuer: str) -> None:
                 log=cell.rundir.host(CE) / "configure-issuer.log",
                 timeout=cell.limits("configure"),
             )
-    with cell.journal.case("token", CE, f"CE can read the keys of {issuer}"):
+    with cell.journal.case(Phase.TOKEN, CE, f"CE can read the keys of {issuer}"):
         if problem := issuer_problem(host, issuer):
             raise TestbedError(problem)
 

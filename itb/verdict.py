@@ -15,34 +15,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from itb.attempts import Attempts
-from itb.errors import UsageError, worst
+from itb.errors import PRODUCT_CODES, ExitCode, UsageError, worst
 from itb.journal import cut
-from itb.model import Build, Case, Commit, Installed, Outcome, Record, Repo, Testbed, Token
+from itb.model import Build, Case, Commit, Installed, Outcome, Phase, Record, Repo, Testbed, Token
 from itb.rundir import RunDir, RunState
 from itb.texts import clean, one_line
 
 R = TypeVar("R", bound=BaseModel)
 
-PLANNED = ("build", "serve", "up", "install", "token", "test")  # what a whole run tries, in order
-
-_MEANING = {
-    1: "The command line or a configuration file is wrong",
-    2: "A scenario failed",
-    3: "Nothing was tried",
-    4: "The candidate could not be built",
-    5: "The test-bed failed, not the candidate",
-    6: "No usable token was to be had",
-    7: "The candidate did not install, verify or start",
-    130: "The run was interrupted",
-}
-_BLAME = {
-    2: "The candidate was installed and started; what it was asked to do, it did not do.",
-    4: "Nothing was installed: there were no RPMs to install.",
-    5: "This says nothing about the candidate: try again once the cause is removed.",
-    6: "This says nothing about the candidate: it needs a token to be tried.",
-    7: "The candidate's RPMs are there; on a bare host they do not become a working service.",
-    130: "This says nothing about the candidate beyond the cases that had ended.",
-}
+# What a whole run tries, in order.
+PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
 
 
 class Kind(StrEnum):
@@ -273,18 +255,19 @@ def phases(cases: Iterable[Case]) -> list[str]:
 def code_of(case: Case) -> int:
     """Return what a case makes of the run's exit code."""
     if case.outcome in (Outcome.FAILED, Outcome.ERROR):
-        return case.exit_code or (2 if case.outcome is Outcome.FAILED else 5)
-    return 0
+        return case.exit_code or (ExitCode.SCENARIO if case.outcome is Outcome.FAILED else ExitCode.TESTBED)
+    return ExitCode.PASSED
 
 
 def judge(facts: Facts) -> Verdict:
     """Return the verdict on a run; what went wrong anywhere is never outvoted."""
     count = {outcome: sum(case.outcome is outcome for case in facts.cases) for outcome in Outcome}
-    code = worst([facts.state.exit_code or 0, *(code_of(case) for case in facts.cases)])
+    code = worst([facts.state.exit_code or ExitCode.PASSED, *(code_of(case) for case in facts.cases)])
     kind, code = _kind(facts, code, tried=len(facts.cases) - count[Outcome.SKIPPED])
     missing = not_reached(facts, failed=kind not in (Kind.PASSED,))
     if kind is Kind.PASSED and missing:
         kind = Kind.PARTIAL
+    known = ExitCode.known(code)
     return Verdict(
         run=facts.rundir.id,
         product=facts.state.product,
@@ -293,7 +276,7 @@ def judge(facts: Facts) -> Verdict:
         exit_code=code,
         headline=_headline(facts, kind, code, count),
         reason=_reason(facts, kind, code),
-        blame=_BLAME.get(code, ""),
+        blame=known.blame if known else "",
         passed=count[Outcome.PASSED],
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],
@@ -307,14 +290,14 @@ def judge(facts: Facts) -> Verdict:
 
 def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
     if not facts.ended:
-        return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, 130)
-    if code == 130:
+        return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
+    if code == ExitCode.INTERRUPTED:
         return Kind.INTERRUPTED, code
-    if code == 3 or (code == 0 and not tried):
-        return Kind.NOTHING, 3
-    if code == 0:
-        return Kind.PASSED, 0
-    return (Kind.FAILED if code in (2, 4, 7) else Kind.ERROR), code
+    if code == ExitCode.NOTHING_RAN or (code == ExitCode.PASSED and not tried):
+        return Kind.NOTHING, ExitCode.NOTHING_RAN
+    if code == ExitCode.PASSED:
+        return Kind.PASSED, code
+    return (Kind.FAILED if code in PRODUCT_CODES else Kind.ERROR), code
 
 
 def at_work(rundir: RunDir) -> bool:
@@ -329,7 +312,7 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     not needed (a product without a token).
     """
     # The CE is the platform's own: preparing it does not mean that the candidate came so far.
-    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == "test")
+    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == Phase.TEST)
     reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
     last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
     return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
@@ -357,7 +340,8 @@ def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) ->
         gone = any(problem.startswith("run.json") for problem in facts.problems)
         told = "run.json cannot be read" if gone else "its process is gone"
         return f"The run ended without a word: {told}"
-    return _MEANING.get(code, f"The run ended with exit code {code}")
+    known = ExitCode.known(code)
+    return known.meaning if known else f"The run ended with exit code {code}"
 
 
 def _reason(facts: Facts, kind: Kind, code: int) -> str:

@@ -85,7 +85,7 @@ def pulse(engine: Engine, stop: Stop, lost: Callable[[], str]) -> Iterator[None]
         while not ended.wait(every):
             try:
                 why, failed = lost(), 0
-                hint = "itb run --resume goes on with hosts made anew"
+                hint = "itb run --resume RUN goes on with hosts made anew"
                 if why and not ended.wait(_REBOOT):
                     why = lost()
             except TestbedError as error:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from invoke import Context
+from itb.command import Flags, argument, command
+from itb.options import JSON
 
-from itb.tasks.flags import task
-
-_NAME = {"name": "platform: a name or a folder with platform.yaml"}
+_NAME = argument("name", "platform: a name or a folder with platform.yaml")
 
 
-@task("cache", "engine", "progress", positional=["name"], help=_NAME)
-def build(c: Context, name: str, cache: str = "", engine: str = "", progress: str = "") -> None:
+@command(_NAME, "cache", "engine", "progress", example="itb platform build deb13")
+def build(flags: Flags, *, name: str) -> None:
     """Make a platform's images, if they are not there for today's packages."""
     from itb import looking
 
-    looking.platform_build({"cache": cache, "engine": engine, "progress": progress}, name)
+    looking.platform_build(flags, name)
 
 
-@task("engine", "json", name="list", default=True)
-def list_(c: Context, engine: str = "", json: bool = False) -> None:
+@command("engine", JSON, example="itb platform list", name="list")
+def list_(flags: Flags, *, json: bool) -> None:
     """List platforms, whether they are tested, and the images that are there."""
     from itb import looking
 
-    looking.platform_list({"engine": engine}, as_json=json)
+    looking.platform_list(flags, as_json=json)
 
 
-@task("engine", positional=["name"], help=_NAME)
-def show(c: Context, name: str, engine: str = "") -> None:
+@command(_NAME, "engine", example="itb platform show deb13")
+def show(flags: Flags, *, name: str) -> None:
     """Show a platform: what it is made from, its stand-ins, its images."""
     from itb import looking
 
-    looking.platform_show({"engine": engine}, name)
+    looking.platform_show(flags, name)
 
 
-@task("cache", "engine", positional=["name"], help=_NAME)
-def remove(c: Context, name: str, cache: str = "", engine: str = "") -> None:
+@command(_NAME, "cache", "engine", example="itb platform remove deb13")
+def remove(flags: Flags, *, name: str) -> None:
     """Remove a platform's images; those a run is using stay."""
     from itb import looking
 
-    looking.platform_remove({"cache": cache, "engine": engine}, name)
+    looking.platform_remove(flags, name)

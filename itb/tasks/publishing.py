@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from invoke import Context
+from itb.command import Flags, command, option
+from itb.options import RUN
 
-from itb.tasks.flags import task
 
-
-@task(
-    "run",
+@command(
+    option("to", "directory, HOST:PATH or USER@HOST:PATH that is or becomes a YUM repository", value="PLACE"),
+    option("sign_key", "sign with this key of your gpg keyring", value="KEY", unset="as the run signed them"),
+    option("koji", "hand the SRPM to Koji, as publish: {koji: ...} in itb.yaml says", False),
+    option("target", "with --koji: what Koji builds for, such as osg-24-main-el9"),
+    option("tag", "with --koji and osg-build: the tag the build goes to"),
+    option("scratch", "with --koji: a build that stays, no scratch build", True),
+    option("force", "publish a run that is not green", False),
+    option("dry_run", "print what would be done, and do nothing", False),
+    RUN,
     "runs",
     "engine",
-    help={
-        "to": "directory, HOST:PATH or USER@HOST:PATH that is or becomes a YUM repository",
-        "sign-key": "sign with this key of your gpg keyring (default: the packages as signed by the run)",
-        "koji": "hand the SRPM to Koji, as publish: {koji: ...} in itb.yaml says",
-        "target": "with --koji: what Koji builds for, such as osg-24-main-el9",
-        "tag": "with --koji and osg-build: the tag the build goes to",
-        "scratch": "with --koji: a scratch build (--no-scratch: one that stays)",
-        "force": "publish a run that is not green",
-        "dry-run": "print what would be done, and do nothing",
-    },
+    example="itb publish RUN --to user@host:/srv/yum --dry-run",
 )
 def publish(
-    c: Context,
-    run: str = "",
-    to: str = "",
-    sign_key: str = "",
-    koji: bool = False,
-    target: str = "",
-    tag: str = "",
-    scratch: bool = True,
-    force: bool = False,
-    dry_run: bool = False,
-    runs: str = "",
-    engine: str = "",
+    flags: Flags,
+    *,
+    run: str,
+    koji: bool,
+    dry_run: bool,
+    force: bool,
+    **where: str | bool,
 ) -> None:
-    """Publish a green run: its RPMs to a YUM repository, its SRPM to Koji.
+    """Publish a green run: RPMs to a YUM repository, its SRPM to Koji.
 
     --to copies the signed RPMs and the SRPM to a directory, here or behind
     ssh, adds the public key (RPM-GPG-KEY-itb) and exchanges the index at
@@ -45,15 +38,6 @@ def publish(
     --from-repo DIRECTORY tries it.  Release managers sign with a key of
     their own (--sign-key); the run's own key is gone with its hosts.
     """
-    flags = {
-        "to": to,
-        "sign_key": sign_key,
-        "target": target,
-        "tag": tag,
-        "scratch": scratch,
-        "runs": runs,
-        "engine": engine,
-    }
     from itb import publishing
 
-    publishing.run(flags, run, koji=koji, dry_run=dry_run, force=force)
+    publishing.run({**where, **flags}, run, koji=koji, dry_run=dry_run, force=force)

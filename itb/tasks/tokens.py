@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-from invoke import Context
+import dataclasses
 
-from itb.tasks.flags import end, task
+from itb.command import Flags, argument, command, option
+from itb.options import JSON, Heading
 
-_AUDIENCE = {"audience": "HOST:PORT of the CE the token is for"}
-
-
-@task(
-    "token-hook",
-    help={**_AUDIENCE, "output": "file to write the token to (0600); without it the token is only described"},
+_CE = "ce-workspace.glideinwms.org:9619"  # of every testbed
+_AUDIENCE = dataclasses.replace(
+    argument("audience", "HOST:PORT of the CE the token is for", value="HOST:PORT"), heading=Heading.TOKENS
 )
-def get(c: Context, audience: str, token_hook: str = "", output: str = "") -> None:
+
+
+@command(
+    _AUDIENCE,
+    "token_hook",
+    option(
+        "output",
+        "file to write the token to (0600); without it the token is only described",
+        value="FILE",
+        heading=Heading.OUTPUT,
+    ),
+    example=f"itb token get {_CE} --token-hook command",
+)
+def get(flags: Flags, *, audience: str, output: str) -> None:
     """Acquire a token through a hook, check it and describe it; never prints it."""
     from itb import tokencommands
 
-    tokencommands.get({"token_hook": token_hook}, audience, output)
+    tokencommands.get(flags, audience, output)
 
 
-@task(positional=["file"], help={**_AUDIENCE, "file": "file with one token"})
-def check(c: Context, file: str, audience: str) -> None:
+@command(
+    argument("file", "file with one token"),
+    dataclasses.replace(_AUDIENCE, positional=False),
+    example=f"itb token check my.token --audience {_CE}",
+)
+def check(_: Flags, *, file: str, audience: str) -> int:
     """Say claim by claim what a CE would say of the token in a file."""
     from itb import tokencommands
 
-    end(tokencommands.check(file, audience))
+    return tokencommands.check(file, audience)
 
 
-@task("json")
-def hooks(c: Context, json: bool = False) -> None:
+@command(JSON, example="itb token hooks")
+def hooks(_: Flags, *, json: bool) -> None:
     """List the managed-token hooks there are and what each lacks to be used."""
     from itb import tokencommands
 
     tokencommands.hooks(as_json=json)
 
 
-@task(name="try", positional=["hook"], help={"hook": "name of the hook", **_AUDIENCE})
-def try_(c: Context, hook: str, audience: str = "ce-workspace.glideinwms.org:9619") -> None:
+@command(
+    argument("hook", "name of the hook"),
+    dataclasses.replace(_AUDIENCE, positional=False, required=False, default=_CE),
+    example="itb token try ./my-hook",
+    name="try",
+)
+def try_(_: Flags, *, hook: str, audience: str) -> int:
     """Run a hook as a real run would and explain what it did, without showing the token."""
     from itb import tokencommands
 
-    end(tokencommands.try_hook(hook, audience))
+    return tokencommands.try_hook(hook, audience)

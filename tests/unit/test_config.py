@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from itb import config
+from itb import config, options
 from itb.errors import UsageError
+
+MARKER = "<!-- settings -->"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,12 @@ def test_text_becomes_what_the_key_wants(monkeypatch: pytest.MonkeyPatch) -> Non
         ("JOBS", "many", "environment ITB_JOBS: 'many' is not a number"),
         ("JOBS", "0", "environment ITB_JOBS: jobs: Input should be greater than or equal to 1"),
         ("JOBS", "1.5", "is not a number"),
+        ("JOBS", "33", "environment ITB_JOBS: jobs: Input should be less than or equal to 32 (got 33)"),
+        ("RETRIES", "-1", "retries: Input should be greater than or equal to 0"),
+        ("TIMEOUT_FACTOR", "0", "timeout_factor: Input should be greater than 0"),
+        ("TOKEN_MIN_LIFETIME", "-1", "token_min_lifetime: Input should be greater than or equal to 0"),
         ("RUN_TIMEOUT", "inf", "environment ITB_RUN_TIMEOUT: run_timeout: Input should be a finite number"),
+        ("ALLOW_UNSIGNED", "maybe", "ITB_ALLOW_UNSIGNED: allow_unsigned: Input should be a valid boolean"),
         ("KEEP", "sometimes", "environment ITB_KEEP: keep: Input should be 'never', 'failed' or 'always'"),
         ("TOKEN", "x", "environment ITB_TOKEN: can only be set in a file"),
         ("PLATFORM", " , ", "platform: at least one is needed"),
@@ -87,6 +94,31 @@ def test_variable_that_is_nearly_a_setting(
     config.load()
     said = "itb: environment ITB_PLATFOM: no such setting; did you mean ITB_PLATFORM?\n"
     assert capsys.readouterr().err == said, "once"
+
+
+def test_documentation_has_the_table_of_settings() -> None:
+    """Wherever the marker stands; ``config.settings_table()`` makes it."""
+    top = Path(__file__).resolve().parents[2]
+    files = [path for path in top.rglob("*.md") if ".venv" not in path.parts]
+    shown = [text.split(MARKER)[1].strip() for path in files if MARKER in (text := path.read_text())]
+    assert shown == [config.settings_table()]
+
+
+def test_every_setting_is_declared() -> None:
+    assert set(config.declared()) == set(config.Settings.model_fields)
+    assert set(options.settings()) == set(config.declared()) - {"publish"}
+    for name, option in config.declared().items():
+        assert option.name == name
+        assert option.help
+        assert f"`{name}`" in config.settings_table()
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("TRUE", True), ("0", False), ("off", False)])
+def test_a_switch_in_the_environment(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_ALLOW_UNSIGNED", text)
+    settings, origins = config.load()
+    assert settings.allow_unsigned is value
+    assert origins["allow_unsigned"] == "environment ITB_ALLOW_UNSIGNED"
 
 
 def test_flag_that_is_refused() -> None:

@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 # seen from outside; inside, its modules must only not import each other in a circle.
 FLOORS = (
     "_version errors model redact data versions buildlog debtorpm limits reaper retries passing warden scratch",
-    "outputs locks places plainfile refnames",
+    "outputs locks places plainfile refnames options",
     "runners yamlfile ownership undertest subresults buildcache finding platformfile attempts runlock texts",
     "steplibrary",
     "rundir config definitions history resultfiles machine remote tables",
@@ -37,6 +37,8 @@ FLOORS = (
     "commands",
     "continuing",
     "looking tokencommands publishing",
+    "command",
+    "helptext",
     "tasks words documents",
     "__main__",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from itb import summary
+from itb import summary, tasks, words
 from itb.model import Case, Commit, HostInfo, Outcome, Testbed
 from itb.rundir import RunDir, RunState
 from itb.verdict import Facts, gather, judge
@@ -34,7 +34,19 @@ def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None 
 
 def commands(rundir: RunDir) -> dict[str, list[str]]:
     facts: Facts = gather(rundir)
-    return {title: shlex.split(line) for title, line, _ in summary.next_commands(facts, judge(facts))}
+    found = {title: shlex.split(line) for title, line, _ in summary.next_commands(facts, judge(facts))}
+    for line in found.values():
+        parse(line)
+    return found
+
+
+def parse(line: list[str]) -> None:
+    """UsageError for a command line that itb does not understand."""
+    made = words.ItbProgram(name="itb", binary="itb", version="1", namespace=tasks.namespace())
+    made.create_config()
+    made.parse_core(line)
+    made.parse_collection()
+    made.parse_tasks()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from itb import config, publish, publishing, remote
 from itb.config import KojiSettings
 from itb.errors import UsageError
-from itb.model import Build, Case, Commit, Outcome, Rpm
+from itb.model import Build, Case, Commit, CommitKind, Outcome, Rpm
 from itb.rundir import RunDir, RunState
 from itb.runners import Completed, Runner
 
@@ -136,7 +136,7 @@ def test_run_that_stopped_early_is_not_green(tmp_path: Path) -> None:
 
 
 def test_uncommitted_files_never(tmp_path: Path) -> None:
-    rundir = run(tmp_path, commit=COMMIT.model_copy(update={"kind": "worktree"}))
+    rundir = run(tmp_path, commit=COMMIT.model_copy(update={"kind": CommitKind.WORKTREE}))
     with pytest.raises(UsageError, match="uncommitted files"):
         publishing.publishable(rundir, force=True)
 
