@@ -12,7 +12,7 @@ from itb.errors import UsageError
 # What each topic is about, and where it is below the package.  The overview and what tests have measured lie
 # outside of it in a checkout: data/ has links to them, which a wheel has as files.
 TOPICS = {
-    "overview": ("what itb is, the first two commands, what people do with it", "data/overview.md"),
+    "overview": ("what it is, the first two commands, what people do with it", "data/overview.md"),
     "commands": ("every command, how references are named, what --json prints", "commands.md"),
     "configuration": ("itb.yaml, ITB_* variables, limits, retries", "configuration.md"),
     "products": ("products, variants, versions, building, mock, rpmlint, platforms", "build_ws/README.md"),
@@ -24,7 +24,7 @@ TOPICS = {
     "deb13": ("the platform made of Debian's packages", "build_ws/platforms/deb13/README.md"),
     "enterprise-linux": ("the platforms el8, el9 and el10", "build_ws/platforms/common-el/README.md"),
     "architecture": ("how the code is laid out, how data flows, the life of a run", "README.md"),
-    "tests": ("how itb is tested, what was measured, what is supported", "data/tests.md"),
+    "tests": ("how it is tested, what was measured, what is supported", "data/tests.md"),
 }
 _LIST = "topics"
 

@@ -165,11 +165,11 @@ class Commit(Record):
 
     @property
     def trust(self) -> Trust:
-        """How far a build of it is trusted; a kind that itb does not know is anybody's."""
-        if self.kind == "tag" and not self.rpm_release:
+        """How far a build of it is trusted; a pull request is anybody's."""
+        if self.kind == CommitKind.TAG and not self.rpm_release:
             return Trust.RELEASE
-        known = {"tag": Trust.BRANCH, "branch": Trust.BRANCH, "commit": Trust.BRANCH, "worktree": Trust.WORKTREE}
-        return known.get(self.kind, Trust.PULL)
+        ours = dict.fromkeys((CommitKind.TAG, CommitKind.BRANCH, CommitKind.COMMIT), Trust.BRANCH)
+        return {**ours, CommitKind.WORKTREE: Trust.WORKTREE}.get(self.kind, Trust.PULL)
 
     @property
     def epoch(self) -> int:

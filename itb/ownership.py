@@ -71,13 +71,13 @@ def _check(path: Path, seen: os.stat_result) -> None:
     if seen.st_uid not in trusted_users():
         sudo = "" if os.geteuid() == 0 else "sudo "
         raise UsageError(
-            f"{path} belongs to {_name(seen.st_uid)}: itb believes only what is yours or root's",
+            f"{path} belongs to {_name(seen.st_uid)}; only what is yours or root's is believed",
             hint=f"look into it; if it says what you want: {sudo}chown {os.geteuid()} {quoted}",
         )
     who = _others(seen)
     if who:
         raise UsageError(
-            f"{path} can be written by {who}: itb believes only what nobody else can change",
+            f"{path} can be written by {who}; only what nobody else can change is believed",
             hint=f"look into it; if it says what you want: chmod go-w {quoted}",
         )
 

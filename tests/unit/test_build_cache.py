@@ -63,7 +63,7 @@ def test_a_kept_build_is_taken(tmp_path: Path) -> None:
         ("commit", "", Trust.BRANCH),
         ("pr", "", Trust.PULL),
         ("worktree", "", Trust.WORKTREE),
-        ("something new", "", Trust.PULL),
+        ("published", "", Trust.PULL),
     ],
 )
 def test_trust_is_of_the_kind_of_reference(kind: str, rpm_release: str, trust: Trust) -> None:
