@@ -16,7 +16,7 @@ elif [ "${1:-}" = faults ]; then
     suites=(--override-ini "python_files=test_*.py whole_*.py" tests/faults)
     export ITB_FAULTS_SEED="${ITB_FAULTS_SEED:-$RANDOM}" # of the random instants; it stands in the table
 else
-    suites+=(tests/integration tests/acceptance tests/faults)
+    suites+=(tests/integration tests/hostile tests/acceptance tests/faults)
 fi
 
 # A run waits most of its time, so one worker more than there are processors; with two
