@@ -7,10 +7,10 @@ values of the earlier ones to a value of its own in the run directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
-from itb import configuration, explain, previous, steplibrary, tokenkeeper
+from itb import configuration, explain, outside, previous, steplibrary, tokenkeeper
 from itb import install as dnf
 from itb import repo as repositories
 from itb import scenario as scenes
@@ -20,6 +20,7 @@ from itb.definitions import RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.hosts import Host
 from itb.model import Build, Installed, InstalledPackage, Outcome, Phase, Repo
+from itb.ownword import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.phases import in_parallel
 
 CONFIGURATION_DIFF = "configuration.diff"
@@ -81,6 +82,41 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     if definition.configure:
         _configure_role(cell, role, packages)
     return packages
+
+
+def look_from_outside(cell: Cell, made: Build, installed: Installed) -> None:
+    """Look at what installing the candidate did to its hosts, from where it cannot reach.
+
+    What is found does not keep the product from being tried.
+    """
+    trusted = _trusted(cell, made)
+
+    def one(role: str) -> None:
+        seen = _seen_from_outside(cell, role, trusted, installed, phase=Phase.INSTALL)
+        packages, expected = installed.packages[role], outside.side_effects(cell.platform)
+        with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, FILES_AND_ORIGINS) as trial:
+            trial.passed(outside.check_packages(seen, expected, packages, cell.roles[role].packages))
+
+    in_parallel(cell.roles, lambda role: cell.did(f"looked.{role}", lambda: one(role), on=[role]))
+
+
+def _trusted(cell: Cell, made: Build) -> set[str]:
+    """Return the SHA-256 of the RPM files hosts may have installed from."""
+    return {*outside.served(cell.host(SERVICES)), *(rpm.sha256 for rpm in made.rpms)}
+
+
+def _seen_from_outside(
+    cell: Cell, role: str, trusted: Collection[str], installed: Installed, *, phase: str
+) -> outside.Seen:
+    """Report whether the platform is as it was, as a case; return what was seen."""
+    found = cell.hand.describe([role]).host(role)
+    own = [item.nevra for item in installed.packages.get(role, ()) if item.candidate]
+    seen = outside.Seen(root="")
+    with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
+        seen = outside.look(cell.host(role), found.image_id, trusted=trusted, labels=cell.hand.labels)
+        expected = outside.side_effects(cell.platform)
+        trial.passed(outside.check_platform(seen, expected, own, later=phase != "install"))
+    return seen
 
 
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
@@ -166,7 +202,21 @@ def _test(cell: Cell) -> None:
                     explain=lambda: _why(cell, hosts),
                 )
                 piece.undone = outcome is not Outcome.PASSED
-    in_parallel(cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0))
+    last: list[Callable[[], object]] = [
+        lambda: in_parallel(
+            cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0)
+        ),
+        lambda: look_again(cell),
+    ]
+    in_parallel(last, lambda work: work())
+
+
+def look_again(cell: Cell) -> None:
+    """Look from outside whether the candidate has changed the platform since its installation."""
+    made, installed = cell.rundir.saved("build", Build), cell.rundir.saved("installed", Installed)
+    if made and installed:
+        trusted = _trusted(cell, made)
+        in_parallel(cell.roles, lambda role: _seen_from_outside(cell, role, trusted, installed, phase=Phase.TEST))
 
 
 def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:

@@ -163,6 +163,20 @@ class Engine:
             options += ["--env", key if _is_secret(value) else f"{key}={value}"]
         return [*options, container, *argv]
 
+    def run_beside(
+        self, container: str, image: str, argv: Sequence[str], *, labels: Mapping[str, str], **options: Any
+    ) -> Completed:
+        """Run a command in a new container of ``image`` that sees a container's processes; it is gone afterwards.
+
+        /proc/1/root is the other's file system there.  What runs in the
+        other cannot touch the command: it lacks a capability that this has.
+        """
+        return self.call(
+            *("run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"),
+            *("--cap-add", "SYS_PTRACE", *_labels(labels), image, *argv),
+            **options,
+        )
+
     @staticmethod
     def exec_env(env: Mapping[str, str] | None) -> dict[str, str]:
         """Return what :meth:`exec_argv` names without its value: the engine finds it in its own environment."""

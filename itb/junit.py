@@ -17,6 +17,7 @@ from pathlib import Path
 
 from junit_xml import TestCase, TestSuite
 
+from itb import ownword
 from itb.errors import ExitCode
 from itb.model import Case, CommitKind, Outcome, Phase
 from itb.rundir import write_atomically
@@ -42,10 +43,12 @@ def write(path: Path, runs: Iterable[Facts]) -> None:
 def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
     used: Counter[str] = Counter()
     room = EVIDENCE_BUDGET
-    cases = []
+    cases, own = [], {id(case) for case in ownword.cases(facts)}
     for case in [*facts.cases, *_missing(facts, verdict)]:
         room -= len(case.evidence)
         cases.append(_case(facts, case, used, evidence=room >= 0))
+        if id(case) in own:
+            cases[-1].stdout = "\n".join(filter(None, [cases[-1].stdout, f"({ownword.REMARK})"]))
     suite = TestSuite(
         one_line(f"{facts.state.product}.{facts.state.platform}"),
         cases,
@@ -127,6 +130,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
     found |= {
         "resumed": "; ".join(facts.resumed),
         "not_reached": " ".join(verdict.not_reached),
+        "own_word": ownword.line(facts),
         "platform.note": one_line(facts.notes.platform_note),
     }
     if variant := state.settings.get("variant"):

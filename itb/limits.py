@@ -37,6 +37,7 @@ DEFAULTS: dict[str, float] = {
     "publish-copy": 900,  # of RPMs to another directory or machine by itb publish
     "results": 120,  # fetching a step's result files
     "look": 40,  # whether a host itself is at fault
+    "look-outside": 120,  # at the files of a host, from a container beside it
     "evidence": 60,  # of one host
     "lint": 120,  # of all packages
     "phase-platform": 5400,

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from itb import data, summary
+from itb import data, ownword, summary
 from itb.model import Case, InstalledPackage, Outcome, Token
 from itb.rundir import write_atomically
 from itb.texts import clean, duration
@@ -83,6 +83,8 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "failures": failures(facts, verdict)[:SHOWN_FAILURES],
         "more_failures": max(0, len(facts.bad) - SHOWN_FAILURES),
         "timeline": draw(facts),
+        "own_word": ownword.line(facts),
+        "on_own_word": ownword.cases(facts),
         "phases": group_phases(facts),
         "hosts": facts.testbed.hosts if facts.testbed else (),
         "images": group_images(facts),

@@ -81,7 +81,7 @@ class Ending:
 _AGAIN = {
     Phase.SERVE: ("repo",),
     Phase.UP: ("boot.", "ce"),
-    Phase.INSTALL: ("installed.",),
+    Phase.INSTALL: ("installed.", "looked."),
     Phase.TOKEN: ("token",),
     Phase.TEST: ("scenario.", "tested."),
 }
@@ -167,8 +167,10 @@ def _serve(cell: Cell) -> None:
 def _install(cell: Cell) -> None:
     made, served = _need(cell, "build", Build, Phase.BUILD), _need(cell, "repo", Repo, Phase.SERVE)
     _need(cell, "testbed", Testbed, Phase.UP)
-    lockfile.write(cell, made, served, candidate.install(cell, made, served))
-    candidate.start_condor(cell)
+    installed = candidate.install(cell, made, served)
+    lockfile.write(cell, made, served, installed)
+    work = [lambda: candidate.start_condor(cell), lambda: candidate.look_from_outside(cell, made, installed)]
+    phases.in_parallel(work, lambda item: item())
 
 
 def _token(cell: Cell) -> None:
@@ -223,6 +225,7 @@ def _all_phases(cell: Cell) -> None:
     early: list[Callable[[], object]] = [
         lambda: candidate.start_condor(cell),
         lambda: tokenphase.hand_out(cell, held),
+        lambda: candidate.look_from_outside(cell, made, installed),
     ]
     phases.in_parallel(early, lambda work: work())
     # Nothing but waiting goes on while services are watched.

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from itb.model import Record
 
+SIDE_EFFECTS = "side-effects.yaml"  # beside platform.yaml, in the shared folder and in platforms/ itself
+
 
 class Ce(Record):
     """How a Compute Entrypoint comes to be on a platform; ``configure`` is a script of ``build_ws/ce``."""
@@ -104,3 +106,30 @@ class Platform(Record):
     published: dict[str, PublishedRepository] = {}
     name: str = ""
     folder: Path = Path()
+
+
+class Explained(Record):
+    """Files that installing packages changes or makes besides the packages' own, and why.
+
+    In ``paths`` (globs of whole paths) ``*`` stands for anything within a
+    name and ``**`` for anything.  With ``new`` they explain files that are
+    made, and none of the image's that is changed.  Where packages' files
+    belong (``packaged``), a new file counts as the candidate is installed:
+    later, a scenario may have installed more.
+    """
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    new: bool = False
+    packaged: bool = False
+
+
+class SideEffects(Record):
+    """``side-effects.yaml``: what may differ on a host from image and packages, and where new files count.
+
+    A file of the image that was changed always counts unless it is among
+    ``expected``; one that no package has counts in ``watched`` places only.
+    """
+
+    watched: tuple[Explained, ...] = ()
+    expected: tuple[Explained, ...] = ()

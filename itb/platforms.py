@@ -26,6 +26,7 @@ from itb.engine import Engine
 from itb.errors import TestbedError, UsageError
 from itb.imagestages import BUILDER, FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
 from itb.model import Record
+from itb.platformfile import SIDE_EFFECTS
 from itb.rundir import write_atomically
 from itb.yamlfile import nearest
 
@@ -143,7 +144,8 @@ def digest(platform: Platform, settings: Mapping[str, str]) -> str:
 def _ingredients(folder: Path) -> Iterator[Path]:
     """Files that reach an image: documentation does not, and platform.yaml counts by what it says."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in (".md", ".pyc") and path.name != "platform.yaml":
+        named = path.name in ("platform.yaml", SIDE_EFFECTS)
+        if path.is_file() and path.suffix not in (".md", ".pyc") and not named:
             yield path
 
 

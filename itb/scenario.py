@@ -320,7 +320,9 @@ def judge(heard: stepshell.Heard, results: SubResults) -> _Verdict:
         return _Verdict(Outcome.SKIPPED, results.skipped or last or "skipped without a reason", results=results)
     failed = results.failed
     waited = heard.waited
-    if failed:
+    if completed.ok and not heard.entered:
+        message = "what runs steps on this host did not run, and yet it ended with exit status 0"
+    elif failed:
         more = f" (and {len(failed) - 1} more of {len(results.items)})" if len(failed) > 1 else ""
         message = f"{failed[0].name}: {failed[0].message}{more}"
     elif results.problem:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from itb import ownword
 from itb.model import Case, Commit, CommitKind, Outcome, Phase
 from itb.texts import duration
 from itb.verdict import Facts, Kind, Verdict, base_phase, busy, culprit, phases
@@ -149,6 +150,8 @@ def _worst_first(facts: Facts, verdict: Verdict) -> list[Case]:
 def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
     rows = [(title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))]
     rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
+    if verdict.good and (line := ownword.line(facts)):
+        rows.append(("note", line))
     if facts.notes.platform_note and verdict.good:
         rows.append(("note", facts.notes.platform_note))
     for title, command, _ in next_commands(facts, verdict):

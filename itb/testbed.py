@@ -188,9 +188,10 @@ class Stagehand:
         """
         engine = self.engine.deaf  # what ends a run is to be seen while it is being ended, too
         running = {
-            labels_of(item).get(ROLE_LABEL, "")
+            role
             for item in engine.containers(self.labels)
-            if item["State"] in ("running", "stopping", "restarting")
+            if (role := labels_of(item).get(ROLE_LABEL, "")) in self.stage.hosts
+            and item["State"] in ("running", "stopping", "restarting")
         }
         missed = self._seen - running - set(besides)
         self._seen |= running

@@ -6,11 +6,11 @@
 #
 # It gives the step its user's home and a folder for result files.  Polling
 # happens here and not outside so that it costs one call of the container
-# engine and not one a try.  Lines that begin with $ITB_MARK are for itb to read;
-# the step does not get to know it.  The first one says that the host was entered.
+# engine and not one a try.  Lines that begin with the mark, which is the first line of
+# standard input, are for itb to read: neither the step nor who reads environments
+# gets to know it.  The first one says that the host was entered.
 set -uo pipefail
-mark=$ITB_MARK
-unset ITB_MARK
+IFS= read -r mark
 echo "$mark begun" >&2
 
 finish() {

@@ -22,11 +22,12 @@ FLOORS = (
     "rundir config definitions history resultfiles machine remote tables",
     "engine journal git pki rpmcheck reach ledger",
     "hosts verdict worktree",
+    "ownword",
     "stepshell imagestages summary timeline junit",
     "imagebase",
     "source build platforms repo published testbed install configuration explain services evidence scenario "
     "tokens page terminal cleaning inspect_runs lint",
-    "publish",
+    "publish outside",
     "cell report doctor",
     "supply",
     "phases lockfile atfault watchman",

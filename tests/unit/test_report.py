@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from itb import data, report
+from itb import data, ownword, report
 from itb.model import Build, Case, Commit, HostInfo, Installed, InstalledPackage, Outcome, Rpm, Testbed, Token
 from itb.redact import remember
 from itb.rundir import RunDir, RunState
+from itb.summary import plain_lines
 from itb.texts import clean, duration
 from itb.verdict import Kind, Notes, gather, intervals, judge
 
@@ -134,6 +135,35 @@ def test_passed_run(rundir: RunDir, add: Add) -> None:
     assert found["tool.version"] == "0.1.0"
     assert found["platform.note"] == "not EL"
     assert "hunter2" not in rundir.junit.read_text() + rundir.html.read_text()
+
+
+def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: Add) -> None:
+    fill(rundir)
+    add("unit starts", phase="start", role="factory")
+    add("nothing of the platform was changed", phase="install", role="factory")
+    add("job ends", phase="test", role="ce")
+    verdict = report.write(rundir)
+    suite = junit(rundir)
+    said = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
+    marked = [name for name, text in said.items() if ownword.REMARK in text]
+    assert marked == ["unit starts"]
+    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    line = "1 of 3 cases rests on the word of hosts with the candidate on them; seen from outside, the platform"
+    assert found["own_word"] == f"{line} beneath it is unchanged"
+    assert f"note:    {found['own_word']}" in plain_lines(gather(rundir), verdict)
+    page = rundir.html.read_text()
+    assert found["own_word"] in page
+    assert "unit starts *" in page
+    assert "job ends *" not in page
+
+
+def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rundir: RunDir, add: Add) -> None:
+    fill(rundir)
+    add("unit starts", phase="start", role="factory")
+    assert "; nobody has looked from outside " in ownword.line(gather(rundir))
+    add(ownword.PLATFORM_UNCHANGED, phase="install", role="factory")
+    add(ownword.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
+    assert ownword.line(gather(rundir)).endswith("WAS CHANGED")
 
 
 def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: RunDir, add: Add) -> None:

@@ -35,14 +35,16 @@ class Door(Runner):
         self.calls: list[list[str]] = []
         self.runs = 1000  # how often the container is called running when asked
 
-    def run(self, argv: Any, **_: Any) -> Completed:
+    def run(self, argv: Any, *, input: bytes | None = None, **_: Any) -> Completed:
         self.calls.append(list(argv))
         if "step.sh" not in " ".join(argv):
             self.runs -= "inspect" in argv
             state = json.dumps([{"State": {"Running": self.runs >= 0}}]) if "inspect" in argv else ""
             return Completed(tuple(argv), 0, state, "", 0.0)
         code, out, err = self.answer(argv[-2] if argv[-1] == "step" else argv[-1])
-        mark = next(word.partition("=")[2] for word in argv if word.startswith("ITB_MARK="))
+        mark = (input or b"").decode().strip()
+        assert mark
+        assert mark not in " ".join(argv)  # neither in words nor in the environment
         err = err if code == NOT_ENTERED or err.startswith(OUTSIDE) else f"<mark> begun\n{err}"
         return Completed(tuple(argv), code, out.replace("<mark>", mark), err.replace("<mark>", mark), 1.0)
 
@@ -403,6 +405,12 @@ def test_a_step_that_removed_the_library_does_not_fail_the_next_one(theatre: The
     cases = theatre.perform(steps(*(f"name: {name}, role: ce, run: x" for name in "abc")), lambda _: next(left))
     assert brief(cases) == [("a", "passed"), ("b", "passed"), ("c", "failed")]
     assert (len(theatre.door.steps), len([call for call in theatre.door.calls if "tar" in call])) == (4, 2)
+
+
+def test_a_host_that_says_passed_without_running_the_step_is_not_believed(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, "", OUTSIDE)})
+    assert case.outcome is Outcome.FAILED
+    assert "did not run, and yet" in case.message
 
 
 def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:

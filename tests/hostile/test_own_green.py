@@ -1,0 +1,204 @@
+"""A candidate that wants to be called good: scriptlets that run as root and change what judges it.
+
+Packages that change the platform each in their own way are installed on one
+host, which is then looked at from outside, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb import data, definitions, history, install, outside
+from itb.errors import InstallError
+from itb.hosts import FileSpec, Host
+from itb.model import InstalledPackage
+from itb.platforms import PlatformImages
+from itb.runners import Runner
+
+CACHE = "/var/cache/dnf/hostile-0/packages"
+# What a %post does, by the package's name.
+HOSTILE = {
+    "preload": "ls /usr/lib/*-gnu/libz.so.1 >/etc/ld.so.preload",
+    "path": "printf '#!/bin/sh\\necho 0\\n' >/usr/local/bin/condor_history; chmod 755 /usr/local/bin/*",
+    "bash": "cp -p /usr/bin/bash /usr/bin/bash.new; echo >>/usr/bin/bash.new; mv /usr/bin/bash.new /usr/bin/bash",
+    # The same size and time: whoever looks at these only sees nothing.
+    "date": "cp -p /usr/bin/true /srv/true; printf '\\1' | dd of=/usr/bin/true bs=1 seek=7 conv=notrunc; "
+            "touch -r /srv/true /usr/bin/true",
+    "gone": "rm /usr/bin/cmp",
+    "mode": "chmod 4755 /usr/bin/env",
+    "same": "cp -p /usr/bin/head /usr/bin/head.new; cat /usr/bin/head.new >/usr/bin/head; rm /usr/bin/head.new",
+    "library": "mkdir /srv/lib; cp /usr/lib/*-gnu/libz.so.1 /srv/lib; echo /srv/lib >/etc/ld.so.conf; ldconfig",
+    "file": "echo changed >/usr/share/hostile/file",
+    # Last: from now on the host's own rpm finds nothing wrong.
+    "rpm": "rm /usr/bin/rpm; printf '#!/bin/sh\\nexit 0\\n' >/usr/bin/rpm; chmod 755 /usr/bin/rpm",
+}  # fmt: skip
+PACKAGES = {**HOSTILE, "good": ":"}
+SPEC = "\n".join(
+    [
+        "Name: hostile\nVersion: 1\nRelease: 1\nSummary: .\nLicense: none\nBuildArch: noarch\n%description\n.",
+        "%install\nmkdir -p %{buildroot}/usr/share/hostile",
+        *(f"echo {name} >%{{buildroot}}/usr/share/hostile/{name}" for name in PACKAGES),
+        *(
+            f"%package {name}\nSummary: .\n%description {name}\n.\n%files {name}\n/usr/share/hostile/{name}\n"
+            f"%post {name}\n{script}"
+            for name, script in PACKAGES.items()
+        ),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The hostile packages and a good one, by their name."""
+    builder = module_hosts("build")
+    builder.put(FileSpec("/tmp/hostile/hostile.spec", SPEC.encode()))
+    define = ["--define", "_topdir /tmp/hostile", "--define", "__os_install_post %{nil}"]
+    builder.run(["rpmbuild", "--quiet", "-bb", *define, "/tmp/hostile/hostile.spec"])
+    folder = tmp_path_factory.mktemp("rpms")
+    builder.run(["tar", "-C", "/tmp/hostile/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar")
+    builder.engine.runner.run(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")])
+    return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
+
+
+def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[Path]) -> outside.Seen:
+    key, _, value = own_label.partition("=")
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in trusted]
+    return outside.look(host, images.bare.id, trusted=sums, labels={key: value})
+
+
+@pytest.fixture(scope="module")
+def expected() -> Any:
+    return outside.side_effects(definitions.load_platform("deb13"))
+
+
+def package(name: str) -> InstalledPackage:
+    return InstalledPackage(nevra=f"hostile-{name}-1-1.noarch", origin="itb-candidate", candidate=True)
+
+
+@pytest.fixture(scope="module")
+def hostile(module_hosts: Callable[..., Host], rpms: dict[str, Path]) -> Host:
+    """A host on which every hostile package has been installed."""
+    host = module_hosts()
+    host.put_into(CACHE, *rpms.values())
+    for name in HOSTILE:
+        host.run(["rpm", "--install", f"{CACHE}/{rpms[name].name}"])
+    return host
+
+
+@pytest.fixture(scope="module")
+def seen(hostile: Host, images: PlatformImages, own_label: str, rpms: dict[str, Path]) -> outside.Seen:
+    return looked_at(hostile, images, own_label, [rpms[name] for name in HOSTILE])
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "what"),
+    [
+        ("preload", "/etc/ld.so.preload", "a file that no package has"),
+        ("path", "/usr/local/bin/condor_history", "a file that no package has"),
+        ("bash", "/usr/bin/bash", "another content"),
+        ("date", "/usr/bin/true", "another content"),
+        ("gone", "/usr/bin/cmp", "deleted"),
+        ("mode", "/usr/bin/env", "mode 4755 instead of 755"),
+        ("same", "/usr/bin/head", "written anew, with the content it had"),
+        ("library", "/etc/ld.so.conf", "another content"),
+        ("rpm", "/usr/bin/rpm", "another content"),
+    ],
+)
+def test_change_of_the_platform_is_seen(
+    seen: outside.Seen, expected: Any, name: str, path: str, what: str
+) -> None:
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(seen, expected, [package(name).nevra])
+    line = next((line for line in caught.value.evidence.splitlines() if line.startswith(f"{path}: ")), "")
+    assert line.partition(": ")[2].partition(";")[0].startswith(what), caught.value.evidence
+    assert f"%post of hostile-{name}-1-1.noarch" in line
+    assert (caught.value.exit_code, caught.value.sure) == (7, True)
+    assert caught.value.hint
+
+
+def test_library_that_the_cache_of_the_loader_leads_to_is_seen(seen: outside.Seen, expected: Any) -> None:
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(seen, expected, [])
+    said = r"ld\.so\.cache for /srv/lib/libz\.so\S*: leads to a library of no package"
+    assert re.search(said, caught.value.evidence)
+
+
+def test_changed_file_is_found_where_the_hosts_own_rpm_sees_none(
+    hostile: Host, seen: outside.Seen, expected: Any
+) -> None:
+    packages = [package(name) for name in HOSTILE]
+    install.verify_files(hostile, packages)  # deceived
+    with pytest.raises(InstallError, match=r"/usr/share/hostile/file: another content \(file of hostile-file-1-1"):
+        outside.check_packages(seen, expected, packages, ["hostile-file"])
+
+
+def test_package_that_no_repository_served_is_found(seen: outside.Seen, expected: Any) -> None:
+    with pytest.raises(InstallError) as caught:
+        outside.check_packages(seen, expected, [package("good")], ["hostile-none"])
+    assert "\nhostile-good-1-1.noarch: no repository of the run served it" in caught.value.evidence
+    assert "\nhostile-none: asked for, and no repository of the run has delivered it" in caught.value.evidence
+
+
+def test_good_package_is_good(
+    new_host: Callable[..., Host], images: PlatformImages, own_label: str, rpms: dict[str, Path], expected: Any
+) -> None:
+    host = new_host()
+    host.put_into(CACHE, rpms["good"])
+    host.run(["rpm", "--install", f"{CACHE}/{rpms['good'].name}"])
+    found = looked_at(host, images, own_label, [rpms["good"]])
+    assert "differ" in outside.check_platform(found, expected, [])
+    assert outside.check_packages(found, expected, [package("good")], ["hostile-good"]).startswith("1 packages")
+
+
+FORGING = r"""
+cat >/usr/bin/timeout.new <<'END'
+#!/bin/bash
+shift 2
+case "$*" in
+*"rpm --verify"*) exit 0 ;;
+*step.sh*) read -r mark; echo "$mark begun" >&2; exit 0 ;;
+esac
+exec "$@"
+END
+chmod 755 /usr/bin/timeout.new
+mv /usr/bin/timeout.new /usr/bin/timeout
+"""
+CHANGING = {"factory": 'echo "# not as packaged" >>%{_libexecdir}/pocketwms/pilot_startup\n'}
+
+
+@pytest.mark.long
+def test_candidate_that_forges_the_results_of_steps(
+    itb: Callable[..., Any], images: PlatformImages, tmp_path: Path
+) -> None:
+    product = data.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+    made, runner, clone = history.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
+    runner.run(["git", "clone", "--quiet", "--branch", "broken/pilot-cannot-join", str(made), str(clone)])
+    spec = clone / "build" / "packaging" / "rpm" / "pocketwms.spec"
+    text = spec.read_text()
+    for role in ("factory", "frontend"):
+        line = f"%systemd_post pocketwms-{role}.service\n"
+        text = text.replace(line, line + FORGING + CHANGING.get(role, ""))
+    spec.write_text(text)
+    who = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    runner.run(["git", "-C", str(clone), *who, "commit", "--quiet", "--all", "--message", "Be good"])
+    what = ("--platform", "deb13", "--product", "pocketwms", "--source", str(clone))
+    ended = itb("run", *what, "--progress", "plain")
+    assert ended.code == 7, ended.out + ended.err
+    report = next((tmp_path / "runs").glob("*/junit.xml"))
+    failed = {
+        f"{case.get('classname')} {case.get('name')}": problem.get("message") or ""
+        for case in ET.parse(report).getroot().iter("testcase")
+        if (problem := case.find("failure")) is not None
+    }
+    for role in ("factory", "frontend"):
+        message = failed[f"pocketwms.deb13.install.{role} nothing of the platform was changed"]
+        assert re.search(rf"^/usr/bin/timeout: another content; %post of pocketwms-{role}-\S+ names it$", message)
+    message = failed["pocketwms.deb13.install.factory files and origins, seen from outside"]
+    assert message.startswith("/usr/libexec/pocketwms/pilot_startup: another content (file of pocketwms-factory-")
