@@ -115,7 +115,7 @@ def _seen_from_outside(
     with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
         seen = outside.look(cell.host(role), found.image_id, trusted=trusted, labels=cell.hand.labels)
         expected = outside.side_effects(cell.platform)
-        trial.passed(outside.check_platform(seen, expected, own, later=phase != "install"))
+        trial.passed(outside.check_platform(seen, expected, own, later=phase != Phase.INSTALL))
     return seen
 
 

@@ -199,6 +199,6 @@ def test_candidate_that_forges_the_results_of_steps(
     }
     for role in ("factory", "frontend"):
         message = failed[f"pocketwms.deb13.install.{role} nothing of the platform was changed"]
-        assert re.search(rf"^/usr/bin/timeout: another content; %post of pocketwms-{role}-\S+ names it$", message)
+        assert re.search(rf"^/usr/bin/timeout: another content; %post of pocketwms-{role}-\S+ names it \(what packages", message)
     message = failed["pocketwms.deb13.install.factory files and origins, seen from outside"]
     assert message.startswith("/usr/libexec/pocketwms/pilot_startup: another content (file of pocketwms-factory-")
