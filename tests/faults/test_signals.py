@@ -29,7 +29,7 @@ def test_while_the_source_is_fetched(bench: Any, number: int) -> None:
         process = bench.start("run", "--product", "pocketwms", "--source", url, "--cache", "cache")
         assert asked.wait(60), bench.said
         bench.kill(process, number)
-        assert process.wait(30) == 130, bench.said
+        assert process.wait(240) == 130, bench.said
         ended.set()
     assert "Traceback" not in bench.said
     assert not bench.runs

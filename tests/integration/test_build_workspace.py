@@ -310,20 +310,24 @@ def test_failure_is_the_products_and_its_log_whole(attempt: Try) -> None:
     assert "cannot stat" in journal.cases[1].evidence
 
 
-def test_hanging_build_is_ended_to_its_last_child(attempt: Try) -> None:
+def test_hanging_build_is_ended_to_its_last_child(
+    attempt: Try, limits_start_when: Callable[..., None], is_running: Callable[[str], bool]
+) -> None:
     """The child left the session, ignores TERM and closed its pipes: it must go all the same."""
-    hang = "%install\nsetsid bash -c 'trap \"\" TERM; sleep 7654' </dev/null >/dev/null 2>&1 &\nsleep 8765\n"
+    one, two = (f"sleep {seconds + secrets.randbelow(1_000_000)}" for seconds in (1_000_000, 2_000_000))
+    limits_start_when(lambda: is_running(one) and is_running(two))
+    hang = f"%install\nsetsid bash -c 'trap \"\" TERM; {one}' </dev/null >/dev/null 2>&1 &\n{two}\n"
     commit = attempt.commit(spec=("%install\n", hang))
-    soon = PRODUCT.model_copy(update={"build": PRODUCT.build.model_copy(update={"timeout": 4})})
+    soon = PRODUCT.model_copy(update={"build": PRODUCT.build.model_copy(update={"timeout": 1})})
     with pytest.raises(
-        BuildError, match=r"did not end within its time limit of 4 s; what ran last: .*sleep (7654|8765)"
+        BuildError, match=rf"did not end within its time limit of 1 s; what ran last: .*({one}|{two})"
     ) as caught:
         attempt.build(commit, of=soon)
     assert "still running: python3" in caught.value.evidence
     assert attempt.workspace.host
     left = attempt.workspace.host.run(["bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout
-    assert "sleep 7654" not in left
-    assert "sleep 8765" not in left
+    assert one not in left
+    assert two not in left
     assert "release.py" not in left
 
 

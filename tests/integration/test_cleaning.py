@@ -48,7 +48,7 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
             *labels,
             images.bare.reference,
             "sleep",
-            "99",
+            "600",
         )
         if directory:
             rundir.tokens.mkdir(parents=True)
@@ -151,7 +151,7 @@ def monitor(folder: Path, name: str, *, elsewhere: bool = False) -> Iterator[Cal
     Its container's folder is there in a mount namespace of its own, or nowhere.
     """
     fake, place = folder / "fake.sh", folder / name
-    fake.write_text("sleep 57 & echo child; wait $!; echo ended; exec sleep 57\n")
+    fake.write_text("sleep 600 & echo child; wait $!; echo ended; exec sleep 600\n")
     place.mkdir()
     # The child has a table of processes of its own, as containers have.
     begin = f"exec unshare --pid bash -c 'exec -a conmon bash {fake} -n {name} -b {place}/bundle'"
@@ -169,7 +169,7 @@ def monitor(folder: Path, name: str, *, elsewhere: bool = False) -> Iterator[Cal
         process.wait()
 
 
-def wait_until(done: Callable[[], bool], within: float = 10) -> None:
+def wait_until(done: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not done():
         assert time.monotonic() < deadline
@@ -225,7 +225,7 @@ def test_container_the_engine_has_forgotten_is_ended(
         folder.rename(folder.with_name("moved"))
         assert f"container {name}" not in cleaning.end_orphans(engine, tmp_path)
         assert f"container {name}" in cleaning.end_orphans(forgetful, tmp_path)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{found['State']['Pid']}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not Path(f"/proc/{found['State']['Pid']}").exists()

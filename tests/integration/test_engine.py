@@ -28,7 +28,7 @@ def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labe
     assert subnet.version == 4
     options = [option for key, value in labels.items() for option in ("--label", f"{key}={value}")]
     where = ("--name", name, "--network", name)
-    engine.call("run", "--detach", *where, *options, images.bare.reference, "sleep", "60")
+    engine.call("run", "--detach", *where, *options, images.bare.reference, "sleep", "600")
     assert ipaddress.ip_address(engine.inspect(name)["NetworkSettings"]["Networks"][name]["IPAddress"]) in subnet
     assert len(engine.containers(labels)) == 1
     assert engine.labelled("network", labels) == [name]

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import tarfile
 import tempfile
 import threading
@@ -96,7 +97,7 @@ class Site:
         self.runner = Runner()
         env = {**engine.env, "CONTAINERS_REGISTRIES_CONF": str(registries)}
         self.engine = Engine(self.runner, engine.program, env=env)
-        self.folder, self.name = folder, f"base{time.monotonic_ns() % 10**9}"
+        self.folder, self.name = folder, f"base{secrets.token_hex(6)}"
 
     def shop(self, *, debian: bool = False, **settings: str) -> Workshop:
         """A workshop for a platform of this base."""

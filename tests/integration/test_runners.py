@@ -6,8 +6,8 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ def runner() -> Runner:
 
 def alive(pid: int) -> bool:
     """True if a process is there still, a moment after it was killed."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -38,7 +38,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(path: Path) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (path.exists() and path.read_text().endswith("\n")):
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.01)
@@ -63,28 +63,35 @@ def test_failure_names_command_cause_and_log(runner: Runner, tmp_path: Path) -> 
     assert sorted(log.read_text().split("\n")) == ["", "before", "the cause"]
 
 
-def test_timeout_ends_every_child(runner: Runner, tmp_path: Path) -> None:
+def written(*paths: Path) -> bool:
+    """True once each of these has a whole line."""
+    return all(path.exists() and path.read_text().endswith("\n") for path in paths)
+
+
+def test_timeout_ends_every_child(
+    runner: Runner, tmp_path: Path, limits_start_when: Callable[..., None]
+) -> None:
+    limits_start_when(lambda: written(tmp_path / "stubborn", tmp_path / "deep"))
     script = f"""
-        bash -c 'trap "" TERM; echo $$ > {tmp_path}/stubborn; sleep 100; sleep 100' &
-        bash -c 'bash -c "echo \\$\\$ > {tmp_path}/deep; exec sleep 100"; true' &
+        bash -c 'trap "" TERM; echo $$ > {tmp_path}/stubborn; sleep 600; sleep 600' &
+        bash -c 'bash -c "echo \\$\\$ > {tmp_path}/deep; exec sleep 600"; true' &
         wait
     """
-    began = time.monotonic()
-    done = runner.run(["bash", "-c", script], timeout=0.7, check=False)
+    done = runner.run(["bash", "-c", script], timeout=0.2, check=False)
     assert done.timed_out
     assert not done.ok
     assert "no end within" in done.reason
-    assert time.monotonic() - began < 5
     for name in ("stubborn", "deep"):
         assert not alive(int(wait_for(tmp_path / name)))
 
 
 def test_timeout_kills_who_ignores_being_asked(
-    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits_start_when: Callable[..., None]
 ) -> None:
+    limits_start_when(lambda: written(tmp_path / "pid"))
     monkeypatch.setattr("itb.runners.GRACE", 0.5)
     script = f'trap "" TERM INT HUP; echo $$ > {tmp_path}/pid; while true; do sleep 0.1; done'
-    done = runner.run(["bash", "-c", script], timeout=0.5, check=False)
+    done = runner.run(["bash", "-c", script], timeout=0.2, check=False)
     assert done.timed_out
     assert done.returncode == -signal.SIGKILL
     assert not alive(int(wait_for(tmp_path / "pid")))
@@ -92,15 +99,15 @@ def test_timeout_kills_who_ignores_being_asked(
 
 def test_child_that_holds_the_pipe_does_not_hold_the_run(runner: Runner, tmp_path: Path) -> None:
     began = time.monotonic()
-    done = runner.run(["bash", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; echo out"])
+    done = runner.run(["bash", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; echo out"])
     assert done.stdout == "out\n"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert not alive(int(wait_for(tmp_path / "pid")))
 
 
 def test_both_streams_far_beyond_a_pipe_buffer(runner: Runner) -> None:
     script = "import sys\nfor i in range(20000): print('o'*50); print('e'*50, file=sys.stderr)"
-    done = runner.run([sys.executable, "-c", script], timeout=60)
+    done = runner.run([sys.executable, "-c", script], timeout=600)
     assert done.stdout.count("o" * 50 + "\n") == 20000
     assert done.stderr.count("e" * 50 + "\n") == 20000
 
@@ -138,7 +145,7 @@ def test_binary_output_to_a_file(runner: Runner, tmp_path: Path) -> None:
 
 def test_memory_stays_bounded(runner: Runner) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    runner.run(["bash", "-c", "yes 0123456789 | head -c 300000000"], timeout=60)
+    runner.run(["bash", "-c", "yes 0123456789 | head -c 150000000"], timeout=600)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 80, "MB"
 
 
@@ -153,19 +160,32 @@ def test_secrets_never_reach_log_memory_or_error(runner: Runner, tmp_path: Path)
         assert MARK in text
 
 
-def test_listener_hears_the_last_line_of_each_piece(runner: Runner) -> None:
+def test_listener_hears_the_last_line_of_each_piece(runner: Runner, tmp_path: Path) -> None:
+    """Each piece is printed once the one before was heard."""
     seen: list[str] = []
-    runner.run(["bash", "-c", "echo one; sleep 0.3; echo two; sleep 0.3; echo; printf three"], on_line=seen.append)
+
+    def listen(line: str) -> None:
+        seen.append(line)
+        (tmp_path / line).touch()
+
+    heard = f"heard() {{ until [ -e {tmp_path}/$1 ]; do sleep 0.01; done; }}"
+    runner.run(
+        ["bash", "-c", f"{heard}; echo one; heard one; echo two; heard two; echo; printf three"],
+        on_line=listen,
+    )
     assert seen == ["one", "two", "three"]
 
 
-def test_stop_ends_what_runs_and_what_would(runner: Runner, tmp_path: Path) -> None:
-    began = time.monotonic()
-    threading.Timer(0.3, runner.stop.request).start()
+def test_stop_ends_what_runs_and_what_would(runner: Runner) -> None:
+    pids: list[int] = []
+
+    def stop(line: str) -> None:
+        pids.append(int(line))
+        runner.stop.request()
+
     with pytest.raises(InterruptedRunError):
-        runner.run(["bash", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"])
-    assert time.monotonic() - began < 3
-    assert not alive(int(wait_for(tmp_path / "pid")))
+        runner.run(["bash", "-c", "echo $$; sleep 600"], on_line=stop)
+    assert not alive(pids[0])
     with pytest.raises(InterruptedRunError):
         runner.run(["true"])
     runner.stop.clear()
@@ -174,16 +194,19 @@ def test_stop_ends_what_runs_and_what_would(runner: Runner, tmp_path: Path) -> N
 
 def test_stop_kills_who_ignores_it(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("itb.runners.GRACE", 0.5)
-    threading.Timer(0.3, runner.stop.request).start()
-    began = time.monotonic()
+    script = 'trap "" TERM; echo begun; while true; do sleep 0.1; done'
     with pytest.raises(InterruptedRunError):
-        runner.run(["bash", "-c", 'trap "" TERM; while true; do sleep 0.1; done'], timeout=30)
-    assert time.monotonic() - began < 5
+        runner.run(["bash", "-c", script], timeout=600, on_line=lambda _: runner.stop.request())
 
 
-def test_a_command_that_went_well_in_spite_of_the_stop_is_not_lost(runner: Runner) -> None:
-    threading.Timer(0.2, runner.stop.request).start()
-    assert runner.run(["bash", "-c", 'trap "" TERM; sleep 0.6; echo done']).stdout == "done\n"
+def test_a_command_that_went_well_in_spite_of_the_stop_is_not_lost(runner: Runner, tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        if line == "begun":
+            runner.stop.request()
+            (tmp_path / "asked").touch()
+
+    script = f'trap "" TERM; echo begun; until [ -e {tmp_path}/asked ]; do sleep 0.02; done; echo done'
+    assert runner.run(["bash", "-c", script], on_line=stop).stdout == "begun\ndone\n"
 
 
 @pytest.mark.parametrize(
@@ -224,31 +247,35 @@ def test_environment_adds_or_replaces(runner: Runner, monkeypatch: pytest.Monkey
     assert clean.stdout == "1\n"
 
 
-def test_end_is_noticed_at_once(runner: Runner) -> None:
+def test_end_is_noticed_at_once(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Popen.wait(timeout) polls every 50 ms; a run makes hundreds of calls."""
-    began = time.monotonic()
-    for _ in range(20):
-        runner.run(["sleep", "0.06"])
-    assert (time.monotonic() - began) / 20 < 0.06 + 0.03
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert runner.run(["sleep", "0.06"]).ok
+    assert not slept
 
 
 def test_nothing_is_left_open(runner: Runner) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(30):
+    for _ in range(10):
         runner.run(["cat"], input=b"x")
         runner.run(["sleep", "5"], timeout=0.01, check=False)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
 
-@pytest.mark.parametrize("command", ["sleep 0.7", "sleep 2.2"], ids=["ended-meanwhile", "goes-on"])
-def test_time_in_which_itb_was_stopped_does_not_count(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("until", ["stopped", "resumed"], ids=["ended-meanwhile", "goes-on"])
+def test_time_in_which_itb_was_stopped_does_not_count(until: str, tmp_path: Path) -> None:
     """Ctrl-Z and fg: the command went on, or was stopped as well; neither makes it late."""
     script = (
         "import os, subprocess, sys\n"
         "from itb.runners import Runner\n"
-        "wake = f'sleep 0.3; kill -STOP {os.getpid()}; sleep 1.5; kill -CONT {os.getpid()}'\n"
-        "subprocess.Popen(['bash', '-c', wake])\n"
-        "done = Runner().run(['bash', '-c', sys.argv[1]], timeout=1.2, check=False)\n"
+        "wait = 'wait_for() { until [ -e $1 ]; do sleep 0.02; done; };'\n"
+        "wake = f'{wait} wait_for begun; kill -STOP {os.getpid()}; touch stopped; sleep 2.2;'\n"
+        "wake += f'kill -CONT {os.getpid()}; touch resumed'\n"
+        "waker = subprocess.Popen(['bash', '-c', wake])\n"
+        "command = f'{wait} touch begun; wait_for {sys.argv[1]}'\n"
+        "done = Runner().run(['bash', '-c', command], timeout=2, check=False)\n"
+        "waker.wait()\n"
         "sys.exit(done.reason if done.timed_out else 0)\n"
     )
-    subprocess.run([sys.executable, "-c", script, command], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script, until], check=True, timeout=120, cwd=tmp_path)

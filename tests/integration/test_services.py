@@ -80,7 +80,7 @@ def test_service_that_does_not_start(units: Host, unit: str, message: str) -> No
 )
 def test_service_that_does_not_stay_up(units: Host, unit: str, cause: str) -> None:
     services.start_service(units, unit)
-    errors = services.check_stays_up(units, ["probe-fine", unit], settle=2)
+    errors = services.check_stays_up(units, ["probe-fine", unit], settle=3)
     assert list(errors) == [unit]
     assert errors[unit].message.endswith(cause)
     units.run(["systemctl", "stop", unit], check=False)

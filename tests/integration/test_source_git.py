@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -313,10 +312,8 @@ def silent() -> Iterator[int]:
 
 def test_url_that_does_not_answer(resolve: Resolve, silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEFAULTS, "git-answer", 1.0)
-    began = time.monotonic()
     with pytest.raises(TestbedError, match=r"did not answer: no end within 1 s \(limit 'git-answer'\)"):
         resolve("main", f"git://127.0.0.1:{silent}/x")
-    assert time.monotonic() - began < 10
     monkeypatch.setitem(DEFAULTS, "git-answer", 30.0)
     with pytest.raises(TestbedError, match=r"does not answer: .*[Cc]onnect"):
         resolve("main", "http://127.0.0.1:1/x.git")

@@ -129,15 +129,21 @@ def test_case_1_missing_or_not_executable(context: Context, hook: MakeHook, hook
     assert "Exec format error" in problem(context).message
 
 
+def noted(file: Path) -> int:
+    """How many lines, all of them whole, a hook has written to a file."""
+    return file.read_text().count("\n") if file.exists() else 0
+
+
 def test_case_2_a_hang_while_a_child_holds_the_output(
-    context: Context, hook: MakeHook, tmp_path: Path
+    context: Context, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
 ) -> None:
-    hook(f"sleep 300 & echo $! > {tmp_path}/child; wait")
+    limits_start_when(lambda: noted(tmp_path / "child") == 1)
+    hook(f"sleep 600 & echo $! > {tmp_path}/child; wait")
     began = time.monotonic()
     error = problem(context, REQUEST.model_copy(update={"deadline_s": 1}))
     assert "gave no answer within" in error.message
     assert error.cause is Cause.TEMPORARY
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert not lives(int((tmp_path / "child").read_text()))
 
 
@@ -145,23 +151,25 @@ def test_case_2_a_child_that_left_the_group_keeps_nobody(
     context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     hook(
-        f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 30' & sleep 0.3; {answer(token=issuer.mint(CE))}"
+        f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 600' & "
+        f"until [ -s {tmp_path}/child ]; do sleep 0.05; done; {answer(token=issuer.mint(CE))}"
     )
     began = time.monotonic()
     acquire("mine", REQUEST, context)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert not lives(int((tmp_path / "child").read_text()))
 
 
 def test_case_2_what_ignores_term_ends_too_and_with_it_all_it_started(
-    context: Context, hook: MakeHook, tmp_path: Path
+    context: Context, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
 ) -> None:
-    body = f"trap '' TERM; echo $$ >> {tmp_path}/pids; sleep 300 & echo $! >> {tmp_path}/pids"
-    hook(f"{body}; setsid sh -c \"{body}; sleep 300\" & sleep 0.5; while :; do sleep 1; done")
+    limits_start_when(lambda: noted(tmp_path / "pids") == 4)
+    body = f"trap '' TERM; echo $$ >> {tmp_path}/pids; sleep 600 & echo $! >> {tmp_path}/pids"
+    hook(f"{body}; setsid sh -c \"{body}; sleep 600\" & while :; do sleep 1; done")
     began = time.monotonic()
     error = problem(context, REQUEST.model_copy(update={"deadline_s": 2}))
     assert "gave no answer within" in error.message
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 4
     assert not [pid for pid in pids if lives(pid)]

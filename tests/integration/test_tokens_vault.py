@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -229,20 +228,21 @@ def test_a_redirect_is_not_followed(vault: StandIn, token_file: Path, tmp_path: 
 def test_a_server_that_hangs_ends_at_the_deadline(
     vault: StandIn, token_file: Path, tmp_path: Path, drip: bool
 ) -> None:
+    ended = threading.Event()
+
     def hang(handler: BaseHTTPRequestHandler) -> None:
-        until = time.monotonic() + 8
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        while time.monotonic() < until:
+        while not ended.wait(0.2):
             if drip:
                 handler.wfile.write(b"X-Pad: x\r\n")
-            time.sleep(0.2)
 
     vault.replies[PATH] = hang
-    began = time.monotonic()
-    error = problem(context(vault, token_file, tmp_path))
+    try:
+        error = problem(context(vault, token_file, tmp_path))
+    finally:
+        ended.set()
     assert "no answer within 3 s" in error.message
     assert error.cause is Cause.TEMPORARY
-    assert time.monotonic() - began < 6
 
 
 def test_a_busy_vault_is_asked_again(vault: StandIn, issuer: Issuer, token_file: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import threading
 
 import pytest
 
@@ -34,10 +34,10 @@ def test_what_comes_after_the_signal_stops_too() -> None:
 def test_handlers_are_there_while_it_listens_only() -> None:
     before = signal.getsignal(signal.SIGTERM)
     ending = Ending()
-    with ending.listening(0.05):
+    with ending.listening(600):
         stop = ending.stop()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.event.wait(5)
+        assert stop.event.wait(60)
         assert "SIGTERM" in ending.reason
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -45,12 +45,16 @@ def test_handlers_are_there_while_it_listens_only() -> None:
 def test_limit() -> None:
     ending = Ending()
     with ending.listening(0.05):
-        assert ending.stop().event.wait(5)
-    later = Ending()
-    with later.listening(0.05):
-        pass
-    time.sleep(0.1)
-    assert later.reason == ""
+        assert ending.stop().event.wait(60)
+
+
+def test_limit_of_what_ended_before() -> None:
+    others, ending = set(threading.enumerate()), Ending()
+    with ending.listening(600):
+        (timer,) = set(threading.enumerate()) - others
+    timer.join(60)
+    assert not timer.is_alive()
+    assert ending.reason == ""
 
 
 @pytest.mark.parametrize("limit", [float("inf"), 1e12])

@@ -175,12 +175,14 @@ def test_ascii_stream_gets_ascii(rundir: RunDir) -> None:
     assert b"PARTIAL: 1 case passed" in raw.getvalue()
 
 
-def test_picture_shows_what_goes_on_and_fits() -> None:
+def test_picture_shows_what_goes_on_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     board = terminal.Board("pocketwms main on deb13")
     for number in range(30):
         key = ("up", f"host{number:02d}", "boot", float(number))
         board.going[key] = terminal.Going(
-            "up", f"host{number:02d}", "boot [bold]x", time.monotonic() - 61, note="unit " * 50
+            "up", f"host{number:02d}", "boot [bold]x", now - 61, note="unit " * 50
         )
     board.ended = {Outcome.PASSED: 3, Outcome.FAILED: 1}
     lines = text(terminal.picture(board, 12)).splitlines()
