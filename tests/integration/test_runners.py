@@ -170,7 +170,7 @@ def test_listener_hears_the_last_line_of_each_piece(runner: Runner, tmp_path: Pa
 
     heard = f"heard() {{ until [ -e {tmp_path}/$1 ]; do sleep 0.01; done; }}"
     runner.run(
-        ["bash", "-c", f"{heard}; printf 'zero\\none\\n'; heard one; echo two; heard two; echo; printf three"],
+        ["bash", "-c", f"{heard}; echo one; heard one; echo two; heard two; echo; printf three"],
         on_line=listen,
     )
     assert seen == ["one", "two", "three"]
