@@ -13,11 +13,14 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from itb import __version__, documents, tasks, words
+from itb.cli import documents
+from itb.cli import program as cli_program
+from itb.cli.tasks import collection
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.places import settle_search_paths
-from itb.redact import redact
-from itb.texts import clean, one_line
+from itb.util.files import settle_search_paths
+from itb.util.redact import redact
+from itb.util.text import clean, one_line
+from itb.version import VERSION
 
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
@@ -30,15 +33,15 @@ def main() -> None:
     listen()
     settle_search_paths(os.environ)
     try:
-        words.check_text(sys.argv[1:])
+        cli_program.check_text(sys.argv[1:])
         hide_arguments()
-        namespace = tasks.namespace()
-        known = [*namespace.task_names, *words.GROUPS]
+        namespace = collection.namespace()
+        known = [*namespace.task_names, *cli_program.GROUPS]
         if topic := documents.topic_asked_for(sys.argv[1:], known):
             documents.show(topic)
             return
-        program = words.ItbProgram(name="itb", binary="itb", version=__version__, namespace=namespace)
-        program.run(["itb", *words.join_groups(sys.argv[1:], words.without_value(namespace))])
+        program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
+        program.run(["itb", *cli_program.join_groups(sys.argv[1:], cli_program.without_value(namespace))])
     except ItbError as error:
         fail(error)
     except BrokenPipeError:

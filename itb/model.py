@@ -261,7 +261,7 @@ class HostInfo(Record):
     privileges: str = ""
 
 
-class Testbed(Record):
+class TestbedHosts(Record):
     """The hosts of a run and their network."""
 
     __test__ = False
@@ -311,3 +311,15 @@ class Token(Record):
     verified: bool
     role: str = ""
     path: str = ""
+
+
+class Notes(Record):
+    """What a report says about product and platform beyond the run directory.
+
+    ``platform_note`` is the platform's own caveat, such as that a pass on
+    deb13 does not prove EL.
+    """
+
+    product_title: str = ""
+    platform_title: str = ""
+    platform_note: str = ""

@@ -16,13 +16,14 @@ from typing import Literal
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from itb import definitions, platforms
-from itb.config import Settings
-from itb.engine import RUNS_LABEL, Engine, connect, container_name
-from itb.hosts import Host
-from itb.platforms import PlatformImages
-from itb.runners import Runner
-from itb.testbed import wait_booted
+from itb.config import lookup
+from itb.config.settings import Settings
+from itb.containers.engine import RUNS_LABEL, Engine, connect, container_name
+from itb.containers.host import Host
+from itb.platforms import images as platforms_images
+from itb.platforms.images import PlatformImages
+from itb.process.runner import Runner
+from itb.testbed.testbed import wait_booted
 
 TOP = Path(__file__).resolve().parent.parent
 OWN_LABEL = "itb.test"  # on whatever a test creates itself; its value is the test session's worker's own
@@ -87,7 +88,7 @@ def engine(cache: Path, own_label: str, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def images(engine: Engine, cache: Path) -> PlatformImages:
     """Images of platform deb13, made by the first worker that asks while the others wait."""
-    return platforms.ensure(definitions.load_platform("deb13"), engine, cache=cache)
+    return platforms_images.ensure(lookup.load_platform("deb13"), engine, cache=cache)
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""SciTokens without a person: providers, hooks, preflight, delivery and renewal."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from itb.errors import InterruptedRunError
 from itb.model import Token
-from itb.tokens.hooks import find_provider
-from itb.tokens.preflight import preflight, unverified_issuer
+from itb.tokens.check import preflight, unverified_issuer
+from itb.tokens.lookup import find_provider
 from itb.tokens.providers.base import Context, Provider
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 

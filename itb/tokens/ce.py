@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from itb.hosts import Host
-from itb.redact import redact
+from itb.containers.host import Host
+from itb.util.redact import redact
 
 # Lines begin with their time, so the last one is the newest of all logs.  $1: seconds since the epoch
 _LAST_REFUSAL = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from itb.containers.host import Host
 from itb.errors import TestbedError
-from itb.hosts import Host
 from itb.tokens.request import Secret
 
 _OTHERS = 77  # exit status of the scripts: what is at the path is somebody else's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -160,3 +162,34 @@ def machine_ca() -> str | bool:
     """Return the machine's own bundle: requests would take certifi's, which knows no CA of a site."""
     path = ssl.get_default_verify_paths().cafile or "/etc/pki/tls/certs/ca-bundle.crt"
     return path if Path(path).is_file() else True
+
+TIMEOUT = 4.0  # seconds: scitokens-cpp gives discovery no more
+_JWKS_LIMIT = 1 << 20  # bytes
+
+
+def fetch_jwks(issuer: str, *, ca: Path | None = None) -> Mapping[str, Any] | None:
+    """Return the key set of an issuer, None where it cannot be had.
+
+    The issuer must be what its own configuration says it is.  ``ca`` is a
+    file of certificates tried when the machine's own bundle does not do.
+    """
+    configuration = _read(f"{issuer}/.well-known/openid-configuration", ca)
+    address = configuration.get("jwks_uri") if configuration else None
+    if not isinstance(address, str) or not configuration or configuration.get("issuer", issuer) != issuer:
+        return None
+    keys = _read(address, ca)
+    return keys if keys and isinstance(keys.get("keys"), list) else None
+
+
+def _read(url: str, ca: Path | None) -> dict[str, Any] | None:
+    try:
+        try:
+            answer = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, proxy=None)
+        except HttpsError as error:
+            if error.failure is not Failure.UNTRUSTED or ca is None:
+                return None
+            answer = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, ca=ca, proxy=None)
+        value = json.loads(answer.body) if answer.status == 200 else None
+    except (HttpsError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -27,9 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from itb.errors import UsageError
-from itb.pki import private_directory
-from itb.rundir import write_atomically
 from itb.tokens.request import SCOPES, Profile, TokenRequest
+from itb.util.files import private_directory, write_atomically
 
 URL = "https://tokens.glideinwms.org/itb"
 LIFETIME = 3600  # seconds

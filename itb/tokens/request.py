@@ -7,7 +7,7 @@ from typing import Literal
 
 from itb.errors import TokenError
 from itb.model import Record
-from itb.redact import MARK, remember
+from itb.util.redact import MARK, remember
 
 PROTOCOL_VERSION: Literal[1] = 1
 SIZE_LIMIT = 16384  # bytes; WLCG Bearer Token Discovery: a token is shorter than this

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from itb import data
-from itb.platforms import PlatformImages
+from itb.data import shipped
+from itb.platforms.images import PlatformImages
 
 RUN = ("run", "--platform", "deb13", "--progress", "plain")
 
@@ -38,7 +38,7 @@ class Finished:
         self.err: str = ended.err
         self.seconds: float = ended.seconds
         self.folder = folder
-        schema = etree.XMLSchema(etree.parse(data.folder("reports") / "junit.xsd"))
+        schema = etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd"))
         self.junit = etree.parse(folder / "junit.xml").getroot()
         schema.assertValid(self.junit)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from itb.config import Settings
+from itb.config.settings import Settings
 
 SCENARIO = """title: One step
 steps:

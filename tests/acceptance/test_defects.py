@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from itb import data
-from itb.platforms import PlatformImages
+from itb.data import shipped
+from itb.platforms.images import PlatformImages
 
-PRODUCT = data.folder("build_ws") / "products" / "pocketwms"
+PRODUCT = shipped.folder("build_ws") / "products" / "pocketwms"
 BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").read_text())["broken"]
 # Before there is a run: the reference itself cannot be taken.
 REFUSED = {"no-release-manager"}
@@ -53,7 +53,7 @@ def test_defect_is_found(name: str, itb_run: Callable[..., Any], tmp_path: Path)
 def shorter(scenario: str, folder: Path, step: str, seconds: int) -> str:
     """Copy a scenario whose step of that name waits for so many seconds only; return its path."""
     copy = folder / scenario
-    shutil.copytree(data.folder("scenarios") / scenario, copy)
+    shutil.copytree(shipped.folder("scenarios") / scenario, copy)
     content = yaml.safe_load((copy / "scenario.yaml").read_text())
     (waiting,) = [item for item in content["steps"] if item["name"] == step]
     waiting["eventually"]["within"] = seconds

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from itb.engine import LABEL, RUNS_LABEL, Engine
-from itb.platforms import PlatformImages
+from itb.containers.engine import LABEL, RUNS_LABEL, Engine
+from itb.platforms.images import PlatformImages
 
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
 ITB = str(Path(sys.executable).with_name("itb"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from itb.redact import redact
+from itb.util.redact import redact
 
 SECRETS = re.compile(
     r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|\bhvs\.[\w-]{20,}"

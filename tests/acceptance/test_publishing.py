@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from itb.platforms import PlatformImages
-from itb.publish import KEY_NAME
+from itb.platforms.images import PlatformImages
+from itb.repository.published import KEY_NAME
 
 KOJI = "#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\" > \"$0-was-told\"\necho Created task: 4711\n"
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from itb import data, history
+from itb.data import shipped
+from itb.source import embedded
 
 KEY = "\n".join("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ" + letter * 14 for letter in "abcdefgh")
 PIN = "8391-2274-55"
@@ -137,7 +138,7 @@ print(json.dumps({{"version": 1, "token": token}}))
 def product(tmp_path: Path) -> str:
     """Folder of a pocketwms whose configuration script says too much."""
     folder = tmp_path / "products" / "pocketwms"
-    shutil.copytree(data.folder("build_ws") / "products" / "pocketwms", folder)
+    shutil.copytree(shipped.folder("build_ws") / "products" / "pocketwms", folder)
     with (folder / "factory.sh").open("a") as script:
         script.write(CONFIGURE)
     return str(folder)
@@ -146,8 +147,8 @@ def product(tmp_path: Path) -> str:
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[str]:
     """URL with a password of a source whose ReleaseManager, scriptlets and commit say too much."""
-    file = data.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-    bare = history.materialise(file, tmp_path / "served")
+    file = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+    bare = embedded.materialise(file, tmp_path / "served")
     work = tmp_path / "work"
     git = functools.partial(subprocess.run, check=True, capture_output=True)
     git(["git", "clone", "--quiet", "--branch", "main", bare, work])

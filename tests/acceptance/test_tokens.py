@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from itb import data
+from itb.data import shipped
 from itb.tokens.issuer import Issuer
 
 # The steps say what a CE says of the first token after its end, and of the one on the same path then.
@@ -139,7 +139,7 @@ def test_a_token_that_ends_in_the_middle_is_renewed_before(
 ) -> None:
     (tmp_path / "itb.yaml").write_text("token: {local: {lifetime: 24}}\ntoken_min_lifetime: 10\n")
     folder = tmp_path / "products" / "pocketwms"
-    shutil.copytree(data.folder("build_ws") / "products" / "pocketwms", folder)
+    shutil.copytree(shipped.folder("build_ws") / "products" / "pocketwms", folder)
     text = (folder / "product.yaml").read_text()
     also = "token:\n  also: [{role: factory, path: /srv/also.scitoken, owner: pocketfactory}]\n"
     (folder / "product.yaml").write_text(text.replace("token:\n", also, 1))

@@ -16,13 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb import data, definitions, history, platforms, scenario, source, testbed
-from itb.definitions import Scenario, Step
-from itb.engine import Engine, connect
-from itb.hosts import Host
-from itb.journal import Journal
-from itb.rundir import RunDir
-from itb.runners import Runner
+from itb.config import lookup
+from itb.config.scenario import Scenario, Step
+from itb.containers.engine import Engine, connect
+from itb.containers.host import Host
+from itb.data import shipped
+from itb.platforms import images
+from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.scenario import play as scenario_play
+from itb.source import embedded, resolve
+from itb.testbed import testbed
 
 HERE = Path(__file__).resolve().parent
 STEPS = 20
@@ -64,16 +69,16 @@ class Bench:
         self.cache = work / "cache"
         runner = Runner()
         self.engine: Engine = connect(runner, "podman", self.cache)
-        self.platform = definitions.load_platform("deb13")
-        self.images = platforms.ensure(self.platform, self.engine, cache=self.cache)
-        self.product = definitions.load_product(product)
+        self.platform = lookup.load_platform("deb13")
+        self.images = images.ensure(self.platform, self.engine, cache=self.cache)
+        self.product = lookup.load_product(product)
         if source_path:
             self.git = Path(source_path).resolve()
         else:
             assert self.product.source.history is not None
             file = self.product.folder / self.product.source.history
-            self.git = history.materialise(file, self.cache / "history", runner=runner)
-        self.commit = source.resolve(self.product, ref=ref, source=str(self.git), cache=self.cache, runner=runner)
+            self.git = embedded.materialise(file, self.cache / "history", runner=runner)
+        self.commit = resolve.resolve(self.product, ref=ref, source=str(self.git), cache=self.cache, runner=runner)
 
     def plain(self, name: str, path: str = "") -> Measured:
         """Run plain.sh once."""
@@ -93,7 +98,7 @@ class Bench:
             "RC": str(self.commit.rc or ""),
             "RELEASE": self.commit.rpm_release,
             "PRODUCT": str(self.product.folder),
-            "CE": str(data.folder("build_ws") / "ce"),
+            "CE": str(shipped.folder("build_ws") / "ce"),
             "ISSUER": str(HERE / "issuer.py"),
         }
         return measure([str(HERE / "plain.sh"), str(folder)], env=env, cwd=folder, log=folder / "out.log")
@@ -181,7 +186,7 @@ def steps(bench: Bench, pairs: int) -> None:
         for number in range(pairs):
             journal = Journal(RunDir.create(bench.work / "runs", f"steps-{number}"))
             began = time.monotonic()
-            scenario.run_scenario(play, {"bare": host}, journal=journal, env={})
+            scenario_play.run_scenario(play, {"bare": host}, journal=journal, env={})
             middle = time.monotonic()
             for _ in range(STEPS):
                 subprocess.run(["podman", "exec", name, "true"], check=True, env={**os.environ, **engine.env})

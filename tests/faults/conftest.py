@@ -24,9 +24,9 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from itb import data
-from itb.engine import RUNS_LABEL, Engine, container_name
-from itb.platforms import PlatformImages
+from itb.containers.engine import RUNS_LABEL, Engine, container_name
+from itb.data import shipped
+from itb.platforms.images import PlatformImages
 
 ITB = str(Path(sys.executable).with_name("itb"))
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
@@ -127,7 +127,7 @@ class Bench:
         assert "Traceback" not in shown.stdout + shown.stderr, shown.stderr
         verdict = json.loads(self.itb("report", *named, "--json").stdout)
         tree = etree.parse(verdict["junit"]).getroot()
-        etree.XMLSchema(etree.parse(data.folder("reports") / "junit.xsd")).assertValid(tree)
+        etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
         assert "</html>" in Path(verdict["html"]).read_text()
         cases: dict[str, list[tuple[str, str]]] = {}
         for case in tree.iter("testcase"):

@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 import yaml
 
-from itb import data, imagestages, platforms
-from itb.engine import container_name
-from itb.platforms import PlatformImages
+from itb.containers.engine import container_name
+from itb.data import shipped
+from itb.platforms import images as platforms_images
+from itb.platforms import stages
+from itb.platforms.images import PlatformImages
 
 pytestmark = pytest.mark.whole
 
@@ -65,7 +67,7 @@ class Plant:
 
     def define(self, base: str) -> None:
         """Write a definition that makes images like those of deb13 from its services image."""
-        said = yaml.safe_load((data.folder("build_ws") / "platforms" / "deb13" / "platform.yaml").read_text())
+        said = yaml.safe_load((shipped.folder("build_ws") / "platforms" / "deb13" / "platform.yaml").read_text())
         said |= {"base": {"image": base}, "settings": {}, "converter": False, "stages": STAGES}
         (self.folder / "platform.yaml").write_text(yaml.safe_dump(said))
         for script, text in SCRIPTS.items():
@@ -91,15 +93,15 @@ class Plant:
     def left(self, *, images: bool = False) -> list[str]:
         """What is on the machine of builds of this platform; with ``images`` its images too, but for the base."""
         engine, found = self.bench.engine, [f"process {line}" for line in self.processes()]
-        filters = {imagestages.BUILDING: str(imagestages.lock_file(self.name))}
+        filters = {stages.BUILDING: str(stages.lock_file(self.name))}
         found += [f"container {container_name(item)}" for item in engine.containers(filters)]
         found += [f"volume {name}" for name in engine.labelled("volume", filters)]
         for process in self.bench.started:
             found += map(str, Path(tempfile.gettempdir()).glob(f"itb-scratch-{process.pid}-*"))
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found += [line for line in mounts if re.search(rf"itb-scratch|mmdebstrap|{self.name}", line)]
-        here = platforms._images(engine, self.name)
-        keyed = [item for item in here if "itb.key" in platforms._labels(item)]
+        here = platforms_images._images(engine, self.name)
+        keyed = [item for item in here if "itb.key" in platforms_images._labels(item)]
         unnamed = [item for item in keyed if not item.get("RepoTags") and not has_children(item, here)]
         wrong = keyed if images else unnamed
         return found + [f"image {item['Id'][:12]} {item.get('RepoTags')}" for item in wrong]
@@ -128,7 +130,7 @@ def plant(bench: Any, images: PlatformImages) -> Iterator[Plant]:
             process.wait()
     gone = bench.itb("platform", "remove", f"./{made.name}", *OWN_CACHE)
     assert gone.returncode == 0, gone.stderr
-    assert not platforms._images(bench.engine, made.name)
+    assert not platforms_images._images(bench.engine, made.name)
 
 
 def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:
@@ -163,7 +165,7 @@ def test_kill_while_a_debian_is_made_from_nothing(plant: Plant) -> None:
     """mmdebstrap has a folder and mounts of its own, and may be told to end in the middle of anything."""
     (plant.bench.folder / "itb.yaml").write_text(f"platform_options: {{{plant.name}: {{base: mmdebstrap}}}}\n")
     subprocess.run(["rm", "-r", plant.folder], check=True)
-    subprocess.run(["cp", "-r", data.folder("build_ws") / "platforms" / "deb13", plant.folder], check=True)
+    subprocess.run(["cp", "-r", shipped.folder("build_ws") / "platforms" / "deb13", plant.folder], check=True)
     kill_and_save(plant, "mmdebstrap", r"mmdebstrap --variant", 6.0)
 
 
@@ -181,7 +183,7 @@ def test_interrupted_while(moment: str, plant: Plant) -> None:
     plant.bench.score(f"platform: SIGINT, {moment}", leftovers=leftovers, lost=False)
     assert not leftovers
     assert (code, report.code) == (130, 130), report.story
-    assert len(platforms.built(plant.bench.engine, plant.name)) == (moment == "images are named")
+    assert len(platforms_images.built(plant.bench.engine, plant.name)) == (moment == "images are named")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -212,4 +214,4 @@ def test_clean_leaves_a_living_build_alone(plant: Plant) -> None:
     assert plant.name not in "".join(one.stdout for one in cleaned)
     assert not leftovers
     assert process.returncode == 0, plant.bench.said
-    assert len(platforms.built(plant.bench.engine, plant.name)) == 1
+    assert len(platforms_images.built(plant.bench.engine, plant.name)) == 1

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from itb import data, history
-from itb.platforms import PlatformImages
+from itb.data import shipped
+from itb.platforms.images import PlatformImages
+from itb.source import embedded
 
 MANAGER = "build/ReleaseManager/release.py"
 FOREIGN = b"foreign-scriptlet"  # in a header, which is not compressed
@@ -38,7 +39,8 @@ BUILD = ("build", "--product", "pocketwms", "--platform", "deb13", "--progress",
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     """A clone of the product's repository with the branch ``hostile``."""
-    made = history.materialise(data.folder("build_ws") / "products" / "pocketwms" / "history.yaml", tmp_path / "h")
+    history = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+    made = embedded.materialise(history, tmp_path / "h")
     clone = tmp_path / "source"
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
     subprocess.run([*git, "clone", "--quiet", "--branch", "main", str(made), str(clone)], check=True)

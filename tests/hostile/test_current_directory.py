@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from itb import git, places, publish, source
-from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
-from itb.engine import Engine
-from itb.platforms import PlatformImages
-from itb.publish import Target
-from itb.runners import Runner
-from itb.testbed import Stagehand, find_stage
+from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.containers.engine import Engine
+from itb.platforms.images import PlatformImages
+from itb.process.runner import Runner
+from itb.repository import export
+from itb.repository.export import Target
+from itb.source import git, resolve
+from itb.testbed.testbed import Testbed, find_topology
+from itb.util import files
 
 # Modules that the standard library or podman-compose imports as it starts, whatever it is to do.
 IMPORTED = ("argparse", "json", "yaml", "subprocess", "tarfile", "hashlib", "dotenv", "podman_compose")
@@ -77,7 +79,7 @@ def test_compose_program(hostile: Hostile, engine: Engine, images: PlatformImage
     file.write_text(COMPOSE)
     (hostile.folder / ".env").write_text("ITB_IMAGE_BARE=localhost/of/the/candidate\n")
     short = secrets.token_hex(4)
-    hand = Stagehand(engine, find_stage(str(file)), run=f"hostile-{short}", short=short, runs=tmp_path)
+    hand = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short=short, runs=tmp_path)
     try:
         prefix = hand.create_network()
         hand.up(["bare"], {"bare": images.references["bare"]}, prefix)
@@ -91,7 +93,7 @@ def test_what_takes_published_packages(hostile: Hostile, tmp_path: Path) -> None
     key = tmp_path / "RPM-GPG-KEY-x"
     key.write_text("a key\n")
     index = 'mkdir "$0/repodata"; echo "<repomd/>" > "$0/repodata/repomd.xml"'
-    done = publish.copy([key], Target(str(tmp_path / "there")), Runner(), indexer=["sh", "-c", index, "{new}"])
+    done = export.copy([key], Target(str(tmp_path / "there")), Runner(), indexer=["sh", "-c", index, "{new}"])
     assert done.packages == 0
     assert (tmp_path / "there" / "repodata" / "repomd.xml").is_file()
     assert hostile.ran == []
@@ -103,7 +105,7 @@ def test_programs_of_a_relative_search_path(
 ) -> None:
     (hostile.folder / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{first}:{os.environ['PATH']}")
-    places.settle_search_paths(os.environ)
+    files.settle_search_paths(os.environ)
     Runner().run(["git", "--version"])
     assert hostile.ran == []
 
@@ -171,7 +173,7 @@ def test_git_in_the_tree_of_a_candidate(hostile: Hostile, repository: Path, tmp_
         title="p", name="p", source=Source(url="https://host/p"), packages=("p*",),
         build=ReleaseManager(checkout_name="p", release_manager="release.py"), roles={"r": RoleDefinition()},
     )  # fmt: skip
-    commit = source.resolve(product, ref=ref, source=".", cache=tmp_path / "cache", runner=Runner())
+    commit = resolve.resolve(product, ref=ref, source=".", cache=tmp_path / "cache", runner=Runner())
     assert commit.kind == ("branch" if ref == "main" else "worktree")
     assert hostile.ran == []
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 
-from itb import data, definitions, history, install, outside
+from itb.config import lookup
+from itb.containers.host import FileSpec, Host
+from itb.data import shipped
 from itb.errors import InstallError
-from itb.hosts import FileSpec, Host
+from itb.install import dnf, outside
 from itb.model import InstalledPackage
-from itb.platforms import PlatformImages
-from itb.runners import Runner
+from itb.platforms.images import PlatformImages
+from itb.process.runner import Runner
+from itb.source import embedded
 
 CACHE = "/var/cache/dnf/hostile-0/packages"
 # What a %post does, by the package's name.
@@ -75,7 +78,7 @@ def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[
 
 @pytest.fixture(scope="module")
 def expected() -> Any:
-    return outside.side_effects(definitions.load_platform("deb13"))
+    return outside.side_effects(lookup.load_platform("deb13"))
 
 
 def package(name: str) -> InstalledPackage:
@@ -134,7 +137,7 @@ def test_changed_file_is_found_where_the_hosts_own_rpm_sees_none(
     hostile: Host, seen: outside.Seen, expected: Any
 ) -> None:
     packages = [package(name) for name in HOSTILE]
-    install.verify_files(hostile, packages)  # deceived
+    dnf.verify_files(hostile, packages)  # deceived
     with pytest.raises(InstallError, match=r"/usr/share/hostile/file: another content \(file of hostile-file-1-1"):
         outside.check_packages(seen, expected, packages, ["hostile-file"])
 
@@ -177,8 +180,8 @@ CHANGING = {"factory": 'echo "# not as packaged" >>%{_libexecdir}/pocketwms/pilo
 def test_candidate_that_forges_the_results_of_steps(
     itb: Callable[..., Any], images: PlatformImages, tmp_path: Path
 ) -> None:
-    product = data.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-    made, runner, clone = history.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
+    product = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+    made, runner, clone = embedded.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
     runner.run(["git", "clone", "--quiet", "--branch", "broken/pilot-cannot-join", str(made), str(clone)])
     spec = clone / "build" / "packaging" / "rpm" / "pocketwms.spec"
     text = spec.read_text()

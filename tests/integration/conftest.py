@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import runners
+from itb.process import runner
 
 LimitsStartWhen = Callable[[Callable[[], object]], None]
 
@@ -21,7 +21,7 @@ def limits_start_when(monkeypatch: pytest.MonkeyPatch) -> LimitsStartWhen:
     A test with a limit of a second says something of the end of a process;
     how long a busy machine takes to begin it is not asked.
     """
-    real = runners._has_ended
+    real = runner._has_ended
 
     def call(condition: Callable[[], object]) -> None:
         def has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
@@ -31,7 +31,7 @@ def limits_start_when(monkeypatch: pytest.MonkeyPatch) -> LimitsStartWhen:
                 time.sleep(0.02)
             return real(process, timeout)
 
-        monkeypatch.setattr(runners, "_has_ended", has_ended)
+        monkeypatch.setattr(runner, "_has_ended", has_ended)
 
     return call
 

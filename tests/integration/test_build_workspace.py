@@ -17,16 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from itb import build, buildcache, source
-from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
-from itb.engine import Engine
+from itb.build import release_manager
+from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.containers.engine import Engine
+from itb.containers.host import FileSpec, Host
 from itb.errors import BuildError, TestbedError
-from itb.hosts import FileSpec, Host
-from itb.journal import Journal
 from itb.model import Build, Commit, Outcome
-from itb.platforms import PlatformImages
-from itb.rundir import RunDir
-from itb.runners import Runner
+from itb.platforms.images import PlatformImages
+from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.source import checkout, resolve
+from itb.util import files
 
 MANAGER = "build/ReleaseManager/release.py"
 SPEC = "build/mini.spec"
@@ -98,7 +100,7 @@ PRODUCT = Product(
 
 
 @pytest.fixture(scope="module")
-def workspace(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[build.Workspace]:
+def workspace(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[release_manager.Workspace]:
     """A workspace without a network; its only repository is an empty folder."""
     name = f"itb-test-{secrets.token_hex(4)}"
     started = ("run", "--detach", "--name", name, "--label", own_label, "--network", "none")
@@ -108,7 +110,7 @@ def workspace(engine: Engine, images: PlatformImages, own_label: str) -> Iterato
     local = b"[none]\nname=none\nbaseurl=file:///srv/none\ngpgcheck=0\n"
     host.put(FileSpec("/etc/yum.repos.d/none.repo", local))
     # Fresh it is not after the first test, but what these candidates leave there is known.
-    yield build.Workspace(
+    yield release_manager.Workspace(
         platform="deb13", image_id=images.build.id, env={"LANG": "C.UTF-8"}, host=host, run="r", fresh=True
     )
     engine.call("rm", "--force", "--time", "0", name)
@@ -119,7 +121,7 @@ class Try:
     """One attempt at a build: edits, then everything from the reference to the RPMs."""
 
     folder: Path
-    workspace: build.Workspace
+    workspace: release_manager.Workspace
 
     def commit(self, **edits: tuple[str, str]) -> Commit:
         """Commit the product with edits, ``spec`` or ``manager`` = (old, new), tagged v1_2_0."""
@@ -139,7 +141,7 @@ class Try:
             subprocess.run(
                 [*git, *command], check=True, env={**dates, "PATH": "/usr/bin:/bin"}, stdout=subprocess.DEVNULL
             )
-        return source.resolve(
+        return resolve.resolve(
             PRODUCT, ref="v1_2_0", source=str(repository), cache=self.folder / "cache", runner=Runner()
         )
 
@@ -149,10 +151,10 @@ class Try:
 
     def build(self, commit: Commit, *, of: Product = PRODUCT) -> tuple[Build, Journal]:
         rundir, journal = self.rundir()
-        clone = source.checkout(
+        clone = checkout.checkout(
             commit, rundir.path / "clone" / "mini", cache=self.folder / "cache", runner=Runner()
         )
-        made = build.build(
+        made = release_manager.build(
             commit, of, clone=clone, workspace=self.workspace, cache=self.folder / "cache", rundir=rundir,
             journal=journal,
         )  # fmt: skip
@@ -160,7 +162,7 @@ class Try:
 
 
 @pytest.fixture
-def attempt(tmp_path: Path, workspace: build.Workspace) -> Try:
+def attempt(tmp_path: Path, workspace: release_manager.Workspace) -> Try:
     return Try(tmp_path, workspace)
 
 
@@ -175,14 +177,14 @@ def test_good_build_then_the_same_from_the_cache(attempt: Try) -> None:
         *("--release-dir", "/var/lib/itb/release", "--no-mock"),
     )
     for rpm in made.rpms:
-        assert buildcache.sha256(Path(made.directory) / rpm.file) == rpm.sha256
+        assert files.sha256(Path(made.directory) / rpm.file) == rpm.sha256
     assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 3
     assert {(case.phase, case.role) for case in journal.cases} == {("build", "workspace")}
-    log = (journal.rundir.build / build.LOG).read_text()
+    log = (journal.rundir.build / release_manager.LOG).read_text()
     assert "Wrote: " in log
 
     rundir, journal = attempt.rundir()
-    again = build.take_cached(
+    again = release_manager.take_cached(
         commit,
         PRODUCT,
         workspace=attempt.workspace,
@@ -194,17 +196,17 @@ def test_good_build_then_the_same_from_the_cache(attempt: Try) -> None:
     assert again.cached
     assert again.rpms == made.rpms
     assert "taken from the cache" in journal.cases[0].message
-    assert (rundir.build / build.LOG).read_text() == log
+    assert (rundir.build / release_manager.LOG).read_text() == log
 
 
 def test_the_cache_is_not_asked_for_another_build(attempt: Try) -> None:
     commit = attempt.commit()
     attempt.build(commit)
     rundir, journal = attempt.rundir()
-    other = build.Workspace(platform="deb13", image_id="other image", env=attempt.workspace.env)
+    other = release_manager.Workspace(platform="deb13", image_id="other image", env=attempt.workspace.env)
     longer = PRODUCT.model_copy(update={"build": PRODUCT.build.model_copy(update={"env": {"A": "b"}})})
     for product, workspace in ((PRODUCT, other), (longer, attempt.workspace)):
-        assert not build.take_cached(
+        assert not release_manager.take_cached(
             commit, product, workspace=workspace, cache=attempt.folder / "cache", rundir=rundir, journal=journal
         )
     assert journal.cases == []
@@ -241,7 +243,7 @@ def test_much_on_standard_error_blocks_nobody(attempt: Try) -> None:
     noise = "%install\nset +x; yes 'a line of complaint' | head --bytes=300000 >&2\n"
     made, journal = attempt.build(attempt.commit(spec=("%install\n", noise)))
     assert len(made.rpms) == 2
-    assert (journal.rundir.build / build.LOG).read_text().count("a line of complaint") > 10_000
+    assert (journal.rundir.build / release_manager.LOG).read_text().count("a line of complaint") > 10_000
 
 
 CAUSES: dict[str, tuple[dict[str, tuple[str, str]], str]] = {
@@ -319,15 +321,15 @@ def test_failure_is_the_products_and_its_log_whole(attempt: Try) -> None:
     edits, _ = CAUSES["failing section"]
     rundir, journal = attempt.rundir()
     commit = attempt.commit(**edits)
-    clone = source.checkout(commit, rundir.path / "mini", cache=attempt.folder / "cache", runner=Runner())
+    clone = checkout.checkout(commit, rundir.path / "mini", cache=attempt.folder / "cache", runner=Runner())
     with pytest.raises(BuildError):
-        build.build(
+        release_manager.build(
             commit, PRODUCT, clone=clone, workspace=attempt.workspace, cache=attempt.folder / "cache",
             rundir=rundir, journal=journal,
         )  # fmt: skip
     assert [case.outcome for case in journal.cases] == [Outcome.PASSED, Outcome.FAILED]
-    assert journal.cases[1].log == f"build/{build.LOG}"
-    assert "Executing(%install)" in (rundir.build / build.LOG).read_text()
+    assert journal.cases[1].log == f"build/{release_manager.LOG}"
+    assert "Executing(%install)" in (rundir.build / release_manager.LOG).read_text()
     assert "cannot stat" in journal.cases[1].evidence
 
 
@@ -369,7 +371,7 @@ def test_unreachable_repository_is_the_testbeds_fault(attempt: Try, new_repo: Ca
 
 
 @pytest.fixture
-def new_repo(workspace: build.Workspace) -> Iterator[Callable[[str], None]]:
+def new_repo(workspace: release_manager.Workspace) -> Iterator[Callable[[str], None]]:
     """Point the workspace's repository elsewhere for one test."""
     host = workspace.host
     assert host

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from itb import cleaning
-from itb.engine import LABEL, RUNS_LABEL, Engine, labels_of
-from itb.platforms import PlatformImages
-from itb.rundir import RunDir, RunState
+from itb.containers.engine import LABEL, RUNS_LABEL, Engine, labels_of
+from itb.machine import cleanup
+from itb.platforms.images import PlatformImages
+from itb.rundir.directory import RunDir, RunState
 
 Leave = Callable[..., RunDir]
 
@@ -63,13 +63,13 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
 def sweep(engine: Engine, folder: Path, *, kept_too: bool = False) -> list[str]:
     """Sweep, but never what other sessions on this machine have left."""
     said: list[str] = []
-    own = [run for run in cleaning.leftover_runs(engine) if run[1].startswith(str(folder))]
-    original = cleaning.leftover_runs
-    cleaning.leftover_runs = lambda _: own
+    own = [run for run in cleanup.leftover_runs(engine) if run[1].startswith(str(folder))]
+    original = cleanup.leftover_runs
+    cleanup.leftover_runs = lambda _: own
     try:
-        cleaning.sweep(engine, folder / "runs", kept_too=kept_too, say=said.append)
+        cleanup.sweep(engine, folder / "runs", kept_too=kept_too, say=said.append)
     finally:
-        cleaning.leftover_runs = original
+        cleanup.leftover_runs = original
     return said
 
 
@@ -135,10 +135,10 @@ def test_cache(tmp_path: Path) -> None:
             long_ago = time.time() - 15 * 86400
             os.utime(tmp_path / name, (long_ago, long_ago))
     said: list[str] = []
-    cleaning.sweep_cache(tmp_path, everything=False, say=said.append)
+    cleanup.sweep_cache(tmp_path, everything=False, say=said.append)
     assert sorted(path.parent.name for path in tmp_path.glob("*/*/file")) == ["new", "old"]
     assert len(said) == 3
-    cleaning.sweep_cache(tmp_path, everything=True, say=said.append)
+    cleanup.sweep_cache(tmp_path, everything=True, say=said.append)
     assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
         "images' state is not the cache's"
     )
@@ -203,7 +203,7 @@ def test_only_what_no_engine_and_no_run_has_is_an_orphan(tmp_path: Path) -> None
         removing = held.enter_context(monitor(tmp_path, f"itb-{busy}-ce"))
         orphan = held.enter_context(monitor(tmp_path, f"itb-{short}-factory"))
         held.enter_context(at_work.lock())
-        assert cleaning.end_orphans(engine, tmp_path / "runs") == [f"container itb-{short}-factory"]
+        assert cleanup.end_orphans(engine, tmp_path / "runs") == [f"container itb-{short}-factory"]
         wait_until(lambda: not orphan())
         assert (elsewhere(), known(), removing()) == (True, True, True)
 
@@ -221,10 +221,10 @@ def test_container_the_engine_has_forgotten_is_ended(
     folder = Path(found["OCIConfigPath"]).parent
     try:
         forgetful: Any = Knowing()
-        assert f"container {name}" not in cleaning.end_orphans(forgetful, tmp_path)
+        assert f"container {name}" not in cleanup.end_orphans(forgetful, tmp_path)
         folder.rename(folder.with_name("moved"))
-        assert f"container {name}" not in cleaning.end_orphans(engine, tmp_path)
-        assert f"container {name}" in cleaning.end_orphans(forgetful, tmp_path)
+        assert f"container {name}" not in cleanup.end_orphans(engine, tmp_path)
+        assert f"container {name}" in cleanup.end_orphans(forgetful, tmp_path)
         deadline = time.monotonic() + 60
         while Path(f"/proc/{found['State']['Pid']}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from itb import definitions, doctor, reach
-from itb.config import Settings
-from itb.engine import LABEL, Engine
-from itb.finding import Finding, Level
+from itb.config import lookup
+from itb.config.settings import Settings
+from itb.containers.engine import LABEL, Engine
+from itb.machine import doctor, network
+from itb.machine.requirements import Finding, Level
 
 Serve = Callable[..., str]
 
@@ -29,7 +30,7 @@ def serve() -> Iterator[Serve]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if silent:
-                    time.sleep(reach.TIMEOUT + 1)
+                    time.sleep(network.TIMEOUT + 1)
                     return
                 self.send_response_only(status)
                 self.send_header("Date", formatdate(time.time() + ahead, usegmt=True))
@@ -49,7 +50,7 @@ def serve() -> Iterator[Serve]:
 
 
 def look(mirror: str, *, images_there: bool = False) -> dict[str, Finding]:
-    found = reach.examine(definitions.load_platform("deb13"), {"mirror": mirror}, images_there=images_there)
+    found = network.examine(lookup.load_platform("deb13"), {"mirror": mirror}, images_there=images_there)
     return {item.name.removeprefix("deb13: "): item for item in found}
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from itb.engine import LABEL, RUNS_LABEL, Engine
+from itb.containers.engine import LABEL, RUNS_LABEL, Engine
 from itb.errors import TestbedError
-from itb.platforms import PlatformImages
+from itb.platforms.images import PlatformImages
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from itb import evidence
-from itb.hosts import FileSpec, Host
-from itb.redact import MARK
+from itb.containers.host import FileSpec, Host
+from itb.testbed import logs as testbed_logs
+from itb.util.redact import MARK
 
 JWT = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
 
@@ -24,13 +24,13 @@ def logs(shared_host: Host) -> Iterator[str]:
 
 def collect(host: Host, folder: Path, *globs: str) -> tuple[dict[str, bytes], list[str]]:
     """Collect and return what came below the logs' directory, and what was left out."""
-    left_out = evidence.collect(host, globs, folder)
+    left_out = testbed_logs.collect(host, globs, folder)
     paths = [path for path in folder.glob("var/log/itb test*/**/*") if path.is_file()]
     return {"/".join(path.relative_to(folder).parts[3:]): path.read_bytes() for path in paths}, left_out
 
 
 def test_state_of_the_host(shared_host: Host, tmp_path: Path) -> None:
-    assert not evidence.collect(shared_host, [], tmp_path)
+    assert not testbed_logs.collect(shared_host, [], tmp_path)
     texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert "systemd" in texts["journal.txt"]
     assert "systemd-journald.service" in texts["units.txt"]
@@ -67,7 +67,7 @@ def test_secrets_are_redacted_wherever_they_are(shared_host: Host, logs: str, tm
 def test_what_cannot_be_redacted_is_left_out_by_name(
     shared_host: Host, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence, "LIMIT", 1)
+    monkeypatch.setattr(testbed_logs, "LIMIT", 1)
     make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
     shared_host.script(make, [logs])
     found, _ = collect(shared_host, tmp_path, f"{logs}/*")
@@ -104,7 +104,7 @@ def test_host_that_is_gone(new_host: object, tmp_path: Path) -> None:
     host: Host = new_host(boot=False)  # type: ignore[operator]
     host.engine.call("kill", host.container)
     with pytest.raises(TestbedError, match="is not running"):
-        evidence.collect(host, [], tmp_path)
+        testbed_logs.collect(host, [], tmp_path)
     assert not (tmp_path / ".evidence.tar").exists()
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from itb import data, runners
-from itb.engine import Engine
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.data import shipped
 from itb.errors import TestbedError
-from itb.hosts import Host
-from itb.limits import Limits
-from itb.runners import Runner
+from itb.process import stop
+from itb.process.limits import Limits
+from itb.process.runner import Runner
 
-LOOK = (data.folder("build_ws") / "hosts" / "fault.sh").read_text()
+LOOK = (shipped.folder("build_ws") / "hosts" / "fault.sh").read_text()
 STUBBORN = """
 (setsid bash -c 'trap "" TERM; exec -a stubborn-one sleep 300' &)
 (setsid setsid bash -c 'exec -a stubborn-two sleep 300' &)
@@ -44,7 +45,7 @@ def test_local_command_over_its_limit_ends_to_the_last_child(
 ) -> None:
     names = ("stubborn-one", "stubborn-two", "stubborn-three")
     limits_start_when(lambda: all(_runs(f"{name} 300", mark) for name in names))
-    monkeypatch.setattr(runners, "GRACE", 0.2)
+    monkeypatch.setattr(stop, "GRACE", 0.2)
     mark = f"ITB_COMMAND={tmp_path.name}-{os.getpid()}"
     name, _, value = mark.partition("=")
     done = Runner().run(
@@ -92,7 +93,7 @@ def test_look_at_a_host(new_host: Callable[..., Host]) -> None:
 def test_silent_engine_is_named_and_not_waited_for_again(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits_start_when: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(runners, "GRACE", 0.2)
+    monkeypatch.setattr(stop, "GRACE", 0.2)
     seconds = 300 + secrets.randbelow(1_000_000)
     limits_start_when(lambda: _runs(f"sleep {seconds}"))
     program = tmp_path / "podman"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from itb import data, history
-from itb.runners import Runner
+from itb.data import shipped
+from itb.process.runner import Runner
+from itb.source import embedded
 
-FILE = data.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+FILE = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
 
 
 def git(repository: Path, *words: str) -> str:
@@ -22,7 +23,7 @@ def refs(repository: Path) -> str:
 
 
 def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
-    made = history.materialise(FILE, tmp_path)
+    made = embedded.materialise(FILE, tmp_path)
     git(made, "fsck", "--strict")
     names = {line.split()[1] for line in refs(made).splitlines()}
     assert {"refs/heads/main", "refs/tags/v1_1_0", "refs/pull/1/head", "refs/heads/broken/unit-dies"} <= names
@@ -32,7 +33,7 @@ def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
 
 
 def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = refs(history.materialise(FILE, tmp_path / "plain"))
+    plain = refs(embedded.materialise(FILE, tmp_path / "plain"))
     config = tmp_path / "gitconfig"
     config.write_text("[init]\ndefaultBranch = trunk\n[core]\nautocrlf = true\nsharedRepository = 0777\n")
     for name, value in {
@@ -43,11 +44,11 @@ def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeyp
         "TZ": "Asia/Tokyo",
     }.items():
         monkeypatch.setenv(name, value)
-    assert refs(history.materialise(FILE, tmp_path / "other")) == plain
+    assert refs(embedded.materialise(FILE, tmp_path / "other")) == plain
 
 
 def test_runs_that_need_it_at_once_get_the_same_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = set(pool.map(lambda _: history.materialise(FILE, tmp_path), range(4)))
+        made = set(pool.map(lambda _: embedded.materialise(FILE, tmp_path), range(4)))
     assert len(made) == 1
     assert list(tmp_path.iterdir()) == list(made)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
-from itb.hosts import FileSpec, Host
-from itb.redact import MARK
+from itb.util.redact import MARK
 
 
 @pytest.fixture

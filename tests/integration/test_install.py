@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from itb import buildcache, install, repo
+from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError
-from itb.hosts import FileSpec, Host
+from itb.install import dnf as install_dnf
 from itb.model import Build, Commit, Repo, Rpm, SigningKey
-from itb.pki import RunCA
-from itb.testbed import install_trust
+from itb.repository import signed as repository_signed
+from itb.testbed.certificates import RunCA
+from itb.testbed.testbed import install_trust
+from itb.util import files
 
 GLOBS = ("probe*",)
 SPEC = r"""
@@ -147,7 +149,7 @@ def build(rpms: Path) -> Build:
 @pytest.fixture(scope="module")
 def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> Host:
     """A services host that trusts its own certificate authority."""
-    names = ["services-workspace.glideinwms.org", repo.REPO_HOST, repo.TOKEN_HOST]
+    names = ["services-workspace.glideinwms.org", repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
     aliases = [option for name in names[1:] for option in ("--add-host", f"{name}:127.0.0.1")]
     made = module_hosts("services", *aliases, fqdn=names[0])
     install_trust(made, RunCA.load_or_create(tmp_path_factory.mktemp("ca"), name="test"), names=names)
@@ -157,9 +159,9 @@ def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def served(host: Host, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The candidate's repository, and the host pointed at it."""
-    key = repo.prepare(host, {"itb/jwks.json": b"{}"})
-    found = repo.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
-    repo.point_host(host, found, GLOBS)
+    key = repository_signed.prepare(host, {"itb/jwks.json": b"{}"})
+    found = repository_signed.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
+    repository_signed.point_host(host, found, GLOBS)
     return found
 
 
@@ -171,42 +173,42 @@ def clean(host: Host) -> Iterator[Host]:
 
 
 def dnf(host: Host, tmp_path: Path, *packages: str, timeout: float = 120) -> None:
-    install.dnf_install(host, packages, log=tmp_path / "install.log", timeout=timeout)
+    install_dnf.dnf_install(host, packages, log=tmp_path / "install.log", timeout=timeout)
 
 
 def test_served_over_https_and_signed(host: Host, served: Repo, build: Build) -> None:
     assert served.packages == len(build.rpms) == 11
     seen = host.run(
-        ["curl", "--silent", "--show-error", "--fail", f"https://{repo.TOKEN_HOST}/itb/jwks.json"]
+        ["curl", "--silent", "--show-error", "--fail", f"https://{repository_signed.TOKEN_HOST}/itb/jwks.json"]
     )
     assert seen.stdout == "{}"
-    signed = host.script('rpmkeys --checksig "$1"/*.rpm', [f"{repo.ROOT}/candidate"]).stdout
+    signed = host.script('rpmkeys --checksig "$1"/*.rpm', [f"{repository_signed.ROOT}/candidate"]).stdout
     assert signed.count("signatures OK") == 11
 
 
 def test_good_one(clean: Host, served: Repo, build: Build, tmp_path: Path) -> None:
     dnf(clean, tmp_path, "probe-good")
-    found = install.installed_packages(clean, GLOBS)
+    found = install_dnf.installed_packages(clean, GLOBS)
     ours = [item for item in found if item.candidate]
     assert [(item.nevra, item.origin) for item in ours] == [("probe-good-1.0-1.noarch", served.id)]
-    assert "1 packages: probe-good-1.0-1.noarch" in install.check_origin(
+    assert "1 packages: probe-good-1.0-1.noarch" in install_dnf.check_origin(
         found, build, served.id, ["probe-good"]
     )
-    install.verify_files(clean, found)
+    install_dnf.verify_files(clean, found)
     others = {item.origin for item in found if not item.candidate}
     assert served.id not in others
 
 
 def test_origin_that_is_another(clean: Host, served: Repo, build: Build) -> None:
-    clean.run(["rpm", "--install", f"{repo.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm"])
-    found = install.installed_packages(clean, GLOBS)
+    clean.run(["rpm", "--install", f"{repository_signed.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm"])
+    found = install_dnf.installed_packages(clean, GLOBS)
     with pytest.raises(InstallError, match=r"not the candidate's: probe-clash-a-1\.0-1\.noarch \(from "):
-        install.check_origin(found, build, served.id, ["probe-clash-a"])
+        install_dnf.check_origin(found, build, served.id, ["probe-clash-a"])
 
 
 def test_asked_for_but_absent(host: Host, served: Repo, build: Build) -> None:
     with pytest.raises(InstallError, match="asked for but not installed: probe-post"):
-        install.check_origin(install.installed_packages(host, GLOBS), build, served.id, ["probe-post"])
+        install_dnf.check_origin(install_dnf.installed_packages(host, GLOBS), build, served.id, ["probe-post"])
 
 
 @pytest.mark.parametrize(
@@ -249,17 +251,17 @@ def test_files_that_deviate(clean: Host, served: Repo, tmp_path: Path) -> None:
     with pytest.raises(
         InstallError, match=r"rpm -V: /usr/share/probe/owner: mode, owner differ \(\.M\.\.\.U"
     ):
-        install.verify_files(clean, install.installed_packages(clean, GLOBS))
+        install_dnf.verify_files(clean, install_dnf.installed_packages(clean, GLOBS))
     clean.run(["rm", "/usr/share/probe/owner"])
     with pytest.raises(InstallError, match=r"missing .* /usr/share/probe/owner"):
-        install.verify_files(clean, install.installed_packages(clean, GLOBS))
+        install_dnf.verify_files(clean, install_dnf.installed_packages(clean, GLOBS))
 
 
 def test_other_repositories_leave_the_candidate_alone(host: Host, served: Repo) -> None:
     listed = host.run(["bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo"]).stdout
     assert "itb-candidate" not in listed
     assert "excludepkgs=probe*" in listed
-    repo.point_host(host, served, GLOBS)
+    repository_signed.point_host(host, served, GLOBS)
     assert host.run(["bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo"]).stdout == listed
 
 
@@ -274,7 +276,7 @@ dnf --quiet clean all
 
 
 def test_package_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
-    folder = f"{repo.ROOT}/candidate"
+    folder = f"{repository_signed.ROOT}/candidate"
     clean.script(_UNSIGN, [folder])
     try:
         with pytest.raises(TestbedError, match=r"probe-good-1\.0-1\.noarch\.rpm is not signed"):
@@ -284,7 +286,7 @@ def test_package_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> Non
 
 
 def test_metadata_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
-    folder = f"{repo.ROOT}/candidate"
+    folder = f"{repository_signed.ROOT}/candidate"
     clean.script('cp -a "$1" /root/saved; echo >> "$1/repodata/repomd.xml"; dnf --quiet clean all', [folder])
     try:
         with pytest.raises(TestbedError, match="Bad GPG signature"):
@@ -308,9 +310,9 @@ def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path
     (tmp_path / "broken.rpm").write_text("no package")
     rpm = build.rpms[0].model_copy(update={"file": "broken.rpm"})
     changed = build.model_copy(update={"directory": str(tmp_path), "rpms": (rpm,)})
-    rpm = rpm.model_copy(update={"sha256": buildcache.sha256(tmp_path / "broken.rpm")})
+    rpm = rpm.model_copy(update={"sha256": files.sha256(tmp_path / "broken.rpm")})
     unsignable = changed.model_copy(update={"rpms": (rpm,)})
     key = SigningKey(fingerprint="0" * 40)
     for broken, said in ((changed, "broken.rpm in .*: not as built any more"), (unsignable, "sign and index")):
         with pytest.raises(TestbedError, match=said):
-            repo.publish(host, broken, log=tmp_path / "log", key=key, name="other")
+            repository_signed.publish(host, broken, log=tmp_path / "log", key=key, name="other")

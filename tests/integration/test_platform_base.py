@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from itb import imagebase, platforms, retries
-from itb.definitions import Platform
-from itb.engine import Engine
+from itb.config.platform import Platform
+from itb.containers.engine import Engine
 from itb.errors import TestbedError
-from itb.imagestages import Workshop
-from itb.runners import Runner
+from itb.platforms import base_image, images
+from itb.platforms.stages import Workshop
+from itb.process import retry
+from itb.process.runner import Runner
 
 SETTINGS = {"mirror": "", "security": "", "suite": "trixie", "date": ""}
 
@@ -126,14 +127,14 @@ def site(engine: Engine, server: Server, tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "logs").mkdir()
     yield made
     engine.call("rmi", server.image, check=False)
-    platforms.remove(engine, made.name, cache=tmp_path)
+    images.remove(engine, made.name, cache=tmp_path)
     assert not list(Path(tempfile.gettempdir()).glob(f"itb-scratch-{os.getpid()}-*"))
 
 
 def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
     site.server.status = 503
-    with retries.collecting() as again:
-        image = imagebase.obtain(site.shop())
+    with retry.collecting() as again:
+        image = base_image.obtain(site.shop())
     assert image == site.engine.image_id(site.server.image) != ""
     assert len(again) == 1
     assert again[0].startswith("base: Error:")
@@ -143,16 +144,16 @@ def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
 @pytest.mark.parametrize(("status", "cause"), [(404, "manifest unknown|404"), (401, "unauthorized|auth")])
 def test_a_pull_that_is_refused_is_not(site: Site, status: int, cause: str) -> None:
     site.server.status = status
-    with retries.collecting() as again, pytest.raises(TestbedError, match=cause):
-        imagebase.obtain(site.shop())
+    with retry.collecting() as again, pytest.raises(TestbedError, match=cause):
+        base_image.obtain(site.shop())
     assert again == []
 
 
 def test_an_image_at_hand_is_taken_at_once(site: Site) -> None:
-    image = imagebase.obtain(site.shop())
+    image = base_image.obtain(site.shop())
     site.server.status, site.server.asked = 503, 0
-    with retries.collecting() as again:
-        assert imagebase.obtain(site.shop()) == image
+    with retry.collecting() as again:
+        assert base_image.obtain(site.shop()) == image
     assert again == []
     assert site.server.asked > 0, "a newer one would have been taken"
 
@@ -164,8 +165,8 @@ def test_without_a_registry_the_mirror_is_tried_at_once(site: Site) -> None:
     mirror = f"http://{site.server.address}/debian"
     site.note = site.notes.append  # type: ignore[method-assign]  # it stays unwell
     shop = site.shop(debian=True, **{**SETTINGS, "mirror": mirror, "security": mirror})
-    with retries.collecting() as again, pytest.raises(TestbedError, match="mmdebstrap") as caught:
-        imagebase.obtain(shop)
+    with retry.collecting() as again, pytest.raises(TestbedError, match="mmdebstrap") as caught:
+        base_image.obtain(shop)
     assert len(again) == 1, again
     assert "Failed to fetch" in again[0]
     assert "503" in caught.value.evidence

@@ -7,9 +7,9 @@ import textwrap
 
 import pytest
 
-from itb import data
+from itb.containers.host import FileSpec, Host
+from itb.data import shipped
 from itb.debtorpm import versions
-from itb.hosts import FileSpec, Host
 from tests.conftest import NewHost
 
 # Every pair of these is compared by dpkg and by rpm.
@@ -71,7 +71,7 @@ PYTHONPATH=/opt python3 -m debtorpm --overrides names.toml --out /tmp/made/rpms 
 def bench(module_hosts: NewHost) -> Host:
     """A build workspace with the converter and the converted package ``odd``."""
     host = module_hosts("build", boot=False)
-    host.put_tree(data.folder("debtorpm"), "/opt/debtorpm")
+    host.put_tree(shipped.converter(), "/opt/debtorpm")
     host.script(BUILD, timeout=120)
     return host
 

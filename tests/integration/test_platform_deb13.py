@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from itb.engine import Engine
-from itb.hosts import FileSpec, Host
-from itb.platforms import PlatformImages
+from itb.containers.engine import Engine
+from itb.containers.host import FileSpec, Host
+from itb.platforms.images import PlatformImages
 from tests.conftest import NewHost
 
 # README of the platform, "What rpm -Va says".

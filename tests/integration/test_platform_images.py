@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, imagestages, locks, platforms, retries
-from itb.definitions import Platform
-from itb.engine import Engine
+from itb.config import lookup
+from itb.config.platform import Platform
+from itb.containers.engine import Engine
 from itb.errors import InterruptedRunError, TestbedError
-from itb.platforms import PlatformImages
-from itb.runners import Runner
+from itb.platforms import images as platforms_images
+from itb.platforms import stages
+from itb.platforms.images import PlatformImages
+from itb.process import retry
+from itb.process.runner import Runner
+from itb.util import filelock
 
 pytestmark = pytest.mark.long
 
@@ -59,25 +63,25 @@ class Yard:
     @property
     def platform(self) -> Platform:
         """The definition as it is now."""
-        return definitions.load_platform(str(self.folder))
+        return lookup.load_platform(str(self.folder))
 
     def ensure(self, *, engine: Engine | None = None, refresh: bool = False, **options: str) -> PlatformImages:
         """Build or find."""
         found = engine or self.engine
-        return platforms.ensure(self.platform, found, cache=self.cache, options=options, refresh=refresh)
+        return platforms_images.ensure(self.platform, found, cache=self.cache, options=options, refresh=refresh)
 
-    def inside(self, image: platforms.Image, command: str) -> str:
+    def inside(self, image: platforms_images.Image, command: str) -> str:
         """What a command prints in a container of an image."""
         return self.engine.call("run", "--rm", image.id, "bash", "-c", command).stdout
 
     def images(self) -> list[str]:
         """Images of this definition but for the base, which has no key."""
-        return [str(item["Id"]) for item in platforms._images(self.engine, self.platform.name)]
+        return [str(item["Id"]) for item in platforms_images._images(self.engine, self.platform.name)]
 
     def leftovers(self) -> list[str]:
         """Containers and volumes of builds of this definition."""
-        lock = str(imagestages.lock_file(self.platform.name))
-        filters = {imagestages.BUILDING: lock}
+        lock = str(stages.lock_file(self.platform.name))
+        filters = {stages.BUILDING: lock}
         found = [str(item.get("Names")) for item in self.engine.containers(filters)]
         return found + self.engine.labelled("volume", filters)
 
@@ -90,9 +94,9 @@ def yard(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     made = Yard(engine, tmp_path / f"mini{os.getpid()}x{time.monotonic_ns() % 10**9}", images.bare.reference)
     yield made
-    platforms.remove(engine, made.platform.name, cache=made.cache)
+    platforms_images.remove(engine, made.platform.name, cache=made.cache)
     assert not made.leftovers()
-    assert not platforms.built(engine, made.platform.name)
+    assert not platforms_images.built(engine, made.platform.name)
 
 
 def test_stages_build_on_each_other(yard: Yard) -> None:
@@ -102,8 +106,8 @@ def test_stages_build_on_each_other(yard: Yard) -> None:
     config = yard.engine.call("image", "inspect", "--format", "{{json .Config}}", images.services.reference).stdout
     assert '"/usr/lib/systemd/systemd"' in config
     assert "ITB_FLAVOUR" not in config, "settings are the build's, not the host's"
-    assert platforms.packages(yard.cache, images) == "package-1.0\n"
-    assert [one.key for one in platforms.built(yard.engine, yard.platform.name)] == [images.key]
+    assert platforms_images.packages(yard.cache, images) == "package-1.0\n"
+    assert [one.key for one in platforms_images.built(yard.engine, yard.platform.name)] == [images.key]
 
 
 def test_same_content_is_found_with_one_call(yard: Yard) -> None:
@@ -121,15 +125,15 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     yard.script("resolve.sh", "echo package-1.1")
     keys.append(yard.ensure().key)
     assert len(set(keys)) == 3
-    assert {one.key for one in platforms.built(yard.engine, yard.platform.name)} == set(keys[1:])
+    assert {one.key for one in platforms_images.built(yard.engine, yard.platform.name)} == set(keys[1:])
     yard.ensure(flavour="other")
-    assert len(platforms._bases(yard.engine, yard.platform.name)) <= 1
+    assert len(platforms_images._bases(yard.engine, yard.platform.name)) <= 1
 
 
 def test_removed_image_is_missed(yard: Yard) -> None:
     images = yard.ensure()
     yard.engine.call("rmi", images.services.reference)
-    assert platforms.built(yard.engine, yard.platform.name) == []
+    assert platforms_images.built(yard.engine, yard.platform.name) == []
     assert yard.ensure().key == images.key
 
 
@@ -163,7 +167,7 @@ def test_stage_that_a_mirror_failed_begins_anew(yard: Yard) -> None:
         fi"""
     yard.script("tools.sh", f"{fails_once}\n{SCRIPTS['tools.sh']}")
     yard.script("resolve.sh", f"{fails_once.replace('tried', 'resolved-once')}\necho package-1.0")
-    with retries.collecting() as again:
+    with retry.collecting() as again:
         images = yard.ensure()
     assert again == [f"resolve: {UNWELL}", f"tools: {UNWELL}"]
     assert yard.inside(images.bare, "cat /made") == "plain\npackage-1.0\n"
@@ -175,11 +179,11 @@ def test_stage_that_no_second_try_helps_is_not_tried_again(yard: Yard) -> None:
     yard.script(
         "bare.sh", f"echo tried; echo '{UNWELL.replace('503  Service Unavailable', '404  Not Found')}' >&2; false"
     )
-    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
+    with retry.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
         yard.ensure()
     assert again == []
     yard.script("bare.sh", f"echo tried; echo '{UNWELL}' >&2; exit 100")
-    with retries.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
+    with retry.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
         yard.ensure()
     assert len(again) == yard.engine.runner.retries
     assert caught.value.log is not None
@@ -268,13 +272,13 @@ def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
     process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     try:
         _wait_for(lambda: any("tools" in name for name in yard.leftovers()))
-        imagestages.remove_leftovers(yard.engine)
+        stages.remove_leftovers(yard.engine)
         assert yard.leftovers(), "it lives"
     finally:
         process.kill()
         process.wait()
     assert yard.leftovers(), "a killed process cannot clean up"
-    assert platforms.built(yard.engine, yard.platform.name) == []
+    assert platforms_images.built(yard.engine, yard.platform.name) == []
     yard.script("tools.sh", SCRIPTS["tools.sh"])
     yard.ensure()
     assert not yard.leftovers()
@@ -282,8 +286,8 @@ def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
 
 def test_unfinished_images_are_found_and_others_left_alone(yard: Yard) -> None:
     """Of a set without all its names nothing is of use; what somebody made from a set is theirs."""
-    images, lock = yard.ensure(), imagestages.lock_file(yard.platform.name)
-    assert not set(platforms.remove_unfinished(yard.engine)) & set(images.references.values())
+    images, lock = yard.ensure(), stages.lock_file(yard.platform.name)
+    assert not set(platforms_images.remove_unfinished(yard.engine)) & set(images.references.values())
     own = yard.engine.call("create", images.bare.reference, "true").stdout.strip()
     commit = ("commit", "--change", "LABEL who=somebody", own)
     snapshot = yard.engine.call(*commit).stdout.split()[-1]
@@ -292,10 +296,10 @@ def test_unfinished_images_are_found_and_others_left_alone(yard: Yard) -> None:
     yard.engine.call("rm", own)
     yard.engine.call("untag", images.services.reference)  # as if killed while it was named
     try:
-        with locks.hold(lock, threading.Event()):
-            platforms.remove_unfinished(yard.engine)
+        with filelock.hold(lock, threading.Event()):
+            platforms_images.remove_unfinished(yard.engine)
             assert yard.engine.image_id(images.build.reference), "its build goes on"
-        gone = platforms.remove_unfinished(yard.engine)
+        gone = platforms_images.remove_unfinished(yard.engine)
         assert {images.services.id, images.build.reference} <= set(gone)
         assert yard.engine.image_id(named)
     finally:

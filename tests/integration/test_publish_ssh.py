@@ -16,12 +16,15 @@ from types import FrameType
 
 import pytest
 
-from itb import definitions, publish, remote
+from itb.config import lookup
+from itb.containers.host import FileSpec, Host
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.hosts import FileSpec, Host
-from itb.limits import Limits
-from itb.publish import Target
-from itb.runners import Command, Runner
+from itb.process import ssh
+from itb.process.limits import Limits
+from itb.process.result import Command
+from itb.process.runner import Runner
+from itb.repository import export
+from itb.repository.export import Target
 
 SSHD = 22
 # No host of a testbed is reached by ssh, so their images have no sshd.
@@ -83,7 +86,7 @@ def there(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFa
     host = module_hosts("services", "--publish", f"127.0.0.1::{SSHD}", "--tmpfs", "/srv/full:size=64k")
     folder = tmp_path_factory.mktemp("there")
     allowed = "".join(options + make_key(folder / name) for name, options in KEYS.items())
-    mirror = str(definitions.load_platform("deb13").settings["mirror"])
+    mirror = str(lookup.load_platform("deb13").settings["mirror"])
     host.put(FileSpec("/root/allowed", allowed.encode()), then=SETUP, args=[mirror, "/root/allowed"])
     port = int(host.engine.call("port", host.container, f"{SSHD}/tcp").stdout.rpartition(":")[2])
     key = host.get("/etc/ssh/ssh_host_ed25519_key.pub").decode()
@@ -107,9 +110,9 @@ def test_published_twice(there: There, home: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(home / ".ssh" / "known_hosts")], check=True)
     noted: list[Command] = []
     runner = Runner(record=noted.append)
-    first = publish.copy([there.package], Target("/srv/there/a b", "repo"), runner)
+    first = export.copy([there.package], Target("/srv/there/a b", "repo"), runner)
     assert (first.added, first.packages) == ((there.package.name,), 1)
-    assert publish.copy([there.package], Target("/srv/there/a b", "user@repo"), runner).kept == first.added
+    assert export.copy([there.package], Target("/srv/there/a b", "user@repo"), runner).kept == first.added
     assert there.host.run(["stat", "-c", "%s %U", f"/srv/there/a b/{there.package.name}"]).stdout.split() == [
         str(there.package.stat().st_size), "user",
     ]  # fmt: skip
@@ -120,7 +123,7 @@ def test_published_twice(there: There, home: Path) -> None:
     other.parent.mkdir()
     other.write_bytes(there.package.read_bytes()[:-4] + b"none")
     with pytest.raises(UsageError, match=r"^repo:/srv/there/a b: .* is there already, with another content"):
-        publish.copy([other], Target("/srv/there/a b", "repo"), runner)
+        export.copy([other], Target("/srv/there/a b", "repo"), runner)
 
 
 def test_way_over_another_host(there: There, home: Path) -> None:
@@ -128,13 +131,13 @@ def test_way_over_another_host(there: There, home: Path) -> None:
     key = there.known.partition(" ")[2]
     behind = ("Host behind", "HostName localhost", f"Port {SSHD}", "User user", "ProxyJump there-first")
     there.settle(home, *behind, known=f"{there.known}localhost {key}")
-    assert publish.copy([there.package], Target("/srv/there/behind", "behind"), Runner()).packages == 1
+    assert export.copy([there.package], Target("/srv/there/behind", "behind"), Runner()).packages == 1
 
 
 def failure(host: str, path: str = "/srv/there/x", *, package: Path) -> ItbError:
     """What publishing fails with, in one line."""
     with pytest.raises(ItbError) as caught:
-        publish.copy([package], Target(path, host), Runner())
+        export.copy([package], Target(path, host), Runner())
     assert "\n" not in caught.value.message + caught.value.hint
     assert caught.value.message.startswith((host, "there-first"))
     return caught.value
@@ -185,7 +188,7 @@ def test_key_of_an_agent(there: There, home: Path, monkeypatch: pytest.MonkeyPat
             time.sleep(0.01)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
         subprocess.run(["ssh-add", "-q", str(there.keys / "key")], check=True)
-        assert publish.copy([there.package], Target("/srv/there/agent", "there"), Runner()).packages == 1
+        assert export.copy([there.package], Target("/srv/there/agent", "there"), Runner()).packages == 1
     finally:
         agent.terminate()
         agent.wait()
@@ -206,7 +209,7 @@ def test_host_that_cannot_be_reached(
     lines: str, words: str, hint: str, there: There, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "{silent}" in lines or "{full}" in lines:
-        monkeypatch.setattr(remote, "CONNECT_TIMEOUT", 1)
+        monkeypatch.setattr(ssh, "CONNECT_TIMEOUT", 1)
     with contextlib.ExitStack() as stack:
         silent, full = (
             stack.enter_context(socket.create_server((address, 0), backlog=0))
@@ -246,7 +249,7 @@ def test_limit_is_kept(there: There, home: Path) -> None:
     there.settle(home, key="slow")
     runner = Runner(limits=Limits(own={"publish-copy": 2}))
     with pytest.raises(TestbedError, match=r"no end within 2 s \(limit 'publish-copy'\)"):
-        publish.copy([there.package], Target("/srv/there", "there"), runner)
+        export.copy([there.package], Target("/srv/there", "there"), runner)
 
 
 @pytest.mark.parametrize("by", ["signal", "stop"])
@@ -263,7 +266,7 @@ def test_interruption_is_heeded(by: str, there: There, home: Path) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 1.5)
         with pytest.raises(InterruptedRunError, match="interrupted"):
-            publish.copy([there.package], Target("/srv/there", "there"), runner)
+            export.copy([there.package], Target("/srv/there", "there"), runner)
     finally:
         signal.signal(signal.SIGALRM, before)
     for thread in threading.enumerate():

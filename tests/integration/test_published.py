@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from itb import published, repo
+from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
-from itb.hosts import FileSpec, Host
 from itb.model import Repo
+from itb.repository import published, signed
 
 GLOBS = ("probe*",)
 URL = "file:///srv/there"
@@ -76,7 +76,7 @@ def test_hosts_see_the_chosen_version_only(host: Host) -> None:
     chosen = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
     there = Repo(id="itb-candidate", url=URL, key_url="", key_fingerprint="", packages=2, gpgcheck=False,
                  repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in chosen.rpms))  # fmt: skip
-    repo.point_host(host, there, GLOBS)
+    signed.point_host(host, there, GLOBS)
     seen = host.run(["dnf", "--quiet", "repoquery", "--queryformat", "%{repoid} %{name}-%{version}\n"]).stdout
     lines = set(seen.split("\n")) - {""}
     assert {line for line in lines if "probe" in line} == {

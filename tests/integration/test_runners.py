@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from itb.errors import InterruptedRunError, TestbedError
-from itb.outputs import CAPTURE_HEAD, CAPTURE_TAIL
-from itb.redact import MARK
-from itb.runners import Command, CommandError, Runner
+from itb.process.output import CAPTURE_HEAD, CAPTURE_TAIL
+from itb.process.result import Command, CommandError
+from itb.process.runner import Runner
+from itb.util.redact import MARK
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_timeout_kills_who_ignores_being_asked(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits_start_when: Callable[..., None]
 ) -> None:
     limits_start_when(lambda: written(tmp_path / "pid"))
-    monkeypatch.setattr("itb.runners.GRACE", 0.5)
+    monkeypatch.setattr("itb.process.stop.GRACE", 0.5)
     script = f'trap "" TERM INT HUP; echo $$ > {tmp_path}/pid; while true; do sleep 0.1; done'
     done = runner.run(["bash", "-c", script], timeout=0.2, check=False)
     assert done.timed_out
@@ -193,7 +194,7 @@ def test_stop_ends_what_runs_and_what_would(runner: Runner) -> None:
 
 
 def test_stop_kills_who_ignores_it(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("itb.runners.GRACE", 0.5)
+    monkeypatch.setattr("itb.process.stop.GRACE", 0.5)
     script = 'trap "" TERM; echo begun; while true; do sleep 0.1; done'
     with pytest.raises(InterruptedRunError):
         runner.run(["bash", "-c", script], timeout=600, on_line=lambda _: runner.stop.request())
@@ -268,7 +269,7 @@ def test_time_in_which_itb_was_stopped_does_not_count(until: str, tmp_path: Path
     """Ctrl-Z and fg: the command went on, or was stopped as well; neither makes it late."""
     script = (
         "import os, subprocess, sys\n"
-        "from itb.runners import Runner\n"
+        "from itb.process.runner import Runner\n"
         "wait = 'wait_for() { until [ -e $1 ]; do sleep 0.02; done; };'\n"
         "wake = f'{wait} wait_for begun; kill -STOP {os.getpid()}; touch stopped; sleep 2.2;'\n"
         "wake += f'kill -CONT {os.getpid()}; touch resumed'\n"

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, scenario
+from itb.config import lookup
+from itb.containers.host import Host
 from itb.errors import InterruptedRunError
-from itb.hosts import Host
-from itb.journal import Journal, Trial
 from itb.model import Case, Outcome
-from itb.rundir import RunDir
-from itb.runners import Runner
+from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal, Trial
+from itb.scenario import play
 
 Perform = Callable[..., list[Case]]
 
@@ -60,8 +61,8 @@ def perform(tmp_path: Path, rundir: RunDir, notes: Notes, shared_host: Host) -> 
         for name, content in files.items():
             (folder / name.replace("_", ".")).write_text(content)
         journal = Journal(rundir, [notes])
-        loaded = definitions.load_scenario(str(folder))
-        scenario.run_scenario(loaded, {"bare": host}, journal=journal, env={"ITB_RUN": "x"})
+        loaded = lookup.load_scenario(str(folder))
+        play.run_scenario(loaded, {"bare": host}, journal=journal, env={"ITB_RUN": "x"})
         return journal.cases
 
     return call

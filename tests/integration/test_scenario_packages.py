@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from itb import definitions, scenario
-from itb.hosts import FileSpec, Host
-from itb.journal import Journal
+from itb.config import lookup, scenario
+from itb.containers.host import FileSpec, Host
 from itb.model import Case, Outcome
-from itb.rundir import RunDir
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.scenario import play
 
 pytestmark = pytest.mark.long
 
@@ -76,11 +77,11 @@ def try_packages(new_host: Callable[..., Host], tmp_path: Path) -> Try:
         host.script(_BUILD, about="build demo packages")
         rundir = RunDir(tmp_path / "run")
         rundir.path.mkdir()
-        loaded = definitions.load_scenario("packages")
+        loaded = lookup.load_scenario("packages")
         steps = tuple(step for step in loaded.steps if step.role == "bare")
-        only = loaded.model_copy(update={"steps": steps, "always": (), "needs": definitions.Needs()})
+        only = loaded.model_copy(update={"steps": steps, "always": (), "needs": scenario.Needs()})
         journal = Journal(rundir)
-        scenario.run_scenario(only, {"bare": host}, journal=journal, env={"ITB_CANDIDATE_REPO": "demo"})
+        play.run_scenario(only, {"bare": host}, journal=journal, env={"ITB_CANDIDATE_REPO": "demo"})
         return {case.name.removeprefix("packages: "): case for case in journal.cases}
 
     return call

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from itb import services
+from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError
-from itb.hosts import FileSpec, Host
+from itb.install import services
 
 UNIT = """
 [Service]

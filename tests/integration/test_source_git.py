@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from itb import git, source
-from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
 from itb.errors import BuildError, ItbError, TestbedError, UsageError
-from itb.limits import DEFAULTS
 from itb.model import Commit
-from itb.runners import Runner
+from itb.process.limits import DEFAULTS
+from itb.process.runner import Runner
+from itb.source import checkout, git
+from itb.source import resolve as source_resolve
 
 Resolve = Callable[..., Commit]
 
@@ -100,7 +101,8 @@ def resolve(product: Product, repository: Repository, caches: Path) -> Resolve:
     """Resolve a reference of the repository, read as a folder or as a URL."""
 
     def call(ref: str, where: str = "", of: Product = product) -> Commit:
-        return source.resolve(of, ref=ref, source=where or str(repository.path), cache=caches, runner=Runner())
+        source = where or str(repository.path)
+        return source_resolve.resolve(of, ref=ref, source=source, cache=caches, runner=Runner())
 
     return call
 
@@ -235,7 +237,7 @@ def test_work_tree(resolve: Resolve, repository: Repository, caches: Path, tmp_p
     assert dirty.id != clean.id
     assert dirty.rpm_release == f"1.4.g{dirty.id[:9]}.dirty"
     assert resolve("worktree").id == dirty.id
-    clone = source.checkout(dirty, tmp_path / "clone", cache=caches, runner=Runner())
+    clone = checkout.checkout(dirty, tmp_path / "clone", cache=caches, runner=Runner())
     names = {str(path.relative_to(clone)) for path in clone.rglob("*") if ".git" not in path.parts}
     assert {"README", "new file;", "staged", MANAGER} <= names
     assert not {"a.log", "x.local"} & names
@@ -334,7 +336,7 @@ def test_checkout(resolve: Resolve, repository: Repository, caches: Path, tmp_pa
     commit = resolve("v1_2_0", where)
     mask = os.umask(0o077)
     try:
-        clone = source.checkout(commit, tmp_path / "a b" / "p", cache=caches, runner=Runner())
+        clone = checkout.checkout(commit, tmp_path / "a b" / "p", cache=caches, runner=Runner())
     finally:
         os.umask(mask)
     inside = Repository.__call__
@@ -360,7 +362,7 @@ def test_checkout(resolve: Resolve, repository: Repository, caches: Path, tmp_pa
 def test_checkout_of_what_the_cache_lost(resolve: Resolve, caches: Path, tmp_path: Path) -> None:
     commit = resolve("main")
     with pytest.raises(TestbedError, match="no longer in the cache"):
-        source.checkout(commit, tmp_path / "p", cache=tmp_path / "other", runner=Runner())
+        checkout.checkout(commit, tmp_path / "p", cache=tmp_path / "other", runner=Runner())
 
 
 def test_checkout_of_a_branch_deleted_meanwhile(
@@ -370,7 +372,7 @@ def test_checkout_of_a_branch_deleted_meanwhile(
     repository("tag", "--delete", "v1_1_0_rc1")
     repository("branch", "--delete", "--force", "next")
     resolve("main", repository.path.as_uri())
-    assert source.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
+    assert checkout.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
 
 
 def test_half_made_mirror_is_made_anew(resolve: Resolve, repository: Repository, caches: Path, where: str) -> None:
@@ -388,7 +390,7 @@ def test_shallow_clones_serve_as_sources(
     subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(shallow)], check=True)
     commit = resolve("main", str(shallow))
     assert commit.id == repository("rev-parse", "main")
-    assert source.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
+    assert checkout.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
     assert resolve("origin/main", str(shallow)).id == commit.id
 
 
@@ -406,7 +408,7 @@ def test_several_runs_at_once(product: Product, repository: Repository, caches: 
 
     def one() -> None:
         where = repository.path.as_uri()
-        found.append(source.resolve(product, ref="main", source=where, cache=caches, runner=Runner()).id)
+        found.append(source_resolve.resolve(product, ref="main", source=where, cache=caches, runner=Runner()).id)
 
     threads = [threading.Thread(target=one) for _ in range(4)]
     for thread in threads:
@@ -417,7 +419,7 @@ def test_several_runs_at_once(product: Product, repository: Repository, caches: 
 
 
 def test_listing(repository: Repository, caches: Path, where: str) -> None:
-    listed = source.refs(source=where, cache=caches, runner=Runner())
+    listed = source_resolve.refs(source=where, cache=caches, runner=Runner())
     assert [item.name for item in listed] == ["main", "next", "v1_1_0_rc1", "v1_0_0"]
     assert [item.kind for item in listed] == ["branch", "branch", "tag", "tag"]
     assert listed[0].date == "2023-11-14T22:17:20Z"
@@ -432,13 +434,13 @@ def test_a_commit_may_claim_any_date(
     (repository.path / "README").write_text("five\n")
     absurd = {"GIT_COMMITTER_DATE": f"@{seconds} +0000"}
     repository("commit", "--quiet", "--all", "--message", "from the future", env=absurd)
-    listed = source.refs(source=str(repository.path), cache=caches, runner=Runner())
+    listed = source_resolve.refs(source=str(repository.path), cache=caches, runner=Runner())
     assert [(item.name, item.date[:10]) for item in listed if item.name in ("main", "v1_0_0")] == [
         ("main", "9999-12-31"), ("v1_0_0", "2023-11-14")
     ]  # fmt: skip
     commit = resolve("main")
     assert (commit.date, commit.epoch) == ("9999-12-31T23:59:59Z", 2**32 - 1)
-    clone = source.checkout(commit, tmp_path / "clone", cache=caches, runner=Runner())
+    clone = checkout.checkout(commit, tmp_path / "clone", cache=caches, runner=Runner())
     assert (clone / "README").read_text() == "five\n"
     (repository.path / "README").write_text("six\n")
     assert resolve("worktree").kind == "worktree"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from itb import source
-from itb.definitions import Product, ReleaseManager, RoleDefinition, Source
-from itb.runners import Runner
+from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.process.runner import Runner
+from itb.source import resolve
 
 PRODUCT = Product(
     title="p", name="p", source=Source(url="https://host/p"), packages=("p*",),
@@ -91,7 +91,7 @@ def test_a_merge_with_conflicts(work: Path, tmp_path: Path) -> None:
 
 
 def _tree(work: Path, tmp_path: Path) -> str:
-    commit = source.resolve(PRODUCT, ref="worktree", source=str(work), cache=tmp_path / "cache", runner=Runner())
+    commit = resolve.resolve(PRODUCT, ref="worktree", source=str(work), cache=tmp_path / "cache", runner=Runner())
     return commit.tree
 
 

@@ -19,17 +19,19 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from itb import configuration, data, repo
-from itb.engine import Engine
+from itb.containers.engine import Engine
+from itb.containers.host import FileSpec, Host
+from itb.data import shipped
 from itb.errors import TestbedError
-from itb.hosts import FileSpec, Host
-from itb.pki import RunCA
-from itb.platforms import PlatformImages
-from itb.testbed import install_trust, wait_booted
+from itb.install import configure
+from itb.platforms.images import PlatformImages
+from itb.repository import signed as repository_signed
+from itb.testbed.certificates import RunCA
+from itb.testbed.testbed import install_trust, wait_booted
 from itb.tokens.ce import issuer_problem, refusal
+from itb.tokens.check import explain, request_for
 from itb.tokens.delivery import deliver, is_ours, withdraw
 from itb.tokens.issuer import Issuer
-from itb.tokens.preflight import explain, request_for
 from itb.tokens.request import SCOPES, Secret
 
 pytestmark = pytest.mark.long
@@ -313,7 +315,7 @@ def ce(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """One host that is all in one: repository, issuer and CE."""
-    names = [FQDN, repo.REPO_HOST, repo.TOKEN_HOST]
+    names = [FQDN, repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
     local = [option for name in names for option in ("--add-host", f"{name}:127.0.0.1")]
     container = f"itb-test-tokens-{own_label[-8:]}"
     engine.call(
@@ -325,11 +327,11 @@ def ce(
         host = Host(engine, container, "ce", FQDN)
         wait_booted(host)
         install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
-        repo.prepare(host, issuer.files())
+        repository_signed.prepare(host, issuer.files())
         host.run(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300)
-        script = data.folder("build_ws") / "ce" / "condor.sh"
+        script = shipped.folder("build_ws") / "ce" / "condor.sh"
         log = tmp_path_factory.mktemp("ce") / "configure.log"
-        configuration.configure(host, script, {"ITB_CE_ADDRESS": CE}, log=log, timeout=120)
+        configure.configure(host, script, {"ITB_CE_ADDRESS": CE}, log=log, timeout=120)
         host.run(["systemctl", "start", "condor"])
         host.script("until condor_ping -type schedd WRITE >/dev/null 2>&1; do sleep 0.2; done", timeout=300)
         yield host
@@ -462,7 +464,7 @@ def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
     "path", ["", "itb/", "itb/.well-known/", "itb/issuer.json", "itb/../../etc/passwd", "ca.key"]
 )
 def test_the_issuer_serves_only_what_it_should(ce: Host, path: str) -> None:
-    url = f"https://{repo.TOKEN_HOST}/{path}"
+    url = f"https://{repository_signed.TOKEN_HOST}/{path}"
     status = ce.run(["curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", url]).stdout
     assert status in ("400", "403", "404")
     posted = ce.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x=y", url]).stdout

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from itb.errors import UsageError
-from itb.runners import Command, Runner
+from itb.process.result import Command
+from itb.process.runner import Runner
 from itb.tokens.acquire import acquire
-from itb.tokens.hooks import available
 from itb.tokens.issuer import Issuer
+from itb.tokens.lookup import available
 from itb.tokens.providers.base import Context
 from itb.tokens.request import AcquireError, Cause, TokenRequest
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from itb.runners import Runner
+from itb.process.runner import Runner
 from itb.tokens.issuer import Issuer
 from itb.tokens.providers.base import Context
 from itb.tokens.request import TokenRequest
-from itb.tokens.trial import attempt
+from itb.tokens.try_hook import attempt
 
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="try", ce=CE, audience=CE, deadline_s=10)

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from itb.errors import UsageError
-from itb.pki import RunCA
-from itb.runners import Runner
+from itb.process.runner import Runner
+from itb.testbed.certificates import RunCA
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
 from itb.tokens.providers.base import Context

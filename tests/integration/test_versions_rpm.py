@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from itb import versions
-from itb.definitions import ReleaseManager
-from itb.hosts import Host
+from itb.config.product import ReleaseManager
+from itb.containers.host import Host
 
 PATTERN = versions.compile_pattern(ReleaseManager(checkout_name="x").version_tags)
 

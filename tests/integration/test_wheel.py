@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import documents
+from itb.cli import documents
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -86,7 +86,7 @@ def test_all_data_inside(wheel: Path) -> None:
         listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder, cwd=TOP)
         files = [name for name in listed.split("\0") if name and (TOP / name).is_file()]
         assert files
-        missing = [name for name in files if f"itb/{name}" not in inside]
+        missing = [name for name in files if f"itb/data/{name}" not in inside]
         assert not missing
     modules = [path.relative_to(TOP).as_posix() for path in (TOP / "itb").rglob("*.py")]
     assert set(modules) <= inside
@@ -164,13 +164,13 @@ def test_command(python: Path) -> None:
 
 def test_data_is_found_where_it_is_installed(python: Path) -> None:
     code = (
-        "import json; from itb import data, definitions;"
-        "print(json.dumps([str(data.folder('reports')), definitions.load_product('pocketwms').title,"
-        "definitions.load_platform('deb13').name, definitions.load_scenario('smoke').title]))"
+        "import json; from itb.config import lookup; from itb.data import shipped;"
+        "print(json.dumps([str(shipped.folder('reports')), lookup.load_product('pocketwms').title,"
+        "lookup.load_platform('deb13').name, lookup.load_scenario('smoke').title]))"
     )
     borrowed = {"PYTHONPATH": f"{site_packages(python)}:{sysconfig.get_path('purelib')}"}
     where, title, platform, _ = json.loads(run(python, "-c", code, env=borrowed, cwd=python.parent))
-    assert where == str(site_packages(python) / "itb" / "reports")
+    assert where == str(site_packages(python) / "itb" / "data" / "reports")
     assert (platform, bool(title)) == ("deb13", True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from itb.model import Case, HostInfo, Outcome, Rpm, Testbed
+from itb.model import Case, HostInfo, Outcome, Rpm, TestbedHosts
 
 
 def test_nevra_as_dnf_prints_it() -> None:
@@ -25,7 +25,7 @@ def test_frozen_and_closed() -> None:
 
 def test_host_of_a_role() -> None:
     host = HostInfo(role="ce", container="c", fqdn="f", address="a", image="i", image_id="d")
-    testbed = Testbed(name="t", network="n", hosts=(host,))
+    testbed = TestbedHosts(name="t", network="n", hosts=(host,))
     assert testbed.host("ce") is host
     with pytest.raises(KeyError):
         testbed.host("factory")

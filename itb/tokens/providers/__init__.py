@@ -1,1 +1,0 @@
-"""Where tokens come from; each provider is asked the same and checked the same."""

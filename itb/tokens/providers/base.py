@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from itb.runners import Runner
+from itb.process.runner import Runner
+from itb.tokens.https import fetch_jwks
 from itb.tokens.issuer import Issuer
-from itb.tokens.jwks import fetch_jwks
 from itb.tokens.request import Secret, TokenRequest
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from itb.model import Record
-from itb.redact import remember
-from itb.tokens.protocol import call_hook, unusable
+from itb.tokens.hook import call_hook, unusable
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import Secret, TokenRequest
+from itb.util.redact import remember
 
 _SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")  # of a variable that holds one
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from itb.model import Record
-from itb.places import expand
-from itb.tokens.files import read_private
+from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.util.files import expand
 
 
 class Options(Record):

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itb import scratch
 from itb.errors import TestbedError
 from itb.model import Record
-from itb.places import expand, program
-from itb.redact import redact
-from itb.runners import Completed
-from itb.tokens.files import read_private
-from itb.tokens.protocol import hook_environment
+from itb.process.result import Completed
+from itb.tokens.hook import hook_environment
+from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.util import files
+from itb.util.files import expand, program
+from itb.util.redact import redact
 
 # What htgettoken 2.6 says -> whose turn it is, and what it means; the first that fits counts.
 _WORDS = [
@@ -78,7 +78,7 @@ class Htgettoken:
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run it once; its output file is new each time, because a failure would leave an old token in place."""
-        with scratch.folder() as home:
+        with files.folder() as home:
             output = home / "token"
             try:
                 completed = self._context.runner.run(

@@ -18,12 +18,12 @@ from pydantic import Field
 
 from itb.errors import UsageError
 from itb.model import Record
-from itb.places import expand
-from itb.redact import redact, remember
-from itb.tokens.files import read_private
 from itb.tokens.https import Answer, Failure, HttpsError, get
+from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.util.files import expand
+from itb.util.redact import redact, remember
 
 _PORT = 8200
 _LATER = (408, 412, 425, 429)  # 412: a node that has not caught up with the others

@@ -1,0 +1,397 @@
+"""RPMs of a commit, made in the build workspace by the product's own ReleaseManager.
+
+What a ReleaseManager says of itself, its exit status included, is not
+believed: the RPM files are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from itb.build import cache as build_cache
+from itb.build import log as build_log
+from itb.build import rpms as build_rpms
+from itb.config.product import Product
+from itb.containers.host import FileSpec, Host
+from itb.data import shipped
+from itb.errors import BuildError, TestbedError
+from itb.model import Build, Commit, Phase, Rpm
+from itb.process import retry
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Cases, Trial
+from itb.util import filelock, files
+
+PHASE = Phase.BUILD
+ROLE = "workspace"
+LOG = build_cache.LOG
+
+_HOME = "/var/lib/itb"  # in the workspace; the same in every build, since paths may end up in packages
+_TOOLS = f"{_HOME}/tools"
+_PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A ReleaseManager packs its sources as it finds them: order, owners and times would be this hour's and host's.
+_TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
+_SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
+_OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a build happens; ``env`` is what the platform sets for a ReleaseManager.
+
+    ``host`` may be left out where only the cache is asked.  ``mock`` is the
+    Python that mock is to install; empty to build with rpmbuild.  ``run`` is
+    the run it belongs to, ``fresh`` whether nothing was built in it before:
+    who built there was root and may have changed what builds next, so
+    nothing made in a workspace that is not fresh is kept for other runs.
+    """
+
+    platform: str
+    image_id: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    host: Host | None = None
+    mock: str = ""
+    run: str = ""
+    fresh: bool = False
+
+
+def take_cached(
+    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: Cases
+) -> Build | None:
+    """Return the RPMs of an identical earlier build, copied to the run directory; None if there is none."""
+    began = time.monotonic()
+    name = _cache_name(commit, product, workspace)
+    damaged: list[str] = []
+    found = build_cache.take(
+        cache,
+        name,
+        commit=commit.id,
+        trust=commit.trust,
+        rpms=rundir.build / "rpms",
+        log=rundir.build / LOG,
+        say=damaged.append,
+    )
+    if damaged:
+        with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
+            trial.skip(f"damaged: {damaged[0]}; they are built again")
+    if found is None:
+        return None
+    with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.built))
+        trial.passed(
+            f"{len(found.rpms)} RPMs taken from the cache: same commit, platform and arguments, built {when} "
+            f"in {found.seconds:.0f} s by run {found.run} as {found.trust}"
+        )
+        trial.log = rundir.build / LOG
+    return Build(
+        commit=commit,
+        platform=workspace.platform,
+        directory=str(rundir.build / "rpms"),
+        rpms=found.rpms,
+        source_rpm=found.source_rpm,
+        arguments=found.arguments,
+        cached=True,
+        seconds=time.monotonic() - began,
+    )
+
+
+def build(
+    commit: Commit,
+    product: Product,
+    *,
+    clone: Path,
+    workspace: Workspace,
+    cache: Path,
+    rundir: RunDir,
+    journal: Cases,
+    again: bool = False,
+) -> Build:
+    """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
+
+    ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout.checkout`),
+    ``workspace.host`` a running container that may use the platform's
+    repositories.  One process at a time builds the same; the others wait and
+    take what it has built, unless it is to be built ``again`` for this run.
+    Raises BuildError with the cause in one line and the whole log in
+    ``rundir.build``; TestbedError when the workspace is at fault.
+    """
+    host = workspace.host
+    assert host is not None
+    lock = cache / "locks" / f"build-{_cache_name(commit, product, workspace)}.lock"
+    alone = filelock.hold(lock, host.engine.runner.stop.event)
+    with ExitStack() as stack:
+        if filelock.is_held(lock):
+            with journal.case(PHASE, ROLE, "another run that builds the same has ended"):
+                stack.enter_context(alone)
+        else:
+            stack.enter_context(alone)
+        made = None
+        if not again:
+            made = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
+        job = _Job(commit, product, workspace, host, rundir)
+        return made or _build(job, clone, cache=cache, journal=journal)
+
+
+def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
+    commit, workspace, rundir = job.commit, job.workspace, job.rundir
+    began = time.monotonic()
+    (rundir.build / LOG).unlink(missing_ok=True)
+    job.prepare(clone)
+    with journal.case(PHASE, ROLE, "what the spec needs to be built is there") as trial:
+        job.install_requires(trial, clone)
+    with journal.case(PHASE, ROLE, f"ReleaseManager builds {commit.describe or commit.id[:12]}") as trial:
+        arguments = job.arguments()
+        listing = job.release(trial, arguments)
+    with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
+        rpms, source_rpm = job.collect(trial, listing)
+    seconds = time.monotonic() - began
+    if workspace.fresh:
+        kept = build_cache.CachedBuild(
+            name=_cache_name(commit, job.product, workspace),
+            commit=commit.id,
+            run=workspace.run,
+            trust=commit.trust,
+            rpms=rpms,
+            source_rpm=source_rpm,
+            arguments=arguments,
+            seconds=seconds,
+            built=time.time(),
+        )
+        build_cache.store(cache, kept, rundir.build / "rpms", rundir.build / LOG)
+    return Build(
+        commit=commit,
+        platform=workspace.platform,
+        directory=str(rundir.build / "rpms"),
+        rpms=rpms,
+        source_rpm=source_rpm,
+        arguments=arguments,
+        seconds=seconds,
+    )
+
+
+def is_whole(made: Build) -> bool:
+    """True if every file of a build is where it was put, unchanged."""
+    if made.published:
+        return True  # somebody else keeps them
+    folder = Path(made.directory)
+    rpms = (*made.rpms, made.source_rpm) if made.source_rpm else made.rpms
+    try:
+        return all(files.sha256(folder / rpm.file) == rpm.sha256 for rpm in rpms)
+    except OSError:
+        return False
+
+
+def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
+    """Everything that decides what the RPMs are."""
+    facts: dict[str, Any] = {
+        "shape": build_cache.shape(),
+        "commit": commit.id,  # a ReleaseManager may ask git, too
+        "tree": commit.tree,
+        "date": commit.date,
+        "version": [commit.version, commit.rc, commit.rpm_release],
+        "product": product.build.model_dump(mode="json"),
+        "wanted": [product.packages, sorted(build_rpms.wanted(product))],
+        "platform": [workspace.platform, workspace.image_id],
+        "env": {**workspace.env, "TAR_OPTIONS": _TAR_OPTIONS},
+        "tools": {file.path: build_cache.key({"": file.content.hex()}) for file in _tools()},
+        **({"mock": workspace.mock} if workspace.mock else {}),
+    }
+    return build_cache.key(facts)
+
+
+def _tools() -> list[FileSpec]:
+    folder = shipped.folder("build_ws") / "workspace"
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [FileSpec(f"{_TOOLS}/{name}", (folder / name).read_bytes(), 0o755) for name in names]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One build in one workspace."""
+
+    commit: Commit
+    product: Product
+    workspace: Workspace
+    host: Host
+    rundir: RunDir
+
+    @property
+    def log(self) -> Path:
+        return self.rundir.build / LOG
+
+    @property
+    def source(self) -> str:
+        return f"{_HOME}/source/{self.product.build.checkout_name}"
+
+    @property
+    def result(self) -> str:
+        return f"{_HOME}/release"
+
+    @property
+    def manager(self) -> str:
+        return f"{self.source}/{self.product.build.release_manager}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        date = self.commit.epoch
+        return {
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "HOME": "/root",
+            "PYTHONUNBUFFERED": "1",
+            "SOURCE_DATE_EPOCH": str(date),
+            "TAR_OPTIONS": f"{_TAR_OPTIONS} --mtime=@{date}",
+            **self.workspace.env,
+            **self.product.build.env,
+            "PATH": _PATH,
+        }
+
+    def prepare(self, clone: Path) -> None:
+        """Put clone and tools into the workspace, and nothing of an earlier build."""
+        self.host.run(["sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result])
+        self.host.put(*_tools())
+        assert clone.name == self.product.build.checkout_name
+        self.host.put_into(f"{_HOME}/source", clone)
+
+    def install_requires(self, trial: Trial, clone: Path) -> None:
+        """Install the spec's BuildRequires; BuildError names those nobody provides."""
+        spec = self._spec(clone)
+        if not spec:
+            trial.skip("no single spec file found; the product's definition can name it (build.spec)")
+            return
+        runner = self.host.engine.runner
+        done = runner.again(
+            lambda: self.host.run(
+                ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
+                env=self.env,
+                timeout=runner.limits("build-requires"),
+                check=False,
+                log=self.log,
+            ),
+            lambda done: "" if done.ok else retry.line(retry.DNF, done.output),
+        )
+        lines = done.stdout.splitlines()
+        missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
+        needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
+        trial.log = self.log
+        if missing:
+            raise BuildError(
+                f"BuildRequires no repository of {self.workspace.platform} provides: {', '.join(missing)}",
+                evidence=done.output,
+                log=self.log,
+            )
+        if not done.ok:
+            kind = TestbedError if done.timed_out or retry.REPOSITORY.search(done.output) else BuildError
+            said = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
+            raise kind(
+                f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "
+                f"{said[0].strip() if said else done.reason}",
+                evidence=done.output,
+                log=self.log,
+            )
+        trial.passed(f"installed {', '.join(needed)}" if needed else "")
+
+    def _spec(self, clone: Path) -> str:
+        if self.product.build.spec:
+            return self.product.build.spec
+        found = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
+        return str(found[0]) if len(found) == 1 else ""
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return the arguments for this ReleaseManager; which exist depends on its age."""
+        asked = self.host.run(
+            ["python3", self.manager, "--help"],
+            env=self.env,
+            cwd=self.source,
+            timeout=self.host.engine.runner.limits("command"),
+            check=False,
+            log=self.log,
+        )
+        offered = _OPTION.findall(asked.stdout)  # some print their help and end with status 1
+        lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
+        if lacking:
+            raise BuildError(
+                f"ReleaseManager offers no {', '.join(lacking)}"
+                if offered
+                else f"ReleaseManager does not say what its arguments are: {build_log.classify(asked.output)}",
+                evidence=asked.output,
+                log=self.log,
+            )
+        chosen = build_rpms.version_arguments(self.commit, offered)
+        chosen += ["--source-dir", self.source, "--release-dir", self.result]
+        return (*chosen, *build_rpms.builder_arguments(self.workspace.mock, offered))
+
+    def release(self, trial: Trial, arguments: Sequence[str]) -> str:
+        """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""
+        limit = self.host.engine.runner.limits.of(self.product.build.timeout, "timeout of build")
+        trial.log = self.log
+
+        def note(line: str) -> None:
+            if said := build_log.milestone(line):
+                trial.note(said)
+
+        done = self.host.run(
+            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
+            env=self.env,
+            cwd=self.source,
+            timeout=limit + _SETTLE,
+            check=False,
+            log=self.log,
+            on_line=note,
+        )
+        if done.returncode == 124:
+            running = build_log.running_at_limit(done.stdout)
+            doing = f"; what ran last: {running[-1][:200]}" if running else ""
+            self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{doing}", done.stdout)
+        if not done.ok:
+            self._fail(build_log.classify(done.stdout), done.stdout)
+        listing = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result]).stdout
+        if not listing:
+            self._fail(
+                f"ReleaseManager ended with status 0 but made no RPM: {build_log.classify(done.stdout)}",
+                done.stdout,
+            )
+        trial.passed(f"in {done.seconds:.0f} s: {Path(self.manager).name} {' '.join(arguments)}")
+        return listing
+
+    def _fail(self, reason: str, log: str) -> None:
+        if build_log.disk_full(log):
+            raise TestbedError("the disk of the build workspace is full", evidence=log[-4000:], log=self.log)
+        raise BuildError(reason, evidence=log[-8000:], log=self.log)
+
+    def collect(self, trial: Trial, listing: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
+        """Compare the RPMs with what was asked for and copy them to the run directory."""
+        packages, sources, paths = build_rpms.parse_listing(listing)
+        problems = build_rpms.check(self.commit, self.product, packages)
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise BuildError(f"{problems[0]}{more}", evidence="\n".join([*problems, "", listing]), log=self.log)
+        self._fetch([*packages, *sources], paths)
+        trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
+        trial.evidence = "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in packages)
+        return tuple(packages), sources[0] if len(sources) == 1 else None
+
+    def _fetch(self, rpms: Sequence[Rpm], paths: Mapping[str, str]) -> None:
+        """Copy package files out of the workspace and compare their checksums."""
+        folder = self.rundir.build / "rpms"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        with tempfile.TemporaryDirectory(prefix=".rpms-", dir=self.rundir.build) as temporary:
+            archive = Path(temporary) / "rpms.tar"
+            self.host.get_archive([paths[rpm.file] for rpm in rpms], archive)
+            with tarfile.open(archive) as tar:
+                for rpm in rpms:
+                    content = tar.extractfile(paths[rpm.file].lstrip("/"))
+                    assert content is not None
+                    (folder / rpm.file).write_bytes(content.read())
+        for rpm in rpms:
+            if files.sha256(folder / rpm.file) != rpm.sha256:
+                raise TestbedError(f"{rpm.file} changed on its way out of the build workspace")

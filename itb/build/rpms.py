@@ -1,0 +1,114 @@
+"""What a candidate's RPMs must be: the arguments that ask for them and the look at what came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from itb import versions
+from itb.config.product import Product
+from itb.errors import BuildError
+from itb.model import Commit, Rpm
+
+
+def wanted(product: Product) -> set[str]:
+    """Names of the product's packages its roles ask for."""
+    asked = {package for role in product.roles.values() for package in role.packages}
+    return {name for name in asked if any(fnmatchcase(name, glob) for glob in product.packages)}
+
+
+def version_arguments(commit: Commit, offered: Sequence[str]) -> list[str]:
+    """Return a ReleaseManager's arguments for the version of a commit, out of those it offers.
+
+    Up to GlideinWMS 3.9.5 (whose ReleaseManager offers ``--rpm-version``)
+    the Release of a candidate was 0.RELEASE.rcN instead of 0.N.rcN.RELEASE.
+    """
+    found = ["--release-version", commit.version.replace(".", "_")]
+    release = commit.rpm_release
+    if commit.rc and "--rpm-version" in offered:
+        release = f"{commit.rc}.{release}" if release else str(commit.rc)
+    for option, value in (
+        ("--rc", str(commit.rc or "")),
+        ("--rpm-release", release),
+        ("--rpm-version", commit.version),
+    ):
+        if value and option in offered:
+            found += [option, value]
+    return found
+
+
+def builder_arguments(mock: str, offered: Sequence[str]) -> list[str]:
+    """Return a ReleaseManager's arguments for building with rpmbuild, or with mock and this Python.
+
+    Raises BuildError if it cannot be told: one that has no ``--no-mock`` knows only one of them.
+    """
+    verbose = [option for option in ("--verbose",) if option in offered]
+    if not mock:
+        return [option for option in ("--no-mock",) if option in offered] + verbose
+    if "--no-mock" not in offered:
+        raise BuildError("ReleaseManager offers no --no-mock: it does not build with mock")
+    return (["--python-version", mock] if "--python-version" in offered else []) + verbose
+
+
+def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
+    """Read the output of packages.sh: packages, source packages, and the path of each file name."""
+    packages: dict[str, Rpm] = {}
+    sources: dict[str, Rpm] = {}
+    paths: dict[str, str] = {}
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if fields[0] == "broken" or len(fields) != 9:
+            raise BuildError(f"RPM file {Path(fields[1]).name} cannot be used: {fields[-1]}", evidence=text)
+        path, name, epoch, version, release, arch, source, sha256, size = fields
+        file = Path(path).name
+        rpm = Rpm(
+            name=name,
+            epoch=int(epoch),
+            version=version,
+            release=release,
+            arch=arch,
+            file=file,
+            sha256=sha256,
+            size=int(size),
+        )
+        if source != "(none)" and file in sources and "/SRPMS/" in path + paths[file]:
+            # mock makes the source package anew beside its RPMs; the one it was given is the release's.
+            if "/SRPMS/" in path:
+                sources[file], paths[file] = rpm, path
+            continue
+        twin = packages.get(file) or sources.get(file)
+        if twin and twin != rpm:
+            raise BuildError(f"two different files are named {file}", evidence=text)
+        (sources if source != "(none)" else packages)[file] = rpm
+        paths[file] = path
+    return list(packages.values()), list(sources.values()), paths
+
+
+def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str]:
+    """Return what is wrong with the RPMs of a commit, worst first; empty if nothing is."""
+    if not packages:
+        return ["only source RPMs were made"]
+    problems = []
+    release = versions.release(commit.rc, commit.rpm_release)
+    for rpm in packages:
+        if rpm.version != commit.version:
+            problems.append(f"{rpm.nevra} is stale or misnamed: its version is not {commit.version}")
+        elif not _is_release(rpm.release, commit, release):
+            problems.append(f"{rpm.nevra} is stale or misnamed: its release is not {release}")
+        elif not any(fnmatchcase(rpm.name, glob) for glob in product.packages):
+            problems.append(f"{rpm.nevra} is no package of {product.name} ({', '.join(product.packages)})")
+    names = [rpm.name for rpm in packages]
+    missing = sorted(wanted(product) - set(names))
+    if missing:
+        problems.insert(0, f"no RPM of {', '.join(missing)} was made, which the roles of {product.name} install")
+    double = sorted({name for name in names if names.count(name) > 1})
+    problems += [f"there are several RPMs of {name}" for name in double]
+    return problems
+
+
+def _is_release(found: str, commit: Commit, expected: str) -> bool:
+    """True if a Release is the expected one, with or without ``%dist`` after it."""
+    old = f"0.{commit.rc}.{commit.rpm_release}.rc{commit.rc}" if commit.rc and commit.rpm_release else expected
+    return any(re.fullmatch(rf"{re.escape(item)}(?:\.[A-Za-z]\S*)?", found) for item in (expected, old))

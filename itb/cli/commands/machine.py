@@ -1,0 +1,64 @@
+"""Commands about this machine: what runs leave on it, what it lacks, cleaning up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Column, Table
+
+from itb.cli.commands import common, inspect, listing
+from itb.cli.commands.common import Flags, engine_from, make_console, print_json, print_removed
+from itb.machine import cleanup
+from itb.machine import doctor as machine_doctor
+from itb.machine.requirements import Finding, Level
+from itb.platforms import images as platforms_images
+from itb.platforms import stages
+
+_STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """The findings, remedies on a line of their own."""
+    shown = Table("", "what", Column("seen", overflow="fold"), box=None)
+    for item in findings:
+        style = _STYLE[item.level]
+        shown.add_row(f"[{style}]{item.level}[/]", listing.shown(item.name), listing.shown(item.seen))
+        if item.remedy:
+            shown.add_row("", "", f"[{style}]->[/] {listing.shown(item.remedy)}")
+    return shown
+
+
+def machine(flags: Flags) -> None:
+    """Hosts of itb's on this machine."""
+    shown = inspect.machine_table(engine_from(flags))
+    if shown.row_count:
+        make_console().print(shown)
+    else:
+        print("nothing of itb's is on this machine")
+
+
+def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:
+    """Findings about this machine; exit code 5 if one keeps itb from working."""
+    findings = machine_doctor.examine(common.settings_from(flags), deep=deep)
+    if as_json:
+        print_json([item.model_dump(mode="json") for item in findings])
+    else:
+        make_console().print(table(findings))
+    return machine_doctor.exit_code(findings)
+
+
+def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> None:
+    """Remove leftovers of runs; on request also cache and images."""
+    chosen = common.settings_from(flags)
+    engine = common.find_engine(chosen)
+    count = cleanup.sweep(engine, chosen.runs_dir, kept_too=kept_too or everything, say=print)
+    for thing in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
+        print(f"removed {thing}")
+        count += 1
+    if everything:
+        for images in platforms_images.built(engine):
+            print_removed(platforms_images.remove(engine, images.platform, cache=chosen.cache_dir))
+    if unused or everything:
+        cleanup.sweep_cache(chosen.cache_dir, everything=everything, say=print)
+    if not count:
+        print("no run has left anything behind")

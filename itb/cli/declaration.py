@@ -1,0 +1,179 @@
+"""A command of ``itb``: an Invoke task whose options come from their declarations.
+
+Its function gets the settings among its options as one mapping and every
+other option by name; what it returns is the exit code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from invoke import Argument, Collection, Task
+from invoke.exceptions import Exit
+
+from itb.config import options as declared
+from itb.config.options import Option
+from itb.errors import UsageError
+
+Flags = Mapping[str, Any]
+Body = Callable[..., int | None]
+
+
+class Command(Task[Any]):
+    """One command: its function, its options and what its help says beside its docstring."""
+
+    def __init__(self, body: Body, options: Iterable[Option], *, example: str, name: str = "") -> None:
+        self.options = tuple(options)
+        self.example = example
+        self.group = ""
+        positional = [option.name for option in self.options if option.positional]
+        super().__init__(body, name=name or None, positional=positional, auto_shortflags=False)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # Invoke takes tasks of one name for the same if their code is
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: ARG002 - Invoke's
+        """Return what Invoke's parser takes, arguments without a flag first.
+
+        No short flags: Invoke would give them by first come, and a new
+        option would change the meaning of an old command line.
+        """
+        ordered = sorted(self.options, key=lambda option: not option.positional)
+        return [_argument(option) for option in ordered]
+
+    def __call__(self, _context: object, **values: Any) -> None:
+        """Do what the command does and leave with its exit code; UsageError without what it requires."""
+        for option in self.options:
+            if option.required and values[option.name] is None:
+                hint = f"itb {self.words} --help explains it"
+                raise UsageError(f"{self.words}: not given: {option.flag}", hint=hint)
+        flags = {option.name: values[option.name] for option in self.options if option.setting}
+        own = {name: value for name, value in values.items() if name not in flags}
+        end(self.body(flags, **own) or 0)
+
+    @property
+    def words(self) -> str:
+        """The command as people write it: ``platform build``."""
+        return f"{self.group} {self.name}".strip()
+
+    @property
+    def brief(self) -> str:
+        """What it does, in one sentence."""
+        return (self.__doc__ or "").strip().partition("\n")[0]
+
+
+class Group(Collection):
+    """Commands that share their first word; that word alone is the default one."""
+
+    def __init__(self, name: str, brief: str, default: Command, *others: Command) -> None:
+        super().__init__(name)
+        self.brief = brief
+        for item in (default, *others):
+            item.group = name
+            self.add_task(item, default=item is default)
+
+    @property
+    def commands(self) -> list[Command]:
+        """Its commands, the default one first."""
+        return [item for item in self.tasks.values() if isinstance(item, Command)]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Commands that people use for one purpose, as ``itb --help`` shows them; ``short`` lists names only."""
+
+    title: str
+    entries: tuple[Command | Group, ...]
+    short: bool = False
+
+
+class Commands(Collection):
+    """All commands, in sections."""
+
+    def __init__(self, *sections: Section) -> None:
+        super().__init__()
+        self.sections = sections
+        for entry in {entry.name: entry for section in sections for entry in section.entries}.values():
+            if isinstance(entry, Group):
+                self.add_collection(entry)
+            else:
+                self.add_task(entry)
+
+    @property
+    def every(self) -> list[Command]:
+        """Every command, once."""
+        found = [
+            item
+            for section in self.sections
+            for entry in section.entries
+            for item in (entry.commands if isinstance(entry, Group) else [entry])
+        ]
+        return list(dict.fromkeys(found))
+
+
+def command(*options: Option | str, example: str, name: str = "") -> Callable[[Body], Command]:
+    """Make a function a command that takes these options; settings are given by their names.
+
+    Help shows a command's own options before settings, and these as they are declared.
+    """
+
+    def wrap(body: Body) -> Command:
+        own = [item for item in options if isinstance(item, Option)]
+        found = [*own, *(item for name, item in declared.settings().items() if name in options)]
+        if len(found) != len(options):
+            raise ValueError(f"not every option is one, or one is given twice: {options}")
+        if nameless := [item.help for item in found if not item.name or item.heading is None]:
+            raise ValueError(f"no option of a command: {nameless}")
+        return Command(body, found, example=example, name=name)
+
+    return wrap
+
+
+def argument(name: str, help: str, *, value: str = "") -> Option:
+    """An argument that is given by its place, or by its flag."""
+    return Option(
+        help,
+        declared.Heading.ARGUMENTS,
+        value or name.upper(),
+        name=name,
+        default=None,
+        positional=True,
+        required=True,
+    )
+
+
+def option(name: str, help: str, default: Any = "", **more: Any) -> Option:
+    """An option of one command that is no setting."""
+    return dataclasses.replace(Option(help, declared.Heading.ACTION, name=name, default=default), **more)
+
+
+def _argument(option: Option) -> Argument:
+    name = option.name.replace("_", "-")
+    switch = isinstance(option.default, bool)
+    default = option.default
+    if option.setting:
+        default = False if switch else ""  # a setting that is not given comes from a lower layer
+    return Argument(
+        names=(name,),
+        attr_name=option.name if name != option.name else None,
+        kind=bool if switch else str,
+        default=default,
+        help=option.help,
+        positional=option.positional,
+    )
+
+
+def end(code: int) -> None:
+    """Leave with an exit code of the contract."""
+    if code:
+        with suppress(OSError):  # who read it has gone; the code stands
+            sys.stdout.flush()
+        raise Exit(code=code)

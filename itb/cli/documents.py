@@ -1,0 +1,81 @@
+"""The documentation that lies beside its subject; ``itb help TOPIC`` shows it, in a checkout and in a wheel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Collection, Sequence
+
+from itb.errors import UsageError
+
+# What each topic is about, and where it is below the package.  The overview and what tests have measured lie
+# outside of it in a checkout: data/ has links to them, which a wheel has as files.
+TOPICS = {
+    "overview": ("what it is, the first two commands, what people do with it", "data/overview.md"),
+    "commands": ("every command, how references are named, what --json prints", "cli/README.md"),
+    "configuration": ("itb.yaml, ITB_* variables, limits, retries", "config/README.md"),
+    "products": ("products, variants, versions, building, mock, rpmlint, platforms", "build_ws/README.md"),
+    "repositories": ("testing published packages, publishing a run's", "build_ws/publish/README.md"),
+    "scenarios": ("scenario files, their steps and environment, testbeds", "scenarios/README.md"),
+    "tokens": ("token hooks, how to write one, renewal, how secrets are kept", "tokens/README.md"),
+    "reports": ("run directory, exit codes, verdicts, resuming, limits", "reports/README.md"),
+    "machine": ("what a machine needs, doctor, clean, the cache", "build_ws/machine/README.md"),
+    "deb13": ("the platform made of Debian's packages", "build_ws/platforms/deb13/README.md"),
+    "enterprise-linux": ("the platforms el8, el9 and el10", "build_ws/platforms/common-el/README.md"),
+    "architecture": ("how the code is laid out, how data flows, the life of a run", "README.md"),
+    "tests": ("how it is tested, what was measured, what is supported", "data/tests.md"),
+}
+_LIST = "topics"
+
+
+def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
+    """Return the topic of ``help TOPIC``; empty where the words are something else: ``help COMMAND`` too.
+
+    Raises UsageError with the nearest word if it is neither a topic nor a command.
+    """
+    if len(words) != 2 or words[0] != "help" or words[1] in commands or words[1].startswith("-"):
+        return ""
+    topic = words[1]
+    if topic not in (*TOPICS, _LIST):
+        from itb.util.yamlfile import nearest  # what it imports is not for every itb --help
+
+        near = nearest(topic, [*TOPICS, _LIST, *commands])
+        if near and near == nearest(topic, [*commands]):
+            return ""  # a command in the wrong letters: who reads commands refuses it
+        hint = "itb help topics lists the topics, itb --help the commands"
+        raise UsageError(f"no help on {topic[:60]!r}{near}", hint=hint)
+    return topic
+
+
+def text(topic: str) -> str:
+    """Return a topic's document, in Markdown; of ``topics``, the list of them."""
+    if topic == _LIST:
+        width = max(map(len, TOPICS))
+        listed = [f"    {name:{width}}  {about}" for name, (about, _) in TOPICS.items()]
+        return "\n".join(["itb help TOPIC shows:\n", *listed, "\nitb help COMMAND explains a command.\n"])
+    from importlib.resources import files
+
+    place = files("itb").joinpath(TOPICS[topic][1])
+    top = TOPICS[topic][1].partition("/")[0]
+    if top in ("build_ws", "scenarios", "reports"):
+        from itb.data import shipped
+
+        place = shipped.folder(top).joinpath(TOPICS[topic][1].partition("/")[2])
+    return place.read_text(encoding="utf-8")
+
+
+def show(topic: str) -> None:
+    """Print a topic's document: rendered and in a pager on a terminal, else as it is written."""
+    if topic == _LIST or not sys.stdout.isatty():
+        print(text(topic), end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    os.environ.setdefault("LESS", "-FRX")  # less shows colours, and ends by itself where all fits the screen
+    # The pager's Ctrl-C is its own affair: Python's waits on through a KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    console = Console()
+    with console.pager(styles=True):
+        console.print(Markdown(text(topic)), width=min(console.width, 100))

@@ -1,0 +1,110 @@
+"""What ``itb --help`` and ``itb COMMAND --help`` print, for any width of terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from itb.cli.declaration import Command, Commands, Group
+from itb.config.options import Heading, Option
+
+_INDENT = "  "
+_NARROW = 60  # columns; below, a text stands under its word instead of beside it
+_NEXT = "itb run --product pocketwms makes a first run; itb COMMAND --help explains one."
+_COLUMN = 24  # columns a word may take before its text goes to the next line
+
+
+def program(commands: Commands, width: int) -> list[str]:
+    """Lines that show every command, grouped by what people do, and how to go on."""
+    lines = ["Usage: itb COMMAND [OPTIONS]", ""]
+    for section in commands.sections:
+        lines += _fill(f"{section.title}:", width)
+        names = [entry.name or "" for entry in section.entries]
+        if section.short:
+            lines += _fill(" ".join(names), width, _INDENT)
+        else:
+            pairs = [(name, entry.brief) for name, entry in zip(names, section.entries, strict=True)]
+            lines += _columns(pairs, width, _longest(_names(commands)))
+    return [*lines, "", *_fill(_NEXT, width)]
+
+
+def _names(commands: Commands) -> Iterator[str]:
+    for section in commands.sections:
+        yield from (entry.name or "" for entry in section.entries)
+
+
+def listing(commands: Sequence[Command], width: int) -> list[str]:
+    """Lines with a command each, and what it does."""
+    pairs = [(item.words, item.brief) for item in commands]
+    return _columns(pairs, width, _longest(word for word, _ in pairs))
+
+
+def group(shown: Group, width: int) -> list[str]:
+    """Lines that show the commands of a group, and the one its name alone stands for."""
+    default = shown.commands[0]
+    return [
+        *_fill(f"Usage: itb {shown.name} [COMMAND] [OPTIONS]", width),
+        "",
+        "Commands:",
+        *listing(shown.commands, width),
+        "",
+        *_fill(f"itb {shown.name} alone is itb {default.words}:", width),
+        "",
+        *command(default, width),
+    ]
+
+
+def command(shown: Command, width: int) -> list[str]:
+    """Lines that explain a command: what it does, its options by heading, an example."""
+    arguments = [option.value for option in shown.options if option.positional]
+    usage = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
+    lines = [*_fill(usage, width), ""]
+    for paragraph in (shown.__doc__ or "").strip().split("\n\n"):
+        lines += [*_fill(" ".join(paragraph.split()), width), ""]
+    column = min(_longest(map(_said, shown.options)), _COLUMN)
+    for heading in Heading:
+        pairs = [(_said(item), item.explained) for item in shown.options if item.heading == heading]
+        if pairs:
+            lines += [*_fill(f"{heading}:", width), *_columns(pairs, width, column), ""]
+    if any(option.setting for option in shown.options):
+        lines += [*_fill("itb.yaml and the environment (ITB_NAME) set options too: itb show config.", width), ""]
+    return [*lines, "Example:", *_fill(shown.example, width, _INDENT)]
+
+
+def _said(option: Option) -> str:
+    """The option and what it takes, as it is typed."""
+    if option.positional:
+        return option.value
+    if isinstance(option.default, bool):
+        return f"--no-{option.flag[2:]}" if option.default else option.flag
+    return f"{option.flag} {option.value}"
+
+
+def _longest(words: Iterable[str]) -> int:
+    return max(map(len, words), default=0)
+
+
+def _columns(pairs: Sequence[tuple[str, str]], width: int, column: int) -> list[str]:
+    """Words with their texts beside them, or below where there is no room."""
+    lines: list[str] = []
+    margin = len(_INDENT) + column + 2
+    for word, text in pairs:
+        if width < _NARROW:
+            lines += [_INDENT + word, *_fill(text, width, 3 * _INDENT)]
+        elif len(word) > column:
+            lines += [_INDENT + word, *_fill(text, width, " " * margin)]
+        else:
+            lines += _fill(text, width, " " * margin, first=f"{_INDENT}{word:{column}}  ")
+    return lines
+
+
+def _fill(text: str, width: int, indent: str = "", *, first: str | None = None) -> list[str]:
+    """A text in lines of at most ``width`` columns, broken between words."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

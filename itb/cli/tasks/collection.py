@@ -1,0 +1,38 @@
+"""The command line: short commands; each imports what only it needs."""
+
+from __future__ import annotations
+
+from itb.cli.declaration import Commands, Group, Section
+from itb.cli.tasks import inspect, publish, run
+from itb.cli.tasks import platform as tasks_platform
+from itb.cli.tasks import token as tasks_token
+
+
+def namespace() -> Commands:
+    """All commands, grouped by what people do with them."""
+    token = Group(
+        "token", "Go on with a run's token, or outside of one: get, check, try, hooks.",
+        run.acquire, tasks_token.get, tasks_token.check, tasks_token.hooks, tasks_token.try_,
+    )  # fmt: skip
+    platform = Group(
+        "platform", "Manage images of platforms: list, show, build, remove.",
+        tasks_platform.list_, tasks_platform.show, tasks_platform.build, tasks_platform.remove,
+    )  # fmt: skip
+    show = Group(
+        "show", "Print the summary of a run; also show config, show product NAME.",
+        inspect.show_run, inspect.show_config, inspect.show_product,
+    )  # fmt: skip
+    return Commands(
+        Section("Validate a release", (run.run, inspect.refs, publish.publish)),
+        Section(
+            "One step of a run at a time",
+            (
+                run.build, run.serve, run.up, run.install, token,
+                run.try_scenarios, run.report, run.down,
+            ),
+            short=True,
+        ),
+        Section("Look at runs", (inspect.list_, show, inspect.logs, inspect.shell)),
+        Section("This machine", (inspect.doctor, inspect.status, inspect.clean, inspect.version)),
+        Section("Platforms and tokens", (platform, token)),
+    )

@@ -1,0 +1,112 @@
+"""A run, whole or phase by phase."""
+
+from __future__ import annotations
+
+from itb.cli.declaration import Flags, command, option
+from itb.config.options import JSON, RUN, Heading
+
+_NEW = (
+    "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
+    "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", JSON,
+)  # fmt: skip
+_ON = (RUN, "runs", "progress")
+
+
+@command(
+    *_NEW, "scenario", "token_hook", "keep", "jobs",
+    option(
+        "resume",
+        "go on with this run, which ended in any way: its name, a unique part of it, or its path",
+        None,
+        value="RUN",
+        heading=Heading.RUNNING,
+    ),
+    example="itb run --product pocketwms --ref v1_2_0_rc2 --keep failed",
+)  # fmt: skip
+def run(flags: Flags, *, resume: str | None, json: bool) -> int:
+    """Validate a reference: all steps, from build to down, in one go.
+
+    With --from-repo, packages that are published already are validated
+    instead: nothing is built, everything else is the same.
+
+    Ends with a summary and the paths of the reports.  Exit codes: 0 all
+    passed; 1 usage or configuration; 2 a scenario failed; 3 nothing ran;
+    4 the build failed; 5 the testbed or the machine failed; 6 no usable
+    token; 7 the candidate did not install, verify or start; 130 interrupted.
+
+    --resume RUN goes on with a run that ended in any way, with that run's own
+    settings: what is done is not repeated, what is gone is made again.  Only
+    --keep and --progress may be given anew.
+    """
+    from itb.cli.commands import common, existing_run, new_run
+
+    if resume is not None:
+        return existing_run.resume_from(flags, resume, as_json=json)
+    return new_run.run(common.settings_from(flags), as_json=json)
+
+
+@command(*_NEW, example="itb build --product pocketwms --ref main")
+def build(flags: Flags, *, json: bool) -> int:
+    """Build RPMs of a reference; starts a run that the other steps go on with.
+
+    The RPMs are in the run directory's build/rpms.  With --from-repo nothing
+    is built: the version to install is chosen and checked.  Next: itb serve.
+    """
+    from itb.cli.commands import common, new_run
+
+    return new_run.build(common.settings_from(flags), as_json=json)
+
+
+def _go_on(phase: str, flags: Flags, run: str) -> int:
+    from itb.cli.commands import common, existing_run
+
+    return existing_run.go_on(common.settings_from(flags), run, phase)
+
+
+@command(*_ON, example="itb serve")
+def serve(flags: Flags, *, run: str) -> int:
+    """Sign a run's RPMs and serve them from a YUM repository on the testbed network."""
+    return _go_on("serve", flags, run)
+
+
+@command(*_ON, example="itb up")
+def up(flags: Flags, *, run: str) -> int:
+    """Bring up a run's bare hosts, with certificates, and its Compute Entrypoint."""
+    return _go_on("up", flags, run)
+
+
+@command(*_ON, example="itb install")
+def install(flags: Flags, *, run: str) -> int:
+    """Install the candidate per role; verify origin and files; configure; start HTCondor."""
+    return _go_on("install", flags, run)
+
+
+@command("scenario", *_ON, example="itb test --scenario smoke", name="test")
+def try_scenarios(flags: Flags, *, run: str) -> int:
+    """Run scenarios on an installed testbed: the run's own, or those of --scenario."""
+    return _go_on("test", flags, run)
+
+
+@command(*_ON, example="itb down")
+def down(flags: Flags, *, run: str) -> int:
+    """Collect the logs, then remove a run's hosts, network and secrets."""
+    from itb.cli.commands import common, existing_run
+
+    return existing_run.down(common.settings_from(flags), run)
+
+
+@command(RUN, "runs", JSON, example="itb report RUN")
+def report(flags: Flags, *, run: str, json: bool) -> int:
+    """Write JUnit and HTML reports of a run from whatever is there, and print the summary.
+
+    Ends with the run's own exit code; 130 if its process was killed.
+    """
+    from itb.cli.commands import common, new_run
+
+    return new_run.report_run(common.settings_from(flags), run, as_json=json)
+
+
+@command(*_ON, "token_hook", example="itb token --token-hook command")
+def acquire(flags: Flags, *, run: str) -> int:
+    """Acquire and check the SciToken, deliver it, start the candidate's services."""
+    return _go_on("token", flags, run)

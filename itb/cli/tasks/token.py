@@ -1,0 +1,64 @@
+"""Tokens outside of a run: hooks tried, token files checked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from itb.cli.declaration import Flags, argument, command, option
+from itb.config.options import JSON, Heading
+
+_CE = "ce-workspace.glideinwms.org:9619"  # of every testbed
+_AUDIENCE = dataclasses.replace(
+    argument("audience", "HOST:PORT of the CE the token is for", value="HOST:PORT"), heading=Heading.TOKENS
+)
+
+
+@command(
+    _AUDIENCE,
+    "token_hook",
+    option(
+        "output",
+        "file to write the token to (0600); without it the token is only described",
+        value="FILE",
+        heading=Heading.OUTPUT,
+    ),
+    example=f"itb token get {_CE} --token-hook command",
+)
+def get(flags: Flags, *, audience: str, output: str) -> None:
+    """Acquire a token through a hook, check it and describe it; never prints it."""
+    from itb.cli.commands import token
+
+    token.get(flags, audience, output)
+
+
+@command(
+    argument("file", "file with one token"),
+    dataclasses.replace(_AUDIENCE, positional=False),
+    example=f"itb token check my.token --audience {_CE}",
+)
+def check(_: Flags, *, file: str, audience: str) -> int:
+    """Say claim by claim what a CE would say of the token in a file."""
+    from itb.cli.commands import token
+
+    return token.check(file, audience)
+
+
+@command(JSON, example="itb token hooks")
+def hooks(_: Flags, *, json: bool) -> None:
+    """List the managed-token hooks there are and what each lacks to be used."""
+    from itb.cli.commands import token
+
+    token.hooks(as_json=json)
+
+
+@command(
+    argument("hook", "name of the hook"),
+    dataclasses.replace(_AUDIENCE, positional=False, required=False, default=_CE),
+    example="itb token try ./my-hook",
+    name="try",
+)
+def try_(_: Flags, *, hook: str, audience: str) -> int:
+    """Run a hook as a real run would and explain what it did, without showing the token."""
+    from itb.cli.commands import token
+
+    return token.try_hook(hook, audience)

@@ -1,0 +1,111 @@
+"""Products, platforms and scenarios: what the YAML files of the data folders say.
+
+A name is looked up among the user's own folders first, then among the ones
+itb ships; a path to a folder works wherever a name does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from itb.config import step_library
+from itb.config.platform import Platform
+from itb.config.product import Product, with_variants
+from itb.config.scenario import Scenario
+from itb.data import shipped
+from itb.errors import UsageError
+from itb.util import ownership, yamlfile
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
+    """Return the platform of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("platform", name, [*folders, shipped.folder("build_ws") / "platforms"], "platform.yaml")
+    platform = yamlfile.load(folder / "platform.yaml", Platform)
+    return platform.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
+    """Return the product of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("product", name, [*folders, shipped.folder("build_ws") / "products"], "product.yaml")
+    product = yamlfile.load(folder / "product.yaml", Product)
+    _check_roles(product, folder)
+    for variant in product.variants:
+        _check_roles(with_variants(product, [variant]), folder)
+    if product.source.history:
+        _check_file(folder, "product.yaml", "history", product.source.history)
+    return product.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def _check_roles(product: Product, folder: Path) -> None:
+    """Refuse a configuration script that is not there, and a probe of something that is no service."""
+    for role, definition in product.roles.items():
+        if definition.configure:
+            _check_file(folder, "product.yaml", f"role {role}: script", definition.configure)
+        for unit in definition.probes:
+            if unit not in definition.services:
+                hint = yamlfile.nearest(unit, list(definition.services))
+                raise UsageError(f"{folder / 'product.yaml'}: role {role}: probe of {unit!r}, no service{hint}")
+
+
+def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:
+    """Return the scenario of this name or folder; UsageError with the nearest name if there is none."""
+    folder = find("scenario", name, [*folders, shipped.folder("scenarios")], "scenario.yaml")
+    scenario = yamlfile.load(folder / "scenario.yaml", Scenario)
+    check_scripts(scenario, folder)
+    return scenario.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def check_scripts(scenario: Scenario, folder: Path) -> None:
+    """Refuse a step whose script is neither a file inside the scenario's folder nor a step of itb's library."""
+    for step in (*scenario.steps, *scenario.always):
+        if step.script and not _is_inside(folder, step.script):
+            step_library.check(step.script, f"{folder / 'scenario.yaml'}: step {step.name!r}: script", folder)
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """True if the name is that of a file inside the folder."""
+    try:
+        path = (folder / name).resolve()
+        return path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name no file can have
+        return False
+
+
+def _check_file(folder: Path, said_in: str, what: str, name: str) -> None:
+    if not _is_inside(folder, name):
+        raise UsageError(f"{folder / said_in}: {what} {name!r} is not a file in {folder}")
+
+
+def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
+    """Return the folder that holds ``file`` for a name or a path."""
+    if "/" in name or name in (".", ".."):
+        path = _expand(name)
+        if path and (path / file).is_file():
+            return _trusted(path.resolve())
+        raise UsageError(f"{kind} {name[:200]!r}: no {file} in {str(path or name)[:200]}")
+    for folder in folders:
+        if NAME.fullmatch(name) and (folder / name / file).is_file():
+            return _trusted((folder / name).absolute())
+    known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
+    hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
+    raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")
+
+
+def _trusted(folder: Path) -> Path:
+    """Return a folder of definitions; UsageError for one somebody else can change, unless it came with itb."""
+    if not any(folder.is_relative_to(shipped.folder(own)) for own in ("build_ws", "scenarios")):
+        ownership.check_tree(folder)
+    return folder
+
+
+def _expand(name: str) -> Path | None:
+    """Return the folder of a path; None if there is none: a user's who is not known, a name too long."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_dir() else None
+    except (RuntimeError, OSError):
+        return None

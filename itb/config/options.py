@@ -1,0 +1,283 @@
+"""What a user can set, and the options of the command line: each declared once, here or at its command.
+
+From a declaration come the field of ``Settings`` (and so the keys of
+``itb.yaml``), the environment variable, the option of every command that
+takes it, its help, ``itb show config`` and the documentation's table.  This
+module is read for ``itb --help``, so it imports nothing that takes time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from itb.process.limits import DEFAULTS
+from itb.process.retry import TIMES
+
+
+class Heading(StrEnum):
+    """Headings of a command's help, in the order in which they are shown."""
+
+    ARGUMENTS = "Arguments"
+    TESTED = "What is tested"
+    PUBLISHED = "Published packages instead of a build"
+    ACTION = "What is done"
+    WHERE = "Where"
+    TOKENS = "Tokens"
+    RUNNING = "How it runs"
+    OUTPUT = "Output"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that can be said to a command, or set.
+
+    A setting without a ``heading`` has no option; ``value`` names what an
+    option takes in its help; ``unset`` says what an empty default stands
+    for.  ``name`` and ``default`` of a setting are those of its field.  A
+    ``default`` of False or True makes a switch, None marks an option that
+    was not given; ``required`` ones have to be.  ``at_least``, ``above`` and
+    ``at_most`` bound a number.
+    """
+
+    help: str
+    heading: Heading | None = None
+    value: str = "TEXT"
+    unset: str = ""
+    name: str = ""
+    default: Any = ""
+    positional: bool = False
+    required: bool = False
+    setting: bool = False
+    in_files_only: bool = False
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed: ``--token-hook``."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of a setting; empty for one that only a file can hold."""
+        return f"ITB_{self.name.upper()}" if self.setting and not self.in_files_only else ""
+
+    def beyond(self, value: Any) -> str:
+        """Say which bound a number is beyond; empty where it is within them, or no number."""
+        if not isinstance(value, int | float):
+            return ""
+        if self.at_least is not None and value < self.at_least:
+            return f"Input should be greater than or equal to {self.at_least:g}"
+        if self.above is not None and value <= self.above:
+            return f"Input should be greater than {self.above:g}"
+        if self.at_most is not None and value > self.at_most:
+            return f"Input should be less than or equal to {self.at_most:g}"
+        return ""
+
+    @property
+    def default_text(self) -> str:
+        """The default as it is shown: ``deb13``, ``the product's``; empty where none can be named."""
+        if self.default and isinstance(self.default, tuple):
+            return ",".join(self.default)
+        if isinstance(self.default, bool):
+            return "yes" if self.default else "no"
+        if isinstance(self.default, int | float):
+            return f"{self.default:g}"
+        return str(self.default) if self.default and isinstance(self.default, str) else self.unset
+
+    @property
+    def explained(self) -> str:
+        """What it does, and its default."""
+        default = "" if isinstance(self.default, bool) else self.default_text
+        needed = " [required]" if self.required and not self.positional else ""
+        return self.help + (f" [default: {default}]" if default else needed)
+
+
+_LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
+_ENGINES = "podman or docker"
+_MORE_FOLDERS = "more folders with {}, comma-separated"
+
+
+class DeclaredSettings:
+    """Every plain setting; ``config.Settings`` makes a checked record of them and adds the nested ones.
+
+    Lists may be given as ``A,B`` in the environment and in options.
+    """
+
+    product: Annotated[
+        str, Option("what is released: a name or a folder with product.yaml", Heading.TESTED, "NAME")
+    ] = ""
+    ref: Annotated[
+        str,
+        Option(
+            "branch, tag, full or short commit id, pr/N, or worktree (uncommitted files of a local source)",
+            Heading.TESTED,
+            "REF",
+            unset="the product's",
+        ),
+    ] = ""
+    platform: Annotated[
+        tuple[str, ...],
+        Option(
+            "operating systems, comma-separated: names or folders with platform.yaml", Heading.TESTED, "A,B"
+        ),
+    ] = ("deb13",)
+    scenario: Annotated[
+        tuple[str, ...],
+        Option(
+            "what is tried, comma-separated: names or folders with scenario.yaml",
+            Heading.TESTED,
+            "A,B",
+            unset="the product's",
+        ),
+    ] = ()
+    source: Annotated[
+        str,
+        Option(
+            "git URL or path to take the product from", Heading.TESTED, "URL|PATH", unset="the product's own"
+        ),
+    ] = ""
+    variant: Annotated[
+        tuple[str, ...],
+        Option(
+            "variants of the product, comma-separated (itb show product NAME lists them)", Heading.TESTED, "A,B"
+        ),
+    ] = ()
+    builder: Annotated[
+        Literal["rpmbuild", "mock"],
+        Option(
+            "what makes the RPMs: rpmbuild, or mock, for which the workspace runs privileged (EL platforms)",
+            Heading.TESTED,
+            "NAME",
+        ),
+    ] = "rpmbuild"
+    fresh_build: Annotated[
+        bool,
+        Option(
+            "build the candidate though its RPMs are in the cache; itb publish takes no others", Heading.TESTED
+        ),
+    ] = False
+    upgrade_from: Annotated[
+        str,
+        Option(
+            "reference that scenario upgrade starts from",
+            Heading.TESTED,
+            "REF",
+            unset="the final version before",
+        ),
+    ] = ""
+    from_repo: Annotated[
+        str,
+        Option(
+            "install what is published here: URL, directory (with a / in it), or osg, osg-testing, "
+            "osg-development where the platform has them",
+            Heading.PUBLISHED,
+            "REPO",
+        ),
+    ] = ""
+    nevra: Annotated[
+        str,
+        Option("VERSION, VERSION-RELEASE or NEVRA to install", Heading.PUBLISHED, "VERSION", unset="the newest"),
+    ] = ""
+    repo_key: Annotated[
+        str,
+        Option(
+            "URL or file of the key its packages are signed with",
+            Heading.PUBLISHED,
+            "URL|FILE",
+            unset="the repository's own",
+        ),
+    ] = ""
+    allow_unsigned: Annotated[
+        bool, Option("do not check its packages' signatures; the reports say so", Heading.PUBLISHED)
+    ] = False
+    runs: Annotated[str, Option("folder of run directories", Heading.WHERE, "DIR")] = "runs"
+    cache: Annotated[
+        str,
+        Option("folder for state of images, mirrors and RPMs", Heading.WHERE, "DIR", unset="~/.cache/itb"),
+    ] = ""
+    engine: Annotated[str, Option(f"container engine: {_ENGINES}", Heading.WHERE, "NAME")] = "podman"
+    token_hook: Annotated[
+        str,
+        Option(
+            "managed-token hook: local, command, ... or one of your own (itb token hooks)",
+            Heading.TOKENS,
+            "NAME",
+        ),
+    ] = "local"
+    token: Annotated[
+        dict[str, dict[str, Any]], Option("options of token providers, by provider", in_files_only=True)
+    ] = {}
+    token_min_lifetime: Annotated[
+        int | None, Option("seconds a token must live to be taken", unset="the product's", at_least=0)
+    ] = None
+    keep: Annotated[
+        Literal["never", "failed", "always"],
+        Option("keep the testbed afterwards: never, failed or always", Heading.RUNNING, "WHEN"),
+    ] = "never"
+    jobs: Annotated[
+        int,
+        Option(
+            "how many cells (product x platform) run at the same time",
+            Heading.RUNNING,
+            "N",
+            at_least=1,
+            at_most=32,
+        ),
+    ] = 1
+    timeout_factor: Annotated[
+        float, Option("multiplies every time limit; slow machines want more", above=0)
+    ] = 1.0
+    limits: Annotated[
+        dict[str, float],
+        Option("seconds per named time limit", unset=_LIMITS, in_files_only=True),
+    ] = {}
+    retries: Annotated[
+        int,
+        Option(
+            "how often what a network or the engine kept from working is tried again", at_least=0, at_most=10
+        ),
+    ] = TIMES
+    run_timeout: Annotated[float, Option("seconds a run may take in all", above=0)] = 3600
+    min_free_gb: Annotated[float, Option("free disk space, in GB, without which nothing starts", at_least=0)] = 4
+    progress: Annotated[
+        Literal["auto", "live", "plain", "quiet"],
+        Option("how progress is shown: auto, live, plain or quiet", Heading.OUTPUT, "HOW"),
+    ] = "auto"
+    products: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("products"))] = ()
+    platforms: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("platforms"))] = ()
+    scenarios: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("scenarios"))] = ()
+    hooks: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("token hooks"))] = ()
+    platform_options: Annotated[
+        dict[str, dict[str, str]], Option("by platform: mirror, suite, date, ...", in_files_only=True)
+    ] = {}
+
+
+# What commands take that is no setting.
+JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
+RUN = Option(
+    "name of a run, or a unique part of it", Heading.WHERE, "RUN", unset="the newest", name="run"
+)
+
+
+def as_setting(name: str, declared: Option, default: Any) -> Option:
+    """The declaration of a setting, with its field's name and default."""
+    return dataclasses.replace(declared, name=name, default=default, setting=True)
+
+
+@functools.cache
+def settings() -> dict[str, Option]:
+    """Declarations of the plain settings by name, in their order."""
+    hints = typing.get_type_hints(DeclaredSettings, include_extras=True)
+    return {
+        name: as_setting(name, option, getattr(DeclaredSettings, name))
+        for name, hint in hints.items()
+        for option in hint.__metadata__
+        if isinstance(option, Option)
+    }

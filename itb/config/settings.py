@@ -1,0 +1,240 @@
+"""Settings in layers: defaults < user file < itb.yaml here < ITB_* environment < flags."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, Union, get_args, get_origin
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from itb.config import options, under_test
+from itb.config.options import DeclaredSettings, Option, as_setting
+from itb.errors import UsageError
+from itb.model import Record
+from itb.process.limits import DEFAULTS, Limits
+from itb.util import ownership, yamlfile
+from itb.util.files import expand, xdg
+from itb.util.redact import remember_passwords
+
+
+class KojiSettings(Record):
+    """How ``itb publish --koji`` reaches Koji: ``program`` is koji, osg-koji or osg-build, by name or path.
+
+    ``target`` is what is built for, ``tag`` osg-build's destination,
+    ``options`` go before Koji's own arguments.
+    """
+
+    program: str = ""
+    target: str = ""
+    tag: str = ""
+    scratch: bool = True
+    wait: bool = True
+    options: tuple[str, ...] = ()
+
+
+class PublishSettings(Record):
+    """Where ``itb publish`` puts packages, and the gpg key it signs them with instead of the run's."""
+
+    to: str = ""
+    sign_key: str = ""
+    koji: KojiSettings = KojiSettings()
+
+
+class Settings(DeclaredSettings, Record):
+    """Everything a user can set; the keys of ``itb.yaml``.  ``options`` declares them, but for the nested ones."""
+
+    publish: Annotated[
+        PublishSettings,
+        Option(
+            "of itb publish: to, sign_key, koji: {program, target, tag, scratch, wait, options}",
+            in_files_only=True,
+        ),
+    ] = PublishSettings()
+
+    @field_validator("*")
+    @classmethod
+    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+        option = options.settings().get(info.field_name or "")
+        if option and (problem := option.beyond(value)):
+            raise ValueError(problem)
+        return value
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.platform:
+            raise ValueError("platform: at least one is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _known_limits(self) -> Self:
+        for name, seconds in self.limits.items():
+            if name not in DEFAULTS:
+                hint = yamlfile.nearest(name, list(DEFAULTS)) or f"; valid: {', '.join(DEFAULTS)}"
+                raise ValueError(f"limits: unknown limit {name!r}{hint}")
+            if not seconds > 0:
+                raise ValueError(f"limits: {name}: must be greater than 0")
+        return self
+
+    @property
+    def time_limits(self) -> Limits:
+        """How long things may take, factor included."""
+        return Limits(self.timeout_factor, self.limits)
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where run directories go, absolute."""
+        return expand(self.runs).absolute()
+
+    @property
+    def cache_dir(self) -> Path:
+        """The cache's folder, absolute; made on first use by whoever writes there."""
+        if self.cache:
+            return expand(self.cache).absolute()
+        return xdg("XDG_CACHE_HOME", ".cache") / "itb"
+
+
+@functools.cache
+def declared() -> dict[str, Option]:
+    """Declarations of all settings by name, in the order of ``itb show config``."""
+    return {
+        name: as_setting(name, next(item for item in field.metadata if isinstance(item, Option)), field.default)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def settings_table() -> str:
+    """The documentation's table of settings, as Markdown."""
+    lines = ["| key | default | option | environment | what it is |", "|---|---|---|---|---|"]
+    for option in declared().values():
+        flag = f"`{option.flag}`" if option.heading else ""
+        variable = f"`{option.variable}`" if option.variable else "(files only)"
+        cells = (f"`{option.name}`", option.default_text, flag, variable, option.help)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+DEFAULT = "default"
+_SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+_OWN = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # itb tells them scripts and hooks
+
+
+def user_file() -> Path:
+    """The user's own configuration file (XDG base directory specification)."""
+    return xdg("XDG_CONFIG_HOME", ".config") / "itb" / "itb.yaml"
+
+
+def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings and, for each key, where its value came from.
+
+    ``flags`` are those given on the command line; empty ones do not count.
+    Raises UsageError naming file, line and nearest key, or the variable.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, DEFAULT)
+    environment, given = _environment(), _flags(flags or {})
+    here = (cwd or _here()) / "itb.yaml"
+    for path in (user_file(), here):
+        if path.is_file():
+            found = _of_file(path)
+            if path == here:
+                source = {**values, **found, **environment, **given}.get("source", "")
+                refused = under_test.refused(found, path.parent, str(source))
+                if refused:
+                    under_test.tell(path, tuple(refused), user_file())
+                found = {key: value for key, value in found.items() if key not in refused}
+            values.update(found)
+            origins.update(dict.fromkeys(found, str(path)))
+    for layer, origin in ((environment, "environment ITB_{}"), (given, "flag --{}")):
+        for key, value in layer.items():
+            name = key.upper() if "ITB" in origin else key.replace("_", "-")
+            where = origin.format(name)
+            yamlfile.validate({key: value}, Settings, where=where)
+            values[key], origins[key] = value, where
+    remember_passwords(repr(values))
+    settings = yamlfile.validate(values, Settings, where="settings")
+    _check_folders(settings, origins)
+    return settings, origins
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """Return what a file of settings says; UsageError for a wrong one, and for one of somebody else."""
+    try:
+        text = ownership.read(path).decode()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text") from None
+    yamlfile.loads(text, Settings, where=str(path))
+    found: dict[str, Any] = yamlfile.parse(text, str(path))[0] or {}
+    return found
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory does not exist any more", hint="change to one that does") from None
+
+
+def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
+    """UsageError where what is or will be a folder cannot be one."""
+    for key, folder in (("runs", settings.runs_dir), ("cache", settings.cache_dir)):
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            raise UsageError(
+                f"{key} is {folder} ({origins[key]}), but {place} is not a directory",
+                hint=f"--{key} DIR chooses another",
+            )
+
+
+@functools.cache
+def _warn_of_variables() -> None:
+    """Say which ITB_ variables are no settings but look like one; others may be anybody's."""
+    known = [f"ITB_{key.upper()}" for key in declared()]
+    for name in sorted(os.environ):
+        if name.startswith("ITB_") and name not in (*known, *_OWN):
+            for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+                print(f"itb: environment {name}: no such setting; did you mean {near}?", file=sys.stderr)
+
+
+def _environment() -> dict[str, Any]:
+    _warn_of_variables()
+    found = {}
+    for key in Settings.model_fields:
+        text = os.environ.get(f"ITB_{key.upper()}")
+        if text:
+            found[key] = _typed(key, text, f"environment ITB_{key.upper()}")
+    return found
+
+
+def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _typed(key, value, f"flag --{key.replace('_', '-')}") if isinstance(value, str) else value
+        for key, value in flags.items()
+        if value not in (None, "", (), [], False) and key in Settings.model_fields
+    }
+
+
+def _typed(key: str, text: str, where: str) -> Any:
+    annotation = Settings.model_fields[key].annotation
+    origin = get_origin(annotation)
+    if origin is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    kinds = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
+    if annotation is bool and text.lower() in _SWITCHES:
+        return _SWITCHES[text.lower()]
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                raise UsageError(f"{where}: {text!r} is not a number") from None
+    if declared()[key].in_files_only:
+        raise UsageError(f"{where}: can only be set in a file")
+    return text

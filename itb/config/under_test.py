@@ -1,0 +1,76 @@
+"""What of a folder's ``itb.yaml`` is not taken, because the folder may be the candidate's and not the user's.
+
+Its owner does not tell: who clones a candidate owns its files.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from itb.errors import UsageError
+from itb.util.files import expand
+
+ENGINES = ("podman", "docker")  # names that mean the machine's own programs, whoever says them
+
+# Programs, what they are given, and folders in which definitions, programs or packages are looked up.
+_NEVER = (
+    "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
+    "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned",
+)  # fmt: skip
+_BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
+_FLAGS = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *_BY_NAME_ONLY)
+_MANAGER = Path("build", "ReleaseManager")  # where GlideinWMS and its relatives have what a release is made with
+
+
+def refused(found: Mapping[str, Any], folder: Path, source: str) -> list[str]:
+    """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is what is to be tested.
+
+    Of a folder that is not under test that is an engine by its path: it
+    would be started by commands that are told nothing of a source.
+    """
+    if is_under_test(folder, source):
+        return [key for key, value in found.items() if key in _NEVER or (key in _BY_NAME_ONLY and _is_path(value))]
+    return [key for key, value in found.items() if key == "engine" and _is_path(value)]
+
+
+def is_under_test(folder: Path, source: str) -> bool:
+    """True for a folder that is, is in or may share a work tree with the source, or looks like a candidate's."""
+    here = folder.resolve()
+    around = (here, *here.parents)
+    if any((place / _MANAGER).is_dir() for place in around):
+        return True
+    local = _folder(source)
+    if local is None:
+        return False
+    return local in around or (here in local.parents and any((place / ".git").exists() for place in around))
+
+
+def _folder(source: str) -> Path | None:
+    """Return the folder a source is, if it is one."""
+    try:
+        path = unquote(urlsplit(source).path) if source.startswith("file://") else source
+        return expand(path).resolve() if path and expand(path).is_dir() else None
+    except (OSError, ValueError, UsageError):  # no folder, then; whoever uses the source says so
+        return None
+
+
+def _is_path(value: object) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return any("/" in str(item) or str(item) in (".", "..") for item in values)
+
+
+@functools.cache
+def tell(file: Path, keys: tuple[str, ...], user_file: Path) -> None:
+    """Say once which keys were not taken, and how to give them."""
+    flags = ", ".join(f"--{key.replace('_', '-')}" for key in keys if key in _FLAGS)
+    ways = f"by flag ({flags}) or in {user_file}" if flags else f"in {user_file}"
+    print(
+        f"itb: {file}: not taken, since the folder may be the candidate's: {', '.join(keys)}\n"
+        f"     what you want of it give {ways}",
+        file=sys.stderr,
+    )

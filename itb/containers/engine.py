@@ -1,0 +1,389 @@
+"""podman or docker: images, networks, containers, labels and the sweep.
+
+Everything itb creates carries the labels ``itb.run`` (the run's name) and
+``itb.runs`` (the folder its directory is in), so that it can be found and
+removed without any file of the run.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import os
+import re
+import resource
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from itb.errors import TestbedError
+from itb.process import retry
+from itb.process.result import CommandError, Completed
+from itb.process.runner import Runner
+from itb.process.stop import Stop
+from itb.util import files, ownership
+from itb.util.files import write_atomically
+from itb.util.redact import redact
+from itb.util.text import clean, one_line
+
+LABEL = "itb.run"
+RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
+_PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
+_ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
+_CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
+_CAP_SYS_RESOURCE = 24  # linux/capability.h
+
+
+class _Answer(dict[str, Any]):
+    """An object an engine answered with; what it should have and has not is the engine's fault."""
+
+    strange: Callable[[str], TestbedError]
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise self.strange(f" (no {key!r})")
+
+
+class Engine:
+    """One container engine's command line."""
+
+    def __init__(self, runner: Runner, program: str = "podman", *, env: Mapping[str, str] | None = None) -> None:
+        self.runner = runner
+        self.program = program
+        self.env = dict(env or {})
+        self.calls = 0
+        self._silent = threading.Event()  # it did not answer the last time it was asked something
+
+    @property
+    def is_podman(self) -> bool:
+        """True for podman, also under another path."""
+        return Path(self.program).name.startswith("podman")
+
+    @property
+    def info(self) -> tuple[str, ...]:
+        """The call that says what the engine is and how it is set up."""
+        return ("info", "--format", "json" if self.is_podman else "{{json .}}")
+
+    def call(self, *argv: str, **options: Any) -> Completed:
+        """Run ``podman ARGV``; options are those of :meth:`itb.process.runner.Runner.run`.
+
+        Without a limit of its own a call is one that any engine answers in
+        no time: TestbedError, also without ``check``, if it does not.
+        """
+        self.calls += 1
+        env = {**self.env, **options.pop("env", {})}
+        if "timeout" in options:
+            return self.runner.run([self.program, *argv], env=env, **options)
+        limits = self.runner.limits
+        limit = min(limits("engine"), limits("engine-again")) if self._silent.is_set() else limits("engine")
+        checked = options.pop("check", True)
+        done = self.runner.again(
+            lambda: self.runner.run([self.program, *argv], env=env, check=False, timeout=limit, **options),
+            _passing,
+        )
+        if done.timed_out:
+            self._silent.set()
+            raise TestbedError(
+                f"container engine {self.program!r} does not answer: {argv[0]}: {done.reason}",
+                hint="itb doctor explains; itb clean removes what is left once it answers again",
+                evidence=done.output,
+            )
+        self._silent.clear()
+        if checked and not done.ok:
+            words = argv[:2] if argv[0] in ("container", "image", "network", "volume") else argv[:1]
+            about = f"container engine {self.program!r} fails: {' '.join(words)}"
+            raise CommandError(done, about=str(options.get("about") or about))
+        return done
+
+    def ask(self, *argv: str, count: int | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Call the engine and :meth:`read` what it answers."""
+        return self.read(self.call(*argv, **options), count=count)
+
+    def read(self, done: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
+        """Return the objects of an answer in JSON, one after the other or in a list; ``count`` of them if given.
+
+        TestbedError if it is none: some program in between may print words of its own.
+        """
+
+        def strange(why: str = "") -> TestbedError:
+            said = one_line(clean(done.stdout), 100) or "nothing"
+            words = " ".join(done.argv[1:3])
+            message = f"container engine {self.program!r} answers {words} with what itb cannot read{why}: {said}"
+            return TestbedError(message, hint="itb doctor looks at the engine", evidence=done.output)
+
+        def answer(pairs: list[tuple[str, Any]]) -> _Answer:
+            made = _Answer(pairs)
+            made.strange = strange
+            return made
+
+        decoder = json.JSONDecoder(object_pairs_hook=answer)
+        found: list[Any] = []
+        text = done.stdout.strip()
+        try:
+            while text:
+                value, end = decoder.raw_decode(text)
+                found += value if isinstance(value, list) else [] if value is None else [value]
+                text = text[end:].lstrip()
+        except (ValueError, RecursionError):
+            raise strange() from None
+        if not all(isinstance(item, _Answer) for item in found) or count not in (None, len(found)):
+            raise strange()
+        return found
+
+    @functools.cached_property
+    def uninterruptible(self) -> Engine:
+        """The same engine, deaf to interruptions: they must not keep what cleans up from running."""
+        runner = copy.copy(self.runner)
+        runner.stop = Stop()
+        made = Engine(runner, self.program, env=self.env)
+        made._silent = self._silent
+        return made
+
+    def exec_argv(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        interactive: bool = False,
+        tty: bool = False,
+    ) -> list[str]:
+        """Return the command line that runs ``argv`` in a container, without the program itself."""
+        options = ["exec"]
+        if interactive:
+            options.append("--interactive")
+        if tty:
+            options.append("--tty")
+        if user:
+            options += ["--user", user]
+        if cwd:
+            options += ["--workdir", cwd]
+        for key, value in (env or {}).items():
+            options += ["--env", key if _is_secret(value) else f"{key}={value}"]
+        return [*options, container, *argv]
+
+    def run_beside(
+        self, container: str, image: str, argv: Sequence[str], *, labels: Mapping[str, str], **options: Any
+    ) -> Completed:
+        """Run a command in a new container of ``image`` that sees a container's processes; it is gone afterwards.
+
+        /proc/1/root is the other's file system there.  What runs in the
+        other cannot touch the command: it lacks a capability that this has.
+        """
+        return self.call(
+            *("run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"),
+            *("--cap-add", "SYS_PTRACE", *_labels(labels), image, *argv),
+            **options,
+        )
+
+    @staticmethod
+    def exec_env(env: Mapping[str, str] | None) -> dict[str, str]:
+        """Return what :meth:`exec_argv` names without its value: the engine finds it in its own environment."""
+        return {key: value for key, value in (env or {}).items() if _is_secret(value)}
+
+    def image_id(self, reference: str) -> str:
+        """Return the id of a local image, or the empty string."""
+        found = self.call("image", "inspect", "--format", "{{.Id}}", reference, check=False)
+        return found.stdout.strip().removeprefix("sha256:") if found.ok else ""
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Return what the engine says of a container; empty if there is none."""
+        found = self.call("container", "inspect", container, check=False)
+        if not found.ok:
+            if _ABSENT.search(found.stderr):
+                return {}
+            raise TestbedError(f"container engine {self.program!r} fails: {found.reason}", evidence=found.output)
+        return next(iter(self.read(found)), {})
+
+    def inspect_all(self, containers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what the engine says of containers that exist, in this order."""
+        return self.ask("container", "inspect", *containers, count=len(containers))
+
+    def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        """Create a bridge network of the engine's choice of addresses and return its subnet (CIDR)."""
+        self.call("network", "create", *_labels(labels), name)
+        found = self.ask("network", "inspect", name, count=1)[0]
+        subnets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
+        for subnet in subnets:
+            address = str(subnet.get("subnet") or subnet.get("Subnet"))
+            if ":" not in address:
+                return address
+        raise TestbedError(f"network {name}: the engine gave it no IPv4 subnet")
+
+    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List containers, stopped ones too, that have all these labels (empty value: any)."""
+        return self._list("ps", "--all", filters=filters)
+
+    def labelled(self, kind: str, filters: Mapping[str, str]) -> list[str]:
+        """Names of the networks or volumes that have all these labels."""
+        return [str(item.get("Name") or item.get("name")) for item in self.listing(kind, filters)]
+
+    def listing(self, kind: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What the engine says of its networks or volumes that have all these labels."""
+        return self._list(kind, "ls", filters=filters)
+
+    def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        if not self.is_podman:
+            wanted = [f"label={key}={value}" if value else f"label={key}" for key, value in filters.items()]
+            return self.ask(*argv, *_each("--filter", wanted), "--format", "{{json .}}")
+        # podman takes a filter for comma-separated values with quotes, and several labels of a
+        # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
+        wanted = [f"label={key}" for key in filters]
+        found = self.ask(*argv, *_each("--filter", wanted), "--format", "json")
+        return [item for item in found if _has(labels_of(item), filters)]
+
+    def remove_run(self, filters: Mapping[str, str]) -> list[str]:
+        """Remove every container, network and volume with these labels; return what was removed.
+
+        Somebody else may be removing the same: what counts is that it is
+        gone.  Raises TestbedError naming what is still there.
+        """
+        removed = []
+        names = [container_name(item) for item in self.containers(filters)]
+        if names:
+            at_once = ("--time", "0") if self.is_podman else ()
+            done = self.call("rm", "--force", *at_once, "--volumes", *names, check=False, spare=True)
+            left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
+            _must_be_gone("container", left, done)
+            removed += [f"container {name}" for name in names]
+        for kind in ("network", "volume"):
+            found = self.labelled(kind, filters)
+            if found:
+                done = self.call(kind, "rm", *found, check=False, spare=True)
+                _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
+                removed += [f"{kind} {name}" for name in found]
+        return removed
+
+
+def _passing(done: Completed) -> str:
+    """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
+    found = None if done.ok or done.timed_out else retry.ENGINE.search(done.stderr)
+    return f"{done.argv[1]}: {done.reason}" if found else ""
+
+
+def _is_secret(value: str) -> bool:
+    return redact(value) != value
+
+
+def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:
+    if left:
+        raise TestbedError(
+            f"{kind} {', '.join(left)} cannot be removed: {done.reason}", hint="itb clean", evidence=done.output
+        )
+
+
+def container_name(item: Mapping[str, Any]) -> str:
+    """Name of a container in either engine's listing."""
+    names = item.get("Names") or item.get("Name") or ""
+    return str(names[0] if isinstance(names, list) else names).lstrip("/")
+
+
+def privileges_of(found: Mapping[str, Any]) -> str:
+    """Say what a container may do, from what the engine tells of it: privileged, capabilities, what it shares."""
+    host = found.get("HostConfig", {})
+    parts = ["PRIVILEGED"] if host.get("Privileged") else ["not privileged"]
+    if (caps := found.get("EffectiveCaps")) is not None:  # podman's; docker tells differences only
+        names = " ".join(sorted(str(name).removeprefix("CAP_") for name in caps))
+        parts.append(f"{len(caps)} capabilities ({names})" if caps else "no capabilities")
+    else:
+        parts += [f"capabilities {word} {' '.join(host[key])}" for key, word in _CAPS if host.get(key)]
+    if options := host.get("SecurityOpt"):
+        parts.append(f"security options {' '.join(map(str, options))}")
+    kinds = ("Pid", "Ipc", "UTS", "Network")
+    shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
+    devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]
+    mounts = [str(item.get("Source")) for item in found.get("Mounts") or [] if item.get("Type") == "bind"]
+    for what, items in (("the machine's ", shared), ("devices ", devices), ("the machine's folders ", mounts)):
+        if items:
+            parts.append(what + ", ".join(items))
+    return "; ".join(parts)
+
+
+def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Labels of a container, network or volume in either engine's listing."""
+    labels = item.get("Labels") or item.get("labels") or {}
+    if isinstance(labels, str):  # docker
+        labels = dict(part.partition("=")[::2] for part in labels.split(","))
+    return {str(key): str(value) for key, value in labels.items()}
+
+
+def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(key in labels and value in ("", labels[key]) for key, value in wanted.items())
+
+
+def _labels(labels: Mapping[str, str]) -> list[str]:
+    return _each("--label", [f"{key}={value}" for key, value in labels.items()])
+
+
+def _each(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def connect(runner: Runner, program: str, cache: Path) -> Engine:
+    """Return the engine of this name, with a containers.conf of our own where the machine needs one.
+
+    Raises TestbedError with what to install when it is missing or unusable.
+    """
+    program = files.program(program)
+    if "/" in program:
+        ownership.check(Path(program))
+    if shutil.which(program) is None:
+        raise TestbedError(
+            f"container engine {program!r} is not installed",
+            hint="install podman with the machine's package manager, or choose another with --engine; "
+            "itb doctor explains",
+        )
+    engine = Engine(runner, program)
+    if engine.is_podman:
+        engine.env.update(podman_env(cache))
+    seen = engine.call(*engine.info, check=False)
+    if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
+        raise TestbedError(
+            f"container engine {program!r} does not answer: {seen.reason}",
+            hint="itb doctor explains",
+            evidence=seen.output,
+        )
+    engine.read(seen, count=1)
+    return engine
+
+
+def podman_env(cache: Path) -> dict[str, str]:
+    """Environment podman needs on this machine: empty, or CONTAINERS_CONF with what the machine refuses.
+
+    A user's own CONTAINERS_CONF is never replaced.  Source of the three
+    limits: podman 4.3 on a machine without CAP_SYS_RESOURCE, with hybrid
+    cgroups, without a systemd of its own.
+    """
+    if "CONTAINERS_CONF" in os.environ or not Path("/proc/self/status").exists():
+        return {}
+    containers: list[str] = []
+    engine: list[str] = []
+    if not may_raise_limits():
+        nofile = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _PODMAN_NOFILE)
+        nproc = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], 4096)
+        containers.append(f'default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]')
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("runc"):
+        engine.append('runtime = "runc"')  # crun 1.8 refuses hybrid cgroups
+    if not Path("/run/systemd/system").exists():
+        engine += ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+    if not containers and not engine:
+        return {}
+    text = "\n".join(
+        ["# Made by itb for what this machine refuses.", "[containers]", *containers, "[engine]", *engine]
+    )
+    path = cache / "containers.conf"
+    if not path.exists() or path.read_text() != text + "\n":
+        write_atomically(path, text + "\n")
+    return {"CONTAINERS_CONF": str(path)}
+
+
+def may_raise_limits() -> bool:
+    """True if this process has CAP_SYS_RESOURCE."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return True

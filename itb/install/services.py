@@ -1,0 +1,151 @@
+"""Services on hosts: started, watched, their failures explained; HTCondor's IDTOKENs between hosts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from itb.containers.host import FileSpec, Host
+from itb.errors import InstallError, ItbError, TestbedError
+from itb.process.result import Completed
+
+SETTLE = 3.0  # seconds a service must stay up with the same process
+
+
+def start_service(host: Host, unit: str) -> None:
+    """Enable and start a unit; InstallError with the cause its journal or log names."""
+    limit = host.engine.runner.limits("service")
+    started = host.run(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False)
+    if not started.ok:
+        raise service_error(host, unit, "does not start", started)
+
+
+def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) -> dict[str, ItbError]:
+    """Watch units for ``settle`` seconds; return an error for each that is not up, unchanged, at the end.
+
+    The condition is "the same main process all the time": a unit that
+    systemd keeps restarting looks active at any single moment.
+    """
+    if not units:
+        return {}
+    show = f"systemctl show --property=Id,ActiveState,MainPID,NRestarts {shlex.join(units)}"
+    seen = host.script(f"{show}; sleep {settle}; echo ---; {show}", about="watch services", check=False)
+    before, _, after = seen.stdout.partition("---")
+    first, last = _unit_states(before), _unit_states(after)
+    errors: dict[str, ItbError] = {}
+    for unit in units:
+        key = unit if "." in unit else f"{unit}.service"
+        then, now = first.get(key, {}), last.get(key, {})
+        steady = then.get("MainPID") == now.get("MainPID") and then.get("NRestarts") == now.get("NRestarts")
+        if now.get("ActiveState") != "active" or not steady:
+            errors[unit] = service_error(host, unit, "does not stay up")
+    return errors
+
+
+def _unit_states(text: str) -> dict[str, dict[str, str]]:
+    states = {}
+    for block in text.strip().split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        states[values.get("Id", "")] = values
+    return states
+
+
+def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> ItbError:
+    """Build the error of a unit: its result and the last line of its journal that names a cause."""
+    status = host.run(["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit], check=False)
+    values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
+    # Not --unit: it leaves out what systemd's child says that cannot start the program.
+    full = unit if "." in unit else f"{unit}.service"
+    words = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
+    journal = host.run([*words, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False).stdout
+    cause = find_cause(journal) or (started.reason if started else "")
+    result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
+    if started and _NO_UNIT.search(started.output):
+        cause, result = f"unit {unit} does not exist: no installed package brings it", ""
+    evidence = f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip()
+    if _NO_WATCH.search(journal):
+        return TestbedError(
+            f"{unit} {what}: systemd on host {host.role} has no inotify instance left",
+            hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
+            evidence=evidence,
+        )
+    return InstallError(f"{unit} {what}{result}: {cause or 'its journal names no cause'}", evidence=evidence)
+
+
+# All hosts of a machine share one limit: the machine's fault, not the candidate's.
+_NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
+_NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
+_SYSTEMD_SAYS = re.compile(
+    r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
+    r"|Deactivated|Consumed|Start request repeated|Control process exited|Unit process \d+|Found left-over process"
+    r"|This usually indicates unclean termination)|Failed to start)"
+)
+_ABSENT = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
+_ERROR_LINE = re.compile(
+    r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\b.*|.*\b(ERROR|CRITICAL|FATAL|fatal)\b.*"
+)
+
+
+def names_cause(message: str) -> bool:
+    """True if a message has the name of an exception or calls something an error."""
+    return bool(re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message) or _ABSENT.search(message))
+
+
+def find_cause(text: str) -> str:
+    """Return the last line that names an error, else the first that misses a file or a command, else the last.
+
+    Lines systemd wrote itself do not count.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if _ERROR_LINE.match(line)]
+    if named:
+        return named[-1]
+    own = [line for line in lines if not _SYSTEMD_SAYS.match(line)]
+    absent = [line for line in own if _ABSENT.search(line)]
+    if absent:  # what a shell script misses, it misses again and again: the first is the cause
+        return absent[0]
+    return own[-1] if own else ""
+
+
+_MAKE_IDTOKEN = """
+key=$1 identity=$2 lifetime=$3
+deadline=$((SECONDS + 60))
+until [ -s "/etc/condor/passwords.d/$key" ]; do
+    if [ "$SECONDS" -gt "$deadline" ]; then
+        echo "HTCondor has not made its signing key /etc/condor/passwords.d/$key" >&2
+        exit 1
+    fi
+    sleep 0.2
+done
+condor_token_create -key "$key" -identity "$identity" -lifetime "$lifetime"
+"""
+
+
+# A folder the package owns stays as packaged: rpm -V would tell.
+_MAKE_FOLDER = '[ -d "$1" ] || install --directory --mode=700 --owner="${2%:*}" --group="${2#*:}" "$1"'
+
+
+def deliver_idtoken(
+    source: Host, target: Host, *, key: str, identity: str, lifetime: int, path: str, owner: str, private: Path
+) -> None:
+    """Create an IDTOKEN on one host and put it on another (0600, directory 0700), never through a log.
+
+    ``private`` is a directory only this user can read, where the token
+    passes by for a moment.
+    """
+    with tempfile.TemporaryDirectory(prefix="idtoken-", dir=private) as folder:
+        passing = Path(folder) / "token"
+        source.run(
+            ["bash", "-euc", _MAKE_IDTOKEN, "idtoken", key, identity, str(lifetime)],
+            stdout_to=passing,
+            about=f"make an IDTOKEN for {identity}",
+            timeout=90,
+        )
+        secret = passing.read_bytes().strip()
+    if secret.count(b".") != 2:
+        raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
+    target.run(["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner])
+    target.put(FileSpec(path, secret + b"\n", mode=0o600, owner=owner))

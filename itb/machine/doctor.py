@@ -1,0 +1,187 @@
+"""Is this machine able?  Every finding with its remedy."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from itb.config import lookup
+from itb.config.platform import Platform
+from itb.config.settings import Settings
+from itb.containers.engine import LABEL, Engine, connect, may_raise_limits, podman_env
+from itb.containers.host import Host
+from itb.errors import ExitCode, ItbError, TestbedError
+from itb.machine import cleanup, requirements
+from itb.machine import network as machine_network
+from itb.machine.requirements import Finding, Level, bad, ok, warn
+from itb.platforms import images
+from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.testbed.testbed import wait_booted
+from itb.util.files import expand
+
+_IMAGES_GB = 4.0  # what building a platform takes in the engine's store
+
+
+def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
+    """Look at everything a run needs; ``deep`` also starts two containers of an image that is there."""
+    found = [*requirements.examine_programs(), *requirements.examine_limits(), *requirements.examine_memory()]
+    engine, info = None, {}
+    try:
+        engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
+        info = engine.ask(*engine.info, count=1)[0]
+    except TestbedError as error:
+        found.append(bad("engine", error.message, _engine_remedy(settings.engine)))
+    if engine:
+        found += _told(lambda: _examine_engine(engine, info, settings))
+    found += _examine_disks(settings, info)
+    for name in settings.platform:
+        found += _told(functools.partial(_examine_platform, settings, name, engine))
+    if engine:
+        found += _told(lambda: [_examine_leftovers(engine, settings.runs_dir)])
+        if deep:
+            found += _told(lambda: _start_containers(engine))
+    return _distinct(found)
+
+
+def _told(look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Findings, of which an engine that fails in between, or answers nonsense, is one."""
+    try:
+        yield from look()
+    except TestbedError as error:
+        yield bad("engine", error.message, "is the program of this name the engine itself?")
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """5 if anything keeps itb from working here."""
+    return TestbedError.exit_code if any(item.level is Level.BAD for item in findings) else ExitCode.PASSED
+
+
+def _distinct(findings: Sequence[Finding]) -> list[Finding]:
+    return list({(item.name, item.seen): item for item in findings}.values())
+
+
+def _engine_remedy(program: str) -> str:
+    if shutil.which(program):
+        machines = "; where it runs in a machine of its own: podman machine init && podman machine start"
+        return f"try: {program} info{machines if program.endswith('podman') else ''}"
+    packages = "podman runc netavark aardvark-dns iptables uidmap slirp4netns"
+    return f"{requirements.install_hint(packages)}; or --engine docker"
+
+
+def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    if not engine.is_podman:
+        yield ok("engine", f"docker {info.get('ServerVersion', '')}")
+        return
+    host = info.get("host", {})
+    rootless = bool(host.get("security", {}).get("rootless"))
+    version = info.get("version", {}).get("Version", "")
+    yield ok("engine", f"podman {version}, {'rootless' if rootless else 'as root'}")
+    yield requirements.examine_runtime(info, requirements.cgroup_mode())
+    yield from requirements.examine_network_helpers(info)
+    if rootless and not host.get("serviceIsRemote"):
+        yield from requirements.examine_rootless()
+    yield _examine_own_configuration(settings.cache_dir)
+
+
+def _examine_own_configuration(cache: Path) -> Finding:
+    """The containers.conf itb made for what this machine refuses."""
+    theirs = os.environ.get("CONTAINERS_CONF", "")
+    ours = podman_env(cache).get("CONTAINERS_CONF", "")
+    if theirs and not may_raise_limits() and "default_ulimits" not in _text(Path(theirs)):
+        remedy = "unset CONTAINERS_CONF, and itb makes one; or set default_ulimits in it"
+        return warn("containers.conf", f"{theirs} sets no default_ulimits, limits cannot be raised here", remedy)
+    if theirs:
+        return ok("containers.conf", f"your own: {theirs}")
+    if not ours:
+        return ok("containers.conf", "none needed")
+    keys = [line.split(" ")[0] for line in _text(Path(ours)).splitlines() if " = " in line]
+    return ok("containers.conf", f"{ours} sets {', '.join(keys)} for this machine")
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _examine_disks(settings: Settings, info: dict[str, Any]) -> Iterator[Finding]:
+    yield requirements.examine_disk("runs", settings.runs_dir, settings.min_free_gb)
+    yield requirements.examine_disk("cache", settings.cache_dir, settings.min_free_gb)
+    local = not info.get("host", {}).get("serviceIsRemote")
+    root = info.get("store", {}).get("graphRoot") or info.get("DockerRootDir")
+    if root and local and Path(root).exists():
+        yield requirements.examine_disk("images", Path(root), _IMAGES_GB)
+
+
+def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> Iterator[Finding]:
+    try:
+        platform = lookup.load_platform(name, [expand(folder) for folder in settings.platforms])
+    except ItbError as error:
+        yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
+        return
+    built = images.built(engine, platform.name) if engine else []
+    if built:
+        yield ok(f"platform {platform.name}", f"images {built[0].key} of {built[0].created}")
+    elif engine:
+        yield ok(f"platform {platform.name}", "no images yet: the first run makes them (some minutes)")
+    yield from _examine_bootstrap(platform)
+    yield from machine_network.examine(
+        platform, settings.platform_options.get(platform.name, {}), images_there=bool(built)
+    )
+
+
+def _examine_bootstrap(platform: Platform) -> Iterator[Finding]:
+    if platform.base.debian and not shutil.which("mmdebstrap"):
+        remedy = requirements.install_hint("mmdebstrap")
+        yield warn("mmdebstrap", f"not found: {platform.name} needs it where no registry answers", remedy)
+
+
+def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
+    dead, kept = [], 0
+    for name, where in cleanup.leftover_runs(engine):
+        rundir = RunDir(Path(where or runs) / name)
+        if cleanup.is_kept(rundir):
+            kept += 1
+        elif not rundir.is_held():
+            dead.append(name)
+    if dead:
+        return warn("leftovers", f"hosts or networks of {', '.join(dead)}", "itb clean")
+    return ok("leftovers", f"none but {kept} runs kept on purpose" if kept else "none")
+
+
+def _start_containers(engine: Engine) -> Iterator[Finding]:
+    """systemd as the first process, and two hosts that find each other by name."""
+    built = images.built(engine)
+    if not built:
+        yield warn("systemd", "not tried: no image of a platform is there", "itb platform build deb13")
+        return
+    name = f"itb-doctor-{secrets.token_hex(4)}"
+    labels = {LABEL: name}
+    try:
+        engine.create_network(name, labels)
+        hosts = [_start(engine, f"{name}-{side}", name, built[0].bare.reference) for side in ("a", "b")]
+        states = [wait_booted(host).splitlines()[0] for host in hosts]
+        yield ok("systemd", f"boots as the first process: {', '.join(states)}")
+        seen = hosts[0].run(["getent", "hosts", hosts[1].container], check=False)
+        if seen.ok:
+            yield ok("network", f"hosts find each other: {seen.stdout.split()[0]}")
+        else:
+            yield bad("network", "hosts do not find each other by name", requirements.install_hint("aardvark-dns"))
+    except TestbedError as error:
+        cause = next((line for line in error.evidence.splitlines() if "rror" in line), "")
+        yield bad("containers", f"{error.message} {cause}".strip(), "the findings above may say why")
+    finally:
+        engine.remove_run(labels)
+
+
+def _start(engine: Engine, container: str, network: str, image: str) -> Host:
+    systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
+    engine.call(
+        *("run", "--detach", "--name", container, "--label", f"{LABEL}={network}"),
+        *("--network", network, *systemd, image),
+    )
+    return Host(engine, container, "doctor")

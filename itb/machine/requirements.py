@@ -1,0 +1,244 @@
+"""What this machine has and allows: programs, limits, control groups, memory, disk."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from itb.model import Record
+
+PACKAGES = {  # package manager -> how it installs
+    "apt-get": "apt-get install",
+    "dnf": "dnf install",
+    "zypper": "zypper install",
+    "brew": "brew install",
+}
+# Where podman looks for its helpers (containers.conf(5), helper_binaries_dir).
+_HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman",
+            "/opt/homebrew/opt/podman/libexec/podman")  # fmt: skip
+_DNSNAME = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname", "/opt/cni/bin/dnsname")
+_SUBIDS = 65536
+_NOFILE = 4096  # HTCondor's schedd and collector of one host stay far below
+_INOTIFY = 30  # instances the hosts of one run take: systemd and its bus some five on each of up to six
+_HOST_GB = 0.3  # most a role's host was seen to take
+_RUN_GB = 1.5  # hosts of one run, its build and its web server
+
+
+def install_hint(package: str) -> str:
+    """Return the command that installs a package on this machine."""
+    for program, command in PACKAGES.items():
+        if shutil.which(program):
+            root = "" if program == "brew" or os.geteuid() == 0 else "sudo "
+            return f"{root}{command} {package}"
+    return f"install {package} with the machine's package manager"
+
+
+def examine_programs() -> Iterator[Finding]:
+    """Python, git, podman-compose."""
+    yield ok("python", f"{platform.python_version()}, {sys.executable}")
+    git = shutil.which("git")
+    yield ok("git", git) if git else bad("git", "not found", install_hint("git"))
+    try:
+        yield ok("podman-compose", metadata.version("podman-compose"))
+    except metadata.PackageNotFoundError:
+        remedy = f"{sys.executable} -P -m pip install podman-compose"
+        yield bad("podman-compose", "not in itb's Python environment", remedy)
+
+
+def examine_limits() -> Iterator[Finding]:
+    """Open files, inotify instances."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shown = "unlimited" if files == resource.RLIM_INFINITY else str(files)
+    if files != resource.RLIM_INFINITY and files < _NOFILE:
+        remedy = f"raise it to {_NOFILE} or more: ulimit -Hn, /etc/security/limits.conf"
+        yield warn("open files", f"hard limit {shown}", remedy)
+    else:
+        yield ok("open files", f"hard limit {shown}")
+    yield from examine_inotify()
+
+
+def examine_inotify(proc: Path = Path("/proc")) -> Iterator[Finding]:
+    """Inotify instances left; without them systemd in a container starts half of its units."""
+    path = proc / "sys/fs/inotify/max_user_instances"
+    if not path.exists():
+        return
+    limit, used = int(path.read_text()), _inotify_instances(proc)
+    runs = max(0, limit - used) // _INOTIFY
+    seen = f"{used} of {limit} instances in use"
+    if runs < 2:
+        remedy = f"sysctl fs.inotify.max_user_instances={max(4 * limit, 512)}"
+        found = warn if runs else bad
+        yield found("inotify", f"{seen}: enough for {'one run' if runs else 'no run'} more", remedy)
+    else:
+        yield ok("inotify", f"{seen}: enough for {runs} runs at once")
+
+
+def _inotify_instances(proc: Path) -> int:
+    """Instances this user's processes hold, as far as they may be looked at."""
+    count = 0
+    for folder in proc.glob("[0-9]*/fd"):
+        try:
+            if folder.stat().st_uid == os.geteuid():
+                count += sum(str(link.readlink()) == "anon_inode:inotify" for link in folder.iterdir())
+        except OSError:
+            continue  # the process has ended meanwhile, or is another's
+    return count
+
+
+def cgroup_mode(root: Path = Path("/sys/fs/cgroup")) -> str:
+    """Return v2, hybrid or v1; the empty string where there are no control groups (no Linux)."""
+    if (root / "cgroup.controllers").exists():
+        return "v2"
+    if (root / "unified" / "cgroup.procs").exists():
+        return "hybrid"
+    return "v1" if (root / "memory").exists() else ""
+
+
+def examine_runtime(info: Mapping[str, Any], mode: str) -> Finding:
+    """The OCI runtime against the machine's control groups; ``info`` is ``podman info``'s."""
+    runtime = str(info.get("host", {}).get("ociRuntime", {}).get("name", ""))
+    seen = f"{runtime}, cgroups {mode or 'none here'}"
+    if runtime == "crun" and mode == "hybrid":
+        remedy = f"{install_hint('runc')}; itb uses it where it is there (crun refuses hybrid control groups)"
+        return bad("runtime", seen, remedy)
+    if info.get("host", {}).get("security", {}).get("rootless") and mode in ("v1", "hybrid"):
+        remedy = "boot with systemd.unified_cgroup_hierarchy=1, or systemd in a rootless container may fail"
+        return warn("runtime", seen, remedy)
+    return ok("runtime", seen)
+
+
+def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = _HELPERS) -> Iterator[Finding]:
+    """What podman needs for a network on which hosts find each other by name."""
+    if info.get("host", {}).get("serviceIsRemote"):
+        return  # they are on the other machine
+    backend = str(info.get("host", {}).get("networkBackend", "netavark"))
+    if backend == "cni":
+        if any(Path(path).exists() for path in _DNSNAME):
+            yield ok("container names", "cni with dnsname")
+        else:
+            remedy = f"{install_hint('netavark aardvark-dns')}; podman system reset"
+            yield bad("container names", "cni without dnsname", remedy)
+        return
+    for program in ("netavark", "aardvark-dns"):
+        found = next((path for folder in folders if (path := Path(folder) / program).exists()), None)
+        if found:
+            yield ok(program, str(found))
+        else:
+            why = "hosts need a network" if program == "netavark" else "hosts must find each other by name"
+            yield bad(program, f"not found: {why}", install_hint(program))
+    everywhere = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    tables = [name for name in ("iptables", "nft") if shutil.which(name, path=everywhere)]
+    if tables:
+        yield ok("packet filter", ", ".join(tables))
+    else:
+        yield bad("packet filter", "neither iptables nor nft found: netavark needs one", install_hint("iptables"))
+
+
+def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Finding]:
+    """What podman needs where it does not run as root."""
+    user = user or getpass.getuser()
+    for kind in ("subuid", "subgid"):
+        count = _sub_ids(etc / kind, user)
+        if count >= _SUBIDS:
+            yield ok(kind, f"{count} ids for {user}")
+        else:
+            remedy = f"sudo usermod --add-{kind}s 100000-165535 {user} && podman system migrate"
+            yield bad(kind, f"{count} ids for {user}, {_SUBIDS} needed", remedy)
+    for program in ("newuidmap", "newgidmap"):
+        if not shutil.which(program):
+            yield bad(program, "not found", install_hint("uidmap"))
+    if not (shutil.which("slirp4netns") or shutil.which("pasta")):
+        remedy = install_hint("slirp4netns")
+        yield bad("rootless network", "neither slirp4netns nor pasta found", remedy)
+    if not os.environ.get("XDG_RUNTIME_DIR"):
+        remedy = f"sudo loginctl enable-linger {user}, and log in through PAM (ssh, not su)"
+        yield warn("user session", "XDG_RUNTIME_DIR is not set: containers may end as you log out", remedy)
+
+
+def _sub_ids(path: Path, user: str) -> int:
+    """Subordinate ids a user (by name or number) has in /etc/subuid or /etc/subgid."""
+    if not path.exists():
+        return 0
+    names = {user, str(os.getuid())}
+    lines = [line.strip().split(":") for line in path.read_text().splitlines()]
+    return sum(int(line[2]) for line in lines if len(line) == 3 and line[0] in names and line[2].isdigit())
+
+
+def examine_memory(meminfo: Path = Path("/proc/meminfo")) -> Iterator[Finding]:
+    """Memory and processors."""
+    if meminfo.exists():
+        values = dict(line.split(":") for line in meminfo.read_text().splitlines() if ":" in line)
+        free = int(values.get("MemAvailable", "0 kB").split()[0]) / 1e6
+        seen = f"{free:.1f} GB free"
+        need = f"a run takes about {_RUN_GB} GB, {_HOST_GB} a role"
+        if free < _RUN_GB / 2:
+            yield bad("memory", seen, f"{need}: end other programs or add swap")
+        elif free < _RUN_GB * 1.5:
+            yield warn("memory", seen, f"{need}: run one cell at a time (--jobs 1)")
+        else:
+            yield ok("memory", seen)
+    count = os.cpu_count() or 1
+    if count < 2:
+        yield warn("processors", "1", "give the machine two, or set timeout_factor to 2")
+    else:
+        yield ok("processors", str(count))
+
+
+def examine_disk(name: str, folder: Path, needed_gb: float) -> Finding:
+    """Room at a folder, or at the nearest parent that exists."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return bad(f"disk: {name}", f"{place} is not writable", "choose another folder (itb show config)")
+    numbers = os.statvfs(place)
+    free = numbers.f_bavail * numbers.f_frsize / 1e9
+    seen = f"{free:.1f} GB free at {place}"
+    if numbers.f_files and not numbers.f_favail:
+        return bad(f"disk: {name}", f"no inodes free at {place}", "remove files; itb clean --unused")
+    if free < needed_gb:
+        return bad(f"disk: {name}", seen, f"{needed_gb:g} GB are needed; itb clean --unused makes room")
+    if free < 2 * needed_gb:
+        return warn(f"disk: {name}", seen, "little is left for more than one run; itb clean --unused makes room")
+    return ok(f"disk: {name}", seen)
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARN = "warn"  # itb works, but not all of it, or not well
+    BAD = "bad"  # itb cannot work
+
+
+class Finding(Record):
+    """One thing that was looked at: what was seen and, unless all is well, the remedy."""
+
+    name: str
+    level: Level
+    seen: str
+    remedy: str = ""
+
+
+def ok(name: str, seen: str) -> Finding:
+    """All is well."""
+    return Finding(name=name, level=Level.OK, seen=seen)
+
+
+def warn(name: str, seen: str, remedy: str) -> Finding:
+    """It works, but not all of it, or not well."""
+    return Finding(name=name, level=Level.WARN, seen=seen, remedy=remedy)
+
+
+def bad(name: str, seen: str, remedy: str) -> Finding:
+    """It cannot work like this."""
+    return Finding(name=name, level=Level.BAD, seen=seen, remedy=remedy)

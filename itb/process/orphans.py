@@ -1,0 +1,196 @@
+"""Processes that a command started and that must not outlive it: what they are, and their end.
+
+A process is the command's if it carries the command's mark in its
+environment, is a child of one that does, or is in a session of one: so that
+neither setsid nor a double fork gets away, nor what ignores TERM.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_SHOWN = 60  # processes listed
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    parent: int
+    session: int
+    state: str
+    ticks: int
+
+
+def doing(group: int, mark: str) -> str:
+    """List the processes of a command that is still at work: id, parent, state, seconds, command line."""
+    up = _seconds_up()
+    lines = []
+    for process in sorted(_ours(group, mark), key=lambda item: item.pid)[:_SHOWN]:
+        words = _read(_PROC / str(process.pid) / "cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        seconds = up - process.ticks / os.sysconf("SC_CLK_TCK")
+        lines.append(f"{process.pid:7} {process.parent:7} {process.state} {seconds:6.0f} s  {words[:160]}")
+    return "\n".join(lines)
+
+
+def end(group: int, mark: str, *, patience: float = 5.0) -> None:
+    """Kill every process of a command that is left; those that appear meanwhile too."""
+    deadline = time.monotonic() + patience
+    while left := [item for item in _ours(group, mark) if item.state != "Z"]:
+        for process in left:
+            _kill(process.pid)
+        if time.monotonic() > deadline:
+            return
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _ours(group: int, mark: str) -> list[_Process]:
+    """The command's processes: none where there is no /proc."""
+    every = {item.pid: item for item in map(_process, _pids()) if item is not None}
+    found = {pid for pid, item in every.items() if item.session == group or (mark and _has(pid, mark))}
+    found.discard(os.getpid())
+    grown = True
+    while grown:
+        more = {pid for pid, item in every.items() if item.parent in found or item.session in found} - found
+        more.discard(os.getpid())
+        found |= more
+        grown = bool(more)
+    return [every[pid] for pid in found]
+
+
+def _pids() -> list[int]:
+    return [int(item.name) for item in _PROC.glob("[0-9]*")] if _PROC.is_dir() else []
+
+
+def _process(pid: int) -> _Process | None:
+    fields = _read(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
+    if len(fields) < 20:
+        return None
+    state, parent, _, session = fields[:4]  # proc(5): from the third field on
+    return _Process(pid, int(parent), int(session), state.decode(), int(fields[19]))
+
+
+def _has(pid: int, mark: str) -> bool:
+    return mark.encode() in _read(_PROC / str(pid) / "environ").split(b"\0")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended, or is somebody else's
+        return b""
+
+
+def _seconds_up() -> float:
+    return float(_read(_PROC / "uptime").split()[:1][0] or 0) if _PROC.is_dir() else 0.0
+
+_SCRIPT = """
+cd /
+trap '' INT TERM HUP
+live=' '
+while read -r sign group; do
+    case $sign in
+        +) live="$live$group " ;;
+        -) live="${live%% "$group" *} ${live#* "$group" }" ;;
+    esac
+done
+[ -n "${live# }" ] || exit 0
+for group in $live; do kill -s TERM -- "-$group"; done 2>/dev/null
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    alive=
+    for group in $live; do kill -s 0 -- "-$group" && alive=yes; done 2>/dev/null
+    [ -n "$alive" ] || exit 0
+    sleep 0.1
+done
+for group in $live; do kill -s KILL -- "-$group"; done 2>/dev/null
+"""
+
+_NAME = "itb-warden"
+_PATIENCE = 5.0  # seconds a warden takes at most, and some
+
+_lock = threading.Lock()
+_pipe = -1  # where the process on duty reads from
+
+
+@contextmanager
+def on_duty() -> Iterator[None]:
+    """Have what is started within the block ended, should this process be killed."""
+    global _pipe  # noqa: PLW0603 - there is one per process, as there is one table of processes
+    if _pipe >= 0:
+        yield
+        return
+    reading, writing = os.pipe()
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    try:
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _SCRIPT, _NAME, str(os.getpid())],
+            {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
+            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, quiet, 1),
+                          (os.POSIX_SPAWN_DUP2, quiet, 2)],
+            setsid=True,
+        )  # fmt: skip
+    except OSError:  # no shell, no process to be had: the rest will say so better
+        os.close(writing)
+        yield
+        return
+    finally:
+        os.close(reading)
+        os.close(quiet)
+    _pipe = writing
+    try:
+        yield
+    finally:
+        with _lock:
+            _pipe = -1
+            os.close(writing)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def wait_for_others() -> None:
+    """Wait until what other itb processes had started, and that were killed just now, has been ended.
+
+    Who removes things earlier may miss what is being made at that moment.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if len(words) > 4 and words[3] == _NAME.encode() and int(words[4]) != parent:
+                ended = os.pidfd_open(int(path.name))
+                try:
+                    select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+                finally:
+                    os.close(ended)
+
+
+def begins(group: int) -> None:
+    """A process group has begun."""
+    _tell("+", group)
+
+
+def ended(group: int) -> None:
+    """A process group has ended."""
+    _tell("-", group)
+
+
+def _tell(sign: str, group: int) -> None:
+    with _lock, suppress(OSError):  # one that was killed itself cannot be told
+        if _pipe >= 0:
+            os.write(_pipe, f"{sign} {group}\n".encode())

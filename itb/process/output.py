@@ -1,0 +1,114 @@
+"""What a process prints: read as it comes, redacted, written to a log whole and kept in memory in part."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from itb.errors import TestbedError
+from itb.util.redact import Stream
+
+CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
+CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a log, and the one it is in; FileNotFoundError if not even that one's folder is there.
+
+    A run directory that was deleted is not made again, half and for everybody to read.
+    """
+    path.parent.parent.stat()
+    path.mkdir(parents=True, exist_ok=True)
+
+
+class Sink:
+    """Where the lines of both streams go: the log file and the listener."""
+
+    def __init__(self, path: Path | None, on_line: Callable[[str], None] | None) -> None:
+        self.path = path
+        self._on_line = on_line
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self.failure: OSError | None = None
+        if path is not None:
+            try:
+                make_folder(path.parent)
+                self._file = path.open("ab", buffering=0)
+            except OSError as error:
+                raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._log(self._file, data)
+            if self._on_line is not None:
+                lines = data[-4096:].decode("utf-8", "replace").splitlines()
+                if lines and lines[-1].strip():
+                    self._on_line(lines[-1].strip())
+
+    def _log(self, file: IO[bytes], data: bytes) -> None:
+        # A full disk must not keep the output from being read, or its process never ends.
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError as error:
+            self.failure = self.failure or error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            self._on_line = None
+
+
+class Reader:
+    """Reads one stream to its end in a thread of its own, so that neither stream can block the other."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def start(self, sink: Sink) -> None:
+        self._thread = threading.Thread(target=self._read, args=(sink,), daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _read(self, sink: Sink) -> None:
+        redactor = Stream()
+        with self._stream:
+            while piece := os.read(self._stream.fileno(), 1 << 16):
+                self._keep(sink, redactor.feed(piece))
+        self._keep(sink, redactor.close())
+
+    def _keep(self, sink: Sink, data: bytes) -> None:
+        if not data:
+            return
+        sink.write(data)
+        room = CAPTURE_HEAD - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * CAPTURE_TAIL:
+            self._lost += len(self._tail) - CAPTURE_TAIL
+            del self._tail[:-CAPTURE_TAIL]
+
+    @property
+    def lost(self) -> int:
+        """Bytes between what is kept of the start and of the end."""
+        return self._lost
+
+    def text(self) -> str:
+        """Return what is kept."""
+        middle = f"\n[... {self._lost} bytes left out ...]\n".encode() if self._lost else b""
+        return bytes(self._head + middle + self._tail).decode("utf-8", "replace")

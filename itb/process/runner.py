@@ -1,0 +1,270 @@
+"""The only place of itb that starts processes.
+
+Every process gets a session of its own, so that it and all it started can be
+killed together; its output is read whole, redacted, written to a log as it
+comes and kept in memory only in part.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TypeVar
+
+from itb.errors import TestbedError
+from itb.process import orphans
+from itb.process.limits import Limits, called
+from itb.process.output import Reader, Sink
+from itb.process.result import Command, CommandError, Completed
+from itb.process.retry import TIMES, retrying
+from itb.process.stop import GRACE, Stop, signal_group
+from itb.util.redact import is_known, redact
+
+T = TypeVar("T")
+
+_TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that are secrets
+
+_DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
+_PIECE, _LATE = 1.0, 0.5  # seconds of a limit counted at once; more than so much late, itb itself was stopped
+MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
+_DOING = 3_000  # characters kept of what a command was doing when its time was up
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment processes inherit: without tokens, and without settings that hold a password.
+
+    Whoever may look at a process sees its environment, and none of them needs these.
+    """
+    return {name: value for name, value in os.environ.items() if not _is_private(name, value)}
+
+
+def _is_private(name: str, value: str) -> bool:
+    return name in _TOKENS or is_known(value) or (name.startswith("ITB_") and redact(value) != value)
+
+
+@dataclass
+class Runner:
+    """Starts processes, remembers them in ``record`` and ends them when ``stop`` says so."""
+
+    record: Callable[[Command], None] | None = None
+    stop: Stop = field(default_factory=Stop)
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    retries: int = TIMES
+
+    def again(self, work: Callable[[], T], cause_of: Callable[[T], str]) -> T:
+        """Do some work again as often as settings allow while ``cause_of`` its result names passing trouble."""
+        return retrying(work, cause_of, times=self.retries, wait=self.stop.event.wait)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: bytes | Path | None = None,
+        env: Mapping[str, str] | None = None,
+        clean_env: bool = False,
+        cwd: Path | None = None,
+        timeout: float | None = None,
+        at_limit: Callable[[], str] | None = None,
+        mark: str = "",
+        check: bool = True,
+        log: Path | None = None,
+        stdout_to: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        host: str = "local",
+        shown: Sequence[str] | None = None,
+        about: str = "",
+        spare: bool = False,
+    ) -> Completed:
+        """Run a command to its end.
+
+        ``input`` is bytes or a file; ``env`` adds to the environment
+        (``clean_env``: replaces it); ``timeout`` is in seconds (default: the
+        limit ``command``); ``cwd`` is ``/``, since a candidate's files may lie
+        in itb's own; ``log`` receives both streams as they come;
+        ``stdout_to`` receives standard output unread (binary data, not
+        redacted); ``host`` and ``shown`` are what ``commands.log`` says.
+
+        When the time is up, ``at_limit`` is called before anything is killed
+        and says what went on (default: the command's processes are listed).
+        ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by
+        which processes are found that have left the command's session; all
+        of them are killed as it ends.  With ``spare`` neither an interruption nor
+        itb's own death ends it: a removal cut off loses track of what it removes.
+
+        Raises CommandError if ``check`` and it did not end with status 0,
+        TestbedError if it cannot be started or ``log`` not be written,
+        InterruptedRunError when the run was told to stop.
+        """
+        if self.stop.event.is_set():
+            raise self.stop.error()
+        started = time.time()
+        timeout = self.limits("command") if timeout is None else timeout
+        environment = {} if clean_env else {**inherited(), **self.env}
+        environment.update(env or {})
+        sink = Sink(log, on_line)
+        ask = at_limit or (lambda: orphans.doing(process.pid, mark))
+        try:
+            process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
+            completed = self._wait(
+                process, sink, input=input, timeout=timeout, argv=shown or argv, ask=ask, spare=spare
+            )
+            if mark:
+                orphans.end(process.pid, mark)
+        finally:
+            sink.close()
+        if self.record:
+            self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
+        if self.stop.event.is_set() and not completed.ok:
+            raise self.stop.error(completed)
+        if sink.failure:
+            raise TestbedError(
+                f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
+                hint="itb clean --unused makes room where the disk is full",
+            )
+        if check and not completed.ok:
+            raise CommandError(completed, about=about)
+        return completed
+
+    def _start(
+        self,
+        argv: Sequence[str],
+        *,
+        input: bytes | Path | None,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        stdout_to: Path | None,
+    ) -> subprocess.Popen[bytes]:
+        stdin: int | IO[bytes] = subprocess.DEVNULL
+        stdout: int | IO[bytes] = subprocess.PIPE
+        opened: list[IO[bytes]] = []
+        try:
+            if isinstance(input, bytes):
+                stdin = subprocess.PIPE
+            elif input is not None:
+                stdin = input.open("rb")
+                opened.append(stdin)
+            if stdout_to is not None:
+                stdout = stdout_to.open("wb")
+                opened.append(stdout)
+            process = subprocess.Popen(
+                list(argv),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd=cwd or "/",
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            missing = error.filename or argv[0]
+            raise TestbedError(f"{missing}: not found", hint="itb doctor says what to install") from None
+        except OSError as error:
+            raise TestbedError(f"{error.filename or argv[0]}: {error.strerror}") from None
+        except ValueError as error:  # a NUL or half a character cannot be part of a command line
+            raise TestbedError(f"{argv[0]}: cannot be started: {error}") from None
+        finally:
+            for handle in opened:
+                handle.close()
+        return process
+
+    def _wait(
+        self,
+        process: subprocess.Popen[bytes],
+        sink: Sink,
+        *,
+        input: bytes | Path | None,
+        timeout: float,
+        argv: Sequence[str],
+        ask: Callable[[], str],
+        spare: bool,
+    ) -> Completed:
+        if not spare:
+            self.stop.add(process.pid)
+        readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
+        clock = time.monotonic()
+        timed_out, doing = False, ""
+        try:
+            for reader in readers:
+                reader.start(sink)
+            if isinstance(input, bytes):
+                threading.Thread(target=_feed, args=(process, input), daemon=True).start()
+            if self.stop.event.is_set() and not spare:
+                signal_group(process.pid, signal.SIGTERM)
+            if not _has_ended(process, timeout):
+                timed_out = True
+                doing = redact(ask())[:_DOING]
+                sink.write(f"\n[itb] no end within {timeout:.0f} s{called(timeout)}\n{doing}\n".encode())
+                _end(process)
+            _drain(process, readers)
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            signal_group(process.pid, signal.SIGKILL)
+            if not spare:
+                self.stop.discard(process.pid)
+        texts = [reader.text() for reader in readers]
+        left_out = readers[0].lost if len(readers) > 1 else 0
+        stderr = texts.pop() if texts else ""
+        return Completed(
+            argv=tuple(argv),
+            returncode=process.returncode,
+            stdout=texts[0] if texts else "",
+            stderr=stderr,
+            seconds=time.monotonic() - clock,
+            timed_out=timed_out,
+            log=sink.path,
+            limit=timeout,
+            doing=doing,
+            left_out=left_out,
+        )
+
+
+def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(data)
+        process.stdin.close()
+    except BrokenPipeError:
+        return  # the program did not want all of its input: its status tells
+
+
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late.
+
+    Time in which itb is stopped (Ctrl-Z, a frozen control group) does not count; the monotonic clock has it.
+    """
+    waiter = threading.Thread(target=process.wait, daemon=True)
+    waiter.start()
+    left = min(timeout, threading.TIMEOUT_MAX)
+    while left > 0 and waiter.is_alive():
+        piece, began = min(left, _PIECE), time.monotonic()
+        waiter.join(piece)
+        left -= piece if time.monotonic() - began < piece + _LATE else 0
+    waiter.join(_LATE)  # the process may have ended, and its waiter not have had its turn yet
+    return not waiter.is_alive()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    signal_group(process.pid, signal.SIGTERM)
+    if not _has_ended(process, GRACE):
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _drain(process: subprocess.Popen[bytes], readers: list[Reader]) -> None:
+    """Read what is left, but not for as long as a child that outlives its parent holds the pipe open."""
+    deadline = time.monotonic() + _DRAIN
+    for reader in readers:
+        reader.join(max(0.0, deadline - time.monotonic()))
+    signal_group(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + GRACE
+    for reader in readers:
+        reader.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,173 @@
+"""A command on another machine by ssh: fabric's connection, bounded in time, that asks nobody anything.
+
+It runs in a thread, so that the time limit and an interruption are heeded
+whatever it waits for, be it a name server.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection
+from paramiko.ssh_exception import NoValidConnectionsError
+
+from itb.errors import ItbError, TestbedError, UsageError
+from itb.process.result import Command, Completed
+from itb.process.runner import Runner
+from itb.util.redact import redact
+
+CONNECT_TIMEOUT = 20  # seconds; ConnectTimeout of ssh_config replaces it
+LOST = 255  # status in commands.log where there is none of the command's, as ssh has it
+_KEPT = 1 << 20  # bytes of an output
+
+# Without a handler, what paramiko logs of a failed connection goes to the terminal, tracebacks and all.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+def run(
+    host: str, command: str, *, input: Path, timeout: float, shown: Sequence[str], runner: Runner
+) -> Completed:
+    """Run a shell command on ``host`` (USER@HOST, or as ssh_config calls it) with a file as standard input.
+
+    ``runner`` says who is told of it, as ``shown``, and when to stop.
+    TestbedError with the cause and what to do if the host cannot be reached.
+    """
+    started, clock = time.time(), time.monotonic()
+    session = _Session(host, command, input)
+    session.start()
+    try:
+        while session.is_alive() and (left := clock + timeout - time.monotonic()) > 0:
+            if runner.stop.event.is_set():
+                raise runner.stop.error()
+            session.join(min(0.2, left))  # as often it looks whether to stop
+    finally:
+        timed_out = session.is_alive()
+        session.hang_up()
+    status, seconds = LOST if timed_out else session.status, time.monotonic() - clock
+    if runner.record:
+        runner.record(Command(started, host, tuple(shown), status, seconds))
+    if session.error and not timed_out:
+        raise session.error
+    stdout, stderr = (redact(text.decode("utf-8", "replace")) for text in (session.stdout, session.stderr))
+    return Completed(tuple(shown), status, stdout, stderr, seconds, timed_out=timed_out, limit=timeout)
+
+
+class _Session(threading.Thread):
+    """Connects, runs the command, feeds it and reads what it says."""
+
+    def __init__(self, host: str, command: str, input: Path) -> None:
+        super().__init__(daemon=True)  # a name server that is silent must not keep itb from ending
+        self.error: ItbError | None = None
+        self.status, self.stdout, self.stderr = LOST, b"", b""
+        self._host, self._command, self._input = host, command, input
+        self._way: list[Connection] = []
+        self._hung_up = threading.Event()
+
+    def run(self) -> None:
+        """Do the work; what goes wrong is in ``error``."""
+        hop = None
+        try:
+            self._way = _way(self._host)
+            for hop in self._way:
+                hop.open()
+                if self._hung_up.is_set():
+                    self.hang_up()
+                    return
+            self._talk(self._way[-1].transport.open_session())
+        except ItbError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - paramiko lets through whatever a key file or a socket raises
+            self.error = _explain(error, hop)
+
+    def hang_up(self) -> None:
+        """Close all there is; a connection that is still being made is closed once it is."""
+        self._hung_up.set()
+        for hop in reversed(self._way):
+            if transport := hop.client.get_transport():  # fabric's close() knows whole connections only
+                with suppress(OSError):
+                    transport.close()
+
+    def _talk(self, channel: paramiko.Channel) -> None:
+        channel.exec_command(self._command)
+        # It need not want all of its input: its status tells.
+        with self._input.open("rb") as file, suppress(OSError):
+            while piece := file.read(1 << 15):
+                channel.sendall(piece)
+            channel.shutdown_write()
+        self.stdout, self.stderr = channel.makefile("rb").read(_KEPT), channel.makefile_stderr("rb").read(_KEPT)
+        if (status := channel.recv_exit_status()) < 0:
+            raise EOFError
+        self.status = status
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc] # paramiko has no types
+    def auth_interactive_dumb(self, *_: Any, **__: Any) -> None:
+        """Refuse what paramiko does for a second factor: ask on the terminal."""
+        raise paramiko.AuthenticationException("something besides the key is asked for")
+
+
+def _way(host: str) -> list[Connection]:
+    """Return the connections to a host, not open yet: those of ProxyJump, and its own at the end."""
+    ours = {
+        "timeouts": {"connect": CONNECT_TIMEOUT},
+        "connect_kwargs": {"channel_timeout": CONNECT_TIMEOUT, "transport_factory": _Transport},
+    }
+    try:
+        way = [Connection(host, config=Config(overrides=ours))]
+        while isinstance(way[0].gateway, Connection):
+            way.insert(0, way[0].gateway)
+        for hop in way:
+            hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())  # fabric's takes any key
+            for path in _known_hosts(hop.ssh_config):
+                hop.client.load_system_host_keys(path)
+    except Exception as error:  # noqa: BLE001 - each library has its own for a line it does not understand
+        hint = "look into ~/.ssh/config and known_hosts; UserKnownHostsFile may name one without @ lines"
+        raise UsageError(f"{host}: {error}", hint=hint) from None
+    return way
+
+
+def _known_hosts(settings: Mapping[str, str]) -> list[Path]:
+    users = settings.get("userknownhostsfile", "~/.ssh/known_hosts")
+    names = f"{users} {settings.get('globalknownhostsfile', '/etc/ssh/ssh_known_hosts')}"
+    return [path for path in map(Path.expanduser, map(Path, shlex.split(names))) if path.is_file()]
+
+
+def _explain(error: Exception, hop: Connection) -> TestbedError:
+    """Return what went wrong in one line, and what to do about it."""
+    name, where, reason = hop.original_host, f"{hop.host} port {hop.port}", str(error) or type(error).__name__
+    hint = f"ssh -o BatchMode=yes {name} must work"
+    if isinstance(error, socket.gaierror):
+        reason = f"unknown host name {hop.host}: {error.strerror}"
+        hint = "is it spelled right? HostName in ~/.ssh/config gives an alias its real name"
+    elif isinstance(error, NoValidConnectionsError):
+        reason = f"{where}: {next(iter(error.errors.values())).strerror}"
+        hint = "does an SSH server run there, on that port? Port in ~/.ssh/config names another"
+    elif isinstance(error, TimeoutError):
+        reason = f"no answer from {where} within {hop.connect_timeout} s"
+        hint = "is it up, and does a firewall let you through?"
+    elif isinstance(error, EOFError):
+        reason = "the connection was lost, or what ran there was killed"
+        hint = "publish again: what is there already stays as it is"
+    elif isinstance(error, paramiko.ChannelException):
+        reason = f"no way to {where}: {error.text}"
+    elif isinstance(error, paramiko.BadHostKeyException):
+        reason = f"its host key is not the one in known_hosts: {error.key.get_name()} {error.key.fingerprint}"
+        hint = f"if it was set up anew, ssh {name} says how to forget the old key; if not, this is another machine"
+    elif "not found in known_hosts" in reason:
+        reason = f"its host key is not known: {reason}"
+        hint = f"accept it once, after you have compared it with the host's: ssh {name}"
+    elif "protocol banner" in reason or "No existing session" in reason:
+        reason = f"no SSH server answers on {where}"
+    elif hop.client.get_transport() and not hop.transport:
+        reason = f"no login as {hop.user}: {reason}"
+        hint = "it takes keys of the agent (ssh-add) or, without a passphrase, of IdentityFile and ~/.ssh/id_*"
+    return TestbedError(f"{name}: {reason}", hint=hint)

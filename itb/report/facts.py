@@ -1,0 +1,198 @@
+"""What reports say of a run, gathered from its directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from itb.errors import UsageError
+from itb.model import Build, Case, Commit, Installed, Notes, Outcome, Repo, TestbedHosts, Token
+from itb.rundir.cases import Attempts
+from itb.rundir.directory import RunDir, RunState
+from itb.util.text import clean, cut, one_line
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a run, safe to show; ``cases`` in order of start.
+
+    ``problems`` says what could not be read; ``ended`` is false while the
+    run goes on or when its process died.
+    """
+
+    rundir: RunDir
+    state: RunState
+    cases: tuple[Case, ...]
+    notes: Notes
+    commit: Commit | None
+    build: Build | None
+    repo: Repo | None
+    testbed: TestbedHosts | None
+    installed: Installed | None
+    token: Token | None
+    previous: Commit | None
+    problems: tuple[str, ...]
+    ended: bool
+    resumed: tuple[str, ...] = ()  # when the run was taken up again, and what that replaced
+    paused: float = 0.0  # seconds in which nobody worked on it
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from the run's start to its end, or to the end of the last case so far, less pauses."""
+        ends = [case.started + case.seconds for case in self.cases]
+        end = self.state.finished or max(ends, default=self.state.started)
+        return max(0.0, end - self.state.started - self.paused)
+
+    @property
+    def bad(self) -> list[Case]:
+        """Cases that failed or could not be tried properly, in order of start."""
+        return [case for case in self.cases if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+
+
+def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
+    """Read what is there of a run, whatever is missing; what cannot be read is among the problems.
+
+    ``exit_code`` is how the run ends, from a caller that knows before
+    ``run.json`` does.
+    """
+    problems: list[str] = []
+
+    def saved(name: str, kind: type[R]) -> R | None:
+        try:
+            value = rundir.saved(name, kind)
+        except (UsageError, OSError) as error:
+            problems.append(clean(f"{name}: {error}"))
+            return None
+        return scrub(value) if value is not None else None
+
+    found = _attempts(rundir, problems)
+    # What the last process began and did not end is cut off, unless that process is alive.
+    going = () if at_work(rundir) else found.going
+    cases = sorted((shown(case) for case in (*found.cases, *going)), key=lambda case: case.started)
+    build, commit = saved("build", Build), saved("commit", Commit)
+    state = scrub(_state(rundir, commit, cases, problems))
+    if exit_code is not None:
+        state = state.model_copy(update={"exit_code": exit_code})
+    return Facts(
+        rundir=rundir,
+        state=state,
+        cases=tuple(cases),
+        notes=scrub(notes or Notes()),
+        commit=commit or (build.commit if build else None),
+        build=build,
+        repo=saved("repo", Repo),
+        testbed=saved("testbed", TestbedHosts),
+        installed=saved("installed", Installed),
+        token=saved("token", Token),
+        previous=saved("previous", Commit),
+        problems=tuple(problems),
+        ended=state.exit_code is not None or state.finished is not None,
+        resumed=_resumed(found),
+        paused=found.paused,
+    )
+
+
+def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
+    try:
+        return rundir.attempts()
+    except OSError as error:
+        problems.append(clean(f"cases.jsonl: {error}"))
+        return Attempts()
+
+
+def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problems: list[str]) -> RunState:
+    """The content of ``run.json``, or, where that cannot be read, what else says of the run."""
+    try:
+        return rundir.state
+    except (UsageError, OSError) as error:
+        problems.append(clean(f"run.json: {error}"))
+    words = rundir.id.split("-")
+    return RunState(
+        id=rundir.id,
+        short="",
+        product=commit.product if commit else (words[1] if len(words) > 3 else "unknown product"),
+        platform=words[-1] if len(words) > 3 else "unknown platform",
+        ref=commit.ref if commit else "",
+        started=min((case.started for case in cases), default=_born(rundir)),
+    )
+
+
+def _born(rundir: RunDir) -> float:
+    return rundir.path.stat().st_mtime if rundir.path.exists() else time.time()
+
+
+def _resumed(found: Attempts) -> tuple[str, ...]:
+    times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.at)) for one in found.resumed]
+    if not times:
+        return ()
+    bad = [case for case in found.replaced if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
+    more = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
+    return (f"resumed {', '.join(times)}{more}",)
+
+
+def scrub(record: R) -> R:
+    """Return the record with every text in it cleaned."""
+    return type(record).model_validate(_scrubbed(record.model_dump()))
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(item) for item in value]
+    return value
+
+
+def shown(case: Case) -> Case:
+    """Return a case as reports show it: one-line name and message, evidence of bounded size."""
+    return case.model_copy(
+        update={
+            "phase": one_line(clean(case.phase), 100) or "run",
+            "role": one_line(clean(case.role), 100),
+            "name": one_line(clean(case.name), 300) or "unnamed",
+            "message": one_line(clean(case.message)),
+            "evidence": cut(clean(cut(case.evidence))),
+            "log": clean(case.log),
+            "seconds": max(0.0, case.seconds),
+        }
+    )
+
+
+def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
+    """Return when something of these cases went on, as (start, end), without overlaps, in order."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted((case.started, case.started + case.seconds) for case in cases):
+        if found and start <= found[-1][1] + 0.5:  # half a second is a pause for breath, not for others' work
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def busy(cases: Iterable[Case]) -> float:
+    """Return the wall seconds during which something of these cases went on."""
+    return sum(end - start for start, end in intervals(cases))
+
+
+def base_phase(case: Case) -> str:
+    """Return the phase of the contract a case belongs to: ``test`` of ``test.smoke``."""
+    return case.phase.partition(".")[0]
+
+
+def phases(cases: Iterable[Case]) -> list[str]:
+    """Return the phases of cases in the order they began."""
+    return list(dict.fromkeys(base_phase(case) for case in cases))
+
+
+def at_work(rundir: RunDir) -> bool:
+    """True while a process holds the run's lock, this one included."""
+    return rundir.is_held()

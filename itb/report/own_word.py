@@ -1,0 +1,42 @@
+"""Which cases of a run rest on the word of hosts the candidate was installed on, as root, and which do not."""
+
+from __future__ import annotations
+
+from itb.model import Case, Outcome, Phase
+from itb.report.facts import Facts, base_phase
+
+# Names of the cases about such a host that are judged from outside of it.
+PLATFORM_UNCHANGED = "nothing of the platform was changed"
+FILES_AND_ORIGINS = "files and origins, seen from outside"
+
+REMARK = "rests on what a host with the candidate on it says of itself"
+
+
+def cases(facts: Facts) -> list[Case]:
+    """Return the cases that passed or failed by the word of a host with the candidate on it."""
+    found = facts.installed.packages if facts.installed else {}
+    roles = {role for role, packages in found.items() if any(item.candidate for item in packages)}
+    return [
+        case
+        for case in facts.cases
+        if case.role in roles
+        and base_phase(case) in (Phase.INSTALL, Phase.CONFIGURE, Phase.START, Phase.TEST)
+        and case.name not in (PLATFORM_UNCHANGED, FILES_AND_ORIGINS)
+        and case.outcome in (Outcome.PASSED, Outcome.FAILED)
+    ]
+
+
+def line(facts: Facts) -> str:
+    """Say how many cases these are and what was seen of the platform beneath them; empty if there is none."""
+    number = len(cases(facts))
+    if not number:
+        return ""
+    looks = [case.outcome for case in facts.cases if case.name == PLATFORM_UNCHANGED]
+    if Outcome.FAILED in looks:
+        since = "seen from outside, the platform beneath it WAS CHANGED"
+    elif Outcome.PASSED in looks:
+        since = "seen from outside, the platform beneath it is unchanged"
+    else:
+        since = "nobody has looked from outside whether the platform beneath it is unchanged"
+    of = f"{number} of {len(facts.cases)} cases"
+    return f"{of} rest{'s' if number == 1 else ''} on the word of hosts with the candidate on them; {since}"

@@ -1,0 +1,132 @@
+"""Where and how wide the bars of a run's timeline are: a lane per role, more than one row where work overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from itb.model import Case, Outcome, Phase
+from itb.report.facts import Facts, base_phase, busy, intervals, phases
+from itb.util.text import duration
+
+# Hues far enough apart to tell phases from one another; red and magenta are
+# left to failures and errors.
+_HUES = (210, 165, 35, 255, 95, 55, 190, 280, 140, 230, 20)
+_MOST_ROWS = 8  # what has no place in them is in the table of cases
+_NARROWEST = 0.15  # percent of the width; less could not be seen
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar; ``left`` and ``width`` are percent of the chart, ``tip`` is its explanation."""
+
+    left: float
+    width: float
+    label: str
+    tip: str
+    hue: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one role did; each row's bars do not overlap."""
+
+    title: str
+    rows: tuple[tuple[Bar, ...], ...]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Lanes, the marks of the time axis as (percent, label), and the whole in words."""
+
+    lanes: tuple[Lane, ...]
+    ticks: tuple[tuple[float, str], ...]
+    words: str
+
+
+def draw(facts: Facts) -> Timeline | None:
+    """Return the timeline of a run; None if nothing was tried."""
+    if not facts.cases:
+        return None
+    first = min(facts.cases[0].started, facts.state.started)
+    whole = max(max(case.started + case.seconds for case in facts.cases) - first, 0.001)
+    names = phases(facts.cases)
+    hues = {name: _HUES[index % len(_HUES)] for index, name in enumerate(names)}
+
+    def bar(start: float, seconds: float, *, label: str, tip: str, phase: str, outcome: Outcome) -> Bar:
+        left = 100 * max(0.0, start - first) / whole
+        width = max(_NARROWEST, 100 * seconds / whole)
+        return Bar(min(left, 100 - _NARROWEST), min(width, 100 - left), label, tip, hues[phase], outcome)
+
+    def of_case(case: Case) -> Bar:
+        tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
+        phase = base_phase(case)
+        label = case.name.partition(": ")[2] if phase == Phase.TEST and ": " in case.name else case.name
+        return bar(case.started, case.seconds, label=label, tip=tip, phase=phase, outcome=case.outcome)
+
+    spans = []
+    words = []
+    for name in names:
+        cases = [case for case in facts.cases if base_phase(case) == name]
+        words.append(f"{name} {duration(busy(cases))}")
+        for start, end in intervals(cases):
+            words[-1] += f", from {duration(start - first)} to {duration(end - first)}"
+            took = f"{name} {duration(end - start)}"
+            inside = [case for case in cases if start <= case.started <= end]
+            outcome = worst_outcome(inside)
+            spans.append(bar(start, end - start, label=took, tip=took, phase=name, outcome=outcome))
+    lanes = [Lane("phases", rows(spans))]
+    for role in dict.fromkeys(case.role for case in facts.cases):
+        bars = [of_case(case) for case in drawn(facts.cases, role)]
+        if bars:
+            lanes.append(Lane(role or "itb", rows(bars)))
+    return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
+
+
+def drawn(cases: Iterable[Case], role: str) -> list[Case]:
+    """Return the cases of a role that get a bar: not what was skipped, nor parts of a longer case."""
+    mine = [case for case in cases if case.role == role and case.outcome is not Outcome.SKIPPED]
+    longest: dict[float, Case] = {}
+    for case in mine:
+        if case.started not in longest or case.seconds > longest[case.started].seconds:
+            longest[case.started] = case
+    return list(longest.values())
+
+
+def worst_outcome(cases: Iterable[Case]) -> Outcome:
+    """Return the outcome that stands for several."""
+    found = {case.outcome for case in cases}
+    for outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.PASSED):
+        if outcome in found:
+            return outcome
+    return Outcome.SKIPPED
+
+
+def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
+    """Put each bar into the first row that is free when it begins; one that finds none is left out."""
+    placed: list[list[Bar]] = []
+    for item in sorted(bars, key=lambda item: (item.left, -item.width)):
+        for row in placed:
+            # a hundredth of a percent is rounding, not overlap
+            if row[-1].left + row[-1].width <= item.left + 0.01:
+                row.append(item)
+                break
+        else:
+            if len(placed) < _MOST_ROWS:
+                placed.append([item])
+    return tuple(tuple(row) for row in placed)
+
+
+def ticks(whole: float) -> tuple[tuple[float, str], ...]:
+    """Return at most seven marks at round times for a chart of ``whole`` seconds."""
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+    step = next((step for step in steps if whole / step <= 6), whole / 6)
+    return tuple((100 * number * step / whole, _label(number * step)) for number in range(int(whole / step) + 1))
+
+
+def _label(seconds: float) -> str:
+    if seconds >= 60:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02d}"
+    return f"{seconds:g} s"

@@ -1,0 +1,155 @@
+"""What a run directory says about a run: its facts, cleaned for showing, and the verdict in words.
+
+Everything a report shows comes through :func:`gather`, which removes secrets
+and control characters once, so that no renderer can forget to.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from itb.errors import PRODUCT_CODES, ExitCode, worst
+from itb.model import Case, Outcome, Phase, Record
+from itb.report.facts import Facts, at_work, base_phase, phases
+
+# What a whole run tries, in order.
+PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
+
+
+class Kind(StrEnum):
+    """What a verdict comes to."""
+
+    PASSED = "passed"
+    PARTIAL = "partial"  # all that was asked for passed, but it was not a whole run
+    FAILED = "failed"  # the candidate's fault
+    ERROR = "error"  # the test-bed's, the token's or the tool's
+    INTERRUPTED = "interrupted"
+    NOTHING = "nothing"  # all skipped, or nothing asked for
+    RUNNING = "running"
+
+
+class Verdict(Record):
+    """How a run ended, in words; ``seconds`` is wall time, paths are absolute."""
+
+    run: str
+    product: str
+    platform: str
+    kind: Kind
+    exit_code: int
+    headline: str
+    reason: str = ""
+    blame: str = ""
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    not_reached: tuple[str, ...] = ()
+    seconds: float = 0.0
+    junit: str = ""
+    html: str = ""
+
+    @property
+    def good(self) -> bool:
+        """True if nothing that was tried went wrong."""
+        return self.kind in (Kind.PASSED, Kind.PARTIAL)
+
+
+def code_of(case: Case) -> int:
+    """Return what a case makes of the run's exit code."""
+    if case.outcome in (Outcome.FAILED, Outcome.ERROR):
+        return case.exit_code or (ExitCode.SCENARIO if case.outcome is Outcome.FAILED else ExitCode.TESTBED)
+    return ExitCode.PASSED
+
+
+def judge(facts: Facts) -> Verdict:
+    """Return the verdict on a run; what went wrong anywhere is never outvoted."""
+    count = {outcome: sum(case.outcome is outcome for case in facts.cases) for outcome in Outcome}
+    code = worst([facts.state.exit_code or ExitCode.PASSED, *(code_of(case) for case in facts.cases)])
+    kind, code = _kind(facts, code, tried=len(facts.cases) - count[Outcome.SKIPPED])
+    missing = not_reached(facts, failed=kind not in (Kind.PASSED,))
+    if kind is Kind.PASSED and missing:
+        kind = Kind.PARTIAL
+    known = ExitCode.known(code)
+    return Verdict(
+        run=facts.rundir.id,
+        product=facts.state.product,
+        platform=facts.state.platform,
+        kind=kind,
+        exit_code=code,
+        headline=_headline(facts, kind, code, count),
+        reason=_reason(facts, kind, code),
+        blame=known.blame if known else "",
+        passed=count[Outcome.PASSED],
+        failed=count[Outcome.FAILED],
+        errors=count[Outcome.ERROR],
+        skipped=count[Outcome.SKIPPED],
+        not_reached=missing,
+        seconds=facts.seconds,
+        junit=str(facts.rundir.junit),
+        html=str(facts.rundir.html),
+    )
+
+
+def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
+    if not facts.ended:
+        return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
+    if code == ExitCode.INTERRUPTED:
+        return Kind.INTERRUPTED, code
+    if code == ExitCode.NOTHING_RAN or (code == ExitCode.PASSED and not tried):
+        return Kind.NOTHING, ExitCode.NOTHING_RAN
+    if code == ExitCode.PASSED:
+        return Kind.PASSED, code
+    return (Kind.FAILED if code in PRODUCT_CODES else Kind.ERROR), code
+
+
+def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
+    """Return the phases that were never tried.
+
+    In a run that went well, a gap before the last phase is a phase that was
+    not needed (a product without a token).
+    """
+    # The CE is the platform's own: preparing it does not mean that the candidate came so far.
+    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == Phase.TEST)
+    reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
+    last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
+    return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
+
+
+def culprit(facts: Facts, code: int) -> Case | None:
+    """Return the case that decided the exit code: of those, the one that ended first."""
+    deciding = [case for case in facts.bad if code_of(case) == code] or facts.bad
+    return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+
+
+def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) -> str:
+    passed, skipped = count[Outcome.PASSED], count[Outcome.SKIPPED]
+    cases = f"{passed} case{'' if passed == 1 else 's'} passed"
+    also = f", {skipped} skipped" if skipped else ""
+    if kind is Kind.PASSED:
+        return f"All {cases}{also}" if passed > 1 else f"{cases}{also}"
+    if kind is Kind.PARTIAL:
+        return f"{cases}{also}, and that is not the whole run"
+    if kind is Kind.RUNNING:
+        return f"Still going on: {cases} so far"
+    if kind is Kind.NOTHING:
+        return "Nothing was tried: no case passed or failed"
+    if kind is Kind.INTERRUPTED and not facts.ended:
+        gone = any(problem.startswith("run.json") for problem in facts.problems)
+        told = "run.json cannot be read" if gone else "its process is gone"
+        return f"The run ended without a word: {told}"
+    known = ExitCode.known(code)
+    return known.meaning if known else f"The run ended with exit code {code}"
+
+
+def _reason(facts: Facts, kind: Kind, code: int) -> str:
+    if kind in (Kind.PASSED, Kind.PARTIAL):
+        return ""
+    case = culprit(facts, code)
+    if case is not None:
+        where = f"{case.phase} on {case.role}" if case.role else case.phase
+        return f"{where}: {case.name}: {case.message or 'no reason was given'}"
+    if kind is Kind.INTERRUPTED and facts.cases:
+        last = max(facts.cases, key=lambda case: case.started + case.seconds)
+        return f"the last case that ended: {last.phase} {last.role}".rstrip() + f": {last.name}"
+    reasons = dict.fromkeys(c.message for c in facts.cases if c.outcome is Outcome.SKIPPED and c.message)
+    return "; ".join(list(reasons)[:3]) if kind is Kind.NOTHING else ""

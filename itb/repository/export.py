@@ -1,0 +1,224 @@
+"""RPMs of a run handed on: signed, copied to a YUM repository here or behind ssh, or given to Koji as an SRPM."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from itb.config.settings import KojiSettings
+from itb.data import shipped
+from itb.errors import TestbedError, UsageError
+from itb.model import Record
+from itb.process import ssh
+from itb.process.result import Completed
+from itb.process.runner import Runner
+from itb.repository.published import KEY_NAME
+from itb.util.files import expand, program
+
+_REFUSED = 4  # exit status of receive.py: the directory holds another package of that name
+_TIMEOUT = 900.0
+_KOJI_TIMEOUT = 4 * 3600.0  # a build that is waited for
+_INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", "{directory}")
+_REMOTE = re.compile(r"(?P<host>[A-Za-z0-9_][\w.@-]*):(?P<path>/?[^:].*)")
+_OSG_BUILD = "osg-build"
+
+
+class Received(Record):
+    """What became of the packages: new ones, those that were there already, and how many are offered now."""
+
+    added: tuple[str, ...]
+    kept: tuple[str, ...]
+    packages: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A directory, on another machine if ``host`` is given."""
+
+    path: str
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.path}" if self.host else self.path
+
+
+def parse_target(text: str) -> Target:
+    """Return what DIRECTORY, HOST:PATH or USER@HOST:PATH means, as rsync and scp read it."""
+    remote = _REMOTE.fullmatch(text)
+    if remote:
+        return Target(remote["path"], remote["host"])
+    return Target(str(expand(text).absolute()))
+
+
+def need(program: str, what_for: str, remedy: str) -> str:
+    """Return the path of a program; UsageError with the remedy if it is not installed."""
+    found = shutil.which(program)
+    if found is None:
+        raise UsageError(f"{program} is not installed: {what_for}", hint=remedy)
+    return found
+
+
+def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[Path]:
+    """Copy packages to ``folder``, sign the copies with a key of the user's, and add its public part to them.
+
+    Never asks for a passphrase: gpg's agent has to know it, or there is none.
+    """
+    remedy = "dnf install rpm-sign gnupg2, or apt-get install rpm gnupg"
+    gpg = need("gpg", "it keeps the key", remedy)
+    rpmsign = need("rpmsign", "it signs packages", remedy)
+    public = folder / KEY_NAME
+    runner.run([gpg, "--batch", "--armor", "--export", key], check=False, stdout_to=public)
+    if b"BEGIN PGP PUBLIC KEY" not in public.read_bytes():
+        raise UsageError(f"sign_key {key!r}: gpg has no such key", hint="gpg --list-secret-keys names what it has")
+    copies = [Path(shutil.copy(path, folder)) for path in files]
+    defines = {
+        "__gpg": gpg,
+        "_gpg_name": key,
+        "_gpg_sign_cmd_extra_args": "--batch --pinentry-mode error",
+    }
+    options = [word for name, value in defines.items() for word in ("--define", f"{name} {value}")]
+    done = runner.run([rpmsign, "--addsign", *options, *map(str, copies)], timeout=_TIMEOUT, check=False)
+    unsigned = check_signatures(copies, public, runner)
+    if not done.ok or unsigned:
+        raise TestbedError(
+            f"{len(unsigned)} of {len(copies)} packages could not be signed with {key!r}: {done.reason}",
+            hint="does gpg know the passphrase? Sign something once (gpg --clear-sign), so that its agent does",
+            evidence=done.output,
+        )
+    return [public, *copies]
+
+
+def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[str]:
+    """Return the packages that carry no good signature of a key."""
+    rpmkeys = need("rpmkeys", "it checks signatures", "dnf install rpm, or apt-get install rpm")
+    with tempfile.TemporaryDirectory(prefix="itb-keys-") as keyring:
+        runner.run([rpmkeys, "--dbpath", keyring, "--import", str(key)])
+        seen = runner.run([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False)
+    lines = set(seen.stdout.splitlines())
+    return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
+
+
+def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
+    """Return the command that takes a tar of packages on its standard input, for where the target is."""
+    script = (shipped.folder("build_ws") / "publish" / "receive.py").read_text()
+    # -I: without it, -c imports from the directory it is started in.
+    python = ["python3", "-I"] if target.host else [sys.executable, "-I"]
+    return [*python, "-c", script, target.path, *(indexer or _INDEX)]
+
+
+def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
+    """Add packages and public keys to a YUM repository; UsageError if one is there with another content.
+
+    ``indexer`` is the command that makes the index where the target has no createrepo_c.
+    """
+    with tempfile.TemporaryDirectory(prefix="itb-publish-") as folder:
+        archive = Path(folder) / "packages.tar"
+        with tarfile.open(archive, "w") as tar:
+            for path in files:
+                tar.add(path, arcname=path.name)
+        command, shown = receiver(target, indexer), ["receive.py", target.path]
+        limit = runner.limits("publish-copy")
+        if target.host:
+            line = shlex.join(command)
+            done = ssh.run(target.host, line, input=archive, timeout=limit, shown=shown, runner=runner)
+        else:
+            done = runner.run(command, input=archive, timeout=limit, check=False, shown=shown)
+    if not done.ok:
+        raise _failure(target, done)
+    try:
+        return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError):  # a key or an account that may run one command of its own only
+        raise TestbedError(
+            f"{target}: what answered there is not what was to take the packages", evidence=done.output
+        ) from None
+
+
+def _failure(target: Target, done: Completed) -> UsageError | TestbedError:
+    if done.returncode == _REFUSED:
+        return UsageError(f"{target}: {done.reason}", hint="nothing was changed; publish to another directory")
+    here = target.host or "this machine"
+    remedies = {
+        "createrepo_c": "the index is made where the directory is: install createrepo_c there (dnf or apt-get)",
+        "python3": f"what takes the packages is a Python program: install python3 on {here}",
+        "Permission denied": f"who publishes must be able to write there, on {here}",
+        "No space left": f"make room on {here} and publish again: what is there already stays as it is",
+    }
+    found = [hint for word, hint in remedies.items() if word in done.reason]
+    return TestbedError(f"{target}: {done.reason}", hint=found[0] if found else "", evidence=done.output)
+
+
+def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: str) -> list[str]:
+    """Return the command that indexes a directory in a container, for machines without createrepo_c."""
+    return [*engine, "run", "--rm", *labels, "--network", "none", "--security-opt", "label=disable",
+            "--volume", "{directory}:{directory}", image, *_INDEX]  # fmt: skip
+
+
+def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) -> list[list[str]]:
+    """Return the commands that hand a source package to Koji, in order.
+
+    ``koji`` and ``osg-koji`` build a target from an SRPM (koji build --help).
+    ``osg-build`` takes a package directory, whose ``osg`` holds the spec file
+    and the sources, and makes other than scratch builds from OSG's version
+    control only (osg-build koji --help; osgbuild/main.py).
+    """
+    if not koji.program or not koji.target:
+        raise UsageError(
+            "publish.koji: program and target say how and where to build",
+            hint="in itb.yaml: publish: {koji: {program: osg-koji, target: osg-24-main-el9}}",
+        )
+    options = tuple(map(_absolute, koji.options))
+    koji = koji.model_copy(update={"program": program(koji.program), "options": options})
+    background = [] if koji.wait else ["--nowait"]
+    if Path(koji.program).name != _OSG_BUILD:
+        if koji.tag:
+            raise UsageError(
+                f"publish.koji: {koji.program} has no tag to be told: what it builds goes to the target's",
+                hint="leave tag out, or use program: osg-build",
+            )
+        scratch = ["--scratch"] if koji.scratch else []
+        return [[koji.program, *koji.options, "build", *scratch, *background, koji.target, str(srpm)]]
+    if not koji.scratch:
+        raise UsageError(
+            "publish.koji: osg-build makes other than scratch builds from OSG's version control only",
+            hint="scratch: true, or program: osg-koji, which builds the SRPM itself",
+        )
+    place, archive = folder / package, folder / f"{srpm.name}.cpio"
+    unpack = f"rpm2cpio {shlex.quote(str(srpm))} > {shlex.quote(str(archive))}"
+    files = f"cd {shlex.quote(str(place / 'osg'))} && cpio --extract --quiet --file={shlex.quote(str(archive))}"
+    tag = ["--koji-tag", koji.tag] if koji.tag else []
+    return [
+        ["mkdir", "-p", str(place / "osg")],
+        ["sh", "-c", unpack],
+        ["sh", "-c", files],
+        [koji.program, "koji", "--scratch", "--no-vcs", *(["--no-wait"] if background else []), *koji.options,
+         "--koji-target", koji.target, *tag, str(place)],
+    ]  # fmt: skip
+
+
+def _absolute(option: str) -> str:
+    """Return an option of Koji's that is, or names after ``=``, a path of this directory as a path of any."""
+    name, equals, value = option.rpartition("=")
+    return f"{name}{equals}{expand(value).absolute()}" if value.startswith(("./", "../", "~")) else option
+
+
+def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
+    """Run the commands; what they say is printed as it comes and kept in ``log``."""
+    need(
+        commands[-1][0],
+        "it hands the SRPM to Koji",
+        "on EL: dnf install --enablerepo=osg-internal-development osg-build, or dnf install koji; configure it "
+        "(osg-koji setup, or ~/.koji/config) and log in (kinit)",
+    )
+    for argv in commands:
+        limit = _KOJI_TIMEOUT if argv is commands[-1] else _TIMEOUT
+        done = runner.run(argv, timeout=limit, check=False, log=log, on_line=print)
+        if not done.ok:
+            raise TestbedError(f"{Path(argv[0]).name}: {done.reason}", evidence=done.output, log=log)

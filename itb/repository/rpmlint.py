@@ -1,0 +1,59 @@
+"""What rpmlint finds in the candidate's packages: reported by name, never a verdict."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from itb.containers.host import Host
+from itb.data import shipped
+from itb.errors import TestbedError
+
+LOG = "rpmlint.log"
+_CONFIG = "/etc/itb/rpmlint.toml"
+_NOT_THERE = 127
+_FINDING = re.compile(r"^(?P<package>[^\s:(]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
+_ENDED = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
+_SHOWN = 5  # kinds of findings in a message
+# Version 1 has its configuration in Python, and does without.
+_RUN = f"""
+command -v rpmlint >/dev/null || exit {_NOT_THERE}
+printf '%s' "$2" >{_CONFIG}
+case $(rpmlint --version) in *"version 1"*) own=() ;; *) own=(--config {_CONFIG}) ;; esac
+LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$1"/*.rpm || [ $? -eq 64 ] || [ $? -eq 66 ]
+"""
+
+
+def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
+    """Look at the packages in a folder of a host; return a line and a list that name what was found.
+
+    None where the host has no rpmlint.  ``log`` receives all of it.  Raises
+    TestbedError if rpmlint did not get to its end.
+    """
+    config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
+    log.unlink(missing_ok=True)
+    limit = host.engine.runner.limits("lint")
+    done = host.script(_RUN, [folder, config], timeout=limit, check=False, log=log, about="rpmlint")
+    if done.returncode == _NOT_THERE:
+        return None
+    if not _ENDED.search(done.stdout):
+        raise TestbedError(f"host {host.role}: rpmlint: {done.reason}", evidence=done.output, log=log)
+    return summarise(done.stdout)
+
+
+def summarise(said: str) -> tuple[str, str]:
+    """Return rpmlint's findings as one line, errors first, and as a list of their kinds with an example each."""
+    found = [match.groupdict() for match in _FINDING.finditer(said)]
+    levels = Counter(item["level"] for item in found)
+    kinds = Counter((item["level"], item["kind"]) for item in found)
+    ranked = sorted(kinds, key=lambda kind: (kind[0], -kinds[kind], kind[1]))
+    examples = {(item["level"], item["kind"]): item for item in reversed(found)}
+    lines = [
+        f"{kinds[kind]:>5} {kind[0]}: {kind[1]}: {examples[kind]['package']}{examples[kind]['detail'][:200]}"
+        for kind in ranked
+    ]
+    errors = [f"{kind} ({kinds[level, kind]})" for level, kind in ranked if level == "E"]
+    named = f": {', '.join(errors[:_SHOWN])}" if errors else ""
+    more = f" and {len(errors) - _SHOWN} more kinds" if len(errors) > _SHOWN else ""
+    return f"{levels['E']} errors, {levels['W']} warnings{named}{more}", "\n".join(lines)

@@ -1,0 +1,210 @@
+"""The candidate's YUM repository: signed with a key made for the run, served over HTTPS by nginx.
+
+Everything happens on the testbed's ``services`` host: the secret key is made
+there and goes with it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from itb.containers.host import FileSpec, Host
+from itb.errors import TestbedError
+from itb.model import Build, Repo, Rpm, SigningKey
+from itb.util.files import sha256
+
+REPO_ID = "itb-candidate"
+REPO_HOST = "repo.glideinwms.org"
+TOKEN_HOST = "tokens.glideinwms.org"
+ROOT = "/srv/repo"
+ISSUER_ROOT = "/srv/issuer"
+SIGNED = "rpms"  # folder of the signed packages in a run directory's repo/
+_KEY_NAME = "itb run key"
+
+_NGINX = f"""
+# Written by itb for one run.
+worker_processes 2;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    include /etc/nginx/mime.types;
+    access_log /var/log/nginx/access.log;
+    sendfile on;
+    # A stalled client must not hold anybody else up, nor for long.
+    client_header_timeout 10s;
+    send_timeout 60s;
+    ssl_certificate /etc/grid-security/hostcert.pem;
+    ssl_certificate_key /etc/grid-security/hostkey.pem;
+    ssl_session_cache shared:tls:4m;
+    server {{
+        listen 443 ssl;
+        server_name {REPO_HOST};
+        root {ROOT};
+        autoindex on;
+    }}
+    server {{
+        listen 443 ssl;
+        server_name {TOKEN_HOST};
+        root {ISSUER_ROOT};
+        default_type application/json;
+        location / {{ limit_except GET {{ deny all; }} }}
+    }}
+}}
+"""
+
+# RSA, because el8's rpm knows no elliptic curves; no passphrase, because the
+# key lives as long as the run.
+_MAKE_KEY = f"""
+export GNUPGHOME=/root/.gnupg-itb
+install -d -m 700 "$GNUPGHOME"
+gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
+    --quick-generate-key {shlex.quote(_KEY_NAME)} rsa2048 sign 7d
+mkdir -p {ROOT}/candidate
+gpg --batch --armor --export {shlex.quote(_KEY_NAME)} > {ROOT}/candidate/RPM-GPG-KEY-itb
+gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
+"""
+
+_PUBLISH = f"""
+export GNUPGHOME=/root/.gnupg-itb
+mkdir -p -- "$1"
+cd -- "$1"
+rm -rf -- *.rpm repodata
+mv -- "$1.new"/*.rpm .
+rmdir -- "$1.new"
+rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
+mkdir -p -- "$1-source"
+find . -maxdepth 1 -name '*.src.rpm' -exec mv --target-directory="$1-source" -- {{}} +
+createrepo_c --quiet --workers "$(nproc)" .
+gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
+rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
+echo "--- signatures"
+rpmkeys --checksig -- *.rpm
+"""
+
+# Every other repository of the host is told to leave the candidate's names
+# alone: an absent candidate must fail, not come from elsewhere.
+_POINT_HOST = """
+candidate=$1; excluded=$2
+for file in /etc/yum.repos.d/*.repo; do
+    [ "$file" = "$candidate" ] && continue
+    sed -i -e '/^excludepkgs=/d' -e "s/^\\[.*\\]$/&\\nexcludepkgs=$excluded/" "$file"
+done
+"""
+
+
+def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
+    """Make the run's signing key and start the web server.
+
+    ``issuer_files`` are what the run's token issuer publishes, by path.
+    """
+    published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
+    made = services.put(
+        FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
+        *published,
+        then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
+        about="start the web server and make the signing key",
+    )
+    fingerprint = made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
+    if len(fingerprint) != 40:
+        raise TestbedError("host services: gpg made no key", evidence=made.output)
+    return SigningKey(fingerprint=fingerprint)
+
+
+def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
+    """Sign and index the RPMs of a build and serve them as ``name``; look at every signature afterwards."""
+    changed = [rpm.file for rpm in build.rpms if sha256(Path(build.directory) / rpm.file) != rpm.sha256]
+    if changed:
+        raise TestbedError(
+            f"{', '.join(changed)} in {build.directory}: not as built any more (checksum)",
+            hint="the disk, or somebody, changed it; build again",
+        )
+    folder = f"{ROOT}/{name}"
+    done = services.put_into(
+        f"{folder}.new",
+        *(Path(build.directory) / rpm.file for rpm in _files(build)),
+        then=_PUBLISH,
+        args=[folder],
+        log=log,
+        about="sign and index the RPMs",
+    )
+    verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
+    bad = [line for line in verdicts if "signatures OK" not in line]
+    if bad or len(verdicts) != len(build.rpms):
+        raise TestbedError(
+            f"{len(bad)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(bad)[:300]}",
+            evidence=done.output,
+            log=log,
+        )
+    url = f"https://{REPO_HOST}/{name}/"
+    fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
+    seen = services.run(fetch, check=False)
+    if not seen.ok:
+        raise TestbedError(f"{url} is not served: {seen.reason}", evidence=seen.output)
+    return Repo(
+        id=f"itb-{name}",
+        url=url,
+        key_url=f"https://{REPO_HOST}/candidate/RPM-GPG-KEY-itb",
+        key_fingerprint=key.fingerprint,
+        packages=len(build.rpms),
+    )
+
+
+def _files(build: Build) -> list[Rpm]:
+    return [*build.rpms, *([build.source_rpm] if build.source_rpm else [])]
+
+
+def bring_back(services: Host, build: Build, destination: Path, *, name: str = "candidate") -> None:
+    """Copy the signed packages, source too, and the public key to a folder; what is not there is left out."""
+    folder = f"{ROOT}/{name}"
+    paths = [f"{folder}/{rpm.file}" for rpm in build.rpms] + [f"{ROOT}/candidate/RPM-GPG-KEY-itb"]
+    paths += [f"{folder}-source/{build.source_rpm.file}"] if build.source_rpm else []
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".signed-", dir=destination) as temporary:
+        archive = Path(temporary) / "signed.tar"
+        services.get_archive(paths, archive)
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                content = tar.extractfile(entry)
+                if content is not None:
+                    (destination / Path(entry.name).name).write_bytes(content.read())
+
+
+def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
+    """Make a host use the candidate's repository first, and only it for the product's packages."""
+    text = _section(repo, "Release candidate under test", "enabled=1\npriority=1")
+    if repo.include:
+        rest = repo.model_copy(update={"id": f"{repo.id}-rest", "include": ()})
+        more = f"enabled=1\npriority={repo.priority}\nexcludepkgs={' '.join(globs)}"
+        text += _section(rest, "What is published with the candidate", more)
+    file = _repo_file(repo, text)
+    about = "exclude the candidate elsewhere"
+    host.put(file, then=_POINT_HOST, args=[file.path, " ".join(globs)], about=about)
+
+
+def offer(host: Host, repo: Repo) -> None:
+    """Make a repository known to a host that uses it on request only (``dnf --enablerepo``)."""
+    host.put(_repo_file(repo, _section(repo, "Earlier version", "enabled=0")))
+
+
+def _repo_file(repo: Repo, text: str) -> FileSpec:
+    return FileSpec(f"/etc/yum.repos.d/{repo.id}.repo", text.encode())
+
+
+def _section(repo: Repo, title: str, more: str) -> str:
+    lines = [
+        f"[{repo.id}]",
+        f"name={title}",
+        f"baseurl={repo.url}",
+        more,
+        f"gpgcheck={repo.gpgcheck:d}",
+        f"repo_gpgcheck={repo.repo_gpgcheck:d}",
+        "metadata_expire=1",
+    ]
+    lines += [f"gpgkey={repo.key_url}"] if repo.key_url else []
+    lines += [f"includepkgs={' '.join(repo.include)}"] if repo.include else []
+    return "\n".join(lines) + "\n\n"

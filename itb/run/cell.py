@@ -1,0 +1,213 @@
+"""One cell of a run: everything a phase needs to know, and nothing that changes while it runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from itb.config.platform import Platform
+from itb.config.product import Product, RoleDefinition
+from itb.config.scenario import Scenario
+from itb.config.settings import Settings
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.errors import UsageError
+from itb.model import Commit, Installed, Notes, Outcome, Record, Repo
+from itb.process.limits import Limits
+from itb.repository.signed import REPO_ID
+from itb.rundir.checkpoints import Checkpoints
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.testbed.testbed import Testbed, Topology
+
+R = TypeVar("R", bound=Record)
+
+SERVICES = "services"  # the role that serves repositories and public keys
+WORKSPACE = "workspace"  # the role that builds
+CE = "ce"
+PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
+BAD_TOKENS = "/var/lib/itb/tokens"  # on the token's role, tokens a CE must refuse, for scenarios
+
+
+@dataclass
+class Checkpoint:
+    """A piece of work going on; ``undone``: it ended, but a resumed run is to do it again."""
+
+    undone: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Product x platform x scenarios, with the run directory they write to."""
+
+    settings: Settings
+    product: Product
+    platform: Platform
+    scenarios: Sequence[Scenario]
+    topology: Topology
+    commit: Commit
+    rundir: RunDir
+    journal: Journal
+    engine: Engine
+    checkpoints: Checkpoints  # what of the run is done
+    previous: Commit | None = None  # what scenarios upgrade from
+
+    @functools.cached_property
+    def testbed(self) -> Testbed:
+        """The one who brings this run's hosts up and takes them down."""
+        where = self.rundir.path.parent
+        return Testbed(self.engine, self.topology, run=self.rundir.id, short=self.rundir.state.short, runs=where)
+
+    @contextmanager
+    def checkpoint(self, name: str, *, on: Sequence[str] = (), taints: Sequence[str] = ()) -> Iterator[Checkpoint]:
+        """Keep book on a piece of work: it is done if the block ends and no case of its hosts went wrong.
+
+        ``on`` are the roles whose hosts hold what is done; ``taints`` those
+        that are in an unknown state if the work is cut off or fails.
+        """
+        roles = {*on, *taints}
+        if roles - set(self.testbed.containers):
+            self.testbed.alive()
+        known, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
+        entry = self.checkpoints.begin(name, {role: known[role] for role in roles}, taints=taints)
+        checkpoint = Checkpoint()
+        yield checkpoint
+        bad = (Outcome.FAILED, Outcome.ERROR)
+        wrong = any(case.outcome in bad and case.role in roles for case in self.journal.cases[before:])
+        if not (wrong or checkpoint.undone):
+            # What it taints need not be there for its value to stand.
+            self.checkpoints.done(entry.model_copy(update={"hosts": {role: known[role] for role in on}}))
+
+    def value_once(
+        self,
+        name: str,
+        kind: type[R],
+        work: Callable[[], R],
+        *,
+        on: Sequence[str] = (),
+        taints: Sequence[str] = (),
+        holds: Callable[[R], bool] = lambda _value: True,
+    ) -> R:
+        """Do a piece of work and save its value, unless it stands and still ``holds``: then return that value."""
+        if self.checkpoints.is_done(name):
+            value = self.rundir.found(name, kind)
+            if value is not None and holds(value):
+                return value
+        with self.checkpoint(name, on=on, taints=taints):
+            value = work()
+            self.rundir.save(name, value)
+        return value
+
+    def do_once(
+        self, name: str, work: Callable[[], object], *, on: Sequence[str] = (), taints: Sequence[str] = ()
+    ) -> None:
+        """Do a piece of work that leaves nothing but its effect, unless it stands."""
+        if not self.checkpoints.is_done(name):
+            with self.checkpoint(name, on=on, taints=taints):
+                work()
+
+    @property
+    def factor(self) -> float:
+        """What every time limit is multiplied with."""
+        return self.settings.timeout_factor
+
+    @property
+    def limits(self) -> Limits:
+        """How long things may take."""
+        return self.engine.runner.limits
+
+    @functools.cached_property
+    def roles(self) -> dict[str, RoleDefinition]:
+        """What goes on each testbed host: the product's roles and the platform's own CE."""
+        own = dict(self.product.roles)
+        for role in own:
+            if role not in self.topology.hosts:
+                where = self.topology.file.name
+                raise UsageError(f"product {self.product.name}: testbed {where} has no role {role!r}")
+        return own
+
+    @property
+    def testbed_roles(self) -> list[str]:
+        """The bare hosts, in the order of the testbed's file; optional ones only if a scenario uses them."""
+        used = {role for scenario in self.scenarios for role in scenario.roles}
+        return [
+            role
+            for role in self.topology.hosts
+            if role not in (SERVICES, WORKSPACE) and (role not in self.topology.optional or role in used)
+        ]
+
+    def host(self, role: str) -> Host:
+        """Handle of a role's host."""
+        return self.testbed.host(role)
+
+    @property
+    def notes(self) -> Notes:
+        """What a report says of product and platform beyond the run directory."""
+        return Notes(
+            product_title=self.product.title,
+            platform_title=self.platform.title,
+            platform_note=self.platform.note,
+        )
+
+    @property
+    def ce_address(self) -> str:
+        """Where the CE listens, which is also the audience of its tokens (facts: with its port)."""
+        return f"{self.topology.hosts[CE]}:9619"
+
+    def environment(self, role: str) -> dict[str, str]:
+        """What scripts on a host may rely on."""
+        env = {
+            "ITB_RUN": self.rundir.id,
+            "ITB_ROLE": role,
+            "ITB_CE_ADDRESS": self.ce_address,
+            "ITB_PRODUCT": self.product.name,
+            "ITB_PRODUCT_VERSION": self.commit.version,
+            "ITB_PLATFORM": self.platform.name,
+        }
+        for name, fqdn in self.topology.hosts.items():
+            env[f"ITB_HOST_{_variable(name)}"] = fqdn
+        for name, services in self.services.items():
+            env[f"ITB_SERVICES_{_variable(name)}"] = " ".join(services)
+        if self.product.token:
+            token = self.product.token
+            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = token.path_on(role)
+            env["ITB_TOKEN_ROLE"] = token.role
+            for place in reversed(token.places):  # the first of a role's counts
+                env[f"ITB_BEARER_TOKEN_FILE_{_variable(place.role)}"] = place.path
+        return env
+
+    @property
+    def logs(self) -> dict[str, Sequence[str]]:
+        """Globs of the logs on each testbed host, the product's on a host that is not its own included."""
+        own: dict[str, Sequence[str]] = {role: item.logs for role, item in self.roles.items()}
+        own[CE] = self.platform.ce.logs
+        return {role: (*own.get(role, ()), *self.product.evidence.get(role, ())) for role in self.testbed_roles}
+
+    @property
+    def services(self) -> dict[str, Sequence[str]]:
+        """Units that must be up, in the order they are started, by role."""
+        own: dict[str, Sequence[str]] = {role: item.services for role, item in self.roles.items()}
+        return {**own, CE: self.platform.ce.services}
+
+    def scenario_environment(self) -> dict[str, str]:
+        """What scenario steps may rely on besides (scenarios/README.md)."""
+        env = {**self.environment(""), **self.product.env, "ITB_CANDIDATE_REPO": REPO_ID}
+        installed = self.rundir.saved("installed", Installed)
+        for role, packages in (installed.packages if installed else {}).items():
+            ours = [item.nevra.rsplit("-", 2)[0] for item in packages if item.candidate]
+            env[f"ITB_PACKAGES_{_variable(role)}"] = " ".join(ours)
+        for role, definition in self.roles.items():
+            env[f"ITB_INSTALL_{_variable(role)}"] = " ".join(definition.packages)
+        earlier = RunDir(self.rundir.path / PREVIOUS).saved("repo", Repo)
+        if self.previous and earlier:
+            env["ITB_PREVIOUS_REPO"], env["ITB_PREVIOUS_VERSION"] = earlier.id, self.previous.version
+        if self.settings.token_hook == "local" and self.product.token:
+            env["ITB_TOKEN_DIR"] = BAD_TOKENS
+        return env
+
+
+def _variable(role: str) -> str:
+    return role.upper().replace("-", "_")

@@ -1,0 +1,67 @@
+"""``lock.yaml``: everything that decides the outcome of a run, so that it can be repeated and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from itb.config import step_library
+from itb.config.scenario import Scenario
+from itb.model import Build, Installed, Repo
+from itb.platforms.images import PlatformImages
+from itb.run.cell import Cell
+from itb.util.files import write_atomically
+from itb.util.redact import redact
+from itb.version import VERSION
+
+
+def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
+    """Write the lock of a run whose candidate is installed."""
+    images = cell.rundir.saved("platform", PlatformImages)
+    content: dict[str, Any] = {
+        "itb": VERSION,
+        "product": cell.product.name,
+        "commit": cell.commit.id or None,
+        "tree": cell.commit.tree or None,
+        "reference": cell.commit.ref,
+        "source": cell.commit.source,
+        "upgraded_from": (cell.previous.id or cell.previous.describe) if cell.previous else None,
+        "release_manager": {"arguments": list(made.arguments)},
+        "published": _published(made, served),
+        "platform": cell.platform.name,
+        "images": images.model_dump(mode="json") if images else {},
+        "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": served.id} for rpm in made.rpms},
+        "packages": {
+            role: {item.nevra: item.origin for item in items} for role, items in installed.packages.items()
+        },
+        "scenarios": {
+            scenario.name: {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(scenario)}
+            for scenario in cell.scenarios
+        },
+    }
+    write_atomically(cell.rundir.path / "lock.yaml", redact(yaml.safe_dump(content, sort_keys=False)))
+
+
+def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each file of a scenario: those of its folder, and what it takes from the library."""
+    for path in sorted(scenario.folder.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(scenario.folder)), path
+    yield from step_library.borrowed(scenario.folder, scenario.scripts).items()
+
+
+def _published(made: Build, served: Repo) -> dict[str, Any] | None:
+    """Where packages that were not built here come from, and how they were trusted."""
+    if not made.published:
+        return None
+    checked = f"checked with the key {served.key_fingerprint}"
+    return {
+        "repository": made.published,
+        "version": made.commit.describe,
+        "signatures": checked if served.gpgcheck else "NOT CHECKED (allow_unsigned)",
+        "headers": {rpm.nevra: rpm.header for rpm in made.rpms},
+    }

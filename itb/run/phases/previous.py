@@ -1,0 +1,128 @@
+"""The earlier version that scenarios upgrade from: found, built, served, offered to hosts.
+
+What goes wrong with it is never the candidate's fault: it is an error of the
+testbed's, and the scenarios that need it are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from itb import versions
+from itb.config.product import Product
+from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
+from itb.model import Build, Commit, Phase, Repo, SigningKey
+from itb.platforms.images import PlatformImages
+from itb.process.runner import Runner
+from itb.repository import signed as repositories
+from itb.run.cell import PREVIOUS, SERVICES, Cell
+from itb.run.phases import build as phases_build
+from itb.run.phases import published
+from itb.run.phases.build import Order
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Cases, Journal, Trial
+from itb.source import resolve
+
+
+def find(
+    product: Product, candidate: Commit, *, ref: str, source_from: str, cache: Path, runner: Runner
+) -> Commit | None:
+    """Return the commit of ``ref``, or of the highest final version below the candidate's; None without one."""
+    if not ref:
+        pattern = versions.compile_pattern(product.build.version_tags)
+        tags = [item.name for item in resolve.refs(source=source_from, cache=cache, runner=runner)]
+        ref = newest_before(candidate, [found for tag in tags if (found := versions.parse(tag, pattern))])
+    return resolve.resolve(product, ref=ref, source=source_from, cache=cache, runner=runner) if ref else None
+
+
+def newest_before(candidate: Commit, tags: list[versions.TagVersion]) -> str:
+    """Return the tag of the highest final version that rpm sorts below the candidate, or the empty string."""
+    numbers = tuple(int(number) for number in candidate.version.split("."))
+    after_final = bool(candidate.rpm_release) and not candidate.rc
+    below = [
+        tag for tag in tags if not tag.rc and (tag.numbers < numbers or (after_final and tag.numbers == numbers))
+    ]
+    return max(below).tag if below else ""
+
+
+@dataclass(frozen=True)
+class _Aside(Cases):
+    """Passes cases on to a journal as the testbed's own: named apart, never the product's failures."""
+
+    journal: Journal
+    subject: str
+
+    @contextmanager
+    def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
+        with self.journal.case(phase, role, f"{self.subject}: {name}") as trial:
+            try:
+                yield trial
+            except BuildError as error:
+                raise TestbedError(
+                    f"{self.subject}: {error.message}", evidence=error.evidence, log=error.log
+                ) from None
+
+
+def rundir(cell: Cell) -> RunDir:
+    """Where the values, logs and RPMs of the earlier version are kept."""
+    return RunDir(cell.rundir.path / PREVIOUS)
+
+
+def _order(cell: Cell) -> Order | None:
+    if cell.previous is None:
+        return None
+    subject = f"earlier version {cell.previous.describe or cell.previous.id[:12]}"
+    return Order(cell.previous, rundir(cell), _Aside(cell.journal, subject))
+
+
+def is_there(cell: Cell, images: PlatformImages) -> bool:
+    """True if nothing has to be built: no earlier version is wanted, or it was built before."""
+    order = _order(cell)
+    return order is None or phases_build.cached_build(cell, images, order) is not None
+
+
+def build(cell: Cell, images: PlatformImages) -> None:
+    """Build the earlier version in the workspace, unless that was done."""
+    order = _order(cell)
+    if order is None or order.rundir.saved("build", Build):
+        return
+    with _forgiven():
+        phases_build.build(cell, images, order)
+
+
+def serve(cell: Cell, key: SigningKey) -> None:
+    """Serve what was built of the earlier version from a repository of its own."""
+    order = _order(cell)
+    made = order.rundir.saved("build", Build) if order else None
+    if order is None or made is None:
+        return
+    with _forgiven():
+        cell.do_once("repo.previous", lambda: _publish(cell, order, made, key), on=[SERVICES])
+
+
+def _publish(cell: Cell, order: Order, made: Build, key: SigningKey) -> None:
+    with order.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
+        served = published.serve(cell, made, order.rundir, key, name=PREVIOUS)
+        trial.passed(f"{served.packages} packages at {served.url}")
+        order.rundir.save("repo", served)
+
+
+def offer(cell: Cell, role: str) -> None:
+    """Let a host use the earlier version's repository on request."""
+    served = rundir(cell).saved("repo", Repo)
+    if served:
+        repositories.offer(cell.host(role), served)
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """Go on without the earlier version: its cases say why it is not there."""
+    try:
+        yield
+    except InterruptedRunError:
+        raise
+    except ItbError:
+        return

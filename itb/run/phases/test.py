@@ -1,0 +1,65 @@
+"""The scenarios of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+from itb.config import step_library
+from itb.containers.host import Host
+from itb.model import Outcome, Phase
+from itb.run.cell import SERVICES, Cell
+from itb.run.parallel import in_parallel
+from itb.run.phases import previous, token_renewal
+from itb.run.phases.install import look_again, watch
+from itb.scenario import play as scenes
+from itb.testbed import logs
+
+
+def tested(cell: Cell) -> str:
+    """Name of the piece of work after which only evidence, removal and reports are left: these very scenarios."""
+    sums = [step_library.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
+    return f"tested.{hashlib.sha256(' '.join(sums).encode()).hexdigest()}"
+
+
+def test(cell: Cell) -> None:
+    """Every scenario, then once more whether all services are still up."""
+    with cell.checkpoint(tested(cell)) as checkpoint:
+        _test(cell)
+        bad = (Outcome.FAILED, Outcome.ERROR)
+        checkpoint.undone = any(case.outcome in bad for case in cell.journal.cases)
+
+
+def _test(cell: Cell) -> None:
+    for role in cell.topology.optional & set(cell.testbed_roles):
+        previous.offer(cell, role)
+    hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
+    with token_renewal.kept_fresh(cell) as may_start:
+        for scenario in cell.scenarios:
+            name = f"scenario.{scenario.name}.{step_library.checksum(scenario.folder, scenario.scripts)}"
+            if cell.checkpoints.is_done(name) or not may_start(scenario):
+                continue
+            with cell.checkpoint(name, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
+                outcome = scenes.run_scenario(
+                    scenario,
+                    hosts,
+                    journal=cell.journal,
+                    env=cell.scenario_environment(),
+                    factor=cell.factor * cell.product.patience,
+                    diagnose=lambda since: token_renewal.why_refused(cell, since),
+                    explain=lambda: _why(cell, hosts),
+                )
+                checkpoint.undone = outcome is not Outcome.PASSED
+    last: list[Callable[[], object]] = [
+        lambda: in_parallel(
+            cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0)
+        ),
+        lambda: look_again(cell),
+    ]
+    in_parallel(last, lambda work: work())
+
+
+def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:
+    """The cause the logs of the hosts name, or else what pilots that ended said last."""
+    ended = cell.product.env.get("ITB_PILOT_LOGS", "")
+    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=ended)

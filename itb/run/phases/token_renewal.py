@@ -1,0 +1,170 @@
+"""The token of a run while scenarios run: kept fresh, put back where one exchanged it, its end explained."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from itb.config.product import TokenDelivery
+from itb.config.scenario import Scenario
+from itb.containers.host import FileSpec
+from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
+from itb.model import Phase, Token
+from itb.run.cell import BAD_TOKENS, CE, Cell
+from itb.run.phases.token import LOCAL, as_token_error, asked, deliver_renewed, keep_record, next_renewal, request
+from itb.run.phases.up import load_issuer
+from itb.tokens import renewal
+from itb.tokens.ce import refusal
+from itb.tokens.delivery import is_ours
+from itb.tokens.issuer import FAULTS
+from itb.tokens.request import Secret
+from itb.util.redact import remember
+
+
+class Renewals:
+    """Every renewal is a case; the last one's problem decides what may still start."""
+
+    def __init__(self, cell: Cell, wanted: TokenDelivery, token: Token) -> None:
+        self.token = token
+        self.problem = ""
+        self._cell, self._wanted = cell, wanted
+        self._secret: Secret | None = None
+        # A renewal may have begun before there was anybody to go on with it.
+        begun = [case for case in cell.journal.cases if case.name == next_renewal(cell)]
+        self._failed, self._why = len(begun), begun[0].message if begun else ""
+        self._lock = threading.Lock()
+
+    def renew(self) -> Token:
+        """Get and deliver a new token; if that fails, the case says at once how long the old one serves.
+
+        It is the same case until a try succeeds, which is well if the old
+        token had not ended by then.
+        """
+        left = self.token.expires - time.time()
+        name, role = next_renewal(self._cell), self._wanted.role
+        with self._lock, self._cell.journal.case(Phase.TOKEN, role, name, supersedes=True) as trial:
+            try:
+                token, note = self._replace(trial.note, force=False)
+            except InterruptedRunError:
+                raise
+            except ItbError as error:
+                self._failed += 1
+                left = self.token.expires - time.time()
+                seen = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
+                self._why = error.message
+                raise as_token_error(seen.message, error) from None
+            seen = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._why)
+            self._failed = 0
+            if seen.gap:
+                trial.error(seen.message, exit_code=TokenError.exit_code)
+            else:
+                trial.passed("; ".join(text for text in (seen.message, note) if text))
+        return token
+
+    def renew_first(self) -> None:
+        """Renew before anything starts; if that fails, the old one has to do."""
+        try:
+            self.renew()
+        except (TokenError, TestbedError) as error:
+            self.problem = error.message
+
+    def _replace(self, note: Callable[[str], None], *, force: bool) -> tuple[Token, str]:
+        held = request(self._cell, self._wanted, note=note)
+        left = deliver_renewed(self._cell, self._wanted.places, held.secret, force=force)
+        self.token = keep_record(self._cell, self._wanted, held.token)
+        self._secret = held.secret
+        return self.token, left
+
+    def report(self, seen: renewal.Renewal) -> None:
+        """Remember whether the last renewal failed."""
+        self.problem = seen.problem if seen.token is None else ""
+
+    def may_start(self, scenario: Scenario) -> bool:
+        """Say no, as a case, to a scenario that would outlive a token that cannot be renewed.
+
+        Every scenario gets its own tokens to be refused: one that soon expires must not have expired.
+        """
+        if not scenario.needs.token:
+            return True
+        try:
+            if self.problem:
+                renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
+            self._put_back()
+            if self._cell.settings.token_hook == LOCAL:
+                _deliver_choice(self._cell, self._wanted)
+        except (TokenError, TestbedError) as error:
+            with self._cell.journal.case(Phase.TEST, "", f"{scenario.name}: {scenario.title}") as trial:
+                trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
+            return False
+        return True
+
+    def _put_back(self) -> None:
+        """Deliver the run's own token again where an earlier scenario left another one, or none."""
+        places = [
+            place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)
+        ]
+        if not places:
+            return
+        name = "the run's own SciToken is put back where a scenario left another"
+        with self._lock, self._cell.journal.case(Phase.TOKEN, self._wanted.role, name) as trial:
+            if self._secret is None:
+                self._replace(trial.note, force=True)
+            else:
+                deliver_renewed(self._cell, places, self._secret, force=True)
+            trial.passed(", ".join(f"{place.path} on {place.role}" for place in places))
+
+
+def _deliver_choice(cell: Cell, wanted: TokenDelivery) -> None:
+    """Put a good token and some a CE must refuse where a scenario finds them: only our own issuer makes such."""
+    host, issuer, wish = cell.host(wanted.role), load_issuer(cell), asked(cell, wanted)
+    tokens = {fault: issuer.mint_faulty(wish, fault) for fault in FAULTS}
+    tokens["valid"] = issuer.mint_for(wish)
+    for secret in tokens.values():
+        remember(secret)
+    host.run(["install", "--directory", "--mode=700", BAD_TOKENS])
+    host.put(
+        *(
+            FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600)
+            for name, secret in tokens.items()
+        )
+    )
+
+
+def longest_wait(scenario: Scenario) -> float:
+    """Seconds the scenario's most patient step may take: a step is what a token has to outlive."""
+    return max(step.eventually.within if step.eventually else step.timeout for step in scenario.steps)
+
+
+@contextmanager
+def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
+    """Renew the run's token before it is needed while the block runs; yields whether a scenario may start."""
+    token, wanted = cell.rundir.saved("token", Token), cell.product.token
+    if token is None or wanted is None:
+        yield lambda _scenario: True
+        return
+    renewals = Renewals(cell, wanted, token)
+    if renewal.due(token) <= time.time():  # a run that goes on after a pause must not begin without
+        renewals.renew_first()
+    with renewal.kept_fresh(renewals.token, renewals.renew, renewals.report):
+        yield renewals.may_start
+
+
+def why_refused(cell: Cell, since: float) -> str:
+    """One line from the CE for a failed step that needs the token: what it refused since then, or ``""``.
+
+    TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
+    """
+    token = cell.rundir.saved("token", Token)
+    if token is None:
+        return ""
+    if token.expires <= time.time():
+        ended = time.strftime("%H:%M:%S UTC", time.gmtime(token.expires))
+        raise TokenError(f"the token expired at {ended} and could not be renewed")
+    try:
+        return refusal(cell.host(CE), token.issuer, since=since)
+    except InterruptedRunError:
+        raise
+    except TestbedError:
+        return ""  # a CE that is gone says nothing; the step's own evidence stands

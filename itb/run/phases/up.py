@@ -1,0 +1,144 @@
+"""The phases of a run, each from the values of the earlier ones to a value of its own.
+
+Every phase writes its value to the run directory as it ends, so that the
+next one can also start in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from itb.containers.host import Host
+from itb.data import shipped
+from itb.errors import InstallError, TestbedError
+from itb.install import configure, dnf
+from itb.install import services as units
+from itb.model import Phase, SigningKey, TestbedHosts
+from itb.platforms import images as platforms_images
+from itb.platforms.images import PlatformImages
+from itb.repository import signed as repositories
+from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.run.parallel import in_parallel
+from itb.testbed import testbed
+from itb.testbed.certificates import RunCA
+from itb.tokens.issuer import Issuer
+
+
+def prepare_platform(cell: Cell) -> PlatformImages:
+    """Images of the platform, from the engine's store or made now."""
+    with cell.journal.case(Phase.PLATFORM, "images", f"{cell.platform.name} images are there") as trial:
+        images = images_of_before(cell) or platforms_images.ensure(
+            cell.platform,
+            cell.engine,
+            cache=cell.settings.cache_dir,
+            options=cell.settings.platform_options.get(cell.platform.name),
+            note=trial.note,
+        )
+        trial.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
+    cell.rundir.save("platform", images)
+    return images
+
+
+def images_of_before(cell: Cell) -> PlatformImages | None:
+    """The images a run began with, if it goes on and they are still there."""
+    saved = cell.rundir.found("platform", PlatformImages)
+    return platforms_images.find(cell.engine, saved.platform, saved.key) if saved else None
+
+
+def load_ca(cell: Cell) -> RunCA:
+    """The run's certificate authority; made by the phase that needs it first."""
+    return RunCA.load_or_create(cell.rundir.tokens, name=f"itb run {cell.rundir.state.short}")
+
+
+def load_issuer(cell: Cell) -> Issuer:
+    """The run's own token issuer; made by the phase that needs it first."""
+    return Issuer.load_or_create(cell.rundir.tokens)
+
+
+def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
+    """Network and the containers of these roles, all at once; those that run already stay as they are."""
+    missing = sorted(set(roles) - cell.testbed.alive(), key=roles.index)
+    if not missing:
+        return
+    with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
+        prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
+        trial.passed(f"{prefix}.0/24")
+        cell.testbed.up(missing, images.references, prefix)
+
+
+def prepare_services(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> SigningKey:
+    """Services host and, if asked for, the build workspace, ready for use; what is ready stays as it is."""
+    roles = [SERVICES, *([WORKSPACE] if with_workspace else [])]
+    start_hosts(cell, images, roles)
+    _boot(cell, roles)
+
+    def prepare() -> SigningKey:
+        with cell.journal.case(Phase.UP, SERVICES, "signing key made, web server up") as trial:
+            key = repositories.prepare(cell.host(SERVICES), load_issuer(cell).files())
+            trial.passed(f"key {key.fingerprint}")
+        return key
+
+    return cell.value_once("key", SigningKey, prepare, on=[SERVICES], taints=[SERVICES])
+
+
+def _boot(cell: Cell, roles: Sequence[str]) -> None:
+    """Wait until these hosts are up, and have them trust the run's CA."""
+    ca = load_ca(cell)
+    in_parallel(roles, lambda role: cell.do_once(f"boot.{role}", lambda: _boot_one(cell, role, ca), on=[role]))
+
+
+def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
+    with cell.journal.case(Phase.UP, role, f"{cell.host(role).fqdn} boots") as trial:
+        state = make_ready(cell.host(role), ca)
+        trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
+
+
+def make_ready(host: Host, ca: RunCA) -> str:
+    """Wait until a host is up and have it trust the run's CA; return what its systemd says."""
+    names = [host.fqdn]
+    if host.role == SERVICES:
+        names += [repositories.REPO_HOST, repositories.TOKEN_HOST]
+    state = testbed.wait_booted(host)
+    testbed.install_trust(host, ca, names=names)
+    return state
+
+
+def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
+    """The bare hosts, booted, with certificates, trusting the run's CA."""
+    start_hosts(cell, images, cell.testbed_roles)
+    _boot(cell, cell.testbed_roles)
+    workspace = [role for role in (WORKSPACE,) if role in cell.testbed.alive()]
+    found = cell.testbed.describe([SERVICES, *workspace, *cell.testbed_roles])
+    cell.rundir.save("testbed", found)
+    return found
+
+
+def prepare_ce(cell: Cell) -> None:
+    """The CE is the platform's, not the product's: it is installed while the candidate is built."""
+    cell.do_once("ce", lambda: _prepare_ce(cell), on=[CE], taints=[CE])
+
+
+def _prepare_ce(cell: Cell) -> None:
+    ce, host = cell.platform.ce, cell.host(CE)
+    log = cell.rundir.host(CE) / "install.log"
+    with cell.journal.case(Phase.INSTALL, CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
+        dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
+    with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), testbeds_fault():
+        script = shipped.folder("build_ws") / "ce" / ce.configure
+        log = cell.rundir.host(CE) / "configure.log"
+        configure.configure(host, script, cell.environment(CE), log=log, timeout=cell.limits("configure"))
+    for unit in ce.services:
+        with cell.journal.case(Phase.START, CE, f"{unit} starts"), testbeds_fault():
+            units.start_service(host, unit)
+
+
+@contextmanager
+def testbeds_fault() -> Iterator[None]:
+    """What goes wrong with the CE is never the candidate's fault."""
+    try:
+        yield
+    except InstallError as error:
+        raise TestbedError(
+            f"the CE: {error.message}", hint=error.hint, evidence=error.evidence, log=error.log
+        ) from None

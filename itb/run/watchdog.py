@@ -1,0 +1,105 @@
+"""Ends what goes on for no good: a phase over its limit, a run that has lost its container engine or a host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from itb.containers.engine import Engine
+from itb.errors import TestbedError
+from itb.model import Case
+from itb.process.limits import DEFAULTS, Limits, called
+from itb.process.result import CommandError
+from itb.process.stop import EndedRunError, Stop
+from itb.rundir.journal import Trial
+
+_PATIENCE = 2  # times in a row an engine may fail that answers at all
+_REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
+
+
+class Watchdog:
+    """A listener of the journal that knows how long something of each phase has been going on.
+
+    A phase that waits for another one, such as install for build, does not
+    use up its time.
+    """
+
+    def __init__(self, limits: Limits, stop: Stop) -> None:
+        self._limits, self._stop = limits, stop
+        self._lock = threading.Lock()
+        self._going_on: dict[str, set[tuple[str, str]]] = {}
+        self._used: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+        self._timers: dict[str, threading.Timer] = {}
+
+    def started(self, trial: Trial) -> None:
+        """Start a phase's clock with the first of its cases."""
+        phase = trial.phase
+        if f"phase-{phase}" not in DEFAULTS:
+            return
+        with self._lock:
+            cases = self._going_on.setdefault(phase, set())
+            if not cases:
+                left = self._limits(f"phase-{phase}") - self._used.get(phase, 0.0)
+                timer = threading.Timer(max(0.0, min(left, threading.TIMEOUT_MAX)), self._over, [phase])
+                timer.daemon = True
+                timer.start()
+                self._timers[phase], self._since[phase] = timer, time.monotonic()
+            cases.add((trial.role, trial.name))
+
+    def noted(self, trial: Trial, text: str) -> None:
+        """Nothing: talk takes no time."""
+
+    def finished(self, case: Case) -> None:
+        """Stop a phase's clock with the last of its cases that go on."""
+        with self._lock:
+            cases = self._going_on.get(case.phase, set())
+            if (case.role, case.name) not in cases:
+                return  # one of a step's results
+            cases.discard((case.role, case.name))
+            if not cases:
+                self._timers.pop(case.phase).cancel()
+                spent = time.monotonic() - self._since.pop(case.phase)
+                self._used[case.phase] = self._used.get(case.phase, 0.0) + spent
+
+    def _over(self, phase: str) -> None:
+        limit = self._limits(f"phase-{phase}")
+        self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{called(limit)}"))
+
+
+@contextmanager
+def pulse(engine: Engine, stop: Stop, lost: Callable[[], str]) -> Iterator[None]:
+    """Look now and then whether the engine answers and every host lives; stop the run if not.
+
+    A command on a host may take many minutes: whether it still gets anywhere
+    cannot be told from its silence, nor that what it waits for on another
+    host will never come.  ``lost`` says which host is gone, if one is; it
+    asks the engine and raises TestbedError if that cannot tell.
+    """
+    ended = threading.Event()
+    every = engine.runner.limits("engine-pulse")
+
+    def feel() -> None:
+        failed = 0
+        while not ended.wait(every):
+            try:
+                why, failed = lost(), 0
+                hint = "itb run --resume RUN goes on with hosts made anew"
+                if why and not ended.wait(_REBOOT):
+                    why = lost()
+            except TestbedError as error:
+                # One that does not answer at all was waited for already.
+                failed += 1 if isinstance(error, CommandError) else _PATIENCE
+                why, hint = error.message if failed >= _PATIENCE else "", "itb doctor explains"
+            if why and not ended.is_set():
+                stop.request(EndedRunError(why, hint=hint))
+                return
+
+    thread = threading.Thread(target=feel, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()

@@ -1,0 +1,106 @@
+"""What of a run is done, and on which containers: the book a resumed run reads to repeat nothing.
+
+Every piece of work writes that it begins and, once its value is in
+``state/``, that it is done.  A piece stands in a resumed run if it is done
+and the containers it was done on are still the same ones.  A host on which a
+piece began that may leave it half-done (an interrupted dnf transaction) and
+that never got done is not to be trusted: :meth:`Checkpoints.doubtful` names it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from pydantic import AliasChoices, Field, ValidationError
+
+from itb.model import Record
+from itb.rundir.directory import RunDir
+from itb.util import files
+
+FILE = "work.jsonl"
+
+
+class CheckpointEntry(Record):
+    """A piece of work that begins or, if ``done``, has ended well; ``hosts`` are container ids by role.
+
+    ``taints`` are the roles whose hosts are left in an unknown state if it is cut off.
+    """
+
+    piece: str
+    hosts: dict[str, str] = {}
+    taints: tuple[str, ...] = Field((), validation_alias=AliasChoices("taints", "spoils"))  # as runs of 0.1 wrote
+    done: bool = False
+
+
+class Checkpoints:
+    """The pieces of work of one run."""
+
+    def __init__(self, rundir: RunDir) -> None:
+        self._path = rundir.path / "state" / FILE
+        self._lock = threading.Lock()
+        self._standing: set[str] = set()
+
+    def begin(self, piece: str, hosts: Mapping[str, str], *, taints: Sequence[str] = ()) -> CheckpointEntry:
+        """Write that a piece of work begins."""
+        entry = CheckpointEntry(piece=piece, hosts=dict(hosts), taints=tuple(taints))
+        self._write(entry)
+        return entry
+
+    def done(self, entry: CheckpointEntry) -> None:
+        """Write that a piece of work is done; its value must be in the run directory by now."""
+        self._write(entry.model_copy(update={"done": True}))
+        self._standing.add(entry.piece)
+
+    def _write(self, entry: CheckpointEntry) -> None:
+        with self._lock:
+            self._path.parent.mkdir(exist_ok=True)
+            # The first byte ends a line that a crash may have cut off.
+            files.append(self._path, f"\n{entry.model_dump_json()}")
+
+    def is_done(self, piece: str) -> bool:
+        """True if a piece was done, by this process or by an earlier attempt that it resumes."""
+        return piece in self._standing
+
+    def holds(self, piece: str, role: str, container: str) -> bool:
+        """True if a piece, done or not, began on this container of a role."""
+        entry = self.entries().get(piece)
+        return entry is not None and bool(container) and entry.hosts.get(role) == container
+
+    def entries(self) -> dict[str, CheckpointEntry]:
+        """The last word on every piece."""
+        try:
+            lines = files.read(self._path).split(b"\n")
+        except FileNotFoundError:
+            return {}
+        found: dict[str, CheckpointEntry] = {}
+        for line in lines:
+            try:
+                entry = CheckpointEntry.model_validate_json(line)
+            except ValidationError:
+                continue
+            found[entry.piece] = entry
+        return found
+
+    def doubtful(self, running: Mapping[str, str]) -> dict[str, str]:
+        """Return the roles whose running host (container ids by role) cannot be trusted: role -> piece."""
+        return {
+            role: entry.piece
+            for entry in self.entries().values()
+            for role in entry.taints
+            if not entry.done and role in running and running[role] == entry.hosts.get(role)
+        }
+
+    def take_up(self, running: Mapping[str, str], *, but: tuple[str, ...] = ()) -> set[str]:
+        """Let stand what is done on containers that run; return the pieces.
+
+        Pieces whose names begin with one of ``but`` are to be done again in any case.
+        """
+        self._standing = {
+            piece
+            for piece, entry in self.entries().items()
+            if entry.done
+            and not piece.startswith(but)
+            and all(running.get(role) == container for role, container in entry.hosts.items())
+        }
+        return self._standing

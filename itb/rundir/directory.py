@@ -1,0 +1,267 @@
+"""The run directory: the only truth about a run.
+
+State is written atomically as each phase ends, so that a run can be
+reported or continued from whatever is there after any end.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from itb.errors import UsageError
+from itb.model import Case, Moment, Record
+from itb.process.result import Command
+from itb.rundir import cases as rundir_cases
+from itb.rundir import lock as rundir_lock
+from itb.rundir.cases import Attempts, Begun, Process
+from itb.util import files, ownership
+from itb.util.files import write_atomically
+from itb.util.redact import redact
+from itb.version import VERSION
+
+R = TypeVar("R", bound=BaseModel)
+
+_TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+
+
+class RunState(Record):
+    """``run.json``: what a run is and how far it got; times are seconds since the epoch."""
+
+    id: str
+    short: str
+    product: str
+    platform: str
+    ref: str
+    scenarios: tuple[str, ...] = ()
+    started: Moment
+    finished: Moment | None = None
+    phases: tuple[str, ...] = ()
+    exit_code: int | None = None
+    kept: bool = False
+    pid: int = 0
+    tool_version: str = ""
+    settings: dict[str, Any] = {}
+    cwd: str = ""  # what relative paths in the settings are relative to
+    definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
+
+
+def _misfit(path: Path, error: ValidationError) -> str:
+    """Say why a ``run.json`` cannot be read: another version's, or damaged."""
+    first = error.errors()[0]
+    reason = ": ".join([*map(str, first["loc"]), first["msg"]])
+    with suppress(ValueError, OSError):
+        content = json.loads(files.read(path))
+        version = content.get("tool_version") if isinstance(content, dict) else None
+        if version and version != VERSION:
+            return f"written by itb {version}, this is itb {VERSION}: {reason}"
+    return f"not written by this version of itb: {reason}"
+
+
+class RunDir:
+    """Paths and state of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @classmethod
+    def create(cls, runs: Path, label: str) -> RunDir:
+        """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        runs.mkdir(0o755, parents=True, exist_ok=True)
+        ownership.check(runs)  # who can write there can put another directory in the run's place
+        for number in range(1, 1000):
+            suffix = "" if number == 1 else f"-{number}"
+            path = runs / f"{stamp}-{label}{suffix}"
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            return cls(path)
+        raise UsageError(f"{runs}: no free run name for {label}")
+
+    @classmethod
+    def find(cls, runs: Path, wanted: str = "") -> RunDir:
+        """Return the run of this name, unique part of a name or path; the newest if empty.
+
+        A directory whose ``run.json`` is gone is found by its path or whole
+        name.  Raises UsageError when none or several match.
+        """
+        path = Path(wanted)
+        if wanted and (path / "run.json").is_file():
+            return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's
+        every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
+        if wanted and (damaged := cls._damaged(runs, path)):
+            return cls(damaged)
+        if not every:
+            raise UsageError(f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere")
+        if not wanted:
+            return cls(every[-1])
+        matching = [path for path in every if path.name == wanted] or [
+            path for path in every if wanted in path.name
+        ]
+        if len(matching) != 1:
+            found = ", ".join(path.name for path in matching[:5]) or "none"
+            raise UsageError(f"{wanted!r} must name one run; it names {found}", hint="itb list shows them")
+        return cls(matching[0])
+
+    @staticmethod
+    def _damaged(runs: Path, path: Path) -> Path | None:
+        """A directory that was a run's and has no ``run.json``."""
+        for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
+            place = folder.absolute()
+            known = any((place / name).is_file() for name in _TRACES)
+            if place.name != ".." and known and not (place / "run.json").is_file():
+                return place
+        return None
+
+    @property
+    def id(self) -> str:
+        """The run's name: the directory's."""
+        return self.path.name
+
+    @property
+    def build(self) -> Path:
+        """ReleaseManager's log and the RPMs."""
+        return self.path / "build"
+
+    @property
+    def repo(self) -> Path:
+        """What the repository served: metadata, public key, signed packages' list."""
+        return self.path / "repo"
+
+    @property
+    def results(self) -> Path:
+        """One folder per scenario, one log per step."""
+        return self.path / "results"
+
+    @property
+    def tokens(self) -> Path:
+        """Private (0700), emptied at teardown."""
+        return self.path / "tokens"
+
+    @property
+    def junit(self) -> Path:
+        """The JUnit report."""
+        return self.path / "junit.xml"
+
+    @property
+    def html(self) -> Path:
+        """The HTML report."""
+        return self.path / "report.html"
+
+    def host(self, role: str) -> Path:
+        """Evidence of one host: logs, journal, configuration, package list."""
+        return self.path / "hosts" / role
+
+    def forget_secrets(self) -> None:
+        """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
+        for path in sorted(self.tokens.rglob("*"), reverse=True):
+            # Somebody else may be removing the same.
+            with suppress(FileNotFoundError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def relative(self, path: Path | None) -> str:
+        """Return a path as reports show it: relative to the run directory where it is inside."""
+        if path is None:
+            return ""
+        return str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
+
+    def save(self, name: str, value: BaseModel) -> None:
+        """Write a phase's value, redacted, to ``state/NAME.json``."""
+        (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
+        write_atomically(self.path / "state" / f"{name}.json", redact(value.model_dump_json(indent=1)))
+
+    def saved(self, name: str, kind: type[R]) -> R | None:
+        """Read a phase's value back; None if that phase has not ended."""
+        path = self.path / "state" / f"{name}.json"
+        try:
+            return kind.model_validate_json(files.read(path))
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
+
+    def found(self, name: str, kind: type[R]) -> R | None:
+        """Read a phase's value back; None also if it cannot be read: what is not known is done again."""
+        try:
+            return self.saved(name, kind)
+        except (UsageError, OSError):
+            return None
+
+    @property
+    def state(self) -> RunState:
+        """The content of ``run.json``."""
+        path = self.path / "run.json"
+        try:
+            return RunState.model_validate_json(ownership.read(path))
+        except FileNotFoundError:
+            raise UsageError(f"{self.path}: not a run directory (no run.json)") from None
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            raise UsageError(
+                f"{path}: {_misfit(path, error)}", hint="itb report makes a report of what is there"
+            ) from None
+
+    def update(self, **changes: Any) -> RunState:
+        """Change ``run.json`` atomically and return its new content."""
+        state = self.state.model_copy(update=changes)
+        self.write_state(state)
+        return state
+
+    def write_state(self, state: RunState) -> None:
+        """Write ``run.json`` whole, redacted."""
+        write_atomically(self.path / "run.json", redact(state.model_dump_json(indent=1)))
+
+    def append_case(self, case: Case) -> None:
+        """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
+        self._append("cases.jsonl", case.model_dump_json())
+
+    def append_begun(self, begun: Begun) -> None:
+        """Add that a case begins, so that one that is cut off has a name."""
+        self._append("cases.jsonl", rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
+
+    def append_process(self, process: Process) -> None:
+        """Add that a process takes the run up; a line that was cut off before is closed first."""
+        path = self.path / "cases.jsonl"
+        torn = path.exists() and not files.read(path).endswith(b"\n")
+        line = rundir_cases.Line(process=process).model_dump_json(exclude_none=True)
+        self._append("cases.jsonl", f"\n{line}" if torn else line)
+
+    def attempts(self) -> Attempts:
+        """Every case so far, over all attempts; a line cut by a crash is left out."""
+        try:
+            return rundir_cases.read(files.read(self.path / "cases.jsonl"))
+        except FileNotFoundError:
+            return Attempts()
+
+    def cases(self) -> list[Case]:
+        """Every case that stands, in the order it ended."""
+        return list(self.attempts().cases)
+
+    def record_command(self, command: Command) -> None:
+        """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(command.started))
+        shown = redact(shlex.join(command.argv)).replace("\n", "\\n")
+        line = f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}"
+        # A log that cannot be written must not keep a command from removing things; cases tell of it.
+        with suppress(OSError):
+            self._append("commands.log", line)
+
+    def _append(self, name: str, line: str) -> None:
+        files.append(self.path / name, f"{line}\n")
+
+    def is_held(self) -> bool:
+        """True while a process holds the lock of this run, also if the directory is gone."""
+        return rundir_lock.holder(self.path) is not None
+
+    def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
+        """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""
+        return rundir_lock.hold(self.path)

@@ -1,0 +1,229 @@
+"""What was tried and how it went: every test case of a run passes through here.
+
+The journal writes each case to the run directory as it ends and tells
+listeners (the terminal) what is going on meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
+from itb.model import Case, Outcome, Phase, settle
+from itb.process import retry
+from itb.rundir.cases import Begun, Process
+from itb.rundir.directory import RunDir
+from itb.util.redact import redact
+from itb.util.text import EVIDENCE_LIMIT, cut
+
+_DELETED = "it was deleted while the run went on"
+
+
+class Listener(Protocol):
+    """Is told what happens; called from any thread."""
+
+    def started(self, trial: Trial) -> None:
+        """Something is being tried now."""
+
+    def noted(self, trial: Trial, text: str) -> None:
+        """What a trial is doing at this moment."""
+
+    def finished(self, case: Case) -> None:
+        """A trial has ended."""
+
+
+class Cases(Protocol):
+    """Who is told what is tried: a journal, or someone who passes it on to one."""
+
+    def case(self, phase: str, role: str, name: str) -> AbstractContextManager[Trial]:
+        """Try something; whatever leaves the block decides the outcome and goes on up."""
+
+
+class Trial:
+    """A case while it is being tried.
+
+    Without a word from the caller it passes when its block ends and fails
+    or is an error by the kind of exception that leaves the block.
+    """
+
+    def __init__(self, journal: Journal, phase: str, role: str, name: str) -> None:
+        self.phase, self.role, self.name = phase, role, redact(name)
+        self.began = time.time()
+        self.clock = time.monotonic()
+        self.outcome = Outcome.PASSED
+        self.message = ""
+        self.evidence = ""
+        self.log: Path | None = None
+        self.exit_code: int = ExitCode.PASSED
+        self.supersedes = False
+        self.again: list[str] = []  # causes of what was tried again
+        self._journal = journal
+
+    def note(self, text: str) -> None:
+        """Say what is being done; shown live, kept nowhere."""
+        for listener in self._journal.listeners:
+            listener.noted(self, redact(text))
+
+    def fail(self, message: str, *, exit_code: int, evidence: str = "", log: Path | None = None) -> None:
+        """The product is at fault."""
+        self._set(Outcome.FAILED, message, exit_code, evidence, log)
+
+    def error(
+        self, message: str, *, exit_code: int = ExitCode.TESTBED, evidence: str = "", log: Path | None = None
+    ) -> None:
+        """The testbed, the tool or an interruption is at fault."""
+        self._set(Outcome.ERROR, message, exit_code, evidence, log)
+
+    def skip(self, reason: str) -> None:
+        """It could not be tried, and that is nobody's fault."""
+        self._set(Outcome.SKIPPED, reason, ExitCode.PASSED, "", None)
+
+    def passed(self, message: str = "", *, evidence: str = "") -> None:
+        """It went well; ``message`` says what was seen."""
+        self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence, None)
+
+    def _set(self, outcome: Outcome, message: str, code: int, evidence: str, log: Path | None) -> None:
+        self.outcome, self.message, self.exit_code = outcome, message, code
+        self.evidence = evidence
+        self.log = log or self.log
+
+    def blame(self, error: BaseException) -> None:
+        """Take outcome, message and evidence from an exception."""
+        if isinstance(error, ItbError):
+            outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
+            message = f"{error.message} ({error.hint})" if error.hint else error.message
+            self._set(outcome, message, error.exit_code, error.evidence, error.log)
+        elif isinstance(error, KeyboardInterrupt):
+            self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code, "", None)
+        elif isinstance(error, OSError) and error.filename:
+            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", ExitCode.TESTBED, "", None)
+        else:
+            text = "".join(traceback.format_exception(error))
+            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text, None)
+
+
+class Journal:
+    """Collects the cases of one run."""
+
+    def __init__(self, rundir: RunDir, listeners: list[Listener] | None = None) -> None:
+        self.rundir = rundir
+        self.listeners = listeners or []
+        self.cases: list[Case] = rundir.cases()
+        self.began = (time.time(), time.monotonic())
+        # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
+        self.look: Callable[[str, str], str] = lambda _role, _seen: ""
+        self.lost = ""  # why nothing can be written any more
+        self.on_lost: Callable[[str], None] = lambda _why: None
+        self._place = rundir.path.stat().st_ino if rundir.path.is_dir() else None
+        self._lock = threading.Lock()
+
+    def judged(self, role: str, error: ItbError) -> ItbError:
+        """Return an error as what it is: the testbed's, if a look at the testbed finds it at fault."""
+        if error.sure or isinstance(error, InterruptedRunError | UsageError):
+            return error
+        cause = self.look(role, f"{error.message}\n{error.evidence}")
+        engine = "container engine "  # its own trouble is cause enough
+        if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
+            return error
+        return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
+
+    def take_up(self, *, resume: bool = False) -> None:
+        """Go on where earlier processes ended; ``resume``: what did not go well there is to be repeated."""
+        self.rundir.append_process(Process(pid=os.getpid(), at=time.time(), resumed=resume))
+        self.cases = list(self.rundir.attempts().cases)
+
+    @contextmanager
+    def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[Trial]:
+        """Try something; whatever leaves the block decides the outcome and goes on up.
+
+        With ``supersedes`` it is one more try of an earlier case of this name: how this one ends counts.
+        """
+        trial = Trial(self, phase, role, name)
+        trial.supersedes = supersedes
+        begun = Begun(phase=redact(phase), role=redact(role), name=redact(trial.name), started=trial.began)
+        with self._lock:
+            problem = "" if self.lost else self._write(lambda: self.rundir.append_begun(begun))
+        if problem:
+            self.lose(problem)
+        for listener in self.listeners:
+            listener.started(trial)
+        try:
+            with retry.collecting() as trial.again:
+                yield trial
+        except ItbError as error:
+            judged = self.judged(role, error)
+            trial.blame(judged)
+            if judged is not error:
+                raise judged from None
+            raise
+        except BaseException as error:
+            trial.blame(error)
+            raise
+        finally:
+            self.add(self._finish(trial))
+
+    def _finish(self, trial: Trial) -> Case:
+        message = trial.message
+        if again := retry.shown(trial.again):
+            passed = trial.outcome is Outcome.PASSED
+            parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
+            message = ("; " if passed else " ").join(filter(None, parts))
+        return Case(
+            phase=trial.phase,
+            role=trial.role,
+            name=trial.name,
+            outcome=trial.outcome,
+            message=message,
+            # Cut before too, for memory: no edge of that cut is within what is kept by the next.
+            evidence=cut(redact(cut(trial.evidence, 40 * EVIDENCE_LIMIT))),
+            log=self.rundir.relative(trial.log),
+            started=trial.began,
+            seconds=time.monotonic() - trial.clock,
+            exit_code=trial.exit_code,
+            supersedes=trial.supersedes,
+        )
+
+    def add(self, case: Case) -> None:
+        """Record a case that has ended; no secret of it gets any further."""
+        texts = {key: redact(value) for key, value in case if isinstance(value, str) and key != "outcome"}
+        case = case.model_copy(update=texts)
+        with self._lock:
+            self.cases.append(case)
+            if case.supersedes:
+                self.cases[:] = settle(self.cases)
+            problem = "" if self.lost else self._write(lambda: self.rundir.append_case(case))
+        for listener in self.listeners:
+            listener.finished(case)
+        if problem:
+            self.lose(problem)
+
+    def _write(self, write: Callable[[], None]) -> str:
+        """Add something to the run directory; return why that is not possible any more."""
+        try:
+            if self._place is not None and self.rundir.path.stat().st_ino != self._place:
+                return _DELETED
+            write()
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            return _DELETED if gone else f"cannot be written: {error.strerror}"
+        return ""
+
+    def lose(self, problem: str) -> None:
+        """Take note that the run directory takes no more, for a reason that is the machine's; the run ends."""
+        if self.lost:
+            return  # the first reason is the cause
+        self.lost = f"run directory {self.rundir.path}: {problem}"
+        lost = Trial(self, Phase.RUN, "itb", "the run directory is there")
+        lost.error(self.lost)
+        case = self._finish(lost)
+        self.cases.append(case)
+        for listener in self.listeners:
+            listener.finished(case)
+        self.on_lost(self.lost)

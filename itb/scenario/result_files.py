@@ -1,0 +1,111 @@
+"""Result files of a step: unpacked in bounds, cleaned of secrets, read as JUnit XML."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from itb.scenario.results import SubResults, parse_junit
+from itb.util.redact import is_text, redact_bytes, redact_name
+
+TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
+FILE_LIMIT = 16 << 20  # bytes kept of one file
+FILES_LIMIT = 1000
+LEFT_OUT = "left-out.txt"
+_LINK, _ELSEWHERE, _BINARY = "a link or a device", "leads elsewhere", "binary"
+_HARMLESS = (_LINK, _ELSEWHERE, _BINARY)
+_NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
+
+# Run on the host with the folder as its argument: writes an archive of it to
+# standard output, cut at the limit, and removes it.  What is no folder, or a
+# link to one, is not followed: the archive is empty then.
+FETCH = (
+    "bash",
+    "-c",
+    'if [ -d "$1" ] && [ ! -L "$1" ]; then '
+    f'tar --create --file=- --directory="$1" . | head --bytes={TOTAL_LIMIT}; fi; rm -rf -- "$1"',
+    "fetch",
+)
+
+
+def read(archive: Path, destination: Path) -> SubResults:
+    """Unpack an archive of result files into a new folder and return what its JUnit files say."""
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
+    results = SubResults(problem=unpack(archive, destination))
+    for path in sorted(destination.rglob("*")):
+        if _is_xml(path.name) and path.is_file():
+            results.extend(parse_junit(path))
+    return results
+
+
+def unpack(archive: Path, destination: Path) -> str:
+    """Write the regular files of an archive below ``destination``; return what is wrong with them.
+
+    Names that lead elsewhere, links and devices are not followed, file
+    contents go through redaction, and what is no text is left out; all of
+    these are named in ``left-out.txt``.  XML that is left out might have told
+    of failures: that is wrong.
+    """
+    if not archive.stat().st_size:
+        return "$ITB_RESULTS is no folder any more: what is there instead was not fetched"
+    problem = ""
+    left_out = []
+    try:
+        with tarfile.open(archive) as tar:
+            for count, entry in enumerate(entry for entry in tar if not entry.isdir()):
+                if count == FILES_LIMIT:
+                    problem = problem or "too many result files"
+                    break
+                if reason := _unpack_one(tar, entry, destination):
+                    name = str(PurePosixPath(redact_name(entry.name)))[:300]
+                    left_out.append(f"{reason}: {name}\n")
+                    if reason not in _HARMLESS or _is_xml(name):
+                        problem = problem or f"result file {name[:100]} was left out: {reason}"
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        whole = archive.stat().st_size < TOTAL_LIMIT
+        how = f"cannot be read: {error}" if whole else f"are larger than {TOTAL_LIMIT >> 20} MiB"
+        problem = f"result files {how}"
+    _list(left_out, destination)
+    return problem
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith(".xml")
+
+
+def _unpack_one(tar: tarfile.TarFile, entry: tarfile.TarInfo, destination: Path) -> str:
+    """Write a file of an archive; return why it was left out, or the empty string."""
+    name = PurePosixPath(redact_name(entry.name))
+    if not entry.isreg():
+        return _LINK
+    if name.is_absolute() or ".." in name.parts or not name.parts or "\0" in entry.name:
+        return _ELSEWHERE
+    if entry.size > FILE_LIMIT:
+        return "too large"
+    source = tar.extractfile(entry)
+    content = source.read() if source else b""
+    return _write(destination / name, redact_bytes(content)) if is_text(content) else _BINARY
+
+
+def _list(left_out: list[str], destination: Path) -> None:
+    path = destination / LEFT_OUT
+    while path.exists():  # the step's own
+        path = path.with_name(f"itb-{path.name}")
+    if left_out:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(left_out)
+
+
+def _write(target: Path, content: bytes) -> str:
+    """Write a file; return why its name does not allow that: too long, or a file where its folder should be."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except OSError as error:
+        if error.errno in _NAMES:
+            return str(error.strerror)
+        raise
+    return ""

@@ -1,0 +1,68 @@
+"""A throwaway clone of a commit."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from itb.errors import TestbedError
+from itb.model import Commit
+from itb.process.runner import Runner
+from itb.source.git import Git, mirror_path
+from itb.source.resolve import commit_of, names_for
+
+
+def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) -> Path:
+    """Make a throwaway clone of a commit at ``destination``, which must not exist, and return it.
+
+    It holds the commit and its tags, no earlier history and no remote, so
+    nothing done in it can reach the source.  Modes and times of its files
+    depend on the commit alone (the time is the commit's), whatever umask
+    and clock are.
+    """
+    mirror = mirror_path(cache, commit.source)
+    git, clone = Git(runner, mirror), Git(runner, destination / ".git")
+    if not (mirror / "HEAD").is_file() or not commit_of(git, commit.id):
+        raise TestbedError(
+            f"commit {commit.id[:12]} of {commit.source} is no longer in the cache",
+            hint="resolve the reference again: start a new run",
+        )
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    Git(runner).run("init", "--quiet", "--template=", "--initial-branch=itb", "--", str(destination))
+    clone.run(
+        "fetch",
+        "--quiet",
+        "--depth=1",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--update-head-ok",
+        "--",
+        mirror.absolute().as_uri(),
+        f"{commit.id}:refs/heads/itb",
+        about=f"files of commit {commit.id[:12]}",
+    )
+    for tag in names_for(git, "refs/tags/", f"--points-at={commit.id}"):
+        clone.run("update-ref", f"refs/tags/{tag}", commit.id)
+    clone.run("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
+    _normalise(destination, commit.epoch)
+    return destination
+
+
+def _normalise(folder: Path, seconds: int) -> None:
+    """Give files and folders modes and times that depend on the commit only; git's own folder is left alone."""
+    for path in _tree(folder):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            path.chmod(0o755 if stat.S_ISDIR(mode) or mode & stat.S_IXUSR else 0o644)
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
+def _tree(folder: Path) -> Iterable[Path]:
+    """Every path of a work tree."""
+    for at, folders, files in os.walk(folder, topdown=True):
+        if Path(at) == folder:
+            folders.remove(".git")
+        yield from (Path(at) / name for name in [*files, *folders])
+    yield folder

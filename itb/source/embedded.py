@@ -1,0 +1,276 @@
+"""Git repositories made from data: the same commit ids on every machine.
+
+A product that itb ships cannot bring its ``.git`` along.  Its history is a
+file that says which commits, tags and branches there are; the newest tree
+lies beside it, and every other tree is that one with some named edits.
+``git fast-import`` makes the repository when it is first used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from itb.errors import UsageError
+from itb.model import Record
+from itb.process.runner import Runner
+from itb.util import yamlfile
+
+# Left behind by tools that looked at the tree, never part of it.
+_NOT_SOURCE = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
+
+
+class Edit(Record):
+    """One change of one file: ``old``, which must occur exactly once, becomes ``new``.
+
+    Without ``old``, ``new`` is a whole new file; ``remove`` takes a file away.
+    """
+
+    file: str
+    old: str = ""
+    new: str = ""
+    remove: bool = False
+
+    @model_validator(mode="after")
+    def _meaning(self) -> Self:
+        if self.remove and (self.old or self.new):
+            raise ValueError("remove goes without old and new")
+        if not self.remove and not self.old and not self.new:
+            raise ValueError("old, new or remove is expected")
+        return self
+
+
+class Expect(Record):
+    """What a run of a broken branch must report; ``case`` and ``message`` are regular expressions.
+
+    ``scenario`` is the one that finds the defect, if the installation does
+    not; ``exit_code`` is the run's.
+    """
+
+    phase: str
+    role: str = ""
+    case: str
+    message: str
+    exit_code: int
+    scenario: str = ""
+
+    @model_validator(mode="after")
+    def _patterns(self) -> Self:
+        for pattern in (self.case, self.message):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return self
+
+
+class CommitSpec(Record):
+    """A commit; its tree is the newest one with the named ``edits``.
+
+    ``after`` names the parent (empty: the commit before it in the file);
+    ``pull`` is the number of a pull request with this commit as its head.
+    """
+
+    name: str
+    subject: str
+    date: AwareDatetime
+    after: str = ""
+    branch: str = ""
+    tag: str = ""
+    pull: int = 0
+    edits: tuple[str, ...] = ()
+
+
+class Defect(Record):
+    """A branch ``broken/NAME``: one commit with exactly one defect, and what must be said of it."""
+
+    subject: str
+    changes: tuple[Edit, ...] = Field(min_length=1)
+    expect: Expect
+
+
+class History(Record):
+    """``history.yaml``; ``source`` is the folder of the newest tree, ``base`` the parent of broken branches."""
+
+    author: str = Field(pattern=r"^[^<>\n]+ <[^<>\n]+>$")
+    source: str
+    base: str
+    edits: dict[str, tuple[Edit, ...]] = {}
+    commits: tuple[CommitSpec, ...] = Field(min_length=1)
+    broken: dict[str, Defect] = {}
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        seen: set[str] = set()
+        for commit in self.commits:
+            missing = [name for name in commit.edits if name not in self.edits]
+            if missing:
+                raise ValueError(f"commit {commit.name!r}: no edits named {missing[0]!r}")
+            if commit.after and commit.after not in seen:
+                raise ValueError(f"commit {commit.name!r}: no commit {commit.after!r} before it")
+            seen.add(commit.name)
+        if self.base not in seen:
+            raise ValueError(f"base: no commit {self.base!r}")
+        return self
+
+    def commit(self, name: str) -> CommitSpec:
+        """Return the commit of this name; KeyError if there is none."""
+        return {commit.name: commit for commit in self.commits}[name]
+
+
+def load(path: Path) -> History:
+    """Read a history file; UsageError with file, line and key if something in it is wrong."""
+    return yamlfile.load(path, History)
+
+
+def read_tree(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder by their path, leaving out what tools left there."""
+    tree = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not _NOT_SOURCE.intersection(inside.parts) and path.suffix != ".pyc":
+            tree[inside.as_posix()] = path.read_bytes()
+    if not tree:
+        raise UsageError(f"{folder}: no source tree there")
+    return tree
+
+
+def edited(tree: Mapping[str, bytes], edits: Iterable[Edit], *, where: str) -> dict[str, bytes]:
+    """Return a tree with edits made; UsageError if one does not fit, because the source has moved on."""
+    made = dict(tree)
+    for edit in edits:
+        if (edit.remove or edit.old) and edit.file not in made:
+            raise UsageError(f"{where}: no file {edit.file} to edit")
+        if edit.remove:
+            del made[edit.file]
+        elif not edit.old:
+            made[edit.file] = edit.new.encode()
+        else:
+            count = made[edit.file].count(edit.old.encode())
+            if count != 1:
+                first = edit.old.strip().splitlines()[0] if edit.old.strip() else ""
+                raise UsageError(f"{where}: {edit.file} has {first!r} {count} times, not once")
+            made[edit.file] = made[edit.file].replace(edit.old.encode(), edit.new.encode())
+    return made
+
+
+def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) -> bytes:
+    """Return the whole repository as ``git fast-import`` reads it.
+
+    Nothing in it depends on the machine: an executable file is one that
+    starts with ``#!``, because a wheel does not keep modes.
+    """
+    stream = _Stream(history.author)
+    marks: dict[str, int] = {}
+    previous = 0
+    for commit in history.commits:
+        edits = [edit for name in commit.edits for edit in history.edits[name]]
+        files = edited(tree, edits, where=f"{where}: commit {commit.name}")
+        ref = f"refs/heads/{commit.branch}" if commit.branch else f"refs/pull/{commit.pull}/head"
+        parent = marks[commit.after] if commit.after else previous
+        previous = marks[commit.name] = stream.commit(ref, commit.subject, commit.date, parent, files)
+        if commit.tag:
+            stream.tag(commit.tag, previous, commit.date)
+    base = history.commit(history.base)
+    base_edits = [edit for name in base.edits for edit in history.edits[name]]
+    for name, defect in history.broken.items():
+        files = edited(tree, [*base_edits, *defect.changes], where=f"{where}: broken/{name}")
+        stream.commit(f"refs/heads/broken/{name}", defect.subject, base.date, marks[base.name], files)
+    return stream.data()
+
+
+class _Stream:
+    """Builds git-fast-import(1)'s input; marks number blobs and commits alike."""
+
+    def __init__(self, author: str) -> None:
+        self._author = author
+        self._parts: list[bytes] = []
+        self._blobs: dict[bytes, int] = {}
+        self._last = 0
+
+    def _text(self, text: str) -> None:
+        self._parts.append(text.encode())
+
+    def _bytes(self, data: bytes) -> None:
+        self._parts += [b"data %d\n" % len(data), data, b"\n"]
+
+    def _blob(self, content: bytes) -> int:
+        if content not in self._blobs:
+            self._last += 1
+            self._blobs[content] = self._last
+            self._text(f"blob\nmark :{self._last}\n")
+            self._bytes(content)
+        return self._blobs[content]
+
+    def commit(self, ref: str, subject: str, date: datetime, parent: int, files: Mapping[str, bytes]) -> int:
+        """Add a commit at the head of a ref; return its mark."""
+        listed = []
+        for path, content in sorted(files.items()):
+            mode = "100755" if content.startswith(b"#!") else "100644"
+            listed.append(f"M {mode} :{self._blob(content)} {path}\n")
+        self._last += 1
+        when = f"{self._author} {int(date.timestamp())} +0000"
+        self._text(f"commit {ref}\nmark :{self._last}\nauthor {when}\ncommitter {when}\n")
+        self._bytes(subject.encode() + b"\n")
+        self._text(f"from :{parent}\n" if parent else "")
+        self._text("deleteall\n" + "".join(listed) + "\n")
+        return self._last
+
+    def tag(self, name: str, mark: int, date: datetime) -> None:
+        """Add an annotated tag."""
+        self._text(f"tag {name}\nfrom :{mark}\ntagger {self._author} {int(date.timestamp())} +0000\n")
+        self._bytes(f"{name}\n".encode())
+
+    def data(self) -> bytes:
+        """Return the stream; ``done`` makes a cut one an error."""
+        return b"feature done\n" + b"".join(self._parts) + b"done\n"
+
+
+def materialise(history_file: Path, destination: Path, *, runner: Runner | None = None) -> Path:
+    """Return a bare git repository of this history in ``destination``; made if it is not there yet.
+
+    Its name carries a hash of its content, so that a changed history is
+    another repository, and it appears whole or not at all.  Raises UsageError
+    if the file is wrong, TestbedError if git fails.
+    """
+    history = load(history_file)
+    tree = read_tree(history_file.parent / history.source)
+    stream = import_stream(history, tree, where=str(history_file))
+    digest = hashlib.sha256(stream).hexdigest()[:12]
+    made = destination / f"{history_file.parent.name}-{digest}.git"
+    if made.is_dir():
+        return made
+    destination.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{made.name}.", dir=destination))
+    try:
+        _import(stream, temporary / "repo", runner or Runner())
+        try:
+            (temporary / "repo").rename(made)
+        except OSError:
+            # Another run was quicker; what it made is the same.
+            if not made.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return made
+
+
+def _import(stream: bytes, repository: Path, runner: Runner) -> None:
+    # A user's configuration, templates and GIT_* variables would leak into the repository.
+    env = {"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1"}
+    env["GIT_CONFIG_GLOBAL"] = os.devnull
+    init = ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"]
+    runner.run([*init, str(repository)], env=env, clean_env=True, timeout=60)
+    runner.run(
+        ["git", f"--git-dir={repository}", "fast-import", "--quiet", "--date-format=raw"],
+        input=stream, env=env, clean_env=True, timeout=60, about=f"git fast-import into {repository}",
+    )  # fmt: skip

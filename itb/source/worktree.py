@@ -1,0 +1,37 @@
+"""The files of a work tree as an index has them, taken without trusting what lies in the tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from itb.source.git import Git
+
+
+def add_all(git: Git, folder: Path, names: Path, env: Mapping[str, str]) -> None:
+    """Do what ``git add --all`` does, but run nothing in submodules: their configuration may name programs.
+
+    ``names`` is a file it may write, ``env`` names index and work tree.
+    Raises TestbedError with git's reason.
+    """
+
+    def listed(*options: str) -> list[bytes]:
+        git.run("-C", str(folder), "ls-files", "-z", *options, users=True, env=env, stdout_to=names)
+        return [name for name in names.read_bytes().split(b"\0") if name]
+
+    def update(*options: str, of: Iterable[bytes]) -> None:
+        names.write_bytes(b"".join(name + b"\0" for name in of))
+        git.run("-C", str(folder), "update-index", *options, "-z", "--stdin", users=True, env=env, input=names)
+
+    # A repository inside that is no submodule yet ends with a slash there, and must not here.
+    found = [name.removesuffix(b"/") for name in listed("--cached", "--others", "--exclude-standard")]
+    links = {name.partition(b"\t")[2] for name in listed("--stage") if name.startswith(b"160000 ")}
+    became = {name for name in {*found} - links if _is_plain_folder(folder / os.fsdecode(name))}
+    update("--force-remove", of=became)
+    added = ("--add", "--remove", "--replace", "--ignore-skip-worktree-entries")
+    update(*added, of=(name for name in dict.fromkeys(found) if name not in became))
+
+
+def _is_plain_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not (path / ".git").exists()

@@ -1,0 +1,171 @@
+"""Evidence from hosts: logs, journal, configuration and packages, redacted, into the run directory."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from itb.containers.host import Host
+from itb.data import shipped
+from itb.util.redact import Stream, is_text, redact_name
+
+LIMIT = 20  # MB a single file may have; larger ones are left out by name
+TOTAL = 1 << 30  # bytes of one host
+_PIECE = 1 << 20
+
+_GATHER = """
+shopt -s globstar nullglob
+set +e
+set -- /dev/null @GLOBS@
+folder=$(mktemp -d /tmp/itb-evidence.XXXXXX)
+trap 'rm -rf "$folder" "$folder.list"' EXIT
+journalctl --boot --no-pager --output=short-precise 2>&1 | tail --bytes=16M > "$folder/journal.txt"
+systemctl list-units --all --no-pager --plain > "$folder/units.txt" 2>&1
+rpm --query --all 2>&1 | sort > "$folder/packages.txt"
+ps -ef > "$folder/processes.txt" 2>&1
+ip -brief address > "$folder/addresses.txt" 2>&1
+cat /etc/os-release > "$folder/os-release.txt" 2>&1
+{ df -h; free -m; } > "$folder/resources.txt" 2>&1
+find "$@" -maxdepth 0 -type f -size +"$ITB_LIMIT"M -printf 'too large: %p (%s bytes)\\n' > "$folder/left-out.txt"
+find "$@" -maxdepth 0 -type f ! -size +"$ITB_LIMIT"M -print0 > "$folder.list"
+tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
+    --null --files-from="$folder.list" | head --bytes="$ITB_TOTAL"
+"""
+
+
+def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Path | None = None) -> list[str]:
+    """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return what was left out.
+
+    Text is redacted on its way; what is binary, packed or larger than 20 MB
+    is left out and named in ``left-out.txt``.  ``private`` is a directory only
+    this user can read, where everything passes by unredacted for a moment.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    patterns = " ".join(_safe_glob(glob) for glob in globs)
+    with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
+        archive = Path(passing) / "evidence.tar"
+        host.run(
+            ["bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
+            stdout_to=archive,
+            check=False,
+            timeout=host.engine.runner.limits("evidence"),
+            about="collect evidence",
+        )
+        left_out = _unpack(archive, destination)
+    if left_out:
+        with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in left_out)
+    return left_out
+
+
+def _safe_glob(glob: str) -> str:
+    """Quote everything of a glob but its wildcards."""
+    out, plain = "", ""
+    for letter in glob:
+        if letter in "*?[]":
+            out += (shlex.quote(plain) if plain else "") + letter
+            plain = ""
+        else:
+            plain += letter
+    return out + (shlex.quote(plain) if plain else "")
+
+
+def _unpack(archive: Path, destination: Path) -> list[str]:
+    left_out: list[str] = []
+    room = TOTAL
+    if not tarfile.is_tarfile(archive):
+        return ["everything: the host did not answer"]
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                parts = [part for part in PurePosixPath(redact_name(member.name)).parts if part not in ("/", ".")]
+                if not member.isreg() or not parts or ".." in parts or "\0" in member.name:
+                    continue
+                room -= member.size
+                name = f"/{'/'.join(parts)}"[:300]
+                if room < 0 or member.size > LIMIT << 20:
+                    left_out.append(f"too large: {name}")
+                elif problem := _copied(tar, member, destination, parts):
+                    left_out.append(f"{problem}: {name}")
+    except (tarfile.TarError, EOFError, ValueError, OverflowError):
+        left_out.append("the rest: the host did not send all of it in time")
+    return left_out
+
+
+def _copied(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> str:
+    """Copy a file of the archive; return why it was left out, or the empty string."""
+    try:
+        return "" if _copy(tar, member, destination, parts) else "binary"
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
+            raise  # the machine's trouble, not the name's
+        return str(error.strerror)
+
+
+def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
+    """Copy a text file of the archive, redacted; False, and nothing is there, if it is not text."""
+    source = tar.extractfile(member)
+    assert source is not None
+    piece = source.read(_PIECE)
+    if not is_text(piece):
+        return False
+    target = destination.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stream = Stream()
+    with target.open("wb") as file:
+        while piece and is_text(piece):
+            file.write(stream.feed(piece))
+            piece = source.read(_PIECE)
+        file.write(stream.close())
+    if piece:
+        target.unlink()
+    return not piece
+
+PROBE_SECONDS = 20
+
+
+def find_errors(
+    host: Host, globs: Sequence[str], *, ignored: Sequence[str] = (), text: str = "", ended: str = ""
+) -> list[str]:
+    """Return the errors in a host's logs and in ``text``, likeliest cause first, as "MESSAGE (FILE)".
+
+    If there are none: what the files of the glob ``ended`` say last.
+    """
+    script = (shipped.folder("build_ws") / "hosts" / "findings.py").read_text()
+    options = [word for pattern in ignored for word in ("-x", pattern)]
+    options += ["-w", ended] if ended else []
+    argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
+    said = host.run(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
+    found = [line.partition("\t") for line in said.stdout.splitlines() if "\t" in line]
+    return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in found]
+
+
+def probe(host: Host, command: str) -> str:
+    """Return what a service says when it is run in the foreground: for those that hide it."""
+    said = host.run(
+        ["timeout", str(PROBE_SECONDS), "bash", "-c", command],
+        timeout=PROBE_SECONDS + 10,
+        check=False,
+        about="run the service in the foreground",
+    )
+    return said.output
+
+
+def across(
+    hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
+) -> str:
+    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; empty if logs name none.
+
+    ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
+    """
+    causes = []
+    for role, host in hosts.items():
+        if globs.get(role) and host.alive():
+            found = find_errors(host, globs[role], ignored=ignored, ended=ended)
+            causes += [f"{role}: {error}" for error in found[:1]]
+    return "; ".join(causes)

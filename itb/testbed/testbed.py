@@ -1,0 +1,291 @@
+"""The testbed: hosts of a Compose file on a network of their own, booted and trusting the run's CA."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itb.containers.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of, privileges_of
+from itb.containers.host import FileSpec, Host
+from itb.data import shipped
+from itb.errors import TestbedError, UsageError
+from itb.model import HostInfo, TestbedHosts
+from itb.testbed.certificates import RunCA
+from itb.util import ownership, yamlfile
+from itb.util.files import expand
+
+ROLE_LABEL = "itb.role"
+
+# Both families keep their anchors in different places; grid software wants the
+# hashed directory.  On Debian, what update-ca-certificates would do for one
+# certificate more, without a second's look at all that are there: it finds
+# everything as it would have left it.
+_TRUST_CA = """
+if command -v update-ca-certificates >/dev/null; then
+    anchor=/usr/local/share/ca-certificates/itb-run.crt certs=/etc/ssl/certs
+    if ! cmp --quiet /etc/itb/ca.pem "$anchor"; then
+        install -D -m 644 /etc/itb/ca.pem "$anchor"
+        ln -sf "$anchor" "$certs/itb-run.pem"
+        ln -sf itb-run.pem "$certs/$1.0"
+        cat "$anchor" >>"$certs/ca-certificates.crt"
+    fi
+else
+    install -D -m 644 /etc/itb/ca.pem /etc/pki/ca-trust/source/anchors/itb-run.pem
+    update-ca-trust
+fi
+"""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What a Compose file declares: its path and, by role, each host's full name.
+
+    ``optional`` roles (those with a profile) are started on request only;
+    ``overlays`` are Compose files that change it.
+    """
+
+    file: Path
+    hosts: Mapping[str, str]
+    optional: frozenset[str] = frozenset()
+    overlays: tuple[Path, ...] = ()
+
+    @property
+    def roles(self) -> list[str]:
+        """Roles that scenarios may name."""
+        return sorted(self.hosts)
+
+
+def find_topology(name: str) -> Topology:
+    """Return the testbed of this name or path; UsageError with the nearest name if there is none."""
+    folder = shipped.folder("scenarios") / "testbeds"
+    path = expand(name) if "/" in name else folder / f"{name}.compose.yaml"
+    if not path.is_file():
+        known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
+        hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
+        raise UsageError(f"unknown testbed {name!r}{hint}")
+    if path.parent != folder:
+        ownership.check(path)  # it may mount any folder of this machine
+    content, _ = yamlfile.parse(path.read_text(encoding="utf-8"), str(path), aliases=True)
+    services = content.get("services") if isinstance(content, dict) else None
+    if not isinstance(services, dict) or not all(isinstance(value, dict) for value in services.values()):
+        raise UsageError(f"{path}: services must be a mapping of names to mappings")
+    hosts: dict[str, str] = {}
+    optional = set()
+    for service, value in services.items():
+        role = _role(path, service, value)
+        hosts[role] = str(value["hostname"])
+        if value.get("profiles"):
+            optional.add(role)
+    return Topology(path.absolute(), hosts, frozenset(optional))
+
+
+def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
+    """Return a service's role; UsageError if it lacks what makes it a host that itb finds again."""
+    labels = value.get("labels") or {}
+    if not isinstance(labels, dict):
+        raise UsageError(f"{path}: service {service!r}: labels must be a mapping")
+    if ROLE_LABEL not in labels or "hostname" not in value:
+        raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
+    # Without them nobody could tell whose the container is, and nobody would remove it.
+    if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
+        raise UsageError(
+            f"{path}: service {service!r} needs the labels "
+            f'{LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
+        )
+    return str(labels[ROLE_LABEL])
+
+
+class Testbed:
+    """Brings the hosts of one run up and takes them down."""
+
+    def __init__(self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path) -> None:
+        self.engine = engine
+        self.topology = topology
+        self.run = run
+        self.project = f"itb-{short}"
+        # 02: locally administered; the rest keeps runs apart on one machine.
+        self.mac_prefix = ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
+        # Both: the same name may be in two folders.  Who sweeps up looks there whether the run is alive.
+        self.labels = {LABEL: run, RUNS_LABEL: str(runs)}
+        self.containers: dict[str, str] = {}  # ids by role, as last seen to run
+        self._seen: set[str] = set()  # roles lost() has seen to run
+
+    def create_network(self) -> str:
+        """Create the run's network; return the first three bytes of its addresses."""
+        subnet = ipaddress.ip_network(self.engine.create_network(self.project, self.labels))
+        return ".".join(str(subnet.network_address).split(".")[:3])
+
+    def network_prefix(self) -> str:
+        """Return the address prefix of the run's network; empty if there is none."""
+        found = self.engine.call("network", "inspect", self.project, check=False)
+        if not found.ok:
+            return ""
+        for item in self.engine.read(found):
+            for subnet in item.get("subnets") or item.get("IPAM", {}).get("Config") or []:
+                address = str(subnet.get("subnet") or subnet.get("Subnet"))
+                if ":" not in address:
+                    return ".".join(address.split(".")[:3])
+        return ""
+
+    def up(self, roles: Sequence[str], images: Mapping[str, str], prefix: str) -> dict[str, Host]:
+        """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
+
+        ``images`` are image names by kind: bare, build, services.
+        """
+        env = {
+            "ITB_PROJECT": self.project,
+            "ITB_RUN": self.run,
+            "ITB_RUNS": self.labels[RUNS_LABEL],
+            "ITB_NETWORK": self.project,
+            "ITB_NET_PREFIX": prefix,
+            "ITB_MAC_PREFIX": self.mac_prefix,
+            **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
+        }
+        self.engine.runner.run(
+            [*self._compose(),
+             *(word for file in (self.topology.file, *self.topology.overlays) for word in ("--file", str(file))),
+             "--project-name", self.project,
+             *(option for role in roles if role in self.topology.optional for option in ("--profile", role)),
+             "up", "--no-start", "--no-build", *roles],
+            env={**self.engine.env, **env},
+            timeout=self.engine.runner.limits("start"),
+            about=f"create {', '.join(roles)}",
+        )
+        hosts = {role: self.host(role) for role in roles}
+        # Compose programs start one container after the other.
+        with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+            list(pool.map(lambda host: self.engine.call("start", host.container), hosts.values()))
+        alive = self.alive()
+        for host in hosts.values():
+            if host.role not in alive:
+                logs = self.engine.call("logs", "--tail", "20", host.container, check=False)
+                raise TestbedError(
+                    f"host {host.role}: container {host.container} did not start", evidence=logs.output
+                )
+        return hosts
+
+    def alive(self) -> set[str]:
+        """Roles whose hosts run now."""
+        running = {
+            container_name(item): str(item.get("Id") or item.get("ID"))
+            for item in self.engine.containers(self.labels)
+            if item["State"] == "running"
+        }
+        names = {role: f"{self.project}-{role}" for role in self.topology.hosts}
+        self.containers = {role: running[name] for role, name in names.items() if name in running}
+        return set(self.containers)
+
+    def lost(self, *, besides: Iterable[str] = ()) -> str:
+        """Say which host has stopped running since an earlier call; empty if none has.
+
+        ``besides`` are roles nobody misses.  Raises TestbedError if the
+        engine cannot tell.
+        """
+        engine = self.engine.uninterruptible  # what ends a run is to be seen while it is being ended, too
+        running = {
+            role
+            for item in engine.containers(self.labels)
+            if (role := labels_of(item).get(ROLE_LABEL, "")) in self.topology.hosts
+            and item["State"] in ("running", "stopping", "restarting")
+        }
+        missed = self._seen - running - set(besides)
+        self._seen |= running
+        reasons = (Host(engine, self.host(role).container, role).gone() for role in sorted(missed))
+        return next(filter(None, reasons), "")
+
+    def there(self) -> set[str]:
+        """Roles that have a container, running or not."""
+        names = {container_name(item) for item in self.engine.containers(self.labels)}
+        return {role for role in self.topology.hosts if f"{self.project}-{role}" in names}
+
+    def remove(self, roles: Iterable[str]) -> None:
+        """Remove the containers of these roles; the network and the others stay."""
+        at_once = ("--time", "0") if self.engine.is_podman else ()
+        names = [self.host(role).container for role in roles]
+        if names:
+            self.engine.call("rm", "--force", *at_once, "--volumes", *names, spare=True)
+
+    def _compose(self) -> list[str]:
+        if self.engine.is_podman:
+            # -P: without it, -m imports from where it is started; -I would leave out what --user installed.
+            return [sys.executable, "-P", "-m", "podman_compose", "--podman-path", self.engine.program]
+        if shutil.which(self.engine.program) is None:
+            raise TestbedError(f"{self.engine.program} is not installed")
+        return [self.engine.program, "compose"]
+
+    def host(self, role: str) -> Host:
+        """Return the handle of a role's host, up or not."""
+        return Host(self.engine, f"{self.project}-{role}", role, self.topology.hosts[role])
+
+    def describe(self, roles: Sequence[str]) -> TestbedHosts:
+        """Look at the running containers and return what they are."""
+        hosts = [self.host(role) for role in roles]
+        return TestbedHosts(
+            name=self.topology.file.name.removesuffix(".compose.yaml"),
+            network=self.project,
+            hosts=tuple(
+                _host_info(host, found)
+                for host, found in zip(hosts, self.engine.inspect_all([h.container for h in hosts]), strict=True)
+            ),
+        )
+
+    def down(self) -> list[str]:
+        """Remove everything that carries this run's label; return what was removed."""
+        return self.engine.remove_run(self.labels)
+
+
+def _host_info(host: Host, found: dict[str, Any]) -> HostInfo:
+    networks = found.get("NetworkSettings", {}).get("Networks", {})
+    address = next((str(item.get("IPAddress", "")) for item in networks.values()), "")
+    return HostInfo(
+        role=host.role,
+        container=host.container,
+        fqdn=host.fqdn,
+        address=address,
+        image=str(found.get("ImageName") or found.get("Config", {}).get("Image", "")),
+        image_id=str(found.get("Image", "")).removeprefix("sha256:"),
+        privileges=privileges_of(found),
+    )
+
+
+def wait_booted(host: Host) -> str:
+    """Wait until systemd has finished to boot; return its word (running, or degraded).
+
+    Raises TestbedError naming the units that failed if it is neither.
+    """
+    seen = host.script(
+        # The bus may not be there yet in the first moments; --wait then ends at once.
+        "until state=$(systemctl is-system-running --wait 2>/dev/null) || [ \"$state\" = degraded ]; "
+        "do sleep 0.1; done; echo \"$state\"; systemctl --failed --plain --no-legend || true",
+        timeout=host.engine.runner.limits("boot"),
+        check=False,
+    )
+    if not seen.ok:
+        raise TestbedError(
+            f"host {host.role}: systemd is not up after {seen.seconds:.0f} s: {seen.reason}",
+            evidence=host.run(["journalctl", "--no-pager", "-n", "40"], check=False).output,
+        )
+    return seen.stdout.strip()
+
+
+def install_trust(host: Host, ca: RunCA, *, names: Sequence[str]) -> None:
+    """Make a host trust the run's CA and give it a host certificate for its names."""
+    certificates = "/etc/grid-security/certificates"
+    authority = ca.certificate_pem
+    own = ca.issue(names[0], alt_names=names)
+    host.put(
+        FileSpec("/etc/itb/ca.pem", authority),
+        FileSpec(f"{certificates}/{ca.subject_hash}.0", authority),
+        FileSpec(f"{certificates}/{ca.subject_hash}.signing_policy", ca.signing_policy.encode()),
+        FileSpec("/etc/grid-security/hostcert.pem", own.certificate_pem),
+        FileSpec("/etc/grid-security/hostkey.pem", own.key_pem, mode=0o600),
+        then=_TRUST_CA,
+        args=[ca.subject_hash],
+        about="trust the run's CA",
+    )

@@ -1,0 +1,95 @@
+"""A hook tried under the conditions of a real run, and what it did, without the token."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from itb.errors import TokenError
+from itb.model import Record
+from itb.tokens.check import ClaimCheck, explain, unverified_issuer
+from itb.tokens.hook import call_hook, hook_environment
+from itb.tokens.lookup import find_provider
+from itb.tokens.providers.base import Context
+from itb.tokens.providers.command import Command
+from itb.tokens.request import Secret, TokenRequest
+
+
+class Attempt(Record):
+    """What was seen; nothing of it is secret.
+
+    ``asked`` is the JSON object the hook got, ``environment`` the names of
+    its variables; ``exit_code`` and ``output_bytes`` are -1 for a provider
+    that is no program.
+    """
+
+    name: str
+    asked: str = ""
+    environment: tuple[str, ...] = ()
+    exit_code: int = -1
+    output_bytes: int = -1
+    seconds: float
+    diagnostics: str = ""
+    problem: str = ""
+    hint: str = ""
+    verdicts: tuple[ClaimCheck, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """True if a run could use the token."""
+        return not self.problem and all(verdict.ok for verdict in self.verdicts)
+
+
+def attempt(name: str, request: TokenRequest, context: Context) -> Attempt:
+    """Ask a provider or hook once, without the second and third try a run would give it.
+
+    Raises UsageError for a name or option that does not exist.
+    """
+    provider = find_provider(name, context)
+    if isinstance(provider, Command):
+        return _attempt_hook(provider, request, context)
+    began = time.monotonic()
+    try:
+        secret = provider.obtain(request, timeout=request.deadline_s)
+    except TokenError as error:
+        return Attempt(
+            name=name,
+            seconds=time.monotonic() - began,
+            problem=error.message,
+            hint=error.hint,
+            diagnostics=error.evidence,
+        )
+    seconds = time.monotonic() - began
+    keys = provider.jwks(unverified_issuer(secret.reveal()))
+    return Attempt(name=name, seconds=seconds, verdicts=tuple(explain(secret.reveal(), request, keys)))
+
+
+def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Attempt:
+    called = call_hook(
+        hook.name,
+        hook.argv,
+        request,
+        runner=context.runner,
+        timeout=request.deadline_s,
+        pass_env=hook.pass_env,
+    )
+    return Attempt(
+        name=hook.name,
+        asked=json.dumps(request.model_dump(), indent=1),
+        environment=tuple(sorted(hook_environment(request, Path(), hook.pass_env))),
+        exit_code=called.returncode,
+        output_bytes=called.output_bytes,
+        seconds=called.seconds,
+        diagnostics=called.diagnostics,
+        problem=called.error.message if called.error else "",
+        hint=called.error.hint if called.error else "",
+        verdicts=_verdicts(hook, called.secret, request),
+    )
+
+
+def _verdicts(hook: Command, secret: Secret | None, request: TokenRequest) -> tuple[ClaimCheck, ...]:
+    if secret is None:
+        return ()
+    keys = hook.jwks(unverified_issuer(secret.reveal()))
+    return tuple(explain(secret.reveal(), request, keys))

@@ -1,0 +1,129 @@
+"""Paths as people write them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from itb.errors import UsageError
+
+
+def expand(written: str) -> Path:
+    """Return a path whose ``~`` or ``~user`` is that person's folder; UsageError where there is none."""
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:
+        message = f"{written[:100]!r}: no home folder of this user here"
+        raise UsageError(message, hint="write out the path") from None
+
+
+def program(written: str) -> str:
+    """Return a program's name as it is, its path absolute: what is started is started in another directory."""
+    return str(expand(written).absolute()) if "/" in written else written
+
+
+def settle_search_paths(environ: MutableMapping[str, str]) -> None:
+    """Leave only absolute folders in the variables programs and Python modules are looked up by.
+
+    An empty or relative one is a folder of the current directory, whosever that is.
+    """
+    for name, otherwise in (("PATH", os.defpath), ("PYTHONPATH", "")):
+        if name in environ:
+            folders = [folder for folder in environ[name].split(os.pathsep) if Path(folder).is_absolute()]
+            environ[name] = os.pathsep.join(folders) or otherwise
+            if not environ[name]:
+                del environ[name]
+
+
+def xdg(variable: str, otherwise: str) -> Path:
+    """Return a folder of the XDG base directory specification, by which a relative one is to be ignored."""
+    named = Path(os.environ.get(variable, ""))
+    return named if named.is_absolute() else Path.home() / otherwise
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory only its owner can enter; one that exists is closed to others."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+    """Return a descriptor of a regular file, links followed; OSError naming anything else."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO does not make it wait
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a regular file; OSError for anything else."""
+    with os.fdopen(opened(path), "rb") as file:
+        return file.read()
+
+
+def append(path: Path, text: str) -> None:
+    """Add text to a regular file, which is made if need be; OSError for anything else."""
+    with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+        file.write(text.encode(errors="replace"))
+
+
+def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` as a whole: readers see the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+_PREFIX = "itb-scratch-"
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A private folder (0700) that goes with the block."""
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as directory:
+        yield Path(directory)
+
+
+def remove_leftovers() -> list[str]:
+    """Remove the folders of this user's processes that were killed; return their paths."""
+    gone = []
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        ours = not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
+        if ours and pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+            gone.append(str(path))
+    return gone
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

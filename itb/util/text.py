@@ -1,0 +1,49 @@
+"""Texts as reports and terminals may show them: nothing hidden, no secret, seconds as people say them."""
+
+from __future__ import annotations
+
+import re
+
+from itb.util.redact import redact
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+# What XML 1.0 may hold, less the marks that turn the direction of text
+# around: those could make a report read differently from what it says.
+_UNSHOWABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
+)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
+
+
+def clean(text: str) -> str:
+    """Return text without terminal escapes, secrets and anything XML or a reader could trip over."""
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text)))
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Return text as a single line of at most ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
+    if seconds < 1:
+        return f"{max(0.0, seconds):.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
+
+
+def cut(text: str, limit: int = EVIDENCE_LIMIT) -> str:
+    """Keep the beginning and, mostly, the end of a long text: causes stand last."""
+    if len(text) <= limit:
+        return text
+    head, tail = limit // 4, limit - limit // 4
+    return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[-tail:]}"

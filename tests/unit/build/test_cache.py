@@ -1,0 +1,195 @@
+"""How builds are kept for later runs, and which of them a run may take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb.build import cache as build_cache
+from itb.build.cache import RECORD, CachedBuild
+from itb.model import Commit, Rpm, Trust
+from itb.util import files
+
+COMMIT = "1" * 40
+
+
+def keep(folder: Path, trust: Trust = Trust.RELEASE, content: bytes = b"content", **more: Any) -> CachedBuild:
+    """Put a build into ``folder/cache`` and return what its entry says."""
+    rpms = folder / "made"
+    rpms.mkdir(exist_ok=True)
+    (rpms / "a.rpm").write_bytes(content)
+    (folder / "log").write_text("a log")
+    facts = {"name": "a", "version": "1", "release": "1", "arch": "noarch", "file": "a.rpm", "size": len(content)}
+    rpm = Rpm.model_validate({**facts, "sha256": files.sha256(rpms / "a.rpm")})
+    entry = CachedBuild(
+        name="k", commit=COMMIT, run="r", trust=trust, rpms=(rpm,), arguments=("--no-mock",), seconds=12, built=1e9
+    ).model_copy(update=more)
+    build_cache.store(folder / "cache", entry, rpms, folder / "log")
+    return entry
+
+
+def take(
+    folder: Path, trust: Trust = Trust.RELEASE, *, commit: str = COMMIT, name: str = "k"
+) -> CachedBuild | None:
+    """Take a build out of ``folder/cache`` into ``folder/into``; what is wrong goes to ``folder/said``."""
+    into = folder / "into"
+    into.mkdir(exist_ok=True)
+
+    def say(text: str) -> None:
+        (folder / "said").write_text(text)
+
+    return build_cache.take(
+        folder / "cache", name, commit=commit, trust=trust, rpms=into / "rpms", log=into / "log", say=say
+    )
+
+
+def test_a_kept_build_is_taken(tmp_path: Path) -> None:
+    entry = keep(tmp_path)
+    assert take(tmp_path) == entry
+    assert (tmp_path / "into" / "rpms" / "a.rpm").read_bytes() == b"content"
+    assert (tmp_path / "into" / "log").read_text() == "a log"
+    assert take(tmp_path, name="other") is None
+    assert not (tmp_path / "said").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rpm_release", "trust"),
+    [
+        ("tag", "", Trust.RELEASE),
+        ("tag", "1.6.gabc", Trust.BRANCH),  # a tag that is no version's
+        ("branch", "", Trust.BRANCH),
+        ("commit", "", Trust.BRANCH),
+        ("pr", "", Trust.PULL),
+        ("worktree", "", Trust.WORKTREE),
+        ("published", "", Trust.PULL),
+    ],
+)
+def test_trust_is_of_the_kind_of_reference(kind: str, rpm_release: str, trust: Trust) -> None:
+    commit = Commit(
+        product="p", source="/x", ref="x", kind=kind, id=COMMIT, tree="2" * 40, date="2026-02-20T18:33:57Z",
+        subject="x", version="1.0", rpm_release=rpm_release,
+    )  # fmt: skip
+    assert commit.trust is trust
+
+
+@pytest.mark.parametrize("wanted", list(Trust))
+@pytest.mark.parametrize("built", list(Trust))
+def test_lower_trust_never_serves_a_higher_one(tmp_path: Path, built: Trust, wanted: Trust) -> None:
+    keep(tmp_path, built)
+    serves = {
+        Trust.RELEASE: {Trust.RELEASE},
+        Trust.BRANCH: {Trust.RELEASE, Trust.BRANCH},
+        Trust.PULL: {Trust.RELEASE, Trust.BRANCH, Trust.PULL},
+        Trust.WORKTREE: {Trust.WORKTREE},
+    }[wanted]
+    found = take(tmp_path, wanted)
+    assert (found is not None) == (built in serves)
+    assert not (tmp_path / "said").exists(), "an entry of another level is not damaged"
+
+
+def test_an_entry_of_lower_trust_takes_nobodys_place(tmp_path: Path) -> None:
+    keep(tmp_path, Trust.PULL, b"anybody's")
+    keep(tmp_path, Trust.RELEASE, b"release's")
+    assert take(tmp_path)
+    assert (tmp_path / "into" / "rpms" / "a.rpm").read_bytes() == b"release's"
+    assert take(tmp_path, Trust.PULL), "the higher one serves it, too"
+    assert (tmp_path / "into" / "rpms" / "a.rpm").read_bytes() == b"release's"
+
+
+def test_an_entry_does_not_rise_by_its_folders_name(tmp_path: Path) -> None:
+    keep(tmp_path, Trust.PULL)
+    entries = tmp_path / "cache" / "builds"
+    (entries / "k-pr").rename(entries / "k-release")
+    assert take(tmp_path) is None
+    assert "of another build" in (tmp_path / "said").read_text()
+
+
+def test_an_entry_of_another_commit_or_key_is_not_taken(tmp_path: Path) -> None:
+    keep(tmp_path)
+    entries = tmp_path / "cache" / "builds"
+    (entries / "k-release").rename(entries / "other-release")
+    assert take(tmp_path, name="other") is None
+    keep(tmp_path)
+    assert take(tmp_path, commit="3" * 40) is None
+
+
+def test_an_entry_others_may_write_to_is_not_taken_and_stays(tmp_path: Path) -> None:
+    keep(tmp_path)
+    entry = tmp_path / "cache" / "builds" / "k-release"
+    entry.chmod(0o777)
+    assert take(tmp_path) is None
+    assert "another user" in (tmp_path / "said").read_text()
+    assert entry.is_dir()
+
+
+@pytest.mark.parametrize("file", ["../a.rpm", "/etc/passwd", "..", "build.json"])
+def test_an_entry_names_files_beside_it_only(tmp_path: Path, file: str) -> None:
+    keep(tmp_path)
+    record = tmp_path / "cache" / "builds" / "k-release" / RECORD
+    content = json.loads(record.read_text())
+    content["rpms"][0]["file"] = file
+    record.write_text(json.dumps(content))
+    assert take(tmp_path) is None
+    assert not (tmp_path / "into" / "rpms").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "absent", "record", "half", "unknown shape", "older shape"])
+def test_a_damaged_build_is_not_taken_and_goes(tmp_path: Path, damage: str) -> None:
+    keep(tmp_path)
+    entry = tmp_path / "cache" / "builds" / "k-release"
+    content = json.loads((entry / RECORD).read_text())
+    if damage == "changed":
+        (entry / "a.rpm").write_bytes(b"c0ntent")
+    elif damage == "absent":
+        (entry / "a.rpm").unlink()
+    elif damage == "record":
+        (entry / RECORD).write_text("{")
+    elif damage == "unknown shape":
+        (entry / RECORD).write_text(json.dumps({**content, "more": 1}))
+    elif damage == "older shape":
+        (entry / RECORD).write_text(json.dumps({key: content[key] for key in content if key != "trust"}))
+    else:
+        (entry / RECORD).unlink()
+    assert take(tmp_path) is None
+    assert not entry.exists()
+    assert list(entry.parent.iterdir()) == []
+
+
+def test_two_builds_that_end_at_once(tmp_path: Path) -> None:
+    first = keep(tmp_path)
+    keep(tmp_path, run="another")
+    assert take(tmp_path) == first
+
+
+def test_half_an_entry_is_replaced(tmp_path: Path) -> None:
+    keep(tmp_path)
+    (tmp_path / "cache" / "builds" / "k-release" / RECORD).unlink()
+    entry = keep(tmp_path)
+    assert take(tmp_path) == entry
+
+
+def test_unused_builds_are_pruned(tmp_path: Path) -> None:
+    keep(tmp_path)
+    cache = tmp_path / "cache"
+    assert build_cache.prune(cache, days=1) == []
+    assert build_cache.prune(cache, days=-1) == ["k-release"]
+    assert build_cache.prune(cache / "none", days=1) == []
+
+
+def test_every_fact_counts_in_a_key() -> None:
+    assert build_cache.key({"a": 1, "b": [2]}) == build_cache.key({"b": [2], "a": 1})
+    assert build_cache.key({"a": 1}) != build_cache.key({"a": "1"})
+
+
+def test_versions_that_write_another_entry_never_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = build_cache.shape()
+    assert before == build_cache.shape()
+
+    class Later(CachedBuild):
+        more: int
+
+    monkeypatch.setattr(build_cache, "CachedBuild", Later)
+    assert build_cache.shape() != before

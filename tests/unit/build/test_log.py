@@ -1,0 +1,158 @@
+"""Reasons out of logs; the samples are parts of real ones (GlideinWMS 3.11.2, rpm 4.20)."""
+
+from __future__ import annotations
+
+import pytest
+
+from itb.build import log as build_log
+
+RELEASE = "/var/lib/itb/release/3_11_2/rpmbuild"
+EXE_ERROR = f"""\
+Error running 'rpmbuild -bb {RELEASE}/SPECS/glideinwms.spec --define "_topdir {RELEASE}"'
+Stdout:[]
+Stderr:[]
+Exception Error: 1
+Traceback (most recent call last):
+  File "release.py", line 161, in <module>
+    main(sys.argv)
+    ~~~~^^^^^^^^^^
+ReleaseManager.ReleaseManagerLib.ExeError: Error running 'rpmbuild -bb {RELEASE}/SPECS/glideinwms.spec'
+Stdout:[]
+Stderr:[]
+Exception Error: 1
+"""
+
+SAMPLES = {
+    "missing BuildRequires: python3-devel >= 99, javascriptrrd": """\
+error: Failed build dependencies:
+\tpython3-devel >= 99 is needed by glideinwms-3.11.2-1.deb13.noarch
+\tjavascriptrrd is needed by glideinwms-3.11.2-1.deb13.noarch
+"""
+    + EXE_ERROR,
+    "Installed (but unpackaged) file(s) found: /usr/share/doc/pocketwms/README.md, /usr/x y": """\
+Checking for unpackaged file(s): /usr/lib/rpm/check-files /var/lib/itb/BUILDROOT
+error: Installed (but unpackaged) file(s) found:
+   /usr/share/doc/pocketwms/README.md
+   /usr/x y
+
+RPM build errors:
+    Installed (but unpackaged) file(s) found:
+   /usr/share/doc/pocketwms/README.md
+   /usr/x y
+RPMs 1_2_0_rc2: rpmbuild ended with status 1
+""",
+    "in %files but not installed: /usr/share/absent/one, /usr/share/absent/two": f"""\
+Processing files: glideinwms-libs-3.11.2-1.noarch
+error: File not found: {RELEASE}/BUILD/glideinwms-3.11.2-build/BUILDROOT/usr/share/absent/one
+error: File not found: {RELEASE}/BUILDROOT/glideinwms-3.11.2-1.noarch/usr/share/absent/two
+
+RPM build errors:
+    File not found: {RELEASE}/BUILD/glideinwms-3.11.2-build/BUILDROOT/usr/share/absent/one
+"""
+    + EXE_ERROR,
+    "line 50: Unknown tag: Licence: oops": "error: line 50: Unknown tag: Licence:  oops\n\n\n" + EXE_ERROR,
+    f"Bad file: {RELEASE}/SOURCES/chksums.sh: No such file or directory": f"""\
+error: No patch number 0
+warning: Macro expanded in comment on line 831: %{{_sysconfdir}}/condor
+error: Bad file: {RELEASE}/SOURCES/chksums.sh: No such file or directory
+
+RPM build errors:
+    No patch number 0
+    Bad file: {RELEASE}/SOURCES/chksums.sh: No such file or directory
+"""
+    + EXE_ERROR,
+    "%install of the spec failed: cp: cannot stat 'nothing-here': No such file or directory": f"""\
+Executing(%install): /usr/bin/sh -e /tmp/rpm-tmp.Ni1Z5Y
++ umask 022
++ cd {RELEASE}/BUILD/glideinwms-3.11.2-build
++ cp nothing-here {RELEASE}/BUILDROOT/
+cp: cannot stat 'nothing-here': No such file or directory
+error: Bad exit status from /tmp/rpm-tmp.Ni1Z5Y (%install)
+
+RPM build errors:
+    Bad exit status from /tmp/rpm-tmp.Ni1Z5Y (%install)
+"""
+    + EXE_ERROR,
+    "chksums.sh: /bin/sh: line 1: /src/chksums.sh: No such file or directory": """\
+Error running 'cd /src/glideinwms; /src/chksums.sh 3_11_2 /src/etc/checksum "etc/checksum* CVS"'
+Stdout:[]
+Stderr:[b'/bin/sh: line 1: /src/chksums.sh: No such file or directory\\n']
+Exception Error: 127
+Traceback (most recent call last):
+  File "release.py", line 161, in <module>
+    main(sys.argv)
+ReleaseManager.ReleaseManagerLib.ExeError: Error running 'cd /src/glideinwms; /src/chksums.sh'
+""",
+    "ReleaseManager stopped: AttributeError: 'TaskRPM' object has no attribute 'createRPMBuildDir'": """\
+************* Executing GlideinwmsRPM *************
+Traceback (most recent call last):
+  File "release.py", line 161, in <module>
+    main(sys.argv)
+    ~~~~^^^^^^^^^^
+  File "ReleaseManagerLib.py", line 443, in execute
+    self.createRPMBuildDir()
+    ^^^^^^^^^^^^^^^^^^^^^^
+AttributeError: 'TaskRPM' object has no attribute 'createRPMBuildDir'
+""",
+    "ReleaseManager refuses its arguments: argument --rc: expected one argument": """\
+usage: release.py [-h] --release-version <release version>
+release.py: error: argument --rc: expected one argument
+""",
+    "ReleaseManager skipped the RPMs: it does not know the operating system of the build workspace "
+    "('RPMs will not be build for this platform')": """\
+RPMs will not be build for this platform
+************* Executing GlideinwmsRPM *************
+************* GlideinwmsRPM Status SKIPPED *************
+TASK                    STATUS
+GlideinwmsRPM           SKIPPED
+___________________________________
+""",
+    "ReleaseManager skipped its task GlideinwmsRPM without a reason": """\
+TASK                    STATUS
+GlideinWMSTar           COMPLETE
+GlideinwmsRPM           SKIPPED
+___________________________________
+""",
+    "'mock' not found, skipping RPM build": "tarball /x.tgz\n'mock' not found, skipping RPM build\n\n",
+    "it printed nothing": " \n\n",
+}
+
+
+@pytest.mark.parametrize("reason", list(SAMPLES))
+def test_reason(reason: str) -> None:
+    assert build_log.classify(SAMPLES[reason]) == reason
+
+
+def test_reason_is_one_line_whatever_the_log_holds() -> None:
+    assert "\n" not in build_log.classify("error: a\x0bb\n")
+    assert len(build_log.classify("x" * 100_000)) <= 300
+
+
+def test_many_files_are_counted() -> None:
+    log = "error: Installed (but unpackaged) file(s) found:\n" + "".join(f"   /x/{i}\n" for i in range(12))
+    assert build_log.classify(log).endswith("/x/4 and 7 more")
+
+
+def test_full_disk() -> None:
+    assert build_log.disk_full("tar: x: Cannot write: No space left on device\n")
+    assert not build_log.disk_full("all well")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Executing(%install): /usr/bin/sh -e /tmp/rpm-tmp.Ni1Z5Y", "rpmbuild %install"),
+        ("Processing files: glideinwms-libs-3.11.2-1.noarch", "packaging glideinwms-libs-3.11.2-1.noarch"),
+        ("************* Executing GlideinWMSTar *************", "GlideinWMSTar"),
+        ("Wrote: /x/RPMS/noarch/glideinwms-libs-3.11.2-1.noarch.rpm", "wrote glideinwms-libs-3.11.2-1.noarch.rpm"),
+        ("+ umask 022", ""),
+    ],
+)
+def test_progress(line: str, said: str) -> None:
+    assert build_log.milestone(line) == said
+
+
+def test_what_ran_at_the_time_limit() -> None:
+    running = ["rpmbuild -bb x (for 3 s)", "sleep 9 (for 2 s)"]
+    log = "x\nitb: time limit of 3 s reached\n" + "".join(f"itb: still running: {item}\n" for item in running)
+    assert build_log.running_at_limit(log) == running

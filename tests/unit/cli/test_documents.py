@@ -1,0 +1,118 @@
+"""``itb help TOPIC`` and the documentation it shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from itb import errors
+from itb.cli import documents, program
+from itb.cli.tasks import collection
+from itb.config import lookup, settings
+from itb.errors import UsageError
+from itb.util import yamlfile
+
+TOP = Path(__file__).resolve().parents[3]
+COMMANDS = ["run", "token", "platform.build"]
+
+
+@pytest.mark.parametrize("topic", documents.TOPICS)
+def test_every_topic_is_a_document(topic: str) -> None:
+    about, _ = documents.TOPICS[topic]
+    assert documents.text(topic).startswith("# ")
+    assert len(f"    {topic}  {about}") <= 100
+    assert f"{topic} " in documents.text("topics")
+
+
+def test_every_document_has_a_topic() -> None:
+    """A document nobody finds is read by nobody."""
+    shown = {documents.text(topic) for topic in documents.TOPICS}
+    for path in [TOP / "README.md", *(TOP / "itb").rglob("*.md"), *(TOP / "scenarios").rglob("*.md"),
+                 *(TOP / "reports").rglob("*.md"), *(TOP / "build_ws").rglob("*.md"), TOP / "tests" / "README.md"]:
+        if "source" not in path.parts:  # a product's own
+            assert path.read_text() in shown, path
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [TOP / "README.md", *TOP.glob("*/README.md"), *(TOP / "itb").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_bytes()) <= 8192
+
+
+@pytest.mark.parametrize(
+    ("words", "topic"),
+    [
+        (["help", "tokens"], "tokens"),
+        (["help", "topics"], "topics"),
+        (["help"], ""),
+        (["help", "run"], ""),
+        (["help", "token"], ""),
+        (["help", "rnu"], ""),
+        (["help", "platform", "build"], ""),
+        (["help", "--json"], ""),
+        (["run", "tokens"], ""),
+        ([], ""),
+    ],
+)
+def test_what_is_a_topic(words: list[str], topic: str) -> None:
+    assert documents.topic_asked_for(words, COMMANDS) == topic
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("scenaros", "no help on 'scenaros'; did you mean 'scenarios'?"),
+        ("qqqq", "no help on 'qqqq'"),
+    ],
+)
+def test_unknown_topics(word: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        documents.topic_asked_for(["help", word], COMMANDS)
+    assert caught.value.message == message
+    assert "itb help topics" in caught.value.hint
+
+
+def examples(topic: str, word: str) -> list[str]:
+    """YAML of a document, of those blocks that have this word."""
+    return [text for text in re.findall(r"```yaml\n(.*?)```", documents.text(topic), re.DOTALL) if word in text]
+
+
+@pytest.mark.parametrize("topic", ["overview", "scenarios"])
+def test_scenarios_in_the_documentation_are_accepted(topic: str, tmp_path: Path) -> None:
+    (text,) = examples(topic, "steps:")
+    (tmp_path / "scenario.yaml").write_text(text)
+    (tmp_path / "jobs-completed.sh").touch()
+    assert lookup.load_scenario(str(tmp_path)).steps
+
+
+@pytest.mark.parametrize(("topic", "word"), [("configuration", "product:"), ("repositories", "publish:")])
+def test_settings_in_the_documentation_are_accepted(topic: str, word: str) -> None:
+    (text,) = examples(topic, word)
+    assert yamlfile.loads(text, settings.Settings, where=topic)
+
+
+def test_every_exit_code_is_explained() -> None:
+    listed = set(re.findall(r"^\| (\d+) \|", documents.text("reports"), re.MULTILINE))
+    assert listed == {"0", *(str(kind.exit_code) for kind in errors.ItbError.__subclasses__())}
+
+
+def test_every_command_is_listed() -> None:
+    """With its group: ``platform build|list|show|remove``."""
+    listed = documents.text("commands").replace("\\|", " ")
+    for name in collection.namespace().task_names:
+        assert all(re.search(rf"\b{word}\b", listed) for word in name.split(".")), name
+
+
+def test_no_topic_has_the_name_of_a_command() -> None:
+    assert not set(documents.TOPICS) & {*collection.namespace().task_names, *program.GROUPS}
+
+
+def test_as_written_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    documents.show("reports")
+    assert capsys.readouterr().out == (TOP / "reports" / "README.md").read_text()

@@ -1,0 +1,201 @@
+"""What the command line offers and explains: every option, one screen, nothing that is not itb's."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import shlex
+from pathlib import Path
+
+import invoke
+import pytest
+
+from itb import errors
+from itb.cli import help_text
+from itb.cli import program as cli_program
+from itb.cli.declaration import Command, Group
+from itb.cli.tasks import collection
+from itb.config import options
+
+TOP = Path(__file__).resolve().parents[3] / "itb"
+EVERY = collection.namespace().every
+SECTIONS = collection.namespace().sections
+GROUPS = [entry for section in SECTIONS for entry in section.entries if isinstance(entry, Group)]
+# What itb honours; all else that Invoke offers is not there.
+OWN = {"--help", "-h", "--version", "-V", "--list", "-l", "--print-completion-script", "--complete"}
+INVOKES = [
+    f"{'-' if len(name) == 1 else '--'}{name}"
+    for argument in invoke.Program().core_args()
+    for name in argument.names
+]
+
+
+def program() -> cli_program.ItbProgram:
+    return cli_program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+
+
+def parse(line: list[str]) -> cli_program.ItbProgram:
+    """Read a command line without doing it; UsageError where it cannot be read."""
+    made = program()
+    made.create_config()
+    made.parse_core(["itb", *cli_program.join_groups(line[1:], cli_program.without_value(collection.namespace()))])
+    made.parse_collection()
+    made.parse_tasks()
+    return made
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
+def test_every_option_has_a_word(command: Command, width: int) -> None:
+    lines = help_text.command(command, width)
+    text = " ".join(" ".join(lines).split())
+    for option in command.options:
+        assert option.help
+        assert option.explained in text, "words are not broken"
+        said = option.value if option.positional else option.flag.replace("--scratch", "--no-scratch")
+        assert said in text
+    assert command.example in text
+    assert not [line for line in lines if len(line) > width and " " in line.strip()]
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group.name))
+def test_a_group_shows_its_commands(group: Group, width: int) -> None:
+    text = " ".join(" ".join(help_text.group(group, width)).split())
+    assert all(item.words in text and item.brief in text for item in group.commands)
+    assert help_text.command(group.commands[0], width)[-1] in help_text.group(group, width)
+
+
+def test_help_is_printed_with_its_texts_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """As typed: what reads the options first must not take their texts away."""
+    given = cli_program.join_groups(["run", "--help"], cli_program.without_value(collection.namespace()))
+    with pytest.raises(SystemExit) as ended:
+        program().run(["itb", *given])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "container engine: podman or docker [default: podman]" in said
+    assert said.index("What is tested:") < said.index("--product NAME") < said.index("--ref REF")
+    assert said.index("--scenario A,B") < said.index("Where:") < said.index("Tokens:") < said.index("Output:")
+
+
+@pytest.mark.parametrize("given", [[], ["--help"], ["-h"]])
+def test_commands_fit_one_screen(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program().run(["itb", *given])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    lines = said.splitlines()
+    assert len(lines) < 24, "the prompt wants a line, too"
+    assert max(map(len, lines)) <= 80
+    assert "itb COMMAND --help" in lines[-1]
+    for name in [*collection.namespace().task_names, *collection.namespace().collections]:
+        assert name.partition(".")[0] in said.split()
+
+
+def test_list_has_every_command_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, listed in (([], EVERY), (["token"], [item for item in EVERY if item.group == "token"])):
+        with pytest.raises(SystemExit):
+            program().run(["itb", "--list", *given])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line[2:].split("  ")[0] for line in lines if line[2] != " "] == [item.words for item in listed]
+    with pytest.raises(errors.UsageError, match="unknown command 'tokn'; did you mean 'token'"):
+        program().run(["itb", "--list", "tokn"])
+
+
+@pytest.mark.parametrize("flag", sorted({*INVOKES} - OWN))
+@pytest.mark.parametrize("form", ["{}", "{} run", "run {}", "list {}"])
+def test_what_invoke_offers_and_itb_does_not_honour_is_unknown(flag: str, form: str) -> None:
+    given = form.format(flag).split()
+    with pytest.raises(errors.UsageError, match=f"unknown option '{flag}'"):
+        parse(["itb", *given])
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V", "--list", "--complete", "--print-completion-script"])
+def test_options_of_itb_itself_mean_nothing_behind_a_command(flag: str) -> None:
+    """``itb run --version`` started a run."""
+    with pytest.raises(errors.UsageError, match=f"run: unknown option '{flag}'"):
+        parse(["itb", "run", flag])
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"), [("--hepl", "--help"), ("--vesion", "--version"), ("--plaform x run", "--platform")]
+)
+def test_the_nearest_option_is_named(given: str, nearest: str) -> None:
+    with pytest.raises(errors.UsageError, match=f"did you mean '{nearest}'"):
+        parse(["itb", *given.split()])
+
+
+def completed(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    with pytest.raises(SystemExit):
+        program().run(["itb", "--complete", "--", *line.split()])
+    return capsys.readouterr().out.split()
+
+
+def test_completion_offers_what_is_meant_to_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(completed("itb --", capsys)) == {"--help", "--list", "--version", "--print-completion-script"}
+    run = next(command for command in EVERY if command.words == "run")
+    assert set(completed("itb run --", capsys)) == {option.flag for option in run.options}
+    assert {"run", "list", "platform.build"} <= set(completed("itb ", capsys))
+
+
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
+def test_examples_are_command_lines(command: Command) -> None:
+    line = shlex.split(command.example)
+    assert line[0] == "itb"
+    (context,) = parse(line).tasks
+    assert collection.namespace()[context.name] is command
+
+
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
+def test_a_function_takes_what_is_declared(command: Command) -> None:
+    """Its own options by name, settings in one mapping."""
+    flags, *own = inspect.signature(command.body).parameters.values()
+    declared = {option.name for option in command.options if not option.setting}
+    named = {item.name for item in own if item.kind is item.KEYWORD_ONLY}
+    assert named == declared or (named < declared and own[-1].kind is own[-1].VAR_KEYWORD)
+    assert flags.kind is flags.POSITIONAL_OR_KEYWORD
+
+
+def test_a_setting_has_an_option_where_a_command_takes_it() -> None:
+    taken = {option.name for command in EVERY for option in command.options if option.setting}
+    assert taken == {name for name, option in options.settings().items() if option.heading}
+
+
+def test_what_is_required_is_asked_for() -> None:
+    check = next(command for command in EVERY if command.words == "token check")
+    with pytest.raises(errors.UsageError, match="token check: not given: --audience"):
+        check(None, file="x", audience=None)
+
+
+def test_help_needs_no_library_that_takes_time() -> None:
+    """What is imported before a command is known: Invoke, and nothing of pydantic, rich, jinja or YAML."""
+    seen, waiting = set(), ["itb.__main__"]
+    while waiting:
+        name = waiting.pop()
+        path = TOP.parent / (name.replace(".", "/") + ".py")
+        path = path if path.is_file() else path.with_suffix("") / "__init__.py"
+        if name in seen or not path.is_file():
+            seen.add(name)
+            continue
+        seen.add(name)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    outside = {name.partition(".")[0] for name in seen}
+    assert "itb.config.options" in seen
+    assert not outside & {"pydantic", "rich", "jinja2", "yaml", "requests", "fabric", "cryptography", "asyncio"}
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("60", 60), ("none", 80)])
+def test_help_is_as_wide_as_the_terminal_says(
+    columns: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("os.get_terminal_size", lambda *_: (_ for _ in ()).throw(OSError("no terminal")))
+    with pytest.raises(SystemExit):
+        program().run(["itb", "--help", "run"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if len(line.split()) > 1]
+    longest = max(map(len, lines))
+    assert width - 12 <= longest <= width

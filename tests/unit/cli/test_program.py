@@ -1,0 +1,169 @@
+"""Words of the command line, as Invoke wants them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from itb import __main__, errors
+from itb.cli import program
+from itb.cli.commands import common
+from itb.cli.tasks import collection
+from itb.report import write
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["run"], ["run"]),
+        (["platform", "build", "deb13"], ["platform.build", "deb13"]),
+        (["show", "config"], ["show.config"]),
+        (["token"], ["token"]),
+        (["token", "--run", "x"], ["token", "--run", "x"]),
+        (["run", "--help"], ["--help", "run"]),
+        (["platform", "show", "--help"], ["--help", "platform.show"]),
+        (["shell", "-h"], ["--help", "shell"]),
+        (["--help"], ["--help"]),
+        (["--version"], ["--version"]),
+        ([], []),
+        (["report", "RUN"], ["report", "--run", "RUN"]),
+        (["show", "RUN"], ["show.run", "--run", "RUN"]),
+        (["show", "product", "pocketwms"], ["show.product", "pocketwms"]),
+        (["publish", "RUN", "--koji"], ["publish", "--run", "RUN", "--koji"]),
+        (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
+        (["report", "--json"], ["report", "--json"]),
+        (["report", "--runs", "DIR", "RUN"], ["report", "--run", "RUN", "--runs", "DIR"]),
+        (["report", "--json", "RUN"], ["report", "--run", "RUN", "--json"]),
+        (["report", "--runs=DIR", "RUN"], ["report", "--run", "RUN", "--runs=DIR"]),
+        (["report", "--runs", "DIR"], ["report", "--runs", "DIR"]),
+        (["show", "--runs", "DIR", "RUN"], ["show.run", "--run", "RUN", "--runs", "DIR"]),
+        (["show", "run", "RUN"], ["show.run", "--run", "RUN"]),
+        (["report", "--run", "RUN", "x"], ["report", "--run", "RUN", "x"]),
+        (["show", "--help"], ["--help", "show"]),
+        (["help"], ["--help"]),
+        (["help", "run"], ["--help", "run"]),
+        (["help", "platform", "build"], ["--help", "platform.build"]),
+    ],
+)
+def test_groups(given: list[str], taken: list[str]) -> None:
+    assert program.join_groups(given, program.without_value(collection.namespace())) == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "hint"),
+    [
+        ("rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
+        ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb --help lists"),
+        ("help rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
+        ("run --platfrom=x", "run: unknown option '--platfrom'; did you mean '--platform'?", "itb run --help"),
+        ("platform show x --engin y", "platform show: unknown option '--engin'; did you mean '--engine'?", ""),
+        ("status x", "status: 'x' is not expected here", "itb status --help explains it"),
+        ("--runs x list", "option '--runs' stands before the command", "itb list --runs x"),
+        ("--json list", "option '--json' stands before the command", "itb list --json"),
+        ("--runs", "unknown option '--runs'", "itb --help lists the commands"),
+        ("refs --source", "refs: option --source needs a value", "itb refs --help explains it"),
+        ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
+    ],
+)
+def test_words_nobody_knows(given: str, said: str, hint: str) -> None:
+    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    with pytest.raises(errors.UsageError) as caught:
+        made.run(["itb", *program.join_groups(given.split())])
+    assert caught.value.message == said
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["run", "--ref", "a\udcff"], "flag --ref: 'a?' is not valid"),
+        (["run", "--ref=a\udcff"], "flag --ref: '--ref=a?' is not valid"),
+        (["\udcff"], "the command line: '?' is not valid"),
+    ],
+)
+def test_arguments_that_are_no_text(
+    given: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["itb", *given])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"itb: {named} {sys.getfilesystemencoding().upper()}\n")
+
+
+@pytest.mark.parametrize("value", ["abc", "9999", "-1"])
+def test_a_pipe_of_arguments_that_is_none(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ITB_ARGUMENTS_FD", value)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 1
+    assert "ITB_ARGUMENTS_FD" in capsys.readouterr().err
+
+
+def test_json_is_one_document_where_nothing_ran(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["itb", "list", "--json", "--nosuch"])
+    with pytest.raises(SystemExit):
+        __main__.main()
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert (said["message"], said["exit_code"]) == ("list: unknown option '--nosuch'", 1)
+    assert said["hint"] == "itb list --help explains it"
+
+
+def test_json_is_one_document_however_many_cells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
+    monkeypatch.setattr(write, "judge_run", lambda run, **_: verdicts[run])
+    found = [(SimpleNamespace(rundir=name, lost=""), None) for name in "ab"]
+    a, b = cast("Any", found)
+    common.show(a, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"run": "a"}
+    common.show(a, b, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"run": "a"}, {"run": "b"}]
+    b[0].lost = "its directory is gone"
+    with pytest.raises(errors.TestbedError, match="its directory is gone"):
+        common.show(a, b, as_json=True)
+    assert not capsys.readouterr().out, "the document is the error's"
+
+
+def test_every_task_of_the_contract_is_there_and_says_what_it_does() -> None:
+    top = collection.namespace()
+    names = set(top.task_names)
+    wanted = {"run", "build", "serve", "up", "down", "install", "test", "report", "refs", "shell", "logs", "list"}
+    assert wanted | {"status", "doctor", "clean"} <= names
+    for name in names:
+        assert (top[name].__doc__ or "").strip(), f"{name} has no description"
+    for group in ("token", "platform", "show"):
+        assert group in top.collections
+
+
+def test_an_error_is_its_message_its_hint_and_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise errors.InstallError("no luck, Authorization: Bearer abc", hint="try again")
+
+    monkeypatch.setattr("invoke.Program.run", fail)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 7
+    assert capsys.readouterr().err == "itb: no luck, Authorization: [redacted]\n     try again\n"
+
+
+def test_a_full_disk_is_the_machines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/runs/x")
+
+    monkeypatch.setattr("invoke.Program.run", fail)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 5
+    assert "No space left" in capsys.readouterr().err

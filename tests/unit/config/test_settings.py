@@ -1,0 +1,158 @@
+"""Settings in layers: who wins, where each value came from, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from itb.config import options
+from itb.config import settings as config_settings
+from itb.errors import UsageError
+
+MARKER = "<!-- settings -->"
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ITB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    (tmp_path / "user" / "itb").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults() -> None:
+    settings, origins = config_settings.load()
+    assert (settings.platform, settings.engine, settings.keep) == (("deb13",), "podman", "never")
+    assert set(origins.values()) == {"default"}
+
+
+def test_each_layer_wins_over_the_one_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ("jobs", "ref", "keep", "engine")
+    (tmp_path / "user/itb/itb.yaml").write_text("jobs: 2\nref: a\nkeep: failed\nengine: user")
+    (tmp_path / "itb.yaml").write_text("ref: b\nkeep: always\nengine: here")
+    monkeypatch.setenv("ITB_KEEP", "never")
+    monkeypatch.setenv("ITB_ENGINE", "env")
+    settings, origins = config_settings.load({"engine": "docker"})
+    assert [getattr(settings, key) for key in keys] == [2, "b", "never", "docker"]
+    assert [origins[key] for key in keys] == [
+        str(tmp_path / "user/itb/itb.yaml"), str(tmp_path / "itb.yaml"), "environment ITB_KEEP", "flag --engine",
+    ]  # fmt: skip
+
+
+def test_what_is_empty_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_REF", "")
+    settings, origins = config_settings.load({"ref": "", "jobs": None, "scenario": (), "unknown": "x"})
+    assert settings.ref == ""
+    assert origins["ref"] == "default"
+
+
+def test_text_becomes_what_the_key_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_JOBS", "3")
+    monkeypatch.setenv("ITB_TIMEOUT_FACTOR", "1.5")
+    settings, _ = config_settings.load({"platform": "el9, deb13,", "scenario": "smoke"})
+    assert (settings.jobs, settings.timeout_factor) == (3, 1.5)
+    assert (settings.platform, settings.scenario) == (("el9", "deb13"), ("smoke",))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("JOBS", "many", "environment ITB_JOBS: 'many' is not a number"),
+        ("JOBS", "0", "environment ITB_JOBS: jobs: Input should be greater than or equal to 1"),
+        ("JOBS", "1.5", "is not a number"),
+        ("JOBS", "33", "environment ITB_JOBS: jobs: Input should be less than or equal to 32 (got 33)"),
+        ("RETRIES", "-1", "retries: Input should be greater than or equal to 0"),
+        ("TIMEOUT_FACTOR", "0", "timeout_factor: Input should be greater than 0"),
+        ("TOKEN_MIN_LIFETIME", "-1", "token_min_lifetime: Input should be greater than or equal to 0"),
+        ("RUN_TIMEOUT", "inf", "environment ITB_RUN_TIMEOUT: run_timeout: Input should be a finite number"),
+        ("ALLOW_UNSIGNED", "maybe", "ITB_ALLOW_UNSIGNED: allow_unsigned: Input should be a valid boolean"),
+        ("KEEP", "sometimes", "environment ITB_KEEP: keep: Input should be 'never', 'failed' or 'always'"),
+        ("TOKEN", "x", "environment ITB_TOKEN: can only be set in a file"),
+        ("PLATFORM", " , ", "platform: at least one is needed"),
+    ],
+)
+def test_environment_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(f"ITB_{variable}", value)
+    with pytest.raises(UsageError) as caught:
+        config_settings.load()
+    assert message in caught.value.message
+
+
+def test_variable_that_is_nearly_a_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("ITB_RUN", "ITB_COMMAND", "ITB_LONG", "ITB_GLIDEINWMS", "ITB_FAULTS_X", "ITB_TOKEN_DIR", "ITB_PLATFORM")
+    for name in ("ITB_PLATFOM", *own):
+        monkeypatch.setenv(name, "deb13")
+    config_settings._warn_of_variables.cache_clear()
+    config_settings.load()
+    config_settings.load()
+    said = "itb: environment ITB_PLATFOM: no such setting; did you mean ITB_PLATFORM?\n"
+    assert capsys.readouterr().err == said, "once"
+
+
+def test_documentation_has_the_table_of_settings() -> None:
+    """Wherever the marker stands; ``config.settings_table()`` makes it."""
+    top = Path(__file__).resolve().parents[3]
+    files = [path for path in top.rglob("*.md") if ".venv" not in path.parts]
+    shown = [text.split(MARKER)[1].strip() for path in files if MARKER in (text := path.read_text())]
+    assert shown == [config_settings.settings_table()]
+
+
+def test_every_setting_is_declared() -> None:
+    assert set(config_settings.declared()) == set(config_settings.Settings.model_fields)
+    assert set(options.settings()) == set(config_settings.declared()) - {"publish"}
+    for name, option in config_settings.declared().items():
+        assert option.name == name
+        assert option.help
+        assert f"`{name}`" in config_settings.settings_table()
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("TRUE", True), ("0", False), ("off", False)])
+def test_a_switch_in_the_environment(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_ALLOW_UNSIGNED", text)
+    settings, origins = config_settings.load()
+    assert settings.allow_unsigned is value
+    assert origins["allow_unsigned"] == "environment ITB_ALLOW_UNSIGNED"
+
+
+def test_flag_that_is_refused() -> None:
+    with pytest.raises(UsageError, match="flag --jobs: 'x' is not a number"):
+        config_settings.load({"jobs": "x"})
+    with pytest.raises(UsageError, match="flag --token-hook"):
+        config_settings.load({"token_hook": 3})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"produkt: x", r"itb\.yaml:1: unknown key 'produkt'; did you mean 'product'"),
+        (b"\n\njobs: '3'", r"itb\.yaml:3: jobs: Input should be a valid integer"),
+        (b"platform: []", r"itb\.yaml.*platform: at least one is needed"),
+        (b"jobs: \xff", r"itb\.yaml: not UTF-8 text"),
+    ],
+)
+def test_file_that_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "itb.yaml").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        config_settings.load()
+
+
+def test_file_that_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "itb.yaml").write_text("# nothing\n---\n")
+    assert config_settings.load()[0].jobs == 1
+
+
+def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    settings, _ = config_settings.load({"runs": "my runs"})
+    assert settings.runs_dir == tmp_path / "my runs"
+    assert settings.cache_dir == Path("/home/me/.cache/itb")
+    assert config_settings.load({"cache": "~/c"})[0].cache_dir == Path("/home/me/c")

@@ -1,0 +1,252 @@
+"""Command lines and listings of both engines, and what podman needs on a machine that refuses things."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb.config.settings import Settings
+from itb.containers import engine as module
+from itb.containers.engine import LABEL, Engine, connect, container_name, labels_of, podman_env, privileges_of
+from itb.errors import TestbedError
+from itb.machine import doctor
+from itb.machine.requirements import Level
+from itb.platforms import images
+from itb.process.result import Completed
+from itb.process.runner import Runner
+
+
+class Door(Runner):
+    """A runner that starts nothing: it remembers command lines and answers by their beginning."""
+
+    def __init__(self, **answers: str) -> None:
+        super().__init__()
+        self.seen: list[list[str]] = []
+        self.answers = answers
+
+    def run(self, argv: Any, **_: Any) -> Completed:
+        self.seen.append(list(argv))
+        words = "_".join(argv[1:3]).replace("-", "")
+        answer = next((text for key, text in self.answers.items() if words.startswith(key)), "")
+        return Completed(
+            tuple(argv), 1 if answer == "fail" else 0, "" if answer == "fail" else answer, "", 0.1
+        )
+
+
+def test_exec_command_line() -> None:
+    engine = Engine(Door())
+    argv = engine.exec_argv(
+        "c", ["ls", "-l"], user="u", env={"A": "b c"}, cwd="/x", interactive=True, tty=True
+    )
+    assert argv == [
+        "exec",
+        "--interactive",
+        "--tty",
+        "--user",
+        "u",
+        "--workdir",
+        "/x",
+        "--env",
+        "A=b c",
+        "c",
+        "ls",
+        "-l",
+    ]
+    assert engine.exec_argv("c", ["ls"]) == ["exec", "c", "ls"]
+
+
+def test_calls_are_counted() -> None:
+    door = Door()
+    engine = Engine(door, "podman", env={"CONTAINERS_CONF": "x"})
+    engine.call("ps")
+    assert (engine.calls, door.seen) == (1, [["podman", "ps"]])
+
+
+@pytest.mark.parametrize(
+    ("program", "is_podman"), [("podman", True), ("/opt/podman-5", True), ("docker", False)]
+)
+def test_which_engine(program: str, is_podman: bool) -> None:
+    assert Engine(Door(), program).is_podman is is_podman
+
+
+def test_listings_of_both() -> None:
+    labels = {"itb.run": "r", "itb.role": "ce"}
+    strangers = [{"Names": ["b"], "Labels": None}, {"Names": ["c"], "Labels": {"itb.run": "s", "itb.role": "ce"}}]
+    door = Door(ps=json.dumps([{"Names": ["a"], "Labels": labels}, *strangers]))
+    found = Engine(door).containers({"itb.run": "r", "itb.role": ""})
+    assert [container_name(item) for item in found] == ["a"], "podman's own filter is not to be relied on"
+    assert labels_of(found[0]) == labels
+    assert door.seen[0][1:] == [
+        "ps", "--all", "--filter", "label=itb.run", "--filter", "label=itb.role", "--format", "json"
+    ]  # fmt: skip
+    docker = Door(ps='{"Names": "/a", "Labels": "itb.run=r,itb.role=ce"}\n{"Names": "b", "Labels": ""}\n')
+    found = Engine(docker, "docker").containers({"itb.run": "r"})
+    assert docker.seen[0][1:] == ["ps", "--all", "--filter", "label=itb.run=r", "--format", "{{json .}}"]
+    assert [container_name(item) for item in found] == ["a", "b"]
+    assert labels_of(found[0]) == {"itb.run": "r", "itb.role": "ce"}
+    assert Engine(Door(ps="")).containers({}) == []
+    assert Engine(Door(ps="null")).containers({}) == []
+
+
+def test_removal_is_of_what_has_the_labels() -> None:
+    labels = '"labels": {"itb.run": "r"}'
+    door = Door(ps=f'[{{"Names": ["a"], {labels}}}]', network_ls=f'[{{"Name": "n", {labels}}}]', volume_ls="[]")
+    assert Engine(door).remove_run({"itb.run": "r"}) == ["container a", "network n"]
+    removals = [line[1:] for line in door.seen if "rm" in line[1:3]]
+    assert removals == [["rm", "--force", "--time", "0", "--volumes", "a"], ["network", "rm", "n"]]
+
+
+def test_removal_names_what_stays() -> None:
+    door = Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]', rm_force="fail")
+    with pytest.raises(TestbedError, match="container a cannot be removed"):
+        Engine(door).remove_run({"itb.run": "r"})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [{"subnets": [{"subnet": "fd00::/64"}, {"subnet": "10.89.3.0/24"}]}],
+        [{"IPAM": {"Config": [{"Subnet": "10.89.3.0/24"}]}}],
+    ],
+)
+def test_subnet_of_a_network(said: list[Any]) -> None:
+    door = Door(network_inspect=json.dumps(said))
+    assert Engine(door).create_network("n", {"a": "b"}) == "10.89.3.0/24"
+    assert door.seen[0][1:] == ["network", "create", "--label", "a=b", "n"]
+    with pytest.raises(TestbedError, match="network n: the engine gave it no IPv4 subnet"):
+        Engine(Door(network_inspect="[{}]")).create_network("n", {})
+
+
+def test_engine_that_is_missing_or_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match="'no-such-engine' is not installed") as caught:
+        connect(Door(), "no-such-engine", tmp_path)
+    assert "install podman" in caught.value.hint
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    with pytest.raises(TestbedError, match="does not answer"):
+        connect(Door(info="fail"), "podman", tmp_path)
+    with pytest.raises(TestbedError, match="does not answer"):
+        connect(Door(info='{"ServerErrors": ["no daemon"]}'), "docker", tmp_path)
+
+
+NONSENSE = ["hello garbage", '"text"', "[1, 2]", "{", "[{}", "warning: x\\n[]"]
+
+
+@pytest.mark.parametrize("said", NONSENSE)
+def test_engine_that_answers_nonsense(said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, Callable[[Engine], object]]] = [
+        ("ps --all", lambda engine: engine.containers({LABEL: ""})),
+        ("network ls", lambda engine: engine.listing("network", {LABEL: ""})),
+        ("container inspect", lambda engine: engine.inspect("c")),
+        ("container inspect", lambda engine: engine.inspect_all(["c"])),
+        ("network inspect", lambda engine: engine.create_network("n", {})),
+        ("image inspect", lambda engine: images.find(engine, "deb13", "k")),
+        ("image inspect", images.built),
+    ]
+    for program in ("podman", "docker"):
+        for words, ask in asked:
+            engine = Engine(Door(ps=said, network=said, container=said, image=said, images="id"), program)
+            with pytest.raises(TestbedError, match=f"'{program}' answers {words} with what itb cannot") as caught:
+                ask(engine)
+            assert caught.value.hint.startswith("itb doctor")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    with pytest.raises(TestbedError, match="answers info --format with what itb cannot read: "):
+        connect(Door(info=said), "podman", tmp_path)
+
+
+def test_doctor_finds_an_engine_that_answers_nonsense(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "connect", lambda *_: Engine(Door(info="{}", ps="hello", images="x", image="y")))
+    monkeypatch.setattr("itb.machine.network.examine", lambda *_, **__: ())
+    found = doctor.examine(Settings(runs=str(tmp_path), cache=str(tmp_path)))
+    said = {item.seen.partition(" with ")[0] for item in found if (item.level, item.name) == (Level.BAD, "engine")}
+    assert said >= {f"container engine 'podman' answers {words}" for words in ("ps --all", "image inspect")}
+
+
+def test_answer_that_lacks_what_it_should_have() -> None:
+    found = Engine(Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]')).containers({"itb.run": "r"})
+    with pytest.raises(TestbedError, match=r"answers ps --all with what itb cannot read \(no 'State'\)"):
+        found[0]["State"]
+    with pytest.raises(TestbedError, match="answers container inspect with"):
+        Engine(Door(container_inspect="[{}]")).inspect_all(["a", "b"])
+
+
+Machine = Callable[..., None]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Pretend to be on a machine: its limits, what exists on it, which programs."""
+
+    def pretend(*paths: str, nofile: int = 20000, raises: bool = False, programs: str = "") -> None:
+        monkeypatch.delenv("CONTAINERS_CONF", raising=False)
+        monkeypatch.setattr(module, "may_raise_limits", lambda: raises)
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (nofile, nofile))
+        real = Path.exists
+        known = ("/proc/self/status", *paths)
+
+        def there(path: Path) -> bool:
+            return str(path) in known if str(path).startswith(("/proc", "/sys", "/run")) else real(path)
+
+        monkeypatch.setattr(Path, "exists", there)
+        monkeypatch.setattr("shutil.which", lambda name: name if name in programs.split() else None)
+
+    return pretend
+
+
+def test_machine_that_refuses_everything(machine: Machine, tmp_path: Path) -> None:
+    machine(programs="runc")
+    path = Path(podman_env(tmp_path)["CONTAINERS_CONF"])
+    assert path.read_text() == (
+        '# Made by itb for what this machine refuses.\n[containers]\ndefault_ulimits = ["nofile=20000:20000", '
+        '"nproc=4096:4096"]\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+    )
+    before = path.stat().st_mtime_ns
+    podman_env(tmp_path)
+    assert path.stat().st_mtime_ns == before, "written once"
+
+
+def test_machine_that_refuses_nothing(machine: Machine, tmp_path: Path) -> None:
+    machine("/sys/fs/cgroup/cgroup.controllers", "/run/systemd/system", raises=True, programs="runc crun")
+    assert podman_env(tmp_path) == {}
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_users_own_configuration_stays(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    monkeypatch.setenv("CONTAINERS_CONF", "/mine")
+    assert podman_env(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"EffectiveCaps": ["CAP_KILL", "CAP_CHOWN"]}, "not privileged; 2 capabilities (CHOWN KILL)"),
+        (
+            {"EffectiveCaps": [], "HostConfig": {"Privileged": True, "SecurityOpt": ["a=b"], "PidMode": "host"}},
+            "PRIVILEGED; no capabilities; security options a=b; the machine's Pid namespace",
+        ),
+        (
+            {"HostConfig": {"CapAdd": ["SYS_ADMIN"], "Devices": [{"PathOnHost": "/dev/fuse"}]},
+             "Mounts": [{"Type": "bind", "Source": "/"}, {"Type": "volume", "Source": "/v"}]},
+            "not privileged; capabilities beyond the engine's own: SYS_ADMIN; devices /dev/fuse; "
+            "the machine's folders /",
+        ),
+    ],
+)  # fmt: skip
+def test_privileges_are_said_as_the_engine_tells_them(told: dict[str, object], said: str) -> None:
+    assert privileges_of(told) == said
+
+
+def test_a_secret_value_reaches_a_container_by_the_name_of_its_variable() -> None:
+    """A mirror's password is in no command line."""
+    mirror = "http://someone:planted-1@mirror.example.org/"
+    env = {"ITB_MIRROR": mirror, "PLAIN": "x"}
+    engine = Engine(Runner())
+    assert engine.exec_argv("c", ["x"], env=env) == ["exec", "--env", "ITB_MIRROR", "--env", "PLAIN=x", "c", "x"]
+    assert engine.exec_env(env) == {"ITB_MIRROR": mirror}

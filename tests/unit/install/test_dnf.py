@@ -1,0 +1,136 @@
+"""What dnf and rpm said, as they really said it, in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from itb.errors import InstallError
+from itb.install.dnf import check_origin, dnf_reason, explain_verify, failed_scriptlet
+from itb.model import Build, Commit, InstalledPackage, Rpm
+
+POST = """\
+Running transaction
+  Preparing        :                                                        1/1
+  Installing       : probe-post-1.0-1.noarch                                1/1
+  Running scriptlet: probe-post-1.0-1.noarch                                1/1
+probe: cannot find the certificate
+warning: %post(probe-post-1.0-1.noarch) scriptlet failed, exit status 3
+
+Error in POSTIN scriptlet in rpm package probe-post
+
+Installed:
+  probe-post-1.0-1.noarch
+
+Complete!
+"""
+NICED = POST.replace("probe: cannot", "warning: Unable to reset nice value: Permission deniedprobe: cannot")
+KILLED = """\
+  Running scriptlet: probe-kills-1.0-1.noarch                               1/1
+warning: %post(probe-kills-1.0-1.noarch) scriptlet failed, signal 9
+"""
+PREIN = """\
+  Running scriptlet: probe-pre-1.0-1.noarch                                 1/1
+probe: user could not be made
+error: %prein(probe-pre-1.0-1.noarch) scriptlet failed, exit status 1
+
+Error in PREIN scriptlet in rpm package probe-pre
+
+Failed:
+  probe-pre-1.0-1.noarch
+
+Error: Transaction failed
+"""
+NEEDS = """\
+Release candidate under test                    470  B/s | 488  B     00:01
+Error:
+ Problem: conflicting requests
+  - nothing provides no-such-thing >= 3 needed by probe-needs-1.0-1.noarch from itb-candidate
+(try to add '--skip-broken' to skip uninstallable packages or '--nobest' to use not only best candidate packages)
+"""
+ASKS = """\
+(try to add '--skip-broken' to skip uninstallable packages or '--nobest' to use not only best candidate packages)
+Error:
+ Problem: package probe-asks-1.0-1.noarch from itb-candidate requires probe-needs, but none of the providers can be
+  - conflicting requests
+  - nothing provides no-such-thing >= 3 needed by probe-needs-1.0-1.noarch from itb-candidate
+"""
+CLASH = """\
+Running transaction test
+Error: Transaction test error:
+  file /usr/share/probe/clash conflicts between attempted installs of probe-clash-a-1.0-1.noarch and probe-clash-b
+"""
+ABSENT = """\
+No match for argument: probe-nothing
+Error: Unable to find a match: probe-nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (NEEDS, "nothing provides no-such-thing >= 3 needed by probe-needs-1.0-1.noarch from itb-candidate"),
+        (ASKS, "nothing provides no-such-thing >= 3 needed by probe-needs-1.0-1.noarch from itb-candidate"),
+        (CLASH, "file /usr/share/probe/clash conflicts between attempted installs of probe-clash-a-1.0-1.noarch"),
+        (ABSENT, "No match for argument: probe-nothing"),
+        ("Package x.rpm is not signed\nError: GPG check FAILED\n", "Package x.rpm is not signed"),
+        ("Error: \n Problem 1: package a requires b\n", "package a requires b"),
+        ("Error: This command has to be run with superuser privileges", "This command has to be"),
+        ("", ""),
+        ("Complete!", ""),
+    ],
+)
+def test_reason(output: str, reason: str) -> None:
+    assert dnf_reason(output).startswith(reason)
+    assert bool(dnf_reason(output)) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (POST, "%post scriptlet of probe-post-1.0-1.noarch failed, exit status 3: probe: cannot find the cert"),
+        (NICED, "%post scriptlet of probe-post-1.0-1.noarch failed, exit status 3: probe: cannot find the cert"),
+        (PREIN, "%prein scriptlet of probe-pre-1.0-1.noarch failed, exit status 1: probe: user could not be made"),
+        (KILLED, "%post scriptlet of probe-kills-1.0-1.noarch failed, signal 9"),
+        (NEEDS, ""),
+    ],
+)
+def test_scriptlet(output: str, words: str) -> None:
+    assert failed_scriptlet(output).startswith(words)
+    assert bool(failed_scriptlet(output)) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (".M...U...    /usr/x", "/usr/x: mode, owner differ (.M...U...    /usr/x)"),
+        ("S.5....T.  c /etc/x.conf", "/etc/x.conf: size, content, time differ (S.5....T.  c /etc/x.conf)"),
+        ("missing     /usr/x", "missing     /usr/x"),
+        ("Unsatisfied dependencies for x:", "Unsatisfied dependencies for x:"),
+    ],
+)
+def test_verification(line: str, words: str) -> None:
+    assert explain_verify(line) == words
+
+
+def rpm(name: str) -> Rpm:
+    return Rpm(name=name, version="1", release="1", arch="noarch", file=f"{name}.rpm", sha256="", size=1)
+
+
+BUILD = Build(
+    commit=Commit(
+        product="p", source="s", ref="r", kind="tag", id="1", tree="2", date="", subject="", version="1"
+    ),
+    platform="deb13", directory="/x", rpms=(rpm("a"), rpm("b")),
+)  # fmt: skip
+
+
+def test_origin() -> None:
+    ours = InstalledPackage(nevra="a-1-1.noarch", origin="cand", candidate=True)
+    other = InstalledPackage(nevra="bash-5-1.noarch", origin="base")
+    assert check_origin([ours, other], BUILD, "cand", ["a"]) == "1 packages: a-1-1.noarch"
+    with pytest.raises(InstallError, match=r"not the candidate's: a-1-1\.noarch \(from base\)"):
+        check_origin([ours.model_copy(update={"origin": "base"})], BUILD, "cand", ["a"])
+    with pytest.raises(InstallError, match=r"not the candidate's: a-0-1\.noarch \(from cand\)"):
+        check_origin([ours.model_copy(update={"nevra": "a-0-1.noarch"})], BUILD, "cand", ["a"])
+    with pytest.raises(InstallError, match="asked for but not installed: b"):
+        check_origin([ours], BUILD, "cand", ["a", "b"])

@@ -1,0 +1,126 @@
+"""What the findings of a look from outside mean; the looking itself is in tests/hostile."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from itb.config import lookup
+from itb.config.platform import SIDE_EFFECTS
+from itb.data import shipped
+from itb.errors import InstallError, UsageError
+from itb.install import outside
+from itb.model import InstalledPackage
+from itb.platforms import images
+
+PLATFORMS = sorted(path.parent.name for path in shipped.folder("build_ws").glob("platforms/*/platform.yaml"))
+DEB13 = outside.side_effects(lookup.load_platform("deb13"))
+OWN = InstalledPackage(nevra="pw-libs-1.2-1.noarch", origin="itb-candidate", candidate=True)
+
+
+def platform_of(seen: outside.Seen, **more: bool) -> str:
+    return outside.check_platform(seen, DEB13, [OWN.nevra], **more)
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_every_platform_says_what_may_change_and_why(name: str) -> None:
+    found = outside.side_effects(lookup.load_platform(name))
+    assert found.watched
+    assert found.expected
+    assert all(item.reason for item in (*found.watched, *found.expected))
+
+
+def test_known_side_effects_are_no_change_of_the_platform() -> None:
+    changed = [
+        ("/etc/passwd", "another content"),
+        ("/etc/ld.so.cache", "another content"),
+        ("/var/lib/rpm/rpmdb.sqlite", "x"),
+    ]
+    added = [
+        ("/etc/systemd/system/multi-user.target.wants/a.service", "link"),
+        ("/usr/lib/python3/a/__pycache__/b.pyc", "file"),
+        ("/var/lib/pocketwms/state", "file"),
+        ("/etc/pocketwms/more.yaml", "file"),
+    ]
+    assert platform_of(outside.Seen(root="", changed=tuple(changed), added=tuple(added))).startswith("7 files")
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/usr/bin/timeout", "another content"),
+        ("/etc/nsswitch.conf", "another content"),
+        # What may be made there may not be changed where the image has it.
+        ("/usr/lib/python3/dist-packages/__pycache__/rpm.pyc", "another content"),
+        ("/etc/ld.so.cache for /srv/x.so", "leads to a library of no package"),
+    ],
+)
+def test_changed_file_of_the_image_is_a_change(path: str, what: str) -> None:
+    with pytest.raises(InstallError) as caught:
+        platform_of(outside.Seen(root="", changed=((path, what),)))
+    assert caught.value.message == f"{path}: {what}"
+
+
+@pytest.mark.parametrize(
+    ("path", "later"),
+    [
+        ("/etc/ld.so.preload", True),
+        ("/usr/local/bin/condor_history", True),
+        ("/root/.bashrc", True),
+        ("/etc/profile.d/x.sh", True),
+        ("/usr/bin/x", False),  # a scenario may have installed a package
+        ("/usr/lib/x86_64-linux-gnu/libx.so", False),
+    ],
+)
+def test_file_of_no_package_counts_where_programs_look(path: str, later: bool) -> None:
+    seen = outside.Seen(root="", added=((path, "file"),))
+    with pytest.raises(InstallError, match="a file that no package has"):
+        platform_of(seen)
+    if later:
+        with pytest.raises(InstallError):
+            platform_of(seen, later=True)
+    else:
+        assert platform_of(seen, later=True)
+
+
+def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
+    said = {"/usr/bin/timeout": ("%post of condor-1-1.x86_64", f"%post of {OWN.nevra}")}
+    changed = (("/etc/a", "deleted"), ("/usr/bin/timeout", "another content"))
+    with pytest.raises(InstallError) as caught:
+        platform_of(outside.Seen(root="", changed=changed, said=said))
+    assert caught.value.message == (
+        f"/usr/bin/timeout: another content; %post of {OWN.nevra} names it (and 1 more)"
+    )
+    assert "/etc/a: deleted" in caught.value.evidence
+
+
+def test_host_whose_root_is_another_is_refused() -> None:
+    with pytest.raises(InstallError, match="has changed its root"):
+        platform_of(outside.Seen(root="process 1 of the host has changed its root directory"))
+
+
+def test_packages_are_compared_with_what_was_served() -> None:
+    seen = outside.Seen(root="", packages=(OWN.nevra, "condor-23.9-1.x86_64"))
+    other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="image")
+    assert outside.check_packages(seen, DEB13, [OWN, other], ["pw-libs"]) == "2 packages are as they were served"
+    deviant = ((OWN.nevra, "/usr/share/pw/x", "missing"),)
+    with pytest.raises(InstallError, match=r"^/usr/share/pw/x: missing \(file of pw-libs-1\.2-1\.noarch\)$"):
+        outside.check_packages(seen.model_copy(update={"deviant": deviant}), DEB13, [OWN], [])
+    refused = outside.Seen(root="", refused=(("pw-libs-1.2-1.noarch.rpm", "signed by nobody"),))
+    with pytest.raises(InstallError, match=r"^pw-libs-1\.2-1\.noarch: signed by nobody$"):
+        outside.check_packages(refused, DEB13, [OWN], [])
+
+
+def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
+    folder = tmp_path / "deb13"
+    shutil.copytree(shipped.folder("build_ws") / "platforms" / "deb13", folder)
+    platform = lookup.load_platform(str(folder))
+    before = images.digest(platform, {})
+    (folder / SIDE_EFFECTS).write_text("expected: [{paths: [/etc/x], reason: because}]\n")
+    assert images.digest(platform, {}) == before
+    assert any(item.paths == ("/etc/x",) for item in outside.side_effects(platform).expected)
+    (folder / SIDE_EFFECTS).write_text("expected: [{path: [/etc/x], reason: because}]\n")
+    with pytest.raises(UsageError, match="side-effects"):
+        outside.side_effects(platform)

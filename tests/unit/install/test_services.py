@@ -1,0 +1,64 @@
+"""Causes in real journals: what the program said last, not what systemd says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from itb.install.services import _unit_states, find_cause, names_cause
+
+TRACEBACK = """\
+Starting pocketwms-factory.service - Pocket WMS factory...
+Traceback (most recent call last):
+  File "/usr/sbin/pocketwms-factory", line 9, in <module>
+    from pocketwms import factory
+  File "/usr/lib/python3/dist-packages/pocketwms/factory.py", line 14, in <module>
+    import yaml
+ModuleNotFoundError: No module named 'yaml'
+pocketwms-factory.service: Main process exited, code=exited, status=1/FAILURE
+pocketwms-factory.service: Failed with result 'exit-code'.
+Failed to start pocketwms-factory.service - Pocket WMS factory.
+pocketwms-factory.service: Scheduled restart job, restart counter is at 5.
+pocketwms-factory.service: Start request repeated too quickly.
+"""
+EXEC = """\
+pa.service: Unable to locate executable '/usr/bin/no-such-program': No such file or directory
+pa.service: Failed at step EXEC spawning /usr/bin/no-such-program: No such file or directory
+Started pa.service.
+pa.service: Main process exited, code=exited, status=203/EXEC
+pa.service: Failed with result 'exit-code'.
+"""
+HTTPD = """\
+Starting httpd.service - The Apache HTTP Server...
+AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf:
+Invalid command 'Bogus', perhaps misspelled or defined by a module not included in the server configuration
+httpd.service: Main process exited, code=exited, status=1/FAILURE
+httpd.service: Failed with result 'exit-code'.
+Failed to start httpd.service - The Apache HTTP Server.
+"""
+
+
+@pytest.mark.parametrize(
+    ("journal", "cause"),
+    [
+        (TRACEBACK, "ModuleNotFoundError: No module named 'yaml'"),
+        (EXEC, "pa.service: Failed at step EXEC spawning /usr/bin/no-such-program: No such file or directory"),
+        (HTTPD, "Invalid command 'Bogus', perhaps misspelled or defined by a module not included in the server"),
+        ("up\nFATAL: lost the disk\nclosing\nx: Failed with result 'exit-code'.", "FATAL: lost the disk"),
+        ("Started x.service.\nx.service: Deactivated successfully.\n", ""),
+        ("", ""),
+    ],
+)
+def test_cause(journal: str, cause: str) -> None:
+    assert find_cause(journal).startswith(cause)
+    assert bool(find_cause(journal)) == bool(cause)
+
+
+def test_states() -> None:
+    shown = "MainPID=12\nId=a.service\nActiveState=active\nNRestarts=0\n\nId=b.socket\nActiveState=failed\n"
+    assert _unit_states(shown)["a.service"]["MainPID"] == "12"
+    assert _unit_states(shown)["b.socket"]["ActiveState"] == "failed"
+
+
+def test_messages_that_name_a_cause() -> None:
+    assert names_cause("x: KeyError: 'a'")
+    assert not names_cause("exit status 1 without a word")

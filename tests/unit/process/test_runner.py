@@ -1,0 +1,73 @@
+"""What is said of processes that have ended; the processes themselves are in the integration tests."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+
+import pytest
+
+from itb.process import stop as process_stop
+from itb.process.result import Completed
+from itb.process.stop import Stop
+
+
+def completed(code: int = 0, out: str = "", err: str = "", *, timed_out: bool = False) -> Completed:
+    return Completed(("prog",), code, out, err, 12.3, timed_out)
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        (completed(1, "out", "first\nlast words\n\n"), "last words"),
+        (completed(1, "only out\n"), "only out"),
+        (completed(3), "exit status 3 without a word"),
+        (completed(-9), "exit status -9 without a word"),
+        (completed(0, "x", timed_out=True), "no end within 12 s"),
+    ],
+)
+def test_reason_is_one_line(ended: Completed, reason: str) -> None:
+    assert ended.reason == reason
+    assert ended.ok == (ended.returncode == 0 and not ended.timed_out)
+
+
+def test_output_joins_what_there_is() -> None:
+    assert completed(0, "a\n", "b\n").output == "a\nb"
+    assert completed(0, "", "b\n").output == "b"
+    assert completed().output == ""
+
+
+def test_door_is_closed() -> None:
+    with pytest.raises(pytest.fail.Exception, match="tried to start a process"):
+        subprocess.run(["true"], check=False)
+
+
+def test_stop_signals_only_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    killed = threading.Event()
+
+    def note(group: int, number: int) -> None:
+        seen.append((group, number))
+        if number == 9:
+            killed.set()
+
+    monkeypatch.setattr(process_stop, "signal_group", note)
+    monkeypatch.setattr(process_stop, "GRACE", 0.05)
+    stop = Stop()
+    for group in (11, 12, 13):
+        stop.add(group)
+    stop.discard(12)
+    stop.request()
+    assert sorted(seen) == [(11, 15), (13, 15)]
+    stop.discard(11)
+    assert killed.wait(5)
+    assert seen[2:] == [(13, 9)], "who does not end is killed, who has ended is left alone"
+
+
+def test_stop_may_be_requested_by_a_signal_handler_that_interrupts_it() -> None:
+    stop = Stop()
+    with stop._lock:
+        stop.request()
+    assert stop.event.is_set()
+    stop.clear()
+    assert not stop.event.is_set()

@@ -1,0 +1,417 @@
+"""Verdict and JUnit from run directories in every state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from itb.data import shipped
+from itb.model import (
+    Build,
+    Case,
+    Commit,
+    HostInfo,
+    Installed,
+    InstalledPackage,
+    Notes,
+    Outcome,
+    Rpm,
+    TestbedHosts,
+    Token,
+)
+from itb.report import own_word, write
+from itb.report.facts import gather, intervals
+from itb.report.summary import plain_lines
+from itb.report.verdict import Kind, judge
+from itb.rundir.directory import RunDir, RunState
+from itb.util.redact import remember
+from itb.util.text import clean, duration
+
+START = 1_795_400_000.0
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
+Add = Callable[..., None]
+
+
+@pytest.fixture
+def rundir(tmp_path: Path) -> RunDir:
+    path = tmp_path / "20261123T020000Z-pocketwms-4f2a9c1e77aa-deb13"
+    path.mkdir()
+    made = RunDir(path)
+    made.write_state(
+        RunState(
+            id=path.name,
+            short="ab12cd",
+            product="pocketwms",
+            platform="deb13",
+            ref="v1_2_0",
+            started=START,
+            finished=START + 60,
+            exit_code=0,
+            tool_version="0.1.0",
+        )
+    )
+    return made
+
+
+@pytest.fixture
+def add(rundir: RunDir) -> Add:
+    def adder(name: str, outcome: Outcome = Outcome.PASSED, **more: object) -> None:
+        fields = {"phase": "install", "role": "factory", "started": START + 1, "seconds": 2.0, **more}
+        rundir.append_case(Case.model_validate({"name": name, "outcome": outcome, **fields}))
+
+    return adder
+
+
+def junit(rundir: RunDir) -> etree._Element:
+    """Return the suite of a written report after checking the file against the schema."""
+    schema = etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd"))
+    tree = etree.parse(rundir.junit)
+    schema.assertValid(tree)
+    suite = tree.getroot().find("testsuite")
+    assert suite is not None
+    return suite
+
+
+def commit() -> Commit:
+    return Commit(
+        product="pocketwms",
+        source="https://user:hunter2@example.org/x.git",
+        ref="v1_2_0",
+        kind="tag",
+        id="ab" * 20,
+        tree="cd" * 20,
+        date="2026-11-20",
+        subject='Ask <less> & "more"',
+        version="1.2.0",
+    )
+
+
+def fill(rundir: RunDir) -> None:
+    """Save what the phases of a whole run save."""
+    rpm = Rpm(
+        name="pw-factory", version="1.2.0", release="1", arch="noarch", file="f.rpm", sha256="ee" * 32, size=9
+    )
+    host = HostInfo(
+        role="factory",
+        container="c",
+        fqdn="factory-workspace.glideinwms.org",
+        address="10.0.0.2",
+        image="localhost/itb/deb13-bare:1",
+        image_id="sha256:" + "f0" * 32,
+    )
+    own = InstalledPackage(nevra=rpm.nevra, origin="itb-candidate", candidate=True)
+    other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="platform")
+    rundir.save("commit", commit())
+    rundir.save("build", Build(commit=commit(), platform="deb13", directory="/x", rpms=(rpm,)))
+    rundir.save("testbed", TestbedHosts(name="three-hosts", network="n", hosts=(host,)))
+    rundir.save("installed", Installed(packages={"factory": (own, other)}))
+    rundir.save(
+        "token",
+        Token(
+            provider="local",
+            issuer="https://tokens.glideinwms.org/itb",
+            subject="itb",
+            audience=("ce-workspace.glideinwms.org:9619",),
+            scopes=("condor:/READ",),
+            issued=int(START),
+            expires=int(START) + 3600,
+            jti="8fe2",
+            verified=True,
+        ),
+    )
+
+
+def whole_run(add: Add) -> None:
+    for number, phase in enumerate(("build", "serve", "up", "install", "token", "test")):
+        add(f"{phase} works", phase=phase, started=START + number)
+
+
+def test_passed_run(rundir: RunDir, add: Add) -> None:
+    whole_run(add)
+    fill(rundir)
+    verdict = write.write(rundir, notes=Notes(platform_note="not EL"))
+    assert (verdict.kind, verdict.exit_code, verdict.passed, verdict.not_reached) == (Kind.PASSED, 0, 6, ())
+    suite = junit(rundir)
+    assert suite.get("name") == "pocketwms.deb13"
+    assert suite.get("time") == "60.000"
+    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    assert found["commit"] == "ab" * 20
+    assert found["reference"] == "v1_2_0"
+    assert found["rpm.pw-factory.noarch"] == "pw-factory-1.2.0-1.noarch sha256:" + "ee" * 32
+    assert found["installed.factory"] == "pw-factory-1.2.0-1.noarch"
+    assert found["image.factory"].endswith("f0" * 32)
+    assert found["token.provider"] == "local"
+    assert found["token.audience"] == "ce-workspace.glideinwms.org:9619"
+    assert found["tool.version"] == "0.1.0"
+    assert found["platform.note"] == "not EL"
+    assert "hunter2" not in rundir.junit.read_text() + rundir.html.read_text()
+
+
+def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: Add) -> None:
+    fill(rundir)
+    add("unit starts", phase="start", role="factory")
+    add("nothing of the platform was changed", phase="install", role="factory")
+    add("job ends", phase="test", role="ce")
+    verdict = write.write(rundir)
+    suite = junit(rundir)
+    said = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
+    marked = [name for name, text in said.items() if own_word.REMARK in text]
+    assert marked == ["unit starts"]
+    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    line = "1 of 3 cases rests on the word of hosts with the candidate on them; seen from outside, the platform"
+    assert found["own_word"] == f"{line} beneath it is unchanged"
+    assert f"note:    {found['own_word']}" in plain_lines(gather(rundir), verdict)
+    page = rundir.html.read_text()
+    assert found["own_word"] in page
+    assert "unit starts *" in page
+    assert "job ends *" not in page
+
+
+def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rundir: RunDir, add: Add) -> None:
+    fill(rundir)
+    add("unit starts", phase="start", role="factory")
+    assert "; nobody has looked from outside " in own_word.line(gather(rundir))
+    add(own_word.PLATFORM_UNCHANGED, phase="install", role="factory")
+    add(own_word.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
+    assert own_word.line(gather(rundir)).endswith("WAS CHANGED")
+
+
+def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: RunDir, add: Add) -> None:
+    add("later", started=START + 9, seconds=1.23456)
+    add("same", started=START + 2, seconds=0)
+    add("same", started=START + 3)
+    add("same (2)", started=START + 4)
+    add("same", started=START + 5, role="frontend")
+    write.write(rundir)
+    cases = [
+        (case.get("classname"), case.get("name"), case.get("time")) for case in junit(rundir).iter("testcase")
+    ]
+    one = "pocketwms.deb13.install.factory"
+    assert [name for _, name, _ in cases] == ["same", "same (2)", "same (2) (2)", "same", "later"]
+    assert cases[-1] == (one, "later", "1.234560")
+    assert float(cases[0][2]) < 0.001
+    assert cases[3][0] == "pocketwms.deb13.install.frontend"
+
+
+def test_failure_error_and_skip_say_why(rundir: RunDir, add: Add) -> None:
+    add("ok", message="4 packages")
+    add(
+        "f",
+        Outcome.FAILED,
+        message="nothing\n provides x",
+        evidence="Problem: x",
+        log="hosts/factory/dnf.log",
+        exit_code=7,
+    )
+    add("e", Outcome.ERROR, message="", exit_code=5)
+    add("s", Outcome.SKIPPED, message="needs el9")
+    verdict = write.write(rundir)
+    suite = junit(rundir)
+    assert [suite.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
+    failure = suite.find(".//failure")
+    assert failure is not None
+    assert (failure.get("message"), failure.get("type")) == ("nothing provides x", "install")
+    assert failure.text == f"Problem: x\n\nfull log: {rundir.path}/hosts/factory/dnf.log"
+    error, skipped = suite.find(".//error"), suite.find(".//skipped")
+    assert error is not None
+    assert skipped is not None
+    assert error.get("message") == "no reason was given", "junit-xml takes an error without a message for a pass"
+    assert skipped.get("message") == "needs el9"
+    assert verdict.exit_code == 5
+    assert verdict.kind is Kind.ERROR
+
+
+def test_a_failed_case_outvotes_the_exit_code(rundir: RunDir, add: Add) -> None:
+    whole_run(add)
+    add("bad", Outcome.FAILED, message="why", phase="test", exit_code=0)
+    verdict = judge(gather(rundir))
+    assert (verdict.kind, verdict.exit_code) == (Kind.FAILED, 2)
+    assert verdict.reason == "test on factory: bad: why"
+
+
+def test_reason_is_the_first_failure_of_the_deciding_kind(rundir: RunDir, add: Add) -> None:
+    add("later", Outcome.FAILED, message="consequence", started=START + 20, exit_code=7)
+    add("cause", Outcome.FAILED, message="cause", started=START + 10, exit_code=7)
+    add("early scenario", Outcome.FAILED, message="other", started=START, exit_code=2)
+    verdict = judge(gather(rundir))
+    assert verdict.exit_code == 7
+    assert "cause" in verdict.reason
+    assert verdict.not_reached == ("build", "serve", "up", "token", "test")
+
+
+def test_preparing_the_ce_is_not_installing_the_candidate(rundir: RunDir, add: Add) -> None:
+    add("release.py", Outcome.FAILED, phase="build", message="no RPMs", exit_code=4)
+    add("dnf install condor", phase="install", role="ce")
+    assert "install" in judge(gather(rundir)).not_reached
+
+
+def test_run_whose_process_died_is_interrupted_never_passed(rundir: RunDir, add: Add) -> None:
+    rundir.update(finished=None, exit_code=None)
+    add("dnf install")
+    verdict = write.write(rundir)
+    assert (verdict.kind, verdict.exit_code) == (Kind.INTERRUPTED, 130)
+    suite = junit(rundir)
+    assert suite.get("errors") == "1"
+    assert "process is gone" in str(suite.xpath("string(.//error/@message)"))
+
+
+def test_run_that_goes_on_is_no_pass(rundir: RunDir, add: Add) -> None:
+    rundir.update(finished=None, exit_code=None)
+    add("dnf install")
+    with rundir.lock():
+        assert judge(gather(rundir)).kind is Kind.RUNNING
+        assert judge(gather(rundir, exit_code=0)).kind is Kind.PARTIAL
+
+
+def test_part_of_a_run_is_told_from_a_whole_one(rundir: RunDir, add: Add) -> None:
+    add("release.py", phase="build")
+    verdict = write.write(rundir)
+    assert verdict.kind is Kind.PARTIAL
+    assert verdict.not_reached == ("serve", "up", "install", "token", "test")
+    assert junit(rundir).get("errors") == "0"
+
+
+def test_phase_that_was_not_needed_is_not_missing(rundir: RunDir, add: Add) -> None:
+    for phase in ("build", "serve", "up", "install", "test"):
+        add(phase, phase=phase)
+    assert judge(gather(rundir)).kind is Kind.PASSED
+
+
+@pytest.mark.parametrize("skipped", [True, False])
+def test_nothing_tried_is_no_pass(rundir: RunDir, add: Add, skipped: bool) -> None:
+    if skipped:
+        add("smoke", Outcome.SKIPPED, message="needs el9", phase="test")
+    verdict = write.write(rundir)
+    assert (verdict.kind, verdict.exit_code) == (Kind.NOTHING, 3)
+    assert junit(rundir).find(".//testcase/skipped") is not None
+
+
+def test_damaged_pieces_are_told_not_fatal(rundir: RunDir, add: Add) -> None:
+    add("ok")
+    (rundir.path / "state").mkdir()
+    (rundir.path / "state" / "build.json").write_text('{"no": 1')
+    with (rundir.path / "cases.jsonl").open("a") as file:
+        file.write('{"phase": "inst')
+    write.write(rundir)
+    assert junit(rundir).get("tests") == "1"
+    assert "state/build.json" in rundir.html.read_text()
+
+
+def test_report_of_an_empty_directory(tmp_path: Path) -> None:
+    """Nothing is known, so nothing passed."""
+    folder = tmp_path / "20260101T000000Z-pocketwms-1234abcd-deb13"
+    folder.mkdir()
+    verdict = write.write(RunDir(folder))
+    assert (verdict.kind, verdict.exit_code) == (Kind.INTERRUPTED, 130)
+    assert "run.json cannot be read" in verdict.headline
+    assert junit(RunDir(folder)).get("name") == "pocketwms.deb13"
+    assert "no run.json" in RunDir(folder).html.read_text()
+
+
+NASTY = [
+    "\x00\x01\x08\x0b\x1f\x7f\x85\x9f",
+    "]]><![CDATA[ </failure></testcase>",
+    "\ufffe\uffff\ufdd0 \u2028\u2029 \u202eevil",
+    "&#0; &#xFFFE; &lt; <script>alert(1)</script>",
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b",
+    "{{ 7*7 }} {% raw %}",
+    "a\r\nb\rc\td",
+    "\U0001f680\U0010ffff",
+]
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_whatever_a_test_prints_the_reports_are_valid(rundir: RunDir, add: Add, nasty: str) -> None:
+    rundir.update(ref=nasty, product=f"p{nasty}")
+    add(
+        nasty,
+        Outcome.FAILED,
+        message=nasty,
+        evidence=nasty * 3,
+        log=nasty,
+        role=nasty,
+        phase=nasty,
+        exit_code=7,
+    )
+    add(nasty, message=nasty)
+    write.write(rundir)
+    junit(rundir)
+    page = rundir.html.read_text()
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "{{" not in page or "7*7" in nasty
+
+
+def test_random_bytes(rundir: RunDir, add: Add) -> None:
+    source = random.Random(20261123)
+    for number in range(200):
+        noise = source.randbytes(300).decode("utf-8" if number % 2 else "latin-1", "replace")
+        add(f"case {noise}", Outcome.FAILED, message=noise, evidence=noise, exit_code=7)
+    write.write(rundir)
+    assert junit(rundir).get("failures") == "200"
+
+
+def test_no_secret_anywhere(rundir: RunDir, add: Add) -> None:
+    remember("s3cr3t&<value>")
+    text = f"Authorization: Bearer {JWT}\n{JWT} hvs.CAESIJ0123456789abcdefghij s3cr3t&<value>"
+    text += "\n-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----\n"
+    add(f"case {JWT}", Outcome.FAILED, message=text, evidence=text, log=JWT, role=JWT, exit_code=7)
+    add("passed", message=text)
+    rundir.save("commit", commit().model_copy(update={"subject": text, "source": f"https://{JWT}@x/y"}))
+    verdict = write.write(rundir)
+    for written in (rundir.junit.read_text(), rundir.html.read_text(), verdict.model_dump_json()):
+        for secret in ("eyJ", "hvs.CAES", "s3cr3t", "MIIabc"):
+            assert secret not in written
+    junit(rundir)
+
+
+def test_reports_stay_small(rundir: RunDir, add: Add) -> None:
+    for number in range(1000):
+        add(f"case {number}", Outcome.FAILED, message="m" * 5000, evidence="e" * 6000, exit_code=7)
+    write.write(rundir)
+    assert rundir.junit.stat().st_size < 3_000_000
+    assert rundir.html.stat().st_size < 5_000_000
+    junit(rundir)
+
+
+def test_overview_has_a_suite_per_cell(rundir: RunDir, add: Add, tmp_path: Path) -> None:
+    add("ok")
+    write.write(rundir)
+    out = tmp_path / "all of it"
+    verdicts = write.write_overview([rundir, rundir], out)
+    tree = etree.parse(out / "junit.xml")
+    etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
+    assert len(tree.getroot().findall("testsuite")) == len(verdicts) == 2
+    assert f'href="../{rundir.path.name}/report.html"' in (out / "report.html").read_text()
+
+
+def test_clean_keeps_what_people_write() -> None:
+    text = "Größe ✓ 日本語\ttab\nline"
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, "0.00 s"),
+        (0.416, "0.42 s"),
+        (4.06, "4.1 s"),
+        (99.97, "1 min 40 s"),
+        (3600, "1 h 00 min"),
+        (3540, "59 min 00 s"),
+    ],
+)
+def test_duration(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_time_of_a_phase_leaves_out_its_pauses() -> None:
+    made = [
+        Case(phase="install", role="r", name="n", outcome=Outcome.PASSED, started=start, seconds=seconds)
+        for start, seconds in ((10, 5), (0, 4), (1, 1), (12, 5))
+    ]
+    assert intervals(made) == [(0, 4), (10, 17)]

@@ -1,0 +1,211 @@
+"""Which repository is meant, and which of its packages: by version, by NEVRA, or the newest."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from itb.config import lookup
+from itb.config.settings import Settings
+from itb.containers.host import FileSpec, Host
+from itb.errors import InstallError, UsageError
+from itb.install import dnf
+from itb.model import Build, InstalledPackage, Repo, Rpm
+from itb.repository import published, signed
+from itb.repository.published import Offered
+from itb.run.phases import published as phases_published
+
+KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+WANTED = {"glideinwms-factory", "glideinwms-vofrontend"}
+
+
+def offered(
+    *evrs: str, names: tuple[str, ...] = ("factory", "vofrontend", "libs"), epoch: int = 0
+) -> list[Offered]:
+    """Packages of these versions, newest first, as dnf would list them."""
+    found = []
+    for evr in evrs:
+        version, _, release = evr.partition("-")
+        for name in names:
+            rpm = Rpm(name=f"glideinwms-{name}", epoch=epoch, version=version, release=release, arch="noarch",
+                      file="x.rpm", sha256="0", size=1)  # fmt: skip
+            found.append(Offered(rpm=rpm))
+    return found
+
+
+OSG = offered("3.11.3-0.1.rc1.osg24.el9", "3.11.2-2.osg24.el9", "3.11.2-1.osg24.el9", "3.10.17-1.osg24.el9")
+
+
+@pytest.mark.parametrize(
+    ("pin", "chosen"),
+    [
+        ("", "3.11.3-0.1.rc1.osg24.el9"),
+        ("3.11.2", "3.11.2-2.osg24.el9"),
+        ("3.11.2-1", "3.11.2-1.osg24.el9"),
+        ("3.10.17-1.osg24.el9", "3.10.17-1.osg24.el9"),
+        ("0:3.10.17-1", "3.10.17-1.osg24.el9"),
+        ("glideinwms-factory-3.10.17-1", "3.10.17-1.osg24.el9"),
+        ("glideinwms-factory-3.10.17", "3.10.17-1.osg24.el9"),
+        ("glideinwms-libs-3.11.2-1.osg24.el9.noarch", "3.11.2-1.osg24.el9"),
+    ],
+)
+def test_version_is_chosen(pin: str, chosen: str) -> None:
+    found = published.choose(OSG, WANTED, pin=pin, where="here")
+    assert {f"{rpm.version}-{rpm.release}" for rpm in found.rpms} == {chosen}
+    assert len(found.rpms) == 3
+
+
+@pytest.mark.parametrize("pin", ["3.11.2-3", "3.1", "3.11.2-1.osg", "3.11", "3.10.17-", "glideinwms-factory"])
+def test_no_such_version(pin: str) -> None:
+    with pytest.raises(InstallError, match=r"^here has no .*; nearest: 3\.1") as caught:
+        published.choose(OSG, WANTED, pin=pin, where="here")
+    assert caught.value.exit_code == 7
+    assert "3.10.17-1.osg24.el9" in caught.value.evidence
+
+
+@pytest.mark.parametrize("pin", ["3.10.18", "3.10.18-1", "glideinwms-factory-3.10.18-1.osg24.el9"])
+def test_nearest_version(pin: str) -> None:
+    with pytest.raises(InstallError, match=r"nearest: 3\.10\.17-1\.osg24\.el9"):
+        published.choose(OSG, WANTED, pin=pin, where="here")
+
+
+def test_epoch_counts() -> None:
+    mixed = [*offered("3.10.17-1", epoch=1), *offered("3.11.2-1")]
+    newest = published.choose(mixed, WANTED, pin="", where="x").rpms[0]
+    assert newest.nevra == "glideinwms-factory-1:3.10.17-1.noarch"
+    assert published.choose(mixed, WANTED, pin="1:3.10.17-1", where="x").rpms[0].epoch == 1
+
+
+def test_half_a_version_is_no_candidate() -> None:
+    """The newest is what is tested, or nothing: an older one in its place would be a false pass."""
+    half = [*offered("3.11.4-1", names=("factory",)), *OSG]
+    with pytest.raises(InstallError, match=r"has 3\.11\.4-1 without glideinwms-vofrontend"):
+        published.choose(half, WANTED, pin="", where="here")
+    with pytest.raises(InstallError, match="offers no package"):
+        published.choose([], WANTED, pin="", where="here")
+
+
+def test_a_package_that_went_on_alone_is_not_the_newest() -> None:
+    """The version is that of the packages the roles install, not of some sub-package that has left the product."""
+    stray = [*offered("9.0-1", names=("stray",)), *OSG]
+    assert published.choose(stray, WANTED, pin="", where="here").version == "3.11.3"
+
+
+def test_earlier_final_version() -> None:
+    newest = published.choose(OSG, WANTED, pin="", where="here")
+    below = published.before(OSG, newest)
+    assert published.choose(below, WANTED, pin="", where="here").release == "2.osg24.el9"
+    last = published.choose(OSG, WANTED, pin="3.10.17", where="here")
+    assert published.before(OSG, last) == []
+
+
+def test_names_are_the_platforms() -> None:
+    el9 = lookup.load_platform("el9")
+    place = published.locate(el9, "osg-testing", "")
+    assert place.url == "https://repo.osg-htc.org/osg/24-main/el9/testing/$basearch"
+    assert (place.keys, place.host_key) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
+    for platform in ("el8", "el9", "el10"):
+        for name in ("osg", "osg-testing", "osg-development"):
+            assert published.locate(lookup.load_platform(platform), name, "").url
+    with pytest.raises(UsageError, match=r"el9 has no repository 'osg-testin'; did you mean 'osg-testing'"):
+        published.locate(el9, "osg-testin", "")
+    with pytest.raises(UsageError, match=r"deb13 cannot install from osg: OSG's packages are built for"):
+        published.locate(lookup.load_platform("deb13"), "osg", "")
+
+
+def test_url_or_directory(tmp_path: Path) -> None:
+    deb13 = lookup.load_platform("deb13")
+    assert published.locate(deb13, "https://x.org/el9/", "").url == "https://x.org/el9"
+    for bad in ("http://localhost:80/x", "http://127.0.0.2/x", "gopher://x/y", "http:///x", "http://u:p@x.org/"):
+        with pytest.raises(UsageError):
+            published.locate(deb13, bad, "")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(UsageError, match="neither RPMs nor"):
+        published.locate(deb13, str(tmp_path), "")
+    (tmp_path / "a.rpm").write_text("x")
+    (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
+    place = published.locate(deb13, f"file://{tmp_path}", "")
+    assert place.said == str(tmp_path), "a report names a directory so that it is found from anywhere"
+    assert (place.directory, place.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
+    (tmp_path / "RPM-GPG-KEY-more").write_text(KEY)
+    assert len(published.locate(deb13, str(tmp_path), "").keys) == 2
+    with pytest.raises(UsageError, match="not a file with an ASCII-armored public key"):
+        published.locate(deb13, str(tmp_path), str(tmp_path / "a.rpm"))
+    with pytest.raises(UsageError, match="no such directory"):
+        published.locate(deb13, str(tmp_path / "no"), "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"nevra": "1.0"}, "none is named"),
+        ({"allow_unsigned": True}, "none is named"),
+        ({"from_repo": "http://x.org/a", "ref": "main"}, "one run tests one of them"),
+        ({"from_repo": "http://x.org/a", "source": "/x"}, "one run tests one of them"),
+        ({"from_repo": "osg"}, "built for Enterprise Linux"),
+    ],
+)
+def test_contradictions(settings: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        phases_published.check(Settings.model_validate(settings), [lookup.load_platform("deb13")])
+
+
+def test_directory_without_a_key(tmp_path: Path) -> None:
+    """Found out before anything is started."""
+    (tmp_path / "a.rpm").write_text("x")
+    settings = Settings(from_repo=str(tmp_path))
+    deb13 = [lookup.load_platform("deb13")]
+    with pytest.raises(UsageError, match="no key to check its packages with"):
+        phases_published.check(settings, deb13)
+    phases_published.check(settings.model_copy(update={"allow_unsigned": True}), deb13)
+    (tmp_path / "RPM-GPG-KEY-x").write_text(KEY)
+    phases_published.check(settings, deb13)
+
+
+class _Recorder:
+    """Takes what would be put on a host; answers rpm's query."""
+
+    role = "factory"
+
+    def __init__(self, answer: str = "") -> None:
+        self.files: dict[str, str] = {}
+        self.answer = answer
+
+    def put(self, *files: FileSpec, **_: object) -> None:
+        self.files |= {file.path: file.content.decode() for file in files}
+
+    def run(self, argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, self.answer)
+
+
+def test_repository_file() -> None:
+    """Other versions of the product are kept away; a signature is checked unless asked otherwise."""
+    host = _Recorder()
+    there = Repo(id="itb-candidate", url="https://x.org/el9", key_url="https://k", key_fingerprint="F", packages=1,
+                 repo_gpgcheck=False, include=("a-1-1.noarch", "ab-1-1.noarch"), priority=98)  # fmt: skip
+    signed.point_host(cast("Host", host), there, ["a*"])
+    text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
+    candidate, rest = text.split("[itb-candidate-rest]")
+    for line in ("baseurl=https://x.org/el9", "gpgcheck=1", "repo_gpgcheck=0", "gpgkey=https://k"):
+        assert line in candidate.splitlines()
+        assert line in rest.splitlines()
+    assert {"includepkgs=a-1-1.noarch ab-1-1.noarch", "priority=1"} <= set(candidate.splitlines())
+    assert {"excludepkgs=a*", "priority=98"} <= set(rest.splitlines())
+    signed.point_host(cast("Host", host), there.model_copy(update={"gpgcheck": False, "key_url": ""}), ["a*"])
+    text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
+    assert "gpgcheck=0" in text.splitlines()
+    assert "gpgkey" not in text
+
+
+def test_installed_is_what_is_published() -> None:
+    (item,) = offered("1.0-1", names=("factory",))
+    rpm = item.rpm.model_copy(update={"header": "abc"})
+    commit = phases_published.unresolved("g", "http://x", "")
+    made = Build(commit=commit, platform="el9", directory="", rpms=(rpm,), published="http://x")
+    packages = [InstalledPackage(nevra=rpm.nevra, origin="itb-candidate", candidate=True)]
+    dnf.check_headers(cast("Host", _Recorder("abc\n")), packages, made)
+    with pytest.raises(InstallError, match=r"installed is not what http://x holds: glideinwms-factory-1\.0-1"):
+        dnf.check_headers(cast("Host", _Recorder("abd\n")), packages, made)

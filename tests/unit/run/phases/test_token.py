@@ -1,0 +1,144 @@
+"""Hooks looked at, and tokens asked for, before anything starts; tokens handed out to every role."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itb.config.product import TokenDelivery, TokenPlace
+from itb.config.settings import Settings
+from itb.errors import TestbedError, TokenError, UsageError
+from itb.model import Outcome
+from itb.process.runner import Runner
+from itb.run.phases import token as phases_token
+from itb.run.phases.token import CheckedToken
+from itb.rundir.checkpoints import Checkpoints
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.tokens.request import Secret
+
+PLACES = (TokenPlace(role="factory", path="/u", owner="a:b"), TokenPlace(role="factory", path="/v"))
+WANTED = TokenDelivery(role="frontend", path="/t", also=PLACES)
+CE = "ce.example.org:9619"
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Any:
+    """As much of a cell as acquiring and handing out a token looks at."""
+    rundir = RunDir.create(tmp_path, "x")
+    rundir.tokens.mkdir(mode=0o700)
+    return SimpleNamespace(
+        journal=Journal(rundir), rundir=rundir, settings=Settings(token_min_lifetime=60), host=str,
+        product=SimpleNamespace(token=WANTED), ce_address=CE, engine=SimpleNamespace(runner=Runner()),
+        checkpoints=Checkpoints(rundir), value_once=lambda _name, _kind, work, **_: work(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What went where; ``role gone`` cannot be reached."""
+    made: list[tuple[object, ...]] = []
+
+    def deliver(role: str, secret: Secret, *, path: str, owner: str) -> bool:
+        if path == "/u" and owner == "gone":
+            raise TestbedError("host factory: gone")
+        made.append((role, path, owner, secret.reveal()))
+        return True
+
+    monkeypatch.setattr(phases_token, "deliver", deliver)
+    monkeypatch.setattr(phases_token, "_introduce", lambda *_: None)
+    return made
+
+
+def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
+    cell: Any, delivered: list[tuple[object, ...]]
+) -> None:
+    held = phases_token.ask(cell)
+    assert held is not None
+    assert [case.message.split(",")[0] for case in cell.journal.cases] == ["https://tokens.glideinwms.org/itb"]
+    text = held.secret.reveal()
+    token = phases_token.hand_out(cell, held)
+    assert token is not None
+    assert (token.role, token.path) == ("frontend", "/t")
+    where = [("frontend", "/t", "root:root"), ("factory", "/u", "a:b"), ("factory", "/v", "root:root")]
+    assert set(delivered) == {(*place, text) for place in where}
+    assert [case.name for case in cell.journal.cases[1:]].count("token delivered to /u") == 1
+    assert phases_token.ask(SimpleNamespace(product=SimpleNamespace(token=None))) is None  # type: ignore[arg-type]
+
+
+def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
+    cell: Any, delivered: list[tuple[object, ...]]
+) -> None:
+    gone = TokenPlace(role="factory", path="/u", owner="gone")
+    cell.product.token = TokenDelivery(role="frontend", path="/t", also=(gone,))
+    with pytest.raises(TestbedError, match="host factory: gone"):
+        phases_token.hand_out(cell)
+    assert len(delivered) == 1
+    kinds = {case.role: case.outcome for case in cell.journal.cases if "delivered" in case.name}
+    assert kinds == {"frontend": Outcome.PASSED, "factory": Outcome.ERROR}
+
+
+def test_a_refused_token_is_known_before_anything_starts(cell: Any) -> None:
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    with pytest.raises(TokenError, match="expired at"):
+        phases_token.ask(cell)
+    assert [(case.phase, case.exit_code) for case in cell.journal.cases] == [("token", 6)]
+
+
+def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
+    cell: Any, delivered: list[tuple[object, ...]]
+) -> None:
+    old = phases_token.ask(cell)
+    assert old is not None
+    now = int(time.time())
+    aged = CheckedToken(old.token.model_copy(update={"issued": now - 3600, "expires": now + 9}), old.secret)
+    token = phases_token.hand_out(cell, aged)
+    assert token is not None
+    assert token.expires > now + 3000
+    assert cell.journal.cases[1].name == "SciToken renewal 1"
+    assert {given[3] for given in delivered} != {old.secret.reveal()}
+    # If that cannot be done the old one does, and the report says so.
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    delivered.clear()
+    phases_token.hand_out(cell, aged)
+    assert {given[3] for given in delivered} == {old.secret.reveal()}
+    failed = [case for case in cell.journal.cases if case.exit_code]
+    assert [(case.name, case.exit_code) for case in failed] == [("SciToken renewal 2", 6)]
+    assert "the old token serves until" in failed[0].message
+    gone = CheckedToken(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
+    with pytest.raises(TokenError, match="the old token has expired"):
+        phases_token.hand_out(cell, gone)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"token_hook": "lokal"}, "unknown token hook 'lokal'; did you mean 'local'"),
+        ({"token_hook": "vault"}, "key 'server' is missing"),
+        ({"token": {"local": {"lifetme": 90}}}, "unknown key 'lifetme'; did you mean 'lifetime'"),
+        ({"token": {"local": {"fault": "expierd"}}}, "fault"),
+        ({"token": {"local": {"lifetime": 0}}}, "lifetime"),
+    ],
+)
+def test_a_hook_that_cannot_be_is_refused_before_anything_starts(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        phases_token.check_hook(Settings.model_validate(values))
+
+
+def test_a_hook_that_can_be_is_not_called_for_that() -> None:
+    phases_token.check_hook(Settings())
+    phases_token.check_hook(Settings(token={"local": {"lifetime": 90, "fault": "expired"}}))
+    phases_token.check_hook(Settings(token_hook="/no/such/hook"))
+
+
+def test_a_refused_token_is_never_the_testbeds_fault(cell: Any) -> None:
+    """There is no testbed yet: a look at it would find that all its hosts are missing."""
+    cell.journal.look = lambda _role, _seen: "host frontend: gone"
+    cell.settings = Settings(token={"local": {"fault": "expired"}})
+    with pytest.raises(TokenError, match="expired at"):
+        phases_token.ask(cell)
+    assert [case.exit_code for case in cell.journal.cases] == [6]

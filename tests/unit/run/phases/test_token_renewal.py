@@ -1,0 +1,267 @@
+"""A token kept fresh while scenarios run: what a failed renewal means, and whose token is on its path."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itb.config.product import TokenDelivery, TokenPlace
+from itb.config.scenario import Eventually, Needs, Scenario, Step
+from itb.config.settings import Settings
+from itb.errors import ItbError, TestbedError, TokenError
+from itb.model import Outcome, Token
+from itb.run.phases import token as phases_token
+from itb.run.phases import token_renewal
+from itb.run.phases.token import CheckedToken
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.tokens.renewal import Renewal
+from itb.tokens.request import AcquireError, Cause, Secret
+
+WANTED = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
+
+
+class Hosts:
+    """What is at the paths of hosts that are none; ``gone`` are roles that cannot be reached."""
+
+    def __init__(self) -> None:
+        self.holds: dict[str, str] = {"/t": "old", "/u": "old"}
+        self.delivered = dict(self.holds)
+        self.gone: set[str] = set()
+
+    def deliver(self, role: str, secret: Secret, *, path: str, owner: str, force: bool = True) -> bool:
+        assert owner == "root:root"
+        if role in self.gone:
+            raise TestbedError(f"host {role}: gone")
+        if not force and not self.is_ours(role, path):
+            return False
+        self.holds[path] = self.delivered[path] = secret.reveal()
+        return True
+
+    def is_ours(self, role: str, path: str) -> bool:
+        if role in self.gone:
+            raise TestbedError(f"host {role}: gone")
+        return self.holds[path] == self.delivered[path]
+
+
+def token(left: float) -> Token:
+    now = int(time.time())
+    return Token(
+        provider="p", issuer="https://i/x", subject="s", audience=("a:1",), scopes=("condor:/READ",),
+        issued=now - 60, expires=int(now + left), jti="", verified=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Any:
+    """As much of a cell as renewals look at."""
+    rundir = RunDir.create(tmp_path, "x")
+    settings = Settings(token_hook="file")
+    product = SimpleNamespace(token=WANTED)
+    return SimpleNamespace(
+        journal=Journal(rundir), rundir=rundir, factor=1.0, settings=settings, host=str, product=product
+    )
+
+
+@pytest.fixture(autouse=True)
+def hosts(monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    """Hosts in place of containers."""
+    made = Hosts()
+    monkeypatch.setattr(phases_token, "deliver", made.deliver)
+    monkeypatch.setattr(token_renewal, "is_ours", made.is_ours)
+    return made
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[ItbError | Token]:
+    """What the hook answers, one after the other."""
+    made: list[ItbError | Token] = []
+
+    def request(*_: object, **__: object) -> CheckedToken:
+        answer = made.pop(0)
+        if isinstance(answer, ItbError):
+            raise answer
+        return CheckedToken(answer, Secret(f"new{len(made)}"))
+
+    monkeypatch.setattr(token_renewal, "request", request)
+    return made
+
+
+def play(*, needs_token: bool = True) -> Scenario:
+    patient = Step(name="b", role="ce", run="x", eventually=Eventually(within=300))
+    steps = (Step(name="a", role="ce", run="x", timeout=10), patient)
+    return Scenario(title="t", name="play", needs=Needs(token=needs_token), steps=steps)
+
+
+def test_the_most_patient_step_is_what_a_token_has_to_outlive() -> None:
+    assert token_renewal.longest_wait(play()) == 300
+
+
+@pytest.mark.parametrize(
+    ("left", "problem", "needs_token", "starts"),
+    [
+        (3000, "", True, True),
+        (10, "", True, True),  # it will be renewed
+        (3000, "no answer", True, True),
+        (200, "no answer", True, False),
+        (200, "no answer", False, True),
+        (-5, "no answer", True, False),
+    ],
+)
+def test_a_scenario_that_would_outlive_its_token_does_not_start(
+    cell: Any, left: float, problem: str, needs_token: bool, starts: bool
+) -> None:
+    renewals = token_renewal.Renewals(cell, WANTED, token(left))
+    renewals.report(Renewal(problem=problem, left=left))
+    assert renewals.may_start(play(needs_token=needs_token)) is starts
+    cases = cell.journal.cases
+    if starts:
+        assert not cases  # its steps are the cases
+    else:
+        assert [(case.phase, case.outcome, case.exit_code) for case in cases] == [("test", Outcome.ERROR, 6)]
+        assert "may take 300 s" in cases[0].message
+
+
+def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    old, fresh = token(100), token(3600)
+    answers += [TokenError("hook x: no answer", hint="look"), TestbedError("no network"), fresh]
+    renewals = token_renewal.Renewals(cell, WANTED, old)
+    for number in (1, 2):
+        with pytest.raises(TokenError, match=r"the old token serves until \d\d:\d\d:\d\d UTC"):
+            renewals.renew()
+        (case,) = cell.rundir.cases()
+        assert (case.name, case.role, case.exit_code) == ("SciToken renewal 1", "frontend", 6)
+        assert case.outcome is Outcome.ERROR
+        assert ("hook x: no answer" if number == 1 else "no network") in case.message
+        assert renewals.token == old
+    assert hosts.holds == {"/t": "old", "/u": "old"}
+    assert renewals.renew().expires == fresh.expires
+    assert cell.journal.cases == cell.rundir.cases()
+    (case,) = cell.journal.cases
+    assert (case.outcome, case.exit_code) == (Outcome.PASSED, 0)
+    assert "left on the old one, at try 3: before, no network" in case.message
+    assert hosts.holds == {"/t": "new0", "/u": "new0"}
+    answers.append(token(7200))
+    renewals.renew()
+    assert [case.name for case in cell.journal.cases] == ["SciToken renewal 1", "SciToken renewal 2"]
+
+
+def test_a_renewal_that_came_too_late_stays_an_error(cell: Any, answers: list[ItbError | Token]) -> None:
+    answers += [TokenError("hook x: no answer"), token(3600)]
+    renewals = token_renewal.Renewals(cell, WANTED, token(-5))
+    with pytest.raises(TokenError, match="the old token has expired"):
+        renewals.renew()
+    renewals.renew()
+    (case,) = cell.journal.cases
+    assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
+    assert "renewed after the old one had expired, at try 2" in case.message
+
+
+def test_a_role_that_a_new_token_does_not_reach_is_named(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    answers += [token(3600), token(3600)]
+    hosts.gone = {"factory"}
+    old = token(100)
+    renewals = token_renewal.Renewals(cell, WANTED, old)
+    with pytest.raises(TokenError, match=r"role factory did not get it .*gone\); delivered to frontend"):
+        renewals.renew()
+    assert renewals.token == old  # it is tried again while the old one lives
+    assert hosts.holds == {"/t": "new1", "/u": "old"}
+    hosts.gone = set()
+    renewals.renew()
+    assert hosts.holds == {"/t": "new0", "/u": "new0"}
+    assert cell.journal.cases[-1].outcome is Outcome.PASSED
+
+
+def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_the_runs_own(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    renewals = token_renewal.Renewals(cell, WANTED, token(100))
+    hosts.holds["/t"] = "expired"
+    answers.append(token(3600))
+    renewals.renew()
+    assert hosts.holds == {"/t": "expired", "/u": "new0"}
+    assert "/t on frontend holds what a scenario put there" in cell.journal.cases[0].message
+    assert renewals.may_start(play())
+    assert hosts.holds == {"/t": "new0", "/u": "new0"}
+    assert cell.journal.cases[1].name == "the run's own SciToken is put back where a scenario left another"
+    assert renewals.may_start(play())
+    assert len(cell.journal.cases) == 2
+
+
+def test_what_a_scenario_left_is_replaced_by_a_new_token_where_the_old_one_is_not_at_hand(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    hosts.holds["/u"] = "expired"
+    answers.append(token(3600))
+    assert token_renewal.Renewals(cell, WANTED, token(3000)).may_start(play())
+    assert hosts.holds == {"/t": "new0", "/u": "new0"}
+
+
+def test_without_a_token_nothing_is_renewed(cell: Any) -> None:
+    with token_renewal.kept_fresh(cell) as may_start:
+        assert may_start(play())
+    assert token_renewal.why_refused(cell, 0) == ""
+
+
+def test_a_token_that_has_ended_is_why(cell: Any) -> None:
+    cell.rundir.save("token", token(-5))
+    with pytest.raises(TokenError, match=r"expired at .* and could not be renewed"):
+        token_renewal.why_refused(cell, 0)
+
+
+def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_product(
+    cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell.settings = Settings()
+
+    def gone(*_: object) -> None:
+        raise TestbedError("host frontend: gone")
+
+    monkeypatch.setattr(token_renewal, "_deliver_choice", gone)
+    assert not token_renewal.Renewals(cell, WANTED, token(3000)).may_start(play())
+    (case,) = cell.journal.cases
+    assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
+
+
+def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
+    cell: Any, answers: list[ItbError | Token]
+) -> None:
+    cell.rundir.save("token", token(-5))
+    fresh = token(3600)
+    answers.append(fresh)
+    with token_renewal.kept_fresh(cell) as may_start:
+        assert may_start(play())
+    (case,) = cell.journal.cases
+    assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
+    assert cell.rundir.saved("token", Token) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
+
+
+def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
+    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    """A look at the testbed makes another error of a renewal that failed for it."""
+    cell.rundir.save("token", token(-5))
+    cell.journal.look = lambda _role, _seen: "the disk is full"
+    hosts.gone = {"factory"}
+    answers += [token(3600), token(3600)]  # one more is asked for in the background
+    with token_renewal.kept_fresh(cell) as may_start:
+        assert not may_start(play())
+        assert may_start(play(needs_token=False))
+    assert (cell.journal.cases[0].name, cell.journal.cases[0].exit_code) == ("SciToken renewal 1", 5)
+    assert any(case.message.startswith("not started: ") for case in cell.journal.cases)
+
+
+def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Any, answers: list[ItbError | Token]) -> None:
+    cell.journal.look = lambda _role, _seen: "host factory: gone"
+    answers.append(AcquireError("hook x: no", cause=Cause.HOOK))
+    with pytest.raises(TokenError):
+        token_renewal.Renewals(cell, WANTED, token(100)).renew()
+    assert [case.exit_code for case in cell.journal.cases] == [6]

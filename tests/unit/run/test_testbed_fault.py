@@ -1,0 +1,103 @@
+"""What a look at a host comes to; the looking itself is in tests/integration and tests/faults."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itb.errors import InstallError, InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
+from itb.run import testbed_fault
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+
+FULL = "host ce: disk full: /var has 0 KiB left"
+
+
+def journal_that_finds(tmp_path: Path, cause: str) -> Journal:
+    made = Journal(RunDir(tmp_path))
+    made.look = lambda role, _seen: cause if role == "ce" else ""
+    return made
+
+
+@pytest.mark.parametrize("error", [InstallError("no package x", evidence="e"), TestbedError("curl failed")])
+def test_a_broken_testbed_is_never_the_products_failure(tmp_path: Path, error: ItbError) -> None:
+    journal = journal_that_finds(tmp_path, FULL)
+    with pytest.raises(TestbedError, match="disk full"), journal.case("install", "ce", "dnf install x"):
+        raise error
+    case = journal.cases[-1]
+    assert (case.outcome, case.exit_code) == ("error", 5)
+    assert case.message == f"{FULL}; seen of it: {error.message}"
+    assert case.evidence == error.evidence
+
+
+def test_a_sound_testbed_leaves_the_verdict_as_it_is(tmp_path: Path) -> None:
+    journal = journal_that_finds(tmp_path, FULL)
+    with pytest.raises(InstallError), journal.case("install", "factory", "dnf install x"):
+        raise InstallError("no package x")
+    assert (journal.cases[-1].outcome, journal.cases[-1].exit_code) == ("failed", 7)
+
+
+def test_a_cause_is_said_once_and_an_interruption_stays_one(tmp_path: Path) -> None:
+    journal = journal_that_finds(tmp_path, FULL)
+    known = TestbedError(f"{FULL}: tar failed")
+    assert journal.judged("ce", known) is known
+    for error in (InterruptedRunError("interrupted"), UsageError("no")):
+        assert journal.judged("ce", error) is error
+    assert isinstance(journal.judged("ce", ScenarioError("no jobs")), TestbedError)
+
+
+HOST: Any = SimpleNamespace(role="ce")
+
+
+@pytest.mark.parametrize(
+    ("seen", "text", "cause"),
+    [
+        ({"full": ["/var 12"]}, "", "host ce: disk full: /var has 12 KiB left"),
+        ({"readonly": ["/"]}, "", "host ce: / cannot be written to"),
+        ({"room": ["/ 99999999", "/var 60000"]}, "cp: x: No space left on device",
+         "host ce: disk full: /var has only 58 MiB left"),
+        ({"room": ["/ 99999999"]}, "cp: x: No space left on device", ""),
+        ({"room": ["/ 60000"]}, "Failed to add inotify watch: No space left on device", ""),
+        ({"room": ["/ 60000"]}, "jobs are not submitted", ""),
+        ({"killed": ["2"]}, "", "host ce: out of memory: the kernel killed 2 of its processes"),
+        ({"unresolved": ["repo.x"]}, "", "host ce: name resolution fails: repo.x is not known there"),
+        ({}, "jobs are not submitted", ""),
+    ],
+)  # fmt: skip
+def test_what_a_look_at_a_host_comes_to(seen: dict[str, list[str]], text: str, cause: str) -> None:
+    assert next(testbed_fault._host(HOST, seen, text), "") == cause
+
+
+def cell(tmp_path: Path, *, drift: float = 0.0) -> Any:
+    journal = Journal(RunDir(tmp_path))
+    journal.began = (time.time() - drift, time.monotonic())
+    return SimpleNamespace(rundir=journal.rundir, journal=journal, settings=SimpleNamespace(cache_dir=tmp_path))
+
+
+def test_a_sound_machine_is_not_at_fault(tmp_path: Path) -> None:
+    assert list(testbed_fault._machine(cell(tmp_path))) == []
+
+
+@pytest.mark.parametrize("drift", [3600, -3600])
+def test_a_clock_that_jumped_is_the_machines_fault(tmp_path: Path, drift: int) -> None:
+    assert list(testbed_fault._machine(cell(tmp_path, drift=drift))) == [
+        f"the machine's clock jumped by {drift:+d} s during the run"
+    ]
+
+
+def test_a_run_directory_that_is_gone_is_the_machines_fault(tmp_path: Path) -> None:
+    made = cell(tmp_path / "gone")
+    assert list(testbed_fault._machine(made)) == [f"run directory {tmp_path / 'gone'} is gone"]
+
+
+def test_an_engine_that_cannot_be_asked_is_the_cause(tmp_path: Path) -> None:
+    def alive() -> set[str]:
+        raise TestbedError("container engine 'podman' does not answer")
+
+    made = cell(tmp_path)
+    made.testbed, made.topology = SimpleNamespace(alive=alive), SimpleNamespace(hosts={"ce": "ce.x"})
+    assert testbed_fault.find(made, "ce", "") == "container engine 'podman' does not answer"

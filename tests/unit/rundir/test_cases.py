@@ -1,0 +1,104 @@
+"""A run that took several attempts: which cases stand, which were cut off, which count no more."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from itb.model import Outcome
+from itb.report import write
+from itb.report.verdict import Kind
+from itb.rundir.cases import CUT_OFF, Begun, Process
+from itb.rundir.directory import RunDir, RunState
+from itb.rundir.journal import Journal
+
+
+@pytest.fixture
+def rundir(tmp_path: Path) -> RunDir:
+    made = RunDir.create(tmp_path, "p-1234-deb13")
+    made.write_state(RunState(id=made.id, short="s", product="p", platform="deb13", ref="r", started=time.time()))
+    return made
+
+
+def killed(rundir: RunDir, *names: str) -> None:
+    """What a process leaves that is killed while it tries these."""
+    for name in names:
+        rundir.append_begun(Begun(phase="install", role="ce", name=name, started=time.time()))
+
+
+def tried(rundir: RunDir, name: str, *, good: bool = True, resume: bool | None = None) -> Journal:
+    """A process that tries this one thing to its end."""
+    journal = Journal(rundir)
+    if resume is not None:
+        journal.take_up(resume=resume)
+    with journal.case("install", "ce", name) as trial:
+        if not good:
+            trial.fail("no", exit_code=7)
+    return journal
+
+
+def test_what_was_cut_off_is_an_error_by_name(rundir: RunDir) -> None:
+    tried(rundir, "one")
+    killed(rundir, "two")
+    (going,) = rundir.attempts().going
+    assert (going.name, going.outcome, going.exit_code, going.message) == ("two", Outcome.ERROR, 130, CUT_OFF)
+    verdict = write.write(rundir)
+    assert (verdict.kind, verdict.exit_code, verdict.passed, verdict.errors) == (Kind.INTERRUPTED, 130, 1, 1)
+    assert "two: cut off" in verdict.reason
+
+
+def test_what_a_living_process_tries_is_not_cut_off(rundir: RunDir) -> None:
+    with rundir.lock():
+        killed(rundir, "two")
+        verdict = write.write(rundir)
+    assert (verdict.kind, verdict.errors) == (Kind.RUNNING, 0)
+
+
+def test_resumed_run_is_judged_by_what_stands(rundir: RunDir) -> None:
+    tried(rundir, "good")
+    tried(rundir, "bad", good=False)
+    killed(rundir, "cut")
+    journal = tried(rundir, "bad", resume=True)
+    assert [(case.name, case.outcome) for case in journal.cases] == [("good", "passed"), ("bad", "passed")]
+    assert sorted(case.name for case in rundir.attempts().replaced) == ["bad", "cut"]
+    rundir.update(exit_code=0, finished=time.time())
+    verdict = write.write(rundir)
+    assert (verdict.kind, verdict.exit_code) == (Kind.PARTIAL, 0)
+    assert "bad" in rundir.junit.read_text().partition('name="resumed"')[2][:300]
+
+
+def test_another_phase_is_no_resumption(rundir: RunDir) -> None:
+    """``itb test`` after a failed ``itb test`` adds to it: the failure stays."""
+    tried(rundir, "bad", good=False)
+    killed(rundir, "cut")
+    journal = tried(rundir, "bad", resume=False)
+    assert [(case.name, case.outcome) for case in journal.cases] == [
+        ("bad", "failed"), ("cut", "error"), ("bad", "passed"),
+    ]  # fmt: skip
+
+
+def test_what_passed_before_is_replaced_when_it_comes_again(rundir: RunDir) -> None:
+    tried(rundir, "one")
+    tried(rundir, "one", good=False, resume=True)
+    assert [case.outcome for case in rundir.cases()] == ["failed"]
+
+
+def test_torn_line_does_not_take_the_next_with_it(rundir: RunDir) -> None:
+    tried(rundir, "one")
+    with (rundir.path / "cases.jsonl").open("a") as file:
+        file.write('{"phase":"inst')
+    journal = tried(rundir, "two", resume=True)
+    assert [case.name for case in journal.cases] == ["one", "two"]
+    assert len(rundir.attempts().resumed) == 1
+
+
+def test_time_between_attempts_is_nobodys(rundir: RunDir) -> None:
+    journal = tried(rundir, "one")
+    last = journal.cases[-1]
+    rundir.append_process(Process(pid=1, at=last.started + last.seconds + 5000, resumed=True))
+    assert rundir.attempts().paused == pytest.approx(5000)
+    rundir.update(exit_code=0, finished=last.started + last.seconds + 5010)
+    worked = last.started + last.seconds - rundir.state.started
+    assert write.write(rundir).seconds == pytest.approx(worked + 10)

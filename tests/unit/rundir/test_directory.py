@@ -1,0 +1,180 @@
+"""The run directory: whole at any moment, and one process's at a time."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from itb.errors import UsageError
+from itb.model import Case, Outcome, Token
+from itb.process.result import Command
+from itb.rundir.directory import RunDir, RunState
+from itb.util.files import write_atomically
+from itb.util.redact import MARK
+
+CASE = Case(phase="p", role="r", name="n", outcome=Outcome.PASSED, started=1, seconds=2)
+
+
+def state(rundir: RunDir) -> RunState:
+    return RunState(id=rundir.id, short="ab", product="p", platform="deb13", ref="main", started=1)
+
+
+@pytest.fixture
+def rundir(tmp_path: Path) -> RunDir:
+    made = RunDir.create(tmp_path / "runs", "p-1234-deb13")
+    made.write_state(state(made))
+    return made
+
+
+def test_names_are_unique_and_private(tmp_path: Path) -> None:
+    names = {RunDir.create(tmp_path, "x").id for _ in range(5)}
+    assert len(names) == 5
+    assert all((tmp_path / name).stat().st_mode & 0o777 == 0o700 for name in names)
+
+
+def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "f"
+    write_atomically(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in path.parent.iterdir()] == ["f"], "no temporary file stays"
+
+
+def test_writers_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    texts = [letter * 200_000 for letter in "abcd"]
+    threads = [threading.Thread(target=write_atomically, args=(path, text)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() in texts
+
+
+def test_mode_from_the_start(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "key", b"x", mode=0o600)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_state_changes_whole(rundir: RunDir) -> None:
+    assert rundir.update(exit_code=0, finished=2.5).exit_code == 0
+    assert rundir.state.finished == 2.5
+    (rundir.path / "run.json").write_text('{"id": "cut')
+    with pytest.raises(UsageError, match=r"run\.json: not written by this version"):
+        _ = rundir.state
+    with pytest.raises(UsageError, match=r"not a run directory \(no run\.json\)"):
+        _ = RunDir(rundir.path.parent).state
+
+
+def test_values_come_back(rundir: RunDir) -> None:
+    token = Token(
+        provider="local", issuer="i", subject="s", audience=("a",), scopes=("b",),
+        issued=1, expires=2, jti="j", verified=True,
+    )  # fmt: skip
+    assert rundir.saved("token", Token) is None
+    rundir.save("token", token)
+    assert rundir.saved("token", Token) == token
+    with pytest.raises(UsageError, match="not written by this version"):
+        rundir.saved("token", Case)
+
+
+def test_cases_survive_a_crash_in_the_middle_of_a_line(rundir: RunDir) -> None:
+    assert rundir.cases() == []
+    odd = CASE.model_copy(update={"message": "\u2028 \x85 \x00 \n ü"})
+    rundir.append_case(CASE)
+    rundir.append_case(odd)
+    with (rundir.path / "cases.jsonl").open("a") as file:
+        file.write('{"phase": "p", "ro')
+    assert rundir.cases() == [CASE, odd]
+
+
+def test_commands_log_is_one_redacted_line_each(rundir: RunDir) -> None:
+    jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
+    rundir.record_command(Command(0, "ce", ("bash", "-c", f"echo {jwt}\nid", "x" * 9000), 3, 1.234))
+    text = (rundir.path / "commands.log").read_text()
+    assert text.startswith(f"1970-01-01T00:00:00Z ce exit=3 1.23s bash -c 'echo {MARK}\\nid'")
+    assert text.count("\n") == 1
+    assert len(text) < 2200
+
+
+def test_find(rundir: RunDir, tmp_path: Path) -> None:
+    runs = rundir.path.parent
+    other = runs / "29990101T000000Z-q-1234-deb13"
+    other.mkdir()
+    RunDir(other).write_state(state(RunDir(other)))
+    assert RunDir.find(runs).id == other.name, "the newest"
+    assert RunDir.find(runs, "p-1234").id == rundir.id
+    assert RunDir.find(runs, str(rundir.path)).id == rundir.id
+    with pytest.raises(UsageError, match=r"'1234' must name one run; it names .*, .*"):
+        RunDir.find(runs, "1234")
+    with pytest.raises(UsageError, match="it names none"):
+        RunDir.find(runs, "nothing")
+    with pytest.raises(UsageError, match="no run in"):
+        RunDir.find(tmp_path / "elsewhere")
+
+
+def test_only_a_run_is_found_by_its_path(rundir: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, folder = rundir.path.parent, tmp_path / "mine"
+    for place in (folder, runs / "stray"):
+        place.mkdir()
+    monkeypatch.chdir(folder)
+    for wanted in (".", "..", "../mine", str(folder), str(runs / "stray"), "stray", str(runs)):
+        with pytest.raises(UsageError, match="must name one run"):
+            RunDir.find(runs, wanted)
+    (rundir.path / "hosts").mkdir()
+    monkeypatch.chdir(rundir.path / "hosts")
+    assert RunDir.find(runs, "..").id == rundir.id, "its name, not the word"
+    (rundir.path / "cases.jsonl").touch()
+    (rundir.path / "run.json").unlink()
+    assert RunDir.find(runs, rundir.id).path == rundir.path, "one that has lost its run.json"
+    assert RunDir.find(tmp_path, str(rundir.path)).path == rundir.path
+
+
+def test_lock_is_one_process_at_a_time(rundir: RunDir) -> None:
+    with rundir.lock():
+        owner = json.loads((rundir.path / ".lock").read_text())
+        with pytest.raises(UsageError, match=f"is being worked on by process {owner['pid']} on"), rundir.lock():
+            pass
+    with rundir.lock():
+        pass
+
+
+def test_secrets_are_forgotten_whatever_they_are(rundir: RunDir, tmp_path: Path) -> None:
+    deep = rundir.tokens / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "key").write_text("x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "f").touch()
+    (rundir.tokens / "link").symlink_to(tmp_path / "mine")
+    rundir.forget_secrets()
+    assert list(rundir.tokens.iterdir()) == []
+    assert (tmp_path / "mine" / "f").exists(), "a link is not followed"
+    rundir.tokens.rmdir()
+    rundir.forget_secrets()
+
+
+def test_paths_as_reports_show_them(rundir: RunDir) -> None:
+    assert rundir.relative(rundir.results / "x") == "results/x"
+    assert rundir.relative(Path("/etc/x")) == "/etc/x"
+    assert rundir.relative(None) == ""
+
+
+def test_what_is_written_is_redacted(rundir: RunDir) -> None:
+    rundir.update(settings={"source": "https://me:hunter2hunter2@host/x.git"})
+    rundir.save("case", CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"}))
+    written = "".join(path.read_text() for path in rundir.path.rglob("*.json"))
+    assert "hunter2" not in written
+    assert "hvs." not in written
+    assert rundir.state.settings == {"source": f"https://me:{MARK}@host/x.git"}
+    kept = rundir.saved("case", Case)
+    assert kept is not None
+    assert kept.message == MARK

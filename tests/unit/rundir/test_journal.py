@@ -1,0 +1,130 @@
+"""What is tried becomes a case, whatever way it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itb import errors
+from itb.model import Case, Outcome
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal, Trial
+from itb.util.redact import MARK
+from itb.util.text import EVIDENCE_LIMIT, cut
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
+
+
+class Ear:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def started(self, trial: Trial) -> None:
+        self.heard.append(f"started {trial.name}")
+
+    def noted(self, trial: Trial, text: str) -> None:
+        self.heard.append(f"{trial.role} noted {text}")
+
+    def finished(self, case: Case) -> None:
+        self.heard.append(f"finished {case.outcome}")
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, ear: Ear) -> Journal:
+    return Journal(RunDir.create(tmp_path, "x"), [ear])
+
+
+def test_passes_without_a_word(journal: Journal, ear: Ear) -> None:
+    with journal.case("up", "ce", "boots") as trial:
+        trial.note(f"waiting {JWT}")
+    (case,) = journal.rundir.cases()
+    assert (case.phase, case.role, case.name, case.outcome, case.exit_code) == ("up", "ce", "boots", "passed", 0)
+    assert ear.heard == ["started boots", f"ce noted waiting {MARK}", "finished passed"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [
+        (errors.InstallError("m"), Outcome.FAILED, 7),
+        (errors.BuildError("m"), Outcome.FAILED, 4),
+        (errors.ScenarioError("m"), Outcome.FAILED, 2),
+        (errors.TestbedError("m"), Outcome.ERROR, 5),
+        (errors.TokenError("m"), Outcome.ERROR, 6),
+        (errors.UsageError("m"), Outcome.ERROR, 1),
+        (errors.InterruptedRunError("m"), Outcome.ERROR, 130),
+        (KeyboardInterrupt(), Outcome.ERROR, 130),
+        (ZeroDivisionError("m"), Outcome.ERROR, 5),
+    ],
+)
+def test_blame_follows_the_error(journal: Journal, error: BaseException, outcome: Outcome, code: int) -> None:
+    with pytest.raises(type(error)), journal.case("p", "r", "n"):
+        raise error
+    (case,) = journal.rundir.cases()
+    assert (case.outcome, case.exit_code) == (outcome, code)
+
+
+def test_what_an_error_says(journal: Journal, tmp_path: Path) -> None:
+    log = journal.rundir.path / "hosts" / "ce" / "x.log"
+    error = errors.InstallError(f"why {JWT}", hint="try this", evidence=f"text {JWT} \ud800", log=log)
+    with pytest.raises(errors.InstallError), journal.case("p", "r", "n"):
+        raise error
+    (case,) = journal.rundir.cases()
+    assert case.message == f"why {MARK} (try this)"
+    assert case.evidence.startswith(f"text {MARK}")
+    assert case.log == "hosts/ce/x.log"
+
+
+def test_a_fault_of_our_own_is_not_the_products(journal: Journal) -> None:
+    with pytest.raises(KeyError), journal.case("p", "r", "n"):
+        raise KeyError("x")
+    (case,) = journal.rundir.cases()
+    assert case.message == "itb itself failed: KeyError('x')"
+    assert "Traceback" in case.evidence
+
+
+def test_verdicts_without_an_error(journal: Journal) -> None:
+    with journal.case("p", "r", "skip") as trial:
+        trial.skip("no token")
+    with journal.case("p", "r", "fail") as trial:
+        trial.fail("bad", exit_code=2, evidence="e")
+    with journal.case("p", "r", "error") as trial:
+        trial.error("broken")
+    with journal.case("p", "r", "pass") as trial:
+        trial.passed("seen")
+    found = [(case.outcome.value, case.message, case.exit_code) for case in journal.cases]
+    assert found[:2] == [("skipped", "no token", 0), ("failed", "bad", 2)]
+    assert found[2:] == [("error", "broken", 5), ("passed", "seen", 0)]
+
+
+def test_goes_on_where_it_was(journal: Journal) -> None:
+    with journal.case("p", "r", "one"):
+        pass
+    assert [case.name for case in Journal(journal.rundir).cases] == ["one"]
+
+
+def test_evidence_is_cut_in_the_middle() -> None:
+    text = "".join(f"line {number}\n" for number in range(5000))
+    short = cut(text)
+    assert len(short) < EVIDENCE_LIMIT + 100
+    assert short.startswith("line 0\n")
+    assert short.endswith("line 4999\n")
+    assert f"{len(text) - EVIDENCE_LIMIT} characters left out" in short
+    assert cut("short") == "short"
+
+
+def test_no_part_of_a_case_is_a_secret(journal: Journal, ear: Ear) -> None:
+    with journal.case("test", JWT, f"name {JWT}") as trial:
+        trial.fail(f"message {JWT}", exit_code=2, evidence=f"evidence {JWT}")
+    plain = Case(phase="resolve", role="source", name=JWT, outcome=Outcome.PASSED, started=1, seconds=0)
+    journal.add(plain.model_copy(update={"message": JWT}))
+    assert all("eyJ" not in case.model_dump_json() for case in [*journal.cases, *journal.rundir.cases()])
+    assert "eyJ" not in " ".join(ear.heard)
+    assert journal.cases[1].outcome is Outcome.PASSED

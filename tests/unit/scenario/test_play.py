@@ -1,0 +1,479 @@
+"""The scenario engine behind a recorded door: what the container engine is asked, what is made of its answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb.config import lookup, scenario
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.errors import InterruptedRunError, ScenarioError, TokenError, UsageError
+from itb.model import Case, Outcome
+from itb.process.result import Completed
+from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
+from itb.scenario import play as scenario_play
+from itb.scenario import step
+
+Answer = tuple[int, str, str]  # exit status, standard output, standard error
+FINE: Answer = (0, "", "")
+NOT_ENTERED = 125  # the engine's own status: step.sh never ran
+OUTSIDE = "bash: /var/lib/itb"  # said by what should have run step.sh
+
+
+class Door(Runner):
+    """Stands for the container engine: remembers its calls and answers as it was told."""
+
+    def __init__(self, answer: Callable[[str], Answer]) -> None:
+        super().__init__()
+        self.answer = answer
+        self.calls: list[list[str]] = []
+        self.runs = 1000  # how often the container is called running when asked
+
+    def run(self, argv: Any, *, input: bytes | None = None, **_: Any) -> Completed:
+        self.calls.append(list(argv))
+        if "step.sh" not in " ".join(argv):
+            self.runs -= "inspect" in argv
+            state = json.dumps([{"State": {"Running": self.runs >= 0}}]) if "inspect" in argv else ""
+            return Completed(tuple(argv), 0, state, "", 0.0)
+        code, out, err = self.answer(argv[-2] if argv[-1] == "step" else argv[-1])
+        mark = (input or b"").decode().strip()
+        assert mark
+        assert mark not in " ".join(argv)  # neither in words nor in the environment
+        err = err if code == NOT_ENTERED or err.startswith(OUTSIDE) else f"<mark> begun\n{err}"
+        return Completed(tuple(argv), code, out.replace("<mark>", mark), err.replace("<mark>", mark), 1.0)
+
+    @property
+    def steps(self) -> list[list[str]]:
+        """The calls that ran a step."""
+        return [call for call in self.calls if "step.sh" in " ".join(call)]
+
+
+class Theatre:
+    """A folder for scenarios, hosts that do not exist and a journal that does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rundir = RunDir(folder / "runs" / "x")
+        self.rundir.path.mkdir(parents=True)
+        self.journal = Journal(self.rundir)
+        self.door = Door(lambda _: FINE)
+
+    def load(self, text: str, **files: str) -> scenario.Scenario:
+        play = self.folder / "play"
+        play.mkdir(exist_ok=True)
+        (play / "scenario.yaml").write_text(text)
+        for name, content in files.items():
+            (play / name.replace("_", ".")).write_text(content)
+        return lookup.load_scenario(str(play))
+
+    def perform(
+        self,
+        text: str,
+        answers: Mapping[str, Answer] | Callable[[str], Answer] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        factor: float = 1.0,
+        diagnose: scenario_play.Diagnose | None = None,
+        runs: int = 1000,
+        **files: str,
+    ) -> list[Case]:
+        loaded = self.load(text, **files)
+        self.door = Door(answers if callable(answers) else lambda line: (answers or {}).get(line, FINE))
+        self.door.runs = runs
+        engine = Engine(self.door)
+        hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
+        scenario_play.run_scenario(
+            loaded, hosts, journal=self.journal, env=env or {}, factor=factor, diagnose=diagnose
+        )
+        return self.journal.cases
+
+
+@pytest.fixture
+def theatre(tmp_path: Path) -> Theatre:
+    return Theatre(tmp_path)
+
+
+def steps(*lines: str, more: str = "") -> str:
+    listed = "".join(f"  - {{{line}}}\n" for line in lines)
+    return f"title: a play\n{more}steps:\n{listed}"
+
+
+def brief(cases: list[Case]) -> list[tuple[str, str]]:
+    return [(case.name.removeprefix("play: "), str(case.outcome)) for case in cases]
+
+
+# -- the file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            steps("name: a, role: ce, rum: 'true'"),
+            r"scenario\.yaml:3: unknown key 'steps\.0\.rum'; did you mean 'run'",
+        ),
+        (steps("name: a, role: ce"), "exactly one of run, script and action"),
+        (steps("name: a, role: ce, run: x, script: y"), "exactly one of run, script and action"),
+        (steps("name: a, role: ce, action: rebot"), "reboot"),
+        (steps("name: a, role: ce, action: reboot, eventually: {within: 3}"), "not repeated"),
+        (steps("name: a, role: ce, run: x", "name: a, role: ce, run: y"), "two steps are named 'a'"),
+        (steps("name: a, role: ce, run: x, timeout: 0"), "greater than 0"),
+        (steps("name: a, role: ce, run: x, user: '$(reboot)'"), "user"),
+        (steps("name: a, role: ce, run: x, eventually: {every: 2}"), "'steps.0.eventually.within' is missing"),
+        (steps("name: a, role: ce, run: x, known_failure: {until: someday, reason: x}"), "until"),
+        (steps("name: a, role: ce, script: ../other.sh"), "is not a file in"),
+        (steps("name: a, role: ce, script: none.sh"), "is not a file in"),
+        ("title: a play\nsteps: []\n", "at least 1"),
+        ("title: a play\n", "'steps' is missing"),
+    ],
+)
+def test_wrong_files_are_refused_with_line_and_key(theatre: Theatre, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        theatre.load(text)
+
+
+def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(theatre: Theatre) -> None:
+    loaded = theatre.load(steps("name: a, role: factroy, run: x"))
+    with pytest.raises(UsageError, match=r"'play' uses role 'factroy'.*did you mean 'factory'"):
+        scenario_play.check(loaded, ["ce", "factory"])
+    with pytest.raises(UsageError, match="testbed has not"):
+        theatre.perform(steps("name: a, role: ce, run: x", more="needs: {roles: [spare]}\n"))
+    assert theatre.journal.cases == []
+
+
+def test_what_itb_ships_is_valid_and_every_script_of_it_is_used() -> None:
+    names = ["smoke", "packages", "services", "tokens"]
+    for loaded in map(lookup.load_scenario, names):
+        scenario_play.check(loaded, ["ce", "factory", "frontend", "services", "bare"])
+        every = (loaded.folder / "scenario.yaml").read_text()
+        for path in loaded.folder.iterdir():
+            others = [item.read_text() for item in loaded.folder.iterdir() if item != path]
+            assert path.name == "scenario.yaml" or path.name in every or any(path.name in text for text in others)
+
+
+# -- outcomes
+
+
+def test_exit_statuses_pass_skip_and_fail_with_the_line_that_matters(theatre: Theatre) -> None:
+    cases = theatre.perform(
+        steps(
+            "name: good, role: ce, run: one",
+            "name: odd, role: factory, run: two",
+            "name: bad, role: ce, run: three",
+        ),
+        {
+            "one": (0, "noise\n3 slots\n", "a warning\n"),
+            "two": (77, "no such thing here\n", ""),
+            "three": (3, "progress\n", "+ set -x noise\nTraceback:\nValueError: broken\n---\n"),
+        },
+    )
+    assert brief(cases) == [("good", "passed"), ("odd", "skipped"), ("bad", "failed")]
+    assert [case.message for case in cases] == ["3 slots", "no such thing here", "ValueError: broken"]
+    assert [case.exit_code for case in cases] == [0, 0, ScenarioError.exit_code]
+    assert cases[2].log == "results/play/03-bad.log"
+    assert "Traceback" in cases[2].evidence
+
+
+def test_without_a_word_the_status_is_the_message(theatre: Theatre) -> None:
+    assert theatre.perform(steps("name: a, role: ce, run: x"), {"x": (139, "", "")})[0].message == (
+        "exit status 139 without a word"
+    )
+
+
+def test_after_a_failure_only_always_steps_are_tried(theatre: Theatre) -> None:
+    text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y") + (
+        "always:\n  - {name: evidence, role: ce, run: z}\n"
+    )
+    cases = theatre.perform(text, {"x": (1, "", "no")})
+    assert brief(cases) == [("a", "failed"), ("b", "skipped"), ("evidence", "passed")]
+    assert cases[1].message == "step 'a' failed before"
+
+
+def test_independent_steps_are_all_tried(theatre: Theatre) -> None:
+    text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more="independent: true\n")
+    assert brief(theatre.perform(text, {"x": (1, "", "no")})) == [("a", "failed"), ("b", "passed")]
+
+
+@pytest.mark.parametrize(
+    ("needs", "reason"),
+    [
+        ("{token: true}", "needs a token"),
+        ("{products: [glideinwms]}", "needs product glideinwms, this is pocketwms"),
+        ("{platforms: [el9, el8]}", "needs platform el9 or el8, this is deb13"),
+    ],
+)
+def test_an_unmet_need_is_one_skipped_case(theatre: Theatre, needs: str, reason: str) -> None:
+    env = {"ITB_PRODUCT": "pocketwms", "ITB_PLATFORM": "deb13"}
+    text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more=f"needs: {needs}\n")
+    cases = theatre.perform(text, env=env)
+    assert brief(cases) == [("a play", "skipped")]
+    assert reason in cases[0].message
+    assert theatre.door.calls == []
+
+
+def test_flaky_steps_are_retried_and_say_so(theatre: Theatre) -> None:
+    left = iter([(1, "", "first"), (1, "", "second"), (0, "good", "")])
+    cases = theatre.perform(steps("name: a, role: ce, run: x, flaky: 2"), lambda _: next(left))
+    assert brief(cases) == [("a", "passed")]
+    assert cases[0].message == "flaky: passed only at try 3; the first failed: first"
+
+
+def test_flaky_steps_that_never_pass_fail_with_the_count(theatre: Theatre) -> None:
+    cases = theatre.perform(steps("name: a, role: ce, run: x, flaky: 1"), {"x": (1, "", "no")})
+    assert (cases[0].outcome, cases[0].message) == (Outcome.FAILED, "no (failed 2 times)")
+
+
+def known(until: date, answer: Answer, theatre: Theatre) -> list[Case]:
+    line = f"name: a, role: ce, run: x, known_failure: {{until: {until}, reason: bug 12}}"
+    return theatre.perform(steps(line, "name: b, role: ce, run: y"), {"x": answer})
+
+
+def test_a_known_failure_is_a_skip_up_to_its_date_and_does_not_stop_the_rest(theatre: Theatre) -> None:
+    cases = known(date.today() + timedelta(days=1), (1, "1..1\nnot ok 1 - sub\n# broken\n", "no"), theatre)
+    assert brief(cases) == [("a: sub", "skipped"), ("a", "skipped"), ("b", "passed")]
+    assert "bug 12" in cases[0].message
+    assert "known failure until" in cases[1].message
+    assert "broken" in cases[1].message
+
+
+def test_an_expired_exception_is_a_failure_that_says_so(theatre: Theatre) -> None:
+    cases = known(date.today() - timedelta(days=2), (1, "", "no"), theatre)
+    assert brief(cases) == [("a", "failed"), ("b", "skipped")]
+    assert "the exception expired on" in cases[0].message
+
+
+def test_an_unexpected_pass_is_said(theatre: Theatre) -> None:
+    cases = known(date.today() + timedelta(days=2), FINE, theatre)
+    assert cases[0].outcome is Outcome.PASSED
+    assert "remove it" in cases[0].message
+
+
+# -- polling
+
+
+def test_polling_that_gave_up_tells_how_long_and_the_last_word(theatre: Theatre) -> None:
+    out = (
+        "<mark> try 1 after 0 s: exit status 1\nno pilot\n<mark> try 9 after 8 s: exit status 1\n3 of 10\n"
+        "<mark> gave up after 30 s, 31 tries\n"
+    )
+    cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (1, out, "")})
+    assert cases[0].message == "not within 30 s (31 tries): 3 of 10"
+    assert "no pilot" in cases[0].evidence
+
+
+def test_polling_that_passed_tells_after_how_long(theatre: Theatre) -> None:
+    out = "<mark> try 1 after 0 s: exit status 1\nno\n<mark> try 3 after 4 s: exit status 0\nten of ten\n"
+    cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (0, out, "")})
+    assert (cases[0].outcome, cases[0].message) == (Outcome.PASSED, "after 4 s; ten of ten")
+
+
+def test_polling_is_one_call_and_its_times_are_multiplied(theatre: Theatre) -> None:
+    theatre.perform(steps("name: a, role: ce, run: x, timeout: 10, eventually: {within: 9, every: 0.5}"), factor=2)
+    assert len(theatre.door.steps) == 1
+    argv = theatre.door.steps[0]
+    at = argv.index("poll")
+    assert argv[at : at + 4] == ["poll", "18", "0.5", "20"]
+
+
+# -- sub-results
+
+
+def test_tap_becomes_cases_before_their_step(theatre: Theatre) -> None:
+    out = "1..3\nok 1 - one\nnot ok 2 - two\n# why\nok 3 - three # SKIP later\n"
+    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, out, "")})
+    assert brief(cases) == [("a: one", "passed"), ("a: two", "failed"), ("a: three", "skipped"), ("a", "failed")]
+    assert cases[1].message == "why"
+    assert cases[3].message == "two: why"
+
+
+def test_tap_that_passes_does_not_hide_a_bad_exit_status(theatre: Theatre) -> None:
+    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (1, "1..1\nok 1 - one\n", "crashed\n")})
+    assert brief(cases) == [("a: one", "passed"), ("a", "failed")]
+    assert cases[1].message == "crashed"
+
+
+def test_a_broken_promise_fails_the_step(theatre: Theatre) -> None:
+    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, "1..2\nok 1 - one\n", "")})
+    assert (cases[1].outcome, cases[1].message) == (Outcome.FAILED, "2 checks were planned, 1 were made")
+
+
+# -- what a step is given
+
+
+def test_environment_user_and_folder_of_a_step(theatre: Theatre) -> None:
+    env = {"ITB_RUN": "r1", "ITB_SERVICES_CE": "condor", "KEY": "run's"}
+    theatre.perform(
+        steps("name: My Step!, role: ce, user: testuser, script: go.sh, env: {KEY: step's}"),
+        env=env,
+        go_sh="true\n",
+    )
+    argv = theatre.door.steps[0]
+    given = dict(argv[index + 1].split("=", 1) for index, word in enumerate(argv) if word == "--env")
+    assert given["KEY"] == "step's"
+    assert given["ITB_ROLE"] == "ce"
+    assert given["ITB_SERVICES"] == "condor"
+    assert given["ITB_RUN"] == "r1"
+    assert given["USER"] == "testuser"
+    assert given["ITB_RESULTS"].endswith("01-my-step")
+    assert argv[argv.index("--user") + 1] == "testuser"
+    assert argv[-1] == f"{given['ITB_SCENARIO_DIR']}/go.sh"
+
+
+def test_twenty_steps_are_twenty_calls_and_one_that_puts_the_folder_there(theatre: Theatre) -> None:
+    theatre.perform(steps(*(f"name: step {number}, role: ce, run: x" for number in range(20))))
+    assert len(theatre.door.steps) == 20
+    assert len(theatre.door.calls) == 21
+
+
+def test_a_link_out_of_the_folder_is_refused(theatre: Theatre) -> None:
+    loaded = theatre.load(steps("name: a, role: ce, run: x"))
+    (loaded.folder / "passwd").symlink_to("/etc/passwd")
+    with pytest.raises(UsageError, match="outside of the scenario's folder"):
+        scenario_play.folder_content(loaded.folder)
+
+
+# -- interruption and a broken testbed
+
+
+def test_an_interruption_is_an_error_and_goes_on_up(theatre: Theatre) -> None:
+    def interrupt(line: str) -> Answer:
+        raise InterruptedRunError("interrupted")
+
+    text = steps("name: a, role: ce, run: x") + "always:\n  - {name: b, role: ce, run: y}\n"
+    with pytest.raises(InterruptedRunError):
+        theatre.perform(text, interrupt)
+    assert brief(theatre.journal.cases) == [("a", "error")]
+    assert theatre.journal.cases[0].exit_code == InterruptedRunError.exit_code
+
+
+def test_a_host_that_is_gone_is_an_error_and_no_failure(theatre: Theatre) -> None:
+    cases = theatre.perform(
+        steps("name: a, role: ce, run: x", "name: b, role: ce, run: y"),
+        {"x": (125, "", "Error: container state improper")},
+    )
+    assert brief(cases) == [("a", "error"), ("b", "skipped")]
+    assert cases[0].exit_code == 5
+    assert "cannot be entered any more: Error: container state improper" in cases[0].message
+
+
+def test_a_host_that_dies_under_a_step_is_called_running_for_a_moment(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (137, "half", "")}, runs=2)
+    assert (case.outcome, case.exit_code) == (Outcome.ERROR, 5)
+    assert "box-ce is not running" in case.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (126, "", "Error: OCI runtime error: crun: executable not found"),
+        (255, "", "Error: service pocketwms-frontend is not running"),
+        (127, "", "Error: container state improper"),
+    ],
+)
+def test_no_step_can_say_that_its_host_is_gone(theatre: Theatre, answer: Answer) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": answer})
+    assert (case.outcome, case.exit_code) == (Outcome.FAILED, ScenarioError.exit_code)
+    assert case.message == answer[2]
+
+
+@pytest.mark.parametrize("more", ["", ", eventually: {within: 9}"])
+def test_no_step_can_forge_the_lines_of_step_sh(theatre: Theatre, more: str) -> None:
+    forged = "1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n[itb] mine\n"
+    out = f"<mark> try 1 after 0 s: exit status 0\n{forged}" if more else forged
+    cases = theatre.perform(
+        steps(f"name: a, role: ce, run: x{more}"), {"x": (0, out, "[itb] result files in /etc\n")}
+    )
+    assert brief(cases) == [("a: check 1", "failed"), ("a", "failed")]
+    assert "[itb] mine" in cases[0].evidence
+    assert not any("/etc" in word for call in theatre.door.calls for word in call)
+
+
+def test_lines_of_step_sh_are_known_after_half_a_line_too(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (1, "", "half a line<mark> more\n")})
+    assert case.message == "half a line"
+
+
+def test_a_step_that_removed_the_library_does_not_fail_the_next_one(theatre: Theatre) -> None:
+    gone = (127, "", f"{OUTSIDE}/lib/step.sh: No such file or directory")
+    left = iter([FINE, gone, FINE, (127, "", "missing: command not found")])
+    cases = theatre.perform(steps(*(f"name: {name}, role: ce, run: x" for name in "abc")), lambda _: next(left))
+    assert brief(cases) == [("a", "passed"), ("b", "passed"), ("c", "failed")]
+    assert (len(theatre.door.steps), len([call for call in theatre.door.calls if "tar" in call])) == (4, 2)
+
+
+def test_a_host_that_says_passed_without_running_the_step_is_not_believed(theatre: Theatre) -> None:
+    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, "", OUTSIDE)})
+    assert case.outcome is Outcome.FAILED
+    assert "did not run, and yet" in case.message
+
+
+def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:
+    play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
+    env, answers = {"ITB_BEARER_TOKEN_FILE": "/t"}, {"x": (1, "", "no")}
+    since = time.time()
+    asked: list[float] = []
+
+    def diagnose(began: float) -> str:
+        asked.append(began)
+        return "the token has expired"
+
+    (case,) = theatre.perform(play, answers, env=env, diagnose=diagnose)
+    assert (case.outcome, case.message) == (Outcome.FAILED, "no")
+    assert case.evidence == "the CE on tokens: the token has expired\n\nno"
+    assert since <= asked[0] <= time.time()
+    *_, last = theatre.perform(steps("name: b, role: ce, run: x"), answers, env=env, diagnose=diagnose)
+    assert (last.outcome, last.evidence, len(asked)) == (Outcome.FAILED, "no", 1)
+
+
+def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(theatre: Theatre) -> None:
+    def diagnose(_: float) -> str:
+        raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
+
+    play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
+    env = {"ITB_BEARER_TOKEN_FILE": "/t"}
+    (case,) = theatre.perform(play, {"x": (1, "", "no")}, env=env, diagnose=diagnose)
+    assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
+    assert case.message.endswith("could not be renewed; without it: no")
+
+
+ENDS = "| [itb] ends this command"  # build_ws/hosts/reap.sh
+
+
+@pytest.mark.parametrize(
+    "of_the_end",
+    [
+        "Terminated",
+        "Killed",
+        "Hangup",
+        "bash: line 1: 4711 Terminated              sleep 99",
+        "/var/lib/itb/lib/step.sh: line 88:    17 Killed  \"$@\" < /dev/null",
+        "zsh: terminated  sleep 99",
+        "make: *** [Makefile:2: all] Terminated",
+    ],
+)
+@pytest.mark.parametrize(
+    ("out", "err", "last"),
+    [
+        ("begun\n{ends}\n", "[m] begun\n{ends}\n{said}\n", "begun"),
+        ("begun\n{ends}\n{said}\n", "[m] begun\n{ends}\n", "begun"),
+        ("half{ends}\n{said}\n", "[m] begun\n", "half"),
+        ("begun\n{said}\n{ends}\n{said}, too\n", "[m] begun\n{ends}\n", "{said}"),
+        ("begun\n{ends}\n", "[m] begun\n{said}\n{ends}\n{said}, too\n", "{said}"),
+        ("[m] try 1 after 1 s: exit status 124\nbegun\n| x\n{ends}\n{said}\n", "[m] begun\n", "begun"),
+        ("{ends}\n{said}\n", "[m] begun\n{ends}\n{said}\n", ""),
+    ],
+)
+def test_last_word_of_what_was_ended(of_the_end: str, out: str, err: str, last: str) -> None:
+    out, err, last = (text.format(ends=ENDS, said=of_the_end) for text in (out, err, last))
+    completed = Completed(("x",), 143, out, err, 1.0, timed_out=True, limit=1.0)
+    assert step.StepOutput(completed, "[m]").last_line == last
+    assert of_the_end in step.StepOutput(completed, "[m]").evidence

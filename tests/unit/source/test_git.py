@@ -1,0 +1,120 @@
+"""What can be no source and no reference is refused before git sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itb.errors import UsageError
+from itb.source import git, resolve
+from itb.util import redact
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "a b", "a\nb", "a\tb", "a\x00b", "a~1", "HEAD^", "v1..v2", "a:b", "a?", "a*", "a[b", "a\\b", "@", "a@{1}",
+        ".hidden", "a/.b", "a//b", "/a", "a/", "a.lock", "a.",
+    ],
+)  # fmt: skip
+def test_impossible_reference(ref: str) -> None:
+    with pytest.raises(UsageError, match="cannot exist") as caught:
+        resolve.check(ref)
+    assert repr(ref) in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "ref", ["", "-x", "--upload-pack=x", "$(reboot)", "a;b", "'a'", '"', "é", "日本", "a&b|c", "v1.0", "pr/1"]
+)
+def test_strange_but_possible_reference(ref: str) -> None:
+    resolve.check(ref)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/glideinWMS/glideinwms.git", "http://host/x", "ssh://git@host/x", "git://host/x",
+        "file:///srv/x.git", "git@github.com:glideinWMS/glideinwms", "host:path/to/x",
+    ],
+)  # fmt: skip
+def test_urls(text: str) -> None:
+    assert git.locate(text) == git.Origin(text, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nowhere", "./nowhere", "-oProxyCommand=x:y", "--upload-pack=x", "ext::sh -c id", "ftp://host/x",
+             "host:-x", "a\nb:c", "host::x", "x://y"],
+)  # fmt: skip
+def test_neither_folder_nor_url(text: str) -> None:
+    with pytest.raises(UsageError, match="neither a folder"):
+        git.locate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("http://[::1", "is not a valid URL: Invalid IPv6 URL"),
+        ("http://[bad]/x", "is not a valid URL: 'bad' does not appear to be an IPv4 or IPv6 address"),
+        ("ssh://host:port/x", "is not a valid URL: Port could not be cast"),
+        ("~nouser-of-itb/x", "no home folder of this user here"),
+        ("a" * 5000, "cannot be looked at: File name too long"),
+        ("ftp://" + "a" * 5000, "is neither a folder here nor a URL"),
+    ],
+)
+def test_sources_nothing_can_be_made_of(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as caught:
+        git.locate(text)
+    assert len(caught.value.message) < 400
+    assert text[:6] in caught.value.message
+
+
+def test_a_long_url_is_a_url() -> None:
+    assert git.locate("https://host/" + "a" * 5000).local is None
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "git@host:it's $(a) folder; é"
+    folder.mkdir()
+    assert git.locate(str(folder)).local == folder
+
+
+def test_a_file_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        git.locate(str(tmp_path / "x"))
+
+
+def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact, "_known", set())
+    found = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
+    assert found.shown == "https://host:8443/x.git"
+    assert "hunter2" not in f"{found.address} {found!r}"  # git's command line is for everybody to see
+    assert found.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
+    assert "hunter2" not in redact.redact("fatal: hunter2hunter2")
+    assert git.locate("https://someone@host/x").shown == "https://host/x"
+    assert git.locate("https://someone@host/x").address == "https://someone@host/x"
+    assert redact.redact("someone") == "someone"
+
+
+def test_environment_never_asks_and_means_no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere/index")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    for users in (True, False):
+        env = git.environment(users=users)
+        assert "GIT_DIR" not in env
+        assert "GIT_INDEX_FILE" not in env
+        assert env["GIT_TERMINAL_PROMPT"] == "0"
+        assert "BatchMode=yes" in env["GIT_SSH_COMMAND"]
+    assert "GIT_CONFIG_COUNT" not in git.environment(users=False)
+    assert "GIT_CONFIG_COUNT" in git.environment(users=True)
+
+
+def test_mirrors_of_different_sources_differ(tmp_path: Path) -> None:
+    one, two = (git.mirror_path(tmp_path, url) for url in ("https://a/glideinwms.git", "https://b/glideinwms.git"))
+    assert one != two
+    assert one.name.startswith("glideinwms-")
+    strange = git.mirror_path(tmp_path, "/a/../$(x); é\n")
+    assert strange.parent == tmp_path / "sources"

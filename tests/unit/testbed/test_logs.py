@@ -1,0 +1,64 @@
+"""Archives a hostile host may send as its evidence."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from itb.testbed import logs
+
+
+def entry(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.size = kind, link, size
+    return made
+
+
+def pack(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for info, content in entries:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_nothing_is_written_but_files_below_the_folder(tmp_path: Path) -> None:
+    archive = pack(
+        tmp_path / "evidence.tar",
+        (entry("../escaped"), b"x"),
+        (entry("a/../../escaped"), b"x"),
+        (entry(f"{tmp_path}/absolute"), b"x"),
+        (entry("link", kind=tarfile.SYMTYPE, link=str(tmp_path)), b""),
+        (entry("link/through"), b"x"),
+        (entry("hard", kind=tarfile.LNKTYPE, link="/etc/passwd"), b""),
+        (entry("pipe", kind=tarfile.FIFOTYPE), b""),
+        (entry("device", kind=tarfile.CHRTYPE), b""),
+        (entry("var/log/a"), b"a file"),
+        (entry("var/log/a/b"), b"below a file"),
+        (entry("n" * 400), b"too long"),
+        (entry("last"), b"last"),
+    )
+    out = tmp_path / "out"
+    left_out = logs._unpack(archive, out)
+    found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    absolute = str(tmp_path / "absolute").lstrip("/")
+    assert found == {"var/log/a": b"a file", "link/through": b"x", absolute: b"x", "last": b"last"}
+    assert not any(path.is_symlink() for path in out.rglob("*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.tar", "out"]
+    assert [reason.partition(":")[0] for reason in left_out] == ["File exists", "File name too long"]
+
+
+def test_too_much_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "TOTAL", 10)
+    archive = pack(tmp_path / "e.tar", (entry("a"), b"12345678"), (entry("b"), b"12345678"))
+    assert logs._unpack(archive, tmp_path / "out") == ["too large: /b"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\0" * 600, b"x" * 512 + b"\xff" * 512])
+def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "e.tar").write_bytes(content)
+    logs._unpack(tmp_path / "e.tar", tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*"))
