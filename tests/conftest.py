@@ -22,6 +22,7 @@ from itb.containers.engine import RUNS_LABEL, Engine, connect, container_name
 from itb.containers.host import Host
 from itb.platforms import images as platforms_images
 from itb.platforms.images import PlatformImages
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.testbed.testbed import wait_booted
 
@@ -140,7 +141,7 @@ def _hosts(engine: Engine, images: PlatformImages, label: str) -> Iterator[NewHo
     finally:
         at_once = ("--time", "0") if engine.is_podman else ()
         if made:
-            engine.call("rm", "--force", *at_once, "--volumes", *made, check=False)
+            engine.run(Request(["rm", "--force", *at_once, "--volumes", *made], check=False))
 
 
 @dataclass(frozen=True)

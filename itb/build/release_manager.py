@@ -25,6 +25,7 @@ from itb.data import shipped
 from itb.errors import BuildError, TestbedError
 from itb.model import Build, Commit, Phase, Rpm
 from itb.process import retry
+from itb.process.request import Request
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Trial
 from itb.util import filelock, files
@@ -255,7 +256,7 @@ class _Job:
 
     def prepare(self, clone: Path) -> None:
         """Put clone and tools into the workspace, and nothing of an earlier build."""
-        self.host.run(["sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result])
+        self.host.call("sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result)
         self.host.put(*_tools())
         assert clone.name == self.product.build.checkout_name
         self.host.put_into(f"{_HOME}/source", clone)
@@ -268,13 +269,13 @@ class _Job:
             return
         runner = self.host.engine.runner
         done = runner.again(
-            lambda: self.host.run(
+            lambda: self.host.run(Request(
                 ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
                 env=self.env,
                 timeout=runner.limits("build-requires"),
                 check=False,
                 log=self.log,
-            ),
+            )),
             lambda done: "" if done.ok else retry.line(retry.DNF, done.output),
         )
         lines = done.stdout.splitlines()
@@ -306,14 +307,14 @@ class _Job:
 
     def arguments(self) -> tuple[str, ...]:
         """Return the arguments for this ReleaseManager; which exist depends on its age."""
-        asked = self.host.run(
+        asked = self.host.run(Request(
             ["python3", self.manager, "--help"],
             env=self.env,
             cwd=self.source,
             timeout=self.host.engine.runner.limits("command"),
             check=False,
             log=self.log,
-        )
+        ))
         offered = _OPTION.findall(asked.stdout)  # some print their help and end with status 1
         lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
         if lacking:
@@ -337,7 +338,7 @@ class _Job:
             if said := build_log.milestone(line):
                 trial.note(said)
 
-        done = self.host.run(
+        done = self.host.run(Request(
             ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
             env=self.env,
             cwd=self.source,
@@ -345,14 +346,14 @@ class _Job:
             check=False,
             log=self.log,
             on_line=note,
-        )
+        ))
         if done.returncode == 124:
             running = build_log.running_at_limit(done.stdout)
             doing = f"; what ran last: {running[-1][:200]}" if running else ""
             self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{doing}", done.stdout)
         if not done.ok:
             self._fail(build_log.classify(done.stdout), done.stdout)
-        listing = self.host.run(["bash", f"{_TOOLS}/packages.sh", self.result]).stdout
+        listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout
         if not listing:
             self._fail(
                 f"ReleaseManager ended with status 0 but made no RPM: {build_log.classify(done.stdout)}",

@@ -16,11 +16,13 @@ import resource
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from itb.errors import TestbedError
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner
 from itb.process.stop import Stop
@@ -66,40 +68,41 @@ class Engine:
         """The call that says what the engine is and how it is set up."""
         return ("info", "--format", "json" if self.is_podman else "{{json .}}")
 
-    def call(self, *argv: str, **options: Any) -> Completed:
-        """Run ``podman ARGV``; options are those of :meth:`itb.process.runner.Runner.run`.
+    def call(self, *argv: str) -> Completed:
+        """Run ``podman ARGV``, of which there is nothing more to say."""
+        return self.run(Request(argv))
+
+    def run(self, request: Request) -> Completed:
+        """Run ``podman ARGV`` as the request says.
 
         Without a limit of its own a call is one that any engine answers in
         no time: TestbedError, also without ``check``, if it does not.
         """
         self.calls += 1
-        env = {**self.env, **options.pop("env", {})}
-        if "timeout" in options:
-            return self.runner.run([self.program, *argv], env=env, **options)
+        own = replace(request, argv=[self.program, *request.argv], env={**self.env, **request.env})
+        if request.timeout is not None:
+            return self.runner.run(own)
         limits = self.runner.limits
         limit = min(limits("engine"), limits("engine-again")) if self._silent.is_set() else limits("engine")
-        checked = options.pop("check", True)
-        done = self.runner.again(
-            lambda: self.runner.run([self.program, *argv], env=env, check=False, timeout=limit, **options),
-            _passing,
-        )
+        own = replace(own, check=False, timeout=limit)
+        done = self.runner.again(lambda: self.runner.run(own), _passing)
         if done.timed_out:
             self._silent.set()
             raise TestbedError(
-                f"container engine {self.program!r} does not answer: {argv[0]}: {done.reason}",
+                f"container engine {self.program!r} does not answer: {request.argv[0]}: {done.reason}",
                 hint="itb doctor explains; itb clean removes what is left once it answers again",
                 evidence=done.output,
             )
         self._silent.clear()
-        if checked and not done.ok:
-            words = argv[:2] if argv[0] in ("container", "image", "network", "volume") else argv[:1]
+        if request.check and not done.ok:
+            words = request.argv[: 2 if request.argv[0] in ("container", "image", "network", "volume") else 1]
             about = f"container engine {self.program!r} fails: {' '.join(words)}"
-            raise CommandError(done, about=str(options.get("about") or about))
+            raise CommandError(done, about=request.about or about)
         return done
 
-    def ask(self, *argv: str, count: int | None = None, **options: Any) -> list[dict[str, Any]]:
+    def ask(self, *argv: str, count: int | None = None) -> list[dict[str, Any]]:
         """Call the engine and :meth:`read` what it answers."""
-        return self.read(self.call(*argv, **options), count=count)
+        return self.read(self.call(*argv), count=count)
 
     def read(self, done: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
         """Return the objects of an answer in JSON, one after the other or in a list; ``count`` of them if given.
@@ -141,58 +144,45 @@ class Engine:
         made._silent = self._silent
         return made
 
-    def exec_argv(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        user: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        interactive: bool = False,
-        tty: bool = False,
-    ) -> list[str]:
-        """Return the command line that runs ``argv`` in a container, without the program itself."""
+    def exec_request(
+        self, container: str, request: Request, *, interactive: bool = False, tty: bool = False
+    ) -> Request:
+        """Return the request to the engine that runs a request's command in a container.
+
+        Secrets are named without their value: the engine finds it in its own environment.
+        """
         options = ["exec"]
-        if interactive:
+        if interactive or request.input is not None:
             options.append("--interactive")
         if tty:
             options.append("--tty")
-        if user:
-            options += ["--user", user]
-        if cwd:
-            options += ["--workdir", cwd]
-        for key, value in (env or {}).items():
+        if request.user:
+            options += ["--user", request.user]
+        if request.cwd:
+            options += ["--workdir", str(request.cwd)]
+        for key, value in request.env.items():
             options += ["--env", key if _is_secret(value) else f"{key}={value}"]
-        return [*options, container, *argv]
+        secret = {key: value for key, value in request.env.items() if _is_secret(value)}
+        return replace(request, argv=[*options, container, *request.argv], env=secret, user="", cwd="")
 
-    def run_beside(
-        self, container: str, image: str, argv: Sequence[str], *, labels: Mapping[str, str], **options: Any
-    ) -> Completed:
+    def run_beside(self, container: str, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
         """Run a command in a new container of ``image`` that sees a container's processes; it is gone afterwards.
 
         /proc/1/root is the other's file system there.  What runs in the
         other cannot touch the command: it lacks a capability that this has.
         """
-        return self.call(
-            *("run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"),
-            *("--cap-add", "SYS_PTRACE", *_labels(labels), image, *argv),
-            **options,
-        )
-
-    @staticmethod
-    def exec_env(env: Mapping[str, str] | None) -> dict[str, str]:
-        """Return what :meth:`exec_argv` names without its value: the engine finds it in its own environment."""
-        return {key: value for key, value in (env or {}).items() if _is_secret(value)}
+        options = ["run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"]
+        options += ["--cap-add", "SYS_PTRACE", *_labels(labels)]
+        return self.run(replace(request, argv=[*options, image, *request.argv]))
 
     def image_id(self, reference: str) -> str:
         """Return the id of a local image, or the empty string."""
-        found = self.call("image", "inspect", "--format", "{{.Id}}", reference, check=False)
+        found = self.run(Request(["image", "inspect", "--format", "{{.Id}}", reference], check=False))
         return found.stdout.strip().removeprefix("sha256:") if found.ok else ""
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return what the engine says of a container; empty if there is none."""
-        found = self.call("container", "inspect", container, check=False)
+        found = self.run(Request(["container", "inspect", container], check=False))
         if not found.ok:
             if _ABSENT.search(found.stderr):
                 return {}
@@ -246,14 +236,15 @@ class Engine:
         names = [container_name(item) for item in self.containers(filters)]
         if names:
             at_once = ("--time", "0") if self.is_podman else ()
-            done = self.call("rm", "--force", *at_once, "--volumes", *names, check=False, spare=True)
+            remove = ["rm", "--force", *at_once, "--volumes", *names]
+            done = self.run(Request(remove, check=False, spare=True))
             left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
             _must_be_gone("container", left, done)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
             found = self.labelled(kind, filters)
             if found:
-                done = self.call(kind, "rm", *found, check=False, spare=True)
+                done = self.run(Request([kind, "rm", *found], check=False, spare=True))
                 _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
                 removed += [f"{kind} {name}" for name in found]
         return removed
@@ -340,7 +331,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))
-    seen = engine.call(*engine.info, check=False)
+    seen = engine.run(Request(engine.info, check=False))
     if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
         raise TestbedError(
             f"container engine {program!r} does not answer: {seen.reason}",

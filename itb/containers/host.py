@@ -8,19 +8,21 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import MARK
 
 # Reads all of the script first: a command of it that reads standard input must not eat the rest.
 _BACKSTOP = 60  # seconds beyond the limit after which a command ends by itself, were itb killed meanwhile
 _SHELL = ("bash", "-euo", "pipefail", "-c", 'eval "$(cat)" </dev/null')
+_PLAIN = Request()
 
 
 @dataclass(frozen=True)
@@ -42,54 +44,33 @@ class Host:
     role: str
     fqdn: str = ""
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        user: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        input: bytes | Path | None = None,
-        timeout: float | None = None,
-        check: bool = True,
-        log: Path | None = None,
-        stdout_to: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-        about: str = "",
-    ) -> Completed:
-        """Run a command on the host as ``user`` (root if empty).
+    def call(self, *argv: str) -> Completed:
+        """Run a command of which there is nothing more to say."""
+        return self.run(Request(argv))
 
-        ``timeout`` is in seconds (default: the limit ``command``).  When it is
-        over, or the run is told to stop, the command ends inside too, with all
-        it started there: killing the engine's client alone would leave it alive.
+    def run(self, request: Request) -> Completed:
+        """Run a command on the host (default of its time: the limit ``command``).
+
+        When that is over, or the run is told to stop, the command ends inside too, with
+        all it started there: killing the engine's client alone would leave it alive.
         """
         stop, limits = self.engine.runner.stop, self.engine.runner.limits
-        timeout = limits("command") if timeout is None else timeout
+        timeout = limits("command") if request.timeout is None else request.timeout
         mark = secrets.token_hex(8)
-        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *argv]
-        command = self.engine.exec_argv(
-            self.container,
-            bounded,
-            user=user,
-            env={**(env or {}), MARK: mark},
-            cwd=cwd,
-            interactive=input is not None,
-        )
+        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *request.argv]
+        inside = replace(request, argv=bounded, env={**request.env, MARK: mark})
         if stop.event.is_set():
             raise stop.error()
         try:
-            completed = self.engine.call(
-                *command,
-                input=input,
-                env=self.engine.exec_env(env),
-                timeout=timeout,
-                at_limit=lambda: self._end(mark),
-                check=False,
-                log=log,
-                stdout_to=stdout_to,
-                on_line=on_line,
-                host=self.role,
-                shown=argv,
+            completed = self.engine.run(
+                replace(
+                    self.engine.exec_request(self.container, inside),
+                    timeout=timeout,
+                    at_limit=lambda: self._end(mark),
+                    check=False,
+                    host=self.role,
+                    shown=request.name,
+                )
             )
             if stop.event.is_set():
                 # podman exec ends with status 0 when it is told to end (4.3): that is no success.
@@ -97,7 +78,7 @@ class Host:
         except InterruptedRunError as error:
             error.evidence = f"{error.evidence}\n{self._end(mark)}".strip()
             raise
-        return self._judge(completed, check=check, about=about)
+        return self._judge(completed, request)
 
     def _end(self, mark: str) -> str:
         """End what a command has started here, to the last child; return what the host was doing before.
@@ -105,60 +86,39 @@ class Host:
         Never raises: what is wrong with the engine is found by those who ask it next.
         """
         script = (shipped.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
-        argv = ["timeout", "20", "bash", "-c", script, "reap", mark]
-        reap = self.engine.exec_argv(self.container, argv, user="root")
+        reap = Request(
+            ["timeout", "20", "bash", "-c", script, "reap", mark],
+            user="root", check=False, host=self.role, shown=["reap.sh", mark],
+        )  # fmt: skip
         try:
             engine = self.engine.uninterruptible
-            return engine.call(*reap, check=False, host=self.role, shown=["reap.sh", mark]).stdout
+            return engine.run(engine.exec_request(self.container, reap)).stdout
         except ItbError as error:
             return error.message
 
-    def _judge(self, completed: Completed, *, check: bool, about: str) -> Completed:
+    def _judge(self, completed: Completed, request: Request) -> Completed:
         lost = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
         if lost and (gone := self.gone()):
             raise TestbedError(gone, evidence=completed.output, log=completed.log)
-        if check and not completed.ok:
-            what = about or shlex.join(completed.argv)[:200]
+        if request.check and not completed.ok:
+            what = request.about or shlex.join(completed.argv)[:200]
             raise TestbedError(
                 f"host {self.role}: {what}: {completed.reason}", evidence=completed.output, log=completed.log
             )
         return completed
 
-    def script(
-        self,
-        source: str | Path,
-        args: Sequence[str] = (),
-        *,
-        user: str = "",
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        check: bool = True,
-        log: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-        about: str = "",
-    ) -> Completed:
-        """Run a bash script (its text or file) on the host; it travels by standard input."""
+    def script(self, source: str | Path, request: Request = _PLAIN) -> Completed:
+        """Run a bash script (its text or file) on the host with the words of a request; it travels by stdin."""
         text = source.read_bytes() if isinstance(source, Path) else source.encode()
         name = source.name if isinstance(source, Path) else "script"
-        return self.run(
-            [*_SHELL, name, *args],
-            user=user,
-            env=env,
-            input=text,
-            timeout=timeout,
-            check=check,
-            log=log,
-            on_line=on_line,
-            about=about or name,
-        )
+        argv = [*_SHELL, name, *request.argv]
+        return self.run(replace(request, argv=argv, input=text, about=request.about or name))
 
-    def put(
-        self, *files: FileSpec, then: str = "", args: Sequence[str] = (), log: Path | None = None, about: str = ""
-    ) -> Completed:
+    def put(self, *files: FileSpec, then: str = "", request: Request = _PLAIN) -> Completed:
         """Put files on the host, parents included; each replaces what was there atomically.
 
-        ``then`` is a bash script run with ``args`` afterwards, in the same
-        call of the engine: a call costs more than most of what it does.
+        ``then`` is a bash script run with the words of the request afterwards, in the
+        same call of the engine: a call costs more than most of what it does.
         """
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -168,54 +128,40 @@ class Host:
                 entry.mtime = int(time.time())
                 entry.uname, _, entry.gname = file.owner.partition(":")
                 archive.addfile(entry, io.BytesIO(file.content))
-        about = about or f"put {', '.join(file.path for file in files)}"
-        return self._extract(buffer, about, then=then, args=args, log=log)
+        return self._extract(buffer, f"put {', '.join(file.path for file in files)}", then, request)
 
     def put_tree(self, source: Path, destination: str) -> None:
         """Copy a directory to the host, as ``destination``."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             archive.add(source, arcname=destination.strip("/"), filter=_as_root)
-        self._extract(buffer, f"put {source.name} to {destination}")
+        self._extract(buffer, f"put {source.name} to {destination}", "", _PLAIN)
 
     def put_into(
-        self,
-        folder: str,
-        *sources: Path,
-        then: str = "",
-        args: Sequence[str] = (),
-        log: Path | None = None,
-        about: str = "",
+        self, folder: str, *sources: Path, then: str = "", request: Request = _PLAIN
     ) -> Completed:
         """Copy files and directories into a directory of the host, made if need be; the rest is as with put."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for source in sources:
                 archive.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
-        about = about or f"put {len(sources)} files into {folder}"
-        return self._extract(buffer, about, then=then, args=args, log=log)
+        return self._extract(buffer, f"put {len(sources)} files into {folder}", then, request)
 
-    def _extract(
-        self,
-        archive: io.BytesIO,
-        about: str,
-        *,
-        then: str = "",
-        args: Sequence[str] = (),
-        log: Path | None = None,
-    ) -> Completed:
+    def _extract(self, archive: io.BytesIO, about: str, then: str, request: Request) -> Completed:
         argv = ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first"]
         if then:
-            argv = ["bash", "-euo", "pipefail", "-c", f"{shlex.join(argv)}\nexec </dev/null\n{then}", "put", *args]
-        return self.run(argv, input=archive.getvalue(), about=about, log=log)
+            script = f"{shlex.join(argv)}\nexec </dev/null\n{then}"
+            argv = ["bash", "-euo", "pipefail", "-c", script, "put", *request.argv]
+        return self.run(replace(request, argv=argv, input=archive.getvalue(), about=request.about or about))
 
     def get(self, path: str) -> bytes:
         """Return the content of a text file of the host, redacted."""
-        return self.run(["cat", path], about=f"read {path}").stdout.encode()
+        return self.run(Request(["cat", path], about=f"read {path}")).stdout.encode()
 
     def get_archive(self, paths: Sequence[str], destination: Path) -> None:
         """Write a tar of files of the host, unredacted, to ``destination``."""
-        self.run(["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths], stdout_to=destination)
+        argv = ["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths]
+        self.run(Request(argv, stdout_to=destination))
 
     def alive(self) -> bool:
         """True while the container runs."""

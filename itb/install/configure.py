@@ -8,6 +8,7 @@ from pathlib import Path
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError
 from itb.model import InstalledPackage
+from itb.process.request import Request
 from itb.util.redact import redact
 
 _HOME = "/var/lib/itb/configure"
@@ -37,12 +38,13 @@ def remember_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
     """Keep a copy of every folder of /etc the product's packages have configuration in."""
     names = [item.nevra for item in packages if item.candidate]
     if names:
-        host.script(_REMEMBER, [_SHIPPED, *names], about="keep the shipped configuration")
+        host.script(_REMEMBER, Request([_SHIPPED, *names], about="keep the shipped configuration"))
 
 
 def differences(host: Host) -> str:
     """Return, as a unified diff, how the configuration differs from what :func:`remember_shipped` kept."""
-    seen = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", [_SHIPPED], about="compare configuration")
+    request = Request([_SHIPPED], about="compare configuration")
+    seen = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", request)
     return redact(seen.stdout).replace(f"{_SHIPPED}/", "shipped/")
 
 
@@ -67,7 +69,7 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     host.put(*(FileSpec(f"{_HOME}/{path.name}", path.read_bytes(), 0o755) for path in beside))
     interpreter = _INTERPRETERS.get(script.suffix, "bash")
     argv = [interpreter, f"{_HOME}/{script.name}"]
-    done = host.run(argv, env=env, timeout=timeout, check=False, log=log)
+    done = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))
     if not done.ok:
         raise InstallError(f"{script.name} on {host.role}: {done.reason}", evidence=done.output, log=log)
     return [line.removeprefix(_NOTE) for line in done.stdout.splitlines() if line.startswith(_NOTE)]

@@ -11,6 +11,7 @@ from itb.containers.host import Host
 from itb.errors import InstallError, TestbedError
 from itb.model import Build, InstalledPackage
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.journal import Trial
 
@@ -60,9 +61,8 @@ def dnf_install(
     argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
     if trial:
         trial.note(f"dnf install {' '.join(packages)}")
-    done = host.engine.runner.again(
-        lambda: host.run(argv, timeout=timeout, check=False, log=log), _passing
-    )
+    request = Request(argv, timeout=timeout, check=False, log=log)
+    done = host.engine.runner.again(lambda: host.run(request), _passing)
     if done.timed_out:
         raise InstallError(
             f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=done.output, log=log
@@ -116,11 +116,11 @@ def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPacka
 
     ``candidate`` marks those whose name matches one of the product's globs.
     """
-    listing = host.run(
+    listing = host.run(Request(
         ["dnf", "--quiet", "--cacheonly", "repoquery", "--installed",
          "--queryformat", "%{name} %{epoch}:%{version}-%{release}.%{arch} %{from_repo}\n"],
         about="list installed packages",
-    )
+    ))
     found = []
     for line in listing.stdout.splitlines():
         name, _, rest = line.strip().partition(" ")
@@ -166,7 +166,8 @@ def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build
     names = [item.nevra for item in packages if item.candidate and item.nevra in headers]
     if not names:
         return
-    seen = host.run(["rpm", "--query", "--queryformat", "%{SHA256HEADER}\n", *names], about="compare headers")
+    query = ["rpm", "--query", "--queryformat", "%{SHA256HEADER}\n", *names]
+    seen = host.run(Request(query, about="compare headers"))
     found = dict(zip(names, seen.stdout.split(), strict=True))
     wrong = [name for name in names if found[name] != headers[name]]
     if wrong:
@@ -181,7 +182,7 @@ def verify_files(host: Host, packages: Sequence[InstalledPackage]) -> None:
     names = [item.nevra for item in packages if item.candidate]
     if not names:
         return
-    seen = host.run(["rpm", "--verify", *names], check=False)
+    seen = host.run(Request(["rpm", "--verify", *names], check=False))
     lines = [line.strip() for line in seen.output.splitlines() if line.strip()]
     if lines or not seen.ok:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""

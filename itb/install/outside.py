@@ -17,6 +17,7 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError, TestbedError
 from itb.model import InstalledPackage, Record
+from itb.process.request import Request
 from itb.util import yamlfile
 
 # EL 8 has its Python where only the system's own tools look.
@@ -64,7 +65,7 @@ def side_effects(platform: Platform) -> SideEffects:
 def served(services: Host, folder: str) -> tuple[str, ...]:
     """Return the SHA-256 of every package that the services host, where nothing of the candidate runs, serves."""
     script = f"cd {folder}; find . -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
-    seen = services.script(script, about="checksums of the packages that are served")
+    seen = services.script(script, Request(about="checksums of the packages that are served"))
     return tuple(line.split()[0] for line in seen.stdout.splitlines() if line)
 
 
@@ -80,13 +81,15 @@ def look(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[str,
     done = host.engine.run_beside(
         host.container,
         image,
-        ["sh", "-c", _PYTHON, "sh", script],
+        Request(
+            ["sh", "-c", _PYTHON, "sh", script],
+            input=asked.model_dump_json().encode(),
+            timeout=host.engine.runner.limits("look-outside"),
+            host=host.role,
+            shown=["outside.py", host.container],
+            about=f"look at host {host.role} from outside",
+        ),
         labels=labels,
-        input=asked.model_dump_json().encode(),
-        timeout=host.engine.runner.limits("look-outside"),
-        host=host.role,
-        shown=["outside.py", host.container],
-        about=f"look at host {host.role} from outside",
     )
     try:
         seen = Seen.model_validate_json(done.stdout)

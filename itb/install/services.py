@@ -10,6 +10,7 @@ from pathlib import Path
 
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, ItbError, TestbedError
+from itb.process.request import Request
 from itb.process.result import Completed
 
 SETTLE = 3.0  # seconds a service must stay up with the same process
@@ -18,7 +19,7 @@ SETTLE = 3.0  # seconds a service must stay up with the same process
 def start_service(host: Host, unit: str) -> None:
     """Enable and start a unit; InstallError with the cause its journal or log names."""
     limit = host.engine.runner.limits("service")
-    started = host.run(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False)
+    started = host.run(Request(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False))
     if not started.ok:
         raise service_error(host, unit, "does not start", started)
 
@@ -32,7 +33,7 @@ def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) 
     if not units:
         return {}
     show = f"systemctl show --property=Id,ActiveState,MainPID,NRestarts {shlex.join(units)}"
-    seen = host.script(f"{show}; sleep {settle}; echo ---; {show}", about="watch services", check=False)
+    seen = host.script(f"{show}; sleep {settle}; echo ---; {show}", Request(about="watch services", check=False))
     before, _, after = seen.stdout.partition("---")
     first, last = _unit_states(before), _unit_states(after)
     errors: dict[str, ItbError] = {}
@@ -55,12 +56,13 @@ def _unit_states(text: str) -> dict[str, dict[str, str]]:
 
 def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> ItbError:
     """Build the error of a unit: its result and the last line of its journal that names a cause."""
-    status = host.run(["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit], check=False)
+    show = ["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit]
+    status = host.run(Request(show, check=False))
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
     # Not --unit: it leaves out what systemd's child says that cannot start the program.
     full = unit if "." in unit else f"{unit}.service"
     words = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
-    journal = host.run([*words, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False).stdout
+    journal = host.run(Request([*words, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
     cause = find_cause(journal) or (started.reason if started else "")
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
     if started and _NO_UNIT.search(started.output):
@@ -138,14 +140,14 @@ def deliver_idtoken(
     """
     with tempfile.TemporaryDirectory(prefix="idtoken-", dir=private) as folder:
         passing = Path(folder) / "token"
-        source.run(
+        source.run(Request(
             ["bash", "-euc", _MAKE_IDTOKEN, "idtoken", key, identity, str(lifetime)],
             stdout_to=passing,
             about=f"make an IDTOKEN for {identity}",
             timeout=90,
-        )
+        ))
         secret = passing.read_bytes().strip()
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
-    target.run(["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner])
+    target.call("sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner)
     target.put(FileSpec(path, secret + b"\n", mode=0o600, owner=owner))

@@ -20,6 +20,7 @@ from itb.machine import cleanup, requirements
 from itb.machine import network as machine_network
 from itb.machine.requirements import Finding, Level, bad, ok, warn
 from itb.platforms import images
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.testbed.testbed import wait_booted
@@ -166,7 +167,7 @@ def _start_containers(engine: Engine) -> Iterator[Finding]:
         hosts = [_start(engine, f"{name}-{side}", name, built[0].bare.reference) for side in ("a", "b")]
         states = [wait_booted(host).splitlines()[0] for host in hosts]
         yield ok("systemd", f"boots as the first process: {', '.join(states)}")
-        seen = hosts[0].run(["getent", "hosts", hosts[1].container], check=False)
+        seen = hosts[0].run(Request(["getent", "hosts", hosts[1].container], check=False))
         if seen.ok:
             yield ok("network", f"hosts find each other: {seen.stdout.split()[0]}")
         else:

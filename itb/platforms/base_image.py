@@ -8,6 +8,7 @@ import shutil
 
 from itb.errors import TestbedError, UsageError
 from itb.platforms.stages import PRODUCT_OF, REFRESH_HOURS, Workshop, reference
+from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.util import files
 
@@ -59,7 +60,7 @@ def _pull(shop: Workshop, *, hurried: bool) -> Completed:
     limit = engine.runner.limits("pull-patience" if hurried else "pull")
 
     def pull() -> Completed:
-        return engine.call("pull", image, timeout=limit, check=False)
+        return engine.run(Request(["pull", image], timeout=limit, check=False))
 
     return pull() if hurried else shop.persist("base", pull)
 
@@ -88,7 +89,7 @@ def _debootstrap(shop: Workshop, local: str) -> str:
         tar = folder / "base.tar"
 
         def make() -> Completed:
-            return shop.engine.runner.run(
+            return shop.engine.runner.run(Request(
                 [
                     *_namespace(shop),
                     "mmdebstrap",
@@ -104,17 +105,18 @@ def _debootstrap(shop: Workshop, local: str) -> str:
                 log=log,
                 on_line=lambda line: shop.note(f"base: {line}"),
                 check=False,
-            )
+            ))
 
         done = shop.persist("base", make)
         if not done.ok:
             raise CommandError(done, about="mmdebstrap")
         labels = ["--change", f"LABEL {PRODUCT_OF}={shop.platform.name}"]
-        shop.engine.call("import", *labels, str(tar), local, timeout=shop.engine.runner.limits("image-save"))
+        limit = shop.engine.runner.limits("image-save")
+        shop.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))
     return shop.engine.image_id(local)
 
 
 def _namespace(shop: Workshop) -> list[str]:
     """What makes the mounts of mmdebstrap go with it: as root it makes them in the machine's own namespace."""
     own = ["unshare", "--mount"]
-    return own if shop.engine.runner.run([*own, "true"], check=False).ok else []
+    return own if shop.engine.runner.run(Request([*own, "true"], check=False)).ok else []

@@ -27,6 +27,7 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Record
 from itb.platforms import base_image, stages
 from itb.platforms.stages import BUILDER, FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
+from itb.process.request import Request
 from itb.util import filelock
 from itb.util.files import write_atomically
 from itb.util.yamlfile import nearest
@@ -166,7 +167,7 @@ def _remembered(
 def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
     """Return the images of this key if all of them are in the engine's store."""
     references = {kind: reference(name, kind, key) for kind in FINAL}
-    seen = engine.call("image", "inspect", *references.values(), check=False)
+    seen = engine.run(Request(["image", "inspect", *references.values()], check=False))
     if not seen.ok:
         return None
     details = engine.read(seen, count=len(references))
@@ -241,7 +242,7 @@ def _images(engine: Engine, name: str) -> list[dict[str, Any]]:
     ids = engine.call("images", "--all", "--quiet", "--no-trunc", "--filter", label).stdout.split()
     if not ids:
         return []
-    seen = engine.call("image", "inspect", *dict.fromkeys(ids), check=False)
+    seen = engine.run(Request(["image", "inspect", *dict.fromkeys(ids)], check=False))
     return engine.read(seen)
 
 
@@ -271,7 +272,7 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
         if not key or labels.get("itb.key") == key:
             gone += _remove_image(engine, item)
     if not key:
-        gone += [base for base in _bases(engine, name) if engine.call("rmi", base, check=False).ok]
+        gone += [base for base in _bases(engine, name) if engine.run(Request(["rmi", base], check=False)).ok]
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
     return gone
 
@@ -317,7 +318,7 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
     engine, name = shop.engine, shop.platform.name
     for base in _bases(engine, name):
         if base != base_image.name_of(shop):
-            engine.call("rmi", base, check=False)
+            engine.run(Request(["rmi", base], check=False))
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):
         labels = _labels(item)
@@ -328,4 +329,4 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
 def _remove_image(engine: Engine, item: Mapping[str, Any]) -> list[str]:
     # Without force: an image that is in use, or another one's parent, stays.
     names = list(item.get("RepoTags") or []) or [str(item["Id"])]
-    return [name for name in names if engine.call("rmi", name, check=False).ok]
+    return [name for name in names if engine.run(Request(["rmi", name], check=False)).ok]

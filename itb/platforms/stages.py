@@ -28,6 +28,7 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.util import filelock
 from itb.util.filelock import user_lock
@@ -137,7 +138,7 @@ class Workshop:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
             quick = ("--time", "0") if self.engine.is_podman else ()
-            self.engine.uninterruptible.call("rm", "--force", *quick, name, check=False, spare=True)
+            self.engine.uninterruptible.run(Request(["rm", "--force", *quick, name], check=False, spare=True))
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
@@ -146,7 +147,7 @@ class Workshop:
         self.note("resolve: reading the mirror's index")
 
         def leave(host: Host, found: str) -> None:
-            host.run(["tee", "/mnt/resolved"], input=found.encode())
+            host.run(Request(["tee", "/mnt/resolved"], input=found.encode()))
 
         found = self._run("resolve", "base", self.platform.resolve, then=leave)
         if not found.strip():
@@ -174,7 +175,7 @@ class Workshop:
         """Remove the images of a build that failed: nothing starts from them any more."""
         made = [image for stage, image in self.images.items() if stage != "base"]
         for image in reversed(made):  # none goes before what was made from it
-            self.engine.uninterruptible.call("rmi", image, check=False, spare=True)
+            self.engine.uninterruptible.run(Request(["rmi", image], check=False, spare=True))
 
     def _needs(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
@@ -254,14 +255,14 @@ class Workshop:
     def _script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
         env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
-        return host.run(
+        return host.run(Request(
             ["bash", f"/mnt/definition/{script}"],
             env=env,
             timeout=self.engine.runner.limits("image-stage"),
             log=log,
             on_line=lambda line: self.note(f"{stage}: {line}"),
             check=False,
-        )
+        ))
 
     def _commit(self, container: str, stage: str) -> str:
         # Labels of the container would go on to every container of the image: the build's is emptied.
@@ -269,7 +270,8 @@ class Workshop:
         changes = [f'LABEL {key}="{value}"' for key, value in {**labels, **self.labels}.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
-        made = self.engine.call("commit", *options, container, timeout=self.engine.runner.limits("image-save"))
+        limit = self.engine.runner.limits("image-save")
+        made = self.engine.run(Request(["commit", *options, container], timeout=limit))
         said, stop = made.stdout.split(), self.engine.runner.stop
         if not said and stop.event.is_set():
             raise stop.error(made)  # podman ends with status 0 when it is told to end (4.3): that is no success

@@ -7,20 +7,21 @@ comes and kept in memory only in part.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TypeVar
 
 from itb.errors import TestbedError
 from itb.process import orphans
 from itb.process.limits import Limits, called
 from itb.process.output import Reader, Sink
+from itb.process.request import Request
 from itb.process.result import Command, CommandError, Completed
 from itb.process.retry import TIMES, retrying
 from itb.process.stop import GRACE, Stop, signal_group
@@ -62,130 +63,78 @@ class Runner:
         """Do some work again as often as settings allow while ``cause_of`` its result names passing trouble."""
         return retrying(work, cause_of, times=self.retries, wait=self.stop.event.wait)
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: bytes | Path | None = None,
-        env: Mapping[str, str] | None = None,
-        clean_env: bool = False,
-        cwd: Path | None = None,
-        timeout: float | None = None,
-        at_limit: Callable[[], str] | None = None,
-        mark: str = "",
-        check: bool = True,
-        log: Path | None = None,
-        stdout_to: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-        host: str = "local",
-        shown: Sequence[str] | None = None,
-        about: str = "",
-        spare: bool = False,
-    ) -> Completed:
-        """Run a command to its end.
+    def run(self, request: Request) -> Completed:
+        """Run a command to its end (default of its time: the limit ``command``).
 
-        ``input`` is bytes or a file; ``env`` adds to the environment
-        (``clean_env``: replaces it); ``timeout`` is in seconds (default: the
-        limit ``command``); ``cwd`` is ``/``, since a candidate's files may lie
-        in itb's own; ``log`` receives both streams as they come;
-        ``stdout_to`` receives standard output unread (binary data, not
-        redacted); ``host`` and ``shown`` are what ``commands.log`` says.
-
-        When the time is up, ``at_limit`` is called before anything is killed
-        and says what went on (default: the command's processes are listed).
-        ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by
-        which processes are found that have left the command's session; all
-        of them are killed as it ends.  With ``spare`` neither an interruption nor
-        itb's own death ends it: a removal cut off loses track of what it removes.
-
-        Raises CommandError if ``check`` and it did not end with status 0,
-        TestbedError if it cannot be started or ``log`` not be written,
-        InterruptedRunError when the run was told to stop.
+        Raises CommandError if the request says ``check`` and it did not end
+        with status 0, TestbedError if it cannot be started or ``log`` not be
+        written, InterruptedRunError when the run was told to stop.
         """
+        assert not request.user, "another user is the matter of a host"
         if self.stop.event.is_set():
             raise self.stop.error()
         started = time.time()
-        timeout = self.limits("command") if timeout is None else timeout
-        environment = {} if clean_env else {**inherited(), **self.env}
-        environment.update(env or {})
-        sink = Sink(log, on_line)
-        ask = at_limit or (lambda: orphans.doing(process.pid, mark))
+        sink = Sink(request.log, request.on_line)
         try:
-            process = self._start(argv, input=input, env=environment, cwd=cwd, stdout_to=stdout_to)
-            completed = self._wait(
-                process, sink, input=input, timeout=timeout, argv=shown or argv, ask=ask, spare=spare
-            )
-            if mark:
-                orphans.end(process.pid, mark)
+            process = self._start(request)
+            completed = self._wait(process, sink, request)
+            if request.mark:
+                orphans.end(process.pid, request.mark)
         finally:
             sink.close()
         if self.record:
-            self.record(Command(started, host, tuple(shown or argv), completed.returncode, completed.seconds))
+            done = Command(started, request.host, completed.argv, completed.returncode, completed.seconds)
+            self.record(done)
         if self.stop.event.is_set() and not completed.ok:
             raise self.stop.error(completed)
         if sink.failure:
             raise TestbedError(
-                f"{sink.failure.filename or log}: cannot be written: {sink.failure.strerror}",
+                f"{sink.failure.filename or request.log}: cannot be written: {sink.failure.strerror}",
                 hint="itb clean --unused makes room where the disk is full",
             )
-        if check and not completed.ok:
-            raise CommandError(completed, about=about)
+        if request.check and not completed.ok:
+            raise CommandError(completed, about=request.about)
         return completed
 
-    def _start(
-        self,
-        argv: Sequence[str],
-        *,
-        input: bytes | Path | None,
-        env: Mapping[str, str],
-        cwd: Path | None,
-        stdout_to: Path | None,
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, request: Request) -> subprocess.Popen[bytes]:
+        program = request.argv[0]
+        inheriting = {} if request.clean_env else {**inherited(), **self.env}
         stdin: int | IO[bytes] = subprocess.DEVNULL
         stdout: int | IO[bytes] = subprocess.PIPE
         opened: list[IO[bytes]] = []
         try:
-            if isinstance(input, bytes):
+            if isinstance(request.input, bytes):
                 stdin = subprocess.PIPE
-            elif input is not None:
-                stdin = input.open("rb")
+            elif request.input is not None:
+                stdin = request.input.open("rb")
                 opened.append(stdin)
-            if stdout_to is not None:
-                stdout = stdout_to.open("wb")
+            if request.stdout_to is not None:
+                stdout = request.stdout_to.open("wb")
                 opened.append(stdout)
             process = subprocess.Popen(
-                list(argv),
+                list(request.argv),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                env=env,
-                cwd=cwd or "/",
+                env={**inheriting, **request.env},
+                cwd=request.cwd or "/",
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            missing = error.filename or argv[0]
+            missing = error.filename or program
             raise TestbedError(f"{missing}: not found", hint="itb doctor says what to install") from None
         except OSError as error:
-            raise TestbedError(f"{error.filename or argv[0]}: {error.strerror}") from None
+            raise TestbedError(f"{error.filename or program}: {error.strerror}") from None
         except ValueError as error:  # a NUL or half a character cannot be part of a command line
-            raise TestbedError(f"{argv[0]}: cannot be started: {error}") from None
+            raise TestbedError(f"{program}: cannot be started: {error}") from None
         finally:
             for handle in opened:
                 handle.close()
         return process
 
-    def _wait(
-        self,
-        process: subprocess.Popen[bytes],
-        sink: Sink,
-        *,
-        input: bytes | Path | None,
-        timeout: float,
-        argv: Sequence[str],
-        ask: Callable[[], str],
-        spare: bool,
-    ) -> Completed:
-        if not spare:
+    def _wait(self, process: subprocess.Popen[bytes], sink: Sink, request: Request) -> Completed:
+        timeout = self.limits("command") if request.timeout is None else request.timeout
+        if not request.spare:
             self.stop.add(process.pid)
         readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
@@ -193,12 +142,13 @@ class Runner:
         try:
             for reader in readers:
                 reader.start(sink)
-            if isinstance(input, bytes):
-                threading.Thread(target=_feed, args=(process, input), daemon=True).start()
-            if self.stop.event.is_set() and not spare:
+            if isinstance(request.input, bytes):
+                threading.Thread(target=_feed, args=(process, request.input), daemon=True).start()
+            if self.stop.event.is_set() and not request.spare:
                 signal_group(process.pid, signal.SIGTERM)
             if not _has_ended(process, timeout):
                 timed_out = True
+                ask = request.at_limit or functools.partial(orphans.doing, process.pid, request.mark)
                 doing = redact(ask())[:_DOING]
                 sink.write(f"\n[itb] no end within {timeout:.0f} s{called(timeout)}\n{doing}\n".encode())
                 _end(process)
@@ -208,13 +158,13 @@ class Runner:
             raise
         finally:
             signal_group(process.pid, signal.SIGKILL)
-            if not spare:
+            if not request.spare:
                 self.stop.discard(process.pid)
         texts = [reader.text() for reader in readers]
         left_out = readers[0].lost if len(readers) > 1 else 0
         stderr = texts.pop() if texts else ""
         return Completed(
-            argv=tuple(argv),
+            argv=tuple(request.name),
             returncode=process.returncode,
             stdout=texts[0] if texts else "",
             stderr=stderr,

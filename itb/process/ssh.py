@@ -11,7 +11,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fabric import Config, Connection
 from paramiko.ssh_exception import NoValidConnectionsError
 
 from itb.errors import ItbError, TestbedError, UsageError
+from itb.process.request import Request
 from itb.process.result import Command, Completed
 from itb.process.runner import Runner
 from itb.util.redact import redact
@@ -33,16 +34,17 @@ _KEPT = 1 << 20  # bytes of an output
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-def run(
-    host: str, command: str, *, input: Path, timeout: float, shown: Sequence[str], runner: Runner
-) -> Completed:
-    """Run a shell command on ``host`` (USER@HOST, or as ssh_config calls it) with a file as standard input.
+def run(request: Request, runner: Runner) -> Completed:
+    """Run a command on the request's host (USER@HOST, or as ssh_config calls it) with a file as standard input.
 
-    ``runner`` says who is told of it, as ``shown``, and when to stop.
-    TestbedError with the cause and what to do if the host cannot be reached.
+    ``runner`` says who is told of it, how long it may take by default (the
+    limit ``command``) and when to stop.  TestbedError with the cause and what
+    to do if the host cannot be reached.
     """
     started, clock = time.time(), time.monotonic()
-    session = _Session(host, command, input)
+    timeout = runner.limits("command") if request.timeout is None else request.timeout
+    assert isinstance(request.input, Path), "what is sent is a file"
+    session = _Session(request.host, shlex.join(request.argv), request.input)
     session.start()
     try:
         while session.is_alive() and (left := clock + timeout - time.monotonic()) > 0:
@@ -54,11 +56,12 @@ def run(
         session.hang_up()
     status, seconds = LOST if timed_out else session.status, time.monotonic() - clock
     if runner.record:
-        runner.record(Command(started, host, tuple(shown), status, seconds))
+        runner.record(Command(started, request.host, tuple(request.name), status, seconds))
     if session.error and not timed_out:
         raise session.error
     stdout, stderr = (redact(text.decode("utf-8", "replace")) for text in (session.stdout, session.stderr))
-    return Completed(tuple(shown), status, stdout, stderr, seconds, timed_out=timed_out, limit=timeout)
+    words = tuple(request.name)
+    return Completed(words, status, stdout, stderr, seconds, timed_out=timed_out, limit=timeout)
 
 
 class _Session(threading.Thread):

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from itb.config.settings import KojiSettings
@@ -18,6 +18,7 @@ from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import Record
 from itb.process import ssh
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.repository.published import KEY_NAME
@@ -75,7 +76,7 @@ def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[
     gpg = need("gpg", "it keeps the key", remedy)
     rpmsign = need("rpmsign", "it signs packages", remedy)
     public = folder / KEY_NAME
-    runner.run([gpg, "--batch", "--armor", "--export", key], check=False, stdout_to=public)
+    runner.run(Request([gpg, "--batch", "--armor", "--export", key], check=False, stdout_to=public))
     if b"BEGIN PGP PUBLIC KEY" not in public.read_bytes():
         raise UsageError(f"sign_key {key!r}: gpg has no such key", hint="gpg --list-secret-keys names what it has")
     copies = [Path(shutil.copy(path, folder)) for path in files]
@@ -85,7 +86,7 @@ def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[
         "_gpg_sign_cmd_extra_args": "--batch --pinentry-mode error",
     }
     options = [word for name, value in defines.items() for word in ("--define", f"{name} {value}")]
-    done = runner.run([rpmsign, "--addsign", *options, *map(str, copies)], timeout=_TIMEOUT, check=False)
+    done = runner.run(Request([rpmsign, "--addsign", *options, *map(str, copies)], timeout=_TIMEOUT, check=False))
     unsigned = check_signatures(copies, public, runner)
     if not done.ok or unsigned:
         raise TestbedError(
@@ -100,8 +101,8 @@ def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[s
     """Return the packages that carry no good signature of a key."""
     rpmkeys = need("rpmkeys", "it checks signatures", "dnf install rpm, or apt-get install rpm")
     with tempfile.TemporaryDirectory(prefix="itb-keys-") as keyring:
-        runner.run([rpmkeys, "--dbpath", keyring, "--import", str(key)])
-        seen = runner.run([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False)
+        runner.run(Request([rpmkeys, "--dbpath", keyring, "--import", str(key)]))
+        seen = runner.run(Request([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False))
     lines = set(seen.stdout.splitlines())
     return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
 
@@ -126,11 +127,8 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
                 tar.add(path, arcname=path.name)
         command, shown = receiver(target, indexer), ["receive.py", target.path]
         limit = runner.limits("publish-copy")
-        if target.host:
-            line = shlex.join(command)
-            done = ssh.run(target.host, line, input=archive, timeout=limit, shown=shown, runner=runner)
-        else:
-            done = runner.run(command, input=archive, timeout=limit, check=False, shown=shown)
+        request = Request(command, input=archive, timeout=limit, check=False, shown=shown)
+        done = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
     if not done.ok:
         raise _failure(target, done)
     try:
@@ -219,6 +217,6 @@ def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -
     )
     for argv in commands:
         limit = _KOJI_TIMEOUT if argv is commands[-1] else _TIMEOUT
-        done = runner.run(argv, timeout=limit, check=False, log=log, on_line=print)
+        done = runner.run(Request(argv, timeout=limit, check=False, log=log, on_line=print))
         if not done.ok:
             raise TestbedError(f"{Path(argv[0]).name}: {done.reason}", evidence=done.output, log=log)

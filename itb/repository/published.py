@@ -20,6 +20,7 @@ from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.model import Record, Rpm
+from itb.process.request import Request
 from itb.util.files import expand
 from itb.util.yamlfile import nearest
 
@@ -171,7 +172,7 @@ def upload(services: Host, directory: Path, target: str) -> None:
         f"cd {shlex.quote(target)}; chmod --recursive a+rX .; "
         '[ -d repodata ] || createrepo_c --quiet --workers "$(nproc)" .'
     )
-    services.script(index, about="index the packages of the directory")
+    services.script(index, Request(about="index the packages of the directory"))
 
 
 def provide_key(services: Host, place: Location, url: str, target: str) -> str:
@@ -179,7 +180,7 @@ def provide_key(services: Host, place: Location, url: str, target: str) -> str:
     source = ", ".join(place.keys)
     if place.keys and place.host_key:
         script = f'mkdir -p "$(dirname "$1")"; cat -- {place.keys[0]} > "$1"'
-        services.script(script, [target], about=f"read {source}")
+        services.script(script, Request([target], about=f"read {source}"))
         return source
     if place.keys and "://" not in source:
         services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in place.keys)))
@@ -187,16 +188,17 @@ def provide_key(services: Host, place: Location, url: str, target: str) -> str:
     if place.keys:
         fetch = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "60", "--create-dirs",
                  "--output", target, source]  # fmt: skip
-        done = services.run(fetch, check=False)
+        done = services.run(Request(fetch, check=False))
         if not done.ok:
             raise TestbedError(f"key {source} cannot be had: {done.reason}", evidence=done.output)
         return source
-    return services.script(_OWN_KEY, [url.rstrip("/"), target, KEY_NAME], about="look for a key").stdout.strip()
+    request = Request([url.rstrip("/"), target, KEY_NAME], about="look for a key")
+    return services.script(_OWN_KEY, request).stdout.strip()
 
 
 def fingerprints(services: Host, path: str) -> list[str]:
     """Fingerprints of the primary keys in a file; TestbedError if there is none."""
-    shown = services.run(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False)
+    shown = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
     keys = re.split(r"^pub:", shown.stdout, flags=re.MULTILINE)[1:]
     found = [match[1] for key in keys if (match := _FINGERPRINT.search(key))]
     if not found:
@@ -241,7 +243,7 @@ def _why(item: dict[str, str], key: bool) -> str:
 def _offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (shipped.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-I", "-c", script, *args]
-    done = services.run(argv, check=False, about=f"look at {url}")
+    done = services.run(Request(argv, check=False, about=f"look at {url}"))
     if done.returncode == _BROKEN or done.timed_out:
         said = done.stderr.strip().splitlines()
         reason = said[-1] if said and not done.timed_out else f"no end within {done.seconds:.0f} s"

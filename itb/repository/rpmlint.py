@@ -9,6 +9,7 @@ from pathlib import Path
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import TestbedError
+from itb.process.request import Request
 
 LOG = "rpmlint.log"
 _CONFIG = "/etc/itb/rpmlint.toml"
@@ -34,7 +35,7 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)
     limit = host.engine.runner.limits("lint")
-    done = host.script(_RUN, [folder, config], timeout=limit, check=False, log=log, about="rpmlint")
+    done = host.script(_RUN, Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint"))
     if done.returncode == _NOT_THERE:
         return None
     if not _ENDED.search(done.stdout):

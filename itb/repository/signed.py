@@ -15,6 +15,7 @@ from pathlib import Path
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
 from itb.model import Build, Repo, Rpm, SigningKey
+from itb.process.request import Request
 from itb.util.files import sha256
 
 REPO_ID = "itb-candidate"
@@ -107,7 +108,7 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
         FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
         *published,
         then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
-        about="start the web server and make the signing key",
+        request=Request(about="start the web server and make the signing key"),
     )
     fingerprint = made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
     if len(fingerprint) != 40:
@@ -128,9 +129,7 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         f"{folder}.new",
         *(Path(build.directory) / rpm.file for rpm in _files(build)),
         then=_PUBLISH,
-        args=[folder],
-        log=log,
-        about="sign and index the RPMs",
+        request=Request([folder], log=log, about="sign and index the RPMs"),
     )
     verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
     bad = [line for line in verdicts if "signatures OK" not in line]
@@ -142,7 +141,7 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         )
     url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
-    seen = services.run(fetch, check=False)
+    seen = services.run(Request(fetch, check=False))
     if not seen.ok:
         raise TestbedError(f"{url} is not served: {seen.reason}", evidence=seen.output)
     return Repo(
@@ -183,7 +182,7 @@ def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
         text += _section(rest, "What is published with the candidate", more)
     file = _repo_file(repo, text)
     about = "exclude the candidate elsewhere"
-    host.put(file, then=_POINT_HOST, args=[file.path, " ".join(globs)], about=about)
+    host.put(file, then=_POINT_HOST, request=Request([file.path, " ".join(globs)], about=about))
 
 
 def offer(host: Host, repo: Repo) -> None:

@@ -13,6 +13,7 @@ from itb.config.product import Product
 from itb.errors import UsageError
 from itb.model import Build, Phase, Record
 from itb.process import orphans
+from itb.process.request import Request
 from itb.run import parallel
 from itb.run.cell import SERVICES, Cell
 from itb.run.phases import up
@@ -103,7 +104,8 @@ def _settle(cell: Cell) -> str:
     }
     testbed.remove(gone)
     testbed.alive()
-    parallel.in_parallel(sorted(testbed.containers), lambda role: cell.host(role).script(_QUIET, timeout=30))
+    request = Request(timeout=30)
+    parallel.in_parallel(sorted(testbed.containers), lambda role: cell.host(role).script(_QUIET, request))
     return "removed: " + ", ".join(f"{role} ({why})" for role, why in sorted(gone.items())) if gone else ""
 
 

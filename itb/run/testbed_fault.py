@@ -18,6 +18,7 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError
 from itb.model import TestbedHosts
+from itb.process.request import Request
 from itb.repository.signed import REPO_HOST
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 
@@ -96,7 +97,8 @@ def _containers(cell: Cell, role: str) -> Iterator[str]:
 def _look(host: Host, names: list[str]) -> dict[str, list[str]]:
     script = (shipped.folder("build_ws") / "hosts" / "fault.sh").read_text(encoding="utf-8")
     limit = host.engine.runner.limits("look")
-    said = host.script(script, names, timeout=limit, check=False, about="look what is wrong with the host")
+    request = Request(names, timeout=limit, check=False, about="look what is wrong with the host")
+    said = host.script(script, request)
     seen: dict[str, list[str]] = {}
     for line in said.stdout.splitlines():
         word, _, rest = line.partition(" ")
@@ -120,8 +122,8 @@ def _host(host: Host, seen: dict[str, list[str]], text: str) -> Iterator[str]:
 
 
 def _web_server(cell: Cell) -> Iterator[str]:
-    asked = cell.host(SERVICES).run(
+    asked = cell.host(SERVICES).run(Request(
         ["systemctl", "is-active", "nginx"], timeout=cell.limits("look"), check=False, about="web server"
-    )
+    ))
     if not asked.ok:
         yield f"host {SERVICES}: the web server that serves the packages does not run ({asked.reason})"

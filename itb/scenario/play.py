@@ -20,6 +20,7 @@ from itb.config.scenario import Scenario, Step
 from itb.containers.host import FileSpec, Host
 from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
 from itb.model import Case, Outcome, Phase
+from itb.process.request import Request
 from itb.rundir.journal import Journal, Trial
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
@@ -64,9 +65,9 @@ def reboot(host: Host) -> str:
     """Reboot a host and wait until its systemd has started what it starts; say how that went."""
     begun = time.monotonic()
     limits = host.engine.runner.limits
-    argv = ("restart", "--time", "60", host.container)
-    host.engine.call(*argv, host=host.role, timeout=limits("reboot"), about=f"reboot of host {host.role}")
-    booted = host.script(scenario_step.BOOTED, timeout=limits("reboot"), about="boot")
+    argv, about = ("restart", "--time", "60", host.container), f"reboot of host {host.role}"
+    host.engine.run(Request(argv, host=host.role, timeout=limits("reboot"), about=about))
+    booted = host.script(scenario_step.BOOTED, Request(timeout=limits("reboot"), about="boot"))
     state, *failed = booted.stdout.splitlines()
     units = f"; failed units: {', '.join(line.split()[0] for line in failed if line.strip())}" if failed else ""
     return f"{state} {time.monotonic() - begun:.1f} s after the reboot was asked for{units}"
@@ -373,7 +374,8 @@ def fetch_results(host: Host, folder: str, destination: Path, *, private: Path |
     with tempfile.TemporaryDirectory(prefix="results-", dir=private) as passing:
         archive = Path(passing) / "results.tar"
         limit = host.engine.runner.limits("results")
-        host.run([*result_files.FETCH, folder], stdout_to=archive, timeout=limit, about="fetch result files")
+        fetch = [*result_files.FETCH, folder]
+        host.run(Request(fetch, stdout_to=archive, timeout=limit, about="fetch result files"))
         return result_files.read(archive, destination)
 
 

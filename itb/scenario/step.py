@@ -14,6 +14,7 @@ from itb.config.scenario import Step
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.scenario.results import SubResults, parse_tap, parse_tap_log
 
@@ -97,9 +98,9 @@ def run(
 
     # By standard input: what is in its environment every process of root's can read.
     given = f"{mark}\n".encode()
-    completed = host.run(
+    completed = host.run(Request(
         argv, user=step.user, env=env, input=given, timeout=limit, check=False, log=log, on_line=listen
-    )
+    ))
     return StepOutput(completed, mark, begins)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from itb.errors import TestbedError
 from itb.model import Commit
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source.git import Git, mirror_path
 from itb.source.resolve import commit_of, names_for
@@ -30,8 +31,8 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
             hint="resolve the reference again: start a new run",
         )
     destination.parent.mkdir(parents=True, exist_ok=True)
-    Git(runner).run("init", "--quiet", "--template=", "--initial-branch=itb", "--", str(destination))
-    clone.run(
+    Git(runner).call("init", "--quiet", "--template=", "--initial-branch=itb", "--", str(destination))
+    fetch = [
         "fetch",
         "--quiet",
         "--depth=1",
@@ -41,11 +42,11 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
         "--",
         mirror.absolute().as_uri(),
         f"{commit.id}:refs/heads/itb",
-        about=f"files of commit {commit.id[:12]}",
-    )
+    ]
+    clone.run(Request(fetch, about=f"files of commit {commit.id[:12]}"))
     for tag in names_for(git, "refs/tags/", f"--points-at={commit.id}"):
-        clone.run("update-ref", f"refs/tags/{tag}", commit.id)
-    clone.run("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
+        clone.call("update-ref", f"refs/tags/{tag}", commit.id)
+    clone.call("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
     _normalise(destination, commit.epoch)
     return destination
 

@@ -22,6 +22,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from itb.errors import UsageError
 from itb.model import Record
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.util import yamlfile
 
@@ -269,8 +270,8 @@ def _import(stream: bytes, repository: Path, runner: Runner) -> None:
     env = {"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1"}
     env["GIT_CONFIG_GLOBAL"] = os.devnull
     init = ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"]
-    runner.run([*init, str(repository)], env=env, clean_env=True, timeout=60)
-    runner.run(
+    runner.run(Request([*init, str(repository)], env=env, clean_env=True, timeout=60))
+    runner.run(Request(
         ["git", f"--git-dir={repository}", "fast-import", "--quiet", "--date-format=raw"],
         input=stream, env=env, clean_env=True, timeout=60, about=f"git fast-import into {repository}",
-    )  # fmt: skip
+    ))  # fmt: skip

@@ -16,13 +16,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner, inherited
 from itb.util import filelock
@@ -146,28 +146,35 @@ class Git:
     runner: Runner
     directory: Path | None = None
 
-    def run(
-        self, *args: str, users: bool = False, env: Mapping[str, str] | None = None, **options: Any
-    ) -> Completed:
+    def call(self, *args: str, users: bool = False) -> Completed:
+        """Run git, of which there is nothing more to say."""
+        return self.run(Request(args), users=users)
+
+    def run(self, request: Request, *, users: bool = False) -> Completed:
         """Run git; ``users`` with the user's own configuration (credentials, proxies, filters).
 
         Without it nothing but the repository's configuration counts, so
-        that the same commit becomes the same files everywhere.  Options are
-        those of :meth:`itb.process.runner.Runner.run`.
+        that the same commit becomes the same files everywhere.  The default
+        of its time is the limit ``git``.
         """
-        options.setdefault("timeout", self.runner.limits("git"))
         where = [f"--git-dir={self.directory}"] if self.directory else []
-        env = {**environment(users=users), **(env or {})}
+        own = replace(
+            request,
+            argv=["git", *_NO_PROGRAMS, *where, *request.argv],
+            env={**environment(users=users), **request.env},
+            clean_env=True,
+            timeout=self.runner.limits("git") if request.timeout is None else request.timeout,
+        )
         try:
-            return self.runner.run(["git", *_NO_PROGRAMS, *where, *args], env=env, clean_env=True, **options)
+            return self.runner.run(own)
         except CommandError as error:
             said = [line for line in error.completed.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
             reason = said[0] if said and not error.completed.timed_out else error.completed.reason
-            raise TestbedError(f"git {args[0]}: {reason}", evidence=error.evidence) from None
+            raise TestbedError(f"git {request.argv[0]}: {reason}", evidence=error.evidence) from None
 
-    def text(self, *args: str, **options: Any) -> str:
-        """Run git and return its output without the last newline."""
-        return self.run(*args, **options).stdout.removesuffix("\n")
+    def text(self, *args: str, users: bool = False) -> str:
+        """Run git, of which there is nothing more to say, and return its output without the last newline."""
+        return self.call(*args, users=users).stdout.removesuffix("\n")
 
 
 def environment(*, users: bool) -> dict[str, str]:
@@ -234,9 +241,8 @@ def _spaces(origin: Origin) -> tuple[str, ...]:
 
 
 def _check_local(folder: Path, runner: Runner) -> None:
-    seen = Git(runner).run(
-        "-C", str(folder), "rev-parse", "--is-bare-repository", "--show-cdup", users=True, check=False
-    )
+    ask = ["-C", str(folder), "rev-parse", "--is-bare-repository", "--show-cdup"]
+    seen = Git(runner).run(Request(ask, check=False), users=True)
     if not seen.ok:
         if "dubious ownership" in seen.stderr:
             raise UsageError(
@@ -254,11 +260,9 @@ def _check_local(folder: Path, runner: Runner) -> None:
 
 def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Ask a source for its references: name -> object id, and what its HEAD stands for."""
-    ask = ("ls-remote", "--symref", "--", origin.address)
-    limit = runner.limits("git-answer")
-    seen = runner.again(
-        lambda: Git(runner).run(*ask, users=True, env=origin.env, check=False, timeout=limit), _passing
-    )
+    ask = ["ls-remote", "--symref", "--", origin.address]
+    request = Request(ask, env=origin.env, check=False, timeout=runner.limits("git-answer"))
+    seen = runner.again(lambda: Git(runner).run(request, users=True), _passing)
     if not seen.ok:
         raise _refusal(origin, seen)
     refs: dict[str, str] = {}
@@ -316,8 +320,8 @@ def _create(mirror: Path, runner: Runner) -> None:
     with tempfile.TemporaryDirectory(prefix=".new-", dir=mirror.parent) as temporary:
         new = Path(temporary) / "git"
         git = Git(runner, new)
-        Git(runner).run("init", "--quiet", "--bare", "--template=", "--", str(new))
-        git.run("config", "gc.auto", "0")  # a clone may be reading it
+        Git(runner).call("init", "--quiet", "--bare", "--template=", "--", str(new))
+        git.call("config", "gc.auto", "0")  # a clone may be reading it
         shutil.rmtree(mirror, ignore_errors=True)
         new.replace(mirror)
 
@@ -345,7 +349,7 @@ def _copy_refs(git: Git, wanted: Mapping[str, str], known: Mapping[str, str]) ->
     new = [f"update {own.get(name, name)} {id}" for name, id in wanted.items() if known.get(name) != id]
     for lines in (gone, new):  # apart, since a branch may now be where a folder of branches was
         if lines:
-            git.run("update-ref", "--stdin", input=("\n".join(lines) + "\n").encode())
+            git.run(Request(["update-ref", "--stdin"], input=("\n".join(lines) + "\n").encode()))
 
 
 def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
@@ -360,21 +364,19 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         "--no-write-fetch-head",
         "--no-auto-maintenance",
         "--no-recurse-submodules",
+        "--",
+        origin.address,
+        *specs,
     ]
-    limit = git.runner.limits("git-fetch")
-    done = git.runner.again(
-        lambda: git.run(
-            *fetch, "--", origin.address, *specs, users=True, env=origin.env, check=False, timeout=limit
-        ),
-        _passing,
-    )
+    request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
+    done = git.runner.again(lambda: git.run(request, users=True), _passing)
     if not done.ok:
         raise _refusal(origin, done)
 
 
 def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
     """Fetch one reference or full commit id of a source; False if the source does not have it."""
-    done = git.run(
+    fetch = [
         "fetch",
         "--quiet",
         "--no-tags",
@@ -383,11 +385,9 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
         "--",
         origin.address,
         f"+{wanted}:{into}",
-        users=True,
-        env=origin.env,
-        check=False,
-        timeout=git.runner.limits("git-fetch"),
-    )
+    ]
+    request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
+    done = git.run(request, users=True)
     if done.timed_out or (not done.ok and retry.GIT.search(done.stderr)):
         raise _refusal(origin, done)
     return done.ok

@@ -13,6 +13,7 @@ from itb import versions
 from itb.config.product import Product
 from itb.errors import BuildError, UsageError
 from itb.model import Commit, CommitKind, Record
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import worktree
 from itb.source.git import Git, Origin, fetch_one, hold, inside, locate, refresh
@@ -154,7 +155,8 @@ def _named(git: Git, ref: str) -> list[Found]:
 
 def commit_of(git: Git, name: str) -> str:
     """Id of the commit a full reference name stands for; empty if there is none."""
-    seen = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", check=False)
+    verify = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    seen = git.run(Request(verify, check=False))
     return seen.stdout.strip() if seen.ok else ""
 
 
@@ -170,17 +172,16 @@ def _pull(git: Git, origin: Origin, number: str) -> list[Found]:
 
 def _by_id(git: Git, origin: Origin, prefix: str) -> list[Found]:
     """Commits whose id starts so; a full id is asked of the source when no reference leads to it."""
-    seen = git.run("rev-parse", f"--disambiguate={prefix}", check=False)
+    seen = git.run(Request(["rev-parse", f"--disambiguate={prefix}"], check=False))
     objects = seen.stdout.split()
     if not objects and len(prefix) == 40:
         with hold(git.directory or Path(), git.runner):
             objects = [prefix] if fetch_one(git, origin, prefix, f"refs/itb/commit/{prefix}") else []
     if not objects:
         return []
-    kinds = git.text(
-        "cat-file", "--batch-check=%(objectname) %(objecttype)", input="\n".join(objects).encode() + b"\n"
-    )
-    ids = [line.split()[0] for line in kinds.splitlines() if line.endswith(" commit")]
+    ask = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
+    kinds = git.run(Request(ask, input="\n".join(objects).encode() + b"\n"))
+    ids = [line.split()[0] for line in kinds.stdout.splitlines() if line.endswith(" commit")]
     return [Found(CommitKind.COMMIT, prefix, id) for id in ids]
 
 
@@ -219,7 +220,7 @@ def _tree_of_files(git: Git, folder: Path) -> str:
         (git.directory / "info" / "exclude").write_bytes(exclude.read_bytes() if exclude.is_file() else b"")
         env = {"GIT_INDEX_FILE": str(copied), "GIT_WORK_TREE": str(folder)}
         worktree.add_all(git, folder, Path(temporary) / "names", env)
-        return git.text("write-tree", env=env)
+        return git.run(Request(["write-tree"], env=env)).stdout.removesuffix("\n")
 
 
 def _commit_tree(git: Git, tree: str, head: str) -> str:
@@ -236,7 +237,8 @@ def _commit_tree(git: Git, tree: str, head: str) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "itb"), ("EMAIL", "itb@localhost"), ("DATE", f"@{when} +0000"))
     }
-    return git.text("commit-tree", tree, "-p", head, "-m", "files of the work tree as they are", env=who)
+    commit = ["commit-tree", tree, "-p", head, "-m", "files of the work tree as they are"]
+    return git.run(Request(commit, env=who)).stdout.strip()
 
 
 def _is_bare(folder: Path, runner: Runner) -> bool:
@@ -247,7 +249,7 @@ def _unknown(git: Git, origin: Origin, ref: str) -> UsageError:
     if match := _PULL.fullmatch(ref):
         return UsageError(f"{origin.shown} has no pull request {match[1]}, or does not offer it by git")
     for space, kind in _SPACES.items():
-        seen = git.run("cat-file", "-t", f"{space}{ref}^{{}}", check=False)
+        seen = git.run(Request(["cat-file", "-t", f"{space}{ref}^{{}}"], check=False))
         if seen.ok:
             return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {seen.stdout.strip()}, not of a commit")
     names = [name for space in _SPACES for name in names_for(git, space)]
@@ -283,12 +285,12 @@ def _iso(seconds: str) -> str:
 
 def _keep(git: Git, found: Found) -> None:
     """Hold on to a commit while the branch that led to it may move on."""
-    git.run("update-ref", f"refs/itb/kept/{found.id}", found.id)
+    git.call("update-ref", f"refs/itb/kept/{found.id}", found.id)
 
 
 def _check_release_manager(git: Git, product: Product, found: Found, origin: Origin) -> None:
     path = product.build.release_manager
-    kind = git.run("cat-file", "-t", f"{found.id}:{path}", check=False)
+    kind = git.run(Request(["cat-file", "-t", f"{found.id}:{path}"], check=False))
     if kind.stdout.strip() != "blob":
         raise BuildError(
             f"{found.title} ({found.id[:12]}) of {origin.shown} has no ReleaseManager: {path} is not in it",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from itb.process.request import Request
 from itb.source.git import Git
 
 
@@ -17,12 +18,14 @@ def add_all(git: Git, folder: Path, names: Path, env: Mapping[str, str]) -> None
     """
 
     def listed(*options: str) -> list[bytes]:
-        git.run("-C", str(folder), "ls-files", "-z", *options, users=True, env=env, stdout_to=names)
+        argv = ["-C", str(folder), "ls-files", "-z", *options]
+        git.run(Request(argv, env=env, stdout_to=names), users=True)
         return [name for name in names.read_bytes().split(b"\0") if name]
 
     def update(*options: str, of: Iterable[bytes]) -> None:
         names.write_bytes(b"".join(name + b"\0" for name in of))
-        git.run("-C", str(folder), "update-index", *options, "-z", "--stdin", users=True, env=env, input=names)
+        argv = ["-C", str(folder), "update-index", *options, "-z", "--stdin"]
+        git.run(Request(argv, env=env, input=names), users=True)
 
     # A repository inside that is no submodule yet ends with a slash there, and must not here.
     found = [name.removesuffix(b"/") for name in listed("--cached", "--others", "--exclude-standard")]

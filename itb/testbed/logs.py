@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from itb.containers.host import Host
 from itb.data import shipped
+from itb.process.request import Request
 from itb.util.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
@@ -48,14 +49,14 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
     patterns = " ".join(_safe_glob(glob) for glob in globs)
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
         archive = Path(passing) / "evidence.tar"
-        host.run(
+        host.run(Request(
             ["bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
             env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
             stdout_to=archive,
             check=False,
             timeout=host.engine.runner.limits("evidence"),
             about="collect evidence",
-        )
+        ))
         left_out = _unpack(archive, destination)
     if left_out:
         with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
@@ -140,19 +141,19 @@ def find_errors(
     options = [word for pattern in ignored for word in ("-x", pattern)]
     options += ["-w", ended] if ended else []
     argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
-    said = host.run(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
+    said = host.run(Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs"))
     found = [line.partition("\t") for line in said.stdout.splitlines() if "\t" in line]
     return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in found]
 
 
 def probe(host: Host, command: str) -> str:
     """Return what a service says when it is run in the foreground: for those that hide it."""
-    said = host.run(
+    said = host.run(Request(
         ["timeout", str(PROBE_SECONDS), "bash", "-c", command],
         timeout=PROBE_SECONDS + 10,
         check=False,
         about="run the service in the foreground",
-    )
+    ))
     return said.output
 
 

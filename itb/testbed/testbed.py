@@ -16,6 +16,7 @@ from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import HostInfo, TestbedHosts
+from itb.process.request import Request
 from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
 from itb.util.files import expand
@@ -123,7 +124,7 @@ class Testbed:
 
     def network_prefix(self) -> str:
         """Return the address prefix of the run's network; empty if there is none."""
-        found = self.engine.call("network", "inspect", self.project, check=False)
+        found = self.engine.run(Request(["network", "inspect", self.project], check=False))
         if not found.ok:
             return ""
         for item in self.engine.read(found):
@@ -147,7 +148,7 @@ class Testbed:
             "ITB_MAC_PREFIX": self.mac_prefix,
             **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
         }
-        self.engine.runner.run(
+        self.engine.runner.run(Request(
             [*self._compose(),
              *(word for file in (self.topology.file, *self.topology.overlays) for word in ("--file", str(file))),
              "--project-name", self.project,
@@ -156,7 +157,7 @@ class Testbed:
             env={**self.engine.env, **env},
             timeout=self.engine.runner.limits("start"),
             about=f"create {', '.join(roles)}",
-        )
+        ))
         hosts = {role: self.host(role) for role in roles}
         # Compose programs start one container after the other.
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
@@ -164,7 +165,7 @@ class Testbed:
         alive = self.alive()
         for host in hosts.values():
             if host.role not in alive:
-                logs = self.engine.call("logs", "--tail", "20", host.container, check=False)
+                logs = self.engine.run(Request(["logs", "--tail", "20", host.container], check=False))
                 raise TestbedError(
                     f"host {host.role}: container {host.container} did not start", evidence=logs.output
                 )
@@ -209,7 +210,7 @@ class Testbed:
         at_once = ("--time", "0") if self.engine.is_podman else ()
         names = [self.host(role).container for role in roles]
         if names:
-            self.engine.call("rm", "--force", *at_once, "--volumes", *names, spare=True)
+            self.engine.run(Request(["rm", "--force", *at_once, "--volumes", *names], spare=True))
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:
@@ -263,13 +264,12 @@ def wait_booted(host: Host) -> str:
         # The bus may not be there yet in the first moments; --wait then ends at once.
         "until state=$(systemctl is-system-running --wait 2>/dev/null) || [ \"$state\" = degraded ]; "
         "do sleep 0.1; done; echo \"$state\"; systemctl --failed --plain --no-legend || true",
-        timeout=host.engine.runner.limits("boot"),
-        check=False,
+        Request(timeout=host.engine.runner.limits("boot"), check=False),
     )
     if not seen.ok:
         raise TestbedError(
             f"host {host.role}: systemd is not up after {seen.seconds:.0f} s: {seen.reason}",
-            evidence=host.run(["journalctl", "--no-pager", "-n", "40"], check=False).output,
+            evidence=host.run(Request(["journalctl", "--no-pager", "-n", "40"], check=False)).output,
         )
     return seen.stdout.strip()
 
@@ -286,6 +286,5 @@ def install_trust(host: Host, ca: RunCA, *, names: Sequence[str]) -> None:
         FileSpec("/etc/grid-security/hostcert.pem", own.certificate_pem),
         FileSpec("/etc/grid-security/hostkey.pem", own.key_pem, mode=0o600),
         then=_TRUST_CA,
-        args=[ca.subject_hash],
-        about="trust the run's CA",
+        request=Request([ca.subject_hash], about="trust the run's CA"),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from itb.containers.host import Host
+from itb.process.request import Request
 from itb.util.redact import redact
 
 # Lines begin with their time, so the last one is the newest of all logs.  $1: seconds since the epoch
@@ -52,11 +53,11 @@ def issuer_problem(ce: Host, issuer: str) -> str:
     Asked from the CE itself, with its own names and its own CA bundle.
     """
     url = f"{issuer}{_DISCOVERY}"
-    seen = ce.run(
+    seen = ce.run(Request(
         ["curl", "--silent", "--show-error", "--fail", "--max-time", "4", "--output", "/dev/null", url],
         timeout=15,
         check=False,
-    )
+    ))
     if seen.ok:
         return ""
     return f"host {ce.role} cannot read {url}: {_CURL.get(seen.returncode, seen.reason)}"
@@ -71,7 +72,7 @@ def refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
     problem = issuer_problem(ce, issuer) if issuer else ""
     if problem:
         return problem
-    seen = ce.run(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False)
+    seen = ce.run(Request(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False))
     line = redact(seen.stdout.strip())
     if not line:
         return ""

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from itb.containers.host import Host
 from itb.errors import TestbedError
+from itb.process.request import Request
 from itb.tokens.request import Secret
 
 _OTHERS = 77  # exit status of the scripts: what is at the path is somebody else's
@@ -70,7 +71,7 @@ def is_ours(host: Host, path: str) -> bool:
 
 
 def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:
-    done = host.run(argv, input=content, timeout=60, check=False, about=about)
+    done = host.run(Request(argv, input=content, timeout=60, check=False, about=about))
     if done.returncode == _OTHERS:
         return False
     if not done.ok:
@@ -80,4 +81,4 @@ def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = Non
 
 def withdraw(host: Host, path: str) -> None:
     """Remove a delivered token; one that is gone already is no error."""
-    host.run(["rm", "-f", "--", path], timeout=30, check=False)
+    host.run(Request(["rm", "-f", "--", path], timeout=30, check=False))

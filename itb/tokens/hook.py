@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from itb.errors import TestbedError
 from itb.model import Record
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.tokens.parse import DoubleKeyError, without_double_keys
@@ -75,7 +76,7 @@ def call_hook(
         with files.folder() as home:
             with _collected(home / "stdout") as output:
                 try:
-                    completed = runner.run(
+                    completed = runner.run(Request(
                         argv,
                         input=json.dumps(request.model_dump()).encode() + b"\n",
                         env=hook_environment(request, home, pass_env),
@@ -86,7 +87,7 @@ def call_hook(
                         stdout_to=home / "stdout",
                         shown=[argv[0]],
                         mark=f"TMPDIR={home}",  # whatever it started and let go ends with it
-                    )
+                    ))
                 except TestbedError as error:
                     problem = f"cannot be started: {_start_reason(error)}"
             # The answer may name a file in the hook's directory: read it before that goes.

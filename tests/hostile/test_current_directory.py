@@ -14,6 +14,7 @@ import pytest
 from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
 from itb.containers.engine import Engine
 from itb.platforms.images import PlatformImages
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.repository import export
 from itb.repository.export import Target
@@ -106,7 +107,7 @@ def test_programs_of_a_relative_search_path(
     (hostile.folder / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{first}:{os.environ['PATH']}")
     files.settle_search_paths(os.environ)
-    Runner().run(["git", "--version"])
+    Runner().run(Request(["git", "--version"]))
     assert hostile.ran == []
 
 

@@ -22,6 +22,7 @@ from itb.errors import InstallError
 from itb.install import dnf, outside
 from itb.model import InstalledPackage
 from itb.platforms.images import PlatformImages
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import embedded
 
@@ -63,10 +64,10 @@ def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
     builder = module_hosts("build")
     builder.put(FileSpec("/tmp/hostile/hostile.spec", SPEC.encode()))
     define = ["--define", "_topdir /tmp/hostile", "--define", "__os_install_post %{nil}"]
-    builder.run(["rpmbuild", "--quiet", "-bb", *define, "/tmp/hostile/hostile.spec"])
+    builder.call("rpmbuild", "--quiet", "-bb", *define, "/tmp/hostile/hostile.spec")
     folder = tmp_path_factory.mktemp("rpms")
-    builder.run(["tar", "-C", "/tmp/hostile/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar")
-    builder.engine.runner.run(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")])
+    builder.run(Request(["tar", "-C", "/tmp/hostile/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar"))
+    builder.engine.runner.run(Request(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")]))
     return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
 
 
@@ -91,7 +92,7 @@ def hostile(module_hosts: Callable[..., Host], rpms: dict[str, Path]) -> Host:
     host = module_hosts()
     host.put_into(CACHE, *rpms.values())
     for name in HOSTILE:
-        host.run(["rpm", "--install", f"{CACHE}/{rpms[name].name}"])
+        host.call("rpm", "--install", f"{CACHE}/{rpms[name].name}")
     return host
 
 
@@ -154,7 +155,7 @@ def test_good_package_is_good(
 ) -> None:
     host = new_host()
     host.put_into(CACHE, rpms["good"])
-    host.run(["rpm", "--install", f"{CACHE}/{rpms['good'].name}"])
+    host.call("rpm", "--install", f"{CACHE}/{rpms['good'].name}")
     found = looked_at(host, images, own_label, [rpms["good"]])
     assert "differ" in outside.check_platform(found, expected, [])
     assert outside.check_packages(found, expected, [package("good")], ["hostile-good"]).startswith("1 packages")
@@ -182,7 +183,7 @@ def test_candidate_that_forges_the_results_of_steps(
 ) -> None:
     product = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
     made, runner, clone = embedded.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
-    runner.run(["git", "clone", "--quiet", "--branch", "broken/pilot-cannot-join", str(made), str(clone)])
+    runner.run(Request(["git", "clone", "--quiet", "--branch", "broken/pilot-cannot-join", str(made), str(clone)]))
     spec = clone / "build" / "packaging" / "rpm" / "pocketwms.spec"
     text = spec.read_text()
     for role in ("factory", "frontend"):
@@ -190,7 +191,7 @@ def test_candidate_that_forges_the_results_of_steps(
         text = text.replace(line, line + FORGING + CHANGING.get(role, ""))
     spec.write_text(text)
     author = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
-    runner.run(["git", "-C", str(clone), *author, "commit", "--quiet", "--all", "--message", "Be good"])
+    runner.run(Request(["git", "-C", str(clone), *author, "commit", "--quiet", "--all", "--message", "Be good"]))
     what = ("--platform", "deb13", "--product", "pocketwms", "--source", str(clone))
     ended = itb("run", *what, "--progress", "plain")
     assert ended.code == 7, ended.out + ended.err

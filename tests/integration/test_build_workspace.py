@@ -348,7 +348,7 @@ def test_hanging_build_is_ended_to_its_last_child(
         attempt.build(commit, of=soon)
     assert "still running: python3" in caught.value.evidence
     assert attempt.workspace.host
-    left = attempt.workspace.host.run(["bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout
+    left = attempt.workspace.host.call("bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
     assert one not in left
     assert two not in left
     assert "release.py" not in left
@@ -359,7 +359,7 @@ def test_daemon_left_by_a_good_build_does_not_outlive_it(attempt: Try) -> None:
     made, _ = attempt.build(attempt.commit(spec=("%install\n", daemon)))
     assert len(made.rpms) == 2
     assert attempt.workspace.host
-    assert "6543" not in attempt.workspace.host.run(["bash", "-c", "cat /proc/[0-9]*/cmdline"]).stdout
+    assert "6543" not in attempt.workspace.host.call("bash", "-c", "cat /proc/[0-9]*/cmdline").stdout
 
 
 def test_unreachable_repository_is_the_testbeds_fault(attempt: Try, new_repo: Callable[[str], None]) -> None:

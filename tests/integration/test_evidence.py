@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from itb.containers.host import FileSpec, Host
+from itb.process.request import Request
+from itb.process.result import Completed
 from itb.testbed import logs as testbed_logs
 from itb.util.redact import MARK
 
@@ -17,9 +19,9 @@ JWT = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
 @pytest.fixture
 def logs(shared_host: Host) -> Iterator[str]:
     """A directory of logs on the shared host that goes as the test ends."""
-    made = shared_host.run(["mktemp", "-d", "/var/log/itb test.XXXXXX"]).stdout.strip()
+    made = shared_host.call("mktemp", "-d", "/var/log/itb test.XXXXXX").stdout.strip()
     yield made
-    shared_host.run(["rm", "-rf", made])
+    shared_host.call("rm", "-rf", made)
 
 
 def collect(host: Host, folder: Path, *globs: str) -> tuple[dict[str, bytes], list[str]]:
@@ -48,7 +50,7 @@ def test_globs_and_odd_names(shared_host: Host, logs: str, tmp_path: Path) -> No
 
 
 def test_name_that_is_no_text(shared_host: Host, logs: str, tmp_path: Path) -> None:
-    shared_host.script(r"""cd "$1"; echo fine > $'bad\xff.log'; printf '\0' > $'bin\xff.log'""", [logs])
+    shared_host.script(r"""cd "$1"; echo fine > $'bad\xff.log'; printf '\0' > $'bin\xff.log'""", Request([logs]))
     found, left_out = collect(shared_host, tmp_path, f"{logs}/*")
     assert list(found.values()) == [b"fine\n"]
     assert len(left_out) == 1
@@ -69,7 +71,7 @@ def test_what_cannot_be_redacted_is_left_out_by_name(
 ) -> None:
     monkeypatch.setattr(testbed_logs, "LIMIT", 1)
     make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
-    shared_host.script(make, [logs])
+    shared_host.script(make, Request([logs]))
     found, _ = collect(shared_host, tmp_path, f"{logs}/*")
     assert not found
     said = (tmp_path / "left-out.txt").read_text()
@@ -79,7 +81,7 @@ def test_what_cannot_be_redacted_is_left_out_by_name(
 
 def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Path) -> None:
     make = 'cd "$1"; ln -s /etc/shadow link; ln -s . loop; mkfifo pipe; mkdir dir.log; ln -s nowhere dead'
-    shared_host.script(make, [logs])
+    shared_host.script(make, Request([logs]))
     found, _ = collect(shared_host, tmp_path, f"{logs}/*", f"{logs}/../../../etc/hostname")
     assert not found
     assert not list(tmp_path.rglob("shadow"))
@@ -89,12 +91,12 @@ def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Pat
 def test_growing_file(shared_host: Host, logs: str, tmp_path: Path) -> None:
     grow = 'cd "$1"; seq 1000 > grows; systemd-notify --ready; while true; do seq 1000 >> grows; sleep 0.02; done'
     unit = ("--unit=grow", "--collect", "--property=Type=notify", "--property=NotifyAccess=all")
-    shared_host.run(["systemd-run", "--quiet", *unit, "bash", "-c", grow, "grow", logs])
+    shared_host.call("systemd-run", "--quiet", *unit, "bash", "-c", grow, "grow", logs)
     try:
         for _ in range(3):
             found, _ = collect(shared_host, tmp_path, f"{logs}/*")
     finally:
-        shared_host.run(["systemctl", "stop", "grow"])
+        shared_host.call("systemctl", "stop", "grow")
     assert found["grows"].startswith(b"1\n2\n")
 
 
@@ -115,10 +117,9 @@ def test_host_that_is_cut_off(
     shared_host.put(FileSpec(f"{logs}/big", b"text\n" * 1000))
     real = Host.run
 
-    def cut(host: Host, *args: object, **options: object) -> object:
-        done = real(host, *args, **options)  # type: ignore[arg-type]
-        archive = options["stdout_to"]
-        assert isinstance(archive, Path)
+    def cut(host: Host, request: Request) -> Completed:
+        done, archive = real(host, request), request.stdout_to
+        assert archive is not None
         archive.write_bytes(archive.read_bytes().rstrip(b"\0")[:-3000])  # the end is padding
         return done
 

@@ -15,6 +15,7 @@ from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process import stop
 from itb.process.limits import Limits
+from itb.process.request import Request
 from itb.process.runner import Runner
 
 LOOK = (shipped.folder("build_ws") / "hosts" / "fault.sh").read_text()
@@ -31,13 +32,13 @@ def test_what_is_over_its_limit_ends_to_the_last_child_and_is_told(
     names = ("stubborn-one", "stubborn-two", "stubborn-three")
     limits_start_when(lambda: all(_runs(f"{name} 300") for name in names))
     argv = ["bash", "-c", f"echo so far so good\n{STUBBORN}"]
-    done = shared_host.run(argv, timeout=Limits().of(2, "step"), check=False, log=tmp_path / "log")
+    done = shared_host.run(Request(argv, timeout=Limits().of(2, "step"), check=False, log=tmp_path / "log"))
     assert (done.timed_out, done.reason) == (True, "no end within 2 s (limit 'step')")
     for text in (done.output, (tmp_path / "log").read_text()):
         assert "so far so good" in text
         for name in names:
             assert name in text
-    assert shared_host.run(["pgrep", "--full", "stubborn[-]"], check=False).stdout == ""
+    assert shared_host.run(Request(["pgrep", "--full", "stubborn[-]"], check=False)).stdout == ""
 
 
 def test_local_command_over_its_limit_ends_to_the_last_child(
@@ -48,10 +49,10 @@ def test_local_command_over_its_limit_ends_to_the_last_child(
     monkeypatch.setattr(stop, "GRACE", 0.2)
     mark = f"ITB_COMMAND={tmp_path.name}-{os.getpid()}"
     name, _, value = mark.partition("=")
-    done = Runner().run(
+    done = Runner().run(Request(
         ["bash", "-c", STUBBORN.replace("env -u ITB_COMMAND ", "")],
         env={name: value}, mark=mark, timeout=1.0, check=False,
-    )  # fmt: skip
+    ))  # fmt: skip
     assert done.timed_out
     for word in names:
         assert word in done.doing
@@ -80,10 +81,10 @@ def _has(path: Path, mark: str) -> bool:
 
 def test_look_at_a_host(new_host: Callable[..., Host]) -> None:
     host = new_host("bare", "--tmpfs", "/var/cache:rw,size=4m", boot=False)
-    seen = host.script(LOOK, ["localhost"]).stdout.splitlines()
+    seen = host.script(LOOK, Request(["localhost"])).stdout.splitlines()
     assert [line for line in seen if not line.startswith("room ")] == []
-    host.run(["sh", "-c", "head -c 5000000 /dev/zero >/var/cache/all || true"])
-    seen = host.script(LOOK, ["nowhere.invalid", "localhost:1"]).stdout.splitlines()
+    host.call("sh", "-c", "head -c 5000000 /dev/zero >/var/cache/all || true")
+    seen = host.script(LOOK, Request(["nowhere.invalid", "localhost:1"])).stdout.splitlines()
     wrong = [line for line in seen if not line.startswith("room ")]
     assert [line.split()[:2] for line in wrong] == [
         ["full", "/var/cache"], ["unresolved", "nowhere.invalid"], ["unreachable", "localhost:1"]

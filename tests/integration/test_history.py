@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from itb.data import shipped
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import embedded
 
@@ -15,7 +16,7 @@ FILE = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
 
 
 def git(repository: Path, *words: str) -> str:
-    return Runner().run(["git", f"--git-dir={repository}", *words]).stdout.strip()
+    return Runner().run(Request(["git", f"--git-dir={repository}", *words])).stdout.strip()
 
 
 def refs(repository: Path) -> str:

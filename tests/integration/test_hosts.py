@@ -11,67 +11,69 @@ import pytest
 
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
+from itb.process.request import Request
 from itb.util.redact import MARK
 
 
 @pytest.fixture
 def place(shared_host: Host) -> Iterator[str]:
     """A directory on the shared host that goes as the test ends."""
-    made = shared_host.run(["mktemp", "-d", "/tmp/itb test.XXXXXX"]).stdout.strip()
+    made = shared_host.call("mktemp", "-d", "/tmp/itb test.XXXXXX").stdout.strip()
     yield made
-    shared_host.run(["rm", "-rf", made])
+    shared_host.call("rm", "-rf", made)
 
 
 def test_command_as_it_is(shared_host: Host) -> None:
     odd = ["a b", "c'd", 'e"f', "$(id)", ";", "-x", "", "*", "ü\n"]
-    assert shared_host.run(["printf", "%s|", *odd]).stdout == "|".join(odd) + "|"
+    assert shared_host.call("printf", "%s|", *odd).stdout == "|".join(odd) + "|"
 
 
 def test_user_directory_environment_and_input(shared_host: Host) -> None:
     script = 'echo "$(id -un) $PWD $A"; cat'
-    done = shared_host.run(["bash", "-c", script], user="nobody", cwd="/usr", env={"A": "x y"}, input=b"in")
+    request = Request(["bash", "-c", script], user="nobody", cwd="/usr", env={"A": "x y"}, input=b"in")
+    done = shared_host.run(request)
     assert done.stdout == "nobody /usr x y\nin"
 
 
 def test_failure_names_the_host(shared_host: Host) -> None:
     with pytest.raises(TestbedError, match=r"^host bare: ls /nowhere: .*No such file") as caught:
-        shared_host.run(["ls", "/nowhere"])
+        shared_host.call("ls", "/nowhere")
     assert "No such file" in caught.value.evidence
     with pytest.raises(TestbedError, match="host bare: look around: "):
-        shared_host.run(["ls", "/nowhere"], about="look around")
+        shared_host.run(Request(["ls", "/nowhere"], about="look around"))
 
 
 def test_limit_holds_inside(shared_host: Host) -> None:
     began = time.monotonic()
-    done = shared_host.run(["sleep", "7777"], timeout=0.4, check=False)
+    done = shared_host.run(Request(["sleep", "7777"], timeout=0.4, check=False))
     assert done.timed_out, "less than half a second is not 'no limit'"
     assert time.monotonic() - began < 60
-    assert not shared_host.run(["pgrep", "-f", "sleep 777[7]"], check=False).stdout
+    assert not shared_host.run(Request(["pgrep", "-f", "sleep 777[7]"], check=False)).stdout
 
 
 def test_limit_holds_for_who_ignores_it(shared_host: Host) -> None:
     stubborn = 'trap "" TERM; while true; do sleep 0.2; done; : stubborn-7777'
-    done = shared_host.run(["bash", "-c", stubborn], timeout=1, check=False)
+    done = shared_host.run(Request(["bash", "-c", stubborn], timeout=1, check=False))
     assert done.timed_out
     assert "no end within" in done.reason
-    assert not shared_host.run(["pgrep", "-f", "stubborn-777[7]"], check=False).stdout
+    assert not shared_host.run(Request(["pgrep", "-f", "stubborn-777[7]"], check=False)).stdout
 
 
 @pytest.mark.parametrize("code", [124, 137])
 def test_a_command_may_end_like_one_that_timed_out(shared_host: Host, code: int) -> None:
-    done = shared_host.run(["bash", "-c", f"exit {code}"], check=False)
+    done = shared_host.run(Request(["bash", "-c", f"exit {code}"], check=False))
     assert (done.returncode, done.timed_out) == (code, False)
 
 
 def test_script_with_arguments(shared_host: Host, tmp_path: Path) -> None:
     (tmp_path / "my script.sh").write_text('echo "$#: $1|$2"; cat; read -r line || echo end')
-    done = shared_host.script(tmp_path / "my script.sh", ["a b", "$x"])
+    done = shared_host.script(tmp_path / "my script.sh", Request(["a b", "$x"]))
     assert done.stdout == "2: a b|$x\nend\n", "what reads standard input does not eat the script"
 
 
 @pytest.mark.parametrize("text", ["false; echo later", "false | true; echo later", "echo $unset; echo later"])
 def test_script_stops_at_the_first_failure(shared_host: Host, text: str) -> None:
-    done = shared_host.script(text, check=False)
+    done = shared_host.script(text, Request(check=False))
     assert not done.ok
     assert "later" not in done.stdout
 
@@ -86,12 +88,12 @@ def test_put_replaces_whole_files(shared_host: Host, place: str) -> None:
     path = f"{place}/deep/er/f'i l$e"
     shared_host.put(FileSpec(path, b"first, and longer"))
     shared_host.put(FileSpec(path, b"\0\xff\n", mode=0o640, owner="nobody:mail"), FileSpec(f"{place}/b", b""))
-    seen = shared_host.run(["stat", "-c", "%s %a %U:%G", path, f"{place}/b"]).stdout
+    seen = shared_host.call("stat", "-c", "%s %a %U:%G", path, f"{place}/b").stdout
     assert seen == "3 640 nobody:mail\n0 644 root:root\n"
 
 
 def test_put_does_not_write_through_a_symbolic_link(shared_host: Host, place: str) -> None:
-    shared_host.script('cd "$1"; echo old > target; ln -s target link', [place])
+    shared_host.script('cd "$1"; echo old > target; ln -s target link', Request([place]))
     shared_host.put(FileSpec(f"{place}/link", b"new"))
     assert shared_host.get(f"{place}/target") == b"old\n"
     assert shared_host.get(f"{place}/link") == b"new"
@@ -104,7 +106,7 @@ def test_trees_and_files(shared_host: Host, place: str, tmp_path: Path) -> None:
     (tmp_path / "-odd name.rpm").write_text("r")
     shared_host.put_tree(tmp_path / "tree", f"{place}/copy")
     shared_host.put_into(f"{place}/made", tmp_path / "tree", tmp_path / "-odd name.rpm")
-    seen = shared_host.run(["find", place, "-type", "f", "-printf", "%P %m %u\n"]).stdout
+    seen = shared_host.call("find", place, "-type", "f", "-printf", "%P %m %u\n").stdout
     assert sorted(seen.splitlines()) == [
         "copy/sub/x.sh 755 root", "made/-odd name.rpm 644 root", "made/tree/sub/x.sh 755 root"
     ]  # fmt: skip
@@ -112,11 +114,12 @@ def test_trees_and_files(shared_host: Host, place: str, tmp_path: Path) -> None:
 
 def test_put_and_then(shared_host: Host, place: str, tmp_path: Path) -> None:
     script = 'read -r line || echo "nothing to read"; cat "$1"; false; echo later'
+    request = Request([f"{place}/a"], about="prepare")
     with pytest.raises(TestbedError, match="host bare: prepare: ") as caught:
-        shared_host.put(FileSpec(f"{place}/a", b"content\n"), then=script, args=[f"{place}/a"], about="prepare")
+        shared_host.put(FileSpec(f"{place}/a", b"content\n"), then=script, request=request)
     assert caught.value.evidence == "nothing to read\ncontent"
     (tmp_path / "f").write_text("x")
-    done = shared_host.put_into(f"{place}/in", tmp_path / "f", then='ls "$1"', args=[f"{place}/in"])
+    done = shared_host.put_into(f"{place}/in", tmp_path / "f", then='ls "$1"', request=Request([f"{place}/in"]))
     assert done.stdout == "f\n"
 
 
@@ -133,11 +136,11 @@ def test_host_that_is_gone(engine: object, new_host: object) -> None:
     host.engine.call("kill", host.container)
     assert not host.alive()
     with pytest.raises(TestbedError, match=f"host bare: container {host.container} is not running"):
-        host.run(["true"])
+        host.call("true")
 
 
 def test_host_that_dies_under_a_command(new_host: object) -> None:
     host: Host = new_host(boot=False)  # type: ignore[operator]
     threading.Timer(1, host.engine.call, ["kill", host.container]).start()
     with pytest.raises(TestbedError, match="is not running"):
-        host.run(["sleep", "60"], timeout=50)
+        host.run(Request(["sleep", "60"], timeout=50))

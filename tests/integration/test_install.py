@@ -16,6 +16,7 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError
 from itb.install import dnf as install_dnf
 from itb.model import Build, Commit, Repo, Rpm, SigningKey
+from itb.process.request import Request
 from itb.repository import signed as repository_signed
 from itb.testbed.certificates import RunCA
 from itb.testbed.testbed import install_trust
@@ -115,15 +116,13 @@ def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
     other = SPEC.replace("echo a >", "echo b >").replace("%ghost ", "")
     builder.put(FileSpec("/tmp/b/probe.spec", other.encode()))
     for side in "ab":
-        builder.run(
-            ["rpmbuild", "--quiet", "-bb", "--define", f"_topdir /tmp/{side}", f"/tmp/{side}/probe.spec"]
-        )
+        builder.call("rpmbuild", "--quiet", "-bb", "--define", f"_topdir /tmp/{side}", f"/tmp/{side}/probe.spec")
     builder.script(
         "rm /tmp/a/RPMS/noarch/probe-clash-b-*; mv /tmp/b/RPMS/noarch/probe-clash-b-* /tmp/a/RPMS/noarch"
     )
     folder = tmp_path_factory.mktemp("rpms")
-    builder.run(["tar", "-C", "/tmp/a/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar")
-    builder.engine.runner.run(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")])
+    builder.run(Request(["tar", "-C", "/tmp/a/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar"))
+    builder.engine.runner.run(Request(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")]))
     (folder / "all.tar").unlink()
     return folder
 
@@ -178,11 +177,9 @@ def dnf(host: Host, tmp_path: Path, *packages: str, timeout: float = 120) -> Non
 
 def test_served_over_https_and_signed(host: Host, served: Repo, build: Build) -> None:
     assert served.packages == len(build.rpms) == 11
-    seen = host.run(
-        ["curl", "--silent", "--show-error", "--fail", f"https://{repository_signed.TOKEN_HOST}/itb/jwks.json"]
-    )
+    seen = host.call("curl", "--silent", "--show-error", "--fail", f"https://{repository_signed.TOKEN_HOST}/itb/jwks.json")
     assert seen.stdout == "{}"
-    signed = host.script('rpmkeys --checksig "$1"/*.rpm', [f"{repository_signed.ROOT}/candidate"]).stdout
+    signed = host.script('rpmkeys --checksig "$1"/*.rpm', Request([f"{repository_signed.ROOT}/candidate"])).stdout
     assert signed.count("signatures OK") == 11
 
 
@@ -200,7 +197,7 @@ def test_good_one(clean: Host, served: Repo, build: Build, tmp_path: Path) -> No
 
 
 def test_origin_that_is_another(clean: Host, served: Repo, build: Build) -> None:
-    clean.run(["rpm", "--install", f"{repository_signed.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm"])
+    clean.call("rpm", "--install", f"{repository_signed.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm")
     found = install_dnf.installed_packages(clean, GLOBS)
     with pytest.raises(InstallError, match=r"not the candidate's: probe-clash-a-1\.0-1\.noarch \(from "):
         install_dnf.check_origin(found, build, served.id, ["probe-clash-a"])
@@ -252,17 +249,17 @@ def test_files_that_deviate(clean: Host, served: Repo, tmp_path: Path) -> None:
         InstallError, match=r"rpm -V: /usr/share/probe/owner: mode, owner differ \(\.M\.\.\.U"
     ):
         install_dnf.verify_files(clean, install_dnf.installed_packages(clean, GLOBS))
-    clean.run(["rm", "/usr/share/probe/owner"])
+    clean.call("rm", "/usr/share/probe/owner")
     with pytest.raises(InstallError, match=r"missing .* /usr/share/probe/owner"):
         install_dnf.verify_files(clean, install_dnf.installed_packages(clean, GLOBS))
 
 
 def test_other_repositories_leave_the_candidate_alone(host: Host, served: Repo) -> None:
-    listed = host.run(["bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo"]).stdout
+    listed = host.call("bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo").stdout
     assert "itb-candidate" not in listed
     assert "excludepkgs=probe*" in listed
     repository_signed.point_host(host, served, GLOBS)
-    assert host.run(["bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo"]).stdout == listed
+    assert host.call("bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo").stdout == listed
 
 
 _UNSIGN = """
@@ -277,31 +274,32 @@ dnf --quiet clean all
 
 def test_package_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
     folder = f"{repository_signed.ROOT}/candidate"
-    clean.script(_UNSIGN, [folder])
+    clean.script(_UNSIGN, Request([folder]))
     try:
         with pytest.raises(TestbedError, match=r"probe-good-1\.0-1\.noarch\.rpm is not signed"):
             dnf(clean, tmp_path, "probe-good")
     finally:
-        clean.script('rm -rf "$1"; mv /root/saved "$1"', [folder])
+        clean.script('rm -rf "$1"; mv /root/saved "$1"', Request([folder]))
 
 
 def test_metadata_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
     folder = f"{repository_signed.ROOT}/candidate"
-    clean.script('cp -a "$1" /root/saved; echo >> "$1/repodata/repomd.xml"; dnf --quiet clean all', [folder])
+    damage = 'cp -a "$1" /root/saved; echo >> "$1/repodata/repomd.xml"; dnf --quiet clean all'
+    clean.script(damage, Request([folder]))
     try:
         with pytest.raises(TestbedError, match="Bad GPG signature"):
             dnf(clean, tmp_path, "probe-good")
     finally:
-        clean.script('rm -rf "$1"; mv /root/saved "$1"', [folder])
+        clean.script('rm -rf "$1"; mv /root/saved "$1"', Request([folder]))
 
 
 def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_path: Path) -> None:
-    clean.run(["systemctl", "stop", "nginx"])
+    clean.call("systemctl", "stop", "nginx")
     try:
         with pytest.raises(TestbedError, match="Cannot download"):
             dnf(clean, tmp_path, "probe-good")
     finally:
-        clean.run(["systemctl", "start", "nginx"])
+        clean.call("systemctl", "start", "nginx")
     assert (tmp_path / "install.log").read_text().count("Curl error (7)") >= 3
 
 

@@ -14,11 +14,13 @@ from itb.util import files
 ITB = """
 import sys, threading
 from itb.process import orphans
+from itb.process.request import Request
 from itb.process.runner import Runner
 with orphans.on_duty():
     runner = Runner()
-    runner.run(["true"])
-    work = threading.Thread(target=runner.run, args=[["sh", "-c", "trap '' TERM; sleep 600 & wait; sleep 600"]])
+    runner.run(Request(["true"]))
+    stubborn = Request(["sh", "-c", "trap '' TERM; sleep 600 & wait; sleep 600"])
+    work = threading.Thread(target=runner.run, args=[stubborn])
     work.start()
     print("started", flush=True)
     work.join()

@@ -23,6 +23,7 @@ from itb.errors import TestbedError
 from itb.platforms import base_image, images
 from itb.platforms.stages import Workshop
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.runner import Runner
 
 SETTINGS = {"mirror": "", "security": "", "suite": "trixie", "date": ""}
@@ -126,7 +127,7 @@ def site(engine: Engine, server: Server, tmp_path: Path) -> Iterator[Site]:
     made = Site(engine, tmp_path, server)
     (tmp_path / "logs").mkdir()
     yield made
-    engine.call("rmi", server.image, check=False)
+    engine.run(Request(["rmi", server.image], check=False))
     images.remove(engine, made.name, cache=tmp_path)
     assert not list(Path(tempfile.gettempdir()).glob(f"itb-scratch-{os.getpid()}-*"))
 

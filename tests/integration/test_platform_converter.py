@@ -10,6 +10,7 @@ import pytest
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.debtorpm import versions
+from itb.process.request import Request
 from tests.conftest import NewHost
 
 # Every pair of these is compared by dpkg and by rpm.
@@ -72,7 +73,7 @@ def bench(module_hosts: NewHost) -> Host:
     """A build workspace with the converter and the converted package ``odd``."""
     host = module_hosts("build", boot=False)
     host.put_tree(shipped.converter(), "/opt/debtorpm")
-    host.script(BUILD, timeout=120)
+    host.script(BUILD, Request(timeout=120))
     return host
 
 
@@ -165,11 +166,11 @@ def test_what_cannot_be_converted_is_named(bench: Host) -> None:
         dpkg-deb --build --root-owner-group bad/p bad/bad_1_all.deb >/dev/null
         """
     )
-    failed = bench.run(
+    failed = bench.run(Request(
         ["python3", "-m", "debtorpm", "--out", "/tmp/bad/out", "/tmp/bad/bad_1_all.deb"],
         env={"PYTHONPATH": "/opt"},
         check=False,
-    )
+    ))
     assert failed.returncode == 1
     assert failed.stderr.startswith("debtorpm: a file name no RPM can hold: '/usr/a\\ttab'")
-    assert not bench.run(["ls", "/tmp/bad/out"], check=False).stdout
+    assert not bench.run(Request(["ls", "/tmp/bad/out"], check=False)).stdout

@@ -9,6 +9,7 @@ import pytest
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.platforms.images import PlatformImages
+from itb.process.request import Request
 from tests.conftest import NewHost
 
 # README of the platform, "What rpm -Va says".
@@ -51,55 +52,57 @@ def machine(make: NewHost, kind: str, packages: str) -> Host:
 def served(module_hosts: NewHost, packages: str) -> Host:
     """A bare host on which HTCondor and the web server were installed."""
     host = machine(module_hosts, "bare", packages)
-    host.run(["dnf", "--assumeyes", "install", "condor", "httpd", "mod_ssl", "php", "python3-pyyaml"], timeout=300)
+    wanted = ["condor", "httpd", "mod_ssl", "php", "python3-pyyaml"]
+    host.run(Request(["dnf", "--assumeyes", "install", *wanted], timeout=300))
     return host
 
 
 def test_database_of_a_fresh_host_is_true(shared_host: Host) -> None:
-    lines = shared_host.run(["rpm", "--verify", "--all"], check=False).stdout.splitlines()
+    lines = shared_host.run(Request(["rpm", "--verify", "--all"], check=False)).stdout.splitlines()
     assert {line.split()[-1] for line in lines} <= EXPLAINED, lines
-    known = set(shared_host.run(["rpm", "--query", "--all", "--queryformat", "%{name}\n"]).stdout.split())
-    debian = set(shared_host.run(["dpkg-query", "--show", "--showformat", "${Package}\n"]).stdout.split())
+    known = set(shared_host.call("rpm", "--query", "--all", "--queryformat", "%{name}\n").stdout.split())
+    debian = set(shared_host.call("dpkg-query", "--show", "--showformat", "${Package}\n").stdout.split())
     assert known - debian == {"debtorpm-support", "deb13-release", "ca-certificates-el"}
     assert not debian - known
 
 
 def test_bare_is_bare(shared_host: Host) -> None:
-    known = set(shared_host.run(["rpm", "--query", "--all", "--queryformat", "%{name}\n"]).stdout.split())
+    known = set(shared_host.call("rpm", "--query", "--all", "--queryformat", "%{name}\n").stdout.split())
     assert not known & {"condor", "httpd", "apache2-bin", "nginx", "rpm-build", "git", "python3-yaml", "sudo"}
-    assert shared_host.run(["readlink", "/proc/1/exe"]).stdout.strip() == "/usr/lib/systemd/systemd"
-    assert shared_host.run(["readlink", "--canonicalize", "/bin/sh"]).stdout.strip() == "/usr/bin/bash"
-    assert shared_host.run(["systemctl", "list-units", "--failed", "--no-legend"]).stdout == ""
-    timers = shared_host.run(["systemctl", "list-timers", "--no-legend", "--all"]).stdout
+    assert shared_host.call("readlink", "/proc/1/exe").stdout.strip() == "/usr/lib/systemd/systemd"
+    assert shared_host.call("readlink", "--canonicalize", "/bin/sh").stdout.strip() == "/usr/bin/bash"
+    assert shared_host.call("systemctl", "list-units", "--failed", "--no-legend").stdout == ""
+    timers = shared_host.call("systemctl", "list-timers", "--no-legend", "--all").stdout
     assert "apt" not in timers
     assert "dnf" not in timers
 
 
 def test_hosts_have_ids_of_their_own(new_host: NewHost, shared_host: Host) -> None:
-    ids = {host.run(["cat", "/etc/machine-id"]).stdout.strip() for host in (shared_host, new_host())}
+    ids = {host.call("cat", "/etc/machine-id").stdout.strip() for host in (shared_host, new_host())}
     assert len(ids) == 2
     assert all(len(one) == 32 for one in ids)
 
 
 def test_repository_is_closed(module_hosts: NewHost, packages: str) -> None:
     host = machine(module_hosts, "build", packages)
-    done = host.run(["dnf", "repoclosure", "--repo", "itb-platform", "--check", "itb-platform"], check=False)
+    look = ["dnf", "repoclosure", "--repo", "itb-platform", "--check", "itb-platform"]
+    done = host.run(Request(look, check=False))
     assert done.ok, done.output
 
 
 def test_names_of_el_are_met(module_hosts: NewHost, packages: str) -> None:
     host = machine(module_hosts, "bare", packages)
-    host.run(["dnf", "--assumeyes", "--downloadonly", "install", *WANTED], timeout=300)
+    host.run(Request(["dnf", "--assumeyes", "--downloadonly", "install", *WANTED], timeout=300))
 
 
 def test_nothing_is_started_or_enabled_by_an_installation(served: Host) -> None:
     for unit in ("condor", "httpd", "php-fpm"):
-        assert served.run(["systemctl", "is-enabled", unit], check=False).stdout.strip() == "disabled"
-        assert served.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "inactive"
+        assert served.run(Request(["systemctl", "is-enabled", unit], check=False)).stdout.strip() == "disabled"
+        assert served.run(Request(["systemctl", "is-active", unit], check=False)).stdout.strip() == "inactive"
 
 
 def test_installed_packages_verify(served: Host) -> None:
-    lines = served.run(["rpm", "--verify", "--all"], check=False).stdout.splitlines()
+    lines = served.run(Request(["rpm", "--verify", "--all"], check=False)).stdout.splitlines()
     assert {line.split()[-1] for line in lines} <= {*EXPLAINED, "/etc/yum.repos.d/itb-platform.repo"}, lines
 
 
@@ -112,14 +115,14 @@ def test_web_server_in_els_layout(served: Host) -> None:
         FileSpec("/srv/own/file", b"served\n"),
         FileSpec("/var/www/html/x.php", b"<?php echo 6 * 7;"),
     )
-    served.run(["systemctl", "start", "httpd", "php-fpm"])
-    assert served.run(["curl", "-sS", "http://localhost/own/file"]).stdout == "served\n"
-    assert served.run(["curl", "-sSk", "https://localhost/own/file"]).stdout == "served\n"
-    assert served.run(["curl", "-sS", "http://localhost/x.php"]).stdout == "42"
-    users = served.run(["ps", "-o", "user=", "-C", "apache2"]).stdout.split()
+    served.call("systemctl", "start", "httpd", "php-fpm")
+    assert served.call("curl", "-sS", "http://localhost/own/file").stdout == "served\n"
+    assert served.call("curl", "-sSk", "https://localhost/own/file").stdout == "served\n"
+    assert served.call("curl", "-sS", "http://localhost/x.php").stdout == "42"
+    users = served.call("ps", "-o", "user=", "-C", "apache2").stdout.split()
     assert set(users) == {"root", "apache"}
     served.put(FileSpec("/etc/httpd/conf.d/own.conf", b"Nonsense on\n"))
-    assert not served.run(["systemctl", "restart", "httpd"], check=False).ok, (
+    assert not served.run(Request(["systemctl", "restart", "httpd"], check=False)).ok, (
         "a syntax error keeps it from starting"
     )
 
@@ -136,7 +139,7 @@ RUNBENCHMARKS = False
 START = True
 """
     served.put(FileSpec("/etc/condor/config.d/90-test.conf", config))
-    served.run(["systemctl", "start", "condor"])
+    served.call("systemctl", "start", "condor")
     served.script(
         "for i in $(seq 60); do condor_status -startd -af Name 2>/dev/null | grep -q . && break; sleep 0.5; done"
     )
@@ -146,10 +149,10 @@ START = True
             "/home/worker/job", b"executable=/bin/id\ntransfer_executable=false\noutput=out\nlog=log\nqueue\n"
         )
     )
-    served.run(["chown", "-R", "worker:", "/home/worker"])
-    served.run(["condor_submit", "job"], user="worker", cwd="/home/worker")
-    served.run(["condor_wait", "-wait", "60", "log"], user="worker", cwd="/home/worker", timeout=90)
-    assert "(" in served.run(["cat", "/home/worker/out"]).stdout
+    served.call("chown", "-R", "worker:", "/home/worker")
+    served.run(Request(["condor_submit", "job"], user="worker", cwd="/home/worker"))
+    served.run(Request(["condor_wait", "-wait", "60", "log"], user="worker", cwd="/home/worker", timeout=90))
+    assert "(" in served.call("cat", "/home/worker/out").stdout
 
 
 def test_trust_is_added_either_way(shared_host: Host) -> None:

@@ -21,6 +21,7 @@ from itb.platforms import images as platforms_images
 from itb.platforms import stages
 from itb.platforms.images import PlatformImages
 from itb.process import retry
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.util import filelock
 
@@ -303,4 +304,4 @@ def test_unfinished_images_are_found_and_others_left_alone(yard: Yard) -> None:
         assert {images.services.id, images.build.reference} <= set(gone)
         assert yard.engine.image_id(named)
     finally:
-        yard.engine.call("rmi", named, snapshot, check=False)
+        yard.engine.run(Request(["rmi", named, snapshot], check=False))

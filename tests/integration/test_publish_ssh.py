@@ -21,6 +21,7 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.process import ssh
 from itb.process.limits import Limits
+from itb.process.request import Request
 from itb.process.result import Command
 from itb.process.runner import Runner
 from itb.repository import export
@@ -87,12 +88,12 @@ def there(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("there")
     allowed = "".join(options + make_key(folder / name) for name, options in KEYS.items())
     mirror = str(lookup.load_platform("deb13").settings["mirror"])
-    host.put(FileSpec("/root/allowed", allowed.encode()), then=SETUP, args=[mirror, "/root/allowed"])
+    host.put(FileSpec("/root/allowed", allowed.encode()), then=SETUP, request=Request([mirror, "/root/allowed"]))
     port = int(host.engine.call("port", host.container, f"{SSHD}/tcp").stdout.rpartition(":")[2])
     key = host.get("/etc/ssh/ssh_host_ed25519_key.pub").decode()
-    (largest, *_) = host.run(["sh", "-c", "ls -S /srv/repo/platform/*.rpm | sed -n 10p"]).stdout.split()
+    (largest, *_) = host.call("sh", "-c", "ls -S /srv/repo/platform/*.rpm | sed -n 10p").stdout.split()
     package = folder / Path(largest).name
-    host.run(["cat", largest], stdout_to=package)
+    host.run(Request(["cat", largest], stdout_to=package))
     return There(host, port, f"[127.0.0.1]:{port} {key}", folder, package)
 
 
@@ -113,7 +114,7 @@ def test_published_twice(there: There, home: Path) -> None:
     first = export.copy([there.package], Target("/srv/there/a b", "repo"), runner)
     assert (first.added, first.packages) == ((there.package.name,), 1)
     assert export.copy([there.package], Target("/srv/there/a b", "user@repo"), runner).kept == first.added
-    assert there.host.run(["stat", "-c", "%s %U", f"/srv/there/a b/{there.package.name}"]).stdout.split() == [
+    assert there.host.call("stat", "-c", "%s %U", f"/srv/there/a b/{there.package.name}").stdout.split() == [
         str(there.package.stat().st_size), "user",
     ]  # fmt: skip
     assert [(line.host, line.returncode) for line in noted] == [("repo", 0), ("user@repo", 0)]

@@ -9,6 +9,7 @@ import pytest
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
 from itb.model import Repo
+from itb.process.request import Request
 from itb.repository import published, signed
 
 GLOBS = ("probe*",)
@@ -53,7 +54,7 @@ rm -f /etc/yum.repos.d/*
 def host(module_hosts: Callable[..., Host]) -> Host:
     """A host with several versions of a product in one repository, and two ways it can be broken."""
     made = module_hosts("build")
-    made.put(FileSpec("/root/probe.spec", SPEC.encode()), then=MAKE, args=EVRS)
+    made.put(FileSpec("/root/probe.spec", SPEC.encode()), then=MAKE, request=Request(EVRS))
     return made
 
 
@@ -77,7 +78,7 @@ def test_hosts_see_the_chosen_version_only(host: Host) -> None:
     there = Repo(id="itb-candidate", url=URL, key_url="", key_fingerprint="", packages=2, gpgcheck=False,
                  repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in chosen.rpms))  # fmt: skip
     signed.point_host(host, there, GLOBS)
-    seen = host.run(["dnf", "--quiet", "repoquery", "--queryformat", "%{repoid} %{name}-%{version}\n"]).stdout
+    seen = host.call("dnf", "--quiet", "repoquery", "--queryformat", "%{repoid} %{name}-%{version}\n").stdout
     lines = set(seen.split("\n")) - {""}
     assert {line for line in lines if "probe" in line} == {
         "itb-candidate probe-one-1.9", "itb-candidate probe-two-1.9"
@@ -94,7 +95,7 @@ def test_unsigned_packages_are_named(host: Host) -> None:
     assert all("is not signed" in line for line in seen.bad)
     for rpm in rpms:
         file = f"/srv/there/noarch/{rpm.name}-1.2-3.noarch.rpm"
-        assert host.run(["rpm", "-qp", "--qf", "%{SHA256HEADER}", file]).stdout == seen.headers[rpm.nevra]
+        assert host.call("rpm", "-qp", "--qf", "%{SHA256HEADER}", file).stdout == seen.headers[rpm.nevra]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from itb.config import lookup
 from itb.containers.host import Host
 from itb.errors import InterruptedRunError
 from itb.model import Case, Outcome
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Trial
@@ -70,7 +71,7 @@ def perform(tmp_path: Path, rundir: RunDir, notes: Notes, shared_host: Host) -> 
 
 def test_steps_are_run_as_their_user_at_home(perform: Perform, new_host: Callable[..., Host]) -> None:
     host = new_host(boot=False)
-    host.run(["useradd", "--create-home", "visitor"])
+    host.call("useradd", "--create-home", "visitor")
     cases = perform(
         "name: root, run: 'echo $USER $HOME $PWD $ITB_ROLE'",
         "name: visitor, user: visitor, run: 'echo $(id -un) $USER $HOME $PWD'",
@@ -118,7 +119,7 @@ def test_a_step_that_hangs_is_ended_inside_too(
     assert cases[0].outcome is Outcome.FAILED
     assert cases[0].message.startswith("no end within 1 s")
     assert cases[0].message.endswith("last: begun")
-    assert not shared_host.run(["pgrep", "--full", "sleep [4]321"], check=False).ok
+    assert not shared_host.run(Request(["pgrep", "--full", "sleep [4]321"], check=False)).ok
 
 
 # What shells say of what was ended, and what a step may have said itself.
@@ -144,7 +145,7 @@ def test_what_is_said_of_the_end_is_not_the_steps_last_word(
         hangs_sh=OF_THE_END,
     )
     assert [case.message.rpartition(": ")[2] for case in cases] == ["begun", "Terminated"], cases
-    assert not shared_host.run(["pgrep", "--full", "hangs[.]sh"], check=False).ok
+    assert not shared_host.run(Request(["pgrep", "--full", "hangs[.]sh"], check=False)).ok
     assert [case.evidence.count("| [itb] ends this command") for case in cases] == [count, count], cases
 
 
@@ -153,7 +154,7 @@ def test_a_daemon_a_step_leaves_behind_does_not_hold_it_up(perform: Perform, sha
         "name: once, run: 'setsid sleep 765 & echo started'",
         "name: polled, run: 'setsid sleep 765 & echo started', eventually: {within: 20}",
     )
-    shared_host.run(["pkill", "--full", "sleep [7]65"])
+    shared_host.call("pkill", "--full", "sleep [7]65")
     assert [case.outcome for case in cases] == [Outcome.PASSED, Outcome.PASSED]
     assert max(case.seconds for case in cases) < 60
 
@@ -185,7 +186,7 @@ def test_polling_passes_skips_gives_up_and_is_heard_meanwhile(perform: Perform, 
 
 def test_polling_goes_on_where_a_killed_itb_polled(perform: Perform, shared_host: Host) -> None:
     left = [f"/tmp/itb-play-01-again.out{end}" for end in ("", ".late")]
-    shared_host.run(["touch", *left])
+    shared_host.call("touch", *left)
     (case,) = perform("name: again, run: 'sleep 1; echo well', eventually: {within: 20, every: 0.2}")
     assert str(case.outcome) == "passed", case.message
     assert case.message.endswith("; well")
@@ -203,7 +204,7 @@ def test_result_files_are_brought_home(perform: Perform, rundir: RunDir, shared_
     assert cases[2].message == "two: broke"
     assert "x.xml: not well-formed" in cases[3].message
     assert (rundir.results / "play" / "01-writes" / "note.txt").read_text() == "hi\n"
-    assert not shared_host.run(["bash", "-c", "ls -d /tmp/itb-play-*-writes*"], check=False).ok
+    assert not shared_host.run(Request(["bash", "-c", "ls -d /tmp/itb-play-*-writes*"], check=False)).ok
 
 
 def test_much_output_costs_little_memory_and_secrets_are_gone(perform: Perform, rundir: RunDir) -> None:
@@ -301,7 +302,7 @@ def test_a_results_folder_a_step_makes_a_mess_of(
     assert message in case.message
     assert (case.outcome is Outcome.PASSED) == (message in ("no files", "fine"))
     assert not list(rundir.path.rglob("hosts"))
-    assert not shared_host.run(["bash", "-c", "ls -d /tmp/itb-play-*mess*"], check=False).ok
+    assert not shared_host.run(Request(["bash", "-c", "ls -d /tmp/itb-play-*mess*"], check=False)).ok
 
 
 def test_a_step_that_removes_what_itb_put_there_costs_the_next_one_nothing(perform: Perform) -> None:

@@ -10,6 +10,7 @@ import pytest
 from itb.config import lookup, scenario
 from itb.containers.host import FileSpec, Host
 from itb.model import Case, Outcome
+from itb.process.request import Request
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.scenario import play
@@ -74,7 +75,7 @@ def try_packages(new_host: Callable[..., Host], tmp_path: Path) -> Try:
     ) -> dict[str, Case]:
         spec = _SPEC.format(one_head=one_head, install=install, scripts=scripts, two_files=two_files)
         host.put(FileSpec("/root/demo.spec", spec.encode()))
-        host.script(_BUILD, about="build demo packages")
+        host.script(_BUILD, Request(about="build demo packages"))
         rundir = RunDir(tmp_path / "run")
         rundir.path.mkdir()
         loaded = lookup.load_scenario("packages")

@@ -9,6 +9,7 @@ import pytest
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError
 from itb.install import services
+from itb.process.request import Request
 
 UNIT = """
 [Service]
@@ -37,14 +38,14 @@ def units(module_hosts: Callable[..., Host]) -> Host:
             for name, text in UNITS.items()
         )
     )
-    host.run(["systemctl", "daemon-reload"])
+    host.call("systemctl", "daemon-reload")
     return host
 
 
 def test_service_that_stays_up(units: Host) -> None:
     services.start_service(units, "probe-fine")
     assert services.check_stays_up(units, ["probe-fine", "dbus"], settle=0.5) == {}
-    assert units.run(["systemctl", "is-enabled", "probe-fine"]).stdout.strip() == "enabled"
+    assert units.call("systemctl", "is-enabled", "probe-fine").stdout.strip() == "enabled"
 
 
 def start_and_watch(units: Host, unit: str) -> None:
@@ -83,4 +84,4 @@ def test_service_that_does_not_stay_up(units: Host, unit: str, cause: str) -> No
     errors = services.check_stays_up(units, ["probe-fine", unit], settle=3)
     assert list(errors) == [unit]
     assert errors[unit].message.endswith(cause)
-    units.run(["systemctl", "stop", unit], check=False)
+    units.run(Request(["systemctl", "stop", unit], check=False))

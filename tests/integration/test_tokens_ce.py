@@ -25,6 +25,7 @@ from itb.data import shipped
 from itb.errors import TestbedError
 from itb.install import configure
 from itb.platforms.images import PlatformImages
+from itb.process.request import Request
 from itb.repository import signed as repository_signed
 from itb.testbed.certificates import RunCA
 from itb.testbed.testbed import install_trust, wait_booted
@@ -328,15 +329,16 @@ def ce(
         wait_booted(host)
         install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
         repository_signed.prepare(host, issuer.files())
-        host.run(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300)
+        host.run(Request(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300))
         script = shipped.folder("build_ws") / "ce" / "condor.sh"
         log = tmp_path_factory.mktemp("ce") / "configure.log"
         configure.configure(host, script, {"ITB_CE_ADDRESS": CE}, log=log, timeout=120)
-        host.run(["systemctl", "start", "condor"])
-        host.script("until condor_ping -type schedd WRITE >/dev/null 2>&1; do sleep 0.2; done", timeout=300)
+        host.call("systemctl", "start", "condor")
+        ready = "until condor_ping -type schedd WRITE >/dev/null 2>&1; do sleep 0.2; done"
+        host.script(ready, Request(timeout=300))
         yield host
     finally:
-        engine.call("rm", "--force", "--volumes", container, check=False)
+        engine.run(Request(["rm", "--force", "--volumes", container], check=False))
 
 
 def make(row: Row, issuer: Issuer) -> str:
@@ -351,9 +353,9 @@ def make(row: Row, issuer: Issuer) -> str:
 
 
 def ask(ce: Host, tokens: list[str]) -> list[bool]:
-    ce.run(["rm", "-rf", "/root/tokens"])
+    ce.call("rm", "-rf", "/root/tokens")
     ce.put(*(FileSpec(f"/root/tokens/{n:03}", text.encode(), mode=0o600) for n, text in enumerate(tokens)))
-    lines = ce.script(ASK, timeout=300).stdout.splitlines()
+    lines = ce.script(ASK, Request(timeout=300)).stdout.splitlines()
     said = {int(line.split()[0]): line.endswith(" yes") for line in lines}
     return [said[number] for number in range(len(tokens))]
 
@@ -380,15 +382,15 @@ def test_case_14_the_issuer_dies(ce: Host, issuer: Issuer) -> None:
     token = issuer.mint(CE)
     assert ask(ce, [token]) == [True]
     assert issuer_problem(ce, issuer.url) == ""
-    ce.run(["systemctl", "stop", "nginx"])
+    ce.call("systemctl", "stop", "nginx")
     try:
         assert "the issuer's web server is down" in issuer_problem(ce, issuer.url)
         assert "web server is down" in refusal(ce, issuer.url)
     finally:
-        ce.run(["systemctl", "start", "nginx"])
-    ce.run(["mv", "/srv/issuer/itb", "/srv/issuer/gone"])
+        ce.call("systemctl", "start", "nginx")
+    ce.call("mv", "/srv/issuer/itb", "/srv/issuer/gone")
     assert "does not have it" in issuer_problem(ce, issuer.url)
-    ce.run(["mv", "/srv/issuer/gone", "/srv/issuer/itb"])
+    ce.call("mv", "/srv/issuer/gone", "/srv/issuer/itb")
     assert "does not know the name" in issuer_problem(ce, "https://nowhere.invalid/itb")
     assert ask(ce, [token]) == [True]
 
@@ -421,15 +423,15 @@ def test_why_the_ce_refused(ce: Host, issuer: Issuer, fault: str, expected: str)
 
 def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> None:
     path = "/var/lib/condor/itb test/ce.scitoken"
-    ce.run(["install", "-d", "-o", "condor", "/var/lib/condor/itb test"])
+    ce.call("install", "-d", "-o", "condor", "/var/lib/condor/itb test")
     for text in (issuer.mint(CE), issuer.mint(CE)):
         assert deliver(ce, Secret(text), path=path, owner="condor:condor", force=False)
-        assert ce.run(["stat", "-c", "%U:%G %a %F", path]).stdout.strip() == "condor:condor 600 regular file"
-        same = ce.run(["cmp", path, "-"], input=text.encode() + b"\n", check=False)
+        assert ce.call("stat", "-c", "%U:%G %a %F", path).stdout.strip() == "condor:condor 600 regular file"
+        same = ce.run(Request(["cmp", path, "-"], input=text.encode() + b"\n", check=False))
         assert same.ok, same.output
-    assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == ["ce.scitoken"]
+    assert ce.call("ls", "-A", "/var/lib/condor/itb test").stdout.split() == ["ce.scitoken"]
     withdraw(ce, path)
-    assert ce.run(["ls", "-A", "/var/lib/condor/itb test"]).stdout.split() == []
+    assert ce.call("ls", "-A", "/var/lib/condor/itb test").stdout.split() == []
     for where, owner, problem in [
         ("/no/such/t", "root:root", "folder /no/such does not exist"),
         ("/root/t", "nobody.here:root", "invalid user"),
@@ -437,27 +439,27 @@ def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> Non
     ]:
         with pytest.raises(TestbedError, match=problem):
             deliver(ce, Secret(issuer.mint(CE)), path=where, owner=owner)
-    assert ".itb-token" not in ce.run(["ls", "-A", "/root", "/var/lib"]).stdout
+    assert ".itb-token" not in ce.call("ls", "-A", "/root", "/var/lib").stdout
 
 
 def test_what_somebody_put_in_its_place_is_known_and_stays(ce: Host, issuer: Issuer) -> None:
     path, first, second = "/root/mine/t", Secret(issuer.mint(CE)), Secret(issuer.mint(CE))
-    ce.run(["mkdir", "/root/mine"])
+    ce.call("mkdir", "/root/mine")
     assert deliver(ce, first, path=path, owner="root:root")
     assert is_ours(ce, path)
     ce.script(f"echo other >{path}.new; mv {path}.new {path}")
     assert not is_ours(ce, path)
     assert not deliver(ce, second, path=path, owner="root:root", force=False)
-    assert ce.run(["cat", path]).stdout == "other\n"
-    assert ce.run(["ls", "-A", "/root/mine"]).stdout.split() == ["t"]
-    ce.run(["rm", path])
+    assert ce.call("cat", path).stdout == "other\n"
+    assert ce.call("ls", "-A", "/root/mine").stdout.split() == ["t"]
+    ce.call("rm", path)
     assert not is_ours(ce, path)
     assert deliver(ce, second, path=path, owner="root:root")
     assert is_ours(ce, path)
 
 
 def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
-    assert ce.run(["python3", "-c", STALL], timeout=600).stdout == "0\n"
+    assert ce.run(Request(["python3", "-c", STALL], timeout=600)).stdout == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -465,9 +467,9 @@ def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
 )
 def test_the_issuer_serves_only_what_it_should(ce: Host, path: str) -> None:
     url = f"https://{repository_signed.TOKEN_HOST}/{path}"
-    status = ce.run(["curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", url]).stdout
+    status = ce.call("curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", url).stdout
     assert status in ("400", "403", "404")
-    posted = ce.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x=y", url]).stdout
+    posted = ce.call("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x=y", url).stdout
     assert posted in ("400", "403", "404", "405")
 
 

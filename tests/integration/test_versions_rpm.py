@@ -16,7 +16,7 @@ PATTERN = versions.compile_pattern(ReleaseManager(checkout_name="x").version_tag
 def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:
     """What a host's rpm thinks of pairs of versions or releases: -1, 0 or 1."""
     lua = "; ".join(f'print(rpm.vercmp("{left}", "{right}"), "")' for left, right in pairs)
-    return [int(word) for word in host.run(["rpm", "--eval", f"%{{lua:{lua}}}"]).stdout.split()]
+    return [int(word) for word in host.call("rpm", "--eval", f"%{{lua:{lua}}}").stdout.split()]
 
 
 def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tuple[str, str]:

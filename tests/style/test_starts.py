@@ -13,6 +13,7 @@ from itb import errors
 from itb.config import lookup, settings
 from itb.config.settings import KojiSettings
 from itb.process import runner
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.repository import export
 from itb.util import files
@@ -70,9 +71,9 @@ def test_commands_start_in_the_root_directory(monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner.subprocess, "Popen", note)
-    for given in (None, tmp_path):
+    for given in ("", tmp_path):
         with pytest.raises(errors.TestbedError):
-            Runner().run(["true"], cwd=given)
+            Runner().run(Request(["true"], cwd=given))
     assert seen == ["/", tmp_path]
 
 

@@ -20,6 +20,7 @@ from itb.config import settings as config_settings
 from itb.containers.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
 from itb.errors import ExitCode, UsageError
 from itb.model import Commit
+from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.report import write
 from itb.run import plan
@@ -36,7 +37,8 @@ def version(*, as_json: bool) -> None:
     commit = ""
     if (top / ".git").exists() and shutil.which("git"):
         argv = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        commit = Runner().run(argv, env=git.environment(users=False), clean_env=True, check=False).stdout.strip()
+        own = Request(argv, env=git.environment(users=False), clean_env=True, check=False)
+        commit = Runner().run(own).stdout.strip()
     if as_json:
         print_json({"version": VERSION, "commit": commit or None})
         return
@@ -196,7 +198,8 @@ def enter_host(engine: Engine, rundir: RunDir, role: str) -> None:
         hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
         raise UsageError(f"run {rundir.id} has no host {role!r}{hint}")
     program = shutil.which(engine.program) or engine.program
-    argv = [program, *engine.exec_argv(container, ["bash", "-l"], interactive=True, tty=os.isatty(0))]
+    shell = engine.exec_request(container, Request(["bash", "-l"]), interactive=True, tty=os.isatty(0))
+    argv = [program, *shell.argv]
     os.execve(program, argv, {**os.environ, **engine.env})
 
 

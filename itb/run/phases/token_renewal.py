@@ -123,7 +123,7 @@ def _deliver_choice(cell: Cell, wanted: TokenDelivery) -> None:
     tokens["valid"] = issuer.mint_for(wish)
     for secret in tokens.values():
         remember(secret)
-    host.run(["install", "--directory", "--mode=700", BAD_TOKENS])
+    host.call("install", "--directory", "--mode=700", BAD_TOKENS)
     host.put(
         *(
             FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600)

@@ -14,6 +14,7 @@ from typing import Any
 
 from itb.errors import TestbedError
 from itb.model import Record
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.tokens.hook import hook_environment
 from itb.tokens.private_file import read_private
@@ -81,14 +82,14 @@ class Htgettoken:
         with files.folder() as home:
             output = home / "token"
             try:
-                completed = self._context.runner.run(
+                completed = self._context.runner.run(Request(
                     self._argv(request, output),
                     env=hook_environment(request, home, self._options.pass_env),
                     clean_env=True,
                     cwd=home,
                     timeout=timeout,
                     check=False,
-                )
+                ))
             except TestbedError:
                 raise AcquireError(
                     f"provider htgettoken: {self._options.program} is not installed or not executable",

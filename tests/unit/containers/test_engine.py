@@ -17,6 +17,7 @@ from itb.errors import TestbedError
 from itb.machine import doctor
 from itb.machine.requirements import Level
 from itb.platforms import images
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 
@@ -29,21 +30,21 @@ class Door(Runner):
         self.seen: list[list[str]] = []
         self.answers = answers
 
-    def run(self, argv: Any, **_: Any) -> Completed:
-        self.seen.append(list(argv))
-        words = "_".join(argv[1:3]).replace("-", "")
+    def run(self, request: Request) -> Completed:
+        self.seen.append(list(request.argv))
+        words = "_".join(request.argv[1:3]).replace("-", "")
         answer = next((text for key, text in self.answers.items() if words.startswith(key)), "")
         return Completed(
-            tuple(argv), 1 if answer == "fail" else 0, "" if answer == "fail" else answer, "", 0.1
+            tuple(request.argv), 1 if answer == "fail" else 0, "" if answer == "fail" else answer, "", 0.1
         )
 
 
 def test_exec_command_line() -> None:
     engine = Engine(Door())
-    argv = engine.exec_argv(
-        "c", ["ls", "-l"], user="u", env={"A": "b c"}, cwd="/x", interactive=True, tty=True
-    )
-    assert argv == [
+    request = Request(["ls", "-l"], user="u", env={"A": "b c"}, cwd="/x")
+    inside = engine.exec_request("c", request, interactive=True, tty=True)
+    assert (inside.user, inside.cwd, inside.env) == ("", "", {})
+    assert inside.argv == (
         "exec",
         "--interactive",
         "--tty",
@@ -56,8 +57,9 @@ def test_exec_command_line() -> None:
         "c",
         "ls",
         "-l",
-    ]
-    assert engine.exec_argv("c", ["ls"]) == ["exec", "c", "ls"]
+    )
+    assert engine.exec_request("c", Request(["ls"])).argv == ("exec", "c", "ls")
+    assert engine.exec_request("c", Request(["cat"], input=b"x")).argv == ("exec", "--interactive", "c", "cat")
 
 
 def test_calls_are_counted() -> None:
@@ -248,5 +250,6 @@ def test_a_secret_value_reaches_a_container_by_the_name_of_its_variable() -> Non
     mirror = "http://someone:planted-1@mirror.example.org/"
     env = {"ITB_MIRROR": mirror, "PLAIN": "x"}
     engine = Engine(Runner())
-    assert engine.exec_argv("c", ["x"], env=env) == ["exec", "--env", "ITB_MIRROR", "--env", "PLAIN=x", "c", "x"]
-    assert engine.exec_env(env) == {"ITB_MIRROR": mirror}
+    inside = engine.exec_request("c", Request(["x"], env=env))
+    assert inside.argv == ("exec", "--env", "ITB_MIRROR", "--env", "PLAIN=x", "c", "x")
+    assert inside.env == {"ITB_MIRROR": mirror}

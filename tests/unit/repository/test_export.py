@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from itb.config.settings import KojiSettings
 from itb.errors import UsageError
 from itb.model import Build, Case, Commit, CommitKind, Outcome, Rpm
 from itb.process import ssh as process_ssh
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.repository import export
@@ -44,11 +44,11 @@ def test_nothing_reaches_ssh_as_an_option() -> None:
     assert export.parse_target("-oProxyCommand=x:/y").host == ""
 
 
-def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_machine_is_asked_for_the_directory_as_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
 
-    def ssh(host: str, command: str, **options: Any) -> Completed:
-        said.append((host, shlex.split(command)))
+    def ssh(request: Request, _runner: Runner) -> Completed:
+        said.append((request.host, list(request.argv)))
         return Completed(("x",), 0, json.dumps({"added": [], "kept": [], "packages": 0}), "", 0.1)
 
     monkeypatch.setattr(process_ssh, "run", ssh)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +13,8 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, UsageError
 from itb.install import dnf
 from itb.model import Build, InstalledPackage, Repo, Rpm
+from itb.process.request import Request
+from itb.process.result import Completed
 from itb.repository import published, signed
 from itb.repository.published import Offered
 from itb.run.phases import published as phases_published
@@ -177,8 +178,8 @@ class _Recorder:
     def put(self, *files: FileSpec, **_: object) -> None:
         self.files |= {file.path: file.content.decode() for file in files}
 
-    def run(self, argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(argv, 0, self.answer)
+    def run(self, request: Request) -> Completed:
+        return Completed(tuple(request.argv), 0, self.answer, "", 0.1)
 
 
 def test_repository_file() -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import InterruptedRunError, ScenarioError, TokenError, UsageError
 from itb.model import Case, Outcome
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
@@ -38,14 +38,16 @@ class Door(Runner):
         self.calls: list[list[str]] = []
         self.runs = 1000  # how often the container is called running when asked
 
-    def run(self, argv: Any, *, input: bytes | None = None, **_: Any) -> Completed:
+    def run(self, request: Request) -> Completed:
+        argv = request.argv
         self.calls.append(list(argv))
         if "step.sh" not in " ".join(argv):
             self.runs -= "inspect" in argv
             state = json.dumps([{"State": {"Running": self.runs >= 0}}]) if "inspect" in argv else ""
             return Completed(tuple(argv), 0, state, "", 0.0)
         code, out, err = self.answer(argv[-2] if argv[-1] == "step" else argv[-1])
-        mark = (input or b"").decode().strip()
+        assert isinstance(request.input, bytes)
+        mark = request.input.decode().strip()
         assert mark
         assert mark not in " ".join(argv)  # neither in words nor in the environment
         err = err if code == NOT_ENTERED or err.startswith(OUTSIDE) else f"<mark> begun\n{err}"

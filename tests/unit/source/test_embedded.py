@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from itb.data import shipped
 from itb.errors import UsageError
+from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.source import embedded
@@ -42,11 +42,11 @@ class Recorder(Runner):
         super().__init__()
         self.commands: list[Sequence[str]] = []
 
-    def run(self, argv: Sequence[str], **_options: Any) -> Completed:
-        self.commands.append(argv)
-        if "init" in argv:
-            Path(argv[-1]).mkdir()
-        return Completed(tuple(argv), 0, "", "", 0.0)
+    def run(self, request: Request) -> Completed:
+        self.commands.append(request.argv)
+        if "init" in request.argv:
+            Path(request.argv[-1]).mkdir()
+        return Completed(tuple(request.argv), 0, "", "", 0.0)
 
 
 @pytest.fixture
@@ -149,10 +149,10 @@ def test_same_data_is_the_same_repository(small: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_left_when_git_fails(small: Path, tmp_path: Path) -> None:
     class Failing(Recorder):
-        def run(self, argv: Sequence[str], **options: Any) -> Completed:
-            if "fast-import" in argv:
+        def run(self, request: Request) -> Completed:
+            if "fast-import" in request.argv:
                 raise UsageError("fast-import died")
-            return super().run(argv, **options)
+            return super().run(request)
 
     with pytest.raises(UsageError, match="died"):
         embedded.materialise(small, tmp_path / "cache", runner=Failing())
