@@ -18,7 +18,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from itb.config import lookup
 from itb.config.settings import Settings
-from itb.containers.engine import RUNS_LABEL, Engine, connect, container_name
+from itb.containers import naming
+from itb.containers.engine import Engine, connect, container_name, labels_of
 from itb.containers.host import Host
 from itb.platforms import images as platforms_images
 from itb.platforms.images import PlatformImages
@@ -181,12 +182,13 @@ def itb(engine: Engine, tmp_path: Path) -> Callable[..., Ended]:
 def _left_by_runs(engine: Engine, folder: str) -> list[str]:
     """Names of what carries the label of a run below ``folder``, after removing it."""
     left = []
-    items = [*engine.containers({RUNS_LABEL: ""}), *engine.listing("network", {RUNS_LABEL: ""})]
-    for item in [*items, *engine.listing("volume", {RUNS_LABEL: ""})]:
-        labels = item.get("Labels") or item.get("labels") or {}
-        if isinstance(labels, dict) and str(labels.get(RUNS_LABEL, "")).startswith(folder):
+    wanted = naming.runs_labels()
+    items = [*engine.containers(wanted), *engine.listing("network", wanted), *engine.listing("volume", wanted)]
+    for item in items:
+        _, runs = naming.run_of(labels_of(item))
+        if runs.startswith(folder):
             left.append(container_name(item) or str(item.get("name")))
-            engine.remove_run({RUNS_LABEL: str(labels[RUNS_LABEL])})
+            engine.remove_run(naming.runs_labels(runs))
     return left
 
 

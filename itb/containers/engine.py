@@ -1,8 +1,7 @@
 """podman or docker: images, networks, containers, labels and the sweep.
 
-Everything itb creates carries the labels ``itb.run`` (the run's name) and
-``itb.runs`` (the folder its directory is in), so that it can be found and
-removed without any file of the run.
+Everything itb creates is labelled (:mod:`itb.containers.naming`), so that it
+can be found and removed without any file of the run.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from itb.containers import naming
 from itb.errors import TestbedError
 from itb.process import retry
 from itb.process.request import Request
@@ -31,8 +31,6 @@ from itb.util.files import write_atomically
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
 
-LABEL = "itb.run"
-RUNS_LABEL = "itb.runs"  # the folder that holds the run's directory: the same name may be in two of them
 _PODMAN_NOFILE = 1048576  # podman's own default, refused without CAP_SYS_RESOURCE when the limit is lower
 _ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
 _CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
@@ -172,7 +170,7 @@ class Engine:
         other cannot touch the command: it lacks a capability that this has.
         """
         options = ["run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"]
-        options += ["--cap-add", "SYS_PTRACE", *_labels(labels)]
+        options += ["--cap-add", "SYS_PTRACE", *naming.options(labels)]
         return self.run(replace(request, argv=[*options, image, *request.argv]))
 
     def image_id(self, reference: str) -> str:
@@ -195,14 +193,15 @@ class Engine:
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> str:
         """Create a bridge network of the engine's choice of addresses and return its subnet (CIDR)."""
-        self.call("network", "create", *_labels(labels), name)
-        found = self.ask("network", "inspect", name, count=1)[0]
-        subnets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
-        for subnet in subnets:
-            address = str(subnet.get("subnet") or subnet.get("Subnet"))
-            if ":" not in address:
-                return address
+        self.call("network", "create", *naming.options(labels), name)
+        if subnet := _subnet(self.ask("network", "inspect", name, count=1)[0]):
+            return subnet
         raise TestbedError(f"network {name}: the engine gave it no IPv4 subnet")
+
+    def subnet(self, network: str) -> str:
+        """Return the subnet (CIDR) of a network; empty if there is none."""
+        seen = self.run(Request(["network", "inspect", network], check=False))
+        return next(filter(None, map(_subnet, self.read(seen))), "") if seen.ok else ""
 
     def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """List containers, stopped ones too, that have all these labels (empty value: any)."""
@@ -256,6 +255,13 @@ def _passing(done: Completed) -> str:
     return f"{done.argv[1]}: {done.reason}" if found else ""
 
 
+def _subnet(network: Mapping[str, Any]) -> str:
+    """Return the IPv4 subnet of a network in either engine's words; empty if it has none."""
+    subnets = network.get("subnets") or network.get("IPAM", {}).get("Config") or []
+    addresses = (str(subnet.get("subnet") or subnet.get("Subnet")) for subnet in subnets)
+    return next((address for address in addresses if ":" not in address), "")
+
+
 def _is_secret(value: str) -> bool:
     return redact(value) != value
 
@@ -304,10 +310,6 @@ def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
 
 def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(key in labels and value in ("", labels[key]) for key, value in wanted.items())
-
-
-def _labels(labels: Mapping[str, str]) -> list[str]:
-    return _each("--label", [f"{key}={value}" for key, value in labels.items()])
 
 
 def _each(option: str, values: Sequence[str]) -> list[str]:

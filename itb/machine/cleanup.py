@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import time
@@ -11,23 +10,23 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
+from itb.containers import naming
+from itb.containers.engine import Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.process import orphans
 from itb.rundir import lock as rundir_lock
 from itb.rundir.directory import RunDir
 from itb.util import filelock, files
 
-_HOST = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # a run's container, or one of a platform's build
 KEEP_DAYS = 14  # cached builds younger than this stay
 
 
 def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
     """Runs of which containers, networks or volumes exist: name, and the folder its directory is in."""
-    items = engine.containers({LABEL: ""})
+    items = engine.containers(naming.any_run())
     for kind in ("network", "volume"):
-        items += engine.listing(kind, {LABEL: ""})
-    found = {(labels.get(LABEL, ""), labels.get(RUNS_LABEL, "")) for labels in map(labels_of, items)}
+        items += engine.listing(kind, naming.any_run())
+    found = {naming.run_of(labels_of(item)) for item in items}
     return sorted(run for run in found if run[0])
 
 
@@ -72,7 +71,7 @@ def _sweep_run(
         return 0
     # Held meanwhile, so that nobody goes on with a run whose hosts are being removed.
     with rundir.lock() if rundir.path.is_dir() else nullcontext():
-        removed = engine.remove_run({LABEL: name, **({RUNS_LABEL: where} if where else {})})
+        removed = engine.remove_run(naming.run_labels(name, where))
         for thing in removed:
             say(f"{name}: removed {thing}")
         rundir.forget_secrets()
@@ -95,8 +94,8 @@ def end_orphans(engine: Engine, runs: Path) -> list[str]:
     busy = _at_work(engine, runs)
     ended = []
     for path, name in monitors.items():
-        found = _HOST.fullmatch(name)
-        if found is None or found[1] in busy or name in known:
+        short = naming.short_of(name)
+        if not short or short in busy or name in known:
             continue
         with suppress(OSError):
             children = (path / "task" / path.name / "children").read_text().split()

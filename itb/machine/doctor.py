@@ -13,7 +13,8 @@ from typing import Any
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.config.settings import Settings
-from itb.containers.engine import LABEL, Engine, connect, may_raise_limits, podman_env
+from itb.containers import naming
+from itb.containers.engine import Engine, connect, may_raise_limits, podman_env
 from itb.containers.host import Host
 from itb.errors import ExitCode, ItbError, TestbedError
 from itb.machine import cleanup, requirements
@@ -160,8 +161,8 @@ def _start_containers(engine: Engine) -> Iterator[Finding]:
     if not built:
         yield warn("systemd", "not tried: no image of a platform is there", "itb platform build deb13")
         return
-    name = f"itb-doctor-{secrets.token_hex(4)}"
-    labels = {LABEL: name}
+    name = naming.prefix_of("doctor", secrets.token_hex(4))
+    labels = naming.run_labels(name)
     try:
         engine.create_network(name, labels)
         hosts = [_start(engine, f"{name}-{side}", name, built[0].bare.reference) for side in ("a", "b")]
@@ -182,7 +183,7 @@ def _start_containers(engine: Engine) -> Iterator[Finding]:
 def _start(engine: Engine, container: str, network: str, image: str) -> Host:
     systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
     engine.call(
-        *("run", "--detach", "--name", container, "--label", f"{LABEL}={network}"),
+        *("run", "--detach", "--name", container, *naming.options(naming.run_labels(network))),
         *("--network", network, *systemd, image),
     )
     return Host(engine, container, "doctor")

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 
+from itb.containers import naming
 from itb.errors import TestbedError, UsageError
-from itb.platforms.stages import PRODUCT_OF, REFRESH_HOURS, Workshop, reference
+from itb.platforms.stages import REFRESH_HOURS, Workshop, reference
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.util import files
@@ -110,7 +111,7 @@ def _debootstrap(shop: Workshop, local: str) -> str:
         done = shop.persist("base", make)
         if not done.ok:
             raise CommandError(done, about="mmdebstrap")
-        labels = ["--change", f"LABEL {PRODUCT_OF}={shop.platform.name}"]
+        labels = ["--change", f"LABEL {naming.image_filter(shop.platform.name)}"]
         limit = shop.engine.runner.limits("image-save")
         shop.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))
     return shop.engine.image_id(local)

@@ -21,12 +21,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from itb.config.platform import SIDE_EFFECTS, Platform
+from itb.containers import naming
 from itb.containers.engine import Engine
+from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import Record
 from itb.platforms import base_image, stages
-from itb.platforms.stages import BUILDER, FINAL, PRODUCT_OF, REFRESH_HOURS, Note, Workshop, reference
+from itb.platforms.stages import FINAL, REFRESH_HOURS, Note, Workshop, reference
 from itb.process.request import Request
 from itb.util import filelock
 from itb.util.files import write_atomically
@@ -203,7 +205,7 @@ def _look_up_or_build(shop: Workshop, definition: str) -> PlatformImages:
         found = find(engine, platform.name, key)
         if found:
             return found
-        shop.labels = {"itb.key": key, "itb.definition": definition}
+        shop.labels = ImageLabels(key=key, definition=definition)
         shop.build()
     # Names are given once all images are there, whoever interrupts: what has a name is whole.
     for kind in FINAL:
@@ -231,14 +233,14 @@ def built(engine: Engine, name: str = "") -> list[PlatformImages]:
     sets: set[tuple[str, str]] = set()
     for item in _images(engine, name):
         labels = _labels(item)
-        if labels.get("itb.key"):
-            sets.add((labels[PRODUCT_OF], labels["itb.key"]))
+        if labels.key:
+            sets.add((labels.platform, labels.key))
     found = (find(engine, platform, key) for platform, key in sets)
     return sorted((one for one in found if one), key=lambda one: one.created, reverse=True)
 
 
 def _images(engine: Engine, name: str) -> list[dict[str, Any]]:
-    label = f"label={PRODUCT_OF}={name}" if name else f"label={PRODUCT_OF}"
+    label = f"label={naming.image_filter(name)}"
     ids = engine.call("images", "--all", "--quiet", "--no-trunc", "--filter", label).stdout.split()
     if not ids:
         return []
@@ -248,9 +250,9 @@ def _images(engine: Engine, name: str) -> list[dict[str, Any]]:
 
 def _newest(engine: Engine, name: str, definition: str) -> PlatformImages | None:
     keys = {
-        labels["itb.key"]
+        labels.key
         for item in _images(engine, name)
-        if (labels := _labels(item)).get("itb.definition") == definition
+        if (labels := _labels(item)).definition == definition
     }
     return next((one for one in built(engine, name) if one.key in keys), None)
 
@@ -269,7 +271,7 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
     gone = []
     for item in _images(engine, name):
         labels = _labels(item)
-        if not key or labels.get("itb.key") == key:
+        if not key or labels.key == key:
             gone += _remove_image(engine, item)
     if not key:
         gone += [base for base in _bases(engine, name) if engine.run(Request(["rmi", base], check=False)).ok]
@@ -279,14 +281,14 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
 
 def remove_unfinished(engine: Engine) -> list[str]:
     """Remove the images of builds that never came to their end and whose process is gone; return their names."""
-    locked = {_labels(item).get(BUILDER, "") for item in _images(engine, "")}
+    locked = {_labels(item).builder for item in _images(engine, "")}
     gone = []
     for lock in sorted(locked - {""}):
         with filelock.hold_if_free(Path(lock)) as free:
             if free:
                 whole = built(engine)
                 for item in _images(engine, ""):  # newest first: none goes before what was made from it
-                    if _labels(item).get(BUILDER) == lock and _is_unfinished(item, whole):
+                    if _labels(item).builder == lock and _is_unfinished(item, whole):
                         gone += _remove_image(engine, item)
     return gone
 
@@ -294,16 +296,16 @@ def remove_unfinished(engine: Engine) -> list[str]:
 def _is_unfinished(item: Mapping[str, Any], whole: Sequence[PlatformImages]) -> bool:
     """True unless an image belongs to a complete set, or is somebody's own, made from one of a set."""
     names, labels = item.get("RepoTags") or [], _labels(item)
-    same = [one for one in whole if one.platform == labels[PRODUCT_OF]]
+    same = [one for one in whole if one.platform == labels.platform]
     if names:
-        finished = labels.get("itb.key") in [one.key for one in same]
+        finished = labels.key in [one.key for one in same]
         return not finished and all(name.startswith("localhost/itb/") for name in names)
     parents = [getattr(one, kind).id for one in same for kind in FINAL]
     return str(item.get("Parent", "")).removeprefix("sha256:") not in parents
 
 
-def _labels(item: Mapping[str, Any]) -> dict[str, str]:
-    return item.get("Config", {}).get("Labels") or {}
+def _labels(item: Mapping[str, Any]) -> ImageLabels:
+    return ImageLabels.read(item.get("Config", {}).get("Labels") or {})
 
 
 def _bases(engine: Engine, name: str) -> list[str]:
@@ -322,7 +324,7 @@ def _remove_superseded(shop: Workshop, key: str) -> None:
     kept = {key, *(one.key for one in built(engine, name)[:_KEPT])}
     for item in _images(engine, name):
         labels = _labels(item)
-        if labels.get("itb.key") and (labels["itb.key"] not in kept or not item.get("RepoTags")):
+        if labels.key and (labels.key not in kept or not item.get("RepoTags")):
             _remove_image(engine, item)
 
 

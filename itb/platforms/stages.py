@@ -19,12 +19,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from itb.config.platform import Platform
-from itb.containers.engine import Engine
+from itb.containers import naming
+from itb.containers.engine import Engine, labels_of
 from itb.containers.host import Host
+from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process import retry
@@ -33,9 +35,6 @@ from itb.process.result import Completed
 from itb.util import filelock
 from itb.util.filelock import user_lock
 
-BUILDING = "itb.building"  # label of what a build needs while it lasts: its lock file
-BUILDER = "itb.builder"  # label of images: the lock file of the build they were made by
-PRODUCT_OF = "itb.platform"  # label of images: the platform's name
 INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -68,18 +67,14 @@ def ingredients(platform: Platform) -> list[Path]:
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
     """Remove what builds left behind whose process is gone; ``own`` is a lock the caller holds itself."""
     files = set()
-    items = [*engine.containers({BUILDING: ""}), *engine.listing("volume", {BUILDING: ""})]
-    for item in items:
-        labels = item.get("Labels") or item.get("labels") or {}
-        if isinstance(labels, str):  # docker
-            labels = dict(part.partition("=")[::2] for part in labels.split(","))
-        files.add(str(labels.get(BUILDING, "")))
+    for item in [*engine.containers(naming.build_labels()), *engine.listing("volume", naming.build_labels())]:
+        files.add(naming.lock_of(labels_of(item)))
     gone = []
     for lock in sorted(files - {""}):
         # Held meanwhile, so that no build begins whose things would go too.
         with filelock.hold_if_free(Path(lock)) as free:
             if free or lock == str(own):
-                gone += engine.remove_run({BUILDING: lock})
+                gone += engine.remove_run(naming.build_labels(lock))
     return gone
 
 
@@ -97,7 +92,7 @@ class Workshop:
     logs: Path
     lock: Path
     note: Note
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: ImageLabels = field(default_factory=ImageLabels)
     images: dict[str, str] = field(default_factory=dict)
     _id: str = field(default_factory=lambda: secrets.token_hex(4))
     _failed: threading.Event = field(default_factory=threading.Event)
@@ -105,18 +100,18 @@ class Workshop:
     @property
     def name(self) -> str:
         """Prefix of everything this build creates."""
-        return f"itb-{self.platform.name}-{self._id}"
+        return naming.prefix_of(self.platform.name, self._id)
 
     @contextmanager
     def open(self, base: str) -> Iterator[None]:
         """Make the volume and put the definition there; remove all containers and the volume in the end."""
         self.images["base"] = base
         try:
-            self.engine.call("volume", "create", "--label", f"{BUILDING}={self.lock}", self.name)
+            self.engine.call("volume", "create", *naming.options(naming.build_labels(self.lock)), self.name)
             self._furnish()
             yield
         finally:
-            self.engine.uninterruptible.remove_run({BUILDING: str(self.lock)})
+            self.engine.uninterruptible.remove_run(naming.build_labels(self.lock))
 
     def _furnish(self) -> None:
         with self.container("furnish", self.images["base"]) as host:
@@ -131,7 +126,8 @@ class Workshop:
         name = f"{self.name}-{stage}"
         # The network of the machine itself: a build needs names and a mirror, not isolation.
         self.engine.call(
-            *("run", "--detach", "--name", name, "--label", f"{BUILDING}={self.lock}", "--network", "host"),
+            *("run", "--detach", "--name", name, *naming.options(naming.build_labels(self.lock))),
+            *("--network", "host"),
             *("--volume", f"{self.name}:/mnt", "--entrypoint", "", image, "sleep", "infinity"),
         )
         try:
@@ -266,8 +262,8 @@ class Workshop:
 
     def _commit(self, container: str, stage: str) -> str:
         # Labels of the container would go on to every container of the image: the build's is emptied.
-        labels = {BUILDING: "", BUILDER: str(self.lock), PRODUCT_OF: self.platform.name, "itb.image": stage}
-        changes = [f'LABEL {key}="{value}"' for key, value in {**labels, **self.labels}.items()]
+        labels = replace(self.labels, platform=self.platform.name, stage=stage, builder=str(self.lock)).labels
+        changes = [f'LABEL {key}="{value}"' for key, value in {**naming.build_labels(), **labels}.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
         limit = self.engine.runner.limits("image-save")

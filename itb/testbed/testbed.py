@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of, privileges_of
+from itb.containers import naming
+from itb.containers.engine import Engine, container_name, labels_of, privileges_of
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
@@ -20,8 +20,6 @@ from itb.process.request import Request
 from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
 from itb.util.files import expand
-
-ROLE_LABEL = "itb.role"
 
 # Both families keep their anchors in different places; grid software wants the
 # hashed directory.  On Debian, what update-ca-certificates would do for one
@@ -91,15 +89,13 @@ def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
     labels = value.get("labels") or {}
     if not isinstance(labels, dict):
         raise UsageError(f"{path}: service {service!r}: labels must be a mapping")
-    if ROLE_LABEL not in labels or "hostname" not in value:
-        raise UsageError(f"{path}: service {service!r} needs a hostname and the label {ROLE_LABEL}")
+    role = naming.role_of(labels)
+    if not role or "hostname" not in value:
+        raise UsageError(f"{path}: service {service!r} needs a hostname and the label {naming.ROLE}")
     # Without them nobody could tell whose the container is, and nobody would remove it.
-    if labels.get(LABEL) != "${ITB_RUN}" or labels.get(RUNS_LABEL) != "${ITB_RUNS}":
-        raise UsageError(
-            f"{path}: service {service!r} needs the labels "
-            f'{LABEL}: "${{ITB_RUN}}" and {RUNS_LABEL}: "${{ITB_RUNS}}"'
-        )
-    return str(labels[ROLE_LABEL])
+    if missing := naming.missing_labels(labels):
+        raise UsageError(f"{path}: service {service!r} needs the labels {missing}")
+    return role
 
 
 class Testbed:
@@ -109,30 +105,21 @@ class Testbed:
         self.engine = engine
         self.topology = topology
         self.run = run
-        self.project = f"itb-{short}"
-        # 02: locally administered; the rest keeps runs apart on one machine.
-        self.mac_prefix = ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
-        # Both: the same name may be in two folders.  Who sweeps up looks there whether the run is alive.
-        self.labels = {LABEL: run, RUNS_LABEL: str(runs)}
+        self.short = short
+        self.runs = runs
+        self.project = naming.project(short)
+        self.mac_prefix = naming.mac_prefix(short)
+        self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, as last seen to run
         self._seen: set[str] = set()  # roles lost() has seen to run
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
-        subnet = ipaddress.ip_network(self.engine.create_network(self.project, self.labels))
-        return ".".join(str(subnet.network_address).split(".")[:3])
+        return naming.address_prefix(self.engine.create_network(self.project, self.labels))
 
     def network_prefix(self) -> str:
         """Return the address prefix of the run's network; empty if there is none."""
-        found = self.engine.run(Request(["network", "inspect", self.project], check=False))
-        if not found.ok:
-            return ""
-        for item in self.engine.read(found):
-            for subnet in item.get("subnets") or item.get("IPAM", {}).get("Config") or []:
-                address = str(subnet.get("subnet") or subnet.get("Subnet"))
-                if ":" not in address:
-                    return ".".join(address.split(".")[:3])
-        return ""
+        return naming.address_prefix(self.engine.subnet(self.project))
 
     def up(self, roles: Sequence[str], images: Mapping[str, str], prefix: str) -> dict[str, Host]:
         """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
@@ -142,7 +129,7 @@ class Testbed:
         env = {
             "ITB_PROJECT": self.project,
             "ITB_RUN": self.run,
-            "ITB_RUNS": self.labels[RUNS_LABEL],
+            "ITB_RUNS": str(self.runs),
             "ITB_NETWORK": self.project,
             "ITB_NET_PREFIX": prefix,
             "ITB_MAC_PREFIX": self.mac_prefix,
@@ -178,7 +165,7 @@ class Testbed:
             for item in self.engine.containers(self.labels)
             if item["State"] == "running"
         }
-        names = {role: f"{self.project}-{role}" for role in self.topology.hosts}
+        names = {role: naming.container(self.short, role) for role in self.topology.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
         return set(self.containers)
 
@@ -192,7 +179,7 @@ class Testbed:
         running = {
             role
             for item in engine.containers(self.labels)
-            if (role := labels_of(item).get(ROLE_LABEL, "")) in self.topology.hosts
+            if (role := naming.role_of(labels_of(item))) in self.topology.hosts
             and item["State"] in ("running", "stopping", "restarting")
         }
         missed = self._seen - running - set(besides)
@@ -203,7 +190,7 @@ class Testbed:
     def there(self) -> set[str]:
         """Roles that have a container, running or not."""
         names = {container_name(item) for item in self.engine.containers(self.labels)}
-        return {role for role in self.topology.hosts if f"{self.project}-{role}" in names}
+        return {role for role in self.topology.hosts if naming.container(self.short, role) in names}
 
     def remove(self, roles: Iterable[str]) -> None:
         """Remove the containers of these roles; the network and the others stay."""
@@ -222,7 +209,7 @@ class Testbed:
 
     def host(self, role: str) -> Host:
         """Return the handle of a role's host, up or not."""
-        return Host(self.engine, f"{self.project}-{role}", role, self.topology.hosts[role])
+        return Host(self.engine, naming.container(self.short, role), role, self.topology.hosts[role])
 
     def describe(self, roles: Sequence[str]) -> TestbedHosts:
         """Look at the running containers and return what they are."""

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine
+from itb.containers import naming
+from itb.containers.engine import Engine
 from itb.platforms.images import PlatformImages
 
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
@@ -51,7 +52,7 @@ def wait_for(folder: Path, text: str, *, within: float = 240) -> None:
 
 def left(engine: Engine, folder: Path) -> list[Any]:
     """Containers and networks of runs below a folder."""
-    label = {RUNS_LABEL: str(folder / "runs")}
+    label = naming.runs_labels(folder / "runs")
     return [*engine.containers(label), *engine.listing("network", label)]
 
 
@@ -171,9 +172,8 @@ def test_kept_on_request(
     assert "itb down" in ended.out
     shell = itb("shell", folder.name, "factory", timeout=60)
     assert "Traceback" not in shell.err
-    (host,) = [
-        item for item in engine.containers({LABEL: folder.name}) if str(item["Names"]).endswith("factory']")
-    ]
+    there = engine.containers(naming.run_labels(folder.name))
+    (host,) = [item for item in there if str(item["Names"]).endswith("factory']")]
     assert host["State"] == "running"
     assert "kept on purpose" in itb("clean").out
     assert left(engine, tmp_path)

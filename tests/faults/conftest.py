@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from itb.containers.engine import RUNS_LABEL, Engine, container_name
+from itb.containers import naming
+from itb.containers.engine import Engine, container_name
 from itb.data import shipped
 from itb.platforms.images import PlatformImages
 
@@ -138,7 +139,7 @@ class Bench:
 
     def left(self) -> list[str]:
         """What runs below this folder have on the machine: containers, networks, volumes, mounts, processes."""
-        label = {RUNS_LABEL: str(self.folder / "runs")}
+        label = naming.runs_labels(self.folder / "runs")
         found = [f"container {container_name(item)}" for item in self.engine.containers(label)]
         for kind in ("network", "volume"):
             found += [f"{kind} {name}" for name in self.engine.labelled(kind, label)]
@@ -197,7 +198,7 @@ def bench(
             process.kill()
             process.wait()
     # Not itb clean: what others on this machine keep is none of our business.
-    engine.remove_run({RUNS_LABEL: str(tmp_path / "runs")})
+    engine.remove_run(naming.runs_labels(tmp_path / "runs"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

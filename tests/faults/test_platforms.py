@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from itb.containers import naming
 from itb.containers.engine import container_name
 from itb.data import shipped
 from itb.platforms import images as platforms_images
@@ -93,7 +94,7 @@ class Plant:
     def left(self, *, images: bool = False) -> list[str]:
         """What is on the machine of builds of this platform; with ``images`` its images too, but for the base."""
         engine, found = self.bench.engine, [f"process {line}" for line in self.processes()]
-        filters = {stages.BUILDING: str(stages.lock_file(self.name))}
+        filters = naming.build_labels(stages.lock_file(self.name))
         found += [f"container {container_name(item)}" for item in engine.containers(filters)]
         found += [f"volume {name}" for name in engine.labelled("volume", filters)]
         for process in self.bench.started:
@@ -101,7 +102,7 @@ class Plant:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found += [line for line in mounts if re.search(rf"itb-scratch|mmdebstrap|{self.name}", line)]
         here = platforms_images._images(engine, self.name)
-        keyed = [item for item in here if "itb.key" in platforms_images._labels(item)]
+        keyed = [item for item in here if platforms_images._labels(item).key]
         unnamed = [item for item in keyed if not item.get("RepoTags") and not has_children(item, here)]
         wrong = keyed if images else unnamed
         return found + [f"image {item['Id'][:12]} {item.get('RepoTags')}" for item in wrong]

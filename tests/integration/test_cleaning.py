@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine, labels_of
+from itb.containers import naming
+from itb.containers.engine import Engine, labels_of
 from itb.machine import cleanup
 from itb.platforms.images import PlatformImages
 from itb.rundir.directory import RunDir, RunState
@@ -27,14 +28,7 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
 
     def make(name: str, runs: str = "runs", *, kept: bool = False, directory: bool = True) -> RunDir:
         rundir = RunDir(tmp_path / runs / name)
-        labels = (
-            "--label",
-            f"{LABEL}={name}",
-            "--label",
-            f"{RUNS_LABEL}={rundir.path.parent}",
-            "--label",
-            own_label,
-        )
+        labels = (*naming.options(naming.run_labels(name, rundir.path.parent)), "--label", own_label)
         thing = f"itb-test-{secrets.token_hex(4)}"
         engine.call("network", "create", *labels, thing)
         engine.call("volume", "create", *labels, thing)
@@ -74,11 +68,11 @@ def sweep(engine: Engine, folder: Path, *, kept_too: bool = False) -> list[str]:
 
 
 def there(engine: Engine, rundir: RunDir) -> list[str]:
-    filters = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
+    filters = naming.run_labels(rundir.id, rundir.path.parent)
     items = engine.containers(filters)
     for kind in ("network", "volume"):
         items += engine.listing(kind, filters)
-    return [labels_of(item)[LABEL] for item in items]
+    return [naming.run_of(labels_of(item))[0] for item in items]
 
 
 def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from itb.config import lookup
 from itb.config.settings import Settings
-from itb.containers.engine import LABEL, Engine
+from itb.containers import naming
+from itb.containers.engine import Engine
 from itb.machine import doctor, network
 from itb.machine.requirements import Finding, Level
 
@@ -108,4 +109,5 @@ def test_this_machine_from_top_to_bottom(itb: Any, images: Any, engine: Engine) 
     assert ended.code == 0, ended.out
     assert findings["systemd"]["level"] == "ok"
     assert findings["network"]["level"] == "ok"
-    assert not [item for item in engine.containers({LABEL: ""}) if "doctor" in json.dumps(item.get("Names", ""))]
+    left = engine.containers(naming.any_run())
+    assert not [item for item in left if "doctor" in json.dumps(item.get("Names", ""))]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine
+from itb.containers import naming
+from itb.containers.engine import Engine
 from itb.errors import TestbedError
 from itb.platforms.images import PlatformImages
 
@@ -17,13 +18,13 @@ from itb.platforms.images import PlatformImages
 def labels(engine: Engine, own_label: str) -> Iterator[dict[str, str]]:
     """Labels of a run of the test's own, whose folder has an odd name."""
     key, _, value = own_label.partition("=")
-    made = {LABEL: f"test-{secrets.token_hex(4)}", RUNS_LABEL: '/no where/ü, "$x"', key: value}
+    made = {**naming.run_labels(f"test-{secrets.token_hex(4)}", '/no where/ü, "$x"'), key: value}
     yield made
-    engine.remove_run({LABEL: made[LABEL]})
+    engine.remove_run(naming.run_labels(naming.run_of(made)[0]))
 
 
 def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labels: dict[str, str]) -> None:
-    name = f"itb-{labels[LABEL]}"
+    name = f"itb-{naming.run_of(labels)[0]}"
     subnet = ipaddress.ip_network(engine.create_network(name, labels))
     assert subnet.version == 4
     options = [option for key, value in labels.items() for option in ("--label", f"{key}={value}")]
@@ -32,14 +33,14 @@ def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labe
     assert ipaddress.ip_address(engine.inspect(name)["NetworkSettings"]["Networks"][name]["IPAddress"]) in subnet
     assert len(engine.containers(labels)) == 1
     assert engine.labelled("network", labels) == [name]
-    assert not engine.containers({**labels, RUNS_LABEL: "/elsewhere"})
+    assert not engine.containers({**labels, **naming.runs_labels("/elsewhere")})
     assert engine.remove_run(labels) == [f"container {name}", f"network {name}"]
     assert engine.remove_run(labels) == [], "what is gone is no failure"
     assert engine.inspect(name) == {}
 
 
 def test_network_that_is_there_already(engine: Engine, labels: dict[str, str]) -> None:
-    name = f"itb-{labels[LABEL]}"
+    name = f"itb-{naming.run_of(labels)[0]}"
     engine.create_network(name, labels)
     with pytest.raises(TestbedError, match=f"{name}.*already"):
         engine.create_network(name, labels)

@@ -15,6 +15,7 @@ import pytest
 
 from itb.config import lookup
 from itb.config.platform import Platform
+from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import InterruptedRunError, TestbedError
 from itb.platforms import images as platforms_images
@@ -82,7 +83,7 @@ class Yard:
     def leftovers(self) -> list[str]:
         """Containers and volumes of builds of this definition."""
         lock = str(stages.lock_file(self.platform.name))
-        filters = {stages.BUILDING: lock}
+        filters = naming.build_labels(lock)
         found = [str(item.get("Names")) for item in self.engine.containers(filters)]
         return found + self.engine.labelled("volume", filters)
 

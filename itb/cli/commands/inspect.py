@@ -17,7 +17,8 @@ from itb.cli.commands import common
 from itb.cli.commands.common import Flags, make_console, print_json
 from itb.cli.commands.listing import Listing
 from itb.config import settings as config_settings
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine, container_name, labels_of
+from itb.containers import naming
+from itb.containers.engine import Engine, container_name, labels_of
 from itb.errors import ExitCode, UsageError
 from itb.model import Commit
 from itb.process.request import Request
@@ -135,8 +136,6 @@ def show_product(name: str) -> None:
         for role, other in change.instead.items():
             print(f"  {role}: {', '.join(other.packages)} instead, with {', '.join(other.services)}")
 
-ROLE_LABEL = "itb.role"
-
 
 def every(runs: Path) -> list[RunDir]:
     """All runs of a folder, newest first."""
@@ -178,23 +177,24 @@ def table(found: Iterable[RunDir]) -> Listing:
 def machine_table(engine: Engine) -> Listing:
     """Everything of itb's that is on this machine now, by label."""
     shown = Listing("run", "role", "container", "state")
-    for item in engine.containers({LABEL: ""}):
+    for item in engine.containers(naming.any_run()):
         labels = labels_of(item)
-        shown.add(labels.get(LABEL, "?"), labels.get(ROLE_LABEL, ""), container_name(item), item.get("State", ""))
+        run, _ = naming.run_of(labels)
+        shown.add(run or "?", naming.role_of(labels), container_name(item), item.get("State", ""))
     return shown
 
 
 def enter_host(engine: Engine, rundir: RunDir, role: str) -> None:
     """Replace this process by a shell in a kept host; UsageError if it is not there."""
-    container = f"itb-{rundir.state.short}-{role}"
-    labels = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
+    container = naming.container(rundir.state.short, role)
+    labels = naming.run_labels(rundir.id, rundir.path.parent)
     found = {container_name(item) for item in engine.containers(labels)}
     if not found:
         raise UsageError(
             f"run {rundir.id} has no hosts any more", hint="start it again with --keep failed or --keep always"
         )
     if container not in found:
-        roles = sorted(name.rsplit("-", 1)[1] for name in found)
+        roles = sorted(naming.container_role(name, rundir.state.short) for name in found)
         hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
         raise UsageError(f"run {rundir.id} has no host {role!r}{hint}")
     program = shutil.which(engine.program) or engine.program

@@ -11,7 +11,7 @@ from typing import Any
 
 from itb.cli.commands import common
 from itb.config.settings import KojiSettings, Settings
-from itb.containers.engine import LABEL, RUNS_LABEL
+from itb.containers import naming
 from itb.errors import UsageError
 from itb.model import Build, Commit, CommitKind
 from itb.platforms.images import PlatformImages
@@ -131,7 +131,7 @@ def _indexer(chosen: Settings, rundir: RunDir, target: Target) -> list[str]:
             f"dnf or apt-get install createrepo-c, or itb platform build {rundir.state.platform}",
         )
     assert images is not None
-    labels = ["--label", f"{LABEL}={rundir.id}", "--label", f"{RUNS_LABEL}={rundir.path.parent}"]
+    labels = naming.options(naming.run_labels(rundir.id, rundir.path.parent))
     words = ["env", *(f"{name}={value}" for name, value in engine.env.items()), engine.program]
     return export.indexer_in_container(words, labels, images.services.reference)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from itb.containers.engine import LABEL, RUNS_LABEL, Engine
+from itb.containers import naming
+from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.model import Build, Notes, Phase, Repo
 from itb.report import write
@@ -39,7 +40,7 @@ def remove(journal: Journal, engine: Engine) -> int:
 
 def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
-    labels = {LABEL: rundir.id, RUNS_LABEL: str(rundir.path.parent)}
+    labels = naming.run_labels(rundir.id, rundir.path.parent)
     with journal.case(Phase.DOWN, "network", "hosts and network removed") as trial:
         # First the secrets: who is killed between the two leaves containers, and those are found by anybody.
         try:

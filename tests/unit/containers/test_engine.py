@@ -12,7 +12,8 @@ import pytest
 
 from itb.config.settings import Settings
 from itb.containers import engine as module
-from itb.containers.engine import LABEL, Engine, connect, container_name, labels_of, podman_env, privileges_of
+from itb.containers import naming
+from itb.containers.engine import Engine, connect, container_name, labels_of, podman_env, privileges_of
 from itb.errors import TestbedError
 from itb.machine import doctor
 from itb.machine.requirements import Level
@@ -141,8 +142,8 @@ NONSENSE = ["hello garbage", '"text"', "[1, 2]", "{", "[{}", "warning: x\\n[]"]
 @pytest.mark.parametrize("said", NONSENSE)
 def test_engine_that_answers_nonsense(said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, Callable[[Engine], object]]] = [
-        ("ps --all", lambda engine: engine.containers({LABEL: ""})),
-        ("network ls", lambda engine: engine.listing("network", {LABEL: ""})),
+        ("ps --all", lambda engine: engine.containers(naming.any_run())),
+        ("network ls", lambda engine: engine.listing("network", naming.any_run())),
         ("container inspect", lambda engine: engine.inspect("c")),
         ("container inspect", lambda engine: engine.inspect_all(["c"])),
         ("network inspect", lambda engine: engine.create_network("n", {})),
