@@ -149,7 +149,8 @@ class Product(Record):
     """``product.yaml``; ``packages`` are globs of package names that belong to the product.
 
     ``env`` reaches every scenario step: what a general scenario has to know
-    of this product.  ``evidence`` are globs of files the product leaves on
+    of this product; ``pilot_logs``, a glob of the files the output of pilots
+    comes back to, does as ITB_PILOT_LOGS.  ``evidence`` are globs of files the product leaves on
     hosts that are not its own, by role; ``ignored_errors`` are regular
     expressions of lines in its logs that look like errors and mean none;
     ``patience`` multiplies the time limits of scenarios: pilots of some
@@ -166,6 +167,7 @@ class Product(Record):
     testbed: str = "three-hosts"
     scenarios: tuple[str, ...] = ("smoke",)
     env: Environment = {}
+    pilot_logs: str = ""
     evidence: dict[str, tuple[str, ...]] = {}
     ignored_errors: tuple[str, ...] = ()
     patience: float = Field(default=1, gt=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from itb.config.platform import Platform
@@ -21,6 +21,7 @@ from itb.repository.signed import REPO_ID
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
+from itb.scenario.environment import RunFacts
 from itb.testbed.testbed import Testbed, Topology
 
 R = TypeVar("R", bound=Record)
@@ -157,27 +158,19 @@ class Cell:
         """Where the CE listens, which is also the audience of its tokens (facts: with its port)."""
         return f"{self.topology.hosts[CE]}:9619"
 
-    def environment(self, role: str) -> dict[str, str]:
-        """What scripts on a host may rely on."""
-        env = {
-            "ITB_RUN": self.rundir.id,
-            "ITB_ROLE": role,
-            "ITB_CE_ADDRESS": self.ce_address,
-            "ITB_PRODUCT": self.product.name,
-            "ITB_PRODUCT_VERSION": self.commit.version,
-            "ITB_PLATFORM": self.platform.name,
-        }
-        for name, fqdn in self.topology.hosts.items():
-            env[f"ITB_HOST_{_variable(name)}"] = fqdn
-        for name, services in self.services.items():
-            env[f"ITB_SERVICES_{_variable(name)}"] = " ".join(services)
-        if self.product.token:
-            token = self.product.token
-            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = token.path_on(role)
-            env["ITB_TOKEN_ROLE"] = token.role
-            for place in reversed(token.places):  # the first of a role's counts
-                env[f"ITB_BEARER_TOKEN_FILE_{_variable(place.role)}"] = place.path
-        return env
+    @property
+    def facts(self) -> RunFacts:
+        """What scripts on hosts are told before there is anything installed."""
+        return RunFacts(
+            run=self.rundir.id,
+            product=self.product.name,
+            product_version=self.commit.version,
+            platform=self.platform.name,
+            ce_address=self.ce_address,
+            hosts=self.topology.hosts,
+            services=self.services,
+            token=self.product.token,
+        )
 
     @property
     def logs(self) -> dict[str, Sequence[str]]:
@@ -192,22 +185,22 @@ class Cell:
         own: dict[str, Sequence[str]] = {role: item.services for role, item in self.roles.items()}
         return {**own, CE: self.platform.ce.services}
 
-    def scenario_environment(self) -> dict[str, str]:
-        """What scenario steps may rely on besides (scenarios/README.md)."""
-        env = {**self.environment(""), **self.product.env, "ITB_CANDIDATE_REPO": REPO_ID}
+    def scenario_facts(self) -> RunFacts:
+        """What scenario steps are told (scenarios/README.md)."""
         installed = self.rundir.saved("installed", Installed)
-        for role, packages in (installed.packages if installed else {}).items():
-            ours = [item.nevra.rsplit("-", 2)[0] for item in packages if item.candidate]
-            env[f"ITB_PACKAGES_{_variable(role)}"] = " ".join(ours)
-        for role, definition in self.roles.items():
-            env[f"ITB_INSTALL_{_variable(role)}"] = " ".join(definition.packages)
-        earlier = RunDir(self.rundir.path / PREVIOUS).saved("repo", Repo)
-        if self.previous and earlier:
-            env["ITB_PREVIOUS_REPO"], env["ITB_PREVIOUS_VERSION"] = earlier.id, self.previous.version
-        if self.settings.token_hook == "local" and self.product.token:
-            env["ITB_TOKEN_DIR"] = BAD_TOKENS
-        return env
-
-
-def _variable(role: str) -> str:
-    return role.upper().replace("-", "_")
+        packages = {
+            role: [item.nevra.rsplit("-", 2)[0] for item in items if item.candidate]
+            for role, items in (installed.packages if installed else {}).items()
+        }
+        earlier = RunDir(self.rundir.path / PREVIOUS).saved("repo", Repo) if self.previous else None
+        return replace(
+            self.facts,
+            own=self.product.env,
+            pilot_logs=self.product.pilot_logs,
+            candidate_repo=REPO_ID,
+            packages=packages,
+            wanted={role: definition.packages for role, definition in self.roles.items()},
+            previous_repo=earlier.id if earlier else "",
+            previous_version=self.previous.version if self.previous and earlier else "",
+            bad_tokens=BAD_TOKENS if self.settings.token_hook == "local" and self.product.token else "",
+        )

@@ -24,6 +24,7 @@ from itb.process.request import Request
 from itb.rundir.journal import Journal, Trial
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
+from itb.scenario.environment import RunFacts
 from itb.scenario.results import SubResult, SubResults
 from itb.util.redact import redact
 from itb.util.yamlfile import nearest
@@ -47,20 +48,6 @@ def check(scenario: Scenario, roles: Iterable[str]) -> None:
             )
 
 
-def unmet(scenario: Scenario, env: Mapping[str, str]) -> str:
-    """Return why a scenario cannot be tried, or the empty string."""
-    needs = scenario.needs
-    if needs.token and not env.get("ITB_BEARER_TOKEN_FILE"):
-        return "needs a token, and the run has none"
-    if needs.previous and not env.get("ITB_PREVIOUS_REPO"):
-        return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
-    for what, wanted in (("product", needs.products), ("platform", needs.platforms)):
-        have = env.get(f"ITB_{what.upper()}", "")
-        if wanted and have not in wanted:
-            return f"needs {what} {' or '.join(wanted)}, this is {have or 'unknown'}"
-    return ""
-
-
 def reboot(host: Host) -> str:
     """Reboot a host and wait until its systemd has started what it starts; say how that went."""
     begun = time.monotonic()
@@ -81,7 +68,7 @@ def run_scenario(
     hosts: Mapping[str, Host],
     *,
     journal: Journal,
-    env: Mapping[str, str],
+    facts: RunFacts,
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
     diagnose: Diagnose | None = None,
@@ -89,25 +76,24 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``env`` is the environment of all steps (scenarios/README.md), never
-    secret; ``factor`` multiplies every time limit; ``diagnose`` is asked what
-    the CE refused since a time (seconds since the epoch) when a step of a
-    scenario that needs the token has failed, and raises TokenError if there is
-    no valid one any more; ``explain`` is asked, after the
-    first failure, for the cause logs name, which the message then says too.
-    A step that fails ends
-    the ordinary steps unless they are independent; ``always`` steps follow in
-    any case but an interruption.
+    ``facts`` are what the steps are told of the run, never secret; ``factor``
+    multiplies every time limit; ``diagnose`` is asked what the CE refused since
+    a time (seconds since the epoch) when a step of a scenario that needs the
+    token has failed, and raises TokenError if there is no valid one any more;
+    ``explain`` is asked, after the first failure, for the cause logs name,
+    which the message then says too.  A step that fails ends the ordinary steps
+    unless they are independent; ``always`` steps follow in any case but an
+    interruption.
 
     Raises UsageError before anything is tried if a role is missing.
     """
     check(scenario, hosts)
-    if reason := unmet(scenario, env):
+    if reason := facts.unmet(scenario.needs):
         with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
             trial.skip(reason)
         return Outcome.SKIPPED
     asked = diagnose if scenario.needs.token else None
-    play = _Play(scenario, hosts, journal, {**env, **scenario.env}, factor, actions or ACTIONS, asked, explain)
+    play = _Play(scenario, hosts, journal, facts, factor, actions or ACTIONS, asked, explain)
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
         if failed and not scenario.independent:
@@ -136,7 +122,7 @@ class _Play:
     scenario: Scenario
     hosts: Mapping[str, Host]
     journal: Journal
-    env: Mapping[str, str]
+    facts: RunFacts
     factor: float
     actions: Mapping[str, Action]
     diagnose: Diagnose | None = None
@@ -209,7 +195,7 @@ class _Play:
         scenario_step.refuse_dead_host(host, step_output)
         results = step_output.tap()
         if step_output.left_files:
-            results.extend(self._fetch(trial, host, self._environment(step, trial)["ITB_RESULTS"]))
+            results.extend(self._fetch(trial, host, self._results(trial)))
         return judge(step_output, results)
 
     def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
@@ -220,6 +206,7 @@ class _Play:
             host,
             step,
             script=script,
+            folder=self._folder,
             env=self._environment(step, trial),
             factor=self.factor,
             log=trial.log,
@@ -242,7 +229,7 @@ class _Play:
         """Put the scenario's folder on a host, once."""
         if host.role in self.staged:
             return
-        target, folder = f"{ON_HOST}/{slug(self.scenario.name)}", self.scenario.folder
+        target, folder = self._folder, self.scenario.folder
         files = [
             FileSpec(f"{target}/{path.relative_to(folder)}", content, scenario_step.mode(path, content))
             for path, content in folder_content(folder)
@@ -250,22 +237,24 @@ class _Play:
         host.put(*scenario_step.library(), *files)
         self.staged.add(host.role)
 
-    def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
+    @property
+    def _folder(self) -> str:
+        """Where the scenario's folder is on a host."""
+        return f"{ON_HOST}/{slug(self.scenario.name)}"
+
+    def _results(self, trial: Trial) -> str:
         assert trial.log is not None
-        scenario = slug(self.scenario.name)
-        role = step.role.upper().replace("-", "_")
-        own = {f"ITB_{what}": self.env.get(f"ITB_{what}_{role}", "") for what in ("SERVICES", "PACKAGES")}
-        if path := self.env.get(f"ITB_BEARER_TOKEN_FILE_{role}"):
-            own["ITB_BEARER_TOKEN_FILE"] = path
+        return f"/tmp/itb-{slug(self.scenario.name)}-{trial.log.stem}"
+
+    def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
         return {
-            **self.env,
-            **own,
+            **self.facts.step_environment(step.role, self.scenario.env),
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
-            "ITB_SCENARIO_DIR": f"{ON_HOST}/{scenario}",
+            "ITB_SCENARIO_DIR": self._folder,
             "ITB_LIB": scenario_step.LIBRARY,
-            "ITB_RESULTS": f"/tmp/itb-{scenario}-{trial.log.stem}",
+            "ITB_RESULTS": self._results(trial),
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
             "USER": step.user,
             "LOGNAME": step.user,

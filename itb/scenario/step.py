@@ -82,14 +82,18 @@ def run(
     step: Step,
     *,
     script: Path | None,
+    folder: str,
     env: Mapping[str, str],
     factor: float,
     log: Path,
     note: Callable[[str], None],
 ) -> StepOutput:
-    """Run a step on its host, once or until it passes; ``note`` is told what it says meanwhile."""
+    """Run a step on its host, once or until it passes.
+
+    ``folder`` is where the scenario's is on the host; ``note`` is told what the step says meanwhile.
+    """
     mark = f"[itb {secrets.token_hex(4)}]"
-    argv, limit = command(step, env["ITB_SCENARIO_DIR"], script, factor)
+    argv, limit = command(step, folder, script, factor)
     begins = log.stat().st_size if log.exists() else 0
 
     def listen(line: str) -> None:

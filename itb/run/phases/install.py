@@ -125,7 +125,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             notes = configure.configure(
                 host,
                 cell.product.folder / script,
-                cell.environment(role),
+                cell.facts.environment(role),
                 log=folder / "configure.log",
                 timeout=cell.limits("configure"),
             )

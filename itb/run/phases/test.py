@@ -44,7 +44,7 @@ def _test(cell: Cell) -> None:
                     scenario,
                     hosts,
                     journal=cell.journal,
-                    env=cell.scenario_environment(),
+                    facts=cell.scenario_facts(),
                     factor=cell.factor * cell.product.patience,
                     diagnose=lambda since: token_renewal.why_refused(cell, since),
                     explain=lambda: _why(cell, hosts),
@@ -61,5 +61,4 @@ def _test(cell: Cell) -> None:
 
 def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:
     """The cause the logs of the hosts name, or else what pilots that ended said last."""
-    ended = cell.product.env.get("ITB_PILOT_LOGS", "")
-    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=ended)
+    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)

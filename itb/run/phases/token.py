@@ -176,7 +176,7 @@ def _introduce(cell: Cell, issuer: str) -> None:
             configure.configure(
                 host,
                 shipped.folder("build_ws") / "ce" / script,
-                {**cell.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
+                {**cell.facts.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
                 log=cell.rundir.host(CE) / "configure-issuer.log",
                 timeout=cell.limits("configure"),
             )

@@ -127,7 +127,7 @@ def _prepare_ce(cell: Cell) -> None:
     with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), testbeds_fault():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
-        configure.configure(host, script, cell.environment(CE), log=log, timeout=cell.limits("configure"))
+        configure.configure(host, script, cell.facts.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
         with cell.journal.case(Phase.START, CE, f"{unit} starts"), testbeds_fault():
             units.start_service(host, unit)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from itb.config import lookup, scenario
+from itb.config.product import TokenDelivery
 from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import InterruptedRunError, ScenarioError, TokenError, UsageError
@@ -22,6 +23,7 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.scenario import play as scenario_play
 from itb.scenario import step
+from itb.scenario.environment import RunFacts
 
 Answer = tuple[int, str, str]  # exit status, standard output, standard error
 FINE: Answer = (0, "", "")
@@ -82,7 +84,7 @@ class Theatre:
         text: str,
         answers: Mapping[str, Answer] | Callable[[str], Answer] | None = None,
         *,
-        env: Mapping[str, str] | None = None,
+        facts: RunFacts | None = None,
         factor: float = 1.0,
         diagnose: scenario_play.Diagnose | None = None,
         runs: int = 1000,
@@ -94,7 +96,7 @@ class Theatre:
         engine = Engine(self.door)
         hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
         scenario_play.run_scenario(
-            loaded, hosts, journal=self.journal, env=env or {}, factor=factor, diagnose=diagnose
+            loaded, hosts, journal=self.journal, facts=facts or RunFacts(), factor=factor, diagnose=diagnose
         )
         return self.journal.cases
 
@@ -214,9 +216,9 @@ def test_independent_steps_are_all_tried(theatre: Theatre) -> None:
     ],
 )
 def test_an_unmet_need_is_one_skipped_case(theatre: Theatre, needs: str, reason: str) -> None:
-    env = {"ITB_PRODUCT": "pocketwms", "ITB_PLATFORM": "deb13"}
+    facts = RunFacts(product="pocketwms", platform="deb13")
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more=f"needs: {needs}\n")
-    cases = theatre.perform(text, env=env)
+    cases = theatre.perform(text, facts=facts)
     assert brief(cases) == [("a play", "skipped")]
     assert reason in cases[0].message
     assert theatre.door.calls == []
@@ -312,10 +314,10 @@ def test_a_broken_promise_fails_the_step(theatre: Theatre) -> None:
 
 
 def test_environment_user_and_folder_of_a_step(theatre: Theatre) -> None:
-    env = {"ITB_RUN": "r1", "ITB_SERVICES_CE": "condor", "KEY": "run's"}
+    facts = RunFacts(run="r1", services={"ce": ["condor"]}, own={"KEY": "run's"})
     theatre.perform(
         steps("name: My Step!, role: ce, user: testuser, script: go.sh, env: {KEY: step's}"),
-        env=env,
+        facts=facts,
         go_sh="true\n",
     )
     argv = theatre.door.steps[0]
@@ -420,7 +422,7 @@ def test_a_host_that_says_passed_without_running_the_step_is_not_believed(theatr
 
 def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
-    env, answers = {"ITB_BEARER_TOKEN_FILE": "/t"}, {"x": (1, "", "no")}
+    facts, answers = RunFacts(token=TokenDelivery(role="ce", path="/t")), {"x": (1, "", "no")}
     since = time.time()
     asked: list[float] = []
 
@@ -428,11 +430,11 @@ def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: The
         asked.append(began)
         return "the token has expired"
 
-    (case,) = theatre.perform(play, answers, env=env, diagnose=diagnose)
+    (case,) = theatre.perform(play, answers, facts=facts, diagnose=diagnose)
     assert (case.outcome, case.message) == (Outcome.FAILED, "no")
     assert case.evidence == "the CE on tokens: the token has expired\n\nno"
     assert since <= asked[0] <= time.time()
-    *_, last = theatre.perform(steps("name: b, role: ce, run: x"), answers, env=env, diagnose=diagnose)
+    *_, last = theatre.perform(steps("name: b, role: ce, run: x"), answers, facts=facts, diagnose=diagnose)
     assert (last.outcome, last.evidence, len(asked)) == (Outcome.FAILED, "no", 1)
 
 
@@ -441,8 +443,8 @@ def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(thea
         raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
 
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
-    env = {"ITB_BEARER_TOKEN_FILE": "/t"}
-    (case,) = theatre.perform(play, {"x": (1, "", "no")}, env=env, diagnose=diagnose)
+    facts = RunFacts(token=TokenDelivery(role="ce", path="/t"))
+    (case,) = theatre.perform(play, {"x": (1, "", "no")}, facts=facts, diagnose=diagnose)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
     assert case.message.endswith("could not be renewed; without it: no")
 

@@ -1,0 +1,104 @@
+"""What scripts on hosts are told of a run: a frozen record, of which their environment is made last.
+
+Whoever decides something asks the record: nobody reads a variable back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from itb.config.product import TokenDelivery
+from itb.config.scenario import Needs
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What there is to know of a run.
+
+    By role: ``hosts`` are full names, ``services`` units, ``packages`` names
+    of the product's packages that are installed, ``wanted`` those that were
+    asked for.  ``previous_repo`` is the id of the repository of the earlier
+    version, empty if there is none; ``bad_tokens`` the folder of tokens a CE
+    must refuse; ``pilot_logs`` a glob of the output of pilots that have ended;
+    ``own`` what the product adds.
+    """
+
+    run: str = ""
+    product: str = ""
+    product_version: str = ""
+    platform: str = ""
+    ce_address: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    token: TokenDelivery | None = None
+
+    own: Mapping[str, str] = field(default_factory=dict)
+    pilot_logs: str = ""
+    candidate_repo: str = ""
+    packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    previous_repo: str = ""
+    previous_version: str = ""
+    bad_tokens: str = ""
+
+    def unmet(self, needs: Needs) -> str:
+        """Return why a scenario with these needs cannot be tried, or the empty string."""
+        if needs.token and not self.token:
+            return "needs a token, and the run has none"
+        if needs.previous and not self.previous_repo:
+            return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
+        known = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
+        for what, have, wanted in known:
+            if wanted and have not in wanted:
+                return f"needs {what} {' or '.join(wanted)}, this is {have or 'unknown'}"
+        return ""
+
+    def environment(self, role: str) -> dict[str, str]:
+        """Return what scripts on a role's host may rely on."""
+        env = {
+            "ITB_RUN": self.run,
+            "ITB_ROLE": role,
+            "ITB_CE_ADDRESS": self.ce_address,
+            "ITB_PRODUCT": self.product,
+            "ITB_PRODUCT_VERSION": self.product_version,
+            "ITB_PLATFORM": self.platform,
+        }
+        for name, fqdn in self.hosts.items():
+            env[f"ITB_HOST_{_variable(name)}"] = fqdn
+        for name, services in self.services.items():
+            env[f"ITB_SERVICES_{_variable(name)}"] = " ".join(services)
+        if self.token:
+            env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = self.token.path_on(role)
+            env["ITB_TOKEN_ROLE"] = self.token.role
+            for place in reversed(self.token.places):  # the first of a role's counts
+                env[f"ITB_BEARER_TOKEN_FILE_{_variable(place.role)}"] = place.path
+        return env
+
+    def step_environment(self, role: str, own: Mapping[str, str]) -> dict[str, str]:
+        """Return what a step on a role may rely on (scenarios/README.md); ``own`` is the scenario's."""
+        env = {**self.environment(""), **self.own}  # the token's path is the product's own on every role
+        for name, packages in self.packages.items():
+            env[f"ITB_PACKAGES_{_variable(name)}"] = " ".join(packages)
+        for name, packages in self.wanted.items():
+            env[f"ITB_INSTALL_{_variable(name)}"] = " ".join(packages)
+        single = {
+            "ITB_PILOT_LOGS": self.pilot_logs,
+            "ITB_CANDIDATE_REPO": self.candidate_repo,
+            "ITB_PREVIOUS_REPO": self.previous_repo,
+            "ITB_TOKEN_DIR": self.bad_tokens,
+        }
+        env |= {name: value for name, value in single.items() if value}
+        if self.previous_repo:
+            env["ITB_PREVIOUS_VERSION"] = self.previous_version
+        env |= own
+        env["ITB_ROLE"] = role
+        env["ITB_SERVICES"] = " ".join(self.services.get(role, ()))
+        env["ITB_PACKAGES"] = " ".join(self.packages.get(role, ()))
+        if self.token and role in [place.role for place in self.token.places]:
+            env["ITB_BEARER_TOKEN_FILE"] = self.token.path_on(role)
+        return env
+
+
+def _variable(role: str) -> str:
+    return role.upper().replace("-", "_")

@@ -1,0 +1,60 @@
+"""What scripts are told of a run, made of a record."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from itb.config.product import TokenDelivery, TokenPlace
+from itb.scenario.environment import RunFacts
+
+TOP = Path(__file__).resolve().parents[3]
+TOKEN = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
+FACTS = RunFacts(
+    run="r", product="p", product_version="1.0", platform="deb13", ce_address="ce:9619", token=TOKEN,
+    hosts={"ce": "ce.x.org"}, services={"ce": ("a", "b"), "second-frontend": ("c",)},
+)  # fmt: skip
+
+
+def test_host_is_told_of_itself_and_the_others() -> None:
+    assert FACTS.environment("factory") == {
+        "ITB_RUN": "r", "ITB_ROLE": "factory", "ITB_CE_ADDRESS": "ce:9619", "ITB_PRODUCT": "p",
+        "ITB_PRODUCT_VERSION": "1.0", "ITB_PLATFORM": "deb13", "ITB_HOST_CE": "ce.x.org",
+        "ITB_SERVICES_CE": "a b", "ITB_SERVICES_SECOND_FRONTEND": "c",
+        "ITB_TOKEN_PATH": "/u", "ITB_BEARER_TOKEN_FILE": "/u", "ITB_TOKEN_ROLE": "frontend",
+        "ITB_BEARER_TOKEN_FILE_FRONTEND": "/t", "ITB_BEARER_TOKEN_FILE_FACTORY": "/u",
+    }  # fmt: skip
+    assert "ITB_BEARER_TOKEN_FILE" not in RunFacts().environment("ce")
+
+
+def test_step_is_told_what_its_role_has() -> None:
+    facts = RunFacts(
+        services={"ce": ("condor",)}, packages={"ce": ("one", "two")}, wanted={"ce": ("all",)}, token=TOKEN,
+        own={"KEY": "product", "ITB_SITE_ATTRIBUTE": "Site"}, pilot_logs="/logs/*", candidate_repo="c",
+    )  # fmt: skip
+    told = facts.step_environment("ce", {"KEY": "scenario"})
+    assert (told["ITB_SERVICES"], told["ITB_PACKAGES"]) == ("condor", "one two")
+    assert told["ITB_PACKAGES_CE"] == "one two"
+    assert (told["ITB_INSTALL_CE"], told["ITB_PILOT_LOGS"], told["ITB_CANDIDATE_REPO"]) == ("all", "/logs/*", "c")
+    assert (told["KEY"], told["ITB_SITE_ATTRIBUTE"], told["ITB_ROLE"]) == ("scenario", "Site", "ce")
+    assert told["ITB_BEARER_TOKEN_FILE"] == "/t", "a role that gets no token is told of the product's"
+    assert facts.step_environment("factory", {})["ITB_BEARER_TOKEN_FILE"] == "/u"
+    assert facts.step_environment("factory", {})["ITB_SERVICES"] == ""
+
+
+def test_what_there_is_not_is_not_told() -> None:
+    told = RunFacts().step_environment("ce", {})
+    assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(told)
+    earlier = RunFacts(previous_repo="itb-previous", previous_version="0.9").step_environment("ce", {})
+    assert (earlier["ITB_PREVIOUS_REPO"], earlier["ITB_PREVIOUS_VERSION"]) == ("itb-previous", "0.9")
+
+
+def test_nobody_reads_a_variable_of_scripts_back() -> None:
+    who = r"(env\w*|environment\([^)]*\))"
+    back = re.compile(rf"""{who}(\[|\.get\()f?["']ITB_\w*[^]=]*[])](?!\s*=[^=])""", re.IGNORECASE)
+    assert back.search('cell.product.env.get("ITB_PILOT_LOGS", "")')
+    assert back.search('self._environment(step, trial)["ITB_RESULTS"]')
+    made = [TOP / "itb" / "scenario" / "environment.py"]
+    files = [path for path in (TOP / "itb").rglob("*.py") if path not in made]
+    lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}
+    assert {line for line in lines if "os.environ" not in line} == set()
