@@ -261,6 +261,36 @@ class HostInfo(Record):
     privileges: str = ""
 
 
+class Image(Record):
+    """An image in the engine's store: a name to run it by, and its id."""
+
+    reference: str
+    id: str
+
+
+class PlatformImages(Record):
+    """The images of a platform; ``notice`` says why they may be older than what the mirror has."""
+
+    platform: str
+    key: str
+    bare: Image
+    build: Image
+    services: Image
+    created: str = ""
+    size: int = 0
+    notice: str = ""
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Names to run the images by: bare, build, services."""
+        return {kind: image.reference for kind, image in self.kinds.items()}
+
+    @property
+    def kinds(self) -> dict[str, Image]:
+        """The images by what they are for."""
+        return {"bare": self.bare, "build": self.build, "services": self.services}
+
+
 class TestbedHosts(Record):
     """The hosts of a run and their network."""
 

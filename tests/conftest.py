@@ -21,8 +21,8 @@ from itb.config.settings import Settings
 from itb.containers import naming
 from itb.containers.engine import Engine, connect, container_name, labels_of
 from itb.containers.host import Host
+from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
-from itb.platforms.images import PlatformImages
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.testbed.testbed import wait_booted

@@ -26,7 +26,7 @@ from itb.containers.engine import Engine
 from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
-from itb.model import Record
+from itb.model import Image, PlatformImages, Record
 from itb.platforms import base_image, stages
 from itb.platforms.stages import FINAL, REFRESH_HOURS, Note, Workshop, reference
 from itb.process.request import Request
@@ -36,31 +36,6 @@ from itb.util.yamlfile import nearest
 
 _FORMAT = "1"  # part of every key: raised when itb makes images of the same definition differently
 _KEPT = 2  # generations of a platform's images that stay after a build
-
-
-class Image(Record):
-    """An image in the engine's store: a name to run it by, and its id."""
-
-    reference: str
-    id: str
-
-
-class PlatformImages(Record):
-    """The images of a platform; ``notice`` says why they may be older than what the mirror has."""
-
-    platform: str
-    key: str
-    bare: Image
-    build: Image
-    services: Image
-    created: str = ""
-    size: int = 0
-    notice: str = ""
-
-    @property
-    def references(self) -> dict[str, str]:
-        """Names to run the images by: bare, build, services."""
-        return {kind: getattr(self, kind).reference for kind in FINAL}
 
 
 class _Memo(Record):

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from itb.errors import UsageError
-from itb.model import Build, Case, Commit, Installed, Notes, Outcome, Repo, TestbedHosts, Token
+from itb.model import Build, Case, Commit, Installed, Notes, Outcome, Record, Repo, TestbedHosts, Token
+from itb.rundir import values
 from itb.rundir.cases import Attempts
 from itb.rundir.directory import RunDir, RunState
+from itb.rundir.values import Value
 from itb.util.text import clean, cut, one_line
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
     """
     problems: list[str] = []
 
-    def saved(name: str, kind: type[R]) -> R | None:
+    def saved(key: Value[R]) -> R | None:
         try:
-            value = rundir.saved(name, kind)
+            value = rundir.saved(key)
         except (UsageError, OSError) as error:
-            problems.append(clean(f"{name}: {error}"))
+            problems.append(clean(f"{key.name}: {error}"))
             return None
         return scrub(value) if value is not None else None
 
@@ -75,7 +75,7 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
     # What the last process began and did not end is cut off, unless that process is alive.
     going = () if at_work(rundir) else found.going
     cases = sorted((shown(case) for case in (*found.cases, *going)), key=lambda case: case.started)
-    build, commit = saved("build", Build), saved("commit", Commit)
+    build, commit = saved(values.BUILD), saved(values.COMMIT)
     state = scrub(_state(rundir, commit, cases, problems))
     if exit_code is not None:
         state = state.model_copy(update={"exit_code": exit_code})
@@ -86,11 +86,11 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         notes=scrub(notes or Notes()),
         commit=commit or (build.commit if build else None),
         build=build,
-        repo=saved("repo", Repo),
-        testbed=saved("testbed", TestbedHosts),
-        installed=saved("installed", Installed),
-        token=saved("token", Token),
-        previous=saved("previous", Commit),
+        repo=saved(values.REPO),
+        testbed=saved(values.TESTBED),
+        installed=saved(values.INSTALLED),
+        token=saved(values.TOKEN),
+        previous=saved(values.PREVIOUS),
         problems=tuple(problems),
         ended=state.exit_code is not None or state.finished is not None,
         resumed=_resumed(found),

@@ -15,12 +15,14 @@ from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import UsageError
-from itb.model import Commit, Installed, Notes, Outcome, Record, Repo
+from itb.model import Commit, Notes, Outcome, Record
 from itb.process.limits import Limits
 from itb.repository.signed import REPO_ID
-from itb.rundir.checkpoints import Checkpoints
+from itb.rundir import values
+from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
+from itb.rundir.values import Value
 from itb.scenario.environment import RunFacts
 from itb.testbed.testbed import Testbed, Topology
 
@@ -63,7 +65,9 @@ class Cell:
         return Testbed(self.engine, self.topology, run=self.rundir.id, short=self.rundir.state.short, runs=where)
 
     @contextmanager
-    def checkpoint(self, name: str, *, on: Sequence[str] = (), taints: Sequence[str] = ()) -> Iterator[Checkpoint]:
+    def checkpoint(
+        self, key: CheckpointKey, *, on: Sequence[str] = (), taints: Sequence[str] = ()
+    ) -> Iterator[Checkpoint]:
         """Keep book on a piece of work: it is done if the block ends and no case of its hosts went wrong.
 
         ``on`` are the roles whose hosts hold what is done; ``taints`` those
@@ -73,7 +77,7 @@ class Cell:
         if roles - set(self.testbed.containers):
             self.testbed.alive()
         known, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
-        entry = self.checkpoints.begin(name, {role: known[role] for role in roles}, taints=taints)
+        entry = self.checkpoints.begin(key, {role: known[role] for role in roles}, taints=taints)
         checkpoint = Checkpoint()
         yield checkpoint
         bad = (Outcome.FAILED, Outcome.ERROR)
@@ -84,8 +88,8 @@ class Cell:
 
     def value_once(
         self,
-        name: str,
-        kind: type[R],
+        key: CheckpointKey,
+        value_key: Value[R],
         work: Callable[[], R],
         *,
         on: Sequence[str] = (),
@@ -93,21 +97,21 @@ class Cell:
         holds: Callable[[R], bool] = lambda _value: True,
     ) -> R:
         """Do a piece of work and save its value, unless it stands and still ``holds``: then return that value."""
-        if self.checkpoints.is_done(name):
-            value = self.rundir.found(name, kind)
+        if self.checkpoints.is_done(key):
+            value = self.rundir.readable(value_key)
             if value is not None and holds(value):
                 return value
-        with self.checkpoint(name, on=on, taints=taints):
+        with self.checkpoint(key, on=on, taints=taints):
             value = work()
-            self.rundir.save(name, value)
+            self.rundir.save(value_key, value)
         return value
 
     def do_once(
-        self, name: str, work: Callable[[], object], *, on: Sequence[str] = (), taints: Sequence[str] = ()
+        self, key: CheckpointKey, work: Callable[[], object], *, on: Sequence[str] = (), taints: Sequence[str] = ()
     ) -> None:
         """Do a piece of work that leaves nothing but its effect, unless it stands."""
-        if not self.checkpoints.is_done(name):
-            with self.checkpoint(name, on=on, taints=taints):
+        if not self.checkpoints.is_done(key):
+            with self.checkpoint(key, on=on, taints=taints):
                 work()
 
     @property
@@ -187,12 +191,12 @@ class Cell:
 
     def scenario_facts(self) -> RunFacts:
         """What scenario steps are told (scenarios/README.md)."""
-        installed = self.rundir.saved("installed", Installed)
+        installed = self.rundir.saved(values.INSTALLED)
         packages = {
             role: [item.nevra.rsplit("-", 2)[0] for item in items if item.candidate]
             for role, items in (installed.packages if installed else {}).items()
         }
-        earlier = RunDir(self.rundir.path / PREVIOUS).saved("repo", Repo) if self.previous else None
+        earlier = RunDir(self.rundir.path / PREVIOUS).saved(values.REPO) if self.previous else None
         return replace(
             self.facts,
             own=self.product.env,

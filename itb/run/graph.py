@@ -7,74 +7,94 @@ same executor, so that their order cannot differ.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
-from itb.errors import InterruptedRunError
+from itb.errors import InterruptedRunError, UsageError
 
 
 @dataclass(frozen=True)
-class Phase:
+class Node:
     """A function and the name of the value that it returns.
 
-    The function's parameters name the values that it needs.  ``after`` names
-    phases that end before it although it needs no value of theirs.
-    ``command`` is the command that does this phase without the others;
-    without one, every command does it that needs its value.
-    ``load`` reads the value that an earlier command has left.
+    The function's parameters name the values that it takes; ``requires``
+    names more that must be there.  ``after`` names phases that end before it
+    where they are done by the same command.  ``command`` is the command that
+    does this phase; without one, every command does it whose phases name it.
+    ``load`` reads the value that an earlier command has left; None says that
+    there is none, unless it is ``optional``.
     """
 
     name: str
     work: Callable[..., object]
     command: str = ""
+    requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     load: Callable[[Any], object] | None = None
+    optional: bool = False
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of the values that the function takes, in the order of its parameters."""
+        return tuple(inspect.signature(self.work).parameters)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the values that the function takes."""
-        return tuple(inspect.signature(self.work).parameters)
+        """Names of the values that must be there before it begins."""
+        return (*self.takes, *self.requires)
 
 
 class Graph:
     """The phases of a run by the names of their values; ``given`` are the values that it starts with."""
 
-    def __init__(self, phases: Iterable[Phase], *, given: Iterable[str]) -> None:
-        self.phases = {phase.name: phase for phase in phases}
+    def __init__(self, nodes: Iterable[Node], *, given: Iterable[str]) -> None:
+        self.nodes = {node.name: node for node in nodes}
         self.given = frozenset(given)
-        for phase in self.phases.values():
-            for name in (*phase.needs, *phase.after):
-                if name not in self.phases and name not in self.given:
-                    raise ValueError(f"phase {phase.name} needs {name}, which no phase returns")
-        self._order(self.phases).prepare()  # raises CycleError
+        for node in self.nodes.values():
+            for name in (*node.needs, *node.after):
+                if name not in self.nodes and name not in self.given:
+                    raise ValueError(f"phase {node.name} needs {name}, which no phase returns")
+        self._order(self.nodes).prepare()  # raises CycleError
 
     def _order(self, names: Iterable[str]) -> TopologicalSorter[str]:
-        chosen = set(names)
+        wanted = set(names)
+        chosen = [node for name, node in self.nodes.items() if name in wanted]  # always in the same order
         return TopologicalSorter(
-            {name: chosen & {*self.phases[name].needs, *self.phases[name].after} for name in chosen}
+            {node.name: [need for need in (*node.needs, *node.after) if need in wanted] for node in chosen}
         )
 
     def of_command(self, command: str) -> set[str]:
-        """Return the phases that a command does: its own, and those without a command whose values it needs."""
+        """Return the phases that a command does: its own, and those of no command that they name."""
         names: set[str] = set()
-        waiting = [name for name, phase in self.phases.items() if phase.command == command]
+        waiting = [name for name, node in self.nodes.items() if node.command == command]
         while waiting:
             name = waiting.pop()
             names.add(name)
-            needed = [self.phases[need] for need in self.phases[name].needs if need in self.phases]
-            waiting += [phase.name for phase in needed if not phase.command and phase.name not in names]
+            node = self.nodes[name]
+            before = [self.nodes[need] for need in (*node.needs, *node.after) if need in self.nodes]
+            waiting += [other.name for other in before if not other.command and other.name not in names]
         return names
 
-    def left_by_others(self, names: Iterable[str]) -> Iterator[Phase]:
-        """Yield the phases whose values these phases need and that are not among them."""
-        chosen = set(names)
-        needs = {need: None for name in chosen for need in self.phases[name].needs}
-        for need in needs:
-            if need in self.phases and need not in chosen:
-                yield self.phases[need]
+    def load(self, names: Iterable[str], source: Any, *, where: str) -> dict[str, object]:
+        """Return what earlier commands have left of the values that these phases need.
+
+        ``source`` is given to each ``load``.  Raises UsageError naming the
+        command that has to come first, for the run ``where``.
+        """
+        chosen, known = set(names), dict[str, object]()
+        needs = [need for name, node in self.nodes.items() if name in chosen for need in node.needs]
+        for need in dict.fromkeys(needs):
+            node = self.nodes.get(need)
+            if node is None or need in chosen:
+                continue
+            known[need] = node.load(source) if node.load else None
+            if known[need] is None and not node.optional:
+                hint = f"itb {node.command} --run {where}"
+                raise UsageError(f"run {where}: {node.command} has to come first", hint=hint)
+        return known
 
     def execute(self, names: Iterable[str], values: Mapping[str, object]) -> dict[str, object]:
         """Do these phases, each as soon as what it needs is there; return all values.
@@ -87,11 +107,11 @@ class Graph:
         order = self._order(names)
         order.prepare()
         running: dict[Future[object], str] = {}
-        with ThreadPoolExecutor(max_workers=max(1, len(self.phases))) as pool:
+        with ThreadPoolExecutor(max_workers=max(1, len(self.nodes))) as pool:
             while order.is_active():
                 for name in order.get_ready() if not errors else ():
-                    phase = self.phases[name]
-                    running[pool.submit(phase.work, *(known[need] for need in phase.needs))] = name
+                    node = self.nodes[name]
+                    running[pool.submit(node.work, *(known[value] for value in node.takes))] = name
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -106,12 +126,13 @@ class Graph:
         return known
 
     def picture(self) -> str:
-        """Return the graph as text, a phase a line, each below what it needs."""
+        """Return the graph as text: a phase a line, below what it needs; the cell, which all need, is left out."""
         lines = []
-        for name in self._order(self.phases).static_order():
-            phase = self.phases[name]
-            needs = ", ".join(need for need in phase.needs if need in self.phases)
-            after = ", ".join(phase.after)
+        for name in self._order(self.nodes).static_order():
+            node = self.nodes[name]
+            needs = ", ".join(need for need in node.needs if need in self.nodes and need != "cell")
+            after = ", ".join(node.after)
             parts = [f"needs {needs}" if needs else "", f"after {after}" if after else ""]
-            lines.append(f"{phase.command or '(any)':8} {name:18} {'; '.join(part for part in parts if part)}".rstrip())
+            told = "; ".join(part for part in parts if part)
+            lines.append(f"{node.command or '(any)':8} {name:18} {told}".rstrip())
         return "\n".join(lines)

@@ -11,17 +11,15 @@ import yaml
 
 from itb.config import step_library
 from itb.config.scenario import Scenario
-from itb.model import Build, Installed, Repo
-from itb.platforms.images import PlatformImages
+from itb.model import Build, Installed, PlatformImages, Repo
 from itb.run.cell import Cell
 from itb.util.files import write_atomically
 from itb.util.redact import redact
 from itb.version import VERSION
 
 
-def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
+def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installed: Installed) -> None:
     """Write the lock of a run whose candidate is installed."""
-    images = cell.rundir.saved("platform", PlatformImages)
     content: dict[str, Any] = {
         "itb": VERSION,
         "product": cell.product.name,
@@ -30,11 +28,11 @@ def write(cell: Cell, made: Build, served: Repo, installed: Installed) -> None:
         "reference": cell.commit.ref,
         "source": cell.commit.source,
         "upgraded_from": (cell.previous.id or cell.previous.describe) if cell.previous else None,
-        "release_manager": {"arguments": list(made.arguments)},
-        "published": _published(made, served),
+        "release_manager": {"arguments": list(build.arguments)},
+        "published": _published(build, repo),
         "platform": cell.platform.name,
-        "images": images.model_dump(mode="json") if images else {},
-        "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": served.id} for rpm in made.rpms},
+        "images": images.model_dump(mode="json"),
+        "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": repo.id} for rpm in build.rpms},
         "packages": {
             role: {item.nevra: item.origin for item in items} for role, items in installed.packages.items()
         },

@@ -27,6 +27,7 @@ from itb.run import resume, testbed_fault
 from itb.run.cell import Cell
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog
+from itb.rundir import values
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal, Listener
@@ -171,7 +172,7 @@ def open_cell(
     """Make the run directory of a cell and everything its phases need."""
     what = commit.id[:8] or commit.kind
     rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{what}-{part.platform.name}")
-    rundir.save("commit", commit)
+    rundir.save(values.COMMIT, commit)
     state = RunState(
         id=rundir.id,
         short=secrets.token_hex(4),
@@ -188,7 +189,7 @@ def open_cell(
     )
     rundir.tokens.mkdir(mode=0o700)
     if earlier:
-        rundir.save("previous", earlier)
+        rundir.save(values.PREVIOUS, earlier)
     rundir.write_state(state)  # last: where it is, all that a run begins with is
     return make_cell(chosen, part, commit, rundir, listener=listener, stop=stop)
 
@@ -211,7 +212,7 @@ def make_cell(
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
         engine=connect(runner, chosen.engine, chosen.cache_dir),
         checkpoints=Checkpoints(rundir),
-        previous=rundir.saved("previous", Commit),
+        previous=rundir.saved(values.PREVIOUS),
     )
     cell.journal.look = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -11,12 +11,13 @@ from itb.build import release_manager
 from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.errors import UsageError
-from itb.model import Build, Phase, Record
+from itb.model import Phase, Record
 from itb.process import orphans
 from itb.process.request import Request
 from itb.run import parallel
 from itb.run.cell import SERVICES, Cell
 from itb.run.phases import up
+from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunState
 from itb.testbed.testbed import Topology
 
@@ -111,13 +112,13 @@ def _settle(cell: Cell) -> str:
 
 def _foundation_lost(cell: Cell, trusted: set[str]) -> str:
     """Why none of the hosts can be gone on with; empty if they can."""
-    made = cell.rundir.found("build", Build)
+    made = cell.rundir.readable(values.BUILD)
     if not cell.testbed.network_prefix():
         return "their network is gone"
     if not all((cell.rundir.tokens / name).exists() for name in ("ca.pem", "ca.key", "issuer.json")):
         return "the keys of the run are gone"
     # The other hosts know its key, and their packages came from it.
-    key = cell.checkpoints.entries().get("key")
+    key = cell.checkpoints.last(checkpoints.KEY)
     container = cell.testbed.containers.get(SERVICES)
     if SERVICES not in trusted or key is None or not key.done or key.hosts.get(SERVICES) != container:
         return "the services host is not as it was"

@@ -17,10 +17,10 @@ from pathlib import Path
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError
-from itb.model import TestbedHosts
 from itb.process.request import Request
 from itb.repository.signed import REPO_HOST
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.rundir import values
 
 _ROOM = 16 << 20  # bytes; with less on the machine's own disk nothing can be expected to work
 _SHORT = 256 << 10  # kilobytes; what "No space left" may mean where an archive had to be unpacked
@@ -85,7 +85,7 @@ def _free(path: Path) -> int:
 
 def _containers(cell: Cell, role: str) -> Iterator[str]:
     """Every host of the testbed must run, whoever noticed first that one does not."""
-    saved = cell.rundir.saved("testbed", TestbedHosts)
+    saved = cell.rundir.saved(values.TESTBED)
     expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
     expected |= {role, SERVICES} & set(cell.topology.hosts)
     missing = expected - cell.testbed.alive()

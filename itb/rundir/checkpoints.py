@@ -10,7 +10,9 @@ that never got done is not to be trusted: :meth:`Checkpoints.doubtful` names it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import AliasChoices, Field, ValidationError
 
@@ -19,6 +21,46 @@ from itb.rundir.directory import RunDir
 from itb.util import files
 
 FILE = "work.jsonl"
+
+
+class Kind(StrEnum):
+    """What kind of work a checkpoint is about; the value is what the run directory says."""
+
+    WORKSPACE = "workspace"
+    BOOT = "boot"
+    KEY = "key"
+    CE = "ce"
+    SUPPLY = "supply"
+    BUILD = "build"
+    REPO = "repo"
+    LINTED = "linted"
+    INSTALLED = "installed"
+    LOOKED = "looked"
+    TOKEN = "token"
+    SCENARIO = "scenario"
+    TESTED = "tested"
+
+
+@dataclass(frozen=True)
+class CheckpointKey:
+    """A piece of work: its kind and, where there are several of one kind, which one (a role, a commit)."""
+
+    kind: Kind
+    of: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name under which the run directory has it."""
+        return f"{self.kind}.{self.of}" if self.of else str(self.kind)
+
+
+KEY = CheckpointKey(Kind.KEY)
+CE = CheckpointKey(Kind.CE)
+SUPPLY = CheckpointKey(Kind.SUPPLY)
+REPO = CheckpointKey(Kind.REPO)
+PREVIOUS_REPO = CheckpointKey(Kind.REPO, "previous")
+LINTED = CheckpointKey(Kind.LINTED)
+TOKEN = CheckpointKey(Kind.TOKEN)
 
 
 class CheckpointEntry(Record):
@@ -41,9 +83,11 @@ class Checkpoints:
         self._lock = threading.Lock()
         self._standing: set[str] = set()
 
-    def begin(self, piece: str, hosts: Mapping[str, str], *, taints: Sequence[str] = ()) -> CheckpointEntry:
+    def begin(
+        self, key: CheckpointKey, hosts: Mapping[str, str], *, taints: Sequence[str] = ()
+    ) -> CheckpointEntry:
         """Write that a piece of work begins."""
-        entry = CheckpointEntry(piece=piece, hosts=dict(hosts), taints=tuple(taints))
+        entry = CheckpointEntry(piece=key.name, hosts=dict(hosts), taints=tuple(taints))
         self._write(entry)
         return entry
 
@@ -58,13 +102,17 @@ class Checkpoints:
             # The first byte ends a line that a crash may have cut off.
             files.append(self._path, f"\n{entry.model_dump_json()}")
 
-    def is_done(self, piece: str) -> bool:
-        """True if a piece was done, by this process or by an earlier attempt that it resumes."""
-        return piece in self._standing
+    def is_done(self, key: CheckpointKey) -> bool:
+        """Return True if the work was done, by this process or by an earlier attempt that it resumes."""
+        return key.name in self._standing
 
-    def holds(self, piece: str, role: str, container: str) -> bool:
-        """True if a piece, done or not, began on this container of a role."""
-        entry = self.entries().get(piece)
+    def last(self, key: CheckpointKey) -> CheckpointEntry | None:
+        """Return the last word on a piece of work, of any attempt; None if it never began."""
+        return self.entries().get(key.name)
+
+    def holds(self, key: CheckpointKey, role: str, container: str) -> bool:
+        """Return True if the work, done or not, began on this container of a role."""
+        entry = self.last(key)
         return entry is not None and bool(container) and entry.hosts.get(role) == container
 
     def entries(self) -> dict[str, CheckpointEntry]:
@@ -91,16 +139,16 @@ class Checkpoints:
             if not entry.done and role in running and running[role] == entry.hosts.get(role)
         }
 
-    def take_up(self, running: Mapping[str, str], *, but: tuple[str, ...] = ()) -> set[str]:
-        """Let stand what is done on containers that run; return the pieces.
+    def take_up(self, running: Mapping[str, str], *, again: Collection[Kind] = ()) -> set[str]:
+        """Let stand what is done on containers that run; return the names of these pieces of work.
 
-        Pieces whose names begin with one of ``but`` are to be done again in any case.
+        Work of the kinds ``again`` is to be done again in any case.
         """
         self._standing = {
             piece
             for piece, entry in self.entries().items()
             if entry.done
-            and not piece.startswith(but)
+            and piece.partition(".")[0] not in again
             and all(running.get(role) == container for role, container in entry.hosts.items())
         }
         return self._standing

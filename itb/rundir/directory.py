@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from itb.errors import UsageError
 from itb.model import Case, Moment, Record
@@ -21,12 +21,13 @@ from itb.process.result import Command
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
 from itb.rundir.cases import Attempts, Begun, Process
+from itb.rundir.values import Value
 from itb.util import files, ownership
 from itb.util.files import write_atomically
 from itb.util.redact import redact
 from itb.version import VERSION
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=Record)
 
 _TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
 
@@ -173,25 +174,25 @@ class RunDir:
             return ""
         return str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
 
-    def save(self, name: str, value: BaseModel) -> None:
+    def save(self, key: Value[R], value: R) -> None:
         """Write a phase's value, redacted, to ``state/NAME.json``."""
         (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
-        write_atomically(self.path / "state" / f"{name}.json", redact(value.model_dump_json(indent=1)))
+        write_atomically(self.path / "state" / f"{key.name}.json", redact(value.model_dump_json(indent=1)))
 
-    def saved(self, name: str, kind: type[R]) -> R | None:
+    def saved(self, key: Value[R]) -> R | None:
         """Read a phase's value back; None if that phase has not ended."""
-        path = self.path / "state" / f"{name}.json"
+        path = self.path / "state" / f"{key.name}.json"
         try:
-            return kind.model_validate_json(files.read(path))
+            return key.type.model_validate_json(files.read(path))
         except FileNotFoundError:
             return None
         except ValidationError as error:
             raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
 
-    def found(self, name: str, kind: type[R]) -> R | None:
+    def readable(self, key: Value[R]) -> R | None:
         """Read a phase's value back; None also if it cannot be read: what is not known is done again."""
         try:
-            return self.saved(name, kind)
+            return self.saved(key)
         except (UsageError, OSError):
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ class Testbed:
         self.mac_prefix = naming.mac_prefix(short)
         self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, as last seen to run
+        self.starting = threading.Lock()  # held by who looks which hosts are missing and starts them
         self._seen: set[str] = set()  # roles lost() has seen to run
 
     def create_network(self) -> str:

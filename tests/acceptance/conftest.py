@@ -12,7 +12,7 @@ import pytest
 from lxml import etree
 
 from itb.data import shipped
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 RUN = ("run", "--platform", "deb13", "--progress", "plain")
 

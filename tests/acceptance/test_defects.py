@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from itb.data import shipped
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 PRODUCT = shipped.folder("build_ws") / "products" / "pocketwms"
 BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").read_text())["broken"]

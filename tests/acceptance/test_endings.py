@@ -19,7 +19,7 @@ import pytest
 
 from itb.containers import naming
 from itb.containers.engine import Engine
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
 ITB = str(Path(sys.executable).with_name("itb"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 MINE = """title: A scenario of the user's own
 needs: {roles: [frontend, ce], token: true}

@@ -27,7 +27,7 @@ from lxml import etree
 from itb.containers import naming
 from itb.containers.engine import Engine, container_name
 from itb.data import shipped
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 ITB = str(Path(sys.executable).with_name("itb"))
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")

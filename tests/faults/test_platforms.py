@@ -23,9 +23,9 @@ import yaml
 from itb.containers import naming
 from itb.containers.engine import container_name
 from itb.data import shipped
+from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
 from itb.platforms import stages
-from itb.platforms.images import PlatformImages
 
 pytestmark = pytest.mark.whole
 

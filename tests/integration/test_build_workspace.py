@@ -22,8 +22,7 @@ from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.errors import BuildError, TestbedError
-from itb.model import Build, Commit, Outcome
-from itb.platforms.images import PlatformImages
+from itb.model import Build, Commit, Outcome, PlatformImages
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal

@@ -16,7 +16,7 @@ import pytest
 from itb.containers import naming
 from itb.containers.engine import Engine, labels_of
 from itb.machine import cleanup
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 from itb.rundir.directory import RunDir, RunState
 
 Leave = Callable[..., RunDir]

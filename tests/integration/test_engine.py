@@ -11,7 +11,7 @@ import pytest
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import TestbedError
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 from itb.process.request import Request
 from tests.conftest import NewHost
 

@@ -18,9 +18,9 @@ from itb.config.platform import Platform
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import InterruptedRunError, TestbedError
+from itb.model import Image, PlatformImages
 from itb.platforms import images as platforms_images
 from itb.platforms import stages
-from itb.platforms.images import PlatformImages
 from itb.process import retry
 from itb.process.request import Request
 from itb.process.runner import Runner
@@ -72,7 +72,7 @@ class Yard:
         found = engine or self.engine
         return platforms_images.ensure(self.platform, found, cache=self.cache, options=options, refresh=refresh)
 
-    def inside(self, image: platforms_images.Image, command: str) -> str:
+    def inside(self, image: Image, command: str) -> str:
         """What a command prints in a container of an image."""
         return self.engine.call("run", "--rm", image.id, "bash", "-c", command).stdout
 

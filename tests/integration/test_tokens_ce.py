@@ -24,7 +24,7 @@ from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.install import configure
-from itb.platforms.images import PlatformImages
+from itb.model import PlatformImages
 from itb.process.request import Request
 from itb.repository import signed as repository_signed
 from itb.testbed.certificates import RunCA

@@ -19,13 +19,14 @@ from itb.config import under_test
 from itb.config.settings import Settings
 from itb.containers.engine import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
-from itb.model import Commit, Phase
+from itb.model import Phase
 from itb.process import orphans
 from itb.process.runner import Runner
 from itb.process.stop import Ending, Stop
 from itb.run import pipeline, plan, resume
 from itb.run.cell import Cell
 from itb.run.phases import down as phases_down
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal, Listener
 from itb.tokens import lookup
@@ -107,7 +108,7 @@ def _known(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
     """Everything the phases need to go on with an existing run."""
     state = rundir.state
-    commit = rundir.saved("commit", Commit)
+    commit = rundir.saved(values.COMMIT)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
     parts = [part for part in plan.plan(saved) if part.platform.name == state.platform]

@@ -20,11 +20,11 @@ from itb.config import settings as config_settings
 from itb.containers import naming
 from itb.containers.engine import Engine, container_name, labels_of
 from itb.errors import ExitCode, UsageError
-from itb.model import Commit
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.report import write
 from itb.run import plan
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 from itb.source import git, resolve
 from itb.util.redact import redact
@@ -56,7 +56,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in readable(chosen.runs_dir):
-        commit = rundir.found("commit", Commit)
+        commit = rundir.readable(values.COMMIT)
         if commit is not None:
             tested.setdefault(commit.id, []).append(f"{state.platform}: {outcome(rundir, state)}")
     if as_json:

@@ -13,8 +13,7 @@ from itb.cli.commands import common
 from itb.config.settings import KojiSettings, Settings
 from itb.containers import naming
 from itb.errors import UsageError
-from itb.model import Build, Commit, CommitKind
-from itb.platforms.images import PlatformImages
+from itb.model import Build, CommitKind
 from itb.process.runner import Runner
 from itb.report import facts as report_facts
 from itb.report import summary, verdict
@@ -23,6 +22,7 @@ from itb.repository import export
 from itb.repository import signed as repositories
 from itb.repository.export import Target
 from itb.repository.published import KEY_NAME
+from itb.rundir import values
 from itb.rundir.directory import RunDir
 
 
@@ -49,7 +49,7 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
     """Return the build of a run that may be published; UsageError with the reason for any other."""
     facts = report_facts.gather(rundir)
     judged = verdict.judge(facts)
-    made, commit = rundir.saved("build", Build), rundir.saved("commit", Commit)
+    made, commit = rundir.saved(values.BUILD), rundir.saved(values.COMMIT)
     if made is None or commit is None:
         raise UsageError(f"run {rundir.id} has no RPMs: nothing to publish")
     if made.published:
@@ -122,7 +122,7 @@ def _indexer(chosen: Settings, rundir: RunDir, target: Target) -> list[str]:
     """The command that makes the index: the default, or in a container of the run's platform."""
     if target.host or shutil.which("createrepo_c"):
         return []
-    images = rundir.saved("platform", PlatformImages)
+    images = rundir.saved(values.IMAGES)
     engine = common.find_engine(chosen)
     if images is None or not engine.image_id(images.services.reference):
         export.need(

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from itb.build import release_manager as builds
 from itb.containers.host import Host
 from itb.errors import TestbedError
-from itb.model import Build, Commit, Phase, Repo, SigningKey
-from itb.platforms.images import PlatformImages
+from itb.model import Build, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.repository import rpmlint
 from itb.repository import signed as repositories
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.phases import published
 from itb.run.phases.up import load_ca, make_ready
+from itb.rundir import checkpoints, values
+from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases
 from itb.source import checkout
 
-USED = "workspace.used"  # in the ledger: the container in which something was built
+USED = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something was built
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,20 @@ class Order:
     journal: Cases
 
 
-def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None) -> Build | None:
-    """The RPMs of the same tree, platform and arguments, if they were built before; or published elsewhere."""
-    order = order or Order(cell.commit, cell.rundir, cell.journal)
+def cached_candidate(cell: Cell, images: PlatformImages) -> Build | None:
+    """Return the candidate's RPMs if they were built before, or are published elsewhere; else None."""
+    return find_cached(cell, images, _candidate(cell))
+
+
+def _candidate(cell: Cell) -> Order:
+    return Order(cell.commit, cell.rundir, cell.journal)
+
+
+def find_cached(cell: Cell, images: PlatformImages, order: Order) -> Build | None:
+    """Return the RPMs of the same tree, platform and arguments, if they were built before; or None."""
     if cell.settings.from_repo:
-        return order.rundir.saved("build", Build)
-    made = order.rundir.found("build", Build)
+        return order.rundir.saved(values.BUILD)
+    made = order.rundir.readable(values.BUILD)
     if made and made.commit == order.commit and builds.is_whole(made):
         return made
     if _must_build(cell, order):
@@ -52,33 +61,39 @@ def cached_build(cell: Cell, images: PlatformImages, order: Order | None = None)
         journal=order.journal,
     )
     if made:
-        order.rundir.save("build", made)
+        order.rundir.save(values.BUILD, made)
     return made
 
 
-def build(
-    cell: Cell,
-    images: PlatformImages,
-    order: Order | None = None,
-    *,
-    workspace_ready: Callable[[], object] = lambda: None,
-) -> Build:
-    """RPMs of a commit (the candidate's), made by its own ReleaseManager in the workspace.
+def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:
+    """Return a throwaway clone of the candidate's commit; None where its RPMs are there."""
+    return None if cached_build else _clone(cell, cell.commit)
 
-    ``workspace_ready`` returns once that has booted, which may be while the source is checked out.
-    """
-    order = order or Order(cell.commit, cell.rundir, cell.journal)
+
+def _clone(cell: Cell, commit: Commit) -> Path:
     # In the folder that is emptied at teardown, also by whoever sweeps up after a run that was killed.
-    with tempfile.TemporaryDirectory(prefix="clone-", dir=cell.rundir.tokens) as folder:
-        clone = checkout.checkout(
-            order.commit,
-            Path(folder) / cell.product.build.checkout_name,
-            cache=cell.settings.cache_dir,
-            runner=cell.engine.runner,
-        )
-        workspace_ready()
+    folder = Path(tempfile.mkdtemp(prefix="clone-", dir=cell.rundir.tokens))
+    place = folder / cell.product.build.checkout_name
+    return checkout.checkout(commit, place, cache=cell.settings.cache_dir, runner=cell.engine.runner)
+
+
+def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | None, clone: Path | None) -> Build:
+    """Return the candidate's RPMs, made by its own ReleaseManager in the workspace unless they are there."""
+    if cached_build or clone is None:
+        assert cached_build
+        return cached_build
+    return _build(cell, images, _candidate(cell), clone)
+
+
+def build_other(cell: Cell, images: PlatformImages, order: Order) -> Build:
+    """Return the RPMs of another commit than the candidate's, made in the same way."""
+    return _build(cell, images, order, _clone(cell, order.commit))
+
+
+def _build(cell: Cell, images: PlatformImages, order: Order, clone: Path) -> Build:
+    try:
         _renew_workspace(cell, images, order.journal)
-        with cell.checkpoint(f"build.{order.commit.id}", taints=[WORKSPACE]):
+        with cell.checkpoint(CheckpointKey(Kind.BUILD, order.commit.id), taints=[WORKSPACE]):
             made = builds.build(
                 order.commit,
                 cell.product,
@@ -89,7 +104,9 @@ def build(
                 journal=order.journal,
                 again=_must_build(cell, order),
             )
-    order.rundir.save("build", made)
+    finally:
+        shutil.rmtree(clone.parent)
+    order.rundir.save(values.BUILD, made)
     return made
 
 
@@ -126,24 +143,24 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
     )
 
 
-def serve(cell: Cell, made: Build, key: SigningKey) -> Repo:
+def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
     """The candidate's repository: signed and served here, or where it was published."""
 
     def publish() -> Repo:
-        name = f"{made.published} is installed from" if made.published else "RPMs signed, indexed and served"
+        name = f"{build.published} is installed from" if build.published else "RPMs signed, indexed and served"
         with cell.journal.case(Phase.SERVE, SERVICES, name) as trial:
-            served = published.serve(cell, made, cell.rundir, key, name="candidate")
+            served = published.serve(cell, build, cell.rundir, key, name="candidate")
             trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
         return served
 
-    return cell.value_once("repo", Repo, publish, on=[SERVICES])
+    return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
 
 
 def look_at_packages(cell: Cell) -> None:
     """What rpmlint says of packages that were built here: no verdict, so nothing waits for it."""
-    made = cell.rundir.saved("build", Build)
-    if made and not made.published and cell.rundir.saved("repo", Repo):
-        cell.do_once("linted", lambda: _lint(cell), on=[SERVICES])
+    made = cell.rundir.saved(values.BUILD)
+    if made and not made.published and cell.rundir.saved(values.REPO):
+        cell.do_once(checkpoints.LINTED, lambda: _lint(cell), on=[SERVICES])
 
 
 def _lint(cell: Cell) -> None:

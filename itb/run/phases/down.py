@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
-from itb.model import Build, Notes, Phase, Repo
+from itb.model import Notes, Phase
 from itb.report import write
 from itb.repository import signed as repositories
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
+from itb.rundir import values
 from itb.rundir.journal import Journal
 from itb.testbed import logs
 
@@ -78,8 +79,8 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
     def one(role: str) -> None:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
         logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
-        made = cell.rundir.saved("build", Build)
-        if role == SERVICES and made and not made.published and cell.rundir.saved("repo", Repo):
+        made = cell.rundir.saved(values.BUILD)
+        if role == SERVICES and made and not made.published and cell.rundir.saved(values.REPO):
             repositories.bring_back(cell.host(SERVICES), made, cell.rundir.repo / repositories.SIGNED)
 
     in_parallel(sorted(cell.testbed.alive() & set(roles)), one)

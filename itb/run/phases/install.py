@@ -6,49 +6,56 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from itb.config.product import RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.install import configure, dnf, outside
 from itb.install import services as units
-from itb.model import Build, Installed, InstalledPackage, Phase, Repo
+from itb.model import Build, Installed, InstalledPackage, Phase, Repo, TestbedHosts
 from itb.report.own_word import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.repository import signed as repositories
-from itb.run.cell import CE, SERVICES, Cell
+from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
+from itb.rundir import values
+from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.testbed import logs
 
 CONFIGURATION_DIFF = "configuration.diff"
 
 
-def install(cell: Cell, made: Build, served: Repo, *, ce_ready: Callable[[], object] = lambda: None) -> Installed:
-    """The candidate on its roles: installed, its origin and files verified, configured.
+def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -> Installed:
+    """Install the candidate on its roles, verify its origin and files, and configure it; return its packages.
 
-    ``ce_ready`` returns once the CE has its packages, which may be at the same time.
+    Hosts of the testbed that have no role of the product learn where the candidate is.
     """
 
     def one(role: str) -> tuple[InstalledPackage, ...]:
-        if role in cell.roles:
-            found = cell.value_once(
-                f"installed.{role}",
-                Installed,
-                lambda: Installed(packages={role: _install_role(cell, role, made, served)}),
-                on=[role],
-                taints=[role],
-                holds=lambda value: value.packages.get(role) == _packages(cell, role),
-            )
-            return found.packages[role]
-        if role == CE:
-            ce_ready()
-            return dnf.installed_packages(cell.host(CE), cell.product.packages)
-        repositories.point_host(cell.host(role), served, cell.product.packages)
-        return ()
+        if role not in cell.roles:
+            repositories.point_host(cell.host(role), repo, cell.product.packages)
+            return ()
+        installed = cell.value_once(
+            CheckpointKey(Kind.INSTALLED, role),
+            values.installed_on(role),
+            lambda: Installed(packages={role: _install_role(cell, role, build, repo)}),
+            on=[role],
+            taints=[role],
+            holds=lambda value: value.packages.get(role) == _packages(cell, role),
+        )
+        return installed.packages[role]
 
-    packages = in_parallel([*cell.roles, *(set(cell.testbed_roles) - set(cell.roles))], one)
-    installed = Installed(packages={role: found for role, found in packages.items() if found})
-    cell.rundir.save("installed", installed)
+    others = {host.role for host in testbed.hosts} - {*cell.roles, CE, SERVICES, WORKSPACE}
+    packages = in_parallel([*cell.roles, *sorted(others)], one)
+    return Installed(packages={role: items for role, items in packages.items() if items})
+
+
+def complete(cell: Cell, installed_roles: Installed) -> Installed:
+    """Return what the candidate's roles and the CE have of the product, and save it."""
+    on_ce = {} if CE in cell.roles else {CE: _packages(cell, CE)}
+    packages = {**installed_roles.packages, **{role: items for role, items in on_ce.items() if items}}
+    installed = Installed(packages=packages)
+    cell.rundir.save(values.INSTALLED, installed)
     return installed
 
 
@@ -81,12 +88,12 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     return packages
 
 
-def look_from_outside(cell: Cell, made: Build, installed: Installed) -> None:
+def look_from_outside(cell: Cell, build: Build, installed: Installed) -> None:
     """Look at what installing the candidate did to its hosts, from where it cannot reach.
 
     What is found does not keep the product from being tried.
     """
-    trusted = _trusted(cell, made)
+    trusted = _trusted(cell, build)
 
     def one(role: str) -> None:
         seen = _seen_from_outside(cell, role, trusted, installed, phase=Phase.INSTALL)
@@ -94,7 +101,10 @@ def look_from_outside(cell: Cell, made: Build, installed: Installed) -> None:
         with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, FILES_AND_ORIGINS) as trial:
             trial.passed(outside.check_packages(seen, expected, packages, cell.roles[role].packages))
 
-    in_parallel(cell.roles, lambda role: cell.do_once(f"looked.{role}", lambda: one(role), on=[role]))
+    in_parallel(
+        cell.roles,
+        lambda role: cell.do_once(CheckpointKey(Kind.LOOKED, role), lambda: one(role), on=[role]),
+    )
 
 
 def _trusted(cell: Cell, made: Build) -> set[str]:
@@ -167,9 +177,9 @@ def _early(cell: Cell) -> dict[str, Sequence[str]]:
 
 def look_again(cell: Cell) -> None:
     """Look from outside whether the candidate has changed the platform since its installation."""
-    made, installed = cell.rundir.saved("build", Build), cell.rundir.saved("installed", Installed)
-    if made and installed:
-        trusted = _trusted(cell, made)
+    build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
+    if build and installed:
+        trusted = _trusted(cell, build)
         in_parallel(cell.roles, lambda role: _seen_from_outside(cell, role, trusted, installed, phase=Phase.TEST))
 
 

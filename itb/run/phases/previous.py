@@ -14,14 +14,14 @@ from pathlib import Path
 from itb import versions
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
-from itb.model import Build, Commit, Phase, Repo, SigningKey
-from itb.platforms.images import PlatformImages
+from itb.model import Build, Commit, Phase, PlatformImages, SigningKey
 from itb.process.runner import Runner
 from itb.repository import signed as repositories
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
 from itb.run.phases.build import Order
+from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Journal, Trial
 from itb.source import resolve
@@ -79,40 +79,46 @@ def _order(cell: Cell) -> Order | None:
 
 
 def is_there(cell: Cell, images: PlatformImages) -> bool:
-    """True if nothing has to be built: no earlier version is wanted, or it was built before."""
+    """Return True if nothing has to be built: no earlier version is wanted, or it was built before."""
     order = _order(cell)
-    return order is None or phases_build.cached_build(cell, images, order) is not None
+    return order is None or phases_build.find_cached(cell, images, order) is not None
 
 
-def build(cell: Cell, images: PlatformImages) -> None:
-    """Build the earlier version in the workspace, unless that was done."""
+def build(cell: Cell, images: PlatformImages) -> Build | None:
+    """Return the earlier version's RPMs, built in the workspace unless that was done; None if there are none."""
     order = _order(cell)
-    if order is None or order.rundir.saved("build", Build):
-        return
-    with _forgiven():
-        phases_build.build(cell, images, order)
+    if order is None:
+        return None
+    if order.rundir.saved(values.BUILD) is None:
+        with _forgiven():
+            phases_build.build_other(cell, images, order)
+    return saved(cell)
 
 
-def serve(cell: Cell, key: SigningKey) -> None:
+def saved(cell: Cell) -> Build | None:
+    """Return the earlier version's RPMs as they were saved; None if there are none."""
+    return rundir(cell).saved(values.BUILD)
+
+
+def serve(cell: Cell, previous_build: Build | None, key: SigningKey) -> None:
     """Serve what was built of the earlier version from a repository of its own."""
     order = _order(cell)
-    made = order.rundir.saved("build", Build) if order else None
-    if order is None or made is None:
+    if order is None or previous_build is None:
         return
     with _forgiven():
-        cell.do_once("repo.previous", lambda: _publish(cell, order, made, key), on=[SERVICES])
+        cell.do_once(checkpoints.PREVIOUS_REPO, lambda: _publish(cell, order, previous_build, key), on=[SERVICES])
 
 
 def _publish(cell: Cell, order: Order, made: Build, key: SigningKey) -> None:
     with order.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
         served = published.serve(cell, made, order.rundir, key, name=PREVIOUS)
         trial.passed(f"{served.packages} packages at {served.url}")
-        order.rundir.save("repo", served)
+        order.rundir.save(values.REPO, served)
 
 
 def offer(cell: Cell, role: str) -> None:
     """Let a host use the earlier version's repository on request."""
-    served = rundir(cell).saved("repo", Repo)
+    served = rundir(cell).saved(values.REPO)
     if served:
         repositories.offer(cell.host(role), served)
 

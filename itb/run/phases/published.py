@@ -17,13 +17,13 @@ from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.settings import Settings
 from itb.errors import InstallError, UsageError
-from itb.model import Build, Commit, CommitKind, Phase, Repo, Rpm, SigningKey
-from itb.platforms.images import PlatformImages
+from itb.model import Build, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
 from itb.repository import published
 from itb.repository import signed as repositories
 from itb.repository.published import Choice, Location, Offered
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases.up import prepare_services, start_hosts
+from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Trial
 
@@ -113,11 +113,11 @@ def find(cell: Cell) -> Cell:
             evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
         )
     commit = _commit(cell.product, place, pin, choice)
-    cell.rundir.save("commit", commit)
+    cell.rundir.save(values.COMMIT, commit)
     rpms = _check(shop, choice)
     made = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=shop.url)
-    cell.rundir.save("build", made)
-    cell.rundir.save("supplied", shop.repo(choice, "candidate"))
+    cell.rundir.save(values.BUILD, made)
+    cell.rundir.save(values.SUPPLIED, shop.repo(choice, "candidate"))
     return dataclasses.replace(cell, commit=commit, previous=_previous(shop, offered, choice))
 
 
@@ -194,29 +194,30 @@ def _previous(shop: _Shop, offered: list[Offered], chosen: Choice) -> Commit | N
     made = Build(
         commit=commit, platform=cell.platform.name, directory="", rpms=earlier.rpms, published=shop.url
     )
-    rundir.save("build", made)
-    rundir.save("supplied", shop.repo(earlier, PREVIOUS))
-    cell.rundir.save("previous", commit)
+    rundir.save(values.BUILD, made)
+    rundir.save(values.SUPPLIED, shop.repo(earlier, PREVIOUS))
+    cell.rundir.save(values.PREVIOUS, commit)
     return commit
 
 
 def serve(cell: Cell, made: Build, rundir: RunDir, key: SigningKey, *, name: str) -> Repo:
     """The repository hosts install a build from: the run's own, signed and served, or where it was published."""
-    supplied = rundir.saved("supplied", Repo)
+    supplied = rundir.saved(values.SUPPLIED)
     if made.published and supplied:
         return supplied
     log: Path = rundir.repo / "publish.log"
     return repositories.publish(cell.host(SERVICES), made, log=log, key=key, name=name)
 
 
-def choose_published(cell: Cell, images: PlatformImages) -> Cell:
-    """The cell with its candidate found in the repository of the settings; as it is where one is built."""
-    if not cell.settings.from_repo or cell.checkpoints.is_done("supply"):
+def choose_published(opened: Cell, images: PlatformImages) -> Cell:
+    """Return the cell with its candidate found in the repository of the settings; as it is where one is built."""
+    cell = opened
+    if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.SUPPLY):
         return cell
     if cell.commit.describe:  # chosen by an earlier attempt, whose services host is gone: the same once more
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
         cell = dataclasses.replace(cell, settings=pinned)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
-    prepare_services(cell, images, with_workspace=False)
-    with cell.checkpoint("supply", on=[SERVICES]):
+    prepare_services(cell, images)
+    with cell.checkpoint(checkpoints.SUPPLY, on=[SERVICES]):
         return find(cell)

@@ -12,14 +12,15 @@ from itb.run.cell import SERVICES, Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases import previous, token_renewal
 from itb.run.phases.install import look_again, watch
+from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.scenario import play as scenes
 from itb.testbed import logs
 
 
-def tested(cell: Cell) -> str:
+def tested(cell: Cell) -> CheckpointKey:
     """Name of the piece of work after which only evidence, removal and reports are left: these very scenarios."""
     sums = [step_library.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
-    return f"tested.{hashlib.sha256(' '.join(sums).encode()).hexdigest()}"
+    return CheckpointKey(Kind.TESTED, hashlib.sha256(" ".join(sums).encode()).hexdigest())
 
 
 def test(cell: Cell) -> None:
@@ -36,10 +37,11 @@ def _test(cell: Cell) -> None:
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with token_renewal.kept_fresh(cell) as may_start:
         for scenario in cell.scenarios:
-            name = f"scenario.{scenario.name}.{step_library.checksum(scenario.folder, scenario.scripts)}"
-            if cell.checkpoints.is_done(name) or not may_start(scenario):
+            checksum = step_library.checksum(scenario.folder, scenario.scripts)
+            key = CheckpointKey(Kind.SCENARIO, f"{scenario.name}.{checksum}")
+            if cell.checkpoints.is_done(key) or not may_start(scenario):
                 continue
-            with cell.checkpoint(name, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
+            with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
                 outcome = scenes.run_scenario(
                     scenario,
                     hosts,

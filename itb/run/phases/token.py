@@ -16,6 +16,7 @@ from itb.process.runner import Runner
 from itb.run.cell import CE, Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import load_issuer, testbeds_fault
+from itb.rundir import checkpoints, values
 from itb.tokens import renewal
 from itb.tokens.acquire import acquire
 from itb.tokens.ce import issuer_problem
@@ -27,7 +28,6 @@ from itb.tokens.request import Secret, TokenRequest
 from itb.util.files import expand
 
 LOCAL = "local"
-CHECKPOINT = "token"  # of work: a token was delivered
 RENEWAL = "SciToken renewal "  # and a number: every try of one renewal is the same case
 
 
@@ -50,36 +50,40 @@ def hook_context(chosen: Settings, runner: Runner) -> Context:
     return Context(runner=runner, options=chosen.token, hook_dirs=folders)
 
 
-def ask(cell: Cell) -> CheckedToken | None:
+def ask(opened: Cell) -> CheckedToken | None:
     """Get the SciToken through the managed-token hook and check it; None for a product without one.
 
     It takes no host for that, so a whole run asks first: a hook that is
     missing or wrong and a token that is refused are known in seconds.
     """
-    wanted = cell.product.token
-    if wanted is None or _stands(cell):
+    wanted = opened.product.token
+    if wanted is None or _stands(opened):
         return None
-    name = f"SciToken from hook {cell.settings.token_hook!r} is good for {cell.ce_address}"
-    with cell.journal.case(Phase.TOKEN, wanted.role, name) as trial:
-        checked = request(cell, wanted, note=trial.note)
+    name = f"SciToken from hook {opened.settings.token_hook!r} is good for {opened.ce_address}"
+    with opened.journal.case(Phase.TOKEN, wanted.role, name) as trial:
+        checked = request(opened, wanted, note=trial.note)
         trial.passed(_describe(checked.token))
     return checked
 
 
-def hand_out(cell: Cell, checked: CheckedToken | None = None) -> Token | None:
-    """Put the token where the product wants it, on every role; ``held`` is one :func:`ask` has got already."""
+def hand_out(cell: Cell, checked_token: CheckedToken | None) -> Token | None:
+    """Put the token that :func:`ask` has got where the product wants it, on every role."""
     wanted = cell.product.token
     if wanted is None:
         return None
     roles = [CE, *(place.role for place in wanted.places)]
     return cell.value_once(
-        CHECKPOINT, Token, lambda: _hand_out(cell, wanted, checked), on=roles, holds=lambda _token: _stands(cell)
+        checkpoints.TOKEN,
+        values.TOKEN,
+        lambda: _hand_out(cell, wanted, checked_token),
+        on=roles,
+        holds=lambda _token: _stands(cell),
     )
 
 
 def _stands(cell: Cell) -> bool:
     """True if a resumed run has delivered a token that need not be renewed yet."""
-    token = cell.rundir.found(CHECKPOINT, Token) if cell.checkpoints.is_done(CHECKPOINT) else None
+    token = cell.rundir.readable(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
     return token is not None and renewal.due(token) > time.time()
 
 
@@ -99,7 +103,7 @@ def _hand_out(cell: Cell, wanted: TokenDelivery, checked: CheckedToken | None) -
 def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
     """Write down what may be said of a token that has been delivered."""
     token = token.model_copy(update={"role": wanted.role, "path": wanted.path})
-    cell.rundir.save("token", token)
+    cell.rundir.save(values.TOKEN, token)
     return token
 
 

@@ -15,6 +15,7 @@ from itb.model import Phase, Token
 from itb.run.cell import BAD_TOKENS, CE, Cell
 from itb.run.phases.token import LOCAL, as_token_error, asked, deliver_renewed, keep_record, next_renewal, request
 from itb.run.phases.up import load_issuer
+from itb.rundir import values
 from itb.tokens import renewal
 from itb.tokens.ce import refusal
 from itb.tokens.delivery import is_ours
@@ -140,7 +141,7 @@ def longest_wait(scenario: Scenario) -> float:
 @contextmanager
 def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
     """Renew the run's token before it is needed while the block runs; yields whether a scenario may start."""
-    token, wanted = cell.rundir.saved("token", Token), cell.product.token
+    token, wanted = cell.rundir.saved(values.TOKEN), cell.product.token
     if token is None or wanted is None:
         yield lambda _scenario: True
         return
@@ -156,7 +157,7 @@ def why_refused(cell: Cell, since: float) -> str:
 
     TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
     """
-    token = cell.rundir.saved("token", Token)
+    token = cell.rundir.saved(values.TOKEN)
     if token is None:
         return ""
     if token.expires <= time.time():

@@ -14,35 +14,36 @@ from itb.data import shipped
 from itb.errors import InstallError, TestbedError
 from itb.install import configure, dnf
 from itb.install import services as units
-from itb.model import Phase, SigningKey, TestbedHosts
+from itb.model import Build, Phase, PlatformImages, SigningKey, TestbedHosts
 from itb.platforms import images as platforms_images
-from itb.platforms.images import PlatformImages
 from itb.repository import signed as repositories
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
+from itb.rundir import checkpoints, values
+from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.testbed import testbed
 from itb.testbed.certificates import RunCA
 from itb.tokens.issuer import Issuer
 
 
-def prepare_platform(cell: Cell) -> PlatformImages:
-    """Images of the platform, from the engine's store or made now."""
-    with cell.journal.case(Phase.PLATFORM, "images", f"{cell.platform.name} images are there") as trial:
-        images = images_of_before(cell) or platforms_images.ensure(
-            cell.platform,
-            cell.engine,
-            cache=cell.settings.cache_dir,
-            options=cell.settings.platform_options.get(cell.platform.name),
+def prepare_platform(opened: Cell) -> PlatformImages:
+    """Return the images of the platform, from the engine's store or made now."""
+    with opened.journal.case(Phase.PLATFORM, "images", f"{opened.platform.name} images are there") as trial:
+        images = images_of_before(opened) or platforms_images.ensure(
+            opened.platform,
+            opened.engine,
+            cache=opened.settings.cache_dir,
+            options=opened.settings.platform_options.get(opened.platform.name),
             note=trial.note,
         )
         trial.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
-    cell.rundir.save("platform", images)
+    opened.rundir.save(values.IMAGES, images)
     return images
 
 
 def images_of_before(cell: Cell) -> PlatformImages | None:
     """The images a run began with, if it goes on and they are still there."""
-    saved = cell.rundir.found("platform", PlatformImages)
+    saved = cell.rundir.readable(values.IMAGES)
     return platforms_images.find(cell.engine, saved.platform, saved.key) if saved else None
 
 
@@ -58,20 +59,26 @@ def load_issuer(cell: Cell) -> Issuer:
 
 def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
     """Network and the containers of these roles, all at once; those that run already stay as they are."""
-    missing = sorted(set(roles) - cell.testbed.alive(), key=roles.index)
-    if not missing:
-        return
-    with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
-        prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
-        trial.passed(f"{prefix}.0/24")
-        cell.testbed.up(missing, images.references, prefix)
+    with cell.testbed.starting:
+        missing = sorted(set(roles) - cell.testbed.alive(), key=roles.index)
+        if not missing:
+            return
+        with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
+            prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
+            trial.passed(f"{prefix}.0/24")
+            cell.testbed.up(missing, images.references, prefix)
 
 
-def prepare_services(cell: Cell, images: PlatformImages, *, with_workspace: bool) -> SigningKey:
-    """Services host and, if asked for, the build workspace, ready for use; what is ready stays as it is."""
-    roles = [SERVICES, *([WORKSPACE] if with_workspace else [])]
-    start_hosts(cell, images, roles)
-    _boot(cell, roles)
+def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_there: bool) -> None:
+    """Start all hosts of a whole run at once; they boot while other things are done."""
+    workspace = [] if cached_build and previous_is_there else [WORKSPACE]
+    start_hosts(cell, images, [SERVICES, *workspace, *cell.testbed_roles])
+
+
+def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
+    """Return the run's signing key, from a services host that is ready for use; what is ready stays as it is."""
+    start_hosts(cell, images, [SERVICES])
+    _boot(cell, [SERVICES])
 
     def prepare() -> SigningKey:
         with cell.journal.case(Phase.UP, SERVICES, "signing key made, web server up") as trial:
@@ -79,13 +86,26 @@ def prepare_services(cell: Cell, images: PlatformImages, *, with_workspace: bool
             trial.passed(f"key {key.fingerprint}")
         return key
 
-    return cell.value_once("key", SigningKey, prepare, on=[SERVICES], taints=[SERVICES])
+    return cell.value_once(checkpoints.KEY, values.SIGNING_KEY, prepare, on=[SERVICES], taints=[SERVICES])
+
+
+def boot_workspace(
+    cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_there: bool
+) -> None:
+    """Have the build workspace ready where something has to be built."""
+    if not (cached_build and previous_is_there):
+        start_hosts(cell, images, [WORKSPACE])
+        _boot(cell, [WORKSPACE])
 
 
 def _boot(cell: Cell, roles: Sequence[str]) -> None:
     """Wait until these hosts are up, and have them trust the run's CA."""
     ca = load_ca(cell)
-    in_parallel(roles, lambda role: cell.do_once(f"boot.{role}", lambda: _boot_one(cell, role, ca), on=[role]))
+
+    def one(role: str) -> None:
+        cell.do_once(CheckpointKey(Kind.BOOT, role), lambda: _boot_one(cell, role, ca), on=[role])
+
+    in_parallel(roles, one)
 
 
 def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
@@ -106,17 +126,17 @@ def make_ready(host: Host, ca: RunCA) -> str:
 
 def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
     """The bare hosts, booted, with certificates, trusting the run's CA."""
-    start_hosts(cell, images, cell.testbed_roles)
+    start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     _boot(cell, cell.testbed_roles)
     workspace = [role for role in (WORKSPACE,) if role in cell.testbed.alive()]
     found = cell.testbed.describe([SERVICES, *workspace, *cell.testbed_roles])
-    cell.rundir.save("testbed", found)
+    cell.rundir.save(values.TESTBED, found)
     return found
 
 
 def prepare_ce(cell: Cell) -> None:
     """The CE is the platform's, not the product's: it is installed while the candidate is built."""
-    cell.do_once("ce", lambda: _prepare_ce(cell), on=[CE], taints=[CE])
+    cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
 
 
 def _prepare_ce(cell: Cell) -> None:

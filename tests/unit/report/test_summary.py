@@ -14,6 +14,7 @@ from itb.model import Case, Commit, HostInfo, Outcome, TestbedHosts
 from itb.report import summary
 from itb.report.facts import Facts, gather
 from itb.report.verdict import judge
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 
 COMMIT = Commit(
@@ -26,7 +27,7 @@ def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None 
     """A run of ``folder`` that failed, unless said otherwise."""
     rundir = RunDir(folder / runs / "r")
     rundir.path.mkdir(parents=True)
-    rundir.save("commit", COMMIT)
+    rundir.save(values.COMMIT, COMMIT)
     begun = RunState(
         id="r", short="x", product="mine", platform="odd", ref="main", scenarios=("triv", "smoke"), started=1,
         finished=5, exit_code=5, cwd=str(folder), settings=settings or {},
@@ -100,7 +101,7 @@ def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     kept = run_in(tmp_path, "o ut", kept=True)
     host = HostInfo(role="ce", container="c", fqdn="f", address="a", image="i", image_id="i")
-    kept.save("testbed", TestbedHosts(name="t", network="n", hosts=(host,)))
+    kept.save(values.TESTBED, TestbedHosts(name="t", network="n", hosts=(host,)))
     assert commands(kept) == {
         "look": ["itb", "shell", "r", "ce", "--runs", "o ut"],
         "remove": ["itb", "down", "--run", "r", "--runs", "o ut"],

@@ -27,6 +27,7 @@ from itb.report import own_word, write
 from itb.report.facts import gather, intervals
 from itb.report.summary import plain_lines
 from itb.report.verdict import Kind, judge
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 from itb.util.redact import remember
 from itb.util.text import clean, duration
@@ -105,12 +106,11 @@ def fill(rundir: RunDir) -> None:
     )
     own = InstalledPackage(nevra=rpm.nevra, origin="itb-candidate", candidate=True)
     other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="platform")
-    rundir.save("commit", commit())
-    rundir.save("build", Build(commit=commit(), platform="deb13", directory="/x", rpms=(rpm,)))
-    rundir.save("testbed", TestbedHosts(name="three-hosts", network="n", hosts=(host,)))
-    rundir.save("installed", Installed(packages={"factory": (own, other)}))
-    rundir.save(
-        "token",
+    rundir.save(values.COMMIT, commit())
+    rundir.save(values.BUILD, Build(commit=commit(), platform="deb13", directory="/x", rpms=(rpm,)))
+    rundir.save(values.TESTBED, TestbedHosts(name="three-hosts", network="n", hosts=(host,)))
+    rundir.save(values.INSTALLED, Installed(packages={"factory": (own, other)}))
+    rundir.save(values.TOKEN,
         Token(
             provider="local",
             issuer="https://tokens.glideinwms.org/itb",
@@ -361,7 +361,7 @@ def test_no_secret_anywhere(rundir: RunDir, add: Add) -> None:
     text += "\n-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----\n"
     add(f"case {JWT}", Outcome.FAILED, message=text, evidence=text, log=JWT, role=JWT, exit_code=7)
     add("passed", message=text)
-    rundir.save("commit", commit().model_copy(update={"subject": text, "source": f"https://{JWT}@x/y"}))
+    rundir.save(values.COMMIT, commit().model_copy(update={"subject": text, "source": f"https://{JWT}@x/y"}))
     verdict = write.write(rundir)
     for written in (rundir.junit.read_text(), rundir.html.read_text(), verdict.model_dump_json()):
         for secret in ("eyJ", "hvs.CAES", "s3cr3t", "MIIabc"):

@@ -18,6 +18,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.repository import export
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 
 SRPM = Path("/runs/x/build/rpms/glideinwms-3.11.2-1.src.rpm")
@@ -111,9 +112,9 @@ def run(folder: Path, *, code: int = 0, commit: Commit = COMMIT, **build: Any) -
             Case(phase=phase, role="factory", name=phase, outcome=Outcome.FAILED if code and phase == "test" else
                  Outcome.PASSED, message="no glidein" if code else "", started=1, seconds=1, exit_code=code)
         )  # fmt: skip
-    rundir.save("commit", commit)
+    rundir.save(values.COMMIT, commit)
     rpm = Rpm(name="a", version="1", release="1", arch="noarch", file="a.rpm", sha256="", size=1)
-    rundir.save("build", Build(commit=commit, platform="el9", directory=str(folder), rpms=(rpm,), **build))
+    rundir.save(values.BUILD, Build(commit=commit, platform="el9", directory=str(folder), rpms=(rpm,), **build))
     return rundir
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 from graphlib import CycleError
+from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from itb.errors import InterruptedRunError, TestbedError
-from itb.run.graph import Graph, Phase
+import itb
+from itb.errors import InterruptedRunError, TestbedError, UsageError
+from itb.run.cell import Cell
+from itb.run.graph import Graph, Node
+from itb.run.order import PHASES
 
 
 def start(cell: object) -> None: ...
@@ -23,28 +28,31 @@ def install(repo: object) -> None: ...
 def test_a_phase_gets_the_values_it_names() -> None:
     graph = Graph(
         [
-            Phase("sum", lambda left, right: left + right),
-            Phase("left", lambda seed: seed * 2),
-            Phase("right", lambda left: left + 1),
+            Node("sum", lambda left, right: left + right),
+            Node("left", lambda seed: seed * 2),
+            Node("right", lambda left: left + 1),
         ],
         given=["seed"],
     )
-    assert graph.execute(graph.phases, {"seed": 2}) == {"seed": 2, "left": 4, "right": 5, "sum": 9}
+    assert graph.execute(graph.nodes, {"seed": 2}) == {"seed": 2, "left": 4, "right": 5, "sum": 9}
 
 
 def test_phases_that_do_not_need_each_other_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=60)
-    graph = Graph([Phase("one", meeting.wait), Phase("two", meeting.wait)], given=["timeout"])
-    graph.execute(graph.phases, {"timeout": 60})
+    graph = Graph([Node("one", meeting.wait), Node("two", meeting.wait)], given=["timeout"])
+    graph.execute(graph.nodes, {"timeout": 60})
 
 
 def test_a_phase_waits_for_what_it_comes_after() -> None:
     seen: list[str] = []
     graph = Graph(
-        [Phase("last", lambda: seen.append("last"), after=("first",)), Phase("first", lambda: seen.append("first"))],
+        [
+            Node("last", lambda: seen.append("last"), after=("first",)),
+            Node("first", lambda: seen.append("first")),
+        ],
         given=[],
     )
-    graph.execute(graph.phases, {})
+    graph.execute(graph.nodes, {})
     assert seen == ["first", "last"]
 
 
@@ -60,11 +68,11 @@ def test_after_an_error_nothing_begins_and_what_runs_ends() -> None:
         ended.set()
 
     graph = Graph(
-        [Phase("bad", fail), Phase("slow", go_on), Phase("later", pytest.fail, after=("bad", "slow"))],
+        [Node("bad", fail), Node("slow", go_on), Node("later", pytest.fail, after=("bad", "slow"))],
         given=["reason", "pytrace"],
     )
     with pytest.raises(TestbedError, match="broken"):
-        graph.execute(graph.phases, {"reason": "", "pytrace": False})
+        graph.execute(graph.nodes, {"reason": "", "pytrace": False})
     assert ended.is_set()
 
 
@@ -79,29 +87,61 @@ def test_an_interruption_is_the_cause_of_other_errors() -> None:
         both.wait()
         raise InterruptedRunError("interrupted")
 
-    graph = Graph([Phase("bad", fail), Phase("stopped", stop)], given=[])
+    graph = Graph([Node("bad", fail), Node("stopped", stop)], given=[])
     with pytest.raises(InterruptedRunError):
-        graph.execute(graph.phases, {})
+        graph.execute(graph.nodes, {})
 
 
-def test_a_command_does_its_own_phases_and_what_belongs_to_none() -> None:
-    graph = Graph(
-        [
-            Phase("build", start, command="build"),
-            Phase("key", start),
-            Phase("repo", serve, command="serve"),
-            Phase("hosts", start, command="run"),
-            Phase("installed", install, command="install", after=("hosts",)),
-        ],
-        given=["cell"],
-    )
-    assert graph.of_command("serve") == {"repo", "key"}
-    assert [phase.name for phase in graph.left_by_others({"repo", "key"})] == ["build"]
-    assert graph.of_command("install") == {"installed"}
+STEPS = Graph(
+    [
+        Node("build", start, command="build", load=dict[str, str].copy),
+        Node("key", start),
+        Node("repo", serve, command="serve"),
+        Node("hosts", start, command="run"),
+        Node("installed", install, command="install", after=("hosts",)),
+    ],
+    given=["cell"],
+)
+
+
+def test_a_command_does_its_own_phases_and_those_of_no_command_that_they_name() -> None:
+    assert STEPS.of_command("serve") == {"repo", "key"}
+    assert STEPS.of_command("install") == {"installed"}
+
+
+def test_what_earlier_commands_have_left_is_loaded() -> None:
+    assert STEPS.load({"repo", "key"}, {"left": "by build"}, where="r") == {"build": {"left": "by build"}}
+
+
+def test_the_command_that_has_to_come_first_is_named() -> None:
+    with pytest.raises(UsageError, match="run r: serve has to come first") as error:
+        STEPS.load({"installed"}, {}, where="r")
+    assert error.value.hint == "itb serve --run r"
 
 
 def test_a_need_that_nobody_meets_is_refused() -> None:
     with pytest.raises(ValueError, match="phase repo needs build"):
-        Graph([Phase("repo", serve)], given=["key"])
+        Graph([Node("repo", serve)], given=["key"])
     with pytest.raises(CycleError):
-        Graph([Phase("a", start, after=("b",)), Phase("b", start, after=("a",))], given=["cell"])
+        Graph([Node("a", start, after=("b",)), Node("b", start, after=("a",))], given=["cell"])
+
+
+def test_a_value_has_the_type_its_phase_returns() -> None:
+    """What a phase takes by name is found here to be what the phase of that name returns."""
+    kinds = {name: get_type_hints(phase.work).get("return") for name, phase in PHASES.nodes.items()}
+    kinds["opened"] = Cell
+    for phase in PHASES.nodes.values():
+        hints = get_type_hints(phase.work)
+        for name in phase.takes:
+            assert hints[name] == kinds[name], f"phase {phase.name} takes {name}"
+
+
+def test_the_documentation_shows_the_graph() -> None:
+    assert f"```\n{PHASES.picture()}\n```" in (Path(itb.__file__).parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("command", ["build", "serve", "up", "install", "token", "test"])
+def test_every_command_can_begin_where_the_one_before_ended(command: str) -> None:
+    names = PHASES.of_command(command)
+    needed = {need for name in names for need in PHASES.nodes[name].needs} - names - PHASES.given
+    assert all(PHASES.nodes[name].load for name in needed)

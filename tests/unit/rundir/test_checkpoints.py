@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from itb.rundir.checkpoints import Checkpoints
+from itb.rundir import checkpoints as checkpoint_keys
+from itb.rundir.checkpoints import CheckpointKey, Checkpoints, Kind
 from itb.rundir.directory import RunDir
 
 
@@ -17,31 +18,32 @@ def rundir(tmp_path: Path) -> RunDir:
 
 def test_done_on_the_same_containers_stands(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin("ce", {"ce": "1"}, taints=["ce"]))
-    checkpoints.done(checkpoints.begin("build", {}))
-    checkpoints.begin("repo", {"services": "2"})
-    assert checkpoints.is_done("ce")
-    assert not checkpoints.is_done("repo")
+    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}, taints=["ce"]))
+    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.BUILD), {}))
+    checkpoints.begin(CheckpointKey(Kind.REPO), {"services": "2"})
+    assert checkpoints.is_done(CheckpointKey(Kind.CE))
+    assert not checkpoints.is_done(CheckpointKey(Kind.REPO))
     later = Checkpoints(rundir)
-    assert not later.is_done("ce"), "nothing of another process stands in a run that is not resumed"
+    assert not later.is_done(checkpoint_keys.CE), "nothing of another process stands in a run that is not resumed"
     assert later.take_up({"ce": "1", "services": "2"}) == {"ce", "build"}
     assert later.take_up({"ce": "another"}) == {"build"}
     assert later.take_up({}) == {"build"}
-    assert later.take_up({"ce": "1"}, but=("ce",)) == {"build"}
+    assert later.take_up({"ce": "1"}, again={Kind.CE}) == {"build"}
 
 
 def test_last_word_counts(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin("ce", {"ce": "1"}))
-    checkpoints.begin("ce", {"ce": "1"}, taints=["ce"])
+    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}))
+    checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}, taints=["ce"])
     assert Checkpoints(rundir).take_up({"ce": "1"}) == set()
 
 
 def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.begin("installed.factory", {"factory": "1"}, taints=["factory"])
-    checkpoints.done(checkpoints.begin("installed.frontend", {"frontend": "2"}, taints=["frontend"]))
-    checkpoints.begin("boot.services", {"services": "3"})
+    checkpoints.begin(CheckpointKey(Kind.INSTALLED, "factory"), {"factory": "1"}, taints=["factory"])
+    frontend = CheckpointKey(Kind.INSTALLED, "frontend")
+    checkpoints.done(checkpoints.begin(frontend, {"frontend": "2"}, taints=["frontend"]))
+    checkpoints.begin(CheckpointKey(Kind.BOOT, "services"), {"services": "3"})
     running = {"factory": "1", "frontend": "2", "services": "3"}
     assert Checkpoints(rundir).doubtful(running) == {"factory": "installed.factory"}
     assert Checkpoints(rundir).doubtful({**running, "factory": "new"}) == {}
@@ -49,8 +51,8 @@ def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None
 
 def test_line_that_was_cut_off(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin("one", {}))
+    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.KEY), {}))
     with (rundir.path / "state" / "work.jsonl").open("a") as file:
         file.write('\n{"piece":"two","do')
-    checkpoints.done(checkpoints.begin("three", {}))
-    assert Checkpoints(rundir).take_up({}) == {"one", "three"}
+    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.TOKEN), {}))
+    assert Checkpoints(rundir).take_up({}) == {"key", "token"}

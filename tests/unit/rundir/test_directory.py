@@ -11,7 +11,9 @@ import pytest
 from itb.errors import UsageError
 from itb.model import Case, Outcome, Token
 from itb.process.result import Command
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
+from itb.rundir.values import Value
 from itb.util.files import write_atomically
 from itb.util.redact import MARK
 
@@ -80,11 +82,13 @@ def test_values_come_back(rundir: RunDir) -> None:
         provider="local", issuer="i", subject="s", audience=("a",), scopes=("b",),
         issued=1, expires=2, jti="j", verified=True,
     )  # fmt: skip
-    assert rundir.saved("token", Token) is None
-    rundir.save("token", token)
-    assert rundir.saved("token", Token) == token
+    assert rundir.saved(values.TOKEN) is None
+    rundir.save(values.TOKEN, token)
+    assert rundir.saved(values.TOKEN) == token
+    other = Value(values.TOKEN.name, Case)
     with pytest.raises(UsageError, match="not written by this version"):
-        rundir.saved("token", Case)
+        rundir.saved(other)
+    assert rundir.readable(other) is None
 
 
 def test_cases_survive_a_crash_in_the_middle_of_a_line(rundir: RunDir) -> None:
@@ -170,11 +174,11 @@ def test_paths_as_reports_show_them(rundir: RunDir) -> None:
 
 def test_what_is_written_is_redacted(rundir: RunDir) -> None:
     rundir.update(settings={"source": "https://me:hunter2hunter2@host/x.git"})
-    rundir.save("case", CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"}))
+    rundir.save(Value("case", Case), CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"}))
     written = "".join(path.read_text() for path in rundir.path.rglob("*.json"))
     assert "hunter2" not in written
     assert "hvs." not in written
     assert rundir.state.settings == {"source": f"https://me:{MARK}@host/x.git"}
-    kept = rundir.saved("case", Case)
+    kept = rundir.saved(Value("case", Case))
     assert kept is not None
     assert kept.message == MARK

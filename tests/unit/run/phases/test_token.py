@@ -76,7 +76,7 @@ def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
     gone = TokenPlace(role="factory", path="/u", owner="gone")
     cell.product.token = TokenDelivery(role="frontend", path="/t", also=(gone,))
     with pytest.raises(TestbedError, match="host factory: gone"):
-        phases_token.hand_out(cell)
+        phases_token.hand_out(cell, None)
     assert len(delivered) == 1
     kinds = {case.role: case.outcome for case in cell.journal.cases if "delivered" in case.name}
     assert kinds == {"frontend": Outcome.PASSED, "factory": Outcome.ERROR}

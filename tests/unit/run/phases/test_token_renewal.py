@@ -17,6 +17,7 @@ from itb.model import Outcome, Token
 from itb.run.phases import token as phases_token
 from itb.run.phases import token_renewal
 from itb.run.phases.token import CheckedToken
+from itb.rundir import values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.tokens.renewal import Renewal
@@ -212,7 +213,7 @@ def test_without_a_token_nothing_is_renewed(cell: Any) -> None:
 
 
 def test_a_token_that_has_ended_is_why(cell: Any) -> None:
-    cell.rundir.save("token", token(-5))
+    cell.rundir.save(values.TOKEN, token(-5))
     with pytest.raises(TokenError, match=r"expired at .* and could not be renewed"):
         token_renewal.why_refused(cell, 0)
 
@@ -234,21 +235,21 @@ def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_pro
 def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
     cell: Any, answers: list[ItbError | Token]
 ) -> None:
-    cell.rundir.save("token", token(-5))
+    cell.rundir.save(values.TOKEN, token(-5))
     fresh = token(3600)
     answers.append(fresh)
     with token_renewal.kept_fresh(cell) as may_start:
         assert may_start(play())
     (case,) = cell.journal.cases
     assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
-    assert cell.rundir.saved("token", Token) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
+    assert cell.rundir.saved(values.TOKEN) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
 
 
 def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
     cell: Any, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     """A look at the testbed makes another error of a renewal that failed for it."""
-    cell.rundir.save("token", token(-5))
+    cell.rundir.save(values.TOKEN, token(-5))
     cell.journal.look = lambda _role, _seen: "the disk is full"
     hosts.gone = {"factory"}
     answers += [token(3600), token(3600)]  # one more is asked for in the background

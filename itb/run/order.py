@@ -1,0 +1,71 @@
+"""The phases of a run: what each needs, and which command does it.
+
+``opened`` is the cell as the run begins; ``cell`` is the same with its
+candidate, which for published packages is found in their repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from itb.model import Phase, Record
+from itb.run import lock_yaml
+from itb.run.cell import Cell
+from itb.run.graph import Graph, Node
+from itb.run.phases import build, install, previous, published, test, token, up
+from itb.rundir import values
+from itb.rundir.values import Value
+
+R = TypeVar("R", bound=Record)
+
+
+def _saved(key: Value[R]) -> Callable[[Cell], object]:
+    return lambda cell: cell.rundir.saved(key)
+
+
+def _as_it_is(cell: Cell) -> Cell:
+    return cell
+
+
+PHASES = Graph(
+    [
+        # Asked first: a hook that is missing or wrong and a token that is refused are known in seconds.
+        Node("checked_token", token.ask, Phase.TOKEN),
+        Node("images", up.prepare_platform, Phase.BUILD, after=("checked_token",), load=_saved(values.IMAGES)),
+        Node("cell", published.choose_published, Phase.BUILD, load=_as_it_is),
+        Node("cached_build", build.cached_candidate, Phase.BUILD),
+        Node("previous_is_there", previous.is_there, Phase.BUILD),
+        # All at once: a step that starts its own hosts finds them there in a whole run.
+        Node("hosts", up.start_all, Phase.RUN),
+        Node("key", up.prepare_services, after=("hosts",)),
+        Node("workspace", up.boot_workspace, Phase.BUILD, after=("hosts",)),
+        Node("clone", build.clone_candidate, Phase.BUILD),
+        Node("build", build.build_candidate, Phase.BUILD, after=("workspace",), load=_saved(values.BUILD)),
+        # There is one workspace, and the candidate goes first.
+        Node(
+            "previous_build",
+            previous.build,
+            Phase.BUILD,
+            # after the testbed, which tells what runs where the candidate is built
+            after=("workspace", "build", "testbed"),
+            load=previous.saved,
+            optional=True,
+        ),
+        Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO)),
+        Node("previous_repo", previous.serve, Phase.SERVE),
+        Node("testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED)),
+        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed")),
+        Node("installed_roles", install.install_roles, Phase.INSTALL),
+        Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
+        Node("lock", lock_yaml.write, Phase.INSTALL),
+        Node("looked", install.look_from_outside, Phase.INSTALL, after=("lock",)),
+        Node("condor", install.start_condor, Phase.INSTALL, after=("lock",)),
+        Node("token", token.hand_out, Phase.TOKEN, requires=("installed",), after=("lock",)),
+        Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token")),
+        # While services are watched nothing goes on but this, which nobody waits for.
+        Node("linted", build.look_at_packages, Phase.SERVE, after=("repo", "condor", "token")),
+        Node("tested", test.test, Phase.TEST, after=("previous_repo", "looked", "services", "linted")),
+    ],
+    given=["opened"],
+)
