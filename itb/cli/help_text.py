@@ -10,7 +10,7 @@ from itb.config.options import Heading, Option
 
 _INDENT = "  "
 _NARROW = 60  # columns; below, a text stands under its word instead of beside it
-_NEXT = "itb run --product pocketwms makes a first run; itb COMMAND --help explains one."
+_NEXT = "First: itb run --product pocketwms. More: itb COMMAND --help, itb help topics."
 _COLUMN = 24  # columns a word may take before its text goes to the next line
 
 

@@ -88,6 +88,7 @@ def test_commands_fit_one_screen(given: list[str], capsys: pytest.CaptureFixture
     assert len(lines) < 24, "the prompt wants a line, too"
     assert max(map(len, lines)) <= 80
     assert "itb COMMAND --help" in lines[-1]
+    assert "itb help topics" in lines[-1]
     for name in [*collection.namespace().task_names, *collection.namespace().collections]:
         assert name.partition(".")[0] in said.split()
 
