@@ -85,7 +85,7 @@ def _debootstrap(shop: Workshop, local: str) -> str:
     shop.note(f"base: mmdebstrap {suite} from {mirror}")
     log = shop.logs / "base.log"
     log.unlink(missing_ok=True)
-    with files.folder() as folder:
+    with files.temporary_folder() as folder:
         folder.chmod(0o711)  # apt's own user, or mmdebstrap's in a namespace, has to get through
         tar = folder / "base.tar"
 

@@ -45,7 +45,7 @@ def hold(folder: Path) -> Iterator[Owner | None]:
     Raises UsageError naming the owner if a living process holds it, TestbedError where there can be no lock.
     """
     try:
-        descriptor = files.opened(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        descriptor = files.open_regular(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         hint = "remove what is in its place, or make its folder writable; itb report needs no lock"
         raise TestbedError(f"{folder / NAME}: {error.strerror}", hint=hint) from None
@@ -73,7 +73,7 @@ def holder(folder: Path) -> Owner | None:
     still has the file open, and that is how it is found.
     """
     try:
-        with os.fdopen(files.opened(folder / NAME), "rb") as file:
+        with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

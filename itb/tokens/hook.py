@@ -73,7 +73,7 @@ def call_hook(
     """
     problem = unusable(Path(argv[0]))
     if problem is None:
-        with files.folder() as home:
+        with files.temporary_folder() as home:
             with _collected(home / "stdout") as output:
                 try:
                     completed = runner.run(Request(

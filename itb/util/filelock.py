@@ -1,4 +1,4 @@
-"""Lock files between processes: what one of them makes, the others wait for."""
+"""Lock files by which the processes of a user wait for each other."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from pathlib import Path
 
 from itb.errors import InterruptedRunError, TestbedError
 
-_EVERY = 0.1  # seconds between two tries: the kernel's own waiting would be deaf to an interruption
+_POLL_SECONDS = 0.1  # between two tries: nothing could interrupt a wait in the kernel
 
 
 @contextmanager
 def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock file, whose folder is made if need be; it is free as soon as its process is gone.
+    """Hold a lock file while the block runs; the kernel releases it when this process ends, however it ends.
 
-    ``waiting`` is called once if another process holds it.  Raises
-    InterruptedRunError if ``stop`` is set before that one has ended.
+    Makes the folder of the file if it does not exist.  Calls ``waiting``
+    once if another process holds the lock.  Raises InterruptedRunError if
+    ``stop`` is set before that process has released it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        if not _take(file.fileno()):
+        if not _try_lock(file.fileno()):
             waiting()
-            while not _take(file.fileno()):
-                if stop.wait(_EVERY):
+            while not _try_lock(file.fileno()):
+                if stop.wait(_POLL_SECONDS):
                     raise InterruptedRunError(f"interrupted while another process held {path.name}")
         yield
 
@@ -37,23 +38,24 @@ def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock file while the block runs; yield False if a process, maybe this one, holds it already."""
     try:
         file = path.open("rb")
-    except FileNotFoundError:  # whoever begins now makes a new one
+    except FileNotFoundError:  # no process has made it yet
         yield True
         return
     with file:
-        yield _take(file.fileno())
+        yield _try_lock(file.fileno())
 
 
 def is_held(path: Path) -> bool:
-    """True while a process holds this lock file, this one included."""
+    """Return whether a process, maybe this one, holds a lock file."""
     try:
         with path.open("rb") as file:
-            return not _take(file.fileno())
+            return not _try_lock(file.fileno())
     except FileNotFoundError:
         return False
 
 
-def _take(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file without waiting; return False if another descriptor has it locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -62,7 +64,10 @@ def _take(descriptor: int) -> bool:
 
 
 def user_lock(name: str) -> Path:
-    """Return a lock file all of a user's processes share."""
+    """Return the path of a lock file that all processes of this user share.
+
+    Raises TestbedError if its folder belongs to another user.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "itb" if runtime else Path(tempfile.gettempdir()) / f"itb-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Paths as people write them."""
+"""Files and folders: paths as people write them, whole writes, private and temporary folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from itb.errors import UsageError
 
 
 def expand(written: str) -> Path:
-    """Return a path whose ``~`` or ``~user`` is that person's folder; UsageError where there is none."""
+    """Return a path with ``~`` and ``~user`` replaced by the home folder; UsageError if that user has none."""
     try:
         return Path(written).expanduser()
     except RuntimeError:
@@ -56,15 +56,15 @@ def sha256(path: Path) -> str:
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory only its owner can enter; one that exists is closed to others."""
+    """Make a directory of mode 0700 and return it; one that exists gets this mode."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
 
 
-def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-    """Return a descriptor of a regular file, links followed; OSError naming anything else."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO does not make it wait
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+    """Open a regular file, following links, and return its descriptor; OSError for anything else."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO would wait
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -73,13 +73,13 @@ def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
 
 def read(path: Path) -> bytes:
     """Return the content of a regular file; OSError for anything else."""
-    with os.fdopen(opened(path), "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return file.read()
 
 
 def append(path: Path, text: str) -> None:
-    """Add text to a regular file, which is made if need be; OSError for anything else."""
-    with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+    """Add text to a regular file, which is created if it does not exist; OSError for anything else."""
+    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         file.write(text.encode(errors="replace"))
 
 
@@ -97,29 +97,30 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
     finally:
         temporary.unlink(missing_ok=True)
 
-_PREFIX = "itb-scratch-"
+
+_TEMPORARY_PREFIX = "itb-scratch-"
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
-    """A private folder (0700) that goes with the block."""
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as directory:
+def temporary_folder() -> Iterator[Path]:
+    """Make a private folder (mode 0700), and remove it when the block ends."""
+    with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY_PREFIX}{os.getpid()}-") as directory:
         yield Path(directory)
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the folders of this user's processes that were killed; return their paths."""
-    gone = []
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
-        ours = not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
-        if ours and pid.isdigit() and not _lives(int(pid)):
+    """Remove the temporary folders that killed processes of this user left; return their paths."""
+    removed = []
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY_PREFIX}*-*"):
+        pid = path.name.removeprefix(_TEMPORARY_PREFIX).partition("-")[0]
+        is_own = not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
+        if is_own and pid.isdigit() and not _is_running(int(pid)):
             shutil.rmtree(path, ignore_errors=True)
-            gone.append(str(path))
-    return gone
+            removed.append(str(path))
+    return removed
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

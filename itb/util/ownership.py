@@ -28,7 +28,7 @@ def read(path: Path) -> bytes:
     moment later.  Raises UsageError for one that is not trusted, OSError for
     one that cannot be read.
     """
-    with os.fdopen(util_files.opened(path), "rb") as file:
+    with os.fdopen(util_files.open_regular(path), "rb") as file:
         _check(path, os.fstat(file.fileno()))
         return file.read()
 

@@ -1,10 +1,10 @@
-"""Secrets out of text: every log, message and report passes through here.
+"""Redaction: replacing the secrets in every log, message and report.
 
 Patterns: JSON Web Tokens (three base64url parts), Vault tokens (``hvs.``,
 older ``s.``), PEM private keys, authorization headers, passwords in URLs.
-Exact secrets a run knows are added with :func:`remember` and replaced
-wherever they appear.  All of them are found in base64, percent-encoded,
-between colour codes and wrapped over several lines too.
+Exact secrets that a run knows are added with :func:`remember` and replaced
+wherever they appear.  A secret is also recognised in base64,
+percent-encoded, between colour codes and wrapped over several lines.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 MARK = "[redacted]"
 
 # Three parts, or the first two of them: some programs do not write the whole.
-_DOT = rb"(?:\.|&#(?:46|[xX]2[eE]);|&period;|\\+u002[eE])"  # as it is, in HTML or XML, in JSON
+_DOT = rb"(?:\.|&#(?:46|[xX]2[eE]);|&period;|\\+u002[eE])"  # plain, in HTML or XML, in JSON
 _JWT = re.compile(
     rb"eyJ[A-Za-z0-9_-]{5,}" + _DOT +
     rb"(?:[A-Za-z0-9_-]{5,}" + _DOT + rb"[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,})"
 )  # fmt: skip
 _VAULT = re.compile(rb"\b(?:hv[sbr]" + _DOT + rb"[A-Za-z0-9_-]{20,}|s" + _DOT + rb"[A-Za-z0-9]{24}\b)")
 _URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
-# A scheme, or a value too long for a word: "authorization: denied" is no secret.
 _URL_PASSWORD = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:([^/\s@\"']{1,1000})@")
+# With a scheme, or with a value too long for a word: "authorization: denied" holds no secret.
 _HEADER = re.compile(
     rb"(?i)((?:authorization|x-vault-token)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
     rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"']+|[^\s\"']{16,})"
@@ -51,138 +51,141 @@ _PERCENT = re.compile(
     rb"(?<![\w.~+/=:@&?,%-])[\w.~+/=:@&?,-]{0,2000}+%[0-9A-Fa-f]{2}[\w.~+/=:@&?,%-]{0,20000}+"
 )
 _COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Z])")
-_WORD = rb"[A-Za-z0-9+/_.=-]"
+_CHAR = rb"[A-Za-z0-9+/_.=-]"
 _LINE_END = re.compile(rb"\r?\n[ \t]*")
-_FULL = rb"(?<!" + _WORD + rb")" + _WORD + rb"{40,}+(?:\r?\n[ \t]*+" + _WORD + rb"{40,}+){0,400}+"
-_WRAPPED = re.compile(_FULL + rb"(?:\r?\n[ \t]*+" + _WORD + rb"++(?=\r?\n|\Z))?")
-_STILL_OPEN = re.compile(_FULL + rb"\r?\n\Z")
+_LONG_LINES = rb"(?<!" + _CHAR + rb")" + _CHAR + rb"{40,}+(?:\r?\n[ \t]*+" + _CHAR + rb"{40,}+){0,400}+"
+_WRAPPED = re.compile(_LONG_LINES + rb"(?:\r?\n[ \t]*+" + _CHAR + rb"++(?=\r?\n|\Z))?")
+_WRAPPED_AT_END = re.compile(_LONG_LINES + rb"\r?\n\Z")
 _WIDTHS = frozenset((60, 64, 70, 72, 75, 76, 78, 79, 80, 100, 120, 128, 132))  # at which programs wrap a word
 
 SHORTEST = 4  # characters of a secret that can be told from innocent text, as a word of its own
-_ANYWHERE = 6  # characters of one that is replaced inside of words too
+_SHORTEST_INSIDE_WORDS = 6  # characters of one that is replaced inside of words too
 
-_known: set[bytes] = set()
-_words: set[bytes] = set()
+_known_secrets: set[bytes] = set()
+_short_secrets: set[bytes] = set()
 _lock = threading.Lock()
 
 
-# Content that could hide a secret from redaction: gzip, bzip2, xz, zstd, zip, ELF, lz4, compress, 7z.
-_PACKED = (
+# First bytes of content that redaction cannot read: gzip, bzip2, xz, zstd, zip, ELF, lz4, compress, 7z.
+_BINARY_STARTS = (
     b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x7fELF",
     b"\x04\x22\x4d\x18", b"\x1f\x9d", b"7z\xbc\xaf\x27\x1c",
 )  # fmt: skip
-_LOOKED_AT = 1 << 16  # bytes decoded to tell text from what is none
-_MESS = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+_SAMPLE_SIZE = 1 << 16  # bytes decoded to tell text from binary data
+_CONTROL = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
 
 def is_text(data: bytes) -> bool:
-    """Return whether redaction sees all there is: nothing packed, encrypted or otherwise binary."""
-    if data.startswith(_PACKED) or b"\0" in data:
+    """Return whether redaction can read the data: it is not compressed, encrypted or otherwise binary."""
+    if data.startswith(_BINARY_STARTS) or b"\0" in data:
         return False
-    start = data[:_LOOKED_AT].decode("utf-8", "replace")
-    return len(_MESS.findall(start)) * 10 <= len(start)
+    start = data[:_SAMPLE_SIZE].decode("utf-8", "replace")
+    return len(_CONTROL.findall(start)) * 10 <= len(start)
 
 
 def redact_name(name: str) -> str:
-    """Return a file's name without secrets; a name that is no text stays as it is."""
+    """Return a file's name with every secret replaced; bytes of it that are not UTF-8 stay."""
     return os.fsdecode(redact_bytes(os.fsencode(name)))
 
 
 def remember_passwords(text: str) -> None:
-    """Remember the passwords of all URLs in a text."""
-    for found in _URL_PASSWORD.finditer(text):
-        remember(found[1])
-        remember(unquote(found[1]))
+    """Remember the passwords of all URLs in a text as secrets."""
+    for match in _URL_PASSWORD.finditer(text):
+        remember(match[1])
+        remember(unquote(match[1]))
 
 
 def remember(secret: str) -> None:
-    """Replace this exact secret from now on, and what programs make of it in URLs, JSON, HTML and base64.
+    """Replace this exact secret from now on, also as it is written in URLs, JSON, HTML and base64.
 
-    One of 4 or 5 characters, a PIN, is replaced as a word of its own only; a
-    shorter one would hit innocent text.
+    A secret of 4 or 5 characters, such as a PIN, is replaced only where it is
+    a whole word.  A shorter one is not remembered: it would match innocent text.
     """
     if len(secret) < SHORTEST:
         return
     with _lock:
-        if len(secret) < _ANYWHERE:
-            _words.add(secret.encode())
+        if len(secret) < _SHORTEST_INSIDE_WORDS:
+            _short_secrets.add(secret.encode())
         else:
-            _known.update(_forms(secret))
+            _known_secrets.update(_spellings(secret))
 
 
 def is_known(text: str) -> bool:
-    """Return whether a text is, to the letter, a secret that was remembered."""
+    """Return whether a text is exactly a secret that was remembered."""
     data = text.encode("utf-8", "surrogatepass")
-    return data in _known or data in _words
+    return data in _known_secrets or data in _short_secrets
 
 
-def _forms(secret: str) -> Iterable[bytes]:
+def _spellings(secret: str) -> Iterable[bytes]:
+    """Yield a secret as URLs, HTML, JSON and, if it is short, base64 contain it."""
     yield from {form.encode() for form in (
         secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret),
         json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
     )}  # fmt: skip
     data = secret.encode()
     if len(data) > 64:
-        return  # what is as long is found by decoding
-    for before in range(3):  # base64 of a text that has it after so many bytes, modulo 3
-        whole = base64.b64encode(bytes(before) + data)
-        sure = whole[(8 * before + 5) // 6 : 8 * (before + len(data)) // 6]
-        yield from {sure, sure.translate(bytes.maketrans(b"+/", b"-_"))}
+        return  # a longer one is found by decoding
+    for offset in range(3):  # bytes before it in the encoded text, modulo 3
+        encoded = base64.b64encode(bytes(offset) + data)
+        unaffected = encoded[(8 * offset + 5) // 6 : 8 * (offset + len(data)) // 6]
+        yield from {unaffected, unaffected.translate(bytes.maketrans(b"+/", b"-_"))}
 
 
 def redact_bytes(data: bytes) -> bytes:
-    """Return ``data`` with every secret replaced by ``[redacted]``; without its colours if they cut one in two."""
-    shown = _redacted(data)
+    """Return ``data`` with every secret replaced by ``[redacted]``; without colours if they split one."""
+    shown = _redact_plain_text(data)
     if b"\x1b" in data:
-        plain = _redacted(_COLOUR.sub(b"", data))
+        plain = _redact_plain_text(_COLOUR.sub(b"", data))
         if _COLOUR.sub(b"", shown) != plain:
             return plain
     return shown
 
 
-def _redacted(data: bytes) -> bytes:
+def _redact_plain_text(data: bytes) -> bytes:
+    """Replace every secret in data without colours: unencoded, wrapped, percent-encoded or in base64."""
     mark = MARK.encode()
-    data = _plainly(_WRAPPED.sub(_unwrapped, data))
+    data = _replace_secrets(_WRAPPED.sub(_redact_wrapped, data))
     if b"%" in data:
-        data = _PERCENT.sub(lambda found: mark if _hides(unquote_to_bytes(found[0])) else found[0], data)
-    if _hides(b"\n".join(_ENCODED.findall(data))):
-        data = _ENCODED.sub(lambda found: mark if _hides(found[0]) else found[0], data)
+        data = _PERCENT.sub(lambda match: mark if _contains_secret(unquote_to_bytes(match[0])) else match[0], data)
+    if _contains_secret(b"\n".join(_ENCODED.findall(data))):
+        data = _ENCODED.sub(lambda match: mark if _contains_secret(match[0]) else match[0], data)
     return data
 
 
-def _unwrapped(found: re.Match[bytes]) -> bytes:
-    """Return what is shown of a word that goes on in the next lines: all of it, or the mark."""
-    lines = _LINE_END.split(found[0])
-    begin = found.string.rfind(b"\n", 0, found.start()) + 1
-    widths = {len(lines[0]), found.start() - begin + len(lines[0])}
+def _redact_wrapped(match: re.Match[bytes]) -> bytes:
+    """Return a word that goes on in the next lines unchanged, or the mark if it contains a secret."""
+    lines = _LINE_END.split(match[0])
+    line_start = match.string.rfind(b"\n", 0, match.start()) + 1
+    widths = {len(lines[0]), match.start() - line_start + len(lines[0])}
     if len(lines) == 1 or (len(lines) == 2 and len(lines[1]) < 40 and not widths & _WIDTHS):
-        return found[0]  # the next line is another one
-    return MARK.encode() if _hides(b"".join(lines)) else found[0]
+        return match[0]  # the next line does not continue it
+    return MARK.encode() if _contains_secret(b"".join(lines)) else match[0]
 
 
-def _hides(text: bytes) -> bool:
-    """Return whether there is a secret in a text, as it stands or in base64."""
+def _contains_secret(text: bytes) -> bool:
+    """Return whether a text contains a secret, plain or in base64."""
     decoded = []
-    for run in _ENCODED.findall(text):
-        letters = run.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    for encoded in _ENCODED.findall(text):
+        letters = encoded.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
         for skipped in range(4):  # a path or a name may stand before it
             rest = letters[skipped:]
             rest = rest[: len(rest) - (len(rest) % 4 == 1)]
             decoded.append(binascii.a2b_base64(rest + b"=" * (-len(rest) % 4)))
-    seen = b"\n".join([text, *decoded])
-    return _plainly(seen) != seen
+    all_text = b"\n".join([text, *decoded])
+    return _replace_secrets(all_text) != all_text
 
 
-def _plainly(data: bytes) -> bytes:
+def _replace_secrets(data: bytes) -> bytes:
+    """Replace every secret that stands in the data unencoded."""
     mark = MARK.encode()
     with _lock:
-        known = sorted(_known, key=len, reverse=True)
-        words = b"|".join(re.escape(word) for word in _words)
-    for secret in known:
+        secrets = sorted(_known_secrets, key=len, reverse=True)
+        short = b"|".join(re.escape(word) for word in _short_secrets)
+    for secret in secrets:
         if secret in data:
             data = data.replace(secret, mark)
-    if words:
-        data = re.sub(rb"(?<![\w.:/-])(?:" + words + rb")(?![\w:/-]|\.\w)", mark, data)
+    if short:
+        data = re.sub(rb"(?<![\w.:/-])(?:" + short + rb")(?![\w:/-]|\.\w)", mark, data)
     if b"eyJ" in data:
         data = _JWT.sub(mark, data)
     data = _VAULT.sub(mark, data)
@@ -202,21 +205,21 @@ def redact(text: str) -> str:
 
 
 class Stream:
-    """Redacts a stream of bytes in pieces, secrets that span pieces and lines included.
+    """Redacts a stream of bytes piece by piece, including secrets that span pieces and lines.
 
     Memory: at most ``HOLD`` bytes plus one piece are held back.
     """
 
     HOLD = 1 << 20
     _LONGEST = 20_000  # bytes; a token is under 16,384 (WLCG), a key under 14,000 (RSA 16384)
-    _SEPARATOR = re.compile(rb"[^A-Za-z0-9_.~+/=-]")  # what no token has inside
+    _SEPARATOR = re.compile(rb"[^A-Za-z0-9_.~+/=-]")  # a character that no token contains
     _BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
     def __init__(self) -> None:
         self._pending = b""
 
     def feed(self, piece: bytes) -> bytes:
-        """Return what is safe to show now; the rest follows later."""
+        """Add a piece and return the redacted part that is safe to show now; the rest follows later."""
         data = self._pending + piece
         cut = self._before_open_key(data, self._before_open_word(data, data.rfind(b"\n") + 1))
         if not cut and len(data) > self.HOLD:
@@ -225,17 +228,17 @@ class Stream:
         return redact_bytes(data[:cut]) if cut else b""
 
     def close(self) -> bytes:
-        """Return what was still held back."""
+        """Return the rest that was held back, redacted."""
         rest, self._pending = self._pending, b""
         return redact_bytes(rest)
 
     def _before_open_word(self, data: bytes, cut: int) -> int:
-        """Move a cut to before the line of a long word that may go on in the next one."""
-        found = _STILL_OPEN.search(data, max(0, cut - self._LONGEST), cut)
-        return data.rfind(b"\n", 0, found.start()) + 1 if found else cut
+        """Return the cut, moved before the line of a long word that may go on in the next line."""
+        match = _WRAPPED_AT_END.search(data, max(0, cut - self._LONGEST), cut)
+        return data.rfind(b"\n", 0, match.start()) + 1 if match else cut
 
     def _before_open_key(self, data: bytes, cut: int) -> int:
-        """Move a cut to before a key that has begun and may still go on."""
+        """Return the cut, moved before a key that has begun and may still go on."""
         window = max(0, len(data) - self._LONGEST)
         for begin in self._BEGIN.finditer(data, window, cut):
             if b"-----END " not in data[begin.end() : cut]:
@@ -243,7 +246,7 @@ class Stream:
         return cut
 
     def _between_tokens(self, data: bytes) -> int:
-        """Return where an endless line may be cut without cutting a token in two."""
+        """Return where an endless line can be cut without splitting a token."""
         end = len(data)
         while end > len(data) - self._LONGEST:
             end -= 1

@@ -1,4 +1,4 @@
-"""Texts as reports and terminals may show them: nothing hidden, no secret, seconds as people say them."""
+"""Text for reports and terminals: without control characters and secrets, shortened, and durations in words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from itb.util.redact import redact
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
-# What XML 1.0 may hold, less the marks that turn the direction of text
-# around: those could make a report read differently from what it says.
+# All but what XML 1.0 allows, and the marks that reverse the direction of
+# text: with those, a report could read differently from what it says.
 _UNSHOWABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
 )
@@ -16,7 +16,7 @@ _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORE
 
 
 def clean(text: str) -> str:
-    """Return text without terminal escapes, secrets and anything XML or a reader could trip over."""
+    """Return text without terminal escapes, secrets and characters that XML forbids or that mislead a reader."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text)))
 
@@ -28,7 +28,7 @@ def one_line(text: str, limit: int = 400) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
+    """Return a number of seconds in the units people use: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
     if seconds < 1:
         return f"{max(0.0, seconds):.2f} s"
     if seconds < 99.95:
@@ -38,11 +38,12 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
+
 EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
 
 
 def cut(text: str, limit: int = EVIDENCE_LIMIT) -> str:
-    """Keep the beginning and, mostly, the end of a long text: causes stand last."""
+    """Shorten a long text to its first quarter and its end, ``limit`` characters in all: causes stand last."""
     if len(text) <= limit:
         return text
     head, tail = limit // 4, limit - limit // 4

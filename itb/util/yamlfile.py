@@ -1,4 +1,4 @@
-"""YAML into typed records; what is wrong is named with file, line, key and the nearest valid one."""
+"""Reading YAML into typed records; errors name the file, the line, the key and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ R = TypeVar("R", bound=BaseModel)
 
 Location = tuple[str | int, ...]
 
-_HALF = re.compile("[\ud800-\udfff]")  # half a character: of an argument, a byte that is not UTF-8
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte of an argument that is not UTF-8 becomes one
 
 
 class _AliasLoader(yaml.SafeLoader):
-    """Safe YAML without double keys; keys are text, whatever they look like."""
+    """Loads safe YAML, refuses a key that appears twice, and takes every key as text."""
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
-            if key.value in seen:
+            if key.value in keys:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
-            seen.add(key.value)
+            keys.add(key.value)
             if key.tag != _MERGE:
-                key.tag = _TEXT  # a number may be a key, by its letters
+                key.tag = _TEXT  # a number may be a key: its digits are the name
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:  # a scalar its tag does not fit
+        except (ValueError, LookupError, AttributeError) as error:  # a scalar that is not of the type its tag says
             problem = f"{node.value[:60]!r}: {error}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 class _Loader(_AliasLoader):
-    """The same without aliases: an anchor bomb costs gigabytes."""
+    """Loads the same without aliases: a few lines of nested ones would take gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -56,8 +56,8 @@ class _Loader(_AliasLoader):
         return super().compose_node(parent, index)
 
 
-# YAML 1.2's booleans: to 1.1, the keys and values on, off, yes and no are booleans too.
-# A date is text until a record wants one: then what is wrong with it is said with its key.
+# The booleans are YAML 1.2's: YAML 1.1 takes on, off, yes and no for booleans too, keys included.
+# A date stays text until a record asks for a date: only then can an error name its key.
 _BOOL = "tag:yaml.org,2002:bool"
 _DATE = "tag:yaml.org,2002:timestamp"
 _TEXT = "tag:yaml.org,2002:str"
@@ -144,79 +144,81 @@ def validate(
     try:
         return kind.model_validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        found = error.errors()
-        if found[0]["type"] == "json_invalid":
-            raise UsageError(_unreadable(value, where, lines or {})) from None
+        details = error.errors()
+        if details[0]["type"] == "json_invalid":
+            raise UsageError(_explain_no_json(value, where, lines or {})) from None
         # A list with one wrong item is not also one that is too short.
-        wrong = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
-        problems = [_explain(item, kind, where, lines or {}) for item in found if item["loc"] not in wrong]
+        containers = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
+        causes = [detail for detail in details if detail["loc"] not in containers]
+        problems = [_explain(detail, kind, where, lines or {}) for detail in causes]
         raise UsageError("\n".join(dict.fromkeys(problems))) from None
 
 
-def _unreadable(value: Any, where: str, lines: Mapping[Location, int]) -> str:
-    """Say why a value is none JSON can hold."""
-    if (at := _half_a_character(value, ())) is None:
+def _explain_no_json(value: Any, where: str, lines: Mapping[Location, int]) -> str:
+    """Return the error for a value that JSON cannot hold: UTF-8 cannot encode it, or it is nested too deeply."""
+    if (at := _find_surrogate(value, ())) is None:
         return f"{where}: nested too deeply"
     key = ".".join(map(str, at)).encode("utf-8", "backslashreplace").decode()
-    return f"{where}{_line(at, lines)}: {key}: not valid UTF-8: it has half a character in it"
+    return f"{where}{_line_suffix(at, lines)}: {key}: not valid UTF-8: it has half a character in it"
 
 
-def _half_a_character(value: Any, at: Location) -> Location | None:
-    """Where in a value a text is that is none."""
+def _find_surrogate(value: Any, at: Location) -> Location | None:
+    """Return the location of the first text in a value that UTF-8 cannot encode, None if there is none."""
     if isinstance(value, str):
-        return at if _HALF.search(value) else None
+        return at if _SURROGATE.search(value) else None
     parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         parts = [pair for key, part in value.items() for pair in ((str(key), str(key)), (str(key), part))]
     elif isinstance(value, list):
         parts = enumerate(value)
-    found = (_half_a_character(part, (*at, key)) for key, part in parts)
-    return next((place for place in found if place is not None), None)
+    locations = (_find_surrogate(part, (*at, key)) for key, part in parts)
+    return next((location for location in locations if location is not None), None)
 
 
-def _explain(item: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
-    location: Location = tuple(item["loc"])
-    line = _line(location, lines)
+def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
+    location: Location = tuple(detail["loc"])
+    line = _line_suffix(location, lines)
     key = ".".join(str(part) for part in location)
-    if item["type"] == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         valid = _fields_at(kind, location[:-1])
         suffix = nearest(str(location[-1]), valid) or (f"; valid: {', '.join(valid)}" if valid else "")
         return f"{where}{line}: unknown key {key!r}{suffix}"
-    if item["type"] == "too_short":
-        least, found = item["ctx"]["min_length"], item["ctx"]["actual_length"]
-        return f"{where}{line}: {key}: at least {least} needed, {found} found"
-    if item["type"] == "missing":
+    if detail["type"] == "too_short":
+        minimum, actual = detail["ctx"]["min_length"], detail["ctx"]["actual_length"]
+        return f"{where}{line}: {key}: at least {minimum} needed, {actual} found"
+    if detail["type"] == "missing":
         return f"{where}{line}: key {key!r} is missing"
-    got = item["input"]
-    shown = "" if isinstance(got, dict | list) else f" (got {got[:60] if isinstance(got, str) else got!r})"
+    value = detail["input"]
+    shown = "" if isinstance(value, dict | list) else f" (got {value[:60] if isinstance(value, str) else value!r})"
     about = f"{key}: " if key else ""
-    return f"{where}{line}: {about}{item['msg'].removeprefix('Value error, ')}{shown}"
+    return f"{where}{line}: {about}{detail['msg'].removeprefix('Value error, ')}{shown}"
 
 
-def _line(location: Location, lines: Mapping[Location, int]) -> str:
-    """The line of a location, or of the nearest one around it, as messages have it."""
+def _line_suffix(location: Location, lines: Mapping[Location, int]) -> str:
+    """Return ``:LINE`` of a location or of the nearest one around it, empty if no line is known."""
     while location and location not in lines:
         location = location[:-1]
     return f":{lines[location]}" if location in lines else ""
 
 
 def _fields_at(kind: type[BaseModel], location: Location) -> list[str]:
-    """Names of the fields of the record that sits at a location inside ``kind``."""
+    """Return the names of the fields of the record at a location inside ``kind``."""
     current: Any = kind
     for part in location:
         model = _model_of(current)
         if model is not None:
             field = model.model_fields.get(str(part))
             current = field.annotation if field else None
-        else:  # a dict, list or tuple: its items' type is the last parameter that is one
-            inner = [item for item in get_args(current) if item not in (Ellipsis, type(None), str)]
-            current = inner[-1] if inner else None
+        else:  # a dict, list or tuple: the last parameter that is a type of items
+            arguments = get_args(current)
+            item_types = [argument for argument in arguments if argument not in (Ellipsis, type(None), str)]
+            current = item_types[-1] if item_types else None
     model = _model_of(current)
     return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The record class of an annotation ``Model`` or ``Model | None``."""
+    """Return the record class of an annotation ``Model`` or ``Model | None``, None for any other."""
     if get_origin(annotation) in (UnionType, Union):
-        return next((found for item in get_args(annotation) if (found := _model_of(item))), None)
+        return next((model for argument in get_args(annotation) if (model := _model_of(argument))), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -62,7 +62,7 @@ def test_nothing_survives_kill_9() -> None:
 
 
 def test_private_folders_of_killed_processes_are_removed() -> None:
-    with files.folder() as mine:
+    with files.temporary_folder() as mine:
         ended = subprocess.Popen(["true"])
         ended.wait()
         left = Path(tempfile.mkdtemp(prefix=f"itb-scratch-{ended.pid}-"))

@@ -79,7 +79,7 @@ class Htgettoken:
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run it once; its output file is new each time, because a failure would leave an old token in place."""
-        with files.folder() as home:
+        with files.temporary_folder() as home:
             output = home / "token"
             try:
                 completed = self._context.runner.run(Request(

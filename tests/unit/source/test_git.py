@@ -87,7 +87,7 @@ def test_a_file_is_no_source(tmp_path: Path) -> None:
 
 
 def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr(redact, "_known_secrets", set())
     found = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
     assert found.shown == "https://host:8443/x.git"
     assert "hunter2" not in f"{found.address} {found!r}"  # git's command line is for everybody to see

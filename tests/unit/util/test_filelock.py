@@ -1,4 +1,4 @@
-"""Lock files: one holder, who waits hears of it and can be interrupted."""
+"""Lock files: one process holds one; a process that waits is told so and can be interrupted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from itb.util import filelock
 
 def test_one_holds_the_other_waits_until_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "lock"
-    told, inside, stop = threading.Event(), threading.Event(), threading.Event()
+    waiting, holding, stop = threading.Event(), threading.Event(), threading.Event()
 
-    def other() -> None:
-        with filelock.hold(path, stop, waiting=told.set):
-            inside.set()
+    def hold_too() -> None:
+        with filelock.hold(path, stop, waiting=waiting.set):
+            holding.set()
 
     assert not filelock.is_held(path)
     with filelock.hold(path, stop, waiting=lambda: pytest.fail("nobody else holds it")):
         assert filelock.is_held(path)
-        thread = threading.Thread(target=other)
+        thread = threading.Thread(target=hold_too)
         thread.start()
-        assert told.wait(60)
-        assert not inside.is_set()
+        assert waiting.wait(60)
+        assert not holding.is_set()
     thread.join(60)
-    assert inside.is_set()
+    assert holding.is_set()
     assert not filelock.is_held(path)
 
 

@@ -1,4 +1,4 @@
-"""No secret gets through, whatever pieces it comes in; innocent text does."""
+"""Redaction replaces every secret, in whatever pieces it comes, and leaves innocent text alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PEM = f"-----BEGIN EC PRIVATE KEY-----\n{BODY}\n-----END EC PRIVATE KEY-----"
 
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_known", set())
+    monkeypatch.setattr(module, "_known_secrets", set())
 
 
 @pytest.mark.parametrize(

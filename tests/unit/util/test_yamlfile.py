@@ -1,4 +1,4 @@
-"""YAML into records: every mistake is named with file, line, key and what was probably meant."""
+"""YAML read into records: an error names the file, the line, the key and what was probably meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itb.util import yamlfile
 
 
 class Inner(Record):
-    """What is nested."""
+    """A nested record."""
 
     command: str
     timeout: float = Field(default=1, gt=0)
@@ -21,7 +21,7 @@ class Inner(Record):
 
 
 class Outer(Record):
-    """What a file holds."""
+    """The record of a whole file."""
 
     title: str = "x"
     count: int = 0
@@ -42,10 +42,10 @@ def wrong(text: str) -> str:
 def test_what_is_right() -> None:
     text = "title: yes\ncount: 3\non: true\nnames: [on, off, no, 'null', 2026-01-01]\n"
     text += "roles:\n  ce: {command: a, from: b}"
-    found = yamlfile.loads(text, Outer, where="f")
-    assert found.title == "yes", "on, off, yes and no are words"
-    assert found.names == ("on", "off", "no", "null", "2026-01-01")
-    assert (found.on, found.count, found.roles["ce"].from_) == (True, 3, "b")
+    outer = yamlfile.loads(text, Outer, where="f")
+    assert outer.title == "yes", "on, off, yes and no are words"
+    assert outer.names == ("on", "off", "no", "null", "2026-01-01")
+    assert (outer.on, outer.count, outer.roles["ce"].from_) == (True, 3, "b")
 
 
 def test_nothing_is_all_defaults() -> None:
@@ -135,8 +135,8 @@ def test_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "suggestion"),
     [("smok", "; did you mean 'smoke'?"), ("xyz", ""), ("", ""), ("Smoke", "; did you mean 'smoke'?")],
 )
-def test_nearest(word: str, said: str) -> None:
-    assert yamlfile.nearest(word, ["smoke", "services"]) == said
+def test_nearest(word: str, suggestion: str) -> None:
+    assert yamlfile.nearest(word, ["smoke", "services"]) == suggestion
