@@ -1,4 +1,4 @@
-"""A throwaway clone of a commit."""
+"""Cloning one commit into a folder that is thrown away after the build."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from itb.model import Commit
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source.git import Git, mirror_path
-from itb.source.resolve import commit_of, names_for
+from itb.source.resolve import commit_of, short_names
 
 
 def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) -> Path:
     """Make a throwaway clone of a commit at ``destination``, which must not exist, and return it.
 
-    It holds the commit and its tags, no earlier history and no remote, so
-    nothing done in it can reach the source.  Modes and times of its files
-    depend on the commit alone (the time is the commit's), whatever umask
-    and clock are.
+    The clone holds the commit and its tags, no earlier history and no
+    remote, so that nothing done in it can reach the source.  Modes and times
+    of its files depend on the commit alone (the time is the commit's), not on
+    umask and clock.  Raises TestbedError if the commit is not in the cache.
     """
     mirror = mirror_path(cache, commit.source)
     git, clone = Git(runner, mirror), Git(runner, destination / ".git")
@@ -44,7 +44,7 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
         f"{commit.id}:refs/heads/itb",
     ]
     clone.run(Request(fetch, about=f"files of commit {commit.id[:12]}"))
-    for tag in names_for(git, "refs/tags/", f"--points-at={commit.id}"):
+    for tag in short_names(git, "refs/tags/", f"--points-at={commit.id}"):
         clone.call("update-ref", f"refs/tags/{tag}", commit.id)
     clone.call("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
     _normalise(destination, commit.epoch)
@@ -52,7 +52,7 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
 
 
 def _normalise(folder: Path, seconds: int) -> None:
-    """Give files and folders modes and times that depend on the commit only; git's own folder is left alone."""
+    """Set the modes and times of all files and folders, except git's own, to what the commit alone decides."""
     for path in _tree(folder):
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode):
@@ -61,9 +61,9 @@ def _normalise(folder: Path, seconds: int) -> None:
 
 
 def _tree(folder: Path) -> Iterable[Path]:
-    """Every path of a work tree."""
-    for at, folders, files in os.walk(folder, topdown=True):
-        if Path(at) == folder:
+    """Yield every path of a work tree, the folder itself last."""
+    for parent, folders, files in os.walk(folder, topdown=True):
+        if Path(parent) == folder:
             folders.remove(".git")
-        yield from (Path(at) / name for name in [*files, *folders])
+        yield from (Path(parent) / name for name in [*files, *folders])
     yield folder

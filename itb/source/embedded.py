@@ -1,8 +1,8 @@
-"""Git repositories made from data: the same commit ids on every machine.
+"""Making git repositories from data, with the same commit ids on every machine.
 
-A product that itb ships cannot bring its ``.git`` along.  Its history is a
-file that says which commits, tags and branches there are; the newest tree
-lies beside it, and every other tree is that one with some named edits.
+The ``.git`` of a product cannot ship in a wheel.  A file lists the commits,
+tags and branches instead; the newest tree lies beside it, and every other
+tree is the newest one with some named edits.
 ``git fast-import`` makes the repository when it is first used.
 """
 
@@ -26,14 +26,14 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.util import yamlfile
 
-# Left behind by tools that looked at the tree, never part of it.
-_NOT_SOURCE = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
+# Tools leave these in a tree that they read or run.
+_TOOL_FOLDERS = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
 
 
 class Edit(Record):
     """One change of one file: ``old``, which must occur exactly once, becomes ``new``.
 
-    Without ``old``, ``new`` is a whole new file; ``remove`` takes a file away.
+    Without ``old``, ``new`` is the content of a new file; ``remove`` deletes a file.
     """
 
     file: str
@@ -42,7 +42,7 @@ class Edit(Record):
     remove: bool = False
 
     @model_validator(mode="after")
-    def _meaning(self) -> Self:
+    def _check_kind(self) -> Self:
         if self.remove and (self.old or self.new):
             raise ValueError("remove goes without old and new")
         if not self.remove and not self.old and not self.new:
@@ -65,7 +65,7 @@ class Expect(Record):
     scenario: str = ""
 
     @model_validator(mode="after")
-    def _patterns(self) -> Self:
+    def _check_patterns(self) -> Self:
         for pattern in (self.case, self.message):
             try:
                 re.compile(pattern)
@@ -75,7 +75,7 @@ class Expect(Record):
 
 
 class CommitSpec(Record):
-    """A commit; its tree is the newest one with the named ``edits``.
+    """A commit, whose tree is the newest tree with the named ``edits``.
 
     ``after`` names the parent (empty: the commit before it in the file);
     ``pull`` is the number of a pull request with this commit as its head.
@@ -92,7 +92,7 @@ class CommitSpec(Record):
 
 
 class Defect(Record):
-    """A branch ``broken/NAME``: one commit with exactly one defect, and what must be said of it."""
+    """A branch ``broken/NAME``: one commit with exactly one defect, and what a run must report of it."""
 
     subject: str
     changes: tuple[Edit, ...] = Field(min_length=1)
@@ -100,7 +100,10 @@ class Defect(Record):
 
 
 class History(Record):
-    """``history.yaml``; ``source`` is the folder of the newest tree, ``base`` the parent of broken branches."""
+    """The content of ``history.yaml``.
+
+    ``source`` is the folder of the newest tree, ``base`` the parent of the broken branches.
+    """
 
     author: str = Field(pattern=r"^[^<>\n]+ <[^<>\n]+>$")
     source: str
@@ -110,16 +113,16 @@ class History(Record):
     broken: dict[str, Defect] = {}
 
     @model_validator(mode="after")
-    def _names(self) -> Self:
-        seen: set[str] = set()
+    def _check_names(self) -> Self:
+        earlier: set[str] = set()
         for commit in self.commits:
             missing = [name for name in commit.edits if name not in self.edits]
             if missing:
                 raise ValueError(f"commit {commit.name!r}: no edits named {missing[0]!r}")
-            if commit.after and commit.after not in seen:
+            if commit.after and commit.after not in earlier:
                 raise ValueError(f"commit {commit.name!r}: no commit {commit.after!r} before it")
-            seen.add(commit.name)
-        if self.base not in seen:
+            earlier.add(commit.name)
+        if self.base not in earlier:
             raise ValueError(f"base: no commit {self.base!r}")
         return self
 
@@ -129,45 +132,45 @@ class History(Record):
 
 
 def load(path: Path) -> History:
-    """Read a history file; UsageError with file, line and key if something in it is wrong."""
+    """Read a history file; UsageError naming file, line and key of every mistake in it."""
     return yamlfile.load(path, History)
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Return the files below a folder by their path, leaving out what tools left there."""
+    """Return the contents of the files below a folder by their path, without those that tools left there."""
     tree = {}
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.is_file() and not _NOT_SOURCE.intersection(inside.parts) and path.suffix != ".pyc":
-            tree[inside.as_posix()] = path.read_bytes()
+        relative = path.relative_to(folder)
+        if path.is_file() and not _TOOL_FOLDERS.intersection(relative.parts) and path.suffix != ".pyc":
+            tree[relative.as_posix()] = path.read_bytes()
     if not tree:
         raise UsageError(f"{folder}: no source tree there")
     return tree
 
 
-def edited(tree: Mapping[str, bytes], edits: Iterable[Edit], *, where: str) -> dict[str, bytes]:
-    """Return a tree with edits made; UsageError if one does not fit, because the source has moved on."""
-    made = dict(tree)
+def apply_edits(tree: Mapping[str, bytes], edits: Iterable[Edit], *, where: str) -> dict[str, bytes]:
+    """Return a tree with edits applied; UsageError if one does not fit, because the source has changed since."""
+    result = dict(tree)
     for edit in edits:
-        if (edit.remove or edit.old) and edit.file not in made:
+        if (edit.remove or edit.old) and edit.file not in result:
             raise UsageError(f"{where}: no file {edit.file} to edit")
         if edit.remove:
-            del made[edit.file]
+            del result[edit.file]
         elif not edit.old:
-            made[edit.file] = edit.new.encode()
+            result[edit.file] = edit.new.encode()
         else:
-            count = made[edit.file].count(edit.old.encode())
+            count = result[edit.file].count(edit.old.encode())
             if count != 1:
-                first = edit.old.strip().splitlines()[0] if edit.old.strip() else ""
-                raise UsageError(f"{where}: {edit.file} has {first!r} {count} times, not once")
-            made[edit.file] = made[edit.file].replace(edit.old.encode(), edit.new.encode())
-    return made
+                first_line = edit.old.strip().splitlines()[0] if edit.old.strip() else ""
+                raise UsageError(f"{where}: {edit.file} has {first_line!r} {count} times, not once")
+            result[edit.file] = result[edit.file].replace(edit.old.encode(), edit.new.encode())
+    return result
 
 
 def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) -> bytes:
     """Return the whole repository as ``git fast-import`` reads it.
 
-    Nothing in it depends on the machine: an executable file is one that
+    Nothing in the stream depends on the machine: a file is executable if it
     starts with ``#!``, because a wheel does not keep modes.
     """
     stream = _Stream(history.author)
@@ -175,7 +178,7 @@ def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) ->
     previous = 0
     for commit in history.commits:
         edits = [edit for name in commit.edits for edit in history.edits[name]]
-        files = edited(tree, edits, where=f"{where}: commit {commit.name}")
+        files = apply_edits(tree, edits, where=f"{where}: commit {commit.name}")
         ref = f"refs/heads/{commit.branch}" if commit.branch else f"refs/pull/{commit.pull}/head"
         parent = marks[commit.after] if commit.after else previous
         previous = marks[commit.name] = stream.commit(ref, commit.subject, commit.date, parent, files)
@@ -184,13 +187,13 @@ def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) ->
     base = history.commit(history.base)
     base_edits = [edit for name in base.edits for edit in history.edits[name]]
     for name, defect in history.broken.items():
-        files = edited(tree, [*base_edits, *defect.changes], where=f"{where}: broken/{name}")
+        files = apply_edits(tree, [*base_edits, *defect.changes], where=f"{where}: broken/{name}")
         stream.commit(f"refs/heads/broken/{name}", defect.subject, base.date, marks[base.name], files)
     return stream.data()
 
 
 class _Stream:
-    """Builds git-fast-import(1)'s input; marks number blobs and commits alike."""
+    """Builds the input of git-fast-import(1); blobs and commits share one numbering of marks."""
 
     def __init__(self, author: str) -> None:
         self._author = author
@@ -214,16 +217,16 @@ class _Stream:
 
     def commit(self, ref: str, subject: str, date: datetime, parent: int, files: Mapping[str, bytes]) -> int:
         """Add a commit at the head of a ref; return its mark."""
-        listed = []
+        entries = []
         for path, content in sorted(files.items()):
             mode = "100755" if content.startswith(b"#!") else "100644"
-            listed.append(f"M {mode} :{self._blob(content)} {path}\n")
+            entries.append(f"M {mode} :{self._blob(content)} {path}\n")
         self._last += 1
-        when = f"{self._author} {int(date.timestamp())} +0000"
-        self._text(f"commit {ref}\nmark :{self._last}\nauthor {when}\ncommitter {when}\n")
+        identity = f"{self._author} {int(date.timestamp())} +0000"
+        self._text(f"commit {ref}\nmark :{self._last}\nauthor {identity}\ncommitter {identity}\n")
         self._bytes(subject.encode() + b"\n")
         self._text(f"from :{parent}\n" if parent else "")
-        self._text("deleteall\n" + "".join(listed) + "\n")
+        self._text("deleteall\n" + "".join(entries) + "\n")
         return self._last
 
     def tag(self, name: str, mark: int, date: datetime) -> None:
@@ -232,41 +235,41 @@ class _Stream:
         self._bytes(f"{name}\n".encode())
 
     def data(self) -> bytes:
-        """Return the stream; ``done`` makes a cut one an error."""
+        """Return the whole stream; its last line, ``done``, makes git refuse a stream that was cut off."""
         return b"feature done\n" + b"".join(self._parts) + b"done\n"
 
 
 def materialise(history_file: Path, destination: Path, *, runner: Runner | None = None) -> Path:
-    """Return a bare git repository of this history in ``destination``; made if it is not there yet.
+    """Return the bare git repository of a history in ``destination``; make it if it is not there yet.
 
-    Its name carries a hash of its content, so that a changed history is
-    another repository, and it appears whole or not at all.  Raises UsageError
-    if the file is wrong, TestbedError if git fails.
+    The name of the repository contains a hash of its content, so that a
+    changed history gets a repository of its own, which appears whole or not
+    at all.  Raises UsageError if the file is wrong, TestbedError if git fails.
     """
     history = load(history_file)
     tree = read_tree(history_file.parent / history.source)
     stream = import_stream(history, tree, where=str(history_file))
     digest = hashlib.sha256(stream).hexdigest()[:12]
-    made = destination / f"{history_file.parent.name}-{digest}.git"
-    if made.is_dir():
-        return made
+    repository = destination / f"{history_file.parent.name}-{digest}.git"
+    if repository.is_dir():
+        return repository
     destination.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{made.name}.", dir=destination))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{repository.name}.", dir=destination))
     try:
         _import(stream, temporary / "repo", runner or Runner())
         try:
-            (temporary / "repo").rename(made)
+            (temporary / "repo").rename(repository)
         except OSError:
-            # Another run was quicker; what it made is the same.
-            if not made.is_dir():
+            # Another run was quicker, and its repository is the same.
+            if not repository.is_dir():
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return made
+    return repository
 
 
 def _import(stream: bytes, repository: Path, runner: Runner) -> None:
-    # A user's configuration, templates and GIT_* variables would leak into the repository.
+    # A user's configuration, templates and GIT_* variables would change the repository.
     env = {"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1"}
     env["GIT_CONFIG_GLOBAL"] = os.devnull
     init = ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"]

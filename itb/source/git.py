@@ -1,10 +1,10 @@
-"""git as itb uses it: never asking, never trusting a name, and mirrors of sources in the cache.
+"""Running git without questions to the user, and keeping mirrors of sources in the cache.
 
-Every source is read through a bare repository of itb's own in the cache.
-Of a remote source it is a mirror, fetched into when the source has changed.
-Of a local source it has the references only and borrows the objects where
-they are, so that partial and shallow clones serve as well.  A source is
-never written to.
+itb reads every source through a bare repository of its own in the cache.
+The repository of a remote source is a mirror, fetched into when the source
+has changed.  That of a local source has only the references and uses the
+objects where they are (alternates), so that partial and shallow clones work
+too.  itb never writes to a source.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SCHEMES = ("https", "http", "ssh", "git", "file")
 # What a repository's own configuration may name as programs, of a work tree's submodules too.
 _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
-# Variables that would make git work on another repository than the one it
-# is told (itb may be run from a git hook); list: git rev-parse --local-env-vars.
-_FOREIGN = (
+# These would make git work on another repository than the one it is given
+# (a git hook may run itb); list: git rev-parse --local-env-vars.
+_REPOSITORY_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_CONFIG",
@@ -59,7 +59,7 @@ _FOREIGN = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a source is: ``address`` as git takes it, ``shown`` without credentials, ``local`` if a folder.
+    """The place of a source: ``address`` as git takes it, ``shown`` without credentials, ``local`` if a folder.
 
     ``login`` is the user and password of its URL: they reach git by environment, not by its command line.
     """
@@ -71,25 +71,25 @@ class Origin:
 
     @property
     def env(self) -> dict[str, str]:
-        """What git needs in its environment to answer the source's question for a password."""
+        """Return the variables by which git answers the source's question for a password."""
         if self.login is None:
             return {}
-        first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-        # The empty one makes git forget the user's own helpers: the URL comes first.
+        offset = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        # The empty one makes git forget the user's own helpers: the login in the URL comes first.
         helpers = ["", '!echo "username=$ITB_GIT_USER"; echo "password=$ITB_GIT_PASSWORD"; :']
-        config = {f"GIT_CONFIG_KEY_{first + number}": "credential.helper" for number in range(2)}
-        config |= {f"GIT_CONFIG_VALUE_{first + number}": helper for number, helper in enumerate(helpers)}
+        config = {f"GIT_CONFIG_KEY_{offset + number}": "credential.helper" for number in range(2)}
+        config |= {f"GIT_CONFIG_VALUE_{offset + number}": helper for number, helper in enumerate(helpers)}
         user, password = self.login
         return {
             **config,
-            "GIT_CONFIG_COUNT": str(first + 2),
+            "GIT_CONFIG_COUNT": str(offset + 2),
             "ITB_GIT_USER": user,
             "ITB_GIT_PASSWORD": password,
         }
 
 
 def locate(source: str) -> Origin:
-    """Tell a folder of this machine from a URL; UsageError if it is neither."""
+    """Return the origin of a source, a folder of this machine or a URL; UsageError if it is neither."""
     shown = repr(one_line(source, 200))
     if not source or any(ord(char) < 32 or ord(char) == 127 for char in source):
         raise UsageError(f"source {shown} is neither a folder nor a URL")
@@ -100,13 +100,13 @@ def locate(source: str) -> Origin:
                 raise UsageError(f"source {shown} is a file; a git repository is a folder")
             real = path.resolve()
             return Origin(str(real), str(real), real)
-    except OSError as error:  # a folder nobody may look into, a name too long
+    except OSError as error:  # a folder that may not be read, a name too long
         if "://" not in source:
             raise UsageError(f"source {shown} cannot be looked at: {error.strerror}") from None
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in SCHEMES:
         try:
-            return _of_url(source)
+            return _origin_of_url(source)
         except ValueError as error:
             raise UsageError(f"source {shown} is not a valid URL: {one_line(str(error), 100)}") from None
     if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?!:|//|-).+", source):
@@ -117,13 +117,14 @@ def locate(source: str) -> Origin:
     )
 
 
-def _of_url(url: str) -> Origin:
-    """The origin of a URL, its credentials aside; ValueError if it is none."""
+def _origin_of_url(url: str) -> Origin:
+    """Return the origin of a URL, with its credentials apart; ValueError if it is not a URL."""
     parts = urlsplit(url)
-    _ = parts.port  # looked at only when asked for
+    _ = parts.port  # urlsplit checks the port only when it is read
     shown = _without_credentials(url)
-    own = parts.password or len(parts.username or "") >= 20  # else the user's own helper knows the password
-    if parts.scheme in ("http", "https") and own:
+    # A user name alone is left in the URL: the user's own helper may know the password.
+    has_login = parts.password or len(parts.username or "") >= 20
+    if parts.scheme in ("http", "https") and has_login:
         return Origin(shown, shown, login=(unquote(parts.username or ""), unquote(parts.password or "")))
     return Origin(url, shown)
 
@@ -141,7 +142,7 @@ def _without_credentials(url: str) -> str:
 
 @dataclass(frozen=True)
 class Git:
-    """git on one repository (``directory`` is its git directory)."""
+    """Runs git on one repository, whose git directory is ``directory``; without one, outside of any."""
 
     runner: Runner
     directory: Path | None = None
@@ -151,11 +152,12 @@ class Git:
         return self.run(Request(args), users=users)
 
     def run(self, request: Request, *, users: bool = False) -> Completed:
-        """Run git; ``users`` with the user's own configuration (credentials, proxies, filters).
+        """Run git; with ``users`` under the user's own configuration (credentials, proxies, filters).
 
-        Without it nothing but the repository's configuration counts, so
-        that the same commit becomes the same files everywhere.  The default
-        of its time is the limit ``git``.
+        Without it only the repository's configuration counts, so that the
+        same commit becomes the same files on every machine.  The default of
+        its time is the limit ``git``.  Raises TestbedError with what git
+        said if it fails.
         """
         where = [f"--git-dir={self.directory}"] if self.directory else []
         own = replace(
@@ -168,8 +170,9 @@ class Git:
         try:
             return self.runner.run(own)
         except CommandError as error:
-            said = [line for line in error.completed.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
-            reason = said[0] if said and not error.completed.timed_out else error.completed.reason
+            lines = error.completed.stderr.splitlines()
+            errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
+            reason = errors[0] if errors and not error.completed.timed_out else error.completed.reason
             raise TestbedError(f"git {request.argv[0]}: {reason}", evidence=error.evidence) from None
 
     def text(self, *args: str, users: bool = False) -> str:
@@ -178,8 +181,8 @@ class Git:
 
 
 def environment(*, users: bool) -> dict[str, str]:
-    """Return git's environment: no question is asked, no other repository meant, no lock taken for looking."""
-    env = {key: value for key, value in inherited().items() if key not in _FOREIGN}
+    """Return an environment in which git asks nothing, uses no other repository and takes no lock to read."""
+    env = {key: value for key, value in inherited().items() if key not in _REPOSITORY_VARIABLES}
     ssh = env.get("GIT_SSH_COMMAND", "ssh")
     env |= {
         "LC_ALL": "C.UTF-8",
@@ -201,73 +204,75 @@ def environment(*, users: bool) -> dict[str, str]:
 
 
 def mirror_path(cache: Path, shown: str) -> Path:
-    """Return where the mirror of a source is kept."""
+    """Return the path of the mirror of a source."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(urlsplit(shown).path).name.removesuffix(".git"))[:40].strip("-.")
     return cache / "sources" / f"{name or 'source'}-{hashlib.sha256(shown.encode()).hexdigest()[:16]}.git"
 
 
 def hold(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
-    """Hold a mirror for this process; another run waits until it is fresh."""
+    """Hold the lock of a mirror while the block runs; other processes wait."""
     return filelock.hold(mirror.with_suffix(".lock"), runner.stop.event)
 
 
 def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
-    """Bring the mirror of a source up to date; return it and the full name of the source's default branch.
+    """Update the mirror of a source; return it and the full name of the source's default branch.
 
-    The name is ``HEAD`` where the source's head is detached, empty where
-    the source has no commit yet.
+    The name is ``HEAD`` if the source's HEAD is detached, empty if the source
+    has no commit yet.  Raises UsageError if the source is not a repository,
+    TestbedError if it does not answer.
     """
     if origin.local is not None:
         _check_local(origin.local, runner)
-    refs, default = _advertised(origin, runner)
+    refs, default = _list_remote(origin, runner)
     mirror = mirror_path(cache, origin.shown)
     with hold(mirror, runner):
         if not (mirror / "HEAD").is_file():
             _create(mirror, runner)
         git = Git(runner, mirror)
-        wanted = {name: id for name, id in refs.items() if name.startswith(_spaces(origin)) or name == "HEAD"}
-        known = _mirrored(git)
+        namespaces = _mirrored_namespaces(origin)
+        wanted = {name: id for name, id in refs.items() if name.startswith(namespaces) or name == "HEAD"}
+        known = _mirrored_refs(git)
         if origin.local is not None:
-            _borrow(git, origin.local)
+            _share_objects(git, origin.local)
             _copy_refs(git, wanted, known)
         elif wanted != known:
             _fetch(git, origin, "HEAD" in refs)
     return git, default
 
 
-def _spaces(origin: Origin) -> tuple[str, ...]:
-    """Namespaces that are mirrored: of a remote repository its own branches only."""
+def _mirrored_namespaces(origin: Origin) -> tuple[str, ...]:
+    """Return the namespaces to mirror: the remote-tracking branches of a local source only."""
     return ("refs/heads/", "refs/tags/", *(("refs/remotes/",) if origin.local else ()))
 
 
 def _check_local(folder: Path, runner: Runner) -> None:
     ask = ["-C", str(folder), "rev-parse", "--is-bare-repository", "--show-cdup"]
-    seen = Git(runner).run(Request(ask, check=False), users=True)
-    if not seen.ok:
-        if "dubious ownership" in seen.stderr:
+    answer = Git(runner).run(Request(ask, check=False), users=True)
+    if not answer.ok:
+        if "dubious ownership" in answer.stderr:
             raise UsageError(
                 f"source {str(folder)!r} belongs to another user, and git does not trust it",
                 hint=f"git config --global --add safe.directory {folder}",
             )
         raise UsageError(f"source {str(folder)!r} is not a git repository")
-    bare, _, above = seen.stdout.partition("\n")
-    if bare == "false" and above.strip():
+    bare, _, path_to_top = answer.stdout.partition("\n")
+    if bare == "false" and path_to_top.strip():
         raise UsageError(
             f"source {str(folder)!r} is not a git repository, only a folder inside of one",
-            hint=f"--source {(folder / above.strip()).resolve()}",
+            hint=f"--source {(folder / path_to_top.strip()).resolve()}",
         )
 
 
-def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
-    """Ask a source for its references: name -> object id, and what its HEAD stands for."""
+def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
+    """Ask a source for its references; return their object ids by name, and the branch its HEAD points to."""
     ask = ["ls-remote", "--symref", "--", origin.address]
     request = Request(ask, env=origin.env, check=False, timeout=runner.limits("git-answer"))
-    seen = runner.again(lambda: Git(runner).run(request, users=True), _passing)
-    if not seen.ok:
-        raise _refusal(origin, seen)
+    answer = runner.again(lambda: Git(runner).run(request, users=True), _passing_trouble)
+    if not answer.ok:
+        raise _read_error(origin, answer)
     refs: dict[str, str] = {}
     default = ""
-    for line in seen.stdout.splitlines():
+    for line in answer.stdout.splitlines():
         value, _, name = line.partition("\t")
         if value.startswith("ref: "):
             default = value.removeprefix("ref: ") if name == "HEAD" else default
@@ -278,65 +283,65 @@ def _advertised(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     return refs, default or "HEAD"
 
 
-def _passing(seen: Completed) -> str:
-    """Return the trouble of a network that another try may cure."""
-    if seen.ok or seen.timed_out:
+def _passing_trouble(answer: Completed) -> str:
+    """Return the line of git's answer that names a passing trouble of the network, empty if there is none."""
+    if answer.ok or answer.timed_out:
         return ""
-    return retry.line(retry.GIT, seen.stderr)
+    return retry.line(retry.GIT, answer.stderr)
 
 
-def _refusal(origin: Origin, seen: Completed) -> ItbError:
-    """Say why a source could not be read: its address is wrong, or the network is."""
-    if seen.timed_out:
+def _read_error(origin: Origin, answer: Completed) -> ItbError:
+    """Return the error for a source git could not read: a UsageError, or a TestbedError if the network failed."""
+    if answer.timed_out:
         return TestbedError(
-            f"source {origin.shown} did not answer: {seen.reason}",
+            f"source {origin.shown} did not answer: {answer.reason}",
             hint="itb doctor looks at the network",
         )
-    said = [line.strip() for line in seen.stderr.splitlines() if line.strip()]
-    fatal = next((line for line in said if line.startswith("fatal:")), seen.reason).removeprefix("fatal: ")
-    telling = [line for line in said if retry.GIT.search(line.replace(origin.address, ""))]
-    if telling and "returned error: 4" not in seen.stderr:
-        reason = telling[0].removeprefix("fatal: ")
+    lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+    fatal = next((line for line in lines if line.startswith("fatal:")), answer.reason).removeprefix("fatal: ")
+    network_errors = [line for line in lines if retry.GIT.search(line.replace(origin.address, ""))]
+    if network_errors and "returned error: 4" not in answer.stderr:
+        reason = network_errors[0].removeprefix("fatal: ")
         return TestbedError(
             f"source {origin.shown} does not answer: {reason}",
             hint="itb doctor looks at the network",
-            evidence=seen.output,
+            evidence=answer.output,
         )
     return UsageError(
         f"source {origin.shown} is not a git repository, or one that may not be read: {fatal}",
-        evidence=seen.output,
+        evidence=answer.output,
     )
 
 
-def _mirrored(git: Git) -> dict[str, str]:
-    listed = git.text("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
-    refs = {name: id for id, _, name in (line.partition(" ") for line in listed)}
-    found = {name: id for name, id in refs.items() if not name.startswith("refs/itb/")}
-    return {**found, **({"HEAD": refs["refs/itb/HEAD"]} if "refs/itb/HEAD" in refs else {})}
+def _mirrored_refs(git: Git) -> dict[str, str]:
+    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+    refs = {name: id for id, _, name in (line.partition(" ") for line in lines)}
+    own_refs = {name: id for name, id in refs.items() if not name.startswith("refs/itb/")}
+    return {**own_refs, **({"HEAD": refs["refs/itb/HEAD"]} if "refs/itb/HEAD" in refs else {})}
 
 
 def _create(mirror: Path, runner: Runner) -> None:
-    """Make an empty mirror; it appears whole or not at all."""
+    """Make an empty mirror, which appears whole or not at all."""
     with tempfile.TemporaryDirectory(prefix=".new-", dir=mirror.parent) as temporary:
         new = Path(temporary) / "git"
         git = Git(runner, new)
         Git(runner).call("init", "--quiet", "--bare", "--template=", "--", str(new))
-        git.call("config", "gc.auto", "0")  # a clone may be reading it
+        git.call("config", "gc.auto", "0")  # a collection would delete objects that a clone is reading
         shutil.rmtree(mirror, ignore_errors=True)
         new.replace(mirror)
 
 
-def _borrow(git: Git, folder: Path) -> None:
-    """Let a mirror find the objects of a local source where they are, as shallow as they are."""
+def _share_objects(git: Git, folder: Path) -> None:
+    """Let a mirror use the objects of a local source (alternates), and copy where its history is cut (shallow)."""
     assert git.directory is not None
-    objects, shallow = (inside(folder, name, git.runner) for name in ("objects", "shallow"))
+    objects, shallow = (git_path(folder, name, git.runner) for name in ("objects", "shallow"))
     (git.directory / "objects" / "info").mkdir(parents=True, exist_ok=True)
     write_atomically(git.directory / "objects" / "info" / "alternates", f"{objects}\n")
     write_atomically(git.directory / "shallow", shallow.read_bytes() if shallow.is_file() else b"")
 
 
-def inside(folder: Path, name: str, runner: Runner) -> Path:
-    """Return the path of something inside the git directory of a local source."""
+def git_path(folder: Path, name: str, runner: Runner) -> Path:
+    """Return the path of a file inside the git directory of a local source."""
     return Path(
         Git(runner).text("-C", str(folder), "rev-parse", "--path-format=absolute", "--git-path", name, users=True)
     )
@@ -344,16 +349,17 @@ def inside(folder: Path, name: str, runner: Runner) -> Path:
 
 def _copy_refs(git: Git, wanted: Mapping[str, str], known: Mapping[str, str]) -> None:
     """Make a mirror's references those of its local source."""
-    own = {"HEAD": "refs/itb/HEAD"}
-    gone = [f"delete {own.get(name, name)}" for name in known if name not in wanted]
-    new = [f"update {own.get(name, name)} {id}" for name, id in wanted.items() if known.get(name) != id]
-    for lines in (gone, new):  # apart, since a branch may now be where a folder of branches was
+    renamed = {"HEAD": "refs/itb/HEAD"}
+    deletions = [f"delete {renamed.get(name, name)}" for name in known if name not in wanted]
+    updates = [f"update {renamed.get(name, name)} {id}" for name, id in wanted.items() if known.get(name) != id]
+    # Deletions first: a new branch may have the name of what was a folder of branches.
+    for lines in (deletions, updates):
         if lines:
             git.run(Request(["update-ref", "--stdin"], input=("\n".join(lines) + "\n").encode()))
 
 
 def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
-    specs = [f"+{space}*:{space}*" for space in _spaces(origin)]
+    specs = [f"+{space}*:{space}*" for space in _mirrored_namespaces(origin)]
     if has_head:
         specs.append("+HEAD:refs/itb/HEAD")
     fetch = [
@@ -369,9 +375,9 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         *specs,
     ]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    done = git.runner.again(lambda: git.run(request, users=True), _passing)
+    done = git.runner.again(lambda: git.run(request, users=True), _passing_trouble)
     if not done.ok:
-        raise _refusal(origin, done)
+        raise _read_error(origin, done)
 
 
 def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
@@ -389,5 +395,5 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     done = git.run(request, users=True)
     if done.timed_out or (not done.ok and retry.GIT.search(done.stderr)):
-        raise _refusal(origin, done)
+        raise _read_error(origin, done)
     return done.ok

@@ -1,4 +1,4 @@
-"""From a reference of a product's source to an exact commit, and from a commit to its files."""
+"""Resolving a reference of a product's source to an exact commit and its version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import worktree
-from itb.source.git import Git, Origin, fetch_one, hold, inside, locate, refresh
+from itb.source.git import Git, Origin, fetch_one, git_path, hold, locate, refresh
 
 WORKTREE = CommitKind.WORKTREE.value  # asked for by the name of its kind
 NEWEST = "newest-version"  # as a product's default reference: its highest version tag, candidates included
@@ -24,8 +24,8 @@ NEWEST = "newest-version"  # as a product's default reference: its highest versi
 _PULL = re.compile(r"pr/(\d{1,9})")
 _PULL_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")  # GitHub and Gitea; GitLab
 _HEX = re.compile(r"[0-9a-f]{4,40}")
-_LAST = 253_402_300_799  # 9999-12-31T23:59:59Z, in seconds since the epoch
-_SPACES = {
+_LATEST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, in seconds since the epoch
+_NAMESPACES = {
     "refs/heads/": CommitKind.BRANCH,
     "refs/tags/": CommitKind.TAG,
     "refs/remotes/": CommitKind.BRANCH,
@@ -33,8 +33,8 @@ _SPACES = {
 
 
 @dataclass(frozen=True)
-class Found:
-    """Something a reference names; ``name`` is its full name for people, ``short`` what the user may call it."""
+class ResolvedRef:
+    """What a reference names: its kind, the short name that users write, the commit id and the full name."""
 
     kind: CommitKind
     short: str
@@ -43,7 +43,7 @@ class Found:
 
     @property
     def title(self) -> str:
-        """As messages name it."""
+        """Return its kind and name as messages show them."""
         if self.kind is CommitKind.PR:
             return f"pull request {self.short.removeprefix('pr/')}"
         return f"{self.kind} {self.id[:12] if self.kind is CommitKind.COMMIT else self.short}"
@@ -60,14 +60,14 @@ class Reference(Record):
 
 
 def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Runner) -> Commit:
-    """Return the exact commit a reference names now.
+    """Return the exact commit that a reference names now.
 
     ``source`` is a URL or a folder, ``ref`` a branch, tag, full or short
     commit id, ``pr/N`` or ``worktree``; empty for the product's default.
-    Nothing is written anywhere but in ``cache``.
+    Writes only to ``cache``.
 
-    Raises UsageError when the reference or the source is wrong, TestbedError
-    when the source does not answer, BuildError when the commit has no
+    Raises UsageError if the reference or the source is wrong, TestbedError
+    if the source does not answer, BuildError if the commit has no
     ReleaseManager.
     """
     origin = locate(source)
@@ -75,105 +75,106 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
     git, default = refresh(origin, cache=cache, runner=runner)
     if not default:
         raise UsageError(f"source {origin.shown} has no commit yet")
-    tags = names_for(git, "refs/tags/")
-    wanted = ref or product.source.default_ref
-    if wanted == NEWEST and not ref:
+    tags = short_names(git, "refs/tags/")
+    name = ref or product.source.default_ref
+    if name == NEWEST and not ref:
         newest = versions.highest(tags, _pattern(product))
-        wanted = newest.tag if newest else ""
-    found = _find(git, origin, wanted or "HEAD", default)
-    _keep(git, found)
-    _check_release_manager(git, product, found, origin)
-    return _describe(git, product, origin, found)
+        name = newest.tag if newest else ""
+    resolved = _resolve_ref(git, origin, name or "HEAD", default)
+    _protect_commit(git, resolved)
+    _check_release_manager(git, product, resolved, origin)
+    return _describe_commit(git, product, origin, resolved)
 
 
 def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
     """List the branches and tags of a source, newest first."""
     git, _ = refresh(locate(source), cache=cache, runner=runner)
-    form = "%00".join(
+    fields = "%00".join(
         ["%(refname)", "%(objectname)", "%(*objectname)", "%(creatordate:unix)", "%(*subject)", "%(subject)"]
     )
-    spaces = list(_SPACES)
-    listed = git.text("for-each-ref", "--sort=refname", "--sort=-creatordate", f"--format={form}", *spaces)
-    found = []
-    for line in listed.splitlines():
+    namespaces = list(_NAMESPACES)
+    lines = git.text("for-each-ref", "--sort=refname", "--sort=-creatordate", f"--format={fields}", *namespaces)
+    references = []
+    for line in lines.splitlines():
         name, id, peeled, created, commit_subject, subject = line.split("\0")
-        space = next(item for item in spaces if name.startswith(item))
+        namespace = next(prefix for prefix in namespaces if name.startswith(prefix))
         if not created:
-            continue  # a tag of a file or a folder
-        found.append(
+            continue  # a tag of a file or a folder has no date
+        references.append(
             Reference(
-                name=name.removeprefix(space),
-                kind=_SPACES[space],
+                name=name.removeprefix(namespace),
+                kind=_NAMESPACES[namespace],
                 id=peeled or id,
-                date=_iso(created),
+                date=_iso_date(created),
                 subject=commit_subject or subject,
             )
         )
-    return found
+    return references
 
 
 def _pattern(product: Product) -> re.Pattern[str]:
     return versions.compile_pattern(product.build.version_tags)
 
 
-def names_for(git: Git, space: str, *options: str) -> list[str]:
-    lines = git.text("for-each-ref", "--format=%(refname)", *options, space).splitlines()
-    return [line.removeprefix(space) for line in lines]
+def short_names(git: Git, namespace: str, *options: str) -> list[str]:
+    """Return the names of the references below a namespace, without it; ``options`` are those of for-each-ref."""
+    lines = git.text("for-each-ref", "--format=%(refname)", *options, namespace).splitlines()
+    return [ref.removeprefix(namespace) for ref in lines]
 
 
-def _find(git: Git, origin: Origin, ref: str, default: str) -> Found:
-    """Return the one thing a reference names; UsageError if it is none or several."""
+def _resolve_ref(git: Git, origin: Origin, ref: str, default: str) -> ResolvedRef:
+    """Return what a reference names; UsageError if that is nothing, or several commits."""
     if ref == "HEAD":
         kind = CommitKind.COMMIT if default == "HEAD" else CommitKind.BRANCH
-        return Found(kind, default.removeprefix("refs/heads/"), commit_of(git, "refs/itb/HEAD"), default)
-    found = _named(git, ref)
+        return ResolvedRef(kind, default.removeprefix("refs/heads/"), commit_of(git, "refs/itb/HEAD"), default)
+    candidates = _find_by_name(git, ref)
     if match := _PULL.fullmatch(ref):
-        found += _pull(git, origin, match[1])
+        candidates += _fetch_pull_request(git, origin, match[1])
     if ref == WORKTREE:
-        found += _worktree(git, origin, required=not found)
+        candidates += _commit_worktree(git, origin, required=not candidates)
     if _HEX.fullmatch(ref.lower()):
-        found += _by_id(git, origin, ref.lower())
-    if not (found := found or _named(git, f"refs/remotes/origin/{ref}")):  # as git checkout does
-        raise _unknown(git, origin, ref)
-    if len({item.id for item in found}) > 1:
-        raise _ambiguous(git, ref, found)
-    # Of names of one commit the tag says most: it is the version.
-    return next((item for item in found if item.kind is CommitKind.TAG), found[0])
+        candidates += _find_by_id(git, origin, ref.lower())
+    if not (candidates := candidates or _find_by_name(git, f"refs/remotes/origin/{ref}")):  # as git checkout does
+        raise _unknown_ref(git, origin, ref)
+    if len({candidate.id for candidate in candidates}) > 1:
+        raise _ambiguous_ref(git, ref, candidates)
+    # If several names lead to the commit, the tag is the one that gives its version.
+    return next((candidate for candidate in candidates if candidate.kind is CommitKind.TAG), candidates[0])
 
 
-def _named(git: Git, ref: str) -> list[Found]:
-    """Branches and tags of this name, whole or without its name space."""
-    names = [ref] if ref.startswith("refs/") else [space + ref for space in _SPACES]
-    found = []
+def _find_by_name(git: Git, ref: str) -> list[ResolvedRef]:
+    """Return the branches and tags of this name, given in full or without its namespace."""
+    names = [ref] if ref.startswith("refs/") else [namespace + ref for namespace in _NAMESPACES]
+    matches = []
     for name in names:
-        space = next((item for item in _SPACES if name.startswith(item)), "")
-        commit = commit_of(git, name) if space else ""
+        namespace = next((prefix for prefix in _NAMESPACES if name.startswith(prefix)), "")
+        commit = commit_of(git, name) if namespace else ""
         if commit:
-            found.append(Found(_SPACES[space], name.removeprefix(space), commit, name))
-    return found
+            matches.append(ResolvedRef(_NAMESPACES[namespace], name.removeprefix(namespace), commit, name))
+    return matches
 
 
 def commit_of(git: Git, name: str) -> str:
-    """Id of the commit a full reference name stands for; empty if there is none."""
+    """Return the id of the commit that a full reference name leads to, empty if there is none."""
     verify = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
-    seen = git.run(Request(verify, check=False))
-    return seen.stdout.strip() if seen.ok else ""
+    answer = git.run(Request(verify, check=False))
+    return answer.stdout.strip() if answer.ok else ""
 
 
-def _pull(git: Git, origin: Origin, number: str) -> list[Found]:
-    for form in _PULL_REFS:
-        name = form.format(number)
-        kept = f"refs/itb/pull/{number}"
+def _fetch_pull_request(git: Git, origin: Origin, number: str) -> list[ResolvedRef]:
+    for pattern in _PULL_REFS:
+        name = pattern.format(number)
+        local_ref = f"refs/itb/pull/{number}"
         with hold(git.directory or Path(), git.runner):
-            if fetch_one(git, origin, name, kept):
-                return [Found(CommitKind.PR, f"pr/{number}", commit_of(git, kept), name)]
+            if fetch_one(git, origin, name, local_ref):
+                return [ResolvedRef(CommitKind.PR, f"pr/{number}", commit_of(git, local_ref), name)]
     return []
 
 
-def _by_id(git: Git, origin: Origin, prefix: str) -> list[Found]:
-    """Commits whose id starts so; a full id is asked of the source when no reference leads to it."""
-    seen = git.run(Request(["rev-parse", f"--disambiguate={prefix}"], check=False))
-    objects = seen.stdout.split()
+def _find_by_id(git: Git, origin: Origin, prefix: str) -> list[ResolvedRef]:
+    """Return the commits whose id starts with a prefix; fetch a full id that no reference leads to."""
+    answer = git.run(Request(["rev-parse", f"--disambiguate={prefix}"], check=False))
+    objects = answer.stdout.split()
     if not objects and len(prefix) == 40:
         with hold(git.directory or Path(), git.runner):
             objects = [prefix] if fetch_one(git, origin, prefix, f"refs/itb/commit/{prefix}") else []
@@ -182,14 +183,14 @@ def _by_id(git: Git, origin: Origin, prefix: str) -> list[Found]:
     ask = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
     kinds = git.run(Request(ask, input="\n".join(objects).encode() + b"\n"))
     ids = [line.split()[0] for line in kinds.stdout.splitlines() if line.endswith(" commit")]
-    return [Found(CommitKind.COMMIT, prefix, id) for id in ids]
+    return [ResolvedRef(CommitKind.COMMIT, prefix, id) for id in ids]
 
 
-def _worktree(git: Git, origin: Origin, *, required: bool) -> list[Found]:
-    """Make a commit of the files of a local source as they are, untracked ones that are not ignored included.
+def _commit_worktree(git: Git, origin: Origin, *, required: bool) -> list[ResolvedRef]:
+    """Make a commit of the files of a local source as they are now, untracked files included, ignored ones not.
 
-    Objects go to the mirror and the index is a copy: the user's repository
-    is only read.
+    Writes the objects to the mirror and uses a copy of the index: the user's
+    repository is only read.
     """
     if origin.local is None or _is_bare(origin.local, git.runner):
         if not required:
@@ -201,123 +202,123 @@ def _worktree(git: Git, origin: Origin, *, required: bool) -> list[Found]:
         )
     head = commit_of(git, "refs/itb/HEAD")
     tree = _tree_of_files(git, origin.local)
-    return [Found(CommitKind.WORKTREE, WORKTREE, _commit_tree(git, tree, head), WORKTREE)]
+    return [ResolvedRef(CommitKind.WORKTREE, WORKTREE, _commit_tree(git, tree, head), WORKTREE)]
 
 
 def _tree_of_files(git: Git, folder: Path) -> str:
-    """Write the files of a user's work tree to the mirror; return the tree's id."""
+    """Write the files of a user's work tree to the mirror; return the id of the git tree."""
     assert git.directory is not None
 
-    index, exclude = (inside(folder, name, git.runner) for name in ("index", "info/exclude"))
+    index, exclude = (git_path(folder, name, git.runner) for name in ("index", "info/exclude"))
     with (
         hold(git.directory, git.runner),
         tempfile.TemporaryDirectory(prefix=".index-", dir=git.directory.parent) as temporary,
     ):
-        copied = Path(temporary) / "index"
+        index_copy = Path(temporary) / "index"
         if index.is_file():
-            shutil.copyfile(index, copied)
+            shutil.copyfile(index, index_copy)
         (git.directory / "info").mkdir(exist_ok=True)
         (git.directory / "info" / "exclude").write_bytes(exclude.read_bytes() if exclude.is_file() else b"")
-        env = {"GIT_INDEX_FILE": str(copied), "GIT_WORK_TREE": str(folder)}
+        env = {"GIT_INDEX_FILE": str(index_copy), "GIT_WORK_TREE": str(folder)}
         worktree.add_all(git, folder, Path(temporary) / "names", env)
         return git.run(Request(["write-tree"], env=env)).stdout.removesuffix("\n")
 
 
 def _commit_tree(git: Git, tree: str, head: str) -> str:
-    """Return the commit that stands for a work tree: HEAD itself when nothing differs.
+    """Return a commit with the files of a work tree: HEAD itself if nothing differs.
 
-    The same files on the same HEAD always give the same id: its date is the
-    second after HEAD's.
+    The same files on the same HEAD always give the same id, because the date
+    is one second after HEAD's.
     """
     if tree == git.text("rev-parse", f"{head}^{{tree}}"):
         return head
-    when = min(int(git.text("rev-list", "-1", "--timestamp", head).split()[0]), _LAST) + 1
-    who = {
-        f"GIT_{role}_{what}": value
+    seconds = min(int(git.text("rev-list", "-1", "--timestamp", head).split()[0]), _LATEST_SECOND) + 1
+    identity = {
+        f"GIT_{role}_{field}": value
         for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "itb"), ("EMAIL", "itb@localhost"), ("DATE", f"@{when} +0000"))
+        for field, value in (("NAME", "itb"), ("EMAIL", "itb@localhost"), ("DATE", f"@{seconds} +0000"))
     }
     commit = ["commit-tree", tree, "-p", head, "-m", "files of the work tree as they are"]
-    return git.run(Request(commit, env=who)).stdout.strip()
+    return git.run(Request(commit, env=identity)).stdout.strip()
 
 
 def _is_bare(folder: Path, runner: Runner) -> bool:
     return Git(runner).text("-C", str(folder), "rev-parse", "--is-bare-repository", users=True) == "true"
 
 
-def _unknown(git: Git, origin: Origin, ref: str) -> UsageError:
+def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
     if match := _PULL.fullmatch(ref):
         return UsageError(f"{origin.shown} has no pull request {match[1]}, or does not offer it by git")
-    for space, kind in _SPACES.items():
-        seen = git.run(Request(["cat-file", "-t", f"{space}{ref}^{{}}"], check=False))
-        if seen.ok:
-            return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {seen.stdout.strip()}, not of a commit")
-    names = [name for space in _SPACES for name in names_for(git, space)]
-    close = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
-    hint = f"nearest: {', '.join(close)}" if close else "itb refs lists what there is"
+    for namespace, kind in _NAMESPACES.items():
+        answer = git.run(Request(["cat-file", "-t", f"{namespace}{ref}^{{}}"], check=False))
+        if answer.ok:
+            return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {answer.stdout.strip()}, not of a commit")
+    names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
+    nearest = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
+    hint = f"nearest: {', '.join(nearest)}" if nearest else "itb refs lists what there is"
     return UsageError(f"{origin.shown} has no branch, tag or commit {ref!r}", hint=hint)
 
 
-def _ambiguous(git: Git, ref: str, found: list[Found]) -> UsageError:
-    named = []
-    for item in found[:5]:
-        date, subject = _headline(git, item.id)
-        named.append(f"{item.title} ({item.id[:12]}, {date[:10]}, {subject[:50]!r})")
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    ways = [item.full or item.id for item in found[:5]]
+def _ambiguous_ref(git: Git, ref: str, candidates: list[ResolvedRef]) -> UsageError:
+    descriptions = []
+    for candidate in candidates[:5]:
+        date, subject = _date_and_subject(git, candidate.id)
+        descriptions.append(f"{candidate.title} ({candidate.id[:12]}, {date[:10]}, {subject[:50]!r})")
+    more = f" and {len(candidates) - 5} more" if len(candidates) > 5 else ""
+    full_names = [candidate.full or candidate.id for candidate in candidates[:5]]
     return UsageError(
-        f"reference {ref!r} names {len(found)} things: {' and '.join(named)}{more}",
-        hint=f"say {' or '.join(ways)}",
+        f"reference {ref!r} names {len(candidates)} things: {' and '.join(descriptions)}{more}",
+        hint=f"say {' or '.join(full_names)}",
     )
 
 
-def _headline(git: Git, commit: str) -> tuple[str, str]:
-    """ISO date (UTC) and subject of a commit."""
+def _date_and_subject(git: Git, commit: str) -> tuple[str, str]:
+    """Return the ISO date (UTC) and the subject of a commit."""
     text = git.text("rev-list", "-1", "--format=%ct%n%s", commit)
-    _, when, *subject = text.split("\n")
-    return _iso(when), "\n".join(subject)
+    _, seconds, *subject = text.split("\n")
+    return _iso_date(seconds), "\n".join(subject)
 
 
-def _iso(seconds: str) -> str:
-    """ISO date (UTC) of a commit, which may claim any; the nearest one that can be written."""
-    return datetime.fromtimestamp(min(int(seconds or 0), _LAST), UTC).isoformat().replace("+00:00", "Z")
+def _iso_date(seconds: str) -> str:
+    """Return seconds since the epoch as an ISO date (UTC), at most the year 9999: a commit may claim any date."""
+    return datetime.fromtimestamp(min(int(seconds or 0), _LATEST_SECOND), UTC).isoformat().replace("+00:00", "Z")
 
 
-def _keep(git: Git, found: Found) -> None:
-    """Hold on to a commit while the branch that led to it may move on."""
-    git.call("update-ref", f"refs/itb/kept/{found.id}", found.id)
+def _protect_commit(git: Git, resolved: ResolvedRef) -> None:
+    """Keep a commit in the mirror, even if the branch that led to it moves on."""
+    git.call("update-ref", f"refs/itb/kept/{resolved.id}", resolved.id)
 
 
-def _check_release_manager(git: Git, product: Product, found: Found, origin: Origin) -> None:
+def _check_release_manager(git: Git, product: Product, resolved: ResolvedRef, origin: Origin) -> None:
     path = product.build.release_manager
-    kind = git.run(Request(["cat-file", "-t", f"{found.id}:{path}"], check=False))
+    kind = git.run(Request(["cat-file", "-t", f"{resolved.id}:{path}"], check=False))
     if kind.stdout.strip() != "blob":
         raise BuildError(
-            f"{found.title} ({found.id[:12]}) of {origin.shown} has no ReleaseManager: {path} is not in it",
+            f"{resolved.title} ({resolved.id[:12]}) of {origin.shown} has no ReleaseManager: {path} is not in it",
             hint=f"is it the source of {product.name}? its definition says where the ReleaseManager is",
         )
 
 
-def _describe(git: Git, product: Product, origin: Origin, found: Found) -> Commit:
-    """Look at a commit and derive its version."""
-    date, subject = _headline(git, found.id)
-    dirty = found.kind is CommitKind.WORKTREE and found.id != commit_of(git, "refs/itb/HEAD")
+def _describe_commit(git: Git, product: Product, origin: Origin, resolved: ResolvedRef) -> Commit:
+    """Return the record of a commit, with the version that its tags give it."""
+    date, subject = _date_and_subject(git, resolved.id)
+    dirty = resolved.kind is CommitKind.WORKTREE and resolved.id != commit_of(git, "refs/itb/HEAD")
     derived = versions.derive(
         pattern=_pattern(product),
-        asked=found.short if found.kind is CommitKind.TAG else "",
-        here=names_for(git, "refs/tags/", f"--points-at={found.id}"),
-        reachable=names_for(git, "refs/tags/", f"--merged={found.id}"),
-        commit=found.id,
-        count=lambda tag: _count(git, tag, found.id),
+        asked=resolved.short if resolved.kind is CommitKind.TAG else "",
+        here=short_names(git, "refs/tags/", f"--points-at={resolved.id}"),
+        reachable=short_names(git, "refs/tags/", f"--merged={resolved.id}"),
+        commit=resolved.id,
+        count=lambda tag: _count_commits(git, tag, resolved.id),
         dirty=dirty,
     )
     return Commit(
         product=product.name,
         source=origin.shown,
-        ref=found.short,
-        kind=found.kind,
-        id=found.id,
-        tree=git.text("rev-parse", f"{found.id}^{{tree}}"),
+        ref=resolved.short,
+        kind=resolved.kind,
+        id=resolved.id,
+        tree=git.text("rev-parse", f"{resolved.id}^{{tree}}"),
         date=date,
         subject=subject,
         describe=derived.describe,
@@ -327,28 +328,28 @@ def _describe(git: Git, product: Product, origin: Origin, found: Found) -> Commi
     )
 
 
-def _count(git: Git, tag: str, commit: str) -> int:
-    without = [f"^refs/tags/{tag}"] if tag else []
-    return int(git.text("rev-list", "--count", commit, *without))
+def _count_commits(git: Git, tag: str, commit: str) -> int:
+    exclusion = [f"^refs/tags/{tag}"] if tag else []
+    return int(git.text("rev-list", "--count", commit, *exclusion))
 
 
 def check(ref: str) -> None:
-    """Refuse what can be no reference, before git sees it; the rules are git-check-ref-format's."""
-    wrong = ""
+    """Raise UsageError for a text that cannot be a reference, by the rules of git-check-ref-format(1)."""
+    reason = ""
     if any(ord(char) < 32 or ord(char) == 127 for char in ref):
-        wrong = "it has a control character in it"
-    elif bad := next((char for char in " ~^:?*[\\" if char in ref), ""):
-        wrong = "it has a space in it" if bad == " " else f"it has a {bad!r} in it"
+        reason = "it has a control character in it"
+    elif forbidden := next((char for char in " ~^:?*[\\" if char in ref), ""):
+        reason = "it has a space in it" if forbidden == " " else f"it has a {forbidden!r} in it"
     elif ".." in ref or "@{" in ref or ref == "@":
-        wrong = "it is an expression or a range"
+        reason = "it is an expression or a range"
     elif any(part.startswith(".") or part.endswith(".lock") or not part for part in ref.split("/") if ref):
-        wrong = "a part of it is empty, starts with '.' or ends with '.lock'"
+        reason = "a part of it is empty, starts with '.' or ends with '.lock'"
     elif ref.endswith("."):
-        wrong = "it ends with '.'"
+        reason = "it ends with '.'"
     elif len(ref) > 250:
-        wrong = f"it has {len(ref)} characters"
-    if wrong:
+        reason = f"it has {len(ref)} characters"
+    if reason:
         raise UsageError(
-            f"reference {ref[:100]!r} cannot exist: {wrong}",
+            f"reference {ref[:100]!r} cannot exist: {reason}",
             hint="a reference is a branch, a tag, a commit id, pr/NUMBER or worktree",
         )

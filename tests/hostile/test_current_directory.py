@@ -184,6 +184,6 @@ def test_git_asks_a_url_without_the_configuration_of_this_directory(hostile: Hos
     _arm(hostile, repository / ".git")
     elsewhere = repository.parent / "inner"
     _git(repository, "config", f"url.{repository.as_uri()}.insteadOf", elsewhere.as_uri())
-    (told, _), mine = git._advertised(git.locate(elsewhere.as_uri()), Runner()), git.Git(Runner())
+    (told, _), mine = git._list_remote(git.locate(elsewhere.as_uri()), Runner()), git.Git(Runner())
     assert told["HEAD"] == mine.text("-C", str(elsewhere), "rev-parse", "HEAD")
     assert hostile.ran == []

@@ -1,4 +1,4 @@
-"""Histories as data: edits that fit or are refused, streams that depend on nothing but the data."""
+"""Histories as data: edits apply or are refused, and streams depend on the data alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ broken:
 
 
 class Recorder(Runner):
-    """A runner behind which there is no git: it remembers commands and makes the folder init would make."""
+    """A runner without git: it records the commands, and makes the folder that git init would make."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,20 +59,20 @@ def small(tmp_path: Path) -> Path:
     return folder / "history.yaml"
 
 
-def stream_of(file: Path) -> str:
-    read = embedded.load(file)
-    return embedded.import_stream(read, embedded.read_tree(file.parent / read.source), where="toy").decode()
+def stream_of(path: Path) -> str:
+    history = embedded.load(path)
+    return embedded.import_stream(history, embedded.read_tree(path.parent / history.source), where="toy").decode()
 
 
 def test_edit_replaces_what_occurs_once() -> None:
-    made = embedded.edited(TREE, [Edit(file="a.txt", old="two", new="2")], where="toy")
-    assert made["a.txt"] == b"one\n2\n"
+    tree = embedded.apply_edits(TREE, [Edit(file="a.txt", old="two", new="2")], where="toy")
+    assert tree["a.txt"] == b"one\n2\n"
     assert TREE["a.txt"] == b"one\ntwo\n"
 
 
 def test_edit_removes_and_adds_files() -> None:
-    made = embedded.edited(TREE, [Edit(file="run", remove=True), Edit(file="b/c", new="x\n")], where="toy")
-    assert sorted(made) == ["a.txt", "b/c"]
+    tree = embedded.apply_edits(TREE, [Edit(file="run", remove=True), Edit(file="b/c", new="x\n")], where="toy")
+    assert sorted(tree) == ["a.txt", "b/c"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_edit_removes_and_adds_files() -> None:
 )
 def test_edit_that_does_not_fit_is_refused(edit: Edit, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        embedded.edited(TREE, [edit], where="toy")
+        embedded.apply_edits(TREE, [edit], where="toy")
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_what_tools_leave_is_not_source(small: Path) -> None:
 
 def test_same_data_is_the_same_repository(small: Path, tmp_path: Path) -> None:
     runner = Recorder()
-    made = embedded.materialise(small, tmp_path / "cache", runner=runner)
-    assert made.name.startswith("toy-")
-    assert made.suffix == ".git"
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [made.name]
+    repository = embedded.materialise(small, tmp_path / "cache", runner=runner)
+    assert repository.name.startswith("toy-")
+    assert repository.suffix == ".git"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [repository.name]
     calls = len(runner.commands)
-    assert embedded.materialise(small, tmp_path / "cache", runner=runner) == made
+    assert embedded.materialise(small, tmp_path / "cache", runner=runner) == repository
     assert len(runner.commands) == calls
     (small.parent / "source" / "a.txt").write_text("one\ntwo\nthree\n")
-    assert embedded.materialise(small, tmp_path / "cache", runner=runner) != made
+    assert embedded.materialise(small, tmp_path / "cache", runner=runner) != repository
 
 
 def test_nothing_is_left_when_git_fails(small: Path, tmp_path: Path) -> None:
@@ -167,21 +167,21 @@ def test_no_source_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def pocket() -> tuple[History, dict[str, bytes]]:
     folder = shipped.folder("build_ws") / "products" / "pocketwms"
-    read = embedded.load(folder / "history.yaml")
-    return read, embedded.read_tree(folder / read.source)
+    history = embedded.load(folder / "history.yaml")
+    return history, embedded.read_tree(folder / history.source)
 
 
 def test_embedded_history_fits_its_source(pocket: tuple[History, dict[str, bytes]]) -> None:
-    read, tree = pocket
-    text = embedded.import_stream(read, tree, where="pocketwms").decode()
+    history, tree = pocket
+    text = embedded.import_stream(history, tree, where="pocketwms").decode()
     assert {"v1_0_0", "v1_1_0", "v1_2_0_rc1"} <= set(re.findall(r"^tag (\S+)$", text, re.M))
 
 
 def test_every_defect_differs_from_its_base_in_few_lines(pocket: tuple[History, dict[str, bytes]]) -> None:
-    read, tree = pocket
-    for name, defect in read.broken.items():
-        made = embedded.edited(tree, defect.changes, where=name)
-        changed = [path for path in tree.keys() | made.keys() if tree.get(path) != made.get(path)]
+    history, tree = pocket
+    for name, defect in history.broken.items():
+        edited = embedded.apply_edits(tree, defect.changes, where=name)
+        changed = [path for path in tree.keys() | edited.keys() if tree.get(path) != edited.get(path)]
         assert len(changed) == 1, f"{name} is one defect in one file, not in {changed}"
         assert defect.expect.exit_code in (2, 4, 7)
 

@@ -1,4 +1,4 @@
-"""What can be no source and no reference is refused before git sees it."""
+"""Texts that cannot be a source or a reference are refused before git sees them."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ def test_a_file_is_no_source(tmp_path: Path) -> None:
 
 def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "_known_secrets", set())
-    found = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
-    assert found.shown == "https://host:8443/x.git"
-    assert "hunter2" not in f"{found.address} {found!r}"  # git's command line is for everybody to see
-    assert found.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
+    origin = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
+    assert origin.shown == "https://host:8443/x.git"
+    assert "hunter2" not in f"{origin.address} {origin!r}"  # git's command line is for everybody to see
+    assert origin.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
     assert "hunter2" not in redact.redact("fatal: hunter2hunter2")
     assert git.locate("https://someone@host/x").shown == "https://host/x"
     assert git.locate("https://someone@host/x").address == "https://someone@host/x"
