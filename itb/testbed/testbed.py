@@ -102,6 +102,8 @@ def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
 class Testbed:
     """Brings the hosts of one run up and takes them down."""
 
+    __test__ = False  # no test, though its name begins like one's
+
     def __init__(self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path) -> None:
         self.engine = engine
         self.topology = topology
