@@ -6,6 +6,8 @@ import json
 import time
 from typing import Any
 
+from itb.rundir.directory import RunDir
+
 
 def test_kill_in_the_middle_of_install(bench: Any) -> None:
     """Killed outright, a run is cut off and no pass; resumed, it repeats what it must and is green."""
@@ -13,7 +15,9 @@ def test_kill_in_the_middle_of_install(bench: Any) -> None:
         *("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain", "--scenario", "./quick")
     )
     assert bench.wait_for("ok    configure.f", process)  # one of the roles is there, the other may be
-    time.sleep(0.3)
+    deadline = time.monotonic() + 60
+    while not RunDir(bench.runs[0]).attempts().going and time.monotonic() < deadline:
+        time.sleep(0.01)
     bench.kill(process)
     killed = bench.report()
     assert (killed.code, killed.verdict["kind"]) == (130, "interrupted"), killed.story
