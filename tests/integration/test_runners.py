@@ -279,7 +279,7 @@ def test_time_in_which_itb_was_stopped_does_not_count(until: str, tmp_path: Path
         "wake += f'kill -CONT {os.getpid()}; touch resumed'\n"
         "waker = subprocess.Popen(['bash', '-c', wake])\n"
         "command = f'{wait} touch begun; wait_for {sys.argv[1]}'\n"
-        "done = Runner().run(Request(['bash', '-c', command], timeout=2, check=False))\n"
+        "done = Runner().run(Request(['bash', '-c', command], cwd=os.getcwd(), timeout=2, check=False))\n"
         "waker.wait()\n"
         "sys.exit(done.reason if done.timed_out else 0)\n"
     )
