@@ -265,10 +265,12 @@ def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
     program = textwrap.dedent(
         f"""
         from pathlib import Path
-        from itb import definitions, engine, platforms
-        from itb.runners import Runner
-        found = engine.Engine(Runner(), {yard.engine.program!r}, env={yard.engine.env!r})
-        platforms.ensure(definitions.load_platform({str(yard.folder)!r}), found, cache=Path({str(yard.cache)!r}))
+        from itb.config import lookup
+        from itb.containers.engine import Engine
+        from itb.platforms import images
+        from itb.process.runner import Runner
+        found = Engine(Runner(), {yard.engine.program!r}, env={yard.engine.env!r})
+        images.ensure(lookup.load_platform({str(yard.folder)!r}), found, cache=Path({str(yard.cache)!r}))
         """
     )
     process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
