@@ -282,7 +282,7 @@ class PlatformImages(Record):
 
     @property
     def references(self) -> dict[str, str]:
-        """Names to run the images by: bare, build, services."""
+        """Return the names to run the images by, for bare, build and services."""
         return {kind: image.reference for kind, image in self.kinds.items()}
 
     @property

@@ -1,4 +1,4 @@
-"""The image a platform's first stage starts from: pulled, or made from a mirror where nothing can be pulled."""
+"""Getting the base image of a platform: pulled from a registry, or made from a mirror where that fails."""
 
 from __future__ import annotations
 
@@ -8,72 +8,73 @@ import shutil
 
 from itb.containers import naming
 from itb.errors import TestbedError, UsageError
-from itb.platforms.stages import REFRESH_HOURS, Workshop, reference
+from itb.platforms.stages import REFRESH_HOURS, ImageBuild, reference
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.util import files
 
 
-def obtain(shop: Workshop) -> str:
+def obtain(build: ImageBuild) -> str:
     """Return the id of the base image, from the engine's store, a registry or a mirror."""
-    platform, engine = shop.platform, shop.engine
-    way = shop.settings.get("base", "auto")
-    if way not in ("auto", "registry", "mmdebstrap"):
-        raise UsageError(f"platform {platform.name}: option base: {way!r} is none of auto, registry, mmdebstrap")
-    local = name_of(shop)
-    there = engine.image_id(local)
-    if there and platform.base.debian:
-        return there  # stages bring its packages up to date
-    if way != "mmdebstrap":
-        # An older one of itb's, or one of that name somebody loaded by hand.
-        there = there or engine.image_id(platform.base.image)
-        can_make = way == "auto" and platform.base.debian and shutil.which("mmdebstrap") is not None
-        pulled = _pull(shop, hurried=bool(there or can_make))
+    platform, engine = build.platform, build.engine
+    method = build.settings.get("base", "auto")
+    if method not in ("auto", "registry", "mmdebstrap"):
+        message = f"platform {platform.name}: option base: {method!r} is none of auto, registry, mmdebstrap"
+        raise UsageError(message)
+    name = name_of(build)
+    existing = engine.image_id(name)
+    if existing and platform.base.debian:
+        return existing  # the stages update its packages
+    if method != "mmdebstrap":
+        # An older one of itb's, or one of that name that a user loaded.
+        existing = existing or engine.image_id(platform.base.image)
+        can_make = method == "auto" and platform.base.debian and shutil.which("mmdebstrap") is not None
+        pulled = _pull_image(build, has_alternative=bool(existing or can_make))
         if pulled.ok:
-            engine.call("tag", platform.base.image, local)
-            return engine.image_id(local)
-        if there:
-            return there
-        if way == "registry" or not platform.base.debian:
+            engine.call("tag", platform.base.image, name)
+            return engine.image_id(name)
+        if existing:
+            return existing
+        if method == "registry" or not platform.base.debian:
             raise TestbedError(
                 f"platform {platform.name}: image {platform.base.image} cannot be had: {pulled.reason}",
                 hint="check the network and the registry's name, or choose a platform that needs none (deb13)",
                 evidence=pulled.output,
             )
-    return _debootstrap(shop, local)
+    return _make_with_mmdebstrap(build, name)
 
 
-def name_of(shop: Workshop) -> str:
-    """Name of the base image in the engine's store."""
-    settings = {name: value for name, value in shop.settings.items() if name != REFRESH_HOURS}
-    text = json.dumps([shop.platform.base.model_dump(), settings], sort_keys=True)
-    return reference(shop.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
+def name_of(build: ImageBuild) -> str:
+    """Return the name of the base image in the engine's store."""
+    settings = {name: value for name, value in build.settings.items() if name != REFRESH_HOURS}
+    text = json.dumps([build.platform.base.model_dump(), settings], sort_keys=True)
+    return reference(build.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def _pull(shop: Workshop, *, hurried: bool) -> Completed:
+def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
     """Pull the base image.
 
-    A firewall may leave the registry unanswered for ever: who is ``hurried``,
-    with another way at hand, does not wait for long, nor try again.
+    A firewall may drop all packets to the registry: with ``has_alternative``,
+    if there is another way to get the image, the wait is short and not repeated.
     """
-    engine, image = shop.engine, shop.platform.base.image
-    shop.note(f"base: {image}")
-    limit = engine.runner.limits("pull-patience" if hurried else "pull")
+    engine, image = build.engine, build.platform.base.image
+    build.note(f"base: {image}")
+    limit = engine.runner.limits("pull-patience" if has_alternative else "pull")
 
     def pull() -> Completed:
         return engine.run(Request(["pull", image], timeout=limit, check=False))
 
-    return pull() if hurried else shop.persist("base", pull)
+    return pull() if has_alternative else build.retry_while_passing("base", pull)
 
 
-def _debootstrap(shop: Workshop, local: str) -> str:
-    """Make a minimal Debian from a mirror with mmdebstrap, on this machine: Debian or a relative of it."""
+def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
+    """Make a minimal Debian image from a mirror with mmdebstrap, which needs apt here; return its id."""
     if shutil.which("mmdebstrap") is None:
         raise TestbedError(
-            f"platform {shop.platform.name}: no registry answers and mmdebstrap is not installed",
+            f"platform {build.platform.name}: no registry answers and mmdebstrap is not installed",
             hint="install it (apt-get install mmdebstrap) or make a registry reachable",
         )
-    settings = shop.settings
+    settings = build.settings
     mirror, security = settings["mirror"], settings["security"]
     valid = ""
     if settings["date"]:
@@ -82,42 +83,42 @@ def _debootstrap(shop: Workshop, local: str) -> str:
         valid = "[check-valid-until=no] "
     suite = settings["suite"]
     sources = (f"{mirror} {suite}", f"{mirror} {suite}-updates", f"{security} {suite}-security")
-    shop.note(f"base: mmdebstrap {suite} from {mirror}")
-    log = shop.logs / "base.log"
+    build.note(f"base: mmdebstrap {suite} from {mirror}")
+    log = build.logs / "base.log"
     log.unlink(missing_ok=True)
     with files.temporary_folder() as folder:
-        folder.chmod(0o711)  # apt's own user, or mmdebstrap's in a namespace, has to get through
+        folder.chmod(0o711)  # apt's own user, or mmdebstrap's in a namespace, must be able to enter
         tar = folder / "base.tar"
 
         def make() -> Completed:
-            return shop.engine.runner.run(Request(
+            return build.engine.runner.run(Request(
                 [
-                    *_namespace(shop),
+                    *_mount_namespace(build),
                     "mmdebstrap",
                     "--variant=apt",
                     '--aptopt=Acquire::Languages "none"',
                     suite,
                     str(tar),
-                    "-",  # a mirror's address may hold a password: it is in no command line
+                    "-",  # the mirrors come by standard input: an address may hold a password
                 ],
                 input="".join(f"deb {valid}{source} main\n" for source in sources).encode(),
                 env={"TMPDIR": str(folder)},
-                timeout=shop.engine.runner.limits("bootstrap"),
+                timeout=build.engine.runner.limits("bootstrap"),
                 log=log,
-                on_line=lambda line: shop.note(f"base: {line}"),
+                on_line=lambda line: build.note(f"base: {line}"),
                 check=False,
             ))
 
-        done = shop.persist("base", make)
+        done = build.retry_while_passing("base", make)
         if not done.ok:
             raise CommandError(done, about="mmdebstrap")
-        labels = ["--change", f"LABEL {naming.image_filter(shop.platform.name)}"]
-        limit = shop.engine.runner.limits("image-save")
-        shop.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))
-    return shop.engine.image_id(local)
+        labels = ["--change", f"LABEL {naming.image_filter(build.platform.name)}"]
+        limit = build.engine.runner.limits("image-save")
+        build.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))
+    return build.engine.image_id(local)
 
 
-def _namespace(shop: Workshop) -> list[str]:
-    """What makes the mounts of mmdebstrap go with it: as root it makes them in the machine's own namespace."""
-    own = ["unshare", "--mount"]
-    return own if shop.engine.runner.run(Request([*own, "true"], check=False)).ok else []
+def _mount_namespace(build: ImageBuild) -> list[str]:
+    """Return the command that runs mmdebstrap in a mount namespace of its own, so that its mounts end with it."""
+    unshare = ["unshare", "--mount"]
+    return unshare if build.engine.runner.run(Request([*unshare, "true"], check=False)).ok else []

@@ -1,13 +1,13 @@
-"""Making images from a platform's stages: containers in which scripts run, committed as they end.
+"""Making images from a platform's stages: each runs a script in a container, which is then committed.
 
-A platform is built with ``run``, ``exec`` and ``commit`` alone, which every
-engine has.  All containers of a build share one volume at /mnt: the
-definition's files, what was resolved, and whatever stages leave to each other.
+A build uses ``run``, ``exec`` and ``commit`` alone, which every engine has.
+All containers of a build share one volume at /mnt: it holds the definition's
+files, the resolved packages, and what one stage leaves for another.
 
-Everything a build creates carries a label with the path of the lock file its
-process holds, so that the leftovers of a build that was killed can be told
-from a build that is going on; images another one, since what runs from them
-would inherit the first.
+Everything a build creates carries a label with the path of the lock file that
+its process holds: that tells the leftovers of a killed build from a build that
+goes on.  Images carry another label, since containers inherit the labels of
+their image.
 """
 
 from __future__ import annotations
@@ -38,52 +38,56 @@ from itb.util.filelock import user_lock
 INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
-REFRESH_HOURS = "refresh_hours"  # the setting that is no part of what images are made from
-FINAL = ("bare", "build", "services")  # the stages a run is made of; every platform has them
+REFRESH_HOURS = "refresh_hours"  # the one setting that does not change the images
+FINAL_STAGES = ("bare", "build", "services")  # the images a run uses; every platform has these stages
 
 Note = Callable[[str], None]
 
 
-class _Abandoned(TestbedError):
-    """A stage was not run because another one failed."""
+class _SkippedStageError(TestbedError):
+    """A stage was skipped because another one failed."""
 
 
 def lock_file(name: str) -> Path:
-    """Return the lock of a platform: one for all of a user's caches, as there is one engine's store."""
+    """Return the lock file of a platform: one for all caches of a user, since they share one image store."""
     return user_lock(f"platform-{name}")
 
 
 def reference(name: str, kind: str, key: str) -> str:
-    """Name of an image in the engine's store."""
+    """Return the name of an image in the engine's store."""
     return f"localhost/itb/{name}-{kind}:{key}"
 
 
-def ingredients(platform: Platform) -> list[Path]:
-    """Folders a platform's scripts come from, general ones first."""
+def definition_folders(platform: Platform) -> list[Path]:
+    """Return the folders with a platform's scripts, the shared one first."""
     shared = [platform.folder.parent / platform.shared] if platform.shared else []
     return [*shared, platform.folder]
 
 
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
-    """Remove what builds left behind whose process is gone; ``own`` is a lock the caller holds itself."""
-    files = set()
-    for item in [*engine.containers(naming.build_labels()), *engine.listing("volume", naming.build_labels())]:
-        files.add(naming.lock_of(labels_of(item)))
-    gone = []
-    for lock in sorted(files - {""}):
-        # Held meanwhile, so that no build begins whose things would go too.
+    """Remove what builds left whose process has ended; return the names.
+
+    ``own`` is a lock file that the caller holds itself.
+    """
+    locks = set()
+    resources = [*engine.containers(naming.build_labels()), *engine.listing("volume", naming.build_labels())]
+    for resource in resources:
+        locks.add(naming.lock_of(labels_of(resource)))
+    removed = []
+    for lock in sorted(locks - {""}):
+        # Holding the lock keeps a build from beginning, whose containers would be removed too.
         with filelock.hold_if_free(Path(lock)) as free:
             if free or lock == str(own):
-                gone += engine.remove_run(naming.build_labels(lock))
-    return gone
+                removed += engine.remove_run(naming.build_labels(lock))
+    return removed
 
 
 @dataclass
-class Workshop:
-    """One build of a platform: its volume, its containers and the images committed so far.
+class ImageBuild:
+    """One build of a platform's images: its volume, its containers and the images committed so far.
 
-    ``settings`` reach the scripts as ITB_<NAME>; ``logs`` is the folder of the
-    stages' whole output; ``lock`` the lock file the process holds.
+    ``settings`` reach the scripts as ITB_<NAME>; ``logs`` is the folder for the
+    whole output of the stages; ``lock`` is the lock file that the process holds.
     """
 
     platform: Platform
@@ -94,37 +98,37 @@ class Workshop:
     note: Note
     labels: ImageLabels = field(default_factory=ImageLabels)
     images: dict[str, str] = field(default_factory=dict)
-    _id: str = field(default_factory=lambda: secrets.token_hex(4))
-    _failed: threading.Event = field(default_factory=threading.Event)
+    _build_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    _stage_failed: threading.Event = field(default_factory=threading.Event)
 
     @property
     def name(self) -> str:
-        """Prefix of everything this build creates."""
-        return naming.prefix_of(self.platform.name, self._id)
+        """Return the prefix of the names of everything this build creates."""
+        return naming.prefix_of(self.platform.name, self._build_id)
 
     @contextmanager
     def open(self, base: str) -> Iterator[None]:
-        """Make the volume and put the definition there; remove all containers and the volume in the end."""
+        """Create the volume with the definition on it; remove it and all containers when the block ends."""
         self.images["base"] = base
         try:
             self.engine.call("volume", "create", *naming.options(naming.build_labels(self.lock)), self.name)
-            self._furnish()
+            self._copy_definition()
             yield
         finally:
             self.engine.uninterruptible.remove_run(naming.build_labels(self.lock))
 
-    def _furnish(self) -> None:
+    def _copy_definition(self) -> None:
         with self.container("furnish", self.images["base"]) as host:
-            for folder in ingredients(self.platform):
+            for folder in definition_folders(self.platform):
                 host.put_tree(folder, "/mnt/definition")
             if self.platform.converter:
                 host.put_tree(shipped.converter(), "/mnt/debtorpm")
 
     @contextmanager
     def container(self, stage: str, image: str) -> Iterator[Host]:
-        """Start a container of an image with the volume at /mnt; remove it in the end."""
+        """Start a container of an image with the volume at /mnt; remove it when the block ends."""
         name = f"{self.name}-{stage}"
-        # The network of the machine itself: a build needs names and a mirror, not isolation.
+        # A build needs name resolution and a mirror, and no isolation.
         self.engine.call(
             *("run", "--detach", "--name", name, *naming.options(naming.build_labels(self.lock))),
             *("--network", "host"),
@@ -137,52 +141,52 @@ class Workshop:
             self.engine.uninterruptible.run(Request(["rm", "--force", *quick, name], check=False, spare=True))
 
     def resolve(self) -> str:
-        """Run the platform's resolve script on the base; return what it printed and leave it to the stages."""
+        """Run the platform's resolve script on the base; save and return the packages that it prints."""
         if not self.platform.resolve:
             return ""
         self.note("resolve: reading the mirror's index")
 
-        def leave(host: Host, found: str) -> None:
-            host.run(Request(["tee", "/mnt/resolved"], input=found.encode()))
+        def save_packages(host: Host, packages: str) -> None:
+            host.run(Request(["tee", "/mnt/resolved"], input=packages.encode()))
 
-        found = self._run("resolve", "base", self.platform.resolve, then=leave)
-        if not found.strip():
+        packages = self._run("resolve", "base", self.platform.resolve, then=save_packages)
+        if not packages.strip():
             raise TestbedError(f"platform {self.platform.name}: {self.platform.resolve} printed no package")
-        return found
+        return packages
 
-    def build(self) -> None:
-        """Run every stage, each as soon as what it needs is there; fill ``images`` with image ids."""
-        order = self._order()
+    def run_stages(self) -> None:
+        """Run every stage as soon as the stages it needs have ended; add the image ids to ``images``."""
+        order = self._sort_stages()
         futures: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=len(order)) as pool:
             for stage in order:
-                needs = [futures[need] for need in self._needs(stage)]
-                # In this thread's context: what is tried again belongs to the case that goes on here.
+                needs = [futures[need] for need in self._needed_stages(stage)]
+                # With this thread's context, retries are counted for the case that is running in it.
                 context = contextvars.copy_context()
                 futures[stage] = pool.submit(context.run, self._run_stage, stage, needs)
         errors = [error for future in futures.values() if (error := future.exception())]
-        # A stage that never ran because of another one says so only if nothing better is known.
-        errors.sort(key=lambda error: isinstance(error, _Abandoned))
+        # The cause first: that a stage was skipped is only a consequence.
+        errors.sort(key=lambda error: isinstance(error, _SkippedStageError))
         if errors:
-            self._discard()
+            self._remove_images()
             raise errors[0]
 
-    def _discard(self) -> None:
-        """Remove the images of a build that failed: nothing starts from them any more."""
-        made = [image for stage, image in self.images.items() if stage != "base"]
-        for image in reversed(made):  # none goes before what was made from it
+    def _remove_images(self) -> None:
+        """Remove the images of a build that failed: nothing will use them."""
+        images = [image for stage, image in self.images.items() if stage != "base"]
+        for image in reversed(images):  # an image cannot be removed before those made from it
             self.engine.uninterruptible.run(Request(["rmi", image], check=False, spare=True))
 
-    def _needs(self, stage: str) -> list[str]:
+    def _needed_stages(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
         return [need for need in (definition.from_, *definition.after) if need != "base"]
 
-    def _order(self) -> list[str]:
-        """Stages such that each comes after those it needs; TestbedError if that cannot be."""
+    def _sort_stages(self) -> list[str]:
+        """Return the stages in an order in which each follows those it needs; TestbedError if there is none."""
         order: list[str] = []
         waiting = dict.fromkeys(self.platform.stages)
         while waiting:
-            ready = [stage for stage in waiting if all(need in order for need in self._needs(stage))]
+            ready = [stage for stage in waiting if all(need in order for need in self._needed_stages(stage))]
             if not ready:
                 raise TestbedError(
                     f"platform {self.platform.name}: stages wait for each other: {', '.join(waiting)}"
@@ -196,27 +200,27 @@ class Workshop:
         try:
             for need in needs:
                 need.result()
-            if self._failed.is_set():
-                raise _Abandoned(f"stage {stage}: another stage failed")
-            self._make(stage)
+            if self._stage_failed.is_set():
+                raise _SkippedStageError(f"stage {stage}: another stage failed")
+            self._run_and_save(stage)
         except BaseException:
-            self._failed.set()
+            self._stage_failed.set()
             raise
 
-    def _make(self, stage: str) -> None:
+    def _run_and_save(self, stage: str) -> None:
         definition = self.platform.stages[stage]
-        wanted = stage in FINAL or any(stage == other.from_ for other in self.platform.stages.values())
+        keep_image = stage in FINAL_STAGES or any(stage == other.from_ for other in self.platform.stages.values())
 
         def save(host: Host, _: str) -> None:
             self.note(f"{stage}: saving the image")
             self.images[stage] = self._commit(host.container, stage)
 
-        self._run(stage, definition.from_, definition.script, then=save if wanted else None)
+        self._run(stage, definition.from_, definition.script, then=save if keep_image else None)
 
     def _run(self, stage: str, image: str, script: str, *, then: Callable[[Host, str], None] | None = None) -> str:
-        """Run a script in a container of an image, then ``then`` with the host and the output; return the output.
+        """Run a script in a container of an image; call ``then`` with host and output; return the output.
 
-        A try after a failed one gets a container of its own: what is half done is not built upon.
+        Every try gets a new container, without what the failed one left.
         """
         log = self.logs / f"{stage}.log"
         log.unlink(missing_ok=True)
@@ -224,31 +228,31 @@ class Workshop:
         def attempt() -> Completed:
             with self.container(stage, self.images[image]) as host:
                 self.note(f"{stage}: {script}")
-                done = self._script(host, stage, script, log)
+                done = self._run_script(host, stage, script, log)
                 if done.ok and then:
                     then(host, done.stdout)
                 return done
 
-        done = self.persist(stage, attempt)
+        done = self.retry_while_passing(stage, attempt)
         if not done.ok:
             raise TestbedError(
                 f"host {self.platform.name}-{stage}: {script}: {done.reason}", evidence=done.output, log=log
             )
         return done.stdout
 
-    def persist(self, what: str, work: Callable[[], Completed]) -> Completed:
-        """Do some work again while passing trouble of a network, a mirror or a registry keeps it from working."""
+    def retry_while_passing(self, label: str, work: Callable[[], Completed]) -> Completed:
+        """Do some work, and again while it fails for passing trouble of a network, a mirror or a registry."""
 
         def cause_of(done: Completed) -> str:
-            # What had all of its time is not given as much once more.
+            # Work that used all of its time would use as much again.
             cause = "" if done.ok or done.timed_out else retry.download(done.output)
             if cause:
-                self.note(f"{what}: trying again after: {cause}")
-            return f"{what}: {cause}" if cause else ""
+                self.note(f"{label}: trying again after: {cause}")
+            return f"{label}: {cause}" if cause else ""
 
         return self.engine.runner.again(work, cause_of)
 
-    def _script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
+    def _run_script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
         env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
         return host.run(Request(
@@ -261,16 +265,17 @@ class Workshop:
         ))
 
     def _commit(self, container: str, stage: str) -> str:
-        # Labels of the container would go on to every container of the image: the build's is emptied.
+        # Containers of the image inherit the container's labels, so the build's label is emptied.
         labels = replace(self.labels, platform=self.platform.name, stage=stage, builder=str(self.lock)).labels
         changes = [f'LABEL {key}="{value}"' for key, value in {**naming.build_labels(), **labels}.items()]
         changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
         options = [part for change in changes for part in ("--change", change)]
         limit = self.engine.runner.limits("image-save")
-        made = self.engine.run(Request(["commit", *options, container], timeout=limit))
-        said, stop = made.stdout.split(), self.engine.runner.stop
-        if not said and stop.event.is_set():
-            raise stop.error(made)  # podman ends with status 0 when it is told to end (4.3): that is no success
-        if not said:
-            raise TestbedError(f"image of stage {stage}: the engine did not say its name", evidence=made.output)
-        return said[-1].removeprefix("sha256:")
+        committed = self.engine.run(Request(["commit", *options, container], timeout=limit))
+        words, stop = committed.stdout.split(), self.engine.runner.stop
+        if not words and stop.event.is_set():
+            raise stop.error(committed)  # podman 4.3 exits with status 0 when it is told to end
+        if not words:
+            message = f"image of stage {stage}: the engine did not say its name"
+            raise TestbedError(message, evidence=committed.output)
+        return words[-1].removeprefix("sha256:")

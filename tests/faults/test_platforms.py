@@ -101,7 +101,7 @@ class Plant:
             found += map(str, Path(tempfile.gettempdir()).glob(f"itb-scratch-{process.pid}-*"))
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found += [line for line in mounts if re.search(rf"itb-scratch|mmdebstrap|{self.name}", line)]
-        here = platforms_images._images(engine, self.name)
+        here = platforms_images._inspect_images(engine, self.name)
         keyed = [item for item in here if platforms_images._labels(item).key]
         unnamed = [item for item in keyed if not item.get("RepoTags") and not has_children(item, here)]
         wrong = keyed if images else unnamed
@@ -131,7 +131,7 @@ def plant(bench: Any, images: PlatformImages) -> Iterator[Plant]:
             process.wait()
     gone = bench.itb("platform", "remove", f"./{made.name}", *OWN_CACHE)
     assert gone.returncode == 0, gone.stderr
-    assert not platforms_images._images(bench.engine, made.name)
+    assert not platforms_images._inspect_images(bench.engine, made.name)
 
 
 def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:

@@ -21,7 +21,7 @@ from itb.config.platform import Platform
 from itb.containers.engine import Engine
 from itb.errors import TestbedError
 from itb.platforms import base_image, images
-from itb.platforms.stages import Workshop
+from itb.platforms.stages import ImageBuild
 from itb.process import retry
 from itb.process.request import Request
 from itb.process.runner import Runner
@@ -89,7 +89,7 @@ def server() -> Iterator[Server]:
 
 
 class Site:
-    """A workshop whose base image comes from the server; what it says is in ``notes``."""
+    """A build whose base image comes from the server; ``notes`` holds its notes."""
 
     def __init__(self, engine: Engine, folder: Path, server: Server) -> None:
         self.notes: list[str] = []
@@ -101,8 +101,8 @@ class Site:
         self.engine = Engine(self.runner, engine.program, env=env)
         self.folder, self.name = folder, f"base{secrets.token_hex(6)}"
 
-    def shop(self, *, debian: bool = False, **settings: str) -> Workshop:
-        """A workshop for a platform of this base."""
+    def build(self, *, debian: bool = False, **settings: str) -> ImageBuild:
+        """Return a build of a platform with this base image."""
         bare = {"from": "base", "script": "bare.sh"}
         platform = Platform.model_validate(
             {
@@ -113,10 +113,10 @@ class Site:
                 "name": self.name,
             }
         )
-        return Workshop(platform, self.engine, settings, self.folder / "logs", self.folder / "lock", self.note)
+        return ImageBuild(platform, self.engine, settings, self.folder / "logs", self.folder / "lock", self.note)
 
     def note(self, text: str) -> None:
-        """What the workshop says; the server is well again as soon as another try is announced."""
+        """Record a note of the build; the server works again as soon as another try is announced."""
         self.notes.append(text)
         if "trying again" in text:
             self.server.status = 200
@@ -135,7 +135,7 @@ def site(engine: Engine, server: Server, tmp_path: Path) -> Iterator[Site]:
 def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
     site.server.status = 503
     with retry.collecting() as again:
-        image = base_image.obtain(site.shop())
+        image = base_image.obtain(site.build())
     assert image == site.engine.image_id(site.server.image) != ""
     assert len(again) == 1
     assert again[0].startswith("base: Error:")
@@ -146,15 +146,15 @@ def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
 def test_a_pull_that_is_refused_is_not(site: Site, status: int, cause: str) -> None:
     site.server.status = status
     with retry.collecting() as again, pytest.raises(TestbedError, match=cause):
-        base_image.obtain(site.shop())
+        base_image.obtain(site.build())
     assert again == []
 
 
 def test_an_image_at_hand_is_taken_at_once(site: Site) -> None:
-    image = base_image.obtain(site.shop())
+    image = base_image.obtain(site.build())
     site.server.status, site.server.asked = 503, 0
     with retry.collecting() as again:
-        assert base_image.obtain(site.shop()) == image
+        assert base_image.obtain(site.build()) == image
     assert again == []
     assert site.server.asked > 0, "a newer one would have been taken"
 
@@ -165,9 +165,9 @@ def test_without_a_registry_the_mirror_is_tried_at_once(site: Site) -> None:
     site.runner.retries = 1
     mirror = f"http://{site.server.address}/debian"
     site.note = site.notes.append  # type: ignore[method-assign]  # it stays unwell
-    shop = site.shop(debian=True, **{**SETTINGS, "mirror": mirror, "security": mirror})
+    build = site.build(debian=True, **{**SETTINGS, "mirror": mirror, "security": mirror})
     with retry.collecting() as again, pytest.raises(TestbedError, match="mmdebstrap") as caught:
-        base_image.obtain(shop)
+        base_image.obtain(build)
     assert len(again) == 1, again
     assert "Failed to fetch" in again[0]
     assert "503" in caught.value.evidence

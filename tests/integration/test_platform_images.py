@@ -78,7 +78,7 @@ class Yard:
 
     def images(self) -> list[str]:
         """Images of this definition but for the base, which has no key."""
-        return [str(item["Id"]) for item in platforms_images._images(self.engine, self.platform.name)]
+        return [str(item["Id"]) for item in platforms_images._inspect_images(self.engine, self.platform.name)]
 
     def leftovers(self) -> list[str]:
         """Containers and volumes of builds of this definition."""
@@ -129,7 +129,7 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     assert len(set(keys)) == 3
     assert {one.key for one in platforms_images.built(yard.engine, yard.platform.name)} == set(keys[1:])
     yard.ensure(flavour="other")
-    assert len(platforms_images._bases(yard.engine, yard.platform.name)) <= 1
+    assert len(platforms_images._base_names(yard.engine, yard.platform.name)) <= 1
 
 
 def test_removed_image_is_missed(yard: Yard) -> None:

@@ -20,8 +20,8 @@ DEB13 = shipped.folder("build_ws") / "platforms/deb13"
 @pytest.mark.parametrize("name", NAMES)
 def test_definition_is_whole(name: str) -> None:
     platform = lookup.load_platform(name)
-    assert set(stages.FINAL) <= set(platform.stages)
-    folders = stages.ingredients(platform)
+    assert set(stages.FINAL_STAGES) <= set(platform.stages)
+    folders = stages.definition_folders(platform)
     for script in [platform.resolve, *(stage.script for stage in platform.stages.values())]:
         assert any((folder / script).is_file() for folder in folders), script
     for stage in platform.stages.values():
@@ -35,7 +35,7 @@ def test_definition_is_whole(name: str) -> None:
 def test_scripts_use_declared_settings_only(name: str) -> None:
     platform = lookup.load_platform(name)
     text = "".join(
-        path.read_text() for folder in stages.ingredients(platform) for path in folder.glob("*.sh")
+        path.read_text() for folder in stages.definition_folders(platform) for path in folder.glob("*.sh")
     )
     used = {found.lower() for found in re.findall(r"\bITB_([A-Z_]+)\b", text)}
     assert used <= set(platform.settings)
