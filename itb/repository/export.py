@@ -1,4 +1,4 @@
-"""RPMs of a run handed on: signed, copied to a YUM repository here or behind ssh, or given to Koji as an SRPM."""
+"""Exporting the RPMs of a run: signing, copying to a YUM repository here or behind ssh, submitting to Koji."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from itb.process.runner import Runner
 from itb.repository.published import KEY_NAME
 from itb.util.files import expand, program
 
-_REFUSED = 4  # exit status of receive.py: the directory holds another package of that name
+_CONFLICT_STATUS = 4  # exit status of receive.py: the directory holds another package of the same name
 _TIMEOUT = 900.0
-_KOJI_TIMEOUT = 4 * 3600.0  # a build that is waited for
+_KOJI_TIMEOUT = 4 * 3600.0  # itb waits for the build in Koji
 _INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", "{directory}")
 _REMOTE = re.compile(r"(?P<host>[A-Za-z0-9_][\w.@-]*):(?P<path>/?[^:].*)")
 _OSG_BUILD = "osg-build"
 
 
 class Received(Record):
-    """What became of the packages: new ones, those that were there already, and how many are offered now."""
+    """The packages that were added, those that were there already, and the number of packages there now."""
 
     added: tuple[str, ...]
     kept: tuple[str, ...]
@@ -52,29 +52,31 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Return what DIRECTORY, HOST:PATH or USER@HOST:PATH means, as rsync and scp read it."""
+    """Return the target of DIRECTORY, HOST:PATH or USER@HOST:PATH, read as rsync and scp do."""
     remote = _REMOTE.fullmatch(text)
     if remote:
         return Target(remote["path"], remote["host"])
     return Target(str(expand(text).absolute()))
 
 
-def need(program: str, what_for: str, remedy: str) -> str:
+def require_program(program: str, purpose: str, remedy: str) -> str:
     """Return the path of a program; UsageError with the remedy if it is not installed."""
-    found = shutil.which(program)
-    if found is None:
-        raise UsageError(f"{program} is not installed: {what_for}", hint=remedy)
-    return found
+    path = shutil.which(program)
+    if path is None:
+        raise UsageError(f"{program} is not installed: {purpose}", hint=remedy)
+    return path
 
 
 def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[Path]:
-    """Copy packages to ``folder``, sign the copies with a key of the user's, and add its public part to them.
+    """Copy packages to ``folder`` and sign the copies with a user's key; return its public part and the copies.
 
-    Never asks for a passphrase: gpg's agent has to know it, or there is none.
+    Never asks for a passphrase: gpg's agent has to know it, or the key has
+    none.  Raises UsageError if gpg or the key is missing, TestbedError if a
+    package could not be signed.
     """
     remedy = "dnf install rpm-sign gnupg2, or apt-get install rpm gnupg"
-    gpg = need("gpg", "it keeps the key", remedy)
-    rpmsign = need("rpmsign", "it signs packages", remedy)
+    gpg = require_program("gpg", "it keeps the key", remedy)
+    rpmsign = require_program("rpmsign", "it signs packages", remedy)
     public = folder / KEY_NAME
     runner.run(Request([gpg, "--batch", "--armor", "--export", key], check=False, stdout_to=public))
     if b"BEGIN PGP PUBLIC KEY" not in public.read_bytes():
@@ -98,17 +100,17 @@ def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[
 
 
 def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[str]:
-    """Return the packages that carry no good signature of a key."""
-    rpmkeys = need("rpmkeys", "it checks signatures", "dnf install rpm, or apt-get install rpm")
+    """Return the file names of the packages that have no valid signature of a key."""
+    rpmkeys = require_program("rpmkeys", "it checks signatures", "dnf install rpm, or apt-get install rpm")
     with tempfile.TemporaryDirectory(prefix="itb-keys-") as keyring:
         runner.run(Request([rpmkeys, "--dbpath", keyring, "--import", str(key)]))
-        seen = runner.run(Request([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False))
-    lines = set(seen.stdout.splitlines())
+        checked = runner.run(Request([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False))
+    lines = set(checked.stdout.splitlines())
     return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
 
 
 def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
-    """Return the command that takes a tar of packages on its standard input, for where the target is."""
+    """Return the command that adds packages to a target; it reads a tar of them from standard input."""
     script = (shipped.folder("build_ws") / "publish" / "receive.py").read_text()
     # -I: without it, -c imports from the directory it is started in.
     python = ["python3", "-I"] if target.host else [sys.executable, "-I"]
@@ -116,9 +118,11 @@ def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
 
 
 def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
-    """Add packages and public keys to a YUM repository; UsageError if one is there with another content.
+    """Add packages and public keys to a YUM repository; return what was added.
 
-    ``indexer`` is the command that makes the index where the target has no createrepo_c.
+    ``indexer`` is the command that makes the index if the target has no
+    createrepo_c.  Raises UsageError if a file is there with another content,
+    TestbedError if the packages could not be copied.
     """
     with tempfile.TemporaryDirectory(prefix="itb-publish-") as folder:
         archive = Path(folder) / "packages.tar"
@@ -130,27 +134,27 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
         request = Request(command, input=archive, timeout=limit, check=False, shown=shown)
         done = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
     if not done.ok:
-        raise _failure(target, done)
+        raise _receive_error(target, done)
     try:
         return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
-    except (IndexError, ValueError):  # a key or an account that may run one command of its own only
+    except (IndexError, ValueError):  # the key or the account may be restricted to one other command
         raise TestbedError(
             f"{target}: what answered there is not what was to take the packages", evidence=done.output
         ) from None
 
 
-def _failure(target: Target, done: Completed) -> UsageError | TestbedError:
-    if done.returncode == _REFUSED:
+def _receive_error(target: Target, done: Completed) -> UsageError | TestbedError:
+    if done.returncode == _CONFLICT_STATUS:
         return UsageError(f"{target}: {done.reason}", hint="nothing was changed; publish to another directory")
-    here = target.host or "this machine"
+    machine = target.host or "this machine"
     remedies = {
         "createrepo_c": "the index is made where the directory is: install createrepo_c there (dnf or apt-get)",
-        "python3": f"what takes the packages is a Python program: install python3 on {here}",
-        "Permission denied": f"who publishes must be able to write there, on {here}",
-        "No space left": f"make room on {here} and publish again: what is there already stays as it is",
+        "python3": f"what takes the packages is a Python program: install python3 on {machine}",
+        "Permission denied": f"who publishes must be able to write there, on {machine}",
+        "No space left": f"make room on {machine} and publish again: what is there already stays as it is",
     }
-    found = [hint for word, hint in remedies.items() if word in done.reason]
-    return TestbedError(f"{target}: {done.reason}", hint=found[0] if found else "", evidence=done.output)
+    hints = [hint for word, hint in remedies.items() if word in done.reason]
+    return TestbedError(f"{target}: {done.reason}", hint=hints[0] if hints else "", evidence=done.output)
 
 
 def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: str) -> list[str]:
@@ -160,7 +164,7 @@ def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: st
 
 
 def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) -> list[list[str]]:
-    """Return the commands that hand a source package to Koji, in order.
+    """Return the commands that submit a source package to Koji, in order.
 
     ``koji`` and ``osg-koji`` build a target from an SRPM (koji build --help).
     ``osg-build`` takes a package directory, whose ``osg`` holds the spec file
@@ -174,7 +178,7 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
         )
     options = tuple(map(_absolute, koji.options))
     koji = koji.model_copy(update={"program": program(koji.program), "options": options})
-    background = [] if koji.wait else ["--nowait"]
+    no_wait = [] if koji.wait else ["--nowait"]
     if Path(koji.program).name != _OSG_BUILD:
         if koji.tag:
             raise UsageError(
@@ -182,22 +186,23 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
                 hint="leave tag out, or use program: osg-build",
             )
         scratch = ["--scratch"] if koji.scratch else []
-        return [[koji.program, *koji.options, "build", *scratch, *background, koji.target, str(srpm)]]
+        return [[koji.program, *koji.options, "build", *scratch, *no_wait, koji.target, str(srpm)]]
     if not koji.scratch:
         raise UsageError(
             "publish.koji: osg-build makes other than scratch builds from OSG's version control only",
             hint="scratch: true, or program: osg-koji, which builds the SRPM itself",
         )
-    place, archive = folder / package, folder / f"{srpm.name}.cpio"
+    package_folder, archive = folder / package, folder / f"{srpm.name}.cpio"
     unpack = f"rpm2cpio {shlex.quote(str(srpm))} > {shlex.quote(str(archive))}"
-    files = f"cd {shlex.quote(str(place / 'osg'))} && cpio --extract --quiet --file={shlex.quote(str(archive))}"
+    osg = str(package_folder / "osg")
+    files = f"cd {shlex.quote(osg)} && cpio --extract --quiet --file={shlex.quote(str(archive))}"
     tag = ["--koji-tag", koji.tag] if koji.tag else []
     return [
-        ["mkdir", "-p", str(place / "osg")],
+        ["mkdir", "-p", osg],
         ["sh", "-c", unpack],
         ["sh", "-c", files],
-        [koji.program, "koji", "--scratch", "--no-vcs", *(["--no-wait"] if background else []), *koji.options,
-         "--koji-target", koji.target, *tag, str(place)],
+        [koji.program, "koji", "--scratch", "--no-vcs", *(["--no-wait"] if no_wait else []), *koji.options,
+         "--koji-target", koji.target, *tag, str(package_folder)],
     ]  # fmt: skip
 
 
@@ -207,9 +212,9 @@ def _absolute(option: str) -> str:
     return f"{name}{equals}{expand(value).absolute()}" if value.startswith(("./", "../", "~")) else option
 
 
-def hand_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
-    """Run the commands; what they say is printed as it comes and kept in ``log``."""
-    need(
+def submit_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
+    """Run the commands, printing their output as it comes and keeping it in ``log``; TestbedError if one fails."""
+    require_program(
         commands[-1][0],
         "it hands the SRPM to Koji",
         "on EL: dnf install --enablerepo=osg-internal-development osg-build, or dnf install koji; configure it "

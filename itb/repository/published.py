@@ -1,7 +1,7 @@
-"""Packages that were published elsewhere: which repository is meant, what it offers, what is chosen of it.
+"""Packages that were published elsewhere: locating a repository, listing its packages, choosing a version.
 
-Repositories are looked at from the testbed's services host, with the
-platform's own dnf: what is seen is what the hosts will see.
+The testbed's services host reads the repositories, with the platform's own
+dnf: it sees what the other hosts will see.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from itb.process.request import Request
 from itb.util.files import expand
 from itb.util.yamlfile import nearest
 
-KEY_NAME = "RPM-GPG-KEY-itb"  # what itb publish calls the key it exports
-_BROKEN = 3  # exit status of offered.py: the repository is at fault
-_LARGEST = 2 << 30  # bytes of a directory that is put on the services host
+KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the key that itb publish exports
+_UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
+_UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
 _FINGERPRINT = re.compile(r"^fpr:+([0-9A-F]{40,64}):", re.MULTILINE)
 
-# Where a repository's own key may be: beside its metadata, as many servers have it, or as itb publish exports it.
-_OWN_KEY = """
+# A repository's own key may be beside its metadata, as on many servers, or where itb publish exports it.
+_FIND_KEY = """
 for name in repodata/repomd.xml.key "$3"; do
     if curl --silent --show-error --fail --location --max-time 30 --output "$2" "$1/$name" 2>/dev/null &&
         grep --quiet 'BEGIN PGP PUBLIC KEY' "$2"; then
@@ -44,12 +44,13 @@ rm -f "$2"
 
 @dataclass(frozen=True)
 class Location:
-    """Where packages are published: a ``url``, or a ``directory`` of this machine.
+    """The place of published packages: a ``url``, or a ``directory`` of this machine.
 
-    ``keys`` are a URL, files of this machine, or, with ``host_key``, a glob on the platform's hosts.
+    ``shown`` names it in messages.  ``keys`` are a URL, files of this machine,
+    or, with ``host_key``, a glob on the platform's hosts.
     """
 
-    said: str
+    shown: str
     url: str = ""
     directory: Path | None = None
     keys: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class Offered(Record):
 
     @property
     def evr(self) -> tuple[int, str, str]:
-        """What all packages of one build have in common."""
+        """Return epoch, version and release, which all packages of one build share."""
         return self.rpm.epoch, self.rpm.version, self.rpm.release
 
 
@@ -77,60 +78,60 @@ class Choice(Record):
 
     @property
     def version(self) -> str:
-        """Version of all its packages."""
+        """Return the version of all its packages."""
         return self.rpms[0].version
 
     @property
     def release(self) -> str:
-        """Release of all its packages."""
+        """Return the release of all its packages."""
         return self.rpms[0].release
 
 
 class Signatures(Record):
-    """Whether packages are signed: how many of how many, by whom, and those that are not, with the reason."""
+    """The signatures of packages: the header of each by NEVRA, the signers, and why some are not signed."""
 
     headers: dict[str, str]
     signers: tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
 
 
-def locate(platform: Platform, said: str, key: str) -> Location:
-    """Return where ``--from-repo`` points to on a platform; UsageError for what cannot be used there."""
-    local = said.removeprefix("file://") if said.startswith("file://") else said
-    if "://" in local:
-        return _remote(said, key)
-    if "/" in local or local in (".", ".."):
-        folder = expand(local).resolve()
+def locate(platform: Platform, text: str, key: str) -> Location:
+    """Return the location that ``--from-repo`` names on a platform; UsageError if it cannot be used there."""
+    name_or_path = text.removeprefix("file://") if text.startswith("file://") else text
+    if "://" in name_or_path:
+        return _locate_url(text, key)
+    if "/" in name_or_path or name_or_path in (".", ".."):
+        folder = expand(name_or_path).resolve()
         if not folder.is_dir():
-            raise UsageError(f"from_repo {said}: no such directory")
+            raise UsageError(f"from_repo {text}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
-            raise UsageError(f"from_repo {said}: neither RPMs nor a YUM repository are in this directory")
-        return Location(str(folder), directory=folder, keys=_key_file(key) or _own_keys(folder))
-    known = platform.published.get(local)
-    if known is None:
-        names = sorted(name for name, item in platform.published.items() if item.url)
+            raise UsageError(f"from_repo {text}: neither RPMs nor a YUM repository are in this directory")
+        return Location(str(folder), directory=folder, keys=_key_file(key) or _keys_in(folder))
+    repository = platform.published.get(name_or_path)
+    if repository is None:
+        names = sorted(name for name, other in platform.published.items() if other.url)
         raise UsageError(
-            f"platform {platform.name} has no repository {said!r}{nearest(local, names)}",
+            f"platform {platform.name} has no repository {text!r}{nearest(name_or_path, names)}",
             hint=f"a URL, a directory (with a / in it) or one of the platform's: {', '.join(names) or 'none'}",
         )
-    if known.refused:
+    if repository.refused:
         raise UsageError(
-            f"platform {platform.name} cannot install from {said}: {known.refused}",
+            f"platform {platform.name} cannot install from {text}: {repository.refused}",
             hint="a platform OSG builds for (--platform el9), or a URL or directory with packages for this one",
         )
     try:
-        url = known.url.format(**platform.settings)
-        host_key = known.key.format(**platform.settings)
+        url = repository.url.format(**platform.settings)
+        host_key = repository.key.format(**platform.settings)
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"platform {platform.name}: published {said}: {error} is no setting of it") from None
+        raise UsageError(f"platform {platform.name}: published {text}: {error} is no setting of it") from None
     keys = _key_file(key) or ((host_key,) if host_key else ())
-    return Location(said, url=url, keys=keys, host_key=not key, priority=known.priority)
+    return Location(text, url=url, keys=keys, host_key=not key, priority=repository.priority)
 
 
-def _remote(said: str, key: str) -> Location:
-    parts = urlsplit(said)
+def _locate_url(text: str, key: str) -> Location:
+    parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "ftp") or not parts.hostname:
-        raise UsageError(f"from_repo {said[:200]}: http, https or ftp is expected, or a directory")
+        raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
     if parts.password:
         raise UsageError(
             "from_repo: a password in a URL would be seen by every host and log",
@@ -138,14 +139,14 @@ def _remote(said: str, key: str) -> Location:
         )
     if parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127."):
         raise UsageError(
-            f"from_repo {said[:200]}: every host of the testbed is its own {parts.hostname}",
+            f"from_repo {text[:200]}: every host of the testbed is its own {parts.hostname}",
             hint="name this machine by its address on the network, or give the directory that is served",
         )
-    return Location(said, url=said.rstrip("/"), keys=_key_file(key))
+    return Location(text, url=text.rstrip("/"), keys=_key_file(key))
 
 
 def _key_file(key: str) -> tuple[str, ...]:
-    """A key as it was asked for: a URL, or the absolute path of a file that is there."""
+    """Return the key that ``--repo-key`` names, a URL or an absolute path; UsageError if it is no key."""
     if not key or ("://" in key and not key.startswith("file://")):
         return (key,) if key else ()
     path = expand(key.removeprefix("file://")).absolute()
@@ -154,15 +155,15 @@ def _key_file(key: str) -> tuple[str, ...]:
     return (str(path),)
 
 
-def _own_keys(folder: Path) -> tuple[str, ...]:
+def _keys_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(map(str, [*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])))
 
 
 def upload(services: Host, directory: Path, target: str) -> None:
-    """Put a directory's RPMs, and its metadata if it has any, on the services host; index them if it has none."""
+    """Copy a directory's RPMs and metadata to the services host, and index them if there is no metadata."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    if size > _LARGEST:
+    if size > _UPLOAD_LIMIT:
         raise UsageError(
             f"from_repo {directory}: {size / 1e9:.1f} GB are too much to be copied",
             hint="serve the directory over http and give its URL, or choose a directory with fewer packages",
@@ -175,17 +176,17 @@ def upload(services: Host, directory: Path, target: str) -> None:
     services.script(index, Request(about="index the packages of the directory"))
 
 
-def provide_key(services: Host, place: Location, url: str, target: str) -> str:
-    """Put the repository's key on the services host as ``target``; return where it came from, or ""."""
-    source = ", ".join(place.keys)
-    if place.keys and place.host_key:
-        script = f'mkdir -p "$(dirname "$1")"; cat -- {place.keys[0]} > "$1"'
+def provide_key(services: Host, location: Location, url: str, target: str) -> str:
+    """Copy the repository's key to ``target`` on the services host; return its source, empty if it has no key."""
+    source = ", ".join(location.keys)
+    if location.keys and location.host_key:
+        script = f'mkdir -p "$(dirname "$1")"; cat -- {location.keys[0]} > "$1"'
         services.script(script, Request([target], about=f"read {source}"))
         return source
-    if place.keys and "://" not in source:
-        services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in place.keys)))
+    if location.keys and "://" not in source:
+        services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in location.keys)))
         return source
-    if place.keys:
+    if location.keys:
         fetch = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "60", "--create-dirs",
                  "--output", target, source]  # fmt: skip
         done = services.run(Request(fetch, check=False))
@@ -193,60 +194,61 @@ def provide_key(services: Host, place: Location, url: str, target: str) -> str:
             raise TestbedError(f"key {source} cannot be had: {done.reason}", evidence=done.output)
         return source
     request = Request([url.rstrip("/"), target, KEY_NAME], about="look for a key")
-    return services.script(_OWN_KEY, request).stdout.strip()
+    return services.script(_FIND_KEY, request).stdout.strip()
 
 
 def fingerprints(services: Host, path: str) -> list[str]:
-    """Fingerprints of the primary keys in a file; TestbedError if there is none."""
-    shown = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
-    keys = re.split(r"^pub:", shown.stdout, flags=re.MULTILINE)[1:]
-    found = [match[1] for key in keys if (match := _FINGERPRINT.search(key))]
-    if not found:
-        raise TestbedError(f"host services: no public key in {path}", evidence=shown.output)
-    return found
+    """Return the fingerprints of the primary keys in a file; TestbedError if there is none."""
+    listed = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
+    keys = re.split(r"^pub:", listed.stdout, flags=re.MULTILINE)[1:]
+    digests = [match[1] for key in keys if (match := _FINGERPRINT.search(key))]
+    if not digests:
+        raise TestbedError(f"host services: no public key in {path}", evidence=listed.output)
+    return digests
 
 
 def look(services: Host, url: str, globs: Sequence[str]) -> list[Offered]:
-    """Return the product's packages in a repository, newest first; TestbedError if it is at fault."""
-    lines = _offered(services, url, ["list", url, *globs])
+    """Return the product's packages in a repository, newest first; TestbedError if it cannot be used."""
+    lines = _run_offered(services, url, ["list", url, *globs])
     return [
-        Offered(built=int(item.pop("built")), rpm=Rpm.model_validate(item))
-        for item in map(json.loads, lines)
+        Offered(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
+        for fields in map(json.loads, lines)
     ]
 
 
 def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> Signatures:
-    """Download packages on the services host and look at their checksums and signatures.
+    """Download packages on the services host, check their checksums and signatures, and return the result.
 
-    ``key`` is the file of the only key that counts, or empty.
+    ``key`` is the file of the only key to check with, or empty.
     """
-    lines = _offered(services, url, ["fetch", url, key or "-", *(rpm.nevra for rpm in rpms)])
-    seen = [json.loads(line) for line in lines]
-    bad = [f"{item['nevra']}: {_why(item, bool(key))}" for item in seen if not _good(item)]
+    lines = _run_offered(services, url, ["fetch", url, key or "-", *(rpm.nevra for rpm in rpms)])
+    results = [json.loads(line) for line in lines]
+    unsigned = [result for result in results if not _is_signed(result)]
+    bad = [f"{result['nevra']}: {_signature_problem(result, bool(key))}" for result in unsigned]
     return Signatures(
-        headers={item["nevra"]: item["header"] for item in seen},
-        signers=tuple(dict.fromkeys(item["signer"] for item in seen if item["signer"])),
+        headers={result["nevra"]: result["header"] for result in results},
+        signers=tuple(dict.fromkeys(result["signer"] for result in results if result["signer"])),
         bad=tuple(bad),
     )
 
 
-def _good(item: dict[str, str]) -> bool:
-    return "signatures OK" in item["said"] and "NOT OK" not in item["said"]
+def _is_signed(result: dict[str, str]) -> bool:
+    return "signatures OK" in result["said"] and "NOT OK" not in result["said"]
 
 
-def _why(item: dict[str, str], key: bool) -> str:
-    if not item["signer"]:
+def _signature_problem(result: dict[str, str], key: bool) -> str:
+    if not result["signer"]:
         return "is not signed"
-    return f"{'is not signed with that key' if key else 'no key to check it with'} ({item['signer']})"
+    return f"{'is not signed with that key' if key else 'no key to check it with'} ({result['signer']})"
 
 
-def _offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
+def _run_offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (shipped.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-I", "-c", script, *args]
     done = services.run(Request(argv, check=False, about=f"look at {url}"))
-    if done.returncode == _BROKEN or done.timed_out:
-        said = done.stderr.strip().splitlines()
-        reason = said[-1] if said and not done.timed_out else f"no end within {done.seconds:.0f} s"
+    if done.returncode == _UNUSABLE_STATUS or done.timed_out:
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines and not done.timed_out else f"no end within {done.seconds:.0f} s"
         raise TestbedError(
             f"repository {url} cannot be used: {reason[:300]}",
             hint="is it served, and can the testbed's hosts reach it? A directory of this machine needs no server",
@@ -262,21 +264,22 @@ def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str
 
     ``pin`` is VERSION, VERSION-RELEASE (what follows a dot in the Release
     may be left out) or a NEVRA; ``offered`` is sorted, newest first.  Raises
-    InstallError naming what is there if there is no such version, or what it
-    lacks of the ``wanted`` packages.
+    InstallError naming the offered versions if there is no such one, or the
+    ``wanted`` packages that it lacks.
     """
     if not offered:
         raise InstallError(f"{where} offers no package of the product")
-    named = [item for item in offered if item.rpm.name in wanted] or list(offered)
-    first = next((item for item in (offered if pin else named) if not pin or _is_meant(item.rpm, pin)), None)
+    of_roles = [package for package in offered if package.rpm.name in wanted] or list(offered)
+    candidates = offered if pin else of_roles
+    first = next((package for package in candidates if not pin or _matches_pin(package.rpm, pin)), None)
     if first is None:
-        there = list(dict.fromkeys(f"{item.rpm.version}-{item.rpm.release}" for item in named))
-        close = _nearest(pin, [item.rpm for item in named]) or there[:1]
+        evrs = list(dict.fromkeys(f"{package.rpm.version}-{package.rpm.release}" for package in of_roles))
+        close = _nearest_versions(pin, [package.rpm for package in of_roles]) or evrs[:1]
         raise InstallError(
-            f"{where} has no {pin}; nearest: {', '.join(close)}", evidence="offered:\n" + "\n".join(there)
+            f"{where} has no {pin}; nearest: {', '.join(close)}", evidence="offered:\n" + "\n".join(evrs)
         )
-    group = {item.rpm.nevra: item for item in offered if item.evr == first.evr}
-    missing = sorted(wanted - {item.rpm.name for item in group.values()})
+    group = {package.rpm.nevra: package for package in offered if package.evr == first.evr}
+    missing = sorted(wanted - {package.rpm.name for package in group.values()})
     if missing:
         raise InstallError(
             f"{where} has {first.rpm.version}-{first.rpm.release} without {', '.join(missing)}, "
@@ -284,35 +287,35 @@ def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str
             evidence="offered of this version:\n" + "\n".join(group),
         )
     return Choice(
-        rpms=tuple(item.rpm for item in group.values()),
-        built=max(item.built for item in group.values()),
+        rpms=tuple(package.rpm for package in group.values()),
+        built=max(package.built for package in group.values()),
     )
 
 
-def _nearest(pin: str, rpms: Sequence[Rpm]) -> list[str]:
-    """Return the up to three versions most like the one asked for, as VERSION-RELEASE."""
+def _nearest_versions(pin: str, rpms: Sequence[Rpm]) -> list[str]:
+    """Return up to three versions most like a pin, as VERSION-RELEASE."""
     version = next((pin.removeprefix(f"{rpm.name}-") for rpm in rpms if pin.startswith(f"{rpm.name}-")), pin)
     close = versions.nearest(version.partition("-")[0], dict.fromkeys(rpm.version for rpm in rpms))
-    found = [f"{rpm.version}-{rpm.release}" for near in close for rpm in rpms if rpm.version == near]
-    return list(dict.fromkeys(found))[:3]
+    matches = [f"{rpm.version}-{rpm.release}" for upstream in close for rpm in rpms if rpm.version == upstream]
+    return list(dict.fromkeys(matches))[:3]
 
 
 def before(offered: Sequence[Offered], chosen: Choice) -> list[Offered]:
-    """Return what is offered of final versions below the chosen one, newest first (candidates' Release: 0.*)."""
-    position = max(index for index, item in enumerate(offered) if item.rpm in chosen.rpms)
+    """Return the packages of earlier final versions, newest first; a candidate's Release starts with ``0.``."""
+    position = max(index for index, package in enumerate(offered) if package.rpm in chosen.rpms)
     evr = (chosen.rpms[0].epoch, chosen.version, chosen.release)
     names = {rpm.name for rpm in chosen.rpms}
     return [
-        item
-        for item in offered[position + 1 :]
-        if item.evr != evr and not item.rpm.release.startswith("0.") and item.rpm.name in names
+        package
+        for package in offered[position + 1 :]
+        if package.evr != evr and not package.rpm.release.startswith("0.") and package.rpm.name in names
     ]
 
 
-def _is_meant(rpm: Rpm, pin: str) -> bool:
+def _matches_pin(rpm: Rpm, pin: str) -> bool:
     full = f"{rpm.version}-{rpm.release}"
     epoch = f"{rpm.epoch}:{full}"
     forms = [rpm.version, full, epoch, f"{epoch}.{rpm.arch}", rpm.nevra, rpm.nevra.removesuffix(f".{rpm.arch}")]
     forms += [f"{rpm.name}-{full}", f"{rpm.name}-{rpm.version}"]
-    short = "-" in pin and any(form.startswith(f"{pin}.") for form in (full, epoch, f"{rpm.name}-{full}"))
-    return pin in forms or short
+    is_prefix = "-" in pin and any(form.startswith(f"{pin}.") for form in (full, epoch, f"{rpm.name}-{full}"))
+    return pin in forms or is_prefix

@@ -1,4 +1,4 @@
-"""What rpmlint finds in the candidate's packages: reported by name, never a verdict."""
+"""Running rpmlint on the candidate's packages: its findings are reported and never fail a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from itb.process.request import Request
 
 LOG = "rpmlint.log"
 _CONFIG = "/etc/itb/rpmlint.toml"
-_NOT_THERE = 127
+_NOT_INSTALLED = 127
 _FINDING = re.compile(r"^(?P<package>[^\s:(]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
-_ENDED = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
+_LAST_LINE = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
 _SHOWN = 5  # kinds of findings in a message
-# Version 1 has its configuration in Python, and does without.
-_RUN = f"""
-command -v rpmlint >/dev/null || exit {_NOT_THERE}
+# Version 1 reads a configuration in Python only: it runs without one.
+_SCRIPT = f"""
+command -v rpmlint >/dev/null || exit {_NOT_INSTALLED}
 printf '%s' "$2" >{_CONFIG}
 case $(rpmlint --version) in *"version 1"*) own=() ;; *) own=(--config {_CONFIG}) ;; esac
 LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$1"/*.rpm || [ $? -eq 64 ] || [ $? -eq 66 ]
@@ -27,34 +27,34 @@ LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$1"/*.rpm || [ $? -eq 64 ] || [ $? -e
 
 
 def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
-    """Look at the packages in a folder of a host; return a line and a list that name what was found.
+    """Run rpmlint on the packages in a folder of a host; return a summary line and a list of its findings.
 
-    None where the host has no rpmlint.  ``log`` receives all of it.  Raises
-    TestbedError if rpmlint did not get to its end.
+    Returns None if the host has no rpmlint.  Writes all output to ``log``.
+    Raises TestbedError if rpmlint did not end by itself.
     """
     config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)
     limit = host.engine.runner.limits("lint")
-    done = host.script(_RUN, Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint"))
-    if done.returncode == _NOT_THERE:
+    done = host.script(_SCRIPT, Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint"))
+    if done.returncode == _NOT_INSTALLED:
         return None
-    if not _ENDED.search(done.stdout):
+    if not _LAST_LINE.search(done.stdout):
         raise TestbedError(f"host {host.role}: rpmlint: {done.reason}", evidence=done.output, log=log)
     return summarise(done.stdout)
 
 
-def summarise(said: str) -> tuple[str, str]:
+def summarise(output: str) -> tuple[str, str]:
     """Return rpmlint's findings as one line, errors first, and as a list of their kinds with an example each."""
-    found = [match.groupdict() for match in _FINDING.finditer(said)]
-    levels = Counter(item["level"] for item in found)
-    kinds = Counter((item["level"], item["kind"]) for item in found)
+    findings = [match.groupdict() for match in _FINDING.finditer(output)]
+    levels = Counter(finding["level"] for finding in findings)
+    kinds = Counter((finding["level"], finding["kind"]) for finding in findings)
     ranked = sorted(kinds, key=lambda kind: (kind[0], -kinds[kind], kind[1]))
-    examples = {(item["level"], item["kind"]): item for item in reversed(found)}
+    examples = {(finding["level"], finding["kind"]): finding for finding in reversed(findings)}
     lines = [
         f"{kinds[kind]:>5} {kind[0]}: {kind[1]}: {examples[kind]['package']}{examples[kind]['detail'][:200]}"
         for kind in ranked
     ]
     errors = [f"{kind} ({kinds[level, kind]})" for level, kind in ranked if level == "E"]
-    named = f": {', '.join(errors[:_SHOWN])}" if errors else ""
+    shown = f": {', '.join(errors[:_SHOWN])}" if errors else ""
     more = f" and {len(errors) - _SHOWN} more kinds" if len(errors) > _SHOWN else ""
-    return f"{levels['E']} errors, {levels['W']} warnings{named}{more}", "\n".join(lines)
+    return f"{levels['E']} errors, {levels['W']} warnings{shown}{more}", "\n".join(lines)

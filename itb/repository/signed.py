@@ -1,7 +1,7 @@
-"""The candidate's YUM repository: signed with a key made for the run, served over HTTPS by nginx.
+"""Serving the candidate's YUM repository over HTTPS by nginx, signed with a key made for the run.
 
-Everything happens on the testbed's ``services`` host: the secret key is made
-there and goes with it.
+All of it is on the testbed's ``services`` host: the secret key is made there
+and is removed with the host.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ http {{
     include /etc/nginx/mime.types;
     access_log /var/log/nginx/access.log;
     sendfile on;
-    # A stalled client must not hold anybody else up, nor for long.
+    # A stalled client must not hold a worker for long.
     client_header_timeout 10s;
     send_timeout 60s;
     ssl_certificate /etc/grid-security/hostcert.pem;
@@ -87,8 +87,8 @@ echo "--- signatures"
 rpmkeys --checksig -- *.rpm
 """
 
-# Every other repository of the host is told to leave the candidate's names
-# alone: an absent candidate must fail, not come from elsewhere.
+# Every other repository of the host excludes the candidate's names: if the
+# candidate lacks a package, the installation must fail, not take another one.
 _POINT_HOST = """
 candidate=$1; excluded=$2
 for file in /etc/yum.repos.d/*.repo; do
@@ -99,25 +99,30 @@ done
 
 
 def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
-    """Make the run's signing key and start the web server.
+    """Start the web server, make the run's signing key and return it.
 
-    ``issuer_files`` are what the run's token issuer publishes, by path.
+    ``issuer_files`` are the files that the run's token issuer publishes, by path.
+    Raises TestbedError if gpg made no key.
     """
     published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
-    made = services.put(
+    done = services.put(
         FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
         *published,
         then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
         request=Request(about="start the web server and make the signing key"),
     )
-    fingerprint = made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
+    fingerprint = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
     if len(fingerprint) != 40:
-        raise TestbedError("host services: gpg made no key", evidence=made.output)
+        raise TestbedError("host services: gpg made no key", evidence=done.output)
     return SigningKey(fingerprint=fingerprint)
 
 
 def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
-    """Sign and index the RPMs of a build and serve them as ``name``; look at every signature afterwards."""
+    """Sign, index and serve the RPMs of a build as repository ``name``; return it.
+
+    Checks every signature, and that the repository answers.  Raises
+    TestbedError if an RPM has changed since the build, or a check fails.
+    """
     changed = [rpm.file for rpm in build.rpms if sha256(Path(build.directory) / rpm.file) != rpm.sha256]
     if changed:
         raise TestbedError(
@@ -132,18 +137,18 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         request=Request([folder], log=log, about="sign and index the RPMs"),
     )
     verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
-    bad = [line for line in verdicts if "signatures OK" not in line]
-    if bad or len(verdicts) != len(build.rpms):
+    invalid = [line for line in verdicts if "signatures OK" not in line]
+    if invalid or len(verdicts) != len(build.rpms):
         raise TestbedError(
-            f"{len(bad)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(bad)[:300]}",
+            f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}",
             evidence=done.output,
             log=log,
         )
     url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
-    seen = services.run(Request(fetch, check=False))
-    if not seen.ok:
-        raise TestbedError(f"{url} is not served: {seen.reason}", evidence=seen.output)
+    fetched = services.run(Request(fetch, check=False))
+    if not fetched.ok:
+        raise TestbedError(f"{url} is not served: {fetched.reason}", evidence=fetched.output)
     return Repo(
         id=f"itb-{name}",
         url=url,
@@ -158,7 +163,7 @@ def _files(build: Build) -> list[Rpm]:
 
 
 def bring_back(services: Host, build: Build, destination: Path, *, name: str = "candidate") -> None:
-    """Copy the signed packages, source too, and the public key to a folder; what is not there is left out."""
+    """Copy the signed packages, source package included, and the public key to a folder; skip missing files."""
     folder = f"{ROOT}/{name}"
     paths = [f"{folder}/{rpm.file}" for rpm in build.rpms] + [f"{ROOT}/candidate/RPM-GPG-KEY-itb"]
     paths += [f"{folder}-source/{build.source_rpm.file}"] if build.source_rpm else []
@@ -174,7 +179,7 @@ def bring_back(services: Host, build: Build, destination: Path, *, name: str = "
 
 
 def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
-    """Make a host use the candidate's repository first, and only it for the product's packages."""
+    """Configure a host to use the candidate's repository first, and no other for the product's packages."""
     text = _section(repo, "Release candidate under test", "enabled=1\npriority=1")
     if repo.include:
         rest = repo.model_copy(update={"id": f"{repo.id}-rest", "include": ()})
@@ -186,7 +191,7 @@ def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
 
 
 def offer(host: Host, repo: Repo) -> None:
-    """Make a repository known to a host that uses it on request only (``dnf --enablerepo``)."""
+    """Configure a repository on a host, disabled: ``dnf --enablerepo`` uses it."""
     host.put(_repo_file(repo, _section(repo, "Earlier version", "enabled=0")))
 
 

@@ -125,7 +125,7 @@ def _indexer(chosen: Settings, rundir: RunDir, target: Target) -> list[str]:
     images = rundir.saved(values.IMAGES)
     engine = common.find_engine(chosen)
     if images is None or not engine.image_id(images.services.reference):
-        export.need(
+        export.require_program(
             "createrepo_c",
             "it makes the index, and the image that has it is gone",
             f"dnf or apt-get install createrepo-c, or itb platform build {rundir.state.platform}",
@@ -155,5 +155,5 @@ def _koji(koji: KojiSettings, rundir: RunDir, made: Build, *, dry_run: bool) -> 
         return
     shutil.rmtree(rundir.path / "publish", ignore_errors=True)
     (rundir.path / "publish").mkdir()
-    export.hand_to_koji(lines, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
+    export.submit_to_koji(lines, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
     print(f"{srpm.name} handed to Koji for {koji.target}{', a scratch build' if koji.scratch else ''}")

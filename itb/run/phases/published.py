@@ -67,7 +67,7 @@ def check(chosen: Settings, platforms: Sequence[Platform]) -> None:
     for platform in platforms:
         place = published.locate(platform, chosen.from_repo, chosen.repo_key)
         if place.directory and not place.keys and not chosen.allow_unsigned:
-            raise UsageError(_NO_KEY.format(place.said), hint=_KEY_HINT)
+            raise UsageError(_NO_KEY.format(place.shown), hint=_KEY_HINT)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def find(cell: Cell) -> Cell:
     place = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
     wanted = build_rpms.wanted(cell.product)
-    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {place.said}") as trial:
+    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {place.shown}") as trial:
         shop = _open(cell, place, trial)
         offered = published.look(cell.host(SERVICES), shop.url, cell.product.packages)
-        choice = published.choose(offered, wanted, pin=pin, where=place.said)
+        choice = published.choose(offered, wanted, pin=pin, where=place.shown)
         trial.passed(
             f"{choice.version}-{choice.release}, {len(choice.rpms)} packages of {shop.url}",
             evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
@@ -135,7 +135,7 @@ def _open(cell: Cell, place: Location, trial: Trial) -> _Shop:
         return _Shop(cell, place, url, _KEY, found, prints)
     if not unchecked:
         published.look(services, url, ["-"])  # is it there at all? That would be the truer reason
-        raise InstallError(_NO_KEY.format(place.said), hint=_KEY_HINT)
+        raise InstallError(_NO_KEY.format(place.shown), hint=_KEY_HINT)
     return _Shop(cell, place, url, "", "", "")
 
 
@@ -166,14 +166,14 @@ def _check(shop: _Shop, choice: Choice) -> tuple[Rpm, ...]:
 def _commit(product: Product, place: Location, ref: str, choice: Choice) -> Commit:
     version = f"{choice.version}-{choice.release}"
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(choice.built))
-    stand_in = unresolved(product.name, place.said, ref)
+    stand_in = unresolved(product.name, place.shown, ref)
     return stand_in.model_copy(
         update={
             "version": choice.version,
             "rpm_release": choice.release,
             "describe": version,
             "date": when,
-            "subject": f"{product.name} {version}, published in {place.said}",
+            "subject": f"{product.name} {version}, published in {place.shown}",
         }
     )
 
@@ -188,7 +188,7 @@ def _previous(shop: _Shop, offered: list[Offered], chosen: Choice) -> Commit | N
     if not below:
         return None
     named = {item.rpm.name for item in below}
-    earlier = published.choose(below, named & build_rpms.wanted(cell.product), pin=pin, where=shop.place.said)
+    earlier = published.choose(below, named & build_rpms.wanted(cell.product), pin=pin, where=shop.place.shown)
     commit = _commit(cell.product, shop.place, pin, earlier)
     rundir = RunDir(cell.rundir.path / PREVIOUS)
     made = Build(

@@ -1,4 +1,4 @@
-"""What may be published, where to, and what Koji is told."""
+"""What may be published and where, and the commands that Koji gets."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def test_nothing_reaches_ssh_as_an_option() -> None:
 
 
 def test_other_machine_is_asked_for_the_directory_as_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = []
+    commands = []
 
     def ssh(request: Request, _runner: Runner) -> Completed:
-        said.append((request.host, list(request.argv)))
+        commands.append((request.host, list(request.argv)))
         return Completed(("x",), 0, json.dumps({"added": [], "kept": [], "packages": 0}), "", 0.1)
 
     monkeypatch.setattr(process_ssh, "run", ssh)
     export.copy([], export.Target("/srv/a b; rm -rf /", "u@h"), Runner())
-    ((host, argv),) = said
+    ((host, argv),) = commands
     assert (host, argv[:3]) == ("u@h", ["python3", "-I", "-c"])
     assert argv[4] == "/srv/a b; rm -rf /"
 
@@ -78,7 +78,7 @@ def test_other_machine_is_asked_for_the_directory_as_it_is_called(monkeypatch: p
     ],
 )  # fmt: skip
 def test_koji_is_told(koji: KojiSettings, last: list[str]) -> None:
-    """As koji build --help and osg-build koji --help document it."""
+    """The options are those of koji build --help and osg-build koji --help."""
     lines = export.koji_commands(koji, SRPM, "glideinwms", Path("/runs/x/publish"))
     assert lines[-1] == last
     assert len(lines) == (4 if "osg-build" in koji.program else 1)
@@ -99,7 +99,7 @@ def test_koji_is_refused(koji: KojiSettings, words: str) -> None:
 
 
 def run(folder: Path, *, code: int = 0, commit: Commit = COMMIT, **build: Any) -> RunDir:
-    """A run that has tried all phases and ended."""
+    """Return a run that has tried all phases and ended."""
     rundir = RunDir(folder / "run")
     rundir.path.mkdir()
     state = RunState(

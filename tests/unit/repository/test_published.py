@@ -1,4 +1,4 @@
-"""Which repository is meant, and which of its packages: by version, by NEVRA, or the newest."""
+"""Locating a published repository, and choosing its packages by version, by NEVRA or the newest."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ WANTED = {"glideinwms-factory", "glideinwms-vofrontend"}
 def offered(
     *evrs: str, names: tuple[str, ...] = ("factory", "vofrontend", "libs"), epoch: int = 0
 ) -> list[Offered]:
-    """Packages of these versions, newest first, as dnf would list them."""
-    found = []
+    """Return packages of these versions, newest first, as dnf would list them."""
+    packages = []
     for evr in evrs:
         version, _, release = evr.partition("-")
         for name in names:
             rpm = Rpm(name=f"glideinwms-{name}", epoch=epoch, version=version, release=release, arch="noarch",
                       file="x.rpm", sha256="0", size=1)  # fmt: skip
-            found.append(Offered(rpm=rpm))
-    return found
+            packages.append(Offered(rpm=rpm))
+    return packages
 
 
 OSG = offered("3.11.3-0.1.rc1.osg24.el9", "3.11.2-2.osg24.el9", "3.11.2-1.osg24.el9", "3.10.17-1.osg24.el9")
@@ -54,9 +54,9 @@ OSG = offered("3.11.3-0.1.rc1.osg24.el9", "3.11.2-2.osg24.el9", "3.11.2-1.osg24.
     ],
 )
 def test_version_is_chosen(pin: str, chosen: str) -> None:
-    found = published.choose(OSG, WANTED, pin=pin, where="here")
-    assert {f"{rpm.version}-{rpm.release}" for rpm in found.rpms} == {chosen}
-    assert len(found.rpms) == 3
+    choice = published.choose(OSG, WANTED, pin=pin, where="here")
+    assert {f"{rpm.version}-{rpm.release}" for rpm in choice.rpms} == {chosen}
+    assert len(choice.rpms) == 3
 
 
 @pytest.mark.parametrize("pin", ["3.11.2-3", "3.1", "3.11.2-1.osg", "3.11", "3.10.17-", "glideinwms-factory"])
@@ -105,9 +105,9 @@ def test_earlier_final_version() -> None:
 
 def test_names_are_the_platforms() -> None:
     el9 = lookup.load_platform("el9")
-    place = published.locate(el9, "osg-testing", "")
-    assert place.url == "https://repo.osg-htc.org/osg/24-main/el9/testing/$basearch"
-    assert (place.keys, place.host_key) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
+    location = published.locate(el9, "osg-testing", "")
+    assert location.url == "https://repo.osg-htc.org/osg/24-main/el9/testing/$basearch"
+    assert (location.keys, location.host_key) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
     for platform in ("el8", "el9", "el10"):
         for name in ("osg", "osg-testing", "osg-development"):
             assert published.locate(lookup.load_platform(platform), name, "").url
@@ -128,9 +128,9 @@ def test_url_or_directory(tmp_path: Path) -> None:
         published.locate(deb13, str(tmp_path), "")
     (tmp_path / "a.rpm").write_text("x")
     (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
-    place = published.locate(deb13, f"file://{tmp_path}", "")
-    assert place.said == str(tmp_path), "a report names a directory so that it is found from anywhere"
-    assert (place.directory, place.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
+    location = published.locate(deb13, f"file://{tmp_path}", "")
+    assert location.shown == str(tmp_path), "a report names a directory so that it is found from anywhere"
+    assert (location.directory, location.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
     (tmp_path / "RPM-GPG-KEY-more").write_text(KEY)
     assert len(published.locate(deb13, str(tmp_path), "").keys) == 2
     with pytest.raises(UsageError, match="not a file with an ASCII-armored public key"):
@@ -155,7 +155,7 @@ def test_contradictions(settings: dict[str, str], words: str) -> None:
 
 
 def test_directory_without_a_key(tmp_path: Path) -> None:
-    """Found out before anything is started."""
+    """A run fails before it starts anything."""
     (tmp_path / "a.rpm").write_text("x")
     settings = Settings(from_repo=str(tmp_path))
     deb13 = [lookup.load_platform("deb13")]
@@ -167,7 +167,7 @@ def test_directory_without_a_key(tmp_path: Path) -> None:
 
 
 class _Recorder:
-    """Takes what would be put on a host; answers rpm's query."""
+    """Records the files that would be put on a host, and answers rpm's query."""
 
     role = "factory"
 
@@ -185,9 +185,9 @@ class _Recorder:
 def test_repository_file() -> None:
     """Other versions of the product are kept away; a signature is checked unless asked otherwise."""
     host = _Recorder()
-    there = Repo(id="itb-candidate", url="https://x.org/el9", key_url="https://k", key_fingerprint="F", packages=1,
+    repo = Repo(id="itb-candidate", url="https://x.org/el9", key_url="https://k", key_fingerprint="F", packages=1,
                  repo_gpgcheck=False, include=("a-1-1.noarch", "ab-1-1.noarch"), priority=98)  # fmt: skip
-    signed.point_host(cast("Host", host), there, ["a*"])
+    signed.point_host(cast("Host", host), repo, ["a*"])
     text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
     candidate, rest = text.split("[itb-candidate-rest]")
     for line in ("baseurl=https://x.org/el9", "gpgcheck=1", "repo_gpgcheck=0", "gpgkey=https://k"):
@@ -195,18 +195,18 @@ def test_repository_file() -> None:
         assert line in rest.splitlines()
     assert {"includepkgs=a-1-1.noarch ab-1-1.noarch", "priority=1"} <= set(candidate.splitlines())
     assert {"excludepkgs=a*", "priority=98"} <= set(rest.splitlines())
-    signed.point_host(cast("Host", host), there.model_copy(update={"gpgcheck": False, "key_url": ""}), ["a*"])
+    signed.point_host(cast("Host", host), repo.model_copy(update={"gpgcheck": False, "key_url": ""}), ["a*"])
     text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
     assert "gpgcheck=0" in text.splitlines()
     assert "gpgkey" not in text
 
 
 def test_installed_is_what_is_published() -> None:
-    (item,) = offered("1.0-1", names=("factory",))
-    rpm = item.rpm.model_copy(update={"header": "abc"})
+    (package,) = offered("1.0-1", names=("factory",))
+    rpm = package.rpm.model_copy(update={"header": "abc"})
     commit = phases_published.unresolved("g", "http://x", "")
-    made = Build(commit=commit, platform="el9", directory="", rpms=(rpm,), published="http://x")
+    build = Build(commit=commit, platform="el9", directory="", rpms=(rpm,), published="http://x")
     packages = [InstalledPackage(nevra=rpm.nevra, origin="itb-candidate", candidate=True)]
-    dnf.check_headers(cast("Host", _Recorder("abc\n")), packages, made)
+    dnf.check_headers(cast("Host", _Recorder("abc\n")), packages, build)
     with pytest.raises(InstallError, match=r"installed is not what http://x holds: glideinwms-factory-1\.0-1"):
-        dnf.check_headers(cast("Host", _Recorder("abd\n")), packages, made)
+        dnf.check_headers(cast("Host", _Recorder("abd\n")), packages, build)

@@ -1,10 +1,10 @@
-"""What is said of rpmlint's findings."""
+"""The summary of rpmlint's findings."""
 
 from __future__ import annotations
 
 from itb.repository.rpmlint import summarise
 
-SAID = """============================ rpmlint session starts ============================
+OUTPUT = """============================ rpmlint session starts ============================
 rpmlint: 2.7.0
 packages: 2
 (none): W: unable to load spellchecking dictionary for en_US.
@@ -17,7 +17,7 @@ probe-libs.noarch: E: non-executable-script /usr/share/probe/walk 644 /bin/bash
 
 
 def test_findings_are_counted_and_named() -> None:
-    line, listed = summarise(SAID)
+    line, listed = summarise(OUTPUT)
     assert line == "3 errors, 1 warnings: non-executable-script (2), zero-length (1)"
     assert listed.splitlines() == [
         "    2 E: non-executable-script: probe-core.noarch /usr/share/probe/run 644 /bin/bash",
@@ -27,6 +27,6 @@ def test_findings_are_counted_and_named() -> None:
 
 
 def test_many_kinds_are_cut() -> None:
-    said = "".join(f"p.noarch: E: kind-{number}\n" for number in range(7))
-    assert summarise(said)[0].endswith("kind-4 (1) and 2 more kinds")
+    output = "".join(f"p.noarch: E: kind-{number}\n" for number in range(7))
+    assert summarise(output)[0].endswith("kind-4 (1) and 2 more kinds")
     assert summarise("")[0] == "0 errors, 0 warnings"
