@@ -1,4 +1,4 @@
-"""From a provider's name to a checked token."""
+"""Getting a token from a provider and checking it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def acquire(
 ) -> tuple[Token, Secret]:
     """Get a token from the provider or hook ``name`` and check it as a CE would.
 
-    A temporary failure is tried three times within ``request.deadline_s``.
-    ``note`` is told what is going on.  Raises AcquireError (exit code 6) naming the cause;
-    UsageError for a name or option that does not exist.
+    After a temporary failure it tries again, three times in all within
+    ``request.deadline_s``.  Calls ``note`` with what it is doing.  Raises
+    AcquireError (exit code 6) naming the cause, UsageError for a name or
+    option that does not exist.
     """
     provider = find_provider(name, context)
     secret = _obtain(name, provider, request, context, note)
@@ -40,18 +41,19 @@ def acquire(
 def _obtain(
     name: str, provider: Provider, request: TokenRequest, context: Context, note: Callable[[str], None]
 ) -> Secret:
-    end = time.monotonic() + request.deadline_s
-    for number in range(1, TRIES + 1):
-        note(f"{name}: asking for a token" + (f", try {number} of {TRIES}" if number > 1 else ""))
-        left = end - time.monotonic()
+    deadline = time.monotonic() + request.deadline_s
+    for attempt in range(1, TRIES + 1):
+        note(f"{name}: asking for a token" + (f", try {attempt} of {TRIES}" if attempt > 1 else ""))
+        remaining = deadline - time.monotonic()
         try:
-            return provider.obtain(request.model_copy(update={"deadline_s": max(1, int(left))}), timeout=left)
+            limited = request.model_copy(update={"deadline_s": max(1, int(remaining))})
+            return provider.obtain(limited, timeout=remaining)
         except AcquireError as error:
-            pause = BACKOFF[number - 1] if number < TRIES else 0.0
-            left = end - time.monotonic() - pause
-            if error.cause is not Cause.TEMPORARY or number == TRIES or left < 1:
-                if error.cause is Cause.TEMPORARY and number > 1:
-                    error.message += f" (tried {number} times)"
+            pause = BACKOFF[attempt - 1] if attempt < TRIES else 0.0
+            remaining = deadline - time.monotonic() - pause
+            if error.cause is not Cause.TEMPORARY or attempt == TRIES or remaining < 1:
+                if error.cause is Cause.TEMPORARY and attempt > 1:
+                    error.message += f" (tried {attempt} times)"
                     error.args = (error.message,)
                 raise
             note(f"{error.message}; trying again in {pause:.0f} s")

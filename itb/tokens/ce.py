@@ -1,7 +1,7 @@
-"""What a CE has to say of tokens: whether it can reach the issuer, and why it refused one.
+"""Asking a CE about tokens: whether it can reach the issuer, and why it refused a token.
 
-A client of HTCondor only ever sees AUTHENTICATE:1004; the reason stands in
-the log of the daemon it spoke to.
+A client of HTCondor only sees AUTHENTICATE:1004; the reason is in the log of
+the daemon that it talked to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ done | grep -E 'SCITOKENS:2:|Failed to map SCITOKENS' |
 _DISCOVERY = "/.well-known/openid-configuration"
 
 # Exit codes of curl(1)
-_CURL = {
+_CURL_ERRORS = {
     6: "the CE does not know the name of its host",
     7: "nothing listens there: the issuer's web server is down",
     22: "the web server answers, and does not have it",
@@ -48,34 +48,35 @@ _REASONS = {
 
 
 def issuer_problem(ce: Host, issuer: str) -> str:
-    """Say why a CE cannot get an issuer's keys; the empty string if it can.
+    """Return why a CE cannot get an issuer's keys, empty if it can.
 
-    Asked from the CE itself, with its own names and its own CA bundle.
+    The request comes from the CE itself, with its own name resolution and its
+    own CA bundle.
     """
     url = f"{issuer}{_DISCOVERY}"
-    seen = ce.run(Request(
+    answer = ce.run(Request(
         ["curl", "--silent", "--show-error", "--fail", "--max-time", "4", "--output", "/dev/null", url],
         timeout=15,
         check=False,
     ))
-    if seen.ok:
+    if answer.ok:
         return ""
-    return f"host {ce.role} cannot read {url}: {_CURL.get(seen.returncode, seen.reason)}"
+    return f"host {ce.role} cannot read {url}: {_CURL_ERRORS.get(answer.returncode, answer.reason)}"
 
 
 def refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
-    """Return why a CE refused a token last, the empty string if nothing is to be said.
+    """Return why a CE refused the last token, empty if its logs do not say.
 
     ``since`` is in seconds since the epoch: older refusals do not count.
-    With ``issuer``, an issuer the CE cannot reach is the first suspect.
+    With ``issuer``, it first checks whether the CE can reach that issuer.
     """
     problem = issuer_problem(ce, issuer) if issuer else ""
     if problem:
         return problem
-    seen = ce.run(Request(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False))
-    line = redact(seen.stdout.strip())
+    newest = ce.run(Request(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False))
+    line = redact(newest.stdout.strip())
     if not line:
         return ""
-    said = line.rpartition("SCITOKENS:2:")[2].partition("|")[0].strip()[-300:]
+    reason = line.rpartition("SCITOKENS:2:")[2].partition("|")[0].strip()[-300:]
     meaning = next((text for expression, text in _REASONS.items() if re.search(expression, line)), "")
-    return f"{meaning} ({said})" if meaning else said
+    return f"{meaning} ({reason})" if meaning else reason

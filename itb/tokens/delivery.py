@@ -1,4 +1,4 @@
-"""A token onto a host: the same path always, replaced as a whole."""
+"""Delivering a token to a host: always to the same path, replacing the file as a whole."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itb.errors import TestbedError
 from itb.process.request import Request
 from itb.tokens.request import Secret
 
-_OTHERS = 77  # exit status of the scripts: what is at the path is somebody else's
+_REPLACED_STATUS = 77  # exit status of the scripts: another program has replaced the token
 
-# A fingerprint of what was delivered last stays on the host, where it outlives this process and a reboot:
-# a scenario may have put another token there on purpose.  $1: the path
-_SEAL = """
+# A fingerprint of the last delivery stays on the host, so that it outlives this process and a reboot: it tells
+# whether a scenario has put another token there on purpose.  $1: the path
+_FINGERPRINT = """
 set -eu
 seals=/var/lib/itb/delivered
 seal=$seals/$(printf %s "$1" | sha256sum | cut -c-64)
@@ -21,10 +21,10 @@ replaced() {
     [ -e "$seal" ] && [ "$(cat -- "$1" 2>/dev/null | sha256sum)" != "$(cat "$seal")" ]
 }
 """
-_IS_OURS = f"{_SEAL}\nif replaced \"$1\"; then exit {_OTHERS}; fi"
+_IS_OURS = f"{_FINGERPRINT}\nif replaced \"$1\"; then exit {_REPLACED_STATUS}; fi"
 
-# The token comes by standard input, so that it is in no process list and no log.
-_DELIVER = f"""{_SEAL}
+# The token comes by standard input: arguments are in process lists and logs.
+_DELIVER = f"""{_FINGERPRINT}
 path=$1 owner=$2 others=$3 folder=$(dirname "$1")
 [ -d "$folder" ] || {{ echo "folder $folder does not exist" >&2; exit 1; }}
 [ ! -d "$path" ] || {{ echo "$path is a folder" >&2; exit 1; }}
@@ -37,7 +37,7 @@ chown "$owner" "$new"
 chmod 0600 "$new"
 sync "$new"
 mkdir -p "$seals"
-if [ "$others" = stay ] && replaced "$path"; then exit {_OTHERS}; fi
+if [ "$others" = stay ] && replaced "$path"; then exit {_REPLACED_STATUS}; fi
 sha256sum <"$new" >"$seal.new"
 mv -fT "$new" "$path"
 mv -f "$seal.new" "$seal"
@@ -51,28 +51,28 @@ def deliver(host: Host, secret: Secret, *, path: str, owner: str, force: bool = 
 
     Readers see the old token or the new one, never a part: it is written
     beside the old one, synchronised to disk and renamed.  Without ``force``
-    what somebody else put there since the last delivery stays, and False is
-    returned.  Raises TestbedError when the folder or the owner does not
-    exist there.
+    it keeps what another program put there since the last delivery, and
+    returns False.  Raises TestbedError if the folder or the owner does not
+    exist on the host.
     """
-    where = str(PurePosixPath(path))
+    target = str(PurePosixPath(path))
     return _run(
         host,
-        ["sh", "-c", _DELIVER, "deliver-token", where, owner, "go" if force else "stay"],
-        about=f"deliver the token to {where}",
+        ["sh", "-c", _DELIVER, "deliver-token", target, owner, "go" if force else "stay"],
+        about=f"deliver the token to {target}",
         content=secret.reveal().encode() + b"\n",
     )
 
 
 def is_ours(host: Host, path: str) -> bool:
-    """Return whether nobody has put anything else at ``path`` since the last delivery, or taken it away."""
-    where = str(PurePosixPath(path))
-    return _run(host, ["sh", "-c", _IS_OURS, "is-ours", where], about=f"look at the token at {where}")
+    """Return whether the file at ``path`` is still the last delivery, neither replaced nor removed."""
+    target = str(PurePosixPath(path))
+    return _run(host, ["sh", "-c", _IS_OURS, "is-ours", target], about=f"look at the token at {target}")
 
 
 def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:
     done = host.run(Request(argv, input=content, timeout=60, check=False, about=about))
-    if done.returncode == _OTHERS:
+    if done.returncode == _REPLACED_STATUS:
         return False
     if not done.ok:
         raise TestbedError(f"host {host.role}: {about}: {done.reason}", evidence=done.output)
@@ -80,5 +80,5 @@ def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = Non
 
 
 def withdraw(host: Host, path: str) -> None:
-    """Remove a delivered token; one that is gone already is no error."""
+    """Remove a delivered token, if it exists."""
     host.run(Request(["rm", "-f", "--", path], timeout=30, check=False))

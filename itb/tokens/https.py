@@ -1,4 +1,4 @@
-"""One GET over HTTPS that ends: bounded in time and size, and never sent on to another host."""
+"""One GET over HTTPS, bounded in time and size; redirects are not followed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LIMIT = 64 * 1024  # bytes: four times the longest token
 
 
 class Failure(StrEnum):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     TIMEOUT = "timeout"
-    UNTRUSTED = "untrusted"  # its certificate, or how it is made
+    UNTRUSTED = "untrusted"  # the certificate or TLS itself
     UNREACHABLE = "unreachable"
     TOO_LARGE = "too large"
-    INVALID = "invalid"  # the URL, or an answer that is no HTTP
+    INVALID = "invalid"  # the URL, or an answer that is not HTTP
 
 
 class HttpsError(Exception):
@@ -38,7 +38,7 @@ class HttpsError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, the body, and where a redirect (not followed) points."""
+    """The status, the body, and the target of a redirect, which is not followed."""
 
     status: int
     body: bytes
@@ -57,9 +57,9 @@ def get(
 ) -> Answer:
     """Return the answer of an https URL within ``timeout`` seconds in all.
 
-    ``ca`` is a file or hashed directory of certificates to believe instead
-    of the machine's.  ``proxy`` is the URL of one to go through, empty for
-    none, None for what the environment names.  Raises HttpsError.
+    ``ca`` is a file or hashed directory of certificates to trust instead of
+    the machine's.  ``proxy`` is the URL of a proxy, empty for none, None for
+    the one that the environment names.  Raises HttpsError.
     """
     if not url.startswith("https://"):
         raise HttpsError(Failure.INVALID, f"{url[:200]} is not an https URL")
@@ -68,22 +68,22 @@ def get(
     call = _Call(
         url, dict(headers or {}), dict(params or {}), str(ca) if ca else machine_ca(), timeout, limit, proxy
     )
-    found: list[Answer | HttpsError] = []
-    # requests bounds the silence between two bytes, not the whole: a server
-    # that sends a byte now and then would hold us for ever.
-    thread = threading.Thread(target=lambda: found.append(call.run()), daemon=True)
+    results: list[Answer | HttpsError] = []
+    # The time limit of requests is for the silence between two bytes: a
+    # server that sends a byte now and then would keep the call going for ever.
+    thread = threading.Thread(target=lambda: results.append(call.run()), daemon=True)
     thread.start()
     thread.join(timeout + 0.5)
-    if not found:
+    if not results:
         raise HttpsError(Failure.TIMEOUT, f"no answer within {timeout:.0f} s")
-    if isinstance(found[0], HttpsError):
-        raise found[0]
-    return found[0]
+    if isinstance(results[0], HttpsError):
+        raise results[0]
+    return results[0]
 
 
 @dataclass(frozen=True, repr=False)
 class _Call:
-    """One request; not shown, for its headers are secret."""
+    """One request; it has no repr, because its headers are secret."""
 
     url: str
     headers: dict[str, str]
@@ -94,17 +94,17 @@ class _Call:
     proxy: str | None
 
     def run(self) -> Answer | HttpsError:
-        """Return the answer, or why there is none."""
+        """Return the answer, or the error why there is none."""
         try:
             return self._get()
         except requests.exceptions.SSLError as error:
-            return HttpsError(Failure.UNTRUSTED, _untrusted(str(error)))
+            return HttpsError(Failure.UNTRUSTED, _tls_problem(str(error)))
         except requests.exceptions.Timeout:
             return HttpsError(Failure.TIMEOUT, f"no answer within {self.timeout:.0f} s")
         except requests.exceptions.ProxyError as error:
-            return HttpsError(Failure.UNREACHABLE, f"the proxy {_unreachable(str(error))}")
+            return HttpsError(Failure.UNREACHABLE, f"the proxy {_connection_problem(str(error))}")
         except requests.exceptions.ConnectionError as error:
-            return HttpsError(Failure.UNREACHABLE, _unreachable(str(error)))
+            return HttpsError(Failure.UNREACHABLE, _connection_problem(str(error)))
         except (requests.exceptions.RequestException, ValueError, OSError) as error:
             return HttpsError(Failure.INVALID, f"cannot be asked: {type(error).__name__}")
 
@@ -117,14 +117,14 @@ class _Call:
             verify=self.verify,
             stream=True,
             allow_redirects=False,
-            auth=_no_netrc,
+            auth=_without_netrc,
             proxies=self._proxies(session),
         ) as response:
             body = b""
             for piece in response.iter_content(1 << 14):
                 body += piece
                 if len(body) > self.limit:
-                    if response.status_code != 200:  # which says enough
+                    if response.status_code != 200:  # the status is enough to explain the failure
                         return Answer(response.status_code, b"", response.headers.get("Location", ""))
                     return HttpsError(Failure.TOO_LARGE, f"answered more than {self.limit} bytes")
             return Answer(response.status_code, body, response.headers.get("Location", ""))
@@ -133,11 +133,11 @@ class _Call:
     def _proxies(self, session: requests.Session) -> dict[str, str] | None:
         if self.proxy is None:
             return None
-        session.trust_env = False  # nobody gets to see where we go unless asked to
+        session.trust_env = False  # a proxy of the environment would see the host: it is used only on request
         return {"https": self.proxy} if self.proxy else None
 
 
-def _untrusted(text: str) -> str:
+def _tls_problem(text: str) -> str:
     if "hostname" in text.lower() or "doesn't match" in text:
         return "its certificate is for another name"
     if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -145,7 +145,7 @@ def _untrusted(text: str) -> str:
     return "TLS does not come about"
 
 
-def _unreachable(text: str) -> str:
+def _connection_problem(text: str) -> str:
     if "refused" in text:
         return "refuses the connection"
     if "resolve" in text or "Name or service not known" in text or "name resolution" in text:
@@ -153,13 +153,13 @@ def _unreachable(text: str) -> str:
     return "cannot be reached, or closed the connection"
 
 
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from sending what ~/.netrc has for the host."""
+def _without_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return the request unchanged: given as ``auth``, this keeps requests from reading ~/.netrc."""
     return request
 
 
 def machine_ca() -> str | bool:
-    """Return the machine's own bundle: requests would take certifi's, which knows no CA of a site."""
+    """Return the machine's own CA bundle, True if it has none; certifi's, the default, lacks the CAs of a site."""
     path = ssl.get_default_verify_paths().cafile or "/etc/pki/tls/certs/ca-bundle.crt"
     return path if Path(path).is_file() else True
 
@@ -168,20 +168,20 @@ _JWKS_LIMIT = 1 << 20  # bytes
 
 
 def fetch_jwks(issuer: str, *, ca: Path | None = None) -> Mapping[str, Any] | None:
-    """Return the key set of an issuer, None where it cannot be had.
+    """Return the key set of an issuer, None if it is not available.
 
-    The issuer must be what its own configuration says it is.  ``ca`` is a
-    file of certificates tried when the machine's own bundle does not do.
+    The configuration that the issuer publishes must name the same issuer.
+    ``ca`` is a file of certificates to try if the machine's do not fit.
     """
-    configuration = _read(f"{issuer}/.well-known/openid-configuration", ca)
+    configuration = _read_json(f"{issuer}/.well-known/openid-configuration", ca)
     address = configuration.get("jwks_uri") if configuration else None
     if not isinstance(address, str) or not configuration or configuration.get("issuer", issuer) != issuer:
         return None
-    keys = _read(address, ca)
+    keys = _read_json(address, ca)
     return keys if keys and isinstance(keys.get("keys"), list) else None
 
 
-def _read(url: str, ca: Path | None) -> dict[str, Any] | None:
+def _read_json(url: str, ca: Path | None) -> dict[str, Any] | None:
     try:
         try:
             answer = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, proxy=None)

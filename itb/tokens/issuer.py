@@ -1,6 +1,6 @@
-"""An issuer of our own: keys, the static files that publish them, and tokens good and bad.
+"""A token issuer of the run: its keys, the static files that publish them, valid and faulty tokens.
 
-The files are served over HTTPS by any web server under the issuer's URL; the
+Any web server can serve the files over HTTPS under the issuer's URL; the
 private keys never leave the run's private directory.
 """
 
@@ -32,12 +32,12 @@ from itb.util.files import private_directory, write_atomically
 
 URL = "https://tokens.glideinwms.org/itb"
 LIFETIME = 3600  # seconds
-SKEW = 60  # seconds: HTCondor allows no clock difference at all, so tokens begin in the past
+SKEW = 60  # seconds: HTCondor tolerates no clock difference, so tokens are valid from the past on
 
 Algorithm = Literal["ES256", "RS256"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-# Tokens a CE must refuse (the last one: must stop accepting), made on purpose.
+# Faults for which a CE must refuse a token; one that is soon-expiring it must stop accepting.
 FAULTS = (
     "wrong-audience",
     "no-port",
@@ -59,7 +59,7 @@ class _Key:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The public part as the key set publishes it."""
+        """Return the public part as the key set publishes it."""
         public = self.private.public_key()
         if isinstance(public, ec.EllipticCurvePublicKey):
             point = public.public_numbers()
@@ -87,7 +87,7 @@ class _Key:
 
 
 class Issuer:
-    """Issues tokens of one run under one URL."""
+    """Issues the tokens of one run, under one URL."""
 
     def __init__(self, url: str, keys: Sequence[_Key]) -> None:
         self.url = url
@@ -99,24 +99,24 @@ class Issuer:
     ) -> Self:
         """Make an issuer and keep its keys in ``directory`` (made 0700; keys 0600).
 
-        The first algorithm is the one it signs with unless told otherwise.
+        The first algorithm is the default for signing.
         """
         private_directory(directory)
         issuer = cls(url, [_Key.make(algorithm) for algorithm in algorithms])
         for key in issuer._keys.values():
             text = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             write_atomically(directory / f"issuer-{key.algorithm}.key", text, mode=0o600)
-        about = {"url": url, "algorithms": list(issuer._keys)}
-        write_atomically(directory / "issuer.json", json.dumps(about), mode=0o600)
+        record = {"url": url, "algorithms": list(issuer._keys)}
+        write_atomically(directory / "issuer.json", json.dumps(record), mode=0o600)
         return issuer
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read back what :meth:`create` kept; UsageError if the run's teardown removed it."""
+        """Load the issuer that :meth:`create` kept; UsageError if the run's teardown removed it."""
         try:
-            about = json.loads((directory / "issuer.json").read_bytes())
+            record = json.loads((directory / "issuer.json").read_bytes())
             keys = []
-            for algorithm in about["algorithms"]:
+            for algorithm in record["algorithms"]:
                 text = (directory / f"issuer-{algorithm}.key").read_bytes()
                 private = load_pem_private_key(text, password=None)
                 assert isinstance(private, PrivateKey)
@@ -126,19 +126,19 @@ class Issuer:
                 f"the run's token issuer is gone ({error.filename})",
                 hint="it is removed with the testbed; start a new run, or keep the testbed with --keep always",
             ) from None
-        return cls(about["url"], keys)
+        return cls(record["url"], keys)
 
     @classmethod
     def load_or_create(cls, directory: Path, url: str = URL) -> Self:
-        """Return the issuer kept in ``directory``, made now if there is none."""
+        """Load the issuer kept in ``directory``, or create one if there is none."""
         return cls.load(directory) if (directory / "issuer.json").exists() else cls.create(directory, url)
 
     def jwks(self) -> dict[str, Any]:
-        """The key set as published."""
+        """Return the key set as it is published."""
         return {"keys": [key.jwk for key in self._keys.values()]}
 
     def files(self) -> dict[str, bytes]:
-        """What to serve: path below the document root of the URL's host -> content (JSON).
+        """Return the files to serve: JSON by path below the document root of the URL's host.
 
         Nothing else of the issuer is public.
         """
@@ -171,13 +171,13 @@ class Issuer:
     ) -> str:
         """Return a new token.
 
-        ``lifetime`` counts in seconds from now; ``claims`` and ``header``
-        replace what would be there, None removes it; ``key`` signs instead
-        of the issuer's own, under the issuer's key id.
+        ``lifetime`` is in seconds from now; ``claims`` and ``header`` replace
+        the default values, None removes one; ``key`` signs instead of the
+        issuer's own, under the issuer's key id.
         """
-        own = self._keys[algorithm] if algorithm else next(iter(self._keys.values()))
+        default_key = self._keys[algorithm] if algorithm else next(iter(self._keys.values()))
         now = int(time.time())
-        content: dict[str, Any] = {
+        payload: dict[str, Any] = {
             "iss": self.url,
             "sub": subject,
             "aud": audience if isinstance(audience, str) else list(audience),
@@ -189,15 +189,15 @@ class Issuer:
             **({"ver": "scitoken:2.0"} if profile == "scitoken" else {"wlcg.ver": "1.0"}),
             **(claims or {}),
         }
-        content = {name: value for name, value in content.items() if value is not None}
-        headers = {"kid": own.jwk["kid"], **(header or {})}
+        payload = {name: value for name, value in payload.items() if value is not None}
+        headers = {"kid": default_key.jwk["kid"], **(header or {})}
         headers = {name: value for name, value in headers.items() if value is not None}
-        return jwt.api_jws.encode(
-            json.dumps(content).encode(), key or own.private, algorithm=own.algorithm, headers=headers
-        )
+        text = json.dumps(payload).encode()
+        signing_key = key or default_key.private
+        return jwt.api_jws.encode(text, signing_key, algorithm=default_key.algorithm, headers=headers)
 
     def mint_for(self, request: TokenRequest, *, subject: str = "itb", lifetime: int | None = None) -> str:
-        """Return the token a request asks for; ``lifetime``, in seconds, may be less than it wants."""
+        """Return the token of a request; ``lifetime``, in seconds, may be less than the request asks for."""
         return self.mint(
             request.audience,
             scopes=request.scopes,
@@ -207,7 +207,7 @@ class Issuer:
         )
 
     def mint_faulty(self, request: TokenRequest, fault: str) -> str:
-        """Return a token with one of :data:`FAULTS`, otherwise as the request asks."""
+        """Return a token with one of :data:`FAULTS`, otherwise as requested; UsageError for an unknown fault."""
         now = int(time.time())
         changes: dict[str, dict[str, Any]] = {
             "wrong-audience": {"claims": {"aud": "other-ce.glideinwms.org:9619"}},

@@ -1,4 +1,4 @@
-"""Providers and hooks by name: those itb has, and a user's own folder of programs."""
+"""Finding providers and hooks by name: those of itb, and programs in a user's own folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Available(Record):
-    """A name ``--token-hook`` takes; ``usable`` is empty, or says what is missing."""
+    """A name for ``--token-hook``; ``usable`` is empty, or says why the hook cannot be used."""
 
     name: str
     about: str
@@ -61,7 +61,7 @@ BUILTIN: dict[str, tuple[str, Callable[[Context], Provider]]] = {
 
 
 def find_provider(name: str, context: Context) -> Provider:
-    """Return the provider or hook of this name, or the hook at this path, configured.
+    """Return the configured provider or hook of a name, or the hook at a path.
 
     Raises UsageError with the nearest name if there is none.
     """
@@ -87,22 +87,22 @@ def _trusted(path: str) -> str:
 
 
 def available(context: Context) -> list[Available]:
-    """List every provider and hook, in the order names are looked up."""
-    found = []
+    """Return every provider and hook, in the order in which names are looked up."""
+    hooks = []
     for name, (about, make) in BUILTIN.items():
         problem = ""
         try:
-            problem = make(context).lacks()
+            problem = make(context).setup_problem()
         except UsageError as error:
             problem = error.message
-        found.append(Available(name=name, about=about, usable=problem))
+        hooks.append(Available(name=name, about=about, usable=problem))
     for path in _hook_files(context):
-        shadowed = any(path.name == item.name for item in found)
+        shadowed = any(path.name == hook.name for hook in hooks)
         problem = "another hook of this name comes first" if shadowed else ""
         if not os.access(path, os.X_OK):
             problem = "not executable (chmod +x)"
-        found.append(Available(name=path.name, about="a hook of your own", usable=problem, path=str(path)))
-    return found
+        hooks.append(Available(name=path.name, about="a hook of your own", usable=problem, path=str(path)))
+    return hooks
 
 
 def _hook_files(context: Context) -> list[Path]:
@@ -116,5 +116,5 @@ def _hook_files(context: Context) -> list[Path]:
 
 
 def _options(name: str, kind: type[R], context: Context) -> R:
-    given: Mapping[str, Any] = context.options.get(name, {})
-    return yamlfile.validate(given, kind, where=f"{context.where}.{name}")
+    options: Mapping[str, Any] = context.options.get(name, {})
+    return yamlfile.validate(options, kind, where=f"{context.where}.{name}")

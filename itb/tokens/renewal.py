@@ -1,4 +1,4 @@
-"""A token that outlives a long run: renewed before it is needed, and said at once when that fails."""
+"""Renewing the token of a long run before it expires, and reporting at once when that fails."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from itb.errors import InterruptedRunError, ItbError, TokenError
 from itb.model import Record, Token
 
-MARGIN = 1200.0  # seconds
-AGAIN = 60.0  # seconds between tries when a renewal fails
+MARGIN = 1200.0  # seconds that a token has left when it is renewed
+RETRY_INTERVAL = 60.0  # seconds between tries when a renewal fails
 
 
 class Renewal(Record):
-    """One try to renew: the new token, or the problem.
+    """One try to renew a token: the new token, or the problem.
 
-    ``left`` is what the old one still had, in seconds; ``failed`` the number
-    of tries that failed, of which ``problem`` is the last one's.
+    ``left`` is the lifetime left of the old token, in seconds; ``failed`` is
+    the number of tries that failed, and ``problem`` is of the last of them.
     """
 
     token: Token | None = None
@@ -28,12 +28,12 @@ class Renewal(Record):
 
     @property
     def gap(self) -> bool:
-        """True if, for its failures, there was a time without a token."""
+        """Return whether the failures left a time without a valid token."""
         return self.failed > 0 and self.left <= 0
 
     @property
     def message(self) -> str:
-        """What a report says of it."""
+        """Return the sentence for the report."""
         if self.token is not None:
             before = f", at try {self.failed + 1}: before, {self.problem}" if self.failed else ""
             if self.left <= 0:
@@ -46,10 +46,10 @@ class Renewal(Record):
 
 
 def due(token: Token) -> float:
-    """Return when a token is to be renewed, in seconds since the epoch.
+    """Return the time to renew a token, in seconds since the epoch.
 
-    That is with 20 minutes or a third of its life left, whichever is more,
-    but never in the first half of its life: a token of ten minutes would be
+    That is when 20 minutes or a third of its lifetime are left, whichever is
+    more, but never in the first half of it: a token of ten minutes would be
     renewed without end.
     """
     life = token.expires - token.issued
@@ -57,7 +57,7 @@ def due(token: Token) -> float:
 
 
 def require(token: Token, seconds: float, what: str, *, now: float | None = None) -> None:
-    """Refuse to start what would outlive its token; TokenError says by how much."""
+    """Raise TokenError if a token expires before ``seconds`` are over; ``what`` would take so long."""
     left = token.expires - (time.time() if now is None else now)
     if left < seconds:
         raise TokenError(
@@ -66,8 +66,8 @@ def require(token: Token, seconds: float, what: str, *, now: float | None = None
         )
 
 
-class Keeper:
-    """Holds the newest token of a run; :attr:`token` may be read from any thread."""
+class TokenRenewer:
+    """Renews the token of a run in a thread; :attr:`token` is the newest, to be read from any thread."""
 
     def __init__(
         self,
@@ -75,27 +75,27 @@ class Keeper:
         renew: Callable[[], Token],
         report: Callable[[Renewal], None],
         *,
-        again: float = AGAIN,
+        retry_interval: float = RETRY_INTERVAL,
     ) -> None:
         self.token = token
         self._renew = renew
         self._report = report
-        self._again = again
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="token renewal", daemon=True)
+        self._retry_interval = retry_interval
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._renew_when_due, name="token renewal", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the clock."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a renewal that is under way is waited for, so that nothing is left half done."""
-        self._ended.set()
+        """Stop the thread; wait for a renewal that has begun, so that no delivery is left half done."""
+        self._stopped.set()
         self._thread.join()
 
-    def _keep(self) -> None:
+    def _renew_when_due(self) -> None:
         pause = due(self.token) - time.time()
-        while not self._ended.wait(max(0.0, pause)):
+        while not self._stopped.wait(max(0.0, pause)):
             left = self.token.expires - time.time()
             try:
                 self.token = self._renew()
@@ -103,25 +103,25 @@ class Keeper:
                 return
             except ItbError as error:
                 self._report(Renewal(problem=error.message, left=left))
-                # More often as the end comes near, so that a short life gets its tries as well.
-                pause = min(self._again, max(1.0, left / 5)) if left > 0 else self._again
+                # More often near the end, so that a token with a short lifetime gets several tries too.
+                pause = min(self._retry_interval, max(1.0, left / 5)) if left > 0 else self._retry_interval
             else:
                 self._report(Renewal(token=self.token, left=left))
                 pause = max(1.0, due(self.token) - time.time())
 
 
 @contextmanager
-def kept_fresh(
+def keep_renewed(
     token: Token, renew: Callable[[], Token], report: Callable[[Renewal], None]
-) -> Iterator[Keeper]:
+) -> Iterator[TokenRenewer]:
     """Renew a token in the background while the block runs.
 
-    ``renew`` acquires and delivers a new one and returns its record; its
-    errors go to ``report`` at once, and the old token serves while it lives.
+    ``renew`` acquires and delivers a new token and returns its record.  Its
+    errors go to ``report`` at once; the old token stays until it expires.
     """
-    keeper = Keeper(token, renew, report)
-    keeper.start()
+    renewer = TokenRenewer(token, renew, report)
+    renewer.start()
     try:
-        yield keeper
+        yield renewer
     finally:
-        keeper.stop()
+        renewer.stop()

@@ -1,4 +1,4 @@
-"""What is asked of a provider, what comes back, and the ways it can go wrong."""
+"""The request to a token provider, the secret it returns, and the causes of failure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SCOPES: dict[str, tuple[str, ...]] = {
 
 
 class TokenRequest(Record):
-    """The JSON object a hook finds on its standard input.
+    """The request for a token; a hook reads it from its standard input as a JSON object.
 
     ``ce`` and ``audience`` are ``host:port``; an empty ``issuer`` or
-    ``subject`` means any; times are in seconds; ``deadline_s`` covers all
+    ``subject`` means any; times are in seconds; ``deadline_s`` is for all
     tries together.
     """
 
@@ -40,7 +40,7 @@ class TokenRequest(Record):
 
 
 class Cause(StrEnum):
-    """Why there is no token; the first four are a hook's exit codes 2 to 5."""
+    """The cause why there is no token; the first four are a hook's exit codes 2 to 5."""
 
     CONFIGURATION = "configuration"
     PERSON = "a person must act"
@@ -51,7 +51,7 @@ class Cause(StrEnum):
 
 
 class AcquireError(TokenError):
-    """A provider gave no usable token; ``cause`` says whose turn it is."""
+    """A provider gave no usable token; ``cause`` says who can change that."""
 
     sure = True
 
@@ -61,18 +61,18 @@ class AcquireError(TokenError):
 
 
 class Secret:
-    """A token's text; it shows itself only when asked by name."""
+    """The text of a token; only :meth:`reveal` returns it."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
-        text = value.encode("utf-8", "replace").decode()  # a hook may answer anything
+        text = value.encode("utf-8", "replace").decode()  # a hook may answer text that UTF-8 cannot encode
         remember(text)
-        remember(text.rpartition(".")[2])  # the signature alone is half a token
+        remember(text.rpartition(".")[2])  # with the claims, which are no secret, the signature makes a token
 
     def reveal(self) -> str:
-        """Return the text itself: for delivery and for checking, never for output."""
+        """Return the text, for delivery and for checking; never write it to any output."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""A hook tried under the conditions of a real run, and what it did, without the token."""
+"""Trying a hook under the conditions of a real run, and recording what it did, without the token."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from itb.tokens.request import Secret, TokenRequest
 
 
 class Attempt(Record):
-    """What was seen; nothing of it is secret.
+    """The result of trying a hook; nothing of it is secret.
 
-    ``asked`` is the JSON object the hook got, ``environment`` the names of
-    its variables; ``exit_code`` and ``output_bytes`` are -1 for a provider
+    ``asked`` is the JSON object that the hook got, ``environment`` the names
+    of its variables; ``exit_code`` and ``output_bytes`` are -1 for a provider
     that is no program.
     """
 
@@ -37,36 +37,36 @@ class Attempt(Record):
 
     @property
     def good(self) -> bool:
-        """True if a run could use the token."""
+        """Return whether a run could use the token."""
         return not self.problem and all(verdict.ok for verdict in self.verdicts)
 
 
 def attempt(name: str, request: TokenRequest, context: Context) -> Attempt:
-    """Ask a provider or hook once, without the second and third try a run would give it.
+    """Ask a provider or hook once, without the second and third try of a run; return the result.
 
     Raises UsageError for a name or option that does not exist.
     """
     provider = find_provider(name, context)
     if isinstance(provider, Command):
         return _attempt_hook(provider, request, context)
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         secret = provider.obtain(request, timeout=request.deadline_s)
     except TokenError as error:
         return Attempt(
             name=name,
-            seconds=time.monotonic() - began,
+            seconds=time.monotonic() - started,
             problem=error.message,
             hint=error.hint,
             diagnostics=error.evidence,
         )
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     keys = provider.jwks(unverified_issuer(secret.reveal()))
     return Attempt(name=name, seconds=seconds, verdicts=tuple(explain(secret.reveal(), request, keys)))
 
 
 def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Attempt:
-    called = call_hook(
+    call = call_hook(
         hook.name,
         hook.argv,
         request,
@@ -78,17 +78,17 @@ def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Att
         name=hook.name,
         asked=json.dumps(request.model_dump(), indent=1),
         environment=tuple(sorted(hook_environment(request, Path(), hook.pass_env))),
-        exit_code=called.returncode,
-        output_bytes=called.output_bytes,
-        seconds=called.seconds,
-        diagnostics=called.diagnostics,
-        problem=called.error.message if called.error else "",
-        hint=called.error.hint if called.error else "",
-        verdicts=_verdicts(hook, called.secret, request),
+        exit_code=call.returncode,
+        output_bytes=call.output_bytes,
+        seconds=call.seconds,
+        diagnostics=call.diagnostics,
+        problem=call.error.message if call.error else "",
+        hint=call.error.hint if call.error else "",
+        verdicts=_check_secret(hook, call.secret, request),
     )
 
 
-def _verdicts(hook: Command, secret: Secret | None, request: TokenRequest) -> tuple[ClaimCheck, ...]:
+def _check_secret(hook: Command, secret: Secret | None, request: TokenRequest) -> tuple[ClaimCheck, ...]:
     if secret is None:
         return ()
     keys = hook.jwks(unverified_issuer(secret.reveal()))

@@ -148,7 +148,7 @@ def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
     renewals = Renewals(cell, wanted, token)
     if renewal.due(token) <= time.time():  # a run that goes on after a pause must not begin without
         renewals.renew_first()
-    with renewal.kept_fresh(renewals.token, renewals.renew, renewals.report):
+    with renewal.keep_renewed(renewals.token, renewals.renew, renewals.report):
         yield renewals.may_start
 
 

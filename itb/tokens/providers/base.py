@@ -1,4 +1,4 @@
-"""What a provider is."""
+"""The interface of token providers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from itb.tokens.request import Secret, TokenRequest
 
 @dataclass(frozen=True)
 class Context:
-    """What providers may use.
+    """What providers get beside the request.
 
     ``options`` are the sections below ``token:`` in the configuration, by
     provider; ``where`` names the configuration in errors; ``hook_dirs`` hold
-    a user's own hooks; ``issuer`` is the run's own, for ``local``; ``ca`` a
-    file of certificates to believe besides the machine's.
+    a user's own hooks; ``issuer`` is the run's own, for ``local``; ``ca`` is a
+    file of certificates to trust besides the machine's.
     """
 
     runner: Runner
@@ -32,20 +32,20 @@ class Context:
 
 
 class Provider(Protocol):
-    """Gives a token for a request or raises AcquireError naming the cause."""
+    """Returns a token for a request, or raises AcquireError naming the cause."""
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
-        """Return a token within ``timeout`` seconds; it is not checked yet."""
+        """Return an unchecked token within ``timeout`` seconds."""
 
-    def lacks(self) -> str:
-        """Say what can be seen to be missing without asking anybody; empty if nothing is."""
+    def setup_problem(self) -> str:
+        """Return what is missing on this machine, without asking a server; empty if nothing is."""
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the published keys of an issuer, None where they cannot be had."""
+        """Return the published keys of an issuer, None if they are not available."""
 
 
 def published_keys(issuer: str, context: Context) -> Mapping[str, Any] | None:
-    """Return the keys of the run's own issuer, else what the issuer publishes, None where that cannot be had."""
+    """Return the keys of the run's own issuer, or those another publishes, None if they are not available."""
     own = context.issuer
     if own is not None and issuer == own.url:
         return own.jwks()

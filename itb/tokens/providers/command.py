@@ -1,4 +1,4 @@
-"""command: any program that speaks the hook protocol."""
+"""The provider ``command``: any program that follows the hook protocol."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from itb.model import Record
-from itb.tokens.hook import call_hook, unusable
+from itb.tokens.hook import call_hook, program_problem
 from itb.tokens.providers.base import Context, published_keys
 from itb.tokens.request import Secret, TokenRequest
 from itb.util.redact import remember
 
-_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")  # of a variable that holds one
+# Names of variables that hold a secret.
+_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")
 
 
 class Options(Record):
@@ -34,7 +35,7 @@ class Command:
         self.argv = tuple(argv)
         self.pass_env = tuple(pass_env)
         self._context = context
-        # What a hook may inherit it may also print.
+        # A hook may print what it inherits.
         for variable in pass_env:
             value = os.environ.get(variable, "")
             if _SECRET_NAME.search(variable) and not value.startswith("/"):
@@ -42,7 +43,7 @@ class Command:
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run the hook once."""
-        called = call_hook(
+        call = call_hook(
             self.name,
             self.argv,
             request,
@@ -50,16 +51,16 @@ class Command:
             timeout=timeout,
             pass_env=self.pass_env,
         )
-        if called.secret is None:
-            assert called.error is not None
-            raise called.error
-        return called.secret
+        if call.secret is None:
+            assert call.error is not None
+            raise call.error
+        return call.secret
 
-    def lacks(self) -> str:
-        """Look whether the program is there and may be run."""
-        problem = unusable(Path(self.argv[0]))
+    def setup_problem(self) -> str:
+        """Return why the program cannot be run, empty if it can."""
+        problem = program_problem(Path(self.argv[0]))
         return f"{self.argv[0]} {problem}" if problem else ""
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the run's own issuer's keys, or what another one publishes."""
+        """Return the keys of the run's own issuer, or those another publishes."""
         return published_keys(issuer, self._context)

@@ -1,4 +1,4 @@
-"""file: a bearer token somebody keeps fresh on this machine."""
+"""The provider ``file``: a bearer token that another program renews on this machine."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from itb.util.files import expand
 
 
 class Options(Record):
-    """``token: {file: {path: ...}}``; without a path the file is looked for."""
+    """``token: {file: {path: ...}}``; without a path, WLCG Bearer Token Discovery finds the file."""
 
     path: str = ""
 
 
 class File:
-    """Reads a token where WLCG Bearer Token Discovery says it is."""
+    """Reads a token from a file or, by WLCG Bearer Token Discovery, from the environment."""
 
     def __init__(self, options: Options, context: Context) -> None:
         self._path = options.path
         self._context = context
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:  # noqa: ARG002 - reading takes no time
-        """Read the token; blanks around it are cut off, as the discovery specification says."""
+        """Read the token, without blanks around it, as the discovery specification says."""
         return Secret(self._read())
 
-    def lacks(self) -> str:
-        """Look whether there is a token to be read."""
+    def setup_problem(self) -> str:
+        """Return why no token can be read, empty if one can."""
         try:
             self._read()
         except AcquireError as error:
@@ -44,7 +44,7 @@ class File:
             return value
         path = expand(self._path) if self._path else discover()
         if path is None:
-            places = ", ".join(["BEARER_TOKEN", "BEARER_TOKEN_FILE", *map(str, _places())])
+            places = ", ".join(["BEARER_TOKEN", "BEARER_TOKEN_FILE", *map(str, _default_paths())])
             raise AcquireError(
                 f"provider file: no bearer token on this machine (looked at {places})",
                 cause=Cause.CONFIGURATION,
@@ -53,21 +53,21 @@ class File:
         return read_private(path, what="provider file: token file").strip()
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return what the issuer publishes."""
+        """Return the keys that the issuer publishes."""
         return published_keys(issuer, self._context)
 
 
 def discover() -> Path | None:
     """Return the token file of this user by the discovery order, None if there is none.
 
-    A file that BEARER_TOKEN_FILE names is the one, there or not.
+    A file that BEARER_TOKEN_FILE names is returned even if it does not exist.
     """
     if named := os.environ.get("BEARER_TOKEN_FILE", ""):
         return Path(named)
-    return next((path for path in _places() if os.path.lexists(path)), None)
+    return next((path for path in _default_paths() if os.path.lexists(path)), None)
 
 
-def _places() -> list[Path]:
+def _default_paths() -> list[Path]:
     name = f"bt_u{os.geteuid()}"
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return [Path(folder) / name for folder in (runtime, "/tmp") if folder]

@@ -1,6 +1,6 @@
-"""htgettoken: the program itself, without a person.
+"""The provider ``htgettoken``: the program, run without a person.
 
-It knows the exit codes 0, 1 and 2 only, so its words are read.
+Its exit codes are 0, 1 and 2 only, so its messages tell the cause.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from itb.util import files
 from itb.util.files import expand, program
 from itb.util.redact import redact
 
-# What htgettoken 2.6 says -> whose turn it is, and what it means; the first that fits counts.
-_WORDS = [
+# Messages of htgettoken 2.6 -> the cause and its meaning; the first that matches counts.
+_MESSAGES = [
     (
         r"no such option",
         Cause.CONFIGURATION,
@@ -78,7 +78,7 @@ class Htgettoken:
         self._context = context
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
-        """Run it once; its output file is new each time, because a failure would leave an old token in place."""
+        """Run it once, with a new output file: a failure would leave an old token in place."""
         with files.temporary_folder() as home:
             output = home / "token"
             try:
@@ -97,19 +97,19 @@ class Htgettoken:
                     hint="install htgettoken, or use the provider vault, which needs no program",
                 ) from None
             if not completed.ok:
-                raise _explain(completed)
+                raise _error(completed)
             text = read_private(output, what="provider htgettoken: token file", cause=Cause.HOOK)
             return Secret(text.strip())
 
-    def lacks(self) -> str:
-        """Look whether program and Vault token are there."""
+    def setup_problem(self) -> str:
+        """Return what is missing, the program or the Vault token; empty if nothing is."""
         if shutil.which(self._options.program) is None:
             return f"{self._options.program} is not installed or not executable"
         path = expand(self._options.vault_token_file)
         return "" if os.access(path, os.R_OK) else f"Vault token file {path} cannot be read"
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return what the issuer publishes."""
+        """Return the keys that the issuer publishes."""
         return published_keys(issuer, self._context)
 
     def _argv(self, request: TokenRequest, output: Path) -> list[str]:
@@ -125,20 +125,20 @@ class Htgettoken:
         ]
 
 
-def _explain(completed: Completed) -> AcquireError:
+def _error(completed: Completed) -> AcquireError:
     text = redact(completed.output)
     if completed.timed_out:
-        what = f"gave no answer within {completed.seconds:.0f} s and was ended"
-        return AcquireError(f"provider htgettoken: {what}", cause=Cause.TEMPORARY, evidence=text[-4000:])
-    for pattern, cause, meaning in _WORDS:
-        if found := re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE | re.IGNORECASE):
-            said = found.group().strip()[-200:]
-            return AcquireError(f"provider htgettoken: {meaning}: {said}", cause=cause, evidence=text[-4000:])
+        problem = f"gave no answer within {completed.seconds:.0f} s and was ended"
+        return AcquireError(f"provider htgettoken: {problem}", cause=Cause.TEMPORARY, evidence=text[-4000:])
+    for pattern, cause, meaning in _MESSAGES:
+        if match := re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE | re.IGNORECASE):
+            line = match.group().strip()[-200:]
+            return AcquireError(f"provider htgettoken: {meaning}: {line}", cause=cause, evidence=text[-4000:])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = lines[-1][-200:] if lines else "without a word"
+    line = lines[-1][-200:] if lines else "without a word"
     cause = Cause.CONFIGURATION if completed.returncode == 2 else Cause.PERSON
     return AcquireError(
-        f"provider htgettoken: ended with exit {completed.returncode}: {said}",
+        f"provider htgettoken: ended with exit {completed.returncode}: {line}",
         cause=cause,
         evidence=text[-4000:],
     )

@@ -1,4 +1,4 @@
-"""local: the run's own issuer; proves everything but the path to a real one."""
+"""The provider ``local``: the run's own issuer, which tests everything but the path to a real one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 
 
 class Options(Record):
-    """``token: {local: {...}}`` of the configuration; ``lifetime`` in seconds, an hour if left out."""
+    """``token: {local: {...}}`` of the configuration; ``lifetime`` in seconds, an hour by default."""
 
     subject: str = "itb"
     lifetime: int | None = Field(default=None, gt=0)
@@ -22,7 +22,7 @@ class Options(Record):
 
 
 class Local:
-    """Mints with the run's own keys; ``fault`` asks for a bad token on purpose."""
+    """Mints tokens with the run's own keys, faulty ones if ``fault`` is set."""
 
     def __init__(self, options: Options, context: Context) -> None:
         self._options = options
@@ -43,11 +43,11 @@ class Local:
             )
         if self._options.fault:
             return Secret(self._issuer.mint_faulty(request, self._options.fault))
-        own = self._options
-        return Secret(self._issuer.mint_for(request, subject=own.subject, lifetime=own.lifetime))
+        options = self._options
+        return Secret(self._issuer.mint_for(request, subject=options.subject, lifetime=options.lifetime))
 
-    def lacks(self) -> str:
-        """Say that there is no issuer outside of a run."""
+    def setup_problem(self) -> str:
+        """Return that it works inside a run only, if this is none."""
         return "" if self._issuer else "inside a run only"
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:  # noqa: ARG002 - there is one issuer only

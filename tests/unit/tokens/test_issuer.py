@@ -11,7 +11,7 @@ import pytest
 
 from itb.errors import UsageError
 from itb.tokens.issuer import FAULTS, Issuer, thumbprint
-from itb.tokens.parse import open_token
+from itb.tokens.parse import decode_token
 from itb.tokens.request import Secret, TokenRequest
 
 REQUEST = TokenRequest(run_id="r", ce="ce.example.org:9619", audience="ce.example.org:9619")
@@ -95,5 +95,5 @@ def test_a_short_life_is_only_given_when_asked_for(issuer: Issuer) -> None:
     asked = TokenRequest(run_id="r", ce="ce:9619", audience="ce:9619", min_lifetime_s=7200)
     for lifetime, least, most in ((None, 7200, 7300), (90, 89, 91)):
         before = time.time()
-        expires = open_token(issuer.mint_for(asked, lifetime=lifetime)).claims["exp"]
+        expires = decode_token(issuer.mint_for(asked, lifetime=lifetime)).claims["exp"]
         assert before + least <= expires <= time.time() + most

@@ -7,7 +7,7 @@ import pytest
 
 from itb.errors import InterruptedRunError, TestbedError, TokenError
 from itb.model import Token
-from itb.tokens.renewal import Keeper, Renewal, due, kept_fresh, require
+from itb.tokens.renewal import Renewal, TokenRenewer, due, keep_renewed, require
 
 
 def token(issued: float, expires: float) -> Token:
@@ -33,27 +33,27 @@ def test_what_would_outlive_the_token_does_not_start() -> None:
 
 def test_a_token_is_renewed_before_it_is_needed() -> None:
     now = time.time()
-    seen: queue.Queue[Renewal] = queue.Queue()
+    reports: queue.Queue[Renewal] = queue.Queue()
     fresh = token(now, now + 3600)
-    with kept_fresh(token(now - 3000, now + 600), lambda: fresh, seen.put) as keeper:
-        renewal = seen.get(timeout=60)
+    with keep_renewed(token(now - 3000, now + 600), lambda: fresh, reports.put) as renewer:
+        renewal = reports.get(timeout=60)
         assert renewal.token == fresh
         assert "renewed with" in renewal.message
-        assert keeper.token == fresh
-    assert seen.empty()
+        assert renewer.token == fresh
+    assert reports.empty()
 
 
 def test_a_fresh_token_is_left_alone() -> None:
     now = time.time()
-    seen: queue.Queue[Renewal] = queue.Queue()
-    with kept_fresh(token(now, now + 3600), lambda: pytest.fail("too early"), seen.put):
+    reports: queue.Queue[Renewal] = queue.Queue()
+    with keep_renewed(token(now, now + 3600), lambda: pytest.fail("too early"), reports.put):
         pass
-    assert seen.empty()
+    assert reports.empty()
 
 
 def test_a_failure_is_said_at_once_and_the_old_token_serves() -> None:
     now = time.time()
-    seen: queue.Queue[Renewal] = queue.Queue()
+    reports: queue.Queue[Renewal] = queue.Queue()
     old, fresh = token(now - 3000, now + 600), token(now, now + 3600)
     answers = iter([TokenError("hook x: no"), TestbedError("host ce: gone"), fresh])
 
@@ -63,15 +63,15 @@ def test_a_failure_is_said_at_once_and_the_old_token_serves() -> None:
             raise answer
         return answer
 
-    keeper = Keeper(old, renew, seen.put, again=0.01)
-    keeper.start()
+    renewer = TokenRenewer(old, renew, reports.put, retry_interval=0.01)
+    renewer.start()
     try:
-        first = seen.get(timeout=60)
+        first = reports.get(timeout=60)
         assert first.message.startswith("hook x: no; the old token serves until ")
-        assert seen.get(timeout=60).problem == "host ce: gone"
-        assert seen.get(timeout=60).token == fresh
+        assert reports.get(timeout=60).problem == "host ce: gone"
+        assert reports.get(timeout=60).token == fresh
     finally:
-        keeper.stop()
+        renewer.stop()
 
 
 def test_an_expired_token_is_called_so() -> None:
@@ -80,11 +80,11 @@ def test_an_expired_token_is_called_so() -> None:
 
 def test_an_interruption_ends_it_quietly() -> None:
     now = time.time()
-    seen: queue.Queue[Renewal] = queue.Queue()
+    reports: queue.Queue[Renewal] = queue.Queue()
 
     def renew() -> Token:
         raise InterruptedRunError("interrupted")
 
-    with kept_fresh(token(now - 3000, now + 600), renew, seen.put):
+    with keep_renewed(token(now - 3000, now + 600), renew, reports.put):
         pass
-    assert seen.empty()
+    assert reports.empty()
