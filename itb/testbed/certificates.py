@@ -1,8 +1,8 @@
-"""A certificate authority that lives as long as one run.
+"""The certificate authority of one run, and the host certificates that it issues.
 
-Keys are EC P-256: OpenSSL 1.1 (EL8), HTCondor's SSL, curl and nginx all take
-it, and making one costs a millisecond where RSA costs a hundred.  The keys
-are kept in a private directory of the run and go with it at teardown.
+Keys are EC P-256: OpenSSL 1.1 (EL8), HTCondor's SSL, curl and nginx all accept
+it, and making one takes a millisecond where RSA takes a hundred.  The keys
+are in a private directory of the run, which teardown removes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from itb.util.files import private_directory, write_atomically
 
 _ORGANIZATION = "GlideinWMS test bed"
 _COMMON_NAME_LIMIT = 64  # RFC 5280, ub-common-name
-_BACKDATE = timedelta(hours=1)  # hosts whose clock is behind this machine's accept the certificate too
+_BACKDATE = timedelta(hours=1)  # so that hosts whose clock is behind this machine's accept the certificate
 _CERTIFICATE, _KEY = "ca.pem", "ca.key"
-_MAKING = threading.Lock()  # hosts that boot at the same time must not each make an authority
+_LOAD_LOCK = threading.Lock()  # hosts that boot at the same time must share one authority
 
 
 class HostCertificate(NamedTuple):
-    """What a host needs to be believed: PEM of its certificate and of its unencrypted key."""
+    """The certificate of a host and its unencrypted key, both PEM."""
 
     certificate_pem: bytes
     key_pem: bytes
@@ -56,24 +56,24 @@ class RunCA:
 
     @classmethod
     def create(cls, directory: Path, name: str, *, valid_days: int = 30) -> Self:
-        """Make a CA called after a run and keep it in ``directory`` (made 0700; the key 0600)."""
+        """Make a CA named after a run, and write it to ``directory`` (mode 0700; the key 0600)."""
         private_directory(directory)
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(name)
+        subject = _x509_name(name)
         certificate = (
-            _builder(subject, subject, key.public_key(), valid_days)
+            _build_certificate(subject, subject, key.public_key(), valid_days)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
-        write_atomically(directory / _KEY, _pem(key), mode=0o600)
+        write_atomically(directory / _KEY, _encode_key(key), mode=0o600)
         write_atomically(directory / _CERTIFICATE, certificate.public_bytes(Encoding.PEM))
         return cls(certificate, key)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read back what :meth:`create` kept; UsageError if the run's teardown removed it."""
+        """Load the CA that :meth:`create` wrote; UsageError if the run's teardown removed it."""
         try:
             certificate = x509.load_pem_x509_certificate((directory / _CERTIFICATE).read_bytes())
             key = load_pem_private_key((directory / _KEY).read_bytes(), password=None)
@@ -87,25 +87,25 @@ class RunCA:
 
     @classmethod
     def load_or_create(cls, directory: Path, *, name: str, valid_days: int = 30) -> Self:
-        """Return the CA kept in ``directory``, made now if there is none."""
-        with _MAKING:
+        """Load the CA from ``directory``, or create one if there is none."""
+        with _LOAD_LOCK:
             if (directory / _CERTIFICATE).exists():
                 return cls.load(directory)
             return cls.create(directory, name, valid_days=valid_days)
 
     @property
     def certificate_pem(self) -> bytes:
-        """The CA's own certificate, PEM."""
+        """Return the CA's own certificate, PEM."""
         return self._certificate.public_bytes(Encoding.PEM)
 
     @property
     def subject_hash(self) -> str:
-        """Eight hexadecimal digits: the file name OpenSSL 1.0 and later looks for (``<hash>.0``)."""
+        """Return eight hexadecimal digits: OpenSSL 1.0 and later look for the file ``<hash>.0``."""
         return subject_hash(self._certificate.subject)
 
     @property
     def signing_policy(self) -> str:
-        """Text of ``<hash>.signing_policy``, which Globus-style software wants beside the certificate."""
+        """Return the text of ``<hash>.signing_policy``, which Globus software requires beside the certificate."""
         subject = f"/O={_ORGANIZATION}/CN={_common_name(self._certificate)}"
         return (
             f"access_id_CA      X509    '{subject}'\n"
@@ -121,19 +121,20 @@ class RunCA:
         *,
         valid_days: int = 30,
     ) -> HostCertificate:
-        """Make key and certificate of a host: names and IP addresses become subject alternative names.
+        """Return a new key and certificate of a host, with names and IP addresses as subject alternative names.
 
-        It serves as server and as client certificate; it never outlives the CA.
+        The certificate is for servers and clients; it expires no later than
+        the CA's.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys([fqdn, *alt_names])]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        ca_key = self._key.public_key()
+        subject, ca_key = _x509_name(fqdn), self._key.public_key()
         certificate = (
-            _builder(_name(fqdn), self._certificate.subject, key.public_key(), valid_days, self._end)
+            _build_certificate(subject, self._certificate.subject, key.public_key(), valid_days, self._not_after)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                 critical=False,
@@ -142,10 +143,10 @@ class RunCA:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return HostCertificate(certificate.public_bytes(Encoding.PEM), _pem(key))
+        return HostCertificate(certificate.public_bytes(Encoding.PEM), _encode_key(key))
 
     @property
-    def _end(self) -> datetime:
+    def _not_after(self) -> datetime:
         return self._certificate.not_valid_after_utc
 
 
@@ -163,14 +164,14 @@ def subject_hash(name: x509.Name) -> str:
             oid = x509.Name([attribute]).public_bytes()
             value = attribute.value if isinstance(attribute.value, str) else attribute.value.decode()
             text = re.sub(r"\s+", " ", value.strip()).lower().encode()
-            members.append(_der(0x30, _oid_of(oid) + _der(0x0C, text)))
+            members.append(_der(0x30, _extract_oid(oid) + _der(0x0C, text)))
         canonical += _der(0x31, b"".join(sorted(members)))
     digest = hashlib.sha1(canonical, usedforsecurity=False).digest()
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
 
 
-def _oid_of(name: bytes) -> bytes:
-    """Cut the encoded object identifier out of an encoded name of one short attribute."""
+def _extract_oid(name: bytes) -> bytes:
+    """Return the encoded object identifier from an encoded name of one short attribute."""
     start = name.index(b"\x06")
     return name[start : start + 2 + name[start + 1]]
 
@@ -183,7 +184,7 @@ def _der(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(length)]) + length + content
 
 
-def _name(common_name: str) -> x509.Name:
+def _x509_name(common_name: str) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, _ORGANIZATION),
@@ -197,7 +198,7 @@ def _common_name(certificate: x509.Certificate) -> str:
     return value if isinstance(value, str) else value.decode()
 
 
-def _builder(
+def _build_certificate(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
@@ -217,7 +218,7 @@ def _builder(
     )
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -231,5 +232,5 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _encode_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
