@@ -1,4 +1,4 @@
-"""Is this machine able?  Every finding with its remedy."""
+"""Examining this machine: findings about what a run needs, each with its remedy."""
 
 from __future__ import annotations
 
@@ -27,51 +27,52 @@ from itb.rundir.directory import RunDir
 from itb.testbed.testbed import wait_booted
 from itb.util.files import expand
 
-_IMAGES_GB = 4.0  # what building a platform takes in the engine's store
+_PLATFORM_GB = 4.0  # that building a platform takes in the engine's store
 
 
 def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
-    """Look at everything a run needs; ``deep`` also starts two containers of an image that is there."""
-    found = [*requirements.examine_programs(), *requirements.examine_limits(), *requirements.examine_memory()]
+    """Examine everything that a run needs; with ``deep``, also start two containers of an existing image."""
+    findings = [*requirements.examine_programs(), *requirements.examine_limits(), *requirements.examine_memory()]
     engine, info = None, {}
     try:
         engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
         info = engine.ask(*engine.info, count=1)[0]
     except TestbedError as error:
-        found.append(bad("engine", error.message, _engine_remedy(settings.engine)))
+        findings.append(bad("engine", error.message, _engine_remedy(settings.engine)))
     if engine:
-        found += _told(lambda: _examine_engine(engine, info, settings))
-    found += _examine_disks(settings, info)
+        findings += _report_errors(lambda: _examine_engine(engine, info, settings))
+    findings += _examine_disks(settings, info)
     for name in settings.platform:
-        found += _told(functools.partial(_examine_platform, settings, name, engine))
+        findings += _report_errors(functools.partial(_examine_platform, settings, name, engine))
     if engine:
-        found += _told(lambda: [_examine_leftovers(engine, settings.runs_dir)])
+        findings += _report_errors(lambda: [_examine_leftovers(engine, settings.runs_dir)])
         if deep:
-            found += _told(lambda: _start_containers(engine))
-    return _distinct(found)
+            findings += _report_errors(lambda: _try_containers(engine))
+    return _without_duplicates(findings)
 
 
-def _told(look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Findings, of which an engine that fails in between, or answers nonsense, is one."""
+def _report_errors(examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield findings; an engine that fails meanwhile, or gives an invalid answer, becomes one."""
     try:
-        yield from look()
+        yield from examine()
     except TestbedError as error:
         yield bad("engine", error.message, "is the program of this name the engine itself?")
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """5 if anything keeps itb from working here."""
-    return TestbedError.exit_code if any(item.level is Level.BAD for item in findings) else ExitCode.PASSED
+    """Return 5 if a finding keeps itb from working here, else 0."""
+    is_bad = any(finding.level is Level.BAD for finding in findings)
+    return TestbedError.exit_code if is_bad else ExitCode.PASSED
 
 
-def _distinct(findings: Sequence[Finding]) -> list[Finding]:
-    return list({(item.name, item.seen): item for item in findings}.values())
+def _without_duplicates(findings: Sequence[Finding]) -> list[Finding]:
+    return list({(finding.name, finding.seen): finding for finding in findings}.values())
 
 
 def _engine_remedy(program: str) -> str:
     if shutil.which(program):
-        machines = "; where it runs in a machine of its own: podman machine init && podman machine start"
-        return f"try: {program} info{machines if program.endswith('podman') else ''}"
+        on_machine = "; where it runs in a machine of its own: podman machine init && podman machine start"
+        return f"try: {program} info{on_machine if program.endswith('podman') else ''}"
     packages = "podman runc netavark aardvark-dns iptables uidmap slirp4netns"
     return f"{requirements.install_hint(packages)}; or --engine docker"
 
@@ -92,21 +93,21 @@ def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) ->
 
 
 def _examine_own_configuration(cache: Path) -> Finding:
-    """The containers.conf itb made for what this machine refuses."""
-    theirs = os.environ.get("CONTAINERS_CONF", "")
-    ours = podman_env(cache).get("CONTAINERS_CONF", "")
-    if theirs and not may_raise_limits() and "default_ulimits" not in _text(Path(theirs)):
+    """Examine the containers.conf that itb makes for what this machine does not allow."""
+    users = os.environ.get("CONTAINERS_CONF", "")
+    own = podman_env(cache).get("CONTAINERS_CONF", "")
+    if users and not may_raise_limits() and "default_ulimits" not in _read_text(Path(users)):
         remedy = "unset CONTAINERS_CONF, and itb makes one; or set default_ulimits in it"
-        return warn("containers.conf", f"{theirs} sets no default_ulimits, limits cannot be raised here", remedy)
-    if theirs:
-        return ok("containers.conf", f"your own: {theirs}")
-    if not ours:
+        return warn("containers.conf", f"{users} sets no default_ulimits, limits cannot be raised here", remedy)
+    if users:
+        return ok("containers.conf", f"your own: {users}")
+    if not own:
         return ok("containers.conf", "none needed")
-    keys = [line.split(" ")[0] for line in _text(Path(ours)).splitlines() if " = " in line]
-    return ok("containers.conf", f"{ours} sets {', '.join(keys)} for this machine")
+    keys = [line.split(" ")[0] for line in _read_text(Path(own)).splitlines() if " = " in line]
+    return ok("containers.conf", f"{own} sets {', '.join(keys)} for this machine")
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
@@ -116,7 +117,7 @@ def _examine_disks(settings: Settings, info: dict[str, Any]) -> Iterator[Finding
     local = not info.get("host", {}).get("serviceIsRemote")
     root = info.get("store", {}).get("graphRoot") or info.get("DockerRootDir")
     if root and local and Path(root).exists():
-        yield requirements.examine_disk("images", Path(root), _IMAGES_GB)
+        yield requirements.examine_disk("images", Path(root), _PLATFORM_GB)
 
 
 def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> Iterator[Finding]:
@@ -143,20 +144,20 @@ def _examine_bootstrap(platform: Platform) -> Iterator[Finding]:
 
 
 def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
-    dead, kept = [], 0
-    for name, where in cleanup.leftover_runs(engine):
-        rundir = RunDir(Path(where or runs) / name)
+    leftovers, kept = [], 0
+    for name, folder in cleanup.leftover_runs(engine):
+        rundir = RunDir(Path(folder or runs) / name)
         if cleanup.is_kept(rundir):
             kept += 1
         elif not rundir.is_held():
-            dead.append(name)
-    if dead:
-        return warn("leftovers", f"hosts or networks of {', '.join(dead)}", "itb clean")
+            leftovers.append(name)
+    if leftovers:
+        return warn("leftovers", f"hosts or networks of {', '.join(leftovers)}", "itb clean")
     return ok("leftovers", f"none but {kept} runs kept on purpose" if kept else "none")
 
 
-def _start_containers(engine: Engine) -> Iterator[Finding]:
-    """systemd as the first process, and two hosts that find each other by name."""
+def _try_containers(engine: Engine) -> Iterator[Finding]:
+    """Start two containers; check that systemd boots in them and that they find each other by name."""
     built = images.built(engine)
     if not built:
         yield warn("systemd", "not tried: no image of a platform is there", "itb platform build deb13")
@@ -165,12 +166,13 @@ def _start_containers(engine: Engine) -> Iterator[Finding]:
     labels = naming.run_labels(name)
     try:
         engine.create_network(name, labels)
-        hosts = [_start(engine, f"{name}-{side}", name, built[0].bare.reference) for side in ("a", "b")]
+        image = built[0].bare.reference
+        hosts = [_start_container(engine, f"{name}-{side}", name, image) for side in ("a", "b")]
         states = [wait_booted(host).splitlines()[0] for host in hosts]
         yield ok("systemd", f"boots as the first process: {', '.join(states)}")
-        seen = hosts[0].run(Request(["getent", "hosts", hosts[1].container], check=False))
-        if seen.ok:
-            yield ok("network", f"hosts find each other: {seen.stdout.split()[0]}")
+        answer = hosts[0].run(Request(["getent", "hosts", hosts[1].container], check=False))
+        if answer.ok:
+            yield ok("network", f"hosts find each other: {answer.stdout.split()[0]}")
         else:
             yield bad("network", "hosts do not find each other by name", requirements.install_hint("aardvark-dns"))
     except TestbedError as error:
@@ -180,7 +182,7 @@ def _start_containers(engine: Engine) -> Iterator[Finding]:
         engine.remove_run(labels)
 
 
-def _start(engine: Engine, container: str, network: str, image: str) -> Host:
+def _start_container(engine: Engine, container: str, network: str, image: str) -> Host:
     systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
     engine.call(
         *("run", "--detach", "--name", container, *naming.options(naming.run_labels(network))),

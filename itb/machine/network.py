@@ -1,4 +1,4 @@
-"""What this machine reaches: mirror, registry, names; and whether its clock agrees with theirs."""
+"""Examining what this machine reaches (mirror, registry, names), and its clock."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from itb.config.platform import Platform
 from itb.machine.requirements import Finding, bad, ok, warn
 
 TIMEOUT = 5.0  # seconds for one server
-_SKEW_WARN, _SKEW_BAD = 5.0, 60.0  # seconds; CEs allow a token's times to be off by about a minute
+_SKEW_WARN, _SKEW_BAD = 5.0, 60.0  # seconds; CEs allow a token's times to differ by about a minute
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a server answered; ``skew`` is this machine's clock minus the server's, in seconds."""
+    """The answer of a server; ``skew`` is this machine's clock minus the server's, in seconds."""
 
     url: str
     problem: str = ""
@@ -29,19 +29,19 @@ class Answer:
 
 
 def ask(url: str) -> Answer:
-    """Ask a server for its headers; any HTTP status below 500 is an answer."""
+    """Ask a server for its headers and return its answer; a status of 500 or more is a problem."""
     try:
         response = requests.get(url, timeout=TIMEOUT, stream=True, headers={"Cache-Control": "no-cache"})
         response.close()
     except requests.exceptions.RequestException as error:
-        return Answer(url, _why(url, error))
+        return Answer(url, _problem(url, error))
     if response.status_code >= 500:
         return Answer(url, f"HTTP status {response.status_code}")
     return Answer(url, skew=_skew(response.headers.get("Date", "")))
 
 
-def _why(url: str, error: requests.exceptions.RequestException) -> str:
-    """One short line; requests' own wraps three exceptions into each other."""
+def _problem(url: str, error: requests.exceptions.RequestException) -> str:
+    """Return one short line for an error: the message of requests nests three exceptions."""
     if isinstance(error, requests.exceptions.Timeout):
         return f"no answer within {TIMEOUT:.0f} s"
     if isinstance(error, requests.exceptions.ProxyError):
@@ -64,52 +64,52 @@ def _skew(date: str) -> float | None:
 
 
 def examine(platform: Platform, options: Mapping[str, str], *, images_there: bool) -> Iterator[Finding]:
-    """Mirror or registry of a platform, and the clock.
+    """Examine the mirror and the registry of a platform, and the clock.
 
-    Where its images are there already, a server that does not answer is no
-    more than a warning.
+    If the images exist already, a server that does not answer is a warning
+    only.
     """
     settings = {**platform.settings, **options}
-    registry = _registry(platform.base.image)
+    registry = _registry_host(platform.base.image)
     urls = {f"registry {registry}": f"https://{registry}/v2/"}
     if settings.get("mirror"):
         urls["mirror"] = f"{settings['mirror'].rstrip('/')}/dists/{settings.get('suite', '')}/InRelease"
     with ThreadPoolExecutor(max_workers=len(urls)) as pool:
         answers = dict(zip(urls, pool.map(ask, urls.values()), strict=True))
-    # A mirror is enough where the platform can start from one; without it a registry is not.
+    # A platform that can start from a mirror does not need the registry.
     needed = "mirror" if platform.base.debian and "mirror" in urls else f"registry {registry}"
     for name, answer in answers.items():
-        yield _judge(f"{platform.name}: {name}", answer, needed=name == needed, images_there=images_there)
-    yield _clock([answer.skew for answer in answers.values() if answer.skew is not None])
+        yield _rate_answer(f"{platform.name}: {name}", answer, needed=name == needed, images_there=images_there)
+    yield _rate_clock([answer.skew for answer in answers.values() if answer.skew is not None])
 
 
-def _judge(name: str, answer: Answer, *, needed: bool, images_there: bool) -> Finding:
+def _rate_answer(name: str, answer: Answer, *, needed: bool, images_there: bool) -> Finding:
     if not answer.problem:
         return ok(name, answer.url)
-    seen = f"{answer.url}: {answer.problem}"
+    result = f"{answer.url}: {answer.problem}"
     remedy = "check network, name resolution and proxy (http_proxy, https_proxy, no_proxy)"
     if needed and not images_there:
-        return bad(name, seen, remedy)
+        return bad(name, result, remedy)
     if needed:
-        return warn(name, seen, f"{remedy}; until then the images that are there are used")
-    return ok(name, f"{seen}; not needed where the mirror answers")
+        return warn(name, result, f"{remedy}; until then the images that are there are used")
+    return ok(name, f"{result}; not needed where the mirror answers")
 
 
-def _clock(skews: list[float]) -> Finding:
+def _rate_clock(skews: list[float]) -> Finding:
     if not skews:
         remedy = "look at date -u: a wrong clock makes tokens void"
         return warn("clock", "no server answered to compare with", remedy)
     skew = min(skews, key=abs)
-    # The header has whole seconds and the answer took a moment.
-    seen = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the servers'"
+    # Whole seconds: the header has no more, and the answer took a moment.
+    difference = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the servers'"
     if abs(skew) > _SKEW_BAD:
-        return bad("clock", seen, "set the clock: timedatectl set-ntp true")
+        return bad("clock", difference, "set the clock: timedatectl set-ntp true")
     if abs(skew) > _SKEW_WARN:
-        return warn("clock", seen, "set the clock: timedatectl set-ntp true")
-    return ok("clock", seen)
+        return warn("clock", difference, "set the clock: timedatectl set-ntp true")
+    return ok("clock", difference)
 
 
-def _registry(image: str) -> str:
+def _registry_host(image: str) -> str:
     """Return the host that serves an image (docker.io is served by another name)."""
     host, slash, _ = image.partition("/")
     if not slash or ("." not in host and ":" not in host):

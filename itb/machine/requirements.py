@@ -1,4 +1,4 @@
-"""What this machine has and allows: programs, limits, control groups, memory, disk."""
+"""Examining what this machine has and allows: programs, limits, control groups, memory, disk."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 
 from itb.model import Record
 
-PACKAGES = {  # package manager -> how it installs
+PACKAGES = {  # package manager -> the command that installs a package
     "apt-get": "apt-get install",
     "dnf": "dnf install",
     "zypper": "zypper install",
     "brew": "brew install",
 }
 # Where podman looks for its helpers (containers.conf(5), helper_binaries_dir).
-_HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman",
+_HELPER_DIRS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman",
             "/opt/homebrew/opt/podman/libexec/podman")  # fmt: skip
 _DNSNAME = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname", "/opt/cni/bin/dnsname")
-_SUBIDS = 65536
-_NOFILE = 4096  # HTCondor's schedd and collector of one host stay far below
-_INOTIFY = 30  # instances the hosts of one run take: systemd and its bus some five on each of up to six
-_HOST_GB = 0.3  # most a role's host was seen to take
-_RUN_GB = 1.5  # hosts of one run, its build and its web server
+_SUBORDINATE_IDS = 65536
+_OPEN_FILES = 4096  # the schedd and collector of one host use far fewer
+_INOTIFY_PER_RUN = 30  # instances of one run: systemd and its bus take about five on each of up to six hosts
+_HOST_GB = 0.3  # the most that was measured for the host of a role
+_RUN_GB = 1.5  # of the hosts of one run, its build and its web server
 
 
 def install_hint(package: str) -> str:
@@ -43,7 +43,7 @@ def install_hint(package: str) -> str:
 
 
 def examine_programs() -> Iterator[Finding]:
-    """Python, git, podman-compose."""
+    """Examine Python, git and podman-compose."""
     yield ok("python", f"{platform.python_version()}, {sys.executable}")
     git = shutil.which("git")
     yield ok("git", git) if git else bad("git", "not found", install_hint("git"))
@@ -55,11 +55,11 @@ def examine_programs() -> Iterator[Finding]:
 
 
 def examine_limits() -> Iterator[Finding]:
-    """Open files, inotify instances."""
+    """Examine the limits on open files and inotify instances."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     shown = "unlimited" if files == resource.RLIM_INFINITY else str(files)
-    if files != resource.RLIM_INFINITY and files < _NOFILE:
-        remedy = f"raise it to {_NOFILE} or more: ulimit -Hn, /etc/security/limits.conf"
+    if files != resource.RLIM_INFINITY and files < _OPEN_FILES:
+        remedy = f"raise it to {_OPEN_FILES} or more: ulimit -Hn, /etc/security/limits.conf"
         yield warn("open files", f"hard limit {shown}", remedy)
     else:
         yield ok("open files", f"hard limit {shown}")
@@ -67,35 +67,35 @@ def examine_limits() -> Iterator[Finding]:
 
 
 def examine_inotify(proc: Path = Path("/proc")) -> Iterator[Finding]:
-    """Inotify instances left; without them systemd in a container starts half of its units."""
+    """Examine the inotify instances left; without any, systemd in a container starts half of its units."""
     path = proc / "sys/fs/inotify/max_user_instances"
     if not path.exists():
         return
     limit, used = int(path.read_text()), _inotify_instances(proc)
-    runs = max(0, limit - used) // _INOTIFY
-    seen = f"{used} of {limit} instances in use"
+    runs = max(0, limit - used) // _INOTIFY_PER_RUN
+    usage = f"{used} of {limit} instances in use"
     if runs < 2:
         remedy = f"sysctl fs.inotify.max_user_instances={max(4 * limit, 512)}"
-        found = warn if runs else bad
-        yield found("inotify", f"{seen}: enough for {'one run' if runs else 'no run'} more", remedy)
+        finding = warn if runs else bad
+        yield finding("inotify", f"{usage}: enough for {'one run' if runs else 'no run'} more", remedy)
     else:
-        yield ok("inotify", f"{seen}: enough for {runs} runs at once")
+        yield ok("inotify", f"{usage}: enough for {runs} runs at once")
 
 
 def _inotify_instances(proc: Path) -> int:
-    """Instances this user's processes hold, as far as they may be looked at."""
+    """Return the number of instances that this user's processes hold, as far as /proc shows them."""
     count = 0
     for folder in proc.glob("[0-9]*/fd"):
         try:
             if folder.stat().st_uid == os.geteuid():
                 count += sum(str(link.readlink()) == "anon_inode:inotify" for link in folder.iterdir())
         except OSError:
-            continue  # the process has ended meanwhile, or is another's
+            continue  # the process has ended meanwhile, or belongs to another user
     return count
 
 
 def cgroup_mode(root: Path = Path("/sys/fs/cgroup")) -> str:
-    """Return v2, hybrid or v1; the empty string where there are no control groups (no Linux)."""
+    """Return the mode of control groups: v2, hybrid or v1; empty if there are none (not Linux)."""
     if (root / "cgroup.controllers").exists():
         return "v2"
     if (root / "unified" / "cgroup.procs").exists():
@@ -104,22 +104,22 @@ def cgroup_mode(root: Path = Path("/sys/fs/cgroup")) -> str:
 
 
 def examine_runtime(info: Mapping[str, Any], mode: str) -> Finding:
-    """The OCI runtime against the machine's control groups; ``info`` is ``podman info``'s."""
+    """Examine whether the OCI runtime works with the machine's control groups; ``info`` is podman's."""
     runtime = str(info.get("host", {}).get("ociRuntime", {}).get("name", ""))
-    seen = f"{runtime}, cgroups {mode or 'none here'}"
+    combination = f"{runtime}, cgroups {mode or 'none here'}"
     if runtime == "crun" and mode == "hybrid":
         remedy = f"{install_hint('runc')}; itb uses it where it is there (crun refuses hybrid control groups)"
-        return bad("runtime", seen, remedy)
+        return bad("runtime", combination, remedy)
     if info.get("host", {}).get("security", {}).get("rootless") and mode in ("v1", "hybrid"):
         remedy = "boot with systemd.unified_cgroup_hierarchy=1, or systemd in a rootless container may fail"
-        return warn("runtime", seen, remedy)
-    return ok("runtime", seen)
+        return warn("runtime", combination, remedy)
+    return ok("runtime", combination)
 
 
-def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = _HELPERS) -> Iterator[Finding]:
-    """What podman needs for a network on which hosts find each other by name."""
+def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = _HELPER_DIRS) -> Iterator[Finding]:
+    """Examine what podman needs for a network on which hosts find each other by name."""
     if info.get("host", {}).get("serviceIsRemote"):
-        return  # they are on the other machine
+        return  # the helpers are on the other machine
     backend = str(info.get("host", {}).get("networkBackend", "netavark"))
     if backend == "cni":
         if any(Path(path).exists() for path in _DNSNAME):
@@ -144,15 +144,15 @@ def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = 
 
 
 def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Finding]:
-    """What podman needs where it does not run as root."""
+    """Examine what podman needs to run without root."""
     user = user or getpass.getuser()
     for kind in ("subuid", "subgid"):
         count = _sub_ids(etc / kind, user)
-        if count >= _SUBIDS:
+        if count >= _SUBORDINATE_IDS:
             yield ok(kind, f"{count} ids for {user}")
         else:
             remedy = f"sudo usermod --add-{kind}s 100000-165535 {user} && podman system migrate"
-            yield bad(kind, f"{count} ids for {user}, {_SUBIDS} needed", remedy)
+            yield bad(kind, f"{count} ids for {user}, {_SUBORDINATE_IDS} needed", remedy)
     for program in ("newuidmap", "newgidmap"):
         if not shutil.which(program):
             yield bad(program, "not found", install_hint("uidmap"))
@@ -165,7 +165,7 @@ def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Findi
 
 
 def _sub_ids(path: Path, user: str) -> int:
-    """Subordinate ids a user (by name or number) has in /etc/subuid or /etc/subgid."""
+    """Return the number of subordinate ids that a user (by name or number) has in /etc/subuid or /etc/subgid."""
     if not path.exists():
         return 0
     names = {user, str(os.getuid())}
@@ -174,18 +174,18 @@ def _sub_ids(path: Path, user: str) -> int:
 
 
 def examine_memory(meminfo: Path = Path("/proc/meminfo")) -> Iterator[Finding]:
-    """Memory and processors."""
+    """Examine memory and processors."""
     if meminfo.exists():
         values = dict(line.split(":") for line in meminfo.read_text().splitlines() if ":" in line)
         free = int(values.get("MemAvailable", "0 kB").split()[0]) / 1e6
-        seen = f"{free:.1f} GB free"
+        available = f"{free:.1f} GB free"
         need = f"a run takes about {_RUN_GB} GB, {_HOST_GB} a role"
         if free < _RUN_GB / 2:
-            yield bad("memory", seen, f"{need}: end other programs or add swap")
+            yield bad("memory", available, f"{need}: end other programs or add swap")
         elif free < _RUN_GB * 1.5:
-            yield warn("memory", seen, f"{need}: run one cell at a time (--jobs 1)")
+            yield warn("memory", available, f"{need}: run one cell at a time (--jobs 1)")
         else:
-            yield ok("memory", seen)
+            yield ok("memory", available)
     count = os.cpu_count() or 1
     if count < 2:
         yield warn("processors", "1", "give the machine two, or set timeout_factor to 2")
@@ -194,26 +194,26 @@ def examine_memory(meminfo: Path = Path("/proc/meminfo")) -> Iterator[Finding]:
 
 
 def examine_disk(name: str, folder: Path, needed_gb: float) -> Finding:
-    """Room at a folder, or at the nearest parent that exists."""
-    place = folder
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK):
-        return bad(f"disk: {name}", f"{place} is not writable", "choose another folder (itb show config)")
-    numbers = os.statvfs(place)
-    free = numbers.f_bavail * numbers.f_frsize / 1e9
-    seen = f"{free:.1f} GB free at {place}"
-    if numbers.f_files and not numbers.f_favail:
-        return bad(f"disk: {name}", f"no inodes free at {place}", "remove files; itb clean --unused")
+    """Examine the free space at a folder, or at its nearest parent that exists."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        return bad(f"disk: {name}", f"{existing} is not writable", "choose another folder (itb show config)")
+    status = os.statvfs(existing)
+    free = status.f_bavail * status.f_frsize / 1e9
+    space = f"{free:.1f} GB free at {existing}"
+    if status.f_files and not status.f_favail:
+        return bad(f"disk: {name}", f"no inodes free at {existing}", "remove files; itb clean --unused")
     if free < needed_gb:
-        return bad(f"disk: {name}", seen, f"{needed_gb:g} GB are needed; itb clean --unused makes room")
+        return bad(f"disk: {name}", space, f"{needed_gb:g} GB are needed; itb clean --unused makes room")
     if free < 2 * needed_gb:
-        return warn(f"disk: {name}", seen, "little is left for more than one run; itb clean --unused makes room")
-    return ok(f"disk: {name}", seen)
+        return warn(f"disk: {name}", space, "little is left for more than one run; itb clean --unused makes room")
+    return ok(f"disk: {name}", space)
 
 
 class Level(StrEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"  # itb works, but not all of it, or not well
@@ -221,7 +221,7 @@ class Level(StrEnum):
 
 
 class Finding(Record):
-    """One thing that was looked at: what was seen and, unless all is well, the remedy."""
+    """The result of one examination: ``seen`` is what was found; there is a remedy unless all is well."""
 
     name: str
     level: Level
@@ -230,15 +230,15 @@ class Finding(Record):
 
 
 def ok(name: str, seen: str) -> Finding:
-    """All is well."""
+    """Return a finding that all is well."""
     return Finding(name=name, level=Level.OK, seen=seen)
 
 
 def warn(name: str, seen: str, remedy: str) -> Finding:
-    """It works, but not all of it, or not well."""
+    """Return a finding that itb works, but not all of it, or not well."""
     return Finding(name=name, level=Level.WARN, seen=seen, remedy=remedy)
 
 
 def bad(name: str, seen: str, remedy: str) -> Finding:
-    """It cannot work like this."""
+    """Return a finding that itb cannot work."""
     return Finding(name=name, level=Level.BAD, seen=seen, remedy=remedy)

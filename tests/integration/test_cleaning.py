@@ -54,14 +54,14 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
     return make
 
 
-def sweep(engine: Engine, folder: Path, *, kept_too: bool = False) -> list[str]:
+def clean(engine: Engine, folder: Path, *, include_kept: bool = False) -> list[str]:
     """Sweep, but never what other sessions on this machine have left."""
     said: list[str] = []
     own = [run for run in cleanup.leftover_runs(engine) if run[1].startswith(str(folder))]
     original = cleanup.leftover_runs
     cleanup.leftover_runs = lambda _: own
     try:
-        cleanup.sweep(engine, folder / "runs", kept_too=kept_too, say=said.append)
+        cleanup.clean_runs(engine, folder / "runs", include_kept=include_kept, report=said.append)
     finally:
         cleanup.leftover_runs = original
     return said
@@ -78,24 +78,24 @@ def there(engine: Engine, rundir: RunDir) -> list[str]:
 def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     rundir = leave("20260101T000000Z-p-1-d")
     assert len(there(engine, rundir)) == 3
-    said = sweep(engine, tmp_path)
+    said = clean(engine, tmp_path)
     assert [line.split()[2] for line in said] == ["container", "network", "volume"]
     assert there(engine, rundir) == []
     assert list(rundir.tokens.iterdir()) == []
     assert rundir.state.id == rundir.id, "the report stays"
-    assert sweep(engine, tmp_path) == []
+    assert clean(engine, tmp_path) == []
 
 
 def test_run_whose_directory_is_gone(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     rundir = leave("gone", directory=False)
-    sweep(engine, tmp_path)
+    clean(engine, tmp_path)
     assert there(engine, rundir) == []
 
 
 def test_run_whose_state_is_broken(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     rundir = leave("broken")
     (rundir.path / "run.json").write_text("{")
-    sweep(engine, tmp_path)
+    clean(engine, tmp_path)
     assert there(engine, rundir) == []
     assert list(rundir.tokens.iterdir()) == []
 
@@ -103,10 +103,10 @@ def test_run_whose_state_is_broken(engine: Engine, leave: Leave, tmp_path: Path)
 def test_living_and_kept_runs_stay(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     alive, kept = leave("alive"), leave("kept", kept=True)
     with alive.lock():
-        said = sweep(engine, tmp_path)
+        said = clean(engine, tmp_path)
     assert [line.partition(",")[0] for line in said] == ["alive: still running", "kept: kept on purpose"]
     assert len(there(engine, alive)) == len(there(engine, kept)) == 3
-    sweep(engine, tmp_path, kept_too=True)
+    clean(engine, tmp_path, include_kept=True)
     assert there(engine, alive) == there(engine, kept) == []
     assert not kept.state.kept
 
@@ -114,10 +114,10 @@ def test_living_and_kept_runs_stay(engine: Engine, leave: Leave, tmp_path: Path)
 def test_same_name_in_two_folders(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     mine, other = leave("same"), leave("same", "others")
     with other.lock():
-        sweep(engine, tmp_path)
+        clean(engine, tmp_path)
     assert there(engine, mine) == []
     assert len(there(engine, other)) == 3
-    sweep(engine, tmp_path)
+    clean(engine, tmp_path)
     assert there(engine, other) == []
 
 
@@ -129,10 +129,10 @@ def test_cache(tmp_path: Path) -> None:
             long_ago = time.time() - 15 * 86400
             os.utime(tmp_path / name, (long_ago, long_ago))
     said: list[str] = []
-    cleanup.sweep_cache(tmp_path, everything=False, say=said.append)
+    cleanup.clean_cache(tmp_path, everything=False, report=said.append)
     assert sorted(path.parent.name for path in tmp_path.glob("*/*/file")) == ["new", "old"]
     assert len(said) == 3
-    cleanup.sweep_cache(tmp_path, everything=True, say=said.append)
+    cleanup.clean_cache(tmp_path, everything=True, report=said.append)
     assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
         "images' state is not the cache's"
     )

@@ -51,7 +51,7 @@ def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> No
     """Remove leftovers of runs; on request also cache and images."""
     chosen = common.settings_from(flags)
     engine = common.find_engine(chosen)
-    count = cleanup.sweep(engine, chosen.runs_dir, kept_too=kept_too or everything, say=print)
+    count = cleanup.clean_runs(engine, chosen.runs_dir, include_kept=kept_too or everything, report=print)
     for thing in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
         print(f"removed {thing}")
         count += 1
@@ -59,6 +59,6 @@ def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> No
         for images in platforms_images.built(engine):
             print_removed(platforms_images.remove(engine, images.platform, cache=chosen.cache_dir))
     if unused or everything:
-        cleanup.sweep_cache(chosen.cache_dir, everything=everything, say=print)
+        cleanup.clean_cache(chosen.cache_dir, everything=everything, report=print)
     if not count:
         print("no run has left anything behind")

@@ -1,4 +1,4 @@
-"""Findings about machines that are not this one: each with its remedy."""
+"""Findings about other machines than this one, each with its remedy."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_control_groups(tmp_path: Path, files: list[str], mode: str) -> None:
     ],
 )
 def test_runtime_against_control_groups(runtime: str, rootless: bool, mode: str, level: Level) -> None:
-    said = info(ociRuntime={"name": runtime}, security={"rootless": rootless})
-    assert requirements.examine_runtime(said, mode).level is level
+    podman_info = info(ociRuntime={"name": runtime}, security={"rootless": rootless})
+    assert requirements.examine_runtime(podman_info, mode).level is level
 
 
 def levels(findings: Any) -> dict[str, Level]:
@@ -53,8 +53,8 @@ def levels(findings: Any) -> dict[str, Level]:
 
 def test_network_helpers(tmp_path: Path) -> None:
     (tmp_path / "netavark").touch()
-    found = levels(requirements.examine_network_helpers(info(networkBackend="netavark"), (str(tmp_path),)))
-    assert (found["netavark"], found["aardvark-dns"]) == (Level.OK, Level.BAD)
+    by_name = levels(requirements.examine_network_helpers(info(networkBackend="netavark"), (str(tmp_path),)))
+    assert (by_name["netavark"], by_name["aardvark-dns"]) == (Level.OK, Level.BAD)
     assert not list(requirements.examine_network_helpers(info(serviceIsRemote=True), ()))
 
 
@@ -66,10 +66,10 @@ def test_packet_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_subordinate_ids(tmp_path: Path) -> None:
     (tmp_path / "subuid").write_text("other:1:99999\nme:100000:65536\n\nnonsense\n")
     (tmp_path / "subgid").write_text("me:100000:1000\n")
-    found = {item.name: item for item in requirements.examine_rootless("me", tmp_path)}
-    assert found["subuid"].level is Level.OK
-    assert found["subgid"].level is Level.BAD
-    assert "usermod --add-subgids 100000-165535 me" in found["subgid"].remedy
+    by_name = {item.name: item for item in requirements.examine_rootless("me", tmp_path)}
+    assert by_name["subuid"].level is Level.OK
+    assert by_name["subgid"].level is Level.BAD
+    assert "usermod --add-subgids 100000-165535 me" in by_name["subgid"].remedy
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_one_processor_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("needed", "level"), [(0, Level.OK), (1e9, Level.BAD)])
 def test_disk(tmp_path: Path, needed: float, level: Level) -> None:
-    found = requirements.examine_disk("x", tmp_path / "not" / "yet", needed)
-    assert found.level is level
-    assert str(tmp_path) in found.seen
+    finding = requirements.examine_disk("x", tmp_path / "not" / "yet", needed)
+    assert finding.level is level
+    assert str(tmp_path) in finding.seen
 
 
 def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +115,9 @@ def test_inotify(tmp_path: Path, limit: int, level: Level, words: str) -> None:
         (tmp_path / f"{number}/fd").mkdir(parents=True)
         (tmp_path / f"{number}/fd/4").symlink_to("anon_inode:inotify")
         (tmp_path / f"{number}/fd/5").symlink_to("socket:[1]")
-    (found,) = requirements.examine_inotify(tmp_path)
-    assert found.level is level
-    assert words in found.seen
+    (finding,) = requirements.examine_inotify(tmp_path)
+    assert finding.level is level
+    assert words in finding.seen
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_what_to_install(monkeypatch: pytest.MonkeyPatch, program: str, euid: in
     ],
 )
 def test_clock(skews: list[float], level: Level, words: str) -> None:
-    found = network._clock(skews)
-    assert (found.level, words in found.seen) == (level, True)
+    finding = network._rate_clock(skews)
+    assert (finding.level, words in finding.seen) == (level, True)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_clock(skews: list[float], level: Level, words: str) -> None:
     ],
 )
 def test_registry_of_an_image(image: str, host: str) -> None:
-    assert network._registry(image) == host
+    assert network._registry_host(image) == host
 
 
 def test_exit_code_is_the_machines() -> None:
