@@ -1,4 +1,4 @@
-"""Reading a Debian package that dpkg-deb has unpacked."""
+"""Reading the control files of a Debian package that dpkg-deb has unpacked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config", "templates")
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """What the control part of a package says; ``scripts`` are the kinds it has (SCRIPTS)."""
+    """The control files of a package; ``scripts`` are the kinds that it has (SCRIPTS)."""
 
     fields: Mapping[str, str]
     conffiles: frozenset[str]
@@ -23,27 +23,27 @@ class DebianPackage:
 
     @property
     def name(self) -> str:
-        """Debian's name, which the RPM keeps."""
+        """Return Debian's name, which the RPM keeps."""
         return self.fields["Package"]
 
     @property
     def version(self) -> RpmVersion:
-        """Epoch, version and release of the RPM."""
+        """Return epoch, version and release of the RPM."""
         return versions.of_package(self.fields["Version"])
 
     @property
     def noarch(self) -> bool:
-        """True if the package is the same on every architecture."""
+        """Return whether the package is the same on every architecture."""
         return self.fields["Architecture"] == "all"
 
     @property
     def summary(self) -> str:
-        """First line of the description."""
+        """Return the first line of the description."""
         return self.fields.get("Description", self.name).split("\n", 1)[0].strip() or self.name
 
     @property
     def script_stem(self) -> str:
-        """How dpkg names the package's files in its info directory, up to the dot."""
+        """Return the name of the package's files in dpkg's info directory, up to the dot."""
         if self.fields.get("Multi-Arch") == "same":
             return f"{self.name}:{self.fields['Architecture']}"
         return self.name
@@ -54,7 +54,7 @@ class DebianPackage:
 
 
 def parse_control(text: str) -> dict[str, str]:
-    """Read one paragraph of control fields; continuation lines keep their line breaks."""
+    """Return the fields of one control paragraph; continuation lines keep their line breaks."""
     fields: dict[str, str] = {}
     last = ""
     for line in text.splitlines():
@@ -76,7 +76,7 @@ def parse_control(text: str) -> dict[str, str]:
 
 
 def parse_conffiles(text: str) -> frozenset[str]:
-    """Read the paths of DEBIAN/conffiles; those a new version removes are none of the package's."""
+    """Return the paths in DEBIAN/conffiles, without those that the version removes."""
     paths = (line.strip() for line in text.splitlines())
     return frozenset(path for path in paths if path.startswith("/"))
 

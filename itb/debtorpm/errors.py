@@ -1,7 +1,7 @@
-"""What can go wrong with a conversion."""
+"""The error of a conversion."""
 
 from __future__ import annotations
 
 
 class ConversionError(Exception):
-    """A package that cannot be translated; the message names the package and the reason."""
+    """A package cannot be converted; the message names the package and the reason."""

@@ -1,15 +1,15 @@
-"""Where a platform wants something else than the plain translation; read from TOML.
+"""Reading what a platform changes in the translation of packages, from TOML.
 
 [all]
 drop = ["/usr/share/man/*"]            # files no package of the platform carries
 keep = []                              # exceptions to drop
-without_provides = ["httpd"]           # virtual names nobody may offer
+without_provides = ["httpd"]           # virtual names that no package may provide
 
 [package.condor]
 provides = ["python3-condor = {evr}"]  # {evr}: epoch, version and release of the package
 requires = []
 drop = []                              # further files this package leaves out
-links = {"/usr/bin/sh" = "bash"}       # symbolic links it brings on top
+links = {"/usr/bin/sh" = "bash"}       # symbolic links that it adds
 directories = ["0700 root root /etc/condor/passwords.d"]
 pre = "..."                            # body of %pre
 post = "..."                           # run after the package's own postinst
@@ -29,7 +29,7 @@ from .errors import ConversionError
 
 @dataclass(frozen=True)
 class Override:
-    """What one package gets beyond its translation."""
+    """The changes to the translation of one package."""
 
     provides: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
@@ -40,13 +40,13 @@ class Override:
     post: str = ""
     triggers: str = ""
 
-    def attribute_of(self) -> dict[str, str]:
-        """Return what ``attributes`` says, by path: the text for %attr()."""
-        found = {}
+    def attributes_by_path(self) -> dict[str, str]:
+        """Return the text for %attr() of every path in ``attributes``."""
+        attributes = {}
         for text in self.attributes:
             mode, user, group, path = text.split(None, 3)
-            found[path.rstrip("/")] = f"{mode},{user},{group}"
-        return found
+            attributes[path.rstrip("/")] = f"{mode},{user},{group}"
+        return attributes
 
     def directories(self) -> list[str]:
         """Return the directories among ``attributes``."""
@@ -56,7 +56,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Overrides:
-    """All of a platform's wishes; ``packages`` by Debian name."""
+    """All changes of a platform; ``packages`` has those of single packages by Debian name."""
 
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
@@ -65,23 +65,23 @@ class Overrides:
     packages: Mapping[str, Override] = field(default_factory=dict)
 
     def of(self, name: str) -> Override:
-        """Return what a package gets; nothing if it is not named."""
+        """Return the override of a package, an empty one if it has none."""
         return self.packages.get(name, Override())
 
 
 def load(path: Path) -> Overrides:
-    """Read a TOML file; a key it does not know is an error."""
+    """Read a TOML file; ConversionError for an unknown key."""
     with path.open("rb") as stream:
         data = tomllib.load(stream)
-    everything = data.pop("all", {})
+    defaults = data.pop("all", {})
     packages = data.pop("package", {})
     _refuse_unknown(path, "top level", data, set())
-    _refuse_unknown(path, "[all]", everything, {"drop", "keep", "without_provides", "compile"})
+    _refuse_unknown(path, "[all]", defaults, {"drop", "keep", "without_provides", "compile"})
     return Overrides(
-        drop=tuple(everything.get("drop", ())),
-        keep=tuple(everything.get("keep", ())),
-        without_provides=frozenset(everything.get("without_provides", ())),
-        compile=tuple(everything.get("compile", ())),
+        drop=tuple(defaults.get("drop", ())),
+        keep=tuple(defaults.get("keep", ())),
+        without_provides=frozenset(defaults.get("without_provides", ())),
+        compile=tuple(defaults.get("compile", ())),
         packages={name: _override(path, name, table) for name, table in packages.items()},
     )
 

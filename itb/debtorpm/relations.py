@@ -1,4 +1,4 @@
-"""Debian relations between packages into RPM's.
+"""Translating Debian relations between packages into RPM's.
 
     a (>= 1:2.0-1), b | c (<< 3)   ->   a >= 1:2.0-1   and   (b or c < 3)
 
@@ -27,7 +27,7 @@ _OPERATORS = {"<<": "<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">", "<": "<=",
 
 @dataclass(frozen=True)
 class Relation:
-    """A package name and, where ``operator`` is not empty, the versions meant."""
+    """A package name and, if ``operator`` is not empty, a bound on its version."""
 
     name: str
     operator: str = ""
@@ -38,36 +38,36 @@ class Relation:
 
 
 def parse(field: str) -> list[tuple[Relation, ...]]:
-    """Return the groups of a relation field, each with its alternatives in order."""
+    """Return the groups of a relation field, each a tuple of its alternatives in order."""
     groups = []
     for text in field.split(","):
         if text.strip():
-            groups.append(tuple(_one(alternative) for alternative in text.split("|")))
+            groups.append(tuple(_parse_relation(alternative) for alternative in text.split("|")))
     return groups
 
 
-def _one(text: str) -> Relation:
+def _parse_relation(text: str) -> Relation:
     match = _RELATION.fullmatch(text)
     if match is None:
         raise ConversionError(f"not a Debian relation: {text!r}")
     if not match["operator"]:
         return Relation(match["name"])
-    operator, version = _bounds(_OPERATORS[match["operator"]], match["version"])
+    operator, version = _translate_bound(_OPERATORS[match["operator"]], match["version"])
     return Relation(match["name"], operator, str(version))
 
 
-def _bounds(operator: str, text: str) -> tuple[str, RpmVersion]:
+def _translate_bound(operator: str, text: str) -> tuple[str, RpmVersion]:
     epoch, upstream, revision = versions.split(text)
     version = versions.safe(upstream)
     if revision is None:
-        # Only these two would take in, or leave out, the releases of that very version.
-        exact = operator in (">", "<=")
-        return operator, RpmVersion(epoch, version, "0" if exact else "")
+        # Only with these two does the release decide whether that very version matches.
+        is_exact = operator in (">", "<=")
+        return operator, RpmVersion(epoch, version, "0" if is_exact else "")
     if revision[:1] in (".", "+"):
         # "<< 1.0-." is the idiom for "any revision of 1.0, but not what follows".
-        every = {"<": "<=", "<=": "<=", ">": ">", ">=": ">"}.get(operator)
-        if every is not None:
-            return every, RpmVersion(epoch, version, "")
+        operator_for_all = {"<": "<=", "<=": "<=", ">": ">", ">=": ">"}.get(operator)
+        if operator_for_all is not None:
+            return operator_for_all, RpmVersion(epoch, version, "")
     return operator, RpmVersion(epoch, version, versions.safe(revision) or "0")
 
 
@@ -78,26 +78,26 @@ def requirement(alternatives: tuple[Relation, ...]) -> str:
 
 
 def requirements(field: str) -> list[str]:
-    """Translate Depends or Pre-Depends."""
+    """Return the requirements that Depends or Pre-Depends mean."""
     return list(dict.fromkeys(requirement(group) for group in parse(field)))
 
 
 def provisions(field: str, *, without: Collection[str] = ()) -> list[str]:
-    """Translate Provides; ``without`` names what must not be offered."""
-    single = [group[0] for group in parse(field)]
-    return list(dict.fromkeys(str(relation) for relation in single if relation.name not in without))
+    """Return the names that Provides means, without those in ``without``."""
+    relations = [group[0] for group in parse(field)]
+    return list(dict.fromkeys(str(relation) for relation in relations if relation.name not in without))
 
 
 def conflicts(*fields: str, own: Collection[str], real: Collection[str]) -> list[str]:
-    """Translate Conflicts and Breaks.
+    """Return the conflicts that Conflicts and Breaks mean.
 
-    A Debian package may conflict with a name it provides itself ("only one of
-    us"); RPM would keep it from ever being installed, so ``own`` names are
-    left out.  Only packages converted with it (``real``) are meant at all: a
-    Debian conflict with a version never means a name that is merely provided,
-    RPM's does; and what a platform adds under a name of its own (initscripts)
-    is not what Debian had in mind.
+    A Debian package may conflict with a name that it provides itself, so that
+    only one of several is installed; RPM would never install it, so ``own``
+    names are left out.  Only packages converted with it (``real``) count: a
+    Debian conflict with a version never applies to a name that is only
+    provided, one of RPM does; and a package that a platform adds under a name
+    of its own (initscripts) is not the one of Debian.
     """
-    single = [group[0] for field in fields for group in parse(field)]
-    meant = [relation for relation in single if relation.name in real and relation.name not in own]
-    return list(dict.fromkeys(str(relation) for relation in meant))
+    relations = [group[0] for field in fields for group in parse(field)]
+    relevant = [relation for relation in relations if relation.name in real and relation.name not in own]
+    return list(dict.fromkeys(str(relation) for relation in relevant))

@@ -1,13 +1,13 @@
-"""Maintainer scripts of a Debian package as scriptlets of an RPM.
+"""Running the maintainer scripts of a Debian package as scriptlets of an RPM.
 
-The scripts are shipped as dpkg keeps them, in its info directory, and run
-through SUPPORT's wrapper, which gives them the arguments and environment dpkg
-would and hides the tools that would enable or start services: as on EL,
-nothing is enabled or started by an installation.
+The RPM ships the scripts where dpkg keeps them, in its info directory, and
+runs them through SUPPORT's wrapper.  The wrapper gives them the arguments and
+the environment of dpkg, and hides the tools that enable or start services: as
+on EL, an installation enables and starts nothing.
 
-A preinst is not run: RPM's %pre comes before the files are there, and what
-Debian's preinsts do is moving over from older Debian releases.  What a
-platform needs there it writes as an override.
+A preinst is not run: RPM's %pre comes before the files are there, and the
+preinsts of Debian migrate from older releases of Debian.  A platform that
+needs a %pre has it as an override.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Scriptlets:
 
     @property
     def wrapped(self) -> bool:
-        """True if the wrapper is needed."""
+        """Return whether a scriptlet calls the wrapper."""
         return WRAPPER in self.post or WRAPPER in self.preun
 
 
 def stored(package: DebianPackage) -> dict[str, str]:
-    """Return which control files the RPM carries, and where: kind to absolute path.
+    """Return the control files that the RPM ships: absolute paths by kind.
 
-    Only what an installed package still uses: postrm would be gone when RPM
-    could run it.
+    Only an installed package's scripts are of use: postrm would be removed
+    before RPM could run it.
     """
     kinds = [kind for kind in ("postinst", "prerm", "config", "templates") if kind in package.scripts]
     return {kind: f"{INFO}/{package.script_stem}.{kind}" for kind in kinds}
@@ -49,18 +49,18 @@ def stored(package: DebianPackage) -> dict[str, str]:
 
 def scriptlets(package: DebianPackage, override: Override) -> Scriptlets:
     """Return the scriptlets of the RPM."""
-    post = [_call(package, "postinst")] if "postinst" in package.scripts else []
+    post = [_wrapper_call(package, "postinst")] if "postinst" in package.scripts else []
     if override.post:
         post.append(override.post)
     return Scriptlets(
         pre=override.pre.strip(),
         post="\n".join(line.strip() for line in post),
-        # With a count of 1 left this is an upgrade: the new version's scripts have the say.
-        preun=f'[ "$1" -gt 0 ] || {_call(package, "prerm")}' if "prerm" in package.scripts else "",
+        # A count of 1 means an upgrade, in which the scripts of the new version decide.
+        preun=f'[ "$1" -gt 0 ] || {_wrapper_call(package, "prerm")}' if "prerm" in package.scripts else "",
         triggers=override.triggers.strip(),
     )
 
 
-def _call(package: DebianPackage, kind: str) -> str:
+def _wrapper_call(package: DebianPackage, kind: str) -> str:
     architecture = package.fields["Architecture"]
     return f"{WRAPPER} {kind} {package.name} {architecture} {INFO}/{package.script_stem}.{kind}"

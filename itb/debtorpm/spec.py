@@ -1,4 +1,4 @@
-"""Writing what rpmbuild reads: one spec with many sub-packages of different names and versions."""
+"""Writing one spec with many sub-packages of different names and versions."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Converted:
 
 
 def escape(text: str) -> str:
-    """Make text safe where rpm expands macros."""
+    """Return text with macros escaped, for where rpm expands them."""
     return text.replace("%", "%%")
 
 
 def quote_path(path: str) -> str:
-    """Write a path for %files.
+    """Return a path as %files takes it.
 
     rpm 4.20 takes a quoted path literally, except for macros and backslashes;
     it refuses control characters in file names altogether.
@@ -63,8 +63,8 @@ def quote_path(path: str) -> str:
 def file_list(entries: Iterable[Entry], *, conffiles: frozenset[str], attributes: Mapping[str, str]) -> str:
     """Return the text of a %files list.
 
-    ``attributes`` maps paths to what %attr() shall hold; without it rpm takes
-    the mode from the file, but never the owner.
+    ``attributes`` has the text for %attr() by path; without it, rpm takes the
+    mode from the file, but never the owner.
     """
     lines = []
     for entry in entries:
@@ -79,24 +79,24 @@ def file_list(entries: Iterable[Entry], *, conffiles: frozenset[str], attributes
 
 
 @dataclass(frozen=True)
-class World:
-    """What a package must know of the others: names converted with it, and names nobody may provide."""
+class PackageNames:
+    """Names of other packages: ``real`` are converted too, ``without_provides`` may not be provided."""
 
     real: frozenset[str] = frozenset()
     without_provides: frozenset[str] = frozenset()
 
 
-def render(name: str, packages: Iterable[Converted], world: World) -> str:
-    """Return a whole spec; ``name`` is that of the batch."""
+def render(name: str, packages: Iterable[Converted], package_names: PackageNames) -> str:
+    """Return the text of a spec; ``name`` is the name of the batch."""
     sections = [HEADER.format(name=name)]
-    sections.extend(_package(converted, world) for converted in packages)
+    sections.extend(_package(converted, package_names) for converted in packages)
     return "\n".join(sections)
 
 
-def _package(converted: Converted, world: World) -> str:
+def _package(converted: Converted, package_names: PackageNames) -> str:
     package = converted.package
     name = package.name
-    lines = [f"%package -n {name}", *_tags(converted, world)]
+    lines = [f"%package -n {name}", *_tags(converted, package_names)]
     lines += ["", f"%description -n {name}", escape(package.field("Description")) or name]
     for section, body in (
         ("pre", converted.scriptlets.pre),
@@ -111,7 +111,7 @@ def _package(converted: Converted, world: World) -> str:
     return "\n".join(lines)
 
 
-def _tags(converted: Converted, world: World) -> list[str]:
+def _tags(converted: Converted, package_names: PackageNames) -> list[str]:
     package, override = converted.package, converted.override
     version = package.version
     tags = [
@@ -133,17 +133,17 @@ def _tags(converted: Converted, world: World) -> list[str]:
     if converted.scriptlets.wrapped:
         tags.append(f"Requires(post,preun): {SUPPORT}")
     tags += [f"Requires: {text}" for text in override.requires]
-    provided = relations.provisions(package.field("Provides"), without=world.without_provides)
+    provided = relations.provisions(package.field("Provides"), without=package_names.without_provides)
     provided += [text.format(evr=version) for text in override.provides]
     tags += [f"Provides: {text}" for text in provided]
     own = {text.split()[0] for text in provided} | {package.name}
     fields = package.field("Conflicts"), package.field("Breaks")
-    tags += [f"Conflicts: {text}" for text in relations.conflicts(*fields, own=own, real=world.real)]
+    tags += [f"Conflicts: {text}" for text in relations.conflicts(*fields, own=own, real=package_names.real)]
     return tags
 
 
 def _named_triggers(text: str, name: str) -> str:
-    """Add ``-n NAME`` to the headings of file triggers."""
+    """Return file triggers with ``-n NAME`` added to their headings."""
     lines = []
     for line in text.splitlines():
         word, space, rest = line.partition(" ")

@@ -1,4 +1,4 @@
-"""Debian versions into RPM's epoch, version and release.
+"""Translating Debian versions into RPM's epoch, version and release.
 
 A Debian version is ``[epoch:]upstream[-revision]`` (deb-version(7)), an RPM's
 ``[epoch:]version-release``.  Both sort ``~`` before everything, compare
@@ -19,7 +19,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.+~_^]")
 
 @dataclass(frozen=True)
 class RpmVersion:
-    """Epoch 0 is never written; ``release`` is empty where a relation names none."""
+    """The version of an RPM; its text omits epoch 0.  ``release`` is empty if a relation names none."""
 
     epoch: int
     version: str
@@ -40,11 +40,11 @@ def split(text: str) -> tuple[int, str, str | None]:
 
 
 def safe(part: str) -> str:
-    """Replace what RPM does not allow in a version; a separator stays a separator."""
+    """Return part of a version with characters that RPM does not allow replaced by ``_``."""
     return _UNSAFE.sub("_", part)
 
 
 def of_package(text: str) -> RpmVersion:
-    """Translate the version of a package, which always has a release."""
+    """Return the RPM version of a package, always with a release."""
     epoch, upstream, revision = split(text)
     return RpmVersion(epoch, safe(upstream), safe(revision or "0"))

@@ -1,4 +1,4 @@
-"""A Debian package's control files, payload and scripts on their way into a spec."""
+"""Translating the control files, payload and scripts of a Debian package into a spec."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Description: a 100% thing
 
 
 def package(**fields: str) -> debian.DebianPackage:
-    """A package of CONTROL with some fields replaced."""
+    """Return a package of CONTROL with some fields replaced."""
     return debian.DebianPackage({**debian.parse_control(CONTROL), **fields}, frozenset(), frozenset())
 
 
@@ -45,12 +45,15 @@ def tree(root: Path, *files: str) -> Path:
 
 
 def rendered(
-    found: debian.DebianPackage, *, override: Override | None = None, world: spec.World | None = None
+    debian_package: debian.DebianPackage,
+    *,
+    override: Override | None = None,
+    names: spec.PackageNames | None = None,
 ) -> str:
-    """The spec of one package."""
+    """Return the spec of one package."""
     override = override or Override()
-    converted = spec.Converted(found, override, scripts.scriptlets(found, override), "/list")
-    return spec.render("batch", [converted], world or spec.World())
+    converted = spec.Converted(debian_package, override, scripts.scriptlets(debian_package, override), "/list")
+    return spec.render("batch", [converted], names or spec.PackageNames())
 
 
 def test_control_fields() -> None:
@@ -77,7 +80,8 @@ def test_conffiles_a_version_removes_are_not_its_own() -> None:
 
 
 def test_tags_of_a_package() -> None:
-    lines = rendered(package(), world=spec.World(frozenset({"old-thing"}), frozenset({"httpd"}))).splitlines()
+    names = spec.PackageNames(frozenset({"old-thing"}), frozenset({"httpd"}))
+    lines = rendered(package(), names=names).splitlines()
     for line in (
         "Version: 2.0",
         "Release: 3",
@@ -115,22 +119,22 @@ def test_override_adds_names_scripts_and_triggers() -> None:
 
 
 def test_scripts_run_through_the_wrapper() -> None:
-    found = debian.DebianPackage(
+    debian_package = debian.DebianPackage(
         {**package().fields, "Multi-Arch": "same"},
         frozenset(),
         frozenset({"preinst", "postinst", "prerm", "postrm"}),
     )
-    made = scripts.scriptlets(found, Override(post="echo more"))
-    assert made.post.splitlines() == [
+    scriptlets = scripts.scriptlets(debian_package, Override(post="echo more"))
+    assert scriptlets.post.splitlines() == [
         "/usr/lib/debtorpm/maintscript postinst thing amd64 /var/lib/dpkg/info/thing:amd64.postinst",
         "echo more",
     ]
-    assert made.preun.startswith('[ "$1" -gt 0 ] || /usr/lib/debtorpm/maintscript prerm thing')
-    assert scripts.stored(found) == {
+    assert scriptlets.preun.startswith('[ "$1" -gt 0 ] || /usr/lib/debtorpm/maintscript prerm thing')
+    assert scripts.stored(debian_package) == {
         "postinst": "/var/lib/dpkg/info/thing:amd64.postinst",
         "prerm": "/var/lib/dpkg/info/thing:amd64.prerm",
     }
-    assert f"Requires(post,preun): {scripts.SUPPORT}" in rendered(found)
+    assert f"Requires(post,preun): {scripts.SUPPORT}" in rendered(debian_package)
 
 
 def test_without_scripts_no_wrapper_is_required() -> None:
@@ -276,11 +280,11 @@ def test_shares_are_about_as_heavy(tmp_path: Path) -> None:
 
 
 def test_manifest_says_what_was_made_from_what() -> None:
-    made = batch.Made(
+    rpm = batch.ConvertedRpm(
         "login", "1:4.16.0-2+really2.41-1", "amd64", Path("/out/login-4.16.0_2+really2.41-1.x86_64.rpm")
     )
     assert (
-        batch.manifest([made]) == "login\t1:4.16.0-2+really2.41-1\tamd64\tlogin-4.16.0_2+really2.41-1.x86_64.rpm\n"
+        batch.manifest([rpm]) == "login\t1:4.16.0-2+really2.41-1\tamd64\tlogin-4.16.0_2+really2.41-1.x86_64.rpm\n"
     )
 
 
@@ -290,11 +294,11 @@ def test_overrides_are_read(tmp_path: Path) -> None:
         '[all]\ndrop = ["/a/*"]\n[package.x]\nprovides = ["y"]\n'
         'attributes = ["0700 u g /d d/", "4755 root root /f"]\nlinks = {"/l" = "t"}\n'
     )
-    found = overrides.load(path)
-    assert found.drop == ("/a/*",)
-    assert found.of("x").attribute_of() == {"/d d": "0700,u,g", "/f": "4755,root,root"}
-    assert found.of("x").directories() == ["/d d"]
-    assert found.of("other") == Override()
+    platform_overrides = overrides.load(path)
+    assert platform_overrides.drop == ("/a/*",)
+    assert platform_overrides.of("x").attributes_by_path() == {"/d d": "0700,u,g", "/f": "4755,root,root"}
+    assert platform_overrides.of("x").directories() == ["/d d"]
+    assert platform_overrides.of("other") == Override()
 
 
 @pytest.mark.parametrize("text", ["[al]\n", "[all]\ndorp = []\n", "[package.x]\nprovide = []\n"])
