@@ -129,9 +129,9 @@ def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = 
             yield bad("container names", "cni without dnsname", remedy)
         return
     for program in ("netavark", "aardvark-dns"):
-        found = next((path for folder in folders if (path := Path(folder) / program).exists()), None)
-        if found:
-            yield ok(program, str(found))
+        helper = next((path for folder in folders if (path := Path(folder) / program).exists()), None)
+        if helper:
+            yield ok(program, str(helper))
         else:
             why = "hosts need a network" if program == "netavark" else "hosts must find each other by name"
             yield bad(program, f"not found: {why}", install_hint(program))

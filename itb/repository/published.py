@@ -300,11 +300,11 @@ def _nearest_versions(pin: str, rpms: Sequence[Rpm]) -> list[str]:
     return list(dict.fromkeys(matches))[:3]
 
 
-def before(offered: Sequence[Offered], chosen: Choice) -> list[Offered]:
+def before(offered: Sequence[Offered], choice: Choice) -> list[Offered]:
     """Return the packages of earlier final versions, newest first; a candidate's Release starts with ``0.``."""
-    position = max(index for index, package in enumerate(offered) if package.rpm in chosen.rpms)
-    evr = (chosen.rpms[0].epoch, chosen.version, chosen.release)
-    names = {rpm.name for rpm in chosen.rpms}
+    position = max(index for index, package in enumerate(offered) if package.rpm in choice.rpms)
+    evr = (choice.rpms[0].epoch, choice.version, choice.release)
+    names = {rpm.name for rpm in choice.rpms}
     return [
         package
         for package in offered[position + 1 :]

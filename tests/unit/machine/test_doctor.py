@@ -48,7 +48,7 @@ def test_runtime_against_control_groups(runtime: str, rootless: bool, mode: str,
 
 
 def levels(findings: Any) -> dict[str, Level]:
-    return {item.name: item.level for item in findings}
+    return {finding.name: finding.level for finding in findings}
 
 
 def test_network_helpers(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_packet_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_subordinate_ids(tmp_path: Path) -> None:
     (tmp_path / "subuid").write_text("other:1:99999\nme:100000:65536\n\nnonsense\n")
     (tmp_path / "subgid").write_text("me:100000:1000\n")
-    by_name = {item.name: item for item in requirements.examine_rootless("me", tmp_path)}
+    by_name = {finding.name: finding for finding in requirements.examine_rootless("me", tmp_path)}
     assert by_name["subuid"].level is Level.OK
     assert by_name["subgid"].level is Level.BAD
     assert "usermod --add-subgids 100000-165535 me" in by_name["subgid"].remedy
@@ -164,6 +164,6 @@ def test_registry_of_an_image(image: str, host: str) -> None:
 
 
 def test_exit_code_is_the_machines() -> None:
-    fine: list[Finding] = [ok("a", "b"), warn("c", "d", "e")]
-    assert doctor.exit_code(fine) == 0
-    assert doctor.exit_code([*fine, bad("f", "g", "h")]) == 5
+    findings: list[Finding] = [ok("a", "b"), warn("c", "d", "e")]
+    assert doctor.exit_code(findings) == 0
+    assert doctor.exit_code([*findings, bad("f", "g", "h")]) == 5

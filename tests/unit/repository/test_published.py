@@ -81,7 +81,7 @@ def test_epoch_counts() -> None:
 
 
 def test_half_a_version_is_no_candidate() -> None:
-    """The newest is what is tested, or nothing: an older one in its place would be a false pass."""
+    """The newest version is tested, or none: testing an older one instead would be a false pass."""
     half = [*offered("3.11.4-1", names=("factory",)), *OSG]
     with pytest.raises(InstallError, match=r"has 3\.11\.4-1 without glideinwms-vofrontend"):
         published.choose(half, WANTED, pin="", where="here")
@@ -90,7 +90,7 @@ def test_half_a_version_is_no_candidate() -> None:
 
 
 def test_a_package_that_went_on_alone_is_not_the_newest() -> None:
-    """The version is that of the packages the roles install, not of some sub-package that has left the product."""
+    """The version is that of the packages that the roles install, not of a sub-package that left the product."""
     stray = [*offered("9.0-1", names=("stray",)), *OSG]
     assert published.choose(stray, WANTED, pin="", where="here").version == "3.11.3"
 
@@ -183,7 +183,7 @@ class _Recorder:
 
 
 def test_repository_file() -> None:
-    """Other versions of the product are kept away; a signature is checked unless asked otherwise."""
+    """Other versions of the product are excluded; signatures are checked unless the repository says no."""
     host = _Recorder()
     repo = Repo(id="itb-candidate", url="https://x.org/el9", key_url="https://k", key_fingerprint="F", packages=1,
                  repo_gpgcheck=False, include=("a-1-1.noarch", "ab-1-1.noarch"), priority=98)  # fmt: skip

@@ -88,7 +88,7 @@ def test_a_host_certificate_does_not_show_its_key(tmp_path: Path) -> None:
 
 
 def test_all_who_ask_at_once_get_the_same_authority(tmp_path: Path) -> None:
-    """Hosts boot at the same time: two authorities would not believe each other's hosts."""
+    """Hosts boot at the same time: hosts of two authorities would not trust each other."""
     ready = threading.Barrier(8)
 
     def ask(_: int) -> bytes:

@@ -58,8 +58,8 @@ def test_what_our_issuer_mints_is_accepted(issuer: Issuer, algorithm: Any, profi
 def test_without_keys_it_is_unverified_and_never_called_valid(issuer: Issuer) -> None:
     token = issuer.mint(CE)
     assert not preflight(token, REQUEST, None).verified
-    verdict = next(item for item in explain(token, REQUEST) if item.claim == "signature")
-    assert verdict.value.startswith("unverified")
+    check = next(check for check in explain(token, REQUEST) if check.claim == "signature")
+    assert check.value.startswith("unverified")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -209,8 +209,8 @@ def test_every_reason_is_in_the_evidence(issuer: Issuer) -> None:
     "claim", ["iss", "sub", "aud", "scope", "exp", "nbf", "iat", "ver", "wlcg.ver", "jti"]
 )
 def test_odd_values_are_shown_on_one_short_line(issuer: Issuer, claim: str, value: object) -> None:
-    for verdict in explain(issuer.mint(CE, claims={claim: value}), REQUEST, issuer.jwks()):
-        for text in (verdict.value, verdict.reason):
+    for check in explain(issuer.mint(CE, claims={claim: value}), REQUEST, issuer.jwks()):
+        for text in (check.value, check.reason):
             assert text.isprintable()
             assert len(text) < 400
 

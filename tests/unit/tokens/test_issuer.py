@@ -92,8 +92,8 @@ def test_an_issuer_that_was_removed_is_said_to_be_gone(tmp_path: Path) -> None:
 
 
 def test_a_short_life_is_only_given_when_asked_for(issuer: Issuer) -> None:
-    asked = TokenRequest(run_id="r", ce="ce:9619", audience="ce:9619", min_lifetime_s=7200)
+    request = TokenRequest(run_id="r", ce="ce:9619", audience="ce:9619", min_lifetime_s=7200)
     for lifetime, least, most in ((None, 7200, 7300), (90, 89, 91)):
         before = time.time()
-        expires = decode_token(issuer.mint_for(asked, lifetime=lifetime)).claims["exp"]
+        expires = decode_token(issuer.mint_for(request, lifetime=lifetime)).claims["exp"]
         assert before + least <= expires <= time.time() + most

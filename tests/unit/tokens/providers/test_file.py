@@ -79,11 +79,11 @@ def test_an_expired_token_somebody_forgot(
 
 def test_a_file_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "t", "old")
-    really = os.read
+    real_read = os.read
 
     def read(descriptor: int, size: int) -> bytes:
         put(tmp_path / "new", "new").replace(path)
-        return really(descriptor, size)
+        return real_read(descriptor, size)
 
     monkeypatch.setattr(os, "read", read)
     with pytest.raises(AcquireError, match="was replaced while it was read"):
