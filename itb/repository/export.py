@@ -139,7 +139,7 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
         return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
     except (IndexError, ValueError):  # the key or the account may be restricted to one other command
         raise TestbedError(
-            f"{target}: what answered there is not what was to take the packages", evidence=done.output
+            f"{target}: the answer is not that of receive.py, which adds the packages", evidence=done.output
         ) from None
 
 
@@ -149,8 +149,8 @@ def _receive_error(target: Target, done: Completed) -> UsageError | TestbedError
     machine = target.host or "this machine"
     remedies = {
         "createrepo_c": "the index is made where the directory is: install createrepo_c there (dnf or apt-get)",
-        "python3": f"what takes the packages is a Python program: install python3 on {machine}",
-        "Permission denied": f"who publishes must be able to write there, on {machine}",
+        "python3": f"the program that receives the packages is in Python: install python3 on {machine}",
+        "Permission denied": f"the user that publishes must be able to write there, on {machine}",
         "No space left": f"make room on {machine} and publish again: what is there already stays as it is",
     }
     hints = [hint for word, hint in remedies.items() if word in done.reason]
@@ -182,7 +182,7 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
     if Path(koji.program).name != _OSG_BUILD:
         if koji.tag:
             raise UsageError(
-                f"publish.koji: {koji.program} has no tag to be told: what it builds goes to the target's",
+                f"publish.koji: {koji.program} takes no tag: its builds go to the tag of the target",
                 hint="leave tag out, or use program: osg-build",
             )
         scratch = ["--scratch"] if koji.scratch else []

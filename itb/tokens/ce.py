@@ -29,7 +29,7 @@ _CURL_ERRORS = {
     7: "nothing listens there: the issuer's web server is down",
     22: "the web server answers, and does not have it",
     28: "no answer within 4 s, which is all a CE waits",
-    35: "TLS does not come about",
+    35: "the TLS handshake fails",
     51: "its certificate is for another name",
     77: "the CE has no CA bundle at all",
     60: "its CA is not in the CE's system bundle (update-ca-certificates, on EL update-ca-trust)",

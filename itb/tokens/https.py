@@ -142,7 +142,7 @@ def _tls_problem(text: str) -> str:
         return "its certificate is for another name"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "its certificate is not signed by a CA this machine believes"
-    return "TLS does not come about"
+    return "the TLS handshake fails"
 
 
 def _connection_problem(text: str) -> str:

@@ -233,7 +233,7 @@ def test_host_that_cannot_be_reached(
         ("python", "/srv/there/x", "python3", "install python3 on there"),
         ("key", "/srv/closed/x", "Permission denied", "must be able to write there"),
         ("key", "/srv/full", "No space left", "make room on there"),
-        ("forced", "/srv/there/x", "what answered there is not", ""),
+        ("forced", "/srv/there/x", "the answer is not that of receive.py", ""),
         ("lost", "/srv/there/x", "the connection was lost", "publish again"),
     ],
 )

@@ -89,7 +89,7 @@ def test_koji_is_told(koji: KojiSettings, last: list[str]) -> None:
     [
         (KojiSettings(), "program and target"),
         (KojiSettings(program="koji"), "program and target"),
-        (KojiSettings(program="koji", target="t", tag="g"), "no tag to be told"),
+        (KojiSettings(program="koji", target="t", tag="g"), "takes no tag"),
         (KojiSettings(program="osg-build", target="t-el9", scratch=False), "version control only"),
     ],
 )
