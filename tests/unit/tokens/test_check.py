@@ -68,12 +68,22 @@ def test_every_faulty_token_is_refused(issuer: Issuer, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("claim", "offset", "expected"),
+    [
+        ("exp", -60, "expired at"),
+        ("exp", 600, "20 min are needed"),
+        ("nbf", 30, "in the future"),
+        ("iat", 600, "in the future"),
+    ],
+)
+def test_times_a_ce_refuses(issuer: Issuer, claim: str, offset: int, expected: str) -> None:
+    now = int(time.time())  # not NOW: much time may pass between collection and this test
+    assert expected in refusal(issuer.mint(CE, claims={claim: now + offset}), issuer)
+
+
+@pytest.mark.parametrize(
     ("claims", "expected"),
     [
-        ({"exp": NOW - 60}, "expired at"),
-        ({"exp": NOW + 600}, "20 min are needed"),
-        ({"nbf": NOW + 30}, "in the future"),
-        ({"iat": NOW + 600}, "in the future"),
         ({"exp": NOW + 3600.5}, "a whole number of seconds"),
         ({"exp": str(NOW + 3600)}, "a whole number of seconds"),
         ({"exp": True}, "a whole number of seconds"),
