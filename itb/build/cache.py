@@ -45,13 +45,13 @@ class CachedBuild(Record):
     built: float
 
     def is_of(self, name: str, commit: str, trust: Trust) -> bool:
-        """True if this is what such an entry says, and its files are files beside it."""
+        """Return whether this is the record of such an entry, and its files are files beside it."""
         plain = all(Path(rpm.file).name == rpm.file and rpm.file.endswith(".rpm") for rpm in self.files)
         return plain and (self.name, self.commit, self.trust) == (name, commit, trust)
 
     @property
     def files(self) -> tuple[Rpm, ...]:
-        """Every package file of the build."""
+        """Return every package file of the build."""
         return (*self.rpms, self.source_rpm) if self.source_rpm else self.rpms
 
 
@@ -109,27 +109,29 @@ def take(
     """
     for level in trust.sources:
         entry = folder(cache, name, level)
-        if entry.is_dir() and (found := _copy(entry, (name, commit, level), rpms, say)):
+        if entry.is_dir() and (cached := _copy(entry, (name, commit, level), rpms, say)):
             if (entry / LOG).is_file():
                 shutil.copyfile(entry / LOG, log)
             os.utime(entry / RECORD)  # used now: prune() keeps it
-            return found
+            return cached
     return None
 
 
-def _copy(entry: Path, of: tuple[str, str, Trust], rpms: Path, say: Callable[[str], None]) -> CachedBuild | None:
+def _copy(
+    entry: Path, identity: tuple[str, str, Trust], rpms: Path, say: Callable[[str], None]
+) -> CachedBuild | None:
     """Copy the files of one entry to ``rpms`` and return what it says; None if it is not to be trusted.
 
-    ``of`` are the name, commit and level it must have.
+    ``identity`` is the name, commit and level it must have.
     """
     status = entry.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         say(f"{entry} (another user may have written it)")
         return None
     try:
-        found = CachedBuild.model_validate_json((entry / RECORD).read_bytes())
-        damaged = [] if found.is_of(*of) else [f"{RECORD} (of another build)"]
-        for rpm in found.files if not damaged else ():
+        cached = CachedBuild.model_validate_json((entry / RECORD).read_bytes())
+        damaged = [] if cached.is_of(*identity) else [f"{RECORD} (of another build)"]
+        for rpm in cached.files if not damaged else ():
             rpms.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry / rpm.file, rpms / rpm.file)
             damaged += [rpm.file] if sha256(rpms / rpm.file) != rpm.sha256 else []
@@ -141,7 +143,7 @@ def _copy(entry: Path, of: tuple[str, str, Trust], rpms: Path, say: Callable[[st
         say(f"{', '.join(damaged)} in {entry}")
         discard(entry)
         return None
-    return found
+    return cached
 
 
 def discard(entry: Path) -> None:

@@ -33,15 +33,15 @@ def classify(log: str) -> str:
     Specific causes come before general ones: rpmbuild repeats its errors,
     and a ReleaseManager repeats rpmbuild's.
     """
-    for look in _LOOKS:
-        if reason := look(log):
+    for find_cause in _CAUSE_FINDERS:
+        if reason := find_cause(log):
             return " ".join(reason.split())
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it printed nothing"
 
 
 def disk_full(log: str) -> bool:
-    """True if a build failed for want of space: the machine's fault, not the candidate's."""
+    """Return whether a build failed for want of space: the machine's fault, not the candidate's."""
     return "No space left on device" in log
 
 
@@ -50,18 +50,18 @@ def running_at_limit(log: str) -> list[str]:
     return [line.removeprefix(STILL_RUNNING) for line in log.splitlines() if line.startswith(STILL_RUNNING)]
 
 
-def _listed(log: str, heading: str, item: str) -> list[str]:
-    """The indented lines that follow a heading."""
-    found: list[str] = []
+def _listed(log: str, heading: str, pattern: str) -> list[str]:
+    """Return the parts that ``pattern`` matches of the lines that follow a heading, each once."""
+    items: list[str] = []
     inside = False
     for line in log.splitlines():
         if heading in line:
             inside = True
-        elif inside and (match := re.fullmatch(item, line)):
-            found.append(match[1])
+        elif inside and (match := re.fullmatch(pattern, line)):
+            items.append(match[1])
         else:
             inside = False
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(items))
 
 
 def _join(items: list[str]) -> str:
@@ -80,18 +80,18 @@ def _unpackaged(log: str) -> str:
 
 
 def _section(log: str) -> str:
-    """A script of the spec failed: what it said last."""
+    """Return which script of the spec failed, and the last line that it printed."""
     match = re.search(r"error: Bad exit status from \S+ \((%\w+)\)", log)
     if match is None:
         return ""
     noise = re.compile(r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: ")
-    before = [line.strip() for line in log[: match.start()].splitlines() if not noise.match(line)]
-    said = f": {before[-1][:240]}" if before else ""
-    return f"{match[1]} of the spec failed{said}"
+    output = [line.strip() for line in log[: match.start()].splitlines() if not noise.match(line)]
+    last_line = f": {output[-1][:240]}" if output else ""
+    return f"{match[1]} of the spec failed{last_line}"
 
 
 def _rpm_error(log: str) -> str:
-    """rpm's first error says the cause, later ones what follows from it; several missing files are named."""
+    """Return rpm's first error, of which later ones are consequences; name all files that are missing."""
     errors = list(dict.fromkeys(item.strip() for item in _RPM_ERROR.findall(log)))
     absent = [item.split(": ", 1)[1] for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
     if absent:
@@ -102,8 +102,8 @@ def _rpm_error(log: str) -> str:
 
 
 def _not_attempted(log: str) -> str:
-    """A ReleaseManager that skips the RPMs says why at its start, and exits with 0."""
-    for said, meaning in (
+    """Return why a ReleaseManager skipped the RPMs: it says so at its start, and exits with 0."""
+    for message, meaning in (
         (
             "RPMs will not be build for this platform",
             "it does not know the operating system of the build workspace",
@@ -111,8 +111,8 @@ def _not_attempted(log: str) -> str:
         ("'rpmbuild' not found", "rpmbuild is not in the build workspace"),
         ("Skipping RPM build as requested", "it was told to skip them"),
     ):
-        if said in log:
-            return f"ReleaseManager skipped the RPMs: {meaning} ({said!r})"
+        if message in log:
+            return f"ReleaseManager skipped the RPMs: {meaning} ({message!r})"
     return ""
 
 
@@ -122,19 +122,19 @@ def _skipped(log: str) -> str:
 
 
 def _command(log: str) -> str:
-    """GlideinWMS's ReleaseManager names a failed command and its output as Python lists."""
+    """Return the command that failed and its last line: GlideinWMS's ReleaseManager prints Python lists."""
     match = re.search(r"Error running '(.*?)'\nStdout:(\[.*?\])\nStderr:(\[.*?\])\n", log, re.DOTALL)
     if match is None:
         return ""
-    said = _last_line(match[3]) or _last_line(match[2])
+    last_line = _last_line(match[3]) or _last_line(match[2])
     words = re.split(r"&&|;", match[1])[-1].split()
     program = words[0].rpartition("/")[2] if words else match[1]
-    return f"{program}: {said[:240]}" if said else f"{program} failed without a word"
+    return f"{program}: {last_line[:240]}" if last_line else f"{program} failed without a word"
 
 
-def _last_line(shown: str) -> str:
+def _last_line(literal: str) -> str:
     try:
-        lines = ast.literal_eval(shown)
+        lines = ast.literal_eval(literal)
     except (ValueError, SyntaxError):
         return ""
     texts = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in lines]
@@ -156,7 +156,7 @@ def _usage(log: str) -> str:
     return f"ReleaseManager refuses its arguments: {match[1][:240]}" if match else ""
 
 
-_LOOKS: tuple[Callable[[str], str], ...] = (
+_CAUSE_FINDERS: tuple[Callable[[str], str], ...] = (
     _not_attempted,
     _build_requires,
     _unpackaged,

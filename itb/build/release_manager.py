@@ -70,7 +70,7 @@ def take_cached(
     began = time.monotonic()
     name = _cache_name(commit, product, workspace)
     damaged: list[str] = []
-    found = build_cache.take(
+    cached = build_cache.take(
         cache,
         name,
         commit=commit.id,
@@ -82,22 +82,22 @@ def take_cached(
     if damaged:
         with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
             trial.skip(f"damaged: {damaged[0]}; they are built again")
-    if found is None:
+    if cached is None:
         return None
     with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.built))
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.built))
         trial.passed(
-            f"{len(found.rpms)} RPMs taken from the cache: same commit, platform and arguments, built {when} "
-            f"in {found.seconds:.0f} s by run {found.run} as {found.trust}"
+            f"{len(cached.rpms)} RPMs taken from the cache: same commit, platform and arguments, built {when} "
+            f"in {cached.seconds:.0f} s by run {cached.run} as {cached.trust}"
         )
         trial.log = rundir.build / LOG
     return Build(
         commit=commit,
         platform=workspace.platform,
         directory=str(rundir.build / "rpms"),
-        rpms=found.rpms,
-        source_rpm=found.source_rpm,
-        arguments=found.arguments,
+        rpms=cached.rpms,
+        source_rpm=cached.source_rpm,
+        arguments=cached.arguments,
         cached=True,
         seconds=time.monotonic() - began,
     )
@@ -133,11 +133,11 @@ def build(
                 stack.enter_context(alone)
         else:
             stack.enter_context(alone)
-        made = None
+        cached = None
         if not again:
-            made = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
+            cached = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
         job = _Job(commit, product, workspace, host, rundir)
-        return made or _build(job, clone, cache=cache, journal=journal)
+        return cached or _build(job, clone, cache=cache, journal=journal)
 
 
 def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
@@ -177,12 +177,12 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
     )
 
 
-def is_whole(made: Build) -> bool:
-    """True if every file of a build is where it was put, unchanged."""
-    if made.published:
+def is_whole(build: Build) -> bool:
+    """Return whether every file of a build is where it was put, unchanged."""
+    if build.published:
         return True  # somebody else keeps them
-    folder = Path(made.directory)
-    rpms = (*made.rpms, made.source_rpm) if made.source_rpm else made.rpms
+    folder = Path(build.directory)
+    rpms = (*build.rpms, build.source_rpm) if build.source_rpm else build.rpms
     try:
         return all(files.sha256(folder / rpm.file) == rpm.sha256 for rpm in rpms)
     except OSError:
@@ -190,7 +190,7 @@ def is_whole(made: Build) -> bool:
 
 
 def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
-    """Everything that decides what the RPMs are."""
+    """Return the name of the cache entry: a checksum of everything that decides what the RPMs are."""
     facts: dict[str, Any] = {
         "shape": build_cache.shape(),
         "commit": commit.id,  # a ReleaseManager may ask git, too
@@ -290,10 +290,10 @@ class _Job:
             )
         if not done.ok:
             kind = TestbedError if done.timed_out or retry.REPOSITORY.search(done.output) else BuildError
-            said = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
+            problems = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             raise kind(
                 f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "
-                f"{said[0].strip() if said else done.reason}",
+                f"{problems[0].strip() if problems else done.reason}",
                 evidence=done.output,
                 log=self.log,
             )
@@ -302,12 +302,12 @@ class _Job:
     def _spec(self, clone: Path) -> str:
         if self.product.build.spec:
             return self.product.build.spec
-        found = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
-        return str(found[0]) if len(found) == 1 else ""
+        specs = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
+        return str(specs[0]) if len(specs) == 1 else ""
 
     def arguments(self) -> tuple[str, ...]:
         """Return the arguments for this ReleaseManager; which exist depends on its age."""
-        asked = self.host.run(Request(
+        answer = self.host.run(Request(
             ["python3", self.manager, "--help"],
             env=self.env,
             cwd=self.source,
@@ -315,19 +315,19 @@ class _Job:
             check=False,
             log=self.log,
         ))
-        offered = _OPTION.findall(asked.stdout)  # some print their help and end with status 1
+        offered = _OPTION.findall(answer.stdout)  # some print their help and end with status 1
         lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
         if lacking:
             raise BuildError(
                 f"ReleaseManager offers no {', '.join(lacking)}"
                 if offered
-                else f"ReleaseManager does not say what its arguments are: {build_log.classify(asked.output)}",
-                evidence=asked.output,
+                else f"ReleaseManager does not say what its arguments are: {build_log.classify(answer.output)}",
+                evidence=answer.output,
                 log=self.log,
             )
-        chosen = build_rpms.version_arguments(self.commit, offered)
-        chosen += ["--source-dir", self.source, "--release-dir", self.result]
-        return (*chosen, *build_rpms.builder_arguments(self.workspace.mock, offered))
+        arguments = build_rpms.version_arguments(self.commit, offered)
+        arguments += ["--source-dir", self.source, "--release-dir", self.result]
+        return (*arguments, *build_rpms.builder_arguments(self.workspace.mock, offered))
 
     def release(self, trial: Trial, arguments: Sequence[str]) -> str:
         """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""
@@ -335,8 +335,8 @@ class _Job:
         trial.log = self.log
 
         def note(line: str) -> None:
-            if said := build_log.milestone(line):
-                trial.note(said)
+            if text := build_log.milestone(line):
+                trial.note(text)
 
         done = self.host.run(Request(
             ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
@@ -349,8 +349,8 @@ class _Job:
         ))
         if done.returncode == 124:
             running = build_log.running_at_limit(done.stdout)
-            doing = f"; what ran last: {running[-1][:200]}" if running else ""
-            self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{doing}", done.stdout)
+            last = f"; what ran last: {running[-1][:200]}" if running else ""
+            self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{last}", done.stdout)
         if not done.ok:
             self._fail(build_log.classify(done.stdout), done.stdout)
         listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout

@@ -14,7 +14,7 @@ from itb.model import Commit, Rpm
 
 
 def wanted(product: Product) -> set[str]:
-    """Names of the product's packages its roles ask for."""
+    """Return the names of the product's packages that its roles ask for."""
     asked = {package for role in product.roles.values() for package in role.packages}
     return {name for name in asked if any(fnmatchcase(name, glob) for glob in product.packages)}
 
@@ -25,7 +25,7 @@ def version_arguments(commit: Commit, offered: Sequence[str]) -> list[str]:
     Up to GlideinWMS 3.9.5 (whose ReleaseManager offers ``--rpm-version``)
     the Release of a candidate was 0.RELEASE.rcN instead of 0.N.rcN.RELEASE.
     """
-    found = ["--release-version", commit.version.replace(".", "_")]
+    arguments = ["--release-version", commit.version.replace(".", "_")]
     release = commit.rpm_release
     if commit.rc and "--rpm-version" in offered:
         release = f"{commit.rc}.{release}" if release else str(commit.rc)
@@ -35,8 +35,8 @@ def version_arguments(commit: Commit, offered: Sequence[str]) -> list[str]:
         ("--rpm-version", commit.version),
     ):
         if value and option in offered:
-            found += [option, value]
-    return found
+            arguments += [option, value]
+    return arguments
 
 
 def builder_arguments(mock: str, offered: Sequence[str]) -> list[str]:
@@ -108,7 +108,7 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
     return problems
 
 
-def _is_release(found: str, commit: Commit, expected: str) -> bool:
-    """True if a Release is the expected one, with or without ``%dist`` after it."""
+def _is_release(release: str, commit: Commit, expected: str) -> bool:
+    """Return whether a Release is the expected one, with or without ``%dist`` after it."""
     old = f"0.{commit.rc}.{commit.rpm_release}.rc{commit.rc}" if commit.rc and commit.rpm_release else expected
-    return any(re.fullmatch(rf"{re.escape(item)}(?:\.[A-Za-z]\S*)?", found) for item in (expected, old))
+    return any(re.fullmatch(rf"{re.escape(item)}(?:\.[A-Za-z]\S*)?", release) for item in (expected, old))
