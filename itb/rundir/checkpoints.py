@@ -1,4 +1,4 @@
-"""What of a run is done, and on which containers: the book a resumed run reads to repeat nothing.
+"""What of a run is done, and on which containers: a resumed run reads it and repeats none of it.
 
 Every piece of work writes that it begins and, once its value is in
 ``state/``, that it is done.  A piece stands in a resumed run if it is done
@@ -50,7 +50,7 @@ class CheckpointKey:
 
     @property
     def name(self) -> str:
-        """The name under which the run directory has it."""
+        """Return the name under which the run directory has it."""
         return f"{self.kind}.{self.of}" if self.of else str(self.kind)
 
 
@@ -81,7 +81,7 @@ class Checkpoints:
     def __init__(self, rundir: RunDir) -> None:
         self._path = rundir.path / "state" / FILE
         self._lock = threading.Lock()
-        self._standing: set[str] = set()
+        self._done_pieces: set[str] = set()
 
     def begin(
         self, key: CheckpointKey, hosts: Mapping[str, str], *, taints: Sequence[str] = ()
@@ -94,7 +94,7 @@ class Checkpoints:
     def done(self, entry: CheckpointEntry) -> None:
         """Write that a piece of work is done; its value must be in the run directory by now."""
         self._write(entry.model_copy(update={"done": True}))
-        self._standing.add(entry.piece)
+        self._done_pieces.add(entry.piece)
 
     def _write(self, entry: CheckpointEntry) -> None:
         with self._lock:
@@ -103,32 +103,32 @@ class Checkpoints:
             files.append(self._path, f"\n{entry.model_dump_json()}")
 
     def is_done(self, key: CheckpointKey) -> bool:
-        """Return True if the work was done, by this process or by an earlier attempt that it resumes."""
-        return key.name in self._standing
+        """Return whether the work was done, by this process or by an earlier attempt that it resumes."""
+        return key.name in self._done_pieces
 
     def last(self, key: CheckpointKey) -> CheckpointEntry | None:
-        """Return the last word on a piece of work, of any attempt; None if it never began."""
+        """Return the last entry of a piece of work, of any attempt; None if it never began."""
         return self.entries().get(key.name)
 
     def holds(self, key: CheckpointKey, role: str, container: str) -> bool:
-        """Return True if the work, done or not, began on this container of a role."""
+        """Return whether the work, done or not, began on this container of a role."""
         entry = self.last(key)
         return entry is not None and bool(container) and entry.hosts.get(role) == container
 
     def entries(self) -> dict[str, CheckpointEntry]:
-        """The last word on every piece."""
+        """Return the last entry of every piece of work."""
         try:
             lines = files.read(self._path).split(b"\n")
         except FileNotFoundError:
             return {}
-        found: dict[str, CheckpointEntry] = {}
+        last_entries: dict[str, CheckpointEntry] = {}
         for line in lines:
             try:
                 entry = CheckpointEntry.model_validate_json(line)
             except ValidationError:
                 continue
-            found[entry.piece] = entry
-        return found
+            last_entries[entry.piece] = entry
+        return last_entries
 
     def doubtful(self, running: Mapping[str, str]) -> dict[str, str]:
         """Return the roles whose running host (container ids by role) cannot be trusted: role -> piece."""
@@ -140,15 +140,15 @@ class Checkpoints:
         }
 
     def take_up(self, running: Mapping[str, str], *, again: Collection[Kind] = ()) -> set[str]:
-        """Let stand what is done on containers that run; return the names of these pieces of work.
+        """Keep as done what was done on containers that run; return the names of these pieces of work.
 
         Work of the kinds ``again`` is to be done again in any case.
         """
-        self._standing = {
+        self._done_pieces = {
             piece
             for piece, entry in self.entries().items()
             if entry.done
             and piece.partition(".")[0] not in again
             and all(running.get(role) == container for role, container in entry.hosts.items())
         }
-        return self._standing
+        return self._done_pieces

@@ -108,57 +108,57 @@ class RunDir:
             path for path in every if wanted in path.name
         ]
         if len(matching) != 1:
-            found = ", ".join(path.name for path in matching[:5]) or "none"
-            raise UsageError(f"{wanted!r} must name one run; it names {found}", hint="itb list shows them")
+            names = ", ".join(path.name for path in matching[:5]) or "none"
+            raise UsageError(f"{wanted!r} must name one run; it names {names}", hint="itb list shows them")
         return cls(matching[0])
 
     @staticmethod
     def _damaged(runs: Path, path: Path) -> Path | None:
-        """A directory that was a run's and has no ``run.json``."""
+        """Return the directory if it was a run's and has no ``run.json``, else None."""
         for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
             place = folder.absolute()
-            known = any((place / name).is_file() for name in _TRACES)
-            if place.name != ".." and known and not (place / "run.json").is_file():
+            has_traces = any((place / name).is_file() for name in _TRACES)
+            if place.name != ".." and has_traces and not (place / "run.json").is_file():
                 return place
         return None
 
     @property
     def id(self) -> str:
-        """The run's name: the directory's."""
+        """Return the run's name, which is the directory's."""
         return self.path.name
 
     @property
     def build(self) -> Path:
-        """ReleaseManager's log and the RPMs."""
+        """Return the folder of ReleaseManager's log and the RPMs."""
         return self.path / "build"
 
     @property
     def repo(self) -> Path:
-        """What the repository served: metadata, public key, signed packages' list."""
+        """Return the folder of what the repository served: metadata, public key, signed packages' list."""
         return self.path / "repo"
 
     @property
     def results(self) -> Path:
-        """One folder per scenario, one log per step."""
+        """Return the folder of results: a folder per scenario, a log per step."""
         return self.path / "results"
 
     @property
     def tokens(self) -> Path:
-        """Private (0700), emptied at teardown."""
+        """Return the folder of tokens and keys: private (0700), emptied at teardown."""
         return self.path / "tokens"
 
     @property
     def junit(self) -> Path:
-        """The JUnit report."""
+        """Return the path of the JUnit report."""
         return self.path / "junit.xml"
 
     @property
     def html(self) -> Path:
-        """The HTML report."""
+        """Return the path of the HTML report."""
         return self.path / "report.html"
 
     def host(self, role: str) -> Path:
-        """Evidence of one host: logs, journal, configuration, package list."""
+        """Return the folder of evidence of one host: logs, journal, configuration, package list."""
         return self.path / "hosts" / role
 
     def forget_secrets(self) -> None:
@@ -198,7 +198,7 @@ class RunDir:
 
     @property
     def state(self) -> RunState:
-        """The content of ``run.json``."""
+        """Return the content of ``run.json``."""
         path = self.path / "run.json"
         try:
             return RunState.model_validate_json(ownership.read(path))
@@ -237,21 +237,21 @@ class RunDir:
         self._append("cases.jsonl", f"\n{line}" if torn else line)
 
     def attempts(self) -> Attempts:
-        """Every case so far, over all attempts; a line cut by a crash is left out."""
+        """Return every case so far, over all attempts; a line cut by a crash is left out."""
         try:
             return rundir_cases.read(files.read(self.path / "cases.jsonl"))
         except FileNotFoundError:
             return Attempts()
 
     def cases(self) -> list[Case]:
-        """Every case that stands, in the order it ended."""
+        """Return every case that stands, in the order it ended."""
         return list(self.attempts().cases)
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(command.started))
-        shown = redact(shlex.join(command.argv)).replace("\n", "\\n")
-        line = f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {shown[:2000]}"
+        text = redact(shlex.join(command.argv)).replace("\n", "\\n")
+        line = f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {text[:2000]}"
         # A log that cannot be written must not keep a command from removing things; cases tell of it.
         with suppress(OSError):
             self._append("commands.log", line)
@@ -260,7 +260,7 @@ class RunDir:
         files.append(self.path / name, f"{line}\n")
 
     def is_held(self) -> bool:
-        """True while a process holds the lock of this run, also if the directory is gone."""
+        """Return whether a process holds the lock of this run, also if the directory is gone."""
         return rundir_lock.holder(self.path) is not None
 
     def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:

@@ -30,13 +30,13 @@ class Listener(Protocol):
     """Is told what happens; called from any thread."""
 
     def started(self, trial: Trial) -> None:
-        """Something is being tried now."""
+        """Receive a trial that begins."""
 
     def noted(self, trial: Trial, text: str) -> None:
-        """What a trial is doing at this moment."""
+        """Receive what a trial is doing at this moment."""
 
     def finished(self, case: Case) -> None:
-        """A trial has ended."""
+        """Receive a trial that has ended."""
 
 
 class Cases(Protocol):
@@ -67,26 +67,26 @@ class Trial:
         self._journal = journal
 
     def note(self, text: str) -> None:
-        """Say what is being done; shown live, kept nowhere."""
+        """Tell the listeners what is being done; it is written nowhere."""
         for listener in self._journal.listeners:
             listener.noted(self, redact(text))
 
     def fail(self, message: str, *, exit_code: int, evidence: str = "", log: Path | None = None) -> None:
-        """The product is at fault."""
+        """Record that the product is at fault."""
         self._set(Outcome.FAILED, message, exit_code, evidence, log)
 
     def error(
         self, message: str, *, exit_code: int = ExitCode.TESTBED, evidence: str = "", log: Path | None = None
     ) -> None:
-        """The testbed, the tool or an interruption is at fault."""
+        """Record that the testbed, the tool or an interruption is at fault."""
         self._set(Outcome.ERROR, message, exit_code, evidence, log)
 
     def skip(self, reason: str) -> None:
-        """It could not be tried, and that is nobody's fault."""
+        """Record that it could not be tried, and that this is nobody's fault."""
         self._set(Outcome.SKIPPED, reason, ExitCode.PASSED, "", None)
 
     def passed(self, message: str = "", *, evidence: str = "") -> None:
-        """It went well; ``message`` says what was seen."""
+        """Record that it went well; ``message`` says what was observed."""
         self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence, None)
 
     def _set(self, outcome: Outcome, message: str, code: int, evidence: str, log: Path | None) -> None:
@@ -118,7 +118,7 @@ class Journal:
         self.cases: list[Case] = rundir.cases()
         self.began = (time.time(), time.monotonic())
         # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
-        self.look: Callable[[str, str], str] = lambda _role, _seen: ""
+        self.look: Callable[[str, str], str] = lambda _role, _output: ""
         self.lost = ""  # why nothing can be written any more
         self.on_lost: Callable[[str], None] = lambda _why: None
         self._place = rundir.path.stat().st_ino if rundir.path.is_dir() else None
@@ -205,14 +205,14 @@ class Journal:
             self.lose(problem)
 
     def _write(self, write: Callable[[], None]) -> str:
-        """Add something to the run directory; return why that is not possible any more."""
+        """Add something to the run directory; return why that is not possible any more, empty if it is."""
         try:
             if self._place is not None and self.rundir.path.stat().st_ino != self._place:
                 return _DELETED
             write()
         except OSError as error:
-            gone = isinstance(error, FileNotFoundError)
-            return _DELETED if gone else f"cannot be written: {error.strerror}"
+            is_deleted = isinstance(error, FileNotFoundError)
+            return _DELETED if is_deleted else f"cannot be written: {error.strerror}"
         return ""
 
     def lose(self, problem: str) -> None:
@@ -220,9 +220,9 @@ class Journal:
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
-        lost = Trial(self, Phase.RUN, "itb", "the run directory is there")
-        lost.error(self.lost)
-        case = self._finish(lost)
+        trial = Trial(self, Phase.RUN, "itb", "the run directory is there")
+        trial.error(self.lost)
+        case = self._finish(trial)
         self.cases.append(case)
         for listener in self.listeners:
             listener.finished(case)

@@ -91,9 +91,9 @@ def _owner(folder: Path) -> Owner | None:
 
 
 def _holder_of_removed(path: Path) -> Owner | None:
-    wanted = f"{path} (deleted)"  # proc(5), /proc/PID/fd
+    target = f"{path} (deleted)"  # proc(5), /proc/PID/fd
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if any(str(link.readlink()) == wanted for link in (process / "fd").iterdir()):
+            if any(str(link.readlink()) == target for link in (process / "fd").iterdir()):
                 return Owner(pid=int(process.name), host=socket.gethostname(), since=process.stat().st_ctime)
     return None
