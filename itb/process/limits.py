@@ -59,9 +59,9 @@ class Limit(float):
 
     def __new__(cls, seconds: float, name: str) -> Limit:
         """Return ``seconds`` as the limit ``name``."""
-        made = super().__new__(cls, seconds)
-        made.name = name
-        return made
+        limit = super().__new__(cls, seconds)
+        limit.name = name
+        return limit
 
 
 @dataclass(frozen=True)

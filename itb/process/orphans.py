@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_SHOWN = 60  # processes listed
+_MAX_LISTED = 60  # processes listed
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class _Process:
 
 def doing(group: int, mark: str) -> str:
     """List the processes of a command that is still at work: id, parent, state, seconds, command line."""
-    up = _seconds_up()
+    uptime = _seconds_up()
     lines = []
-    for process in sorted(_ours(group, mark), key=lambda item: item.pid)[:_SHOWN]:
+    for process in sorted(_processes_of(group, mark), key=lambda item: item.pid)[:_MAX_LISTED]:
         words = _read(_PROC / str(process.pid) / "cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
-        seconds = up - process.ticks / os.sysconf("SC_CLK_TCK")
+        seconds = uptime - process.ticks / os.sysconf("SC_CLK_TCK")
         lines.append(f"{process.pid:7} {process.parent:7} {process.state} {seconds:6.0f} s  {words[:160]}")
     return "\n".join(lines)
 
@@ -44,7 +44,7 @@ def doing(group: int, mark: str) -> str:
 def end(group: int, mark: str, *, patience: float = 5.0) -> None:
     """Kill every process of a command that is left; those that appear meanwhile too."""
     deadline = time.monotonic() + patience
-    while left := [item for item in _ours(group, mark) if item.state != "Z"]:
+    while left := [item for item in _processes_of(group, mark) if item.state != "Z"]:
         for process in left:
             _kill(process.pid)
         if time.monotonic() > deadline:
@@ -58,25 +58,25 @@ def _kill(pid: int) -> None:
         return
 
 
-def _ours(group: int, mark: str) -> list[_Process]:
-    """The command's processes: none where there is no /proc."""
-    every = {item.pid: item for item in map(_process, _pids()) if item is not None}
-    found = {pid for pid, item in every.items() if item.session == group or (mark and _has(pid, mark))}
-    found.discard(os.getpid())
-    grown = True
-    while grown:
-        more = {pid for pid, item in every.items() if item.parent in found or item.session in found} - found
+def _processes_of(group: int, mark: str) -> list[_Process]:
+    """Return the command's processes; none where there is no /proc."""
+    processes = {item.pid: item for item in map(_read_process, _pids()) if item is not None}
+    pids = {pid for pid, item in processes.items() if item.session == group or (mark and _has_mark(pid, mark))}
+    pids.discard(os.getpid())
+    has_grown = True
+    while has_grown:
+        more = {pid for pid, item in processes.items() if item.parent in pids or item.session in pids} - pids
         more.discard(os.getpid())
-        found |= more
-        grown = bool(more)
-    return [every[pid] for pid in found]
+        pids |= more
+        has_grown = bool(more)
+    return [processes[pid] for pid in pids]
 
 
 def _pids() -> list[int]:
     return [int(item.name) for item in _PROC.glob("[0-9]*")] if _PROC.is_dir() else []
 
 
-def _process(pid: int) -> _Process | None:
+def _read_process(pid: int) -> _Process | None:
     fields = _read(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
     if len(fields) < 20:
         return None
@@ -84,7 +84,7 @@ def _process(pid: int) -> _Process | None:
     return _Process(pid, int(parent), int(session), state.decode(), int(fields[19]))
 
 
-def _has(pid: int, mark: str) -> bool:
+def _has_mark(pid: int, mark: str) -> bool:
     return mark.encode() in _read(_PROC / str(pid) / "environ").split(b"\0")
 
 
@@ -128,29 +128,29 @@ _pipe = -1  # where the process on duty reads from
 
 @contextmanager
 def on_duty() -> Iterator[None]:
-    """Have what is started within the block ended, should this process be killed."""
+    """Have a process of its own end what is started within the block, should this one be killed."""
     global _pipe  # noqa: PLW0603 - there is one per process, as there is one table of processes
     if _pipe >= 0:
         yield
         return
     reading, writing = os.pipe()
-    quiet = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
         pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", _SCRIPT, _NAME, str(os.getpid())],
             {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
-            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, quiet, 1),
-                          (os.POSIX_SPAWN_DUP2, quiet, 2)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, null, 1),
+                          (os.POSIX_SPAWN_DUP2, null, 2)],
             setsid=True,
         )  # fmt: skip
-    except OSError:  # no shell, no process to be had: the rest will say so better
+    except OSError:  # no shell, no free process: what is started next fails with a better message
         os.close(writing)
         yield
         return
     finally:
         os.close(reading)
-        os.close(quiet)
+        os.close(null)
     _pipe = writing
     try:
         yield
@@ -165,7 +165,7 @@ def on_duty() -> Iterator[None]:
 def wait_for_others() -> None:
     """Wait until what other itb processes had started, and that were killed just now, has been ended.
 
-    Who removes things earlier may miss what is being made at that moment.
+    Containers that are being created at that moment may escape a removal that begins earlier.
     """
     deadline = time.monotonic() + _PATIENCE
     for path in Path("/proc").glob("[0-9]*"):
@@ -173,20 +173,20 @@ def wait_for_others() -> None:
             words = (path / "cmdline").read_bytes().split(b"\0")
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             if len(words) > 4 and words[3] == _NAME.encode() and int(words[4]) != parent:
-                ended = os.pidfd_open(int(path.name))
+                descriptor = os.pidfd_open(int(path.name))
                 try:
-                    select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+                    select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
                 finally:
-                    os.close(ended)
+                    os.close(descriptor)
 
 
 def begins(group: int) -> None:
-    """A process group has begun."""
+    """Tell the process on duty that a process group has begun."""
     _tell("+", group)
 
 
 def ended(group: int) -> None:
-    """A process group has ended."""
+    """Tell the process on duty that a process group has ended."""
     _tell("-", group)
 
 

@@ -105,7 +105,7 @@ class Reader:
 
     @property
     def lost(self) -> int:
-        """Bytes between what is kept of the start and of the end."""
+        """Return the number of bytes between what is kept of the start and of the end."""
         return self._lost
 
     def text(self) -> str:

@@ -66,5 +66,5 @@ class Request:
 
     @property
     def name(self) -> Sequence[str]:
-        """The command line that is shown: ``shown``, or ``argv`` itself."""
+        """Return the command line that is shown: ``shown``, or ``argv`` itself."""
         return self.shown or self.argv

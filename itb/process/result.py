@@ -34,18 +34,18 @@ class Completed:
 
     @property
     def ok(self) -> bool:
-        """True if it ended by itself with status 0."""
+        """Return whether it ended by itself with status 0."""
         return self.returncode == 0 and not self.timed_out
 
     @property
     def output(self) -> str:
-        """Both streams, stdout first, and what it was doing if its time was up."""
+        """Return both streams, stdout first, and what it was doing if its time was up."""
         parts = (self.stdout.strip("\n"), self.stderr.strip("\n"), self.doing.strip("\n"))
         return "\n".join(part for part in parts if part)
 
     @property
     def reason(self) -> str:
-        """One line that says how it ended: the last line of its output, else its status."""
+        """Return how it ended in one line: the last line of its output, else its status."""
         if self.timed_out:
             return f"no end within {self.limit or self.seconds:.0f} s{called(self.limit)}"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
@@ -56,8 +56,8 @@ class CommandError(TestbedError):
     """A command itb itself depends on failed; ``completed`` has the details."""
 
     def __init__(self, completed: Completed, *, about: str = "") -> None:
-        shown = about or shlex.join(completed.argv)
-        super().__init__(f"{redact(shown)}: {completed.reason}", evidence=completed.output, log=completed.log)
+        command = about or shlex.join(completed.argv)
+        super().__init__(f"{redact(command)}: {completed.reason}", evidence=completed.output, log=completed.log)
         self.completed = completed
 
 

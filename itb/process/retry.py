@@ -100,7 +100,7 @@ _DOWNLOAD = _any(
     r"timed out|i/o timeout|handshake timeout|Client\.Timeout|deadline exceeded|server misbehaving",
     r"unexpected EOF|\bEOF$",
 )
-# No second try cures these, even if something of the above is said as well.
+# No second try cures these, even if the output names something of the above as well.
 _LASTING = _any(
     r"(?:Status code|returned error|HTTP status|from registry):? 4\d\d",
     r"\b4\d\d\s+(?:Bad Request|Unauthorized|Forbidden|Not Found|Gone)",

@@ -34,13 +34,13 @@ _TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that are secrets
 _DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
 _PIECE, _LATE = 1.0, 0.5  # seconds of a limit counted at once; more than so much late, itb itself was stopped
 MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
-_DOING = 3_000  # characters kept of what a command was doing when its time was up
+_MAX_DOING = 3_000  # characters kept of what a command was doing when its time was up
 
 
 def inherited() -> dict[str, str]:
     """Return the environment processes inherit: without tokens, and without settings that hold a password.
 
-    Whoever may look at a process sees its environment, and none of them needs these.
+    Other users of the machine may see the environment of a process, and no process needs these.
     """
     return {name: value for name, value in os.environ.items() if not _is_private(name, value)}
 
@@ -98,25 +98,25 @@ class Runner:
 
     def _start(self, request: Request) -> subprocess.Popen[bytes]:
         program = request.argv[0]
-        inheriting = {} if request.clean_env else {**inherited(), **self.env}
+        inherited_env = {} if request.clean_env else {**inherited(), **self.env}
         stdin: int | IO[bytes] = subprocess.DEVNULL
         stdout: int | IO[bytes] = subprocess.PIPE
-        opened: list[IO[bytes]] = []
+        handles: list[IO[bytes]] = []
         try:
             if isinstance(request.input, bytes):
                 stdin = subprocess.PIPE
             elif request.input is not None:
                 stdin = request.input.open("rb")
-                opened.append(stdin)
+                handles.append(stdin)
             if request.stdout_to is not None:
                 stdout = request.stdout_to.open("wb")
-                opened.append(stdout)
+                handles.append(stdout)
             process = subprocess.Popen(
                 list(request.argv),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                env={**inheriting, **request.env},
+                env={**inherited_env, **request.env},
                 cwd=request.cwd or "/",
                 start_new_session=True,
             )
@@ -128,7 +128,7 @@ class Runner:
         except ValueError as error:  # a NUL or half a character cannot be part of a command line
             raise TestbedError(f"{program}: cannot be started: {error}") from None
         finally:
-            for handle in opened:
+            for handle in handles:
                 handle.close()
         return process
 
@@ -148,8 +148,8 @@ class Runner:
                 signal_group(process.pid, signal.SIGTERM)
             if not _has_ended(process, timeout):
                 timed_out = True
-                ask = request.at_limit or functools.partial(orphans.doing, process.pid, request.mark)
-                doing = redact(ask())[:_DOING]
+                describe = request.at_limit or functools.partial(orphans.doing, process.pid, request.mark)
+                doing = redact(describe())[:_MAX_DOING]
                 sink.write(f"\n[itb] no end within {timeout:.0f} s{called(timeout)}\n{doing}\n".encode())
                 _end(process)
             _drain(process, readers)

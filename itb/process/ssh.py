@@ -28,7 +28,7 @@ from itb.util.redact import redact
 
 CONNECT_TIMEOUT = 20  # seconds; ConnectTimeout of ssh_config replaces it
 LOST = 255  # status in commands.log where there is none of the command's, as ssh has it
-_KEPT = 1 << 20  # bytes of an output
+_MAX_OUTPUT = 1 << 20  # bytes of an output that are kept
 
 # Without a handler, what paramiko logs of a failed connection goes to the terminal, tracebacks and all.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -50,7 +50,7 @@ def run(request: Request, runner: Runner) -> Completed:
         while session.is_alive() and (left := clock + timeout - time.monotonic()) > 0:
             if runner.stop.event.is_set():
                 raise runner.stop.error()
-            session.join(min(0.2, left))  # as often it looks whether to stop
+            session.join(min(0.2, left))  # so often it looks whether to stop
     finally:
         timed_out = session.is_alive()
         session.hang_up()
@@ -65,27 +65,27 @@ def run(request: Request, runner: Runner) -> Completed:
 
 
 class _Session(threading.Thread):
-    """Connects, runs the command, feeds it and reads what it says."""
+    """Connects, runs the command, feeds it and reads its output."""
 
     def __init__(self, host: str, command: str, input: Path) -> None:
         super().__init__(daemon=True)  # a name server that is silent must not keep itb from ending
         self.error: ItbError | None = None
         self.status, self.stdout, self.stderr = LOST, b"", b""
         self._host, self._command, self._input = host, command, input
-        self._way: list[Connection] = []
+        self._hops: list[Connection] = []
         self._hung_up = threading.Event()
 
     def run(self) -> None:
         """Do the work; what goes wrong is in ``error``."""
         hop = None
         try:
-            self._way = _way(self._host)
-            for hop in self._way:
+            self._hops = _connections(self._host)
+            for hop in self._hops:
                 hop.open()
                 if self._hung_up.is_set():
                     self.hang_up()
                     return
-            self._talk(self._way[-1].transport.open_session())
+            self._run_command(self._hops[-1].transport.open_session())
         except ItbError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - paramiko lets through whatever a key file or a socket raises
@@ -94,19 +94,20 @@ class _Session(threading.Thread):
     def hang_up(self) -> None:
         """Close all there is; a connection that is still being made is closed once it is."""
         self._hung_up.set()
-        for hop in reversed(self._way):
+        for hop in reversed(self._hops):
             if transport := hop.client.get_transport():  # fabric's close() knows whole connections only
                 with suppress(OSError):
                     transport.close()
 
-    def _talk(self, channel: paramiko.Channel) -> None:
+    def _run_command(self, channel: paramiko.Channel) -> None:
         channel.exec_command(self._command)
-        # It need not want all of its input: its status tells.
+        # A command may end before it has read all of its input: its status tells whether that is an error.
         with self._input.open("rb") as file, suppress(OSError):
             while piece := file.read(1 << 15):
                 channel.sendall(piece)
             channel.shutdown_write()
-        self.stdout, self.stderr = channel.makefile("rb").read(_KEPT), channel.makefile_stderr("rb").read(_KEPT)
+        self.stdout = channel.makefile("rb").read(_MAX_OUTPUT)
+        self.stderr = channel.makefile_stderr("rb").read(_MAX_OUTPUT)
         if (status := channel.recv_exit_status()) < 0:
             raise EOFError
         self.status = status
@@ -118,24 +119,24 @@ class _Transport(paramiko.Transport):  # type: ignore[misc] # paramiko has no ty
         raise paramiko.AuthenticationException("something besides the key is asked for")
 
 
-def _way(host: str) -> list[Connection]:
+def _connections(host: str) -> list[Connection]:
     """Return the connections to a host, not open yet: those of ProxyJump, and its own at the end."""
-    ours = {
+    overrides = {
         "timeouts": {"connect": CONNECT_TIMEOUT},
         "connect_kwargs": {"channel_timeout": CONNECT_TIMEOUT, "transport_factory": _Transport},
     }
     try:
-        way = [Connection(host, config=Config(overrides=ours))]
-        while isinstance(way[0].gateway, Connection):
-            way.insert(0, way[0].gateway)
-        for hop in way:
+        hops = [Connection(host, config=Config(overrides=overrides))]
+        while isinstance(hops[0].gateway, Connection):
+            hops.insert(0, hops[0].gateway)
+        for hop in hops:
             hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())  # fabric's takes any key
             for path in _known_hosts(hop.ssh_config):
                 hop.client.load_system_host_keys(path)
     except Exception as error:  # noqa: BLE001 - each library has its own for a line it does not understand
         hint = "look into ~/.ssh/config and known_hosts; UserKnownHostsFile may name one without @ lines"
         raise UsageError(f"{host}: {error}", hint=hint) from None
-    return way
+    return hops
 
 
 def _known_hosts(settings: Mapping[str, str]) -> list[Path]:

@@ -23,20 +23,20 @@ class Ending:
         self._stops: list[Stop] = []
 
     def stop(self) -> Stop:
-        """A stop for one cell, or for what happens before there is one: cells do not end together."""
-        made = Stop()
-        self._stops.append(made)
+        """Return a stop for one cell, or for what happens before there is one: cells do not end together."""
+        stop = Stop()
+        self._stops.append(stop)
         if self.reason:
-            made.request()
-        return made
+            stop.request()
+        return stop
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """First: end the running steps, keep the evidence.  Second: no evidence.  Removal always."""
+        """End the running steps; collect no evidence after a second signal.  The removal always runs."""
         self.signals += 1
         self._end(f"interrupted by {signal.Signals(number).name}")
 
     def on_time(self, seconds: float) -> None:
-        """The run's own limit is over."""
+        """End the run, whose own time limit is over."""
         reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
         self._end(reason, EndedRunError(reason))
 
@@ -46,7 +46,7 @@ class Ending:
             stop.request(why)
 
     def leave_alone(self, stop: Stop) -> None:
-        """From now on signals are counted only: what removes things must not be ended by them."""
+        """Only count signals from now on: they must not end the removal of containers and files."""
         if stop in self._stops:
             self._stops.remove(stop)
         stop.clear()
@@ -55,9 +55,9 @@ class Ending:
     def listening(self, limit: float) -> Iterator[None]:
         """Handle signals and the time limit while the block runs."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # Who started itb with nohup wants it to go on without its terminal.
-        heard = [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
-        before = {number: signal.signal(number, self.on_signal) for number in heard}
+        # A user who starts itb with nohup wants it to go on without its terminal.
+        handled = [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self.on_signal) for number in handled}
         timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_time, [limit])
         timer.daemon = True
         timer.start()
@@ -94,9 +94,9 @@ class Stop:
         """
         self._why = self._why or why
         self.event.set()
-        asked = self._signal(self._live, signal.SIGTERM)
-        if asked:
-            timer = threading.Timer(GRACE, self._signal, [asked, signal.SIGKILL])
+        groups = self._signal(self._live, signal.SIGTERM)
+        if groups:
+            timer = threading.Timer(GRACE, self._signal, [groups, signal.SIGKILL])
             timer.daemon = True
             timer.start()
 
@@ -114,11 +114,11 @@ class Stop:
         self._why = None
 
     def error(self, ended: Completed | None = None) -> InterruptedRunError:
-        """Return what whoever is stopped has to raise, with the last words of what was ended."""
+        """Return the exception that a stopped command raises, with the output of the process that was ended."""
         kind = type(self._why) if self._why else InterruptedRunError
         message, hint = (self._why.message, self._why.hint) if self._why else ("interrupted", "")
-        said, log = (ended.output, ended.log) if ended else ("", None)
-        return kind(message, hint=hint, evidence=said, log=log)
+        output, log = (ended.output, ended.log) if ended else ("", None)
+        return kind(message, hint=hint, evidence=output, log=log)
 
     def add(self, group: int) -> None:
         """Register a process group that :meth:`request` must end."""
