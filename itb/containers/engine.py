@@ -1,4 +1,4 @@
-"""podman or docker: images, networks, containers, labels and the sweep.
+"""podman or docker: images, networks, containers, labels and their removal.
 
 Everything itb creates is labelled (:mod:`itb.containers.naming`), so that it
 can be found and removed without any file of the run.
@@ -38,12 +38,12 @@ _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
 class _Answer(dict[str, Any]):
-    """An object an engine answered with; what it should have and has not is the engine's fault."""
+    """An object of an engine's answer; a key that it lacks is the engine's fault."""
 
-    strange: Callable[[str], TestbedError]
+    error_of: Callable[[str], TestbedError]
 
     def __missing__(self, key: str) -> NoReturn:
-        raise self.strange(f" (no {key!r})")
+        raise self.error_of(f" (no {key!r})")
 
 
 class Engine:
@@ -54,20 +54,20 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.calls = 0
-        self._silent = threading.Event()  # it did not answer the last time it was asked something
+        self._silent = threading.Event()  # it did not answer the last call
 
     @property
     def is_podman(self) -> bool:
-        """True for podman, also under another path."""
+        """Return whether it is podman, also under another path."""
         return Path(self.program).name.startswith("podman")
 
     @property
     def info(self) -> tuple[str, ...]:
-        """The call that says what the engine is and how it is set up."""
+        """Return the call that tells what the engine is and how it is set up."""
         return ("info", "--format", "json" if self.is_podman else "{{json .}}")
 
     def call(self, *argv: str) -> Completed:
-        """Run ``podman ARGV``, of which there is nothing more to say."""
+        """Run ``podman ARGV`` with the default options."""
         return self.run(Request(argv))
 
     def run(self, request: Request) -> Completed:
@@ -108,39 +108,39 @@ class Engine:
         TestbedError if it is none: some program in between may print words of its own.
         """
 
-        def strange(why: str = "") -> TestbedError:
-            said = one_line(clean(done.stdout), 100) or "nothing"
+        def error_of(why: str = "") -> TestbedError:
+            text = one_line(clean(done.stdout), 100) or "nothing"
             words = " ".join(done.argv[1:3])
-            message = f"container engine {self.program!r} answers {words} with what itb cannot read{why}: {said}"
+            message = f"container engine {self.program!r} answers {words} with what itb cannot read{why}: {text}"
             return TestbedError(message, hint="itb doctor looks at the engine", evidence=done.output)
 
-        def answer(pairs: list[tuple[str, Any]]) -> _Answer:
-            made = _Answer(pairs)
-            made.strange = strange
-            return made
+        def answer_of(pairs: list[tuple[str, Any]]) -> _Answer:
+            answer = _Answer(pairs)
+            answer.error_of = error_of
+            return answer
 
-        decoder = json.JSONDecoder(object_pairs_hook=answer)
-        found: list[Any] = []
+        decoder = json.JSONDecoder(object_pairs_hook=answer_of)
+        objects: list[Any] = []
         text = done.stdout.strip()
         try:
             while text:
                 value, end = decoder.raw_decode(text)
-                found += value if isinstance(value, list) else [] if value is None else [value]
+                objects += value if isinstance(value, list) else [] if value is None else [value]
                 text = text[end:].lstrip()
         except (ValueError, RecursionError):
-            raise strange() from None
-        if not all(isinstance(item, _Answer) for item in found) or count not in (None, len(found)):
-            raise strange()
-        return found
+            raise error_of() from None
+        if not all(isinstance(item, _Answer) for item in objects) or count not in (None, len(objects)):
+            raise error_of()
+        return objects
 
     @functools.cached_property
     def uninterruptible(self) -> Engine:
-        """The same engine, deaf to interruptions: they must not keep what cleans up from running."""
+        """Return the same engine, which ignores interruptions: they must not keep a cleanup from running."""
         runner = copy.copy(self.runner)
         runner.stop = Stop()
-        made = Engine(runner, self.program, env=self.env)
-        made._silent = self._silent
-        return made
+        engine = Engine(runner, self.program, env=self.env)
+        engine._silent = self._silent
+        return engine
 
     def exec_request(
         self, container: str, request: Request, *, interactive: bool = False, tty: bool = False
@@ -175,17 +175,17 @@ class Engine:
 
     def image_id(self, reference: str) -> str:
         """Return the id of a local image, or the empty string."""
-        found = self.run(Request(["image", "inspect", "--format", "{{.Id}}", reference], check=False))
-        return found.stdout.strip().removeprefix("sha256:") if found.ok else ""
+        answer = self.run(Request(["image", "inspect", "--format", "{{.Id}}", reference], check=False))
+        return answer.stdout.strip().removeprefix("sha256:") if answer.ok else ""
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return what the engine says of a container; empty if there is none."""
-        found = self.run(Request(["container", "inspect", container], check=False))
-        if not found.ok:
-            if _ABSENT.search(found.stderr):
+        answer = self.run(Request(["container", "inspect", container], check=False))
+        if not answer.ok:
+            if _ABSENT.search(answer.stderr):
                 return {}
-            raise TestbedError(f"container engine {self.program!r} fails: {found.reason}", evidence=found.output)
-        return next(iter(self.read(found)), {})
+            raise TestbedError(f"container engine {self.program!r} fails: {answer.reason}", evidence=answer.output)
+        return next(iter(self.read(answer)), {})
 
     def inspect_all(self, containers: Sequence[str]) -> list[dict[str, Any]]:
         """Return what the engine says of containers that exist, in this order."""
@@ -200,19 +200,19 @@ class Engine:
 
     def subnet(self, network: str) -> str:
         """Return the subnet (CIDR) of a network; empty if there is none."""
-        seen = self.run(Request(["network", "inspect", network], check=False))
-        return next(filter(None, map(_subnet, self.read(seen))), "") if seen.ok else ""
+        answer = self.run(Request(["network", "inspect", network], check=False))
+        return next(filter(None, map(_subnet, self.read(answer))), "") if answer.ok else ""
 
     def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """List containers, stopped ones too, that have all these labels (empty value: any)."""
         return self._list("ps", "--all", filters=filters)
 
     def labelled(self, kind: str, filters: Mapping[str, str]) -> list[str]:
-        """Names of the networks or volumes that have all these labels."""
+        """Return the names of the networks or volumes that have all these labels."""
         return [str(item.get("Name") or item.get("name")) for item in self.listing(kind, filters)]
 
     def listing(self, kind: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """What the engine says of its networks or volumes that have all these labels."""
+        """Return what the engine tells of its networks or volumes that have all these labels."""
         return self._list(kind, "ls", filters=filters)
 
     def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -222,37 +222,37 @@ class Engine:
         # podman takes a filter for comma-separated values with quotes, and several labels of a
         # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
         wanted = [f"label={key}" for key in filters]
-        found = self.ask(*argv, *_each("--filter", wanted), "--format", "json")
-        return [item for item in found if _has(labels_of(item), filters)]
+        items = self.ask(*argv, *_each("--filter", wanted), "--format", "json")
+        return [item for item in items if _has_labels(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
         """Remove every container, network and volume with these labels; return what was removed.
 
-        Somebody else may be removing the same: what counts is that it is
+        Another process may be removing the same: what counts is that it is
         gone.  Raises TestbedError naming what is still there.
         """
         removed = []
         names = [container_name(item) for item in self.containers(filters)]
         if names:
-            at_once = ("--time", "0") if self.is_podman else ()
-            remove = ["rm", "--force", *at_once, "--volumes", *names]
+            no_grace = ("--time", "0") if self.is_podman else ()
+            remove = ["rm", "--force", *no_grace, "--volumes", *names]
             done = self.run(Request(remove, check=False, spare=True))
             left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
             _must_be_gone("container", left, done)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
-            found = self.labelled(kind, filters)
-            if found:
-                done = self.run(Request([kind, "rm", *found], check=False, spare=True))
+            names = self.labelled(kind, filters)
+            if names:
+                done = self.run(Request([kind, "rm", *names], check=False, spare=True))
                 _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
-                removed += [f"{kind} {name}" for name in found]
+                removed += [f"{kind} {name}" for name in names]
         return removed
 
 
 def _passing(done: Completed) -> str:
     """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
-    found = None if done.ok or done.timed_out else retry.ENGINE.search(done.stderr)
-    return f"{done.argv[1]}: {done.reason}" if found else ""
+    match = None if done.ok or done.timed_out else retry.ENGINE.search(done.stderr)
+    return f"{done.argv[1]}: {done.reason}" if match else ""
 
 
 def _subnet(network: Mapping[str, Any]) -> str:
@@ -274,16 +274,16 @@ def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:
 
 
 def container_name(item: Mapping[str, Any]) -> str:
-    """Name of a container in either engine's listing."""
+    """Return the name of a container in either engine's listing."""
     names = item.get("Names") or item.get("Name") or ""
     return str(names[0] if isinstance(names, list) else names).lstrip("/")
 
 
-def privileges_of(found: Mapping[str, Any]) -> str:
+def privileges_of(details: Mapping[str, Any]) -> str:
     """Say what a container may do, from what the engine tells of it: privileged, capabilities, what it shares."""
-    host = found.get("HostConfig", {})
+    host = details.get("HostConfig", {})
     parts = ["PRIVILEGED"] if host.get("Privileged") else ["not privileged"]
-    if (caps := found.get("EffectiveCaps")) is not None:  # podman's; docker tells differences only
+    if (caps := details.get("EffectiveCaps")) is not None:  # podman's; docker tells differences only
         names = " ".join(sorted(str(name).removeprefix("CAP_") for name in caps))
         parts.append(f"{len(caps)} capabilities ({names})" if caps else "no capabilities")
     else:
@@ -293,7 +293,7 @@ def privileges_of(found: Mapping[str, Any]) -> str:
     kinds = ("Pid", "Ipc", "UTS", "Network")
     shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
     devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]
-    mounts = [str(item.get("Source")) for item in found.get("Mounts") or [] if item.get("Type") == "bind"]
+    mounts = [str(item.get("Source")) for item in details.get("Mounts") or [] if item.get("Type") == "bind"]
     for what, items in (("the machine's ", shared), ("devices ", devices), ("the machine's folders ", mounts)):
         if items:
             parts.append(what + ", ".join(items))
@@ -301,14 +301,14 @@ def privileges_of(found: Mapping[str, Any]) -> str:
 
 
 def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
-    """Labels of a container, network or volume in either engine's listing."""
+    """Return the labels of a container, network or volume in either engine's listing."""
     labels = item.get("Labels") or item.get("labels") or {}
     if isinstance(labels, str):  # docker
         labels = dict(part.partition("=")[::2] for part in labels.split(","))
     return {str(key): str(value) for key, value in labels.items()}
 
 
-def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def _has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(key in labels and value in ("", labels[key]) for key, value in wanted.items())
 
 
@@ -333,19 +333,19 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))
-    seen = engine.run(Request(engine.info, check=False))
-    if not seen.ok or (not engine.is_podman and '"ServerErrors"' in seen.stdout):
+    answer = engine.run(Request(engine.info, check=False))
+    if not answer.ok or (not engine.is_podman and '"ServerErrors"' in answer.stdout):
         raise TestbedError(
-            f"container engine {program!r} does not answer: {seen.reason}",
+            f"container engine {program!r} does not answer: {answer.reason}",
             hint="itb doctor explains",
-            evidence=seen.output,
+            evidence=answer.output,
         )
-    engine.read(seen, count=1)
+    engine.read(answer, count=1)
     return engine
 
 
 def podman_env(cache: Path) -> dict[str, str]:
-    """Environment podman needs on this machine: empty, or CONTAINERS_CONF with what the machine refuses.
+    """Return the environment podman needs here: empty, or CONTAINERS_CONF with what the machine refuses.
 
     A user's own CONTAINERS_CONF is never replaced.  Source of the three
     limits: podman 4.3 on a machine without CAP_SYS_RESOURCE, with hybrid
@@ -375,7 +375,7 @@ def podman_env(cache: Path) -> dict[str, str]:
 
 
 def may_raise_limits() -> bool:
-    """True if this process has CAP_SYS_RESOURCE."""
+    """Return whether this process has CAP_SYS_RESOURCE."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)

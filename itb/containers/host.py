@@ -45,7 +45,7 @@ class Host:
     fqdn: str = ""
 
     def call(self, *argv: str) -> Completed:
-        """Run a command of which there is nothing more to say."""
+        """Run a command with the default options."""
         return self.run(Request(argv))
 
     def run(self, request: Request) -> Completed:
@@ -66,7 +66,7 @@ class Host:
                 replace(
                     self.engine.exec_request(self.container, inside),
                     timeout=timeout,
-                    at_limit=lambda: self._end(mark),
+                    at_limit=lambda: self._end_command(mark),
                     check=False,
                     host=self.role,
                     shown=request.name,
@@ -76,14 +76,14 @@ class Host:
                 # podman exec ends with status 0 when it is told to end (4.3): that is no success.
                 raise stop.error(completed)
         except InterruptedRunError as error:
-            error.evidence = f"{error.evidence}\n{self._end(mark)}".strip()
+            error.evidence = f"{error.evidence}\n{self._end_command(mark)}".strip()
             raise
-        return self._judge(completed, request)
+        return self._check_result(completed, request)
 
-    def _end(self, mark: str) -> str:
+    def _end_command(self, mark: str) -> str:
         """End what a command has started here, to the last child; return what the host was doing before.
 
-        Never raises: what is wrong with the engine is found by those who ask it next.
+        Never raises: the next call of the engine reports what is wrong with it.
         """
         script = (shipped.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
         reap = Request(
@@ -96,14 +96,14 @@ class Host:
         except ItbError as error:
             return error.message
 
-    def _judge(self, completed: Completed, request: Request) -> Completed:
-        lost = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
-        if lost and (gone := self.gone()):
+    def _check_result(self, completed: Completed, request: Request) -> Completed:
+        is_doubtful = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
+        if is_doubtful and (gone := self.gone()):
             raise TestbedError(gone, evidence=completed.output, log=completed.log)
         if request.check and not completed.ok:
-            what = request.about or shlex.join(completed.argv)[:200]
+            about = request.about or shlex.join(completed.argv)[:200]
             raise TestbedError(
-                f"host {self.role}: {what}: {completed.reason}", evidence=completed.output, log=completed.log
+                f"host {self.role}: {about}: {completed.reason}", evidence=completed.output, log=completed.log
             )
         return completed
 
@@ -140,7 +140,7 @@ class Host:
     def put_into(
         self, folder: str, *sources: Path, then: str = "", request: Request = _PLAIN
     ) -> Completed:
-        """Copy files and directories into a directory of the host, made if need be; the rest is as with put."""
+        """Copy files and directories into a directory of the host, created if absent; the rest is as with put."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for source in sources:
@@ -164,19 +164,19 @@ class Host:
         self.run(Request(argv, stdout_to=destination))
 
     def alive(self) -> bool:
-        """True while the container runs."""
+        """Return whether the container runs."""
         return not self.gone()
 
     def gone(self) -> str:
-        """Say what became of the container if it does not run; the empty string if it does.
+        """Return what became of the container if it does not run; the empty string if it does.
 
         Raises TestbedError if the engine cannot tell.
         """
-        found = self.engine.inspect(self.container)
-        state = found.get("State", {})
+        details = self.engine.inspect(self.container)
+        state = details.get("State", {})
         if state.get("Running"):
             return ""
-        if not found:
+        if not details:
             return f"host {self.role}: container {self.container} does not exist any more"
         if state.get("Paused"):
             return f"host {self.role}: container {self.container} is paused"

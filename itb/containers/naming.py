@@ -1,7 +1,7 @@
 """Labels, names and addresses of what itb has engines make: the only place that makes and parses them.
 
 Whatever belongs to a run carries its name and the folder its directory is
-in: the same name may be in two folders, and who sweeps up looks there whether
+in: the same name may be in two folders, and a cleanup looks there whether
 the run is alive.  A testbed's Compose file writes the labels itself, of the
 variables it is given; :func:`missing_labels` looks that it does.
 """
@@ -18,19 +18,19 @@ _RUN = "itb.run"
 _RUNS = "itb.runs"  # the folder that holds the run's directory
 ROLE = "itb.role"
 _BUILDING = "itb.building"  # of what a build of images needs while it lasts: its lock file
-_BUILDER = "itb.builder"  # of images: the lock file of the build they were made by
+_BUILDER = "itb.builder"  # of images: the lock file of the build that made them
 _PLATFORM = "itb.platform"  # of images: the platform's name
 _IMAGE = "itb.image"  # of images: their stage
 _KEY = "itb.key"  # of images: the set they belong to
 _DEFINITION = "itb.definition"  # of images: the checksum of what defines them
 
-_OURS = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # a run's container, or one of a platform's build
+_CONTAINER_NAME = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # of a run or a platform's build
 
 Labels = dict[str, str]  # an empty value of a filter means any
 
 
 def run_labels(run: str, runs: Path | str = "") -> Labels:
-    """Return what everything of a run is labelled with, and found by; with no folder it may be in any."""
+    """Return the labels of everything that belongs to a run; with no folder its directory may be in any."""
     return {_RUN: run, **({_RUNS: str(runs)} if str(runs) else {})}
 
 
@@ -60,7 +60,7 @@ def role_of(labels: Mapping[str, str]) -> str:
 
 
 def missing_labels(labels: Mapping[str, str]) -> str:
-    """Say which labels a Compose service must have to be found again; empty if it has them."""
+    """Return which labels a Compose service must have to be found again; empty if it has them."""
     wanted = {_RUN: "${ITB_RUN}", _RUNS: "${ITB_RUNS}"}
     if all(labels.get(label) == value for label, value in wanted.items()):
         return ""
@@ -84,7 +84,7 @@ def container_role(name: str, short: str) -> str:
 
 def short_of(name: str) -> str:
     """Return the number of the run or build a container belongs to by its name; empty if it is none of ours."""
-    match = _OURS.fullmatch(name)
+    match = _CONTAINER_NAME.fullmatch(name)
     return match[1] if match else ""
 
 
@@ -105,12 +105,12 @@ def prefix_of(what: str, short: str) -> str:
 
 
 def build_labels(lock: Path | str = "") -> Labels:
-    """Return what everything is labelled with that a build of images needs while it lasts; of any if empty."""
+    """Return the labels of everything that a build of images needs while it lasts; of any build if empty."""
     return {_BUILDING: str(lock)}
 
 
 def lock_of(labels: Mapping[str, str]) -> str:
-    """Return the lock file of the build that something is needed by; empty if it is needed by none."""
+    """Return the lock file of the build that needs something; empty if none does."""
     return labels.get(_BUILDING, "")
 
 
@@ -121,9 +121,9 @@ def image_filter(platform: str = "") -> str:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """What an image says of itself: empty where it does not.
+    """What the labels of an image tell; empty where there is no such label.
 
-    ``builder`` is the lock file of the build it was made by, ``key`` the set
+    ``builder`` is the lock file of the build that made it, ``key`` the set
     it belongs to, ``definition`` the checksum of what defines it.
     """
 
@@ -135,12 +135,12 @@ class ImageLabels:
 
     @classmethod
     def read(cls, labels: Mapping[str, str]) -> ImageLabels:
-        """Return what labels say."""
+        """Return what the labels of an image tell."""
         return cls(*(labels.get(name, "") for name in (_PLATFORM, _IMAGE, _BUILDER, _KEY, _DEFINITION)))
 
     @property
     def labels(self) -> Labels:
-        """The labels that say it, in the order they are written."""
-        said = {_BUILDER: self.builder, _PLATFORM: self.platform, _IMAGE: self.stage}
-        said |= {_KEY: self.key, _DEFINITION: self.definition}
-        return {name: value for name, value in said.items() if value}
+        """Return the labels, in the order in which they are written."""
+        labels = {_BUILDER: self.builder, _PLATFORM: self.platform, _IMAGE: self.stage}
+        labels |= {_KEY: self.key, _DEFINITION: self.definition}
+        return {name: value for name, value in labels.items() if value}
