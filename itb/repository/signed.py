@@ -59,7 +59,8 @@ http {{
 """
 
 # RSA, because el8's rpm knows no elliptic curves; no passphrase, because the
-# key lives as long as the run.
+# key lives as long as the run.  rpm takes the key here, once: two versions are
+# published at the same time, and rpm refuses a second writer to its database.
 _MAKE_KEY = f"""
 export GNUPGHOME=/root/.gnupg-itb
 install -d -m 700 "$GNUPGHOME"
@@ -67,6 +68,7 @@ gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
     --quick-generate-key {shlex.quote(_KEY_NAME)} rsa2048 sign 7d
 mkdir -p {ROOT}/candidate
 gpg --batch --armor --export {shlex.quote(_KEY_NAME)} > {ROOT}/candidate/RPM-GPG-KEY-itb
+rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
 gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
 """
 
@@ -82,7 +84,6 @@ mkdir -p -- "$1-source"
 find . -maxdepth 1 -name '*.src.rpm' -exec mv --target-directory="$1-source" -- {{}} +
 createrepo_c --quiet --workers "$(nproc)" .
 gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
-rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
 echo "--- signatures"
 rpmkeys --checksig -- *.rpm
 """

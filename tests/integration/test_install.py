@@ -106,6 +106,15 @@ kill -9 $$
 %post slow
 sleep 600
 """
+_KEY_FILE = f"{repository_signed.ROOT}/candidate/RPM-GPG-KEY-itb"
+# What every writer to rpm's database does first.
+_WRITER = """
+import fcntl, os, signal, socket
+lock = open("/var/lib/rpm/.rpm.lock", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +310,20 @@ def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_
     finally:
         clean.call("systemctl", "start", "nginx")
     assert (tmp_path / "install.log").read_text().count("Curl error (7)") >= 3
+
+
+def test_publishing_needs_nobody_elses_rpm_database(
+    host: Host, served: Repo, build: Build, tmp_path: Path
+) -> None:
+    """The candidate and the version it upgrades are published at once; rpm refuses a second writer."""
+    key = SigningKey(fingerprint=served.key_fingerprint)
+    host.run(["systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER])
+    try:
+        assert not host.run(["rpmkeys", "--import", _KEY_FILE], check=False).ok
+        found = repository_signed.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
+    finally:
+        host.run(["systemctl", "stop", "writer"])
+    assert found.packages == len(build.rpms)
 
 
 def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path: Path) -> None:
