@@ -62,11 +62,17 @@ def side_effects(platform: Platform) -> SideEffects:
     )
 
 
-def served(services: Host, folder: str) -> tuple[str, ...]:
+class Served(Record):
+    """The SHA-256 of every package that is served."""
+
+    sha256: tuple[str, ...] = ()
+
+
+def served(services: Host, folder: str) -> Served:
     """Return the SHA-256 of every package that the services host, where nothing of the candidate runs, serves."""
     script = f"cd {folder}; find . -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
     seen = services.script(script, Request(about="checksums of the packages that are served"))
-    return tuple(line.split()[0] for line in seen.stdout.splitlines() if line)
+    return Served(sha256=tuple(line.split()[0] for line in seen.stdout.splitlines() if line))
 
 
 def look(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[str, str]) -> Seen:

@@ -59,13 +59,14 @@ PHASES = Graph(
         Node("installed_roles", install.install_roles, Phase.INSTALL),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
         Node("lock", lock_yaml.write, Phase.INSTALL),
-        Node("looked", install.look_from_outside, Phase.INSTALL, after=("lock",)),
         Node("condor", install.start_condor, Phase.INSTALL, after=("lock",)),
         Node("token", token.hand_out, Phase.TOKEN, requires=("installed",), after=("lock",)),
         Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token")),
-        # While services are watched nothing goes on but this, which nobody waits for.
+        # While services are watched nothing but waiting goes on: that is when looking costs least.
+        Node("watched", install.watch_services, Phase.TOKEN, after=("services",)),
+        Node("looked", install.look_from_outside, Phase.INSTALL, after=("lock", "services")),
         Node("linted", build.look_at_packages, Phase.SERVE, after=("repo", "condor", "token")),
-        Node("tested", test.test, Phase.TEST, after=("previous_repo", "looked", "services", "linted")),
+        Node("tested", test.test, Phase.TEST, after=("previous_repo", "watched", "looked", "linted")),
     ],
     given=["opened"],
 )

@@ -14,7 +14,7 @@ from itb.report import write
 from itb.run import watchdog
 from itb.run.cell import WORKSPACE, Cell
 from itb.run.order import PHASES
-from itb.run.phases import build, down, test
+from itb.run.phases import build, down, install, test
 from itb.rundir.checkpoints import Kind
 
 # Kinds of work that a phase asked for by name does again, though they are done.
@@ -41,11 +41,19 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
             _execute(cell, PHASES.nodes, {"opened": cell})
     except ItbError as caught:
         error = caught
+        _look_at_hosts(cell, caught)
     except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
         error = TestbedError(str(caught))
     finally:
         code = _finish(cell, ending, error)
     return code
+
+
+def _look_at_hosts(cell: Cell, error: ItbError) -> None:
+    """Look at hosts from outside before they go: what ended the run may come of what the candidate did to them."""
+    if not isinstance(error, InterruptedRunError):
+        with suppress(ItbError, OSError):
+            install.look_late(cell)
 
 
 def build_cell(cell: Cell, ending: Ending) -> int:

@@ -20,6 +20,7 @@ from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import values
 from itb.rundir.checkpoints import CheckpointKey, Kind
+from itb.rundir.values import Value
 from itb.testbed import logs
 
 CONFIGURATION_DIFF = "configuration.diff"
@@ -107,9 +108,22 @@ def look_from_outside(cell: Cell, build: Build, installed: Installed) -> None:
     )
 
 
+def look_late(cell: Cell) -> None:
+    """Look at hosts that have the candidate, unless that was done."""
+    build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
+    if build and installed:
+        look_from_outside(cell, build, installed)
+
+
 def _trusted(cell: Cell, made: Build) -> set[str]:
-    """Return the SHA-256 of the RPM files hosts may have installed from."""
-    return {*outside.served(cell.host(SERVICES), repositories.ROOT), *(rpm.sha256 for rpm in made.rpms)}
+    """Return the SHA-256 of the RPM files hosts may have installed from, which are asked for once."""
+    served = cell.value_once(
+        CheckpointKey(Kind.REPO, "checksums"),
+        Value("repo.checksums", outside.Served),
+        lambda: outside.served(cell.host(SERVICES), repositories.ROOT),
+        on=[SERVICES],
+    )
+    return {*served.sha256, *(rpm.sha256 for rpm in made.rpms)}
 
 
 def _seen_from_outside(
@@ -156,12 +170,16 @@ def start_condor(cell: Cell) -> None:
 
 
 def start_rest(cell: Cell) -> None:
-    """Start all other services and watch them; InstallError if one does not start or does not stay up."""
+    """Start all other services."""
     early = _early(cell)
     in_parallel(
         cell.roles,
         lambda role: _start_units(cell, role, [u for u in cell.roles[role].services if u not in early[role]]),
     )
+
+
+def watch_services(cell: Cell) -> None:
+    """Watch all services for a while; InstallError if one does not stay up."""
     failed = in_parallel(
         cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.START, settle=units.SETTLE)
     )
