@@ -114,8 +114,9 @@ def check_platform(seen: Seen, expected: SideEffects, own: Sequence[str], *, lat
     """Check that nothing of the platform was changed; return what was seen.
 
     ``own`` are the candidate's packages (NEVRAs); ``later`` than right after
-    installing it, more packages may be there.  Raises InstallError naming
-    the file, what happened to it and the scriptlet that names it.
+    installing it, more packages may be there, and the files of packages are
+    as unchangeable as the image's.  Raises InstallError naming the file, what
+    happened to it and the scriptlet that names it.
     """
     if seen.root:
         raise TamperedError(seen.root, hint="nothing this host says can be believed")
@@ -128,7 +129,9 @@ def check_platform(seen: Seen, expected: SideEffects, own: Sequence[str], *, lat
         for path, kind in seen.added
         if watched.fullmatch(path) and not may_be.fullmatch(path)
     ]
-    _refuse([*changed, *added], seen, own)
+    # A package that a scenario replaced leaves files that are not there any more.
+    since = [item for item in _deviations(seen, expected) if later and not item[1].startswith("missing ")]
+    _refuse([*changed, *added, *since], seen, own)
     return f"{len(seen.changed) + len(seen.added)} files differ from image and packages, all of them expected to"
 
 
@@ -149,12 +152,14 @@ def check_packages(
     ]
     names = {name.rsplit("-", 2)[0] for name in good}
     foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*wanted} - names]
-    may = _pattern(item for item in expected.expected if not item.new)
-    deviant = [
-        (path, f"{what} (file of {package})") for package, path, what in seen.deviant if not may.fullmatch(path)
-    ]
-    _refuse([*foreign, *deviant], seen, own)
+    _refuse([*foreign, *_deviations(seen, expected)], seen, own)
     return f"{len(good)} packages are as they were served"
+
+
+def _deviations(seen: Seen, expected: SideEffects) -> list[tuple[str, str]]:
+    may = _pattern(item for item in expected.expected if not item.new)
+    found = [(path, f"{what} (file of {package})") for package, path, what in seen.deviant]
+    return [item for item in found if not may.fullmatch(item[0])]
 
 
 def _without_epoch(nevra: str) -> str:

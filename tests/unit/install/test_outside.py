@@ -85,6 +85,16 @@ def test_file_of_no_package_counts_where_programs_look(path: str, later: bool) -
         assert platform_of(seen, later=True)
 
 
+def test_file_of_a_package_that_changed_after_the_installation_is_a_change() -> None:
+    path, package = "/usr/bin/condor_history", "condor-1-1.x86_64"
+    seen = outside.Seen(root="", deviant=((package, path, "another content"),))
+    assert platform_of(seen)  # a case of its own is about packages then
+    with pytest.raises(InstallError, match=rf"^{path}: another content \(file of {package}\)$"):
+        platform_of(seen, later=True)
+    # The package may have been replaced, and its file with it.
+    assert platform_of(outside.Seen(root="", deviant=((package, path, "missing"),)), later=True)
+
+
 def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
     said = {"/usr/bin/timeout": ("%post of condor-1-1.x86_64", f"%post of {OWN.nevra}")}
     changed = (("/etc/a", "deleted"), ("/usr/bin/timeout", "another content"))
