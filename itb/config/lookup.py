@@ -67,7 +67,7 @@ def check_scripts(scenario: Scenario, folder: Path) -> None:
 
 
 def _is_inside(folder: Path, name: str) -> bool:
-    """True if the name is that of a file inside the folder."""
+    """Return whether the name is that of a file inside the folder."""
     try:
         path = (folder / name).resolve()
         return path.is_relative_to(folder.resolve()) and path.is_file()
@@ -75,9 +75,10 @@ def _is_inside(folder: Path, name: str) -> bool:
         return False
 
 
-def _check_file(folder: Path, said_in: str, what: str, name: str) -> None:
+def _check_file(folder: Path, definition: str, what: str, name: str) -> None:
+    """Raise UsageError for a file that ``definition`` names and the folder has not."""
     if not _is_inside(folder, name):
-        raise UsageError(f"{folder / said_in}: {what} {name!r} is not a file in {folder}")
+        raise UsageError(f"{folder / definition}: {what} {name!r} is not a file in {folder}")
 
 
 def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
@@ -97,7 +98,7 @@ def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
 
 def _trusted(folder: Path) -> Path:
     """Return a folder of definitions; UsageError for one somebody else can change, unless it came with itb."""
-    if not any(folder.is_relative_to(shipped.folder(own)) for own in ("build_ws", "scenarios")):
+    if not any(folder.is_relative_to(shipped.folder(top)) for top in ("build_ws", "scenarios")):
         ownership.check_tree(folder)
     return folder
 

@@ -34,7 +34,7 @@ class Heading(StrEnum):
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that can be said to a command, or set.
+    """The declaration of an option of a command, or of a setting.
 
     A setting without a ``heading`` has no option; ``value`` names what an
     option takes in its help; ``unset`` says what an empty default stands
@@ -60,16 +60,16 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option as it is typed: ``--token-hook``."""
+        """Return the option as it is typed: ``--token-hook``."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
-        """The environment variable of a setting; empty for one that only a file can hold."""
+        """Return the environment variable of a setting; empty for one that only a file can hold."""
         return f"ITB_{self.name.upper()}" if self.setting and not self.in_files_only else ""
 
     def beyond(self, value: Any) -> str:
-        """Say which bound a number is beyond; empty where it is within them, or no number."""
+        """Return which bound a number is beyond, in words; empty where it is within them, or no number."""
         if not isinstance(value, int | float):
             return ""
         if self.at_least is not None and value < self.at_least:
@@ -82,7 +82,7 @@ class Option:
 
     @property
     def default_text(self) -> str:
-        """The default as it is shown: ``deb13``, ``the product's``; empty where none can be named."""
+        """Return the default as it is shown: ``deb13``, ``the product's``; empty where none can be named."""
         if self.default and isinstance(self.default, tuple):
             return ",".join(self.default)
         if isinstance(self.default, bool):
@@ -93,10 +93,10 @@ class Option:
 
     @property
     def explained(self) -> str:
-        """What it does, and its default."""
+        """Return what the option does, and its default."""
         default = "" if isinstance(self.default, bool) else self.default_text
-        needed = " [required]" if self.required and not self.positional else ""
-        return self.help + (f" [default: {default}]" if default else needed)
+        requirement = " [required]" if self.required and not self.positional else ""
+        return self.help + (f" [default: {default}]" if default else requirement)
 
 
 _LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
@@ -267,13 +267,13 @@ RUN = Option(
 
 
 def as_setting(name: str, declared: Option, default: Any) -> Option:
-    """The declaration of a setting, with its field's name and default."""
+    """Return the declaration of a setting, with its field's name and default."""
     return dataclasses.replace(declared, name=name, default=default, setting=True)
 
 
 @functools.cache
 def settings() -> dict[str, Option]:
-    """Declarations of the plain settings by name, in their order."""
+    """Return the declarations of the plain settings by name, in their order."""
     hints = typing.get_type_hints(DeclaredSettings, include_extras=True)
     return {
         name: as_setting(name, option, getattr(DeclaredSettings, name))

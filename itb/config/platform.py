@@ -46,7 +46,7 @@ class Mock(Record):
     refused: str = ""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _has_version_or_refusal(self) -> Self:
         if bool(self.python_version) == bool(self.refused):
             raise ValueError("exactly one of python_version and refused is expected")
         return self
@@ -74,7 +74,7 @@ class PublishedRepository(Record):
     refused: str = ""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _has_url_or_refusal(self) -> Self:
         if bool(self.url) == bool(self.refused):
             raise ValueError("exactly one of url and refused is expected")
         return self

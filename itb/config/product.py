@@ -27,7 +27,7 @@ class Source(Record):
     default_ref: str = ""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _has_one_origin(self) -> Self:
         if (self.history is None) == (self.url is None):
             raise ValueError("exactly one of history and url is expected")
         return self
@@ -49,7 +49,7 @@ class ReleaseManager(Record):
     timeout: float = Field(default=900, gt=0)
 
     @model_validator(mode="after")
-    def _groups(self) -> Self:
+    def _has_version_group(self) -> Self:
         try:
             groups = re.compile(self.version_tags).groupindex
         except re.error as error:
@@ -97,18 +97,18 @@ class TokenDelivery(TokenPlace):
 
     @property
     def places(self) -> tuple[TokenPlace, ...]:
-        """Every place the token goes to, the product's own first."""
+        """Return every place the token goes to, the product's own first."""
         return (self, *self.also)
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        seen = [(place.role, place.path) for place in self.places]
-        if double := next((item for item in seen if seen.count(item) > 1), None):
-            raise ValueError(f"role {double[0]} gets the token at {double[1]} twice")
+    def _has_distinct_paths(self) -> Self:
+        paths = [(place.role, place.path) for place in self.places]
+        if duplicate := next((path for path in paths if paths.count(path) > 1), None):
+            raise ValueError(f"role {duplicate[0]} gets the token at {duplicate[1]} twice")
         return self
 
     def path_on(self, role: str) -> str:
-        """Where the token is on a role's host, the first of several; the product's own path if it gets none."""
+        """Return the token's path on a role's host, the first of several; the product's own if it gets none."""
         return next((place.path for place in self.places if place.role == role), self.path)
 
 
@@ -176,10 +176,10 @@ class Product(Record):
     folder: Path = Path()
 
     @model_validator(mode="after")
-    def _known_roles(self) -> Self:
-        named = [("token", place.role) for place in self.token.places] if self.token else []
-        named += [("trust", role) for trust in self.trust for role in (trust.on, trust.to or trust.on)]
-        for what, role in named:
+    def _names_known_roles(self) -> Self:
+        users = [("token", place.role) for place in self.token.places] if self.token else []
+        users += [("trust", role) for trust in self.trust for role in (trust.on, trust.to or trust.on)]
+        for what, role in users:
             if role not in self.roles:
                 hint = yamlfile.nearest(role, list(self.roles))
                 raise ValueError(f"{what}: the product has no role {role!r}{hint}")
@@ -198,7 +198,7 @@ def with_variants(product: Product, names: Sequence[str]) -> Product:
             if role not in product.roles:
                 raise UsageError(f"product {product.name}: variant {name}: the product has no role {role!r}")
         roles = {**product.roles, **variant.instead}
-        roles |= {role: _more(roles[role], more) for role, more in variant.more.items()}
+        roles |= {role: _with_more(roles[role], more) for role, more in variant.more.items()}
         changed = {
             field: value
             for field in ("testbed", "token", "trust", "scenarios")
@@ -208,8 +208,8 @@ def with_variants(product: Product, names: Sequence[str]) -> Product:
     return product
 
 
-def _more(role: RoleDefinition, more: RoleDefinition) -> RoleDefinition:
-    """A role with what a variant adds to it."""
+def _with_more(role: RoleDefinition, more: RoleDefinition) -> RoleDefinition:
+    """Return a role with what a variant adds to it."""
     lists = {
         field: tuple(dict.fromkeys([*getattr(role, field), *getattr(more, field)]))
         for field in ("packages", "repositories", "services", "logs")

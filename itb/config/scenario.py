@@ -46,8 +46,8 @@ class Step(Record):
     known_failure: KnownFailure | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(item is not None for item in (self.run, self.script, self.action)) != 1:
+    def _does_one_thing(self) -> Self:
+        if sum(value is not None for value in (self.run, self.script, self.action)) != 1:
             raise ValueError("exactly one of run, script and action is expected")
         if self.action and self.eventually:
             raise ValueError("an action is not repeated: eventually goes with run or script")
@@ -84,20 +84,20 @@ class Scenario(Record):
     folder: Path = Path()
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def _has_distinct_names(self) -> Self:
         names = [step.name for step in (*self.steps, *self.always)]
-        double = next((name for name in names if names.count(name) > 1), None)
-        if double is not None:
-            raise ValueError(f"two steps are named {double!r}; reports tell them apart by name")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate is not None:
+            raise ValueError(f"two steps are named {duplicate!r}; reports tell them apart by name")
         return self
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Every role the scenario uses, in order of appearance."""
+        """Return every role the scenario uses, in order of appearance."""
         used = (step.role for step in (*self.steps, *self.always))
         return tuple(dict.fromkeys([*self.needs.roles, *used]))
 
     @property
     def scripts(self) -> tuple[str, ...]:
-        """Every script the steps name, once, in order of appearance."""
+        """Return every script the steps name, once, in order of appearance."""
         return tuple(dict.fromkeys(step.script for step in (*self.steps, *self.always) if step.script))

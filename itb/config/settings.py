@@ -59,20 +59,20 @@ class Settings(DeclaredSettings, Record):
 
     @field_validator("*")
     @classmethod
-    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
         option = options.settings().get(info.field_name or "")
         if option and (problem := option.beyond(value)):
             raise ValueError(problem)
         return value
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    def _has_a_platform(self) -> Self:
         if not self.platform:
             raise ValueError("platform: at least one is needed")
         return self
 
     @model_validator(mode="after")
-    def _known_limits(self) -> Self:
+    def _has_known_limits(self) -> Self:
         for name, seconds in self.limits.items():
             if name not in DEFAULTS:
                 hint = yamlfile.nearest(name, list(DEFAULTS)) or f"; valid: {', '.join(DEFAULTS)}"
@@ -83,17 +83,17 @@ class Settings(DeclaredSettings, Record):
 
     @property
     def time_limits(self) -> Limits:
-        """How long things may take, factor included."""
+        """Return the time limits, factor included."""
         return Limits(self.timeout_factor, self.limits)
 
     @property
     def runs_dir(self) -> Path:
-        """Where run directories go, absolute."""
+        """Return the folder that run directories go to, absolute."""
         return expand(self.runs).absolute()
 
     @property
     def cache_dir(self) -> Path:
-        """The cache's folder, absolute; made on first use by whoever writes there."""
+        """Return the cache's folder, absolute; what first writes there makes it."""
         if self.cache:
             return expand(self.cache).absolute()
         return xdg("XDG_CACHE_HOME", ".cache") / "itb"
@@ -101,7 +101,7 @@ class Settings(DeclaredSettings, Record):
 
 @functools.cache
 def declared() -> dict[str, Option]:
-    """Declarations of all settings by name, in the order of ``itb show config``."""
+    """Return the declarations of all settings by name, in the order of ``itb show config``."""
     return {
         name: as_setting(name, next(item for item in field.metadata if isinstance(item, Option)), field.default)
         for name, field in Settings.model_fields.items()
@@ -109,7 +109,7 @@ def declared() -> dict[str, Option]:
 
 
 def settings_table() -> str:
-    """The documentation's table of settings, as Markdown."""
+    """Return the documentation's table of settings, as Markdown."""
     lines = ["| key | default | option | environment | what it is |", "|---|---|---|---|---|"]
     for option in declared().values():
         flag = f"`{option.flag}`" if option.heading else ""
@@ -121,11 +121,11 @@ def settings_table() -> str:
 
 DEFAULT = "default"
 _SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
-_OWN = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # itb tells them scripts and hooks
+_NO_SETTINGS = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # for scripts and hooks
 
 
 def user_file() -> Path:
-    """The user's own configuration file (XDG base directory specification)."""
+    """Return the path of the user's own configuration file (XDG base directory specification)."""
     return xdg("XDG_CONFIG_HOME", ".config") / "itb" / "itb.yaml"
 
 
@@ -137,20 +137,20 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
-    environment, given = _environment(), _flags(flags or {})
-    here = (cwd or _here()) / "itb.yaml"
+    from_environment, from_flags = _environment(), _flags(flags or {})
+    here = (cwd or _current_directory()) / "itb.yaml"
     for path in (user_file(), here):
         if path.is_file():
-            found = _of_file(path)
+            from_file = _read_file(path)
             if path == here:
-                source = {**values, **found, **environment, **given}.get("source", "")
-                refused = under_test.refused(found, path.parent, str(source))
+                source = {**values, **from_file, **from_environment, **from_flags}.get("source", "")
+                refused = under_test.refused(from_file, path.parent, str(source))
                 if refused:
                     under_test.tell(path, tuple(refused), user_file())
-                found = {key: value for key, value in found.items() if key not in refused}
-            values.update(found)
-            origins.update(dict.fromkeys(found, str(path)))
-    for layer, origin in ((environment, "environment ITB_{}"), (given, "flag --{}")):
+                from_file = {key: value for key, value in from_file.items() if key not in refused}
+            values.update(from_file)
+            origins.update(dict.fromkeys(from_file, str(path)))
+    for layer, origin in ((from_environment, "environment ITB_{}"), (from_flags, "flag --{}")):
         for key, value in layer.items():
             name = key.upper() if "ITB" in origin else key.replace("_", "-")
             where = origin.format(name)
@@ -162,8 +162,8 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     return settings, origins
 
 
-def _of_file(path: Path) -> dict[str, Any]:
-    """Return what a file of settings says; UsageError for a wrong one, and for one of somebody else."""
+def _read_file(path: Path) -> dict[str, Any]:
+    """Return the settings that a file gives; UsageError for a wrong one, and for one of somebody else."""
     try:
         text = ownership.read(path).decode()
     except OSError as error:
@@ -171,11 +171,11 @@ def _of_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 text") from None
     yamlfile.loads(text, Settings, where=str(path))
-    found: dict[str, Any] = yamlfile.parse(text, str(path))[0] or {}
-    return found
+    values: dict[str, Any] = yamlfile.parse(text, str(path))[0] or {}
+    return values
 
 
-def _here() -> Path:
+def _current_directory() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -183,37 +183,39 @@ def _here() -> Path:
 
 
 def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
-    """UsageError where what is or will be a folder cannot be one."""
+    """Raise UsageError where the path of a folder, there or to be made, cannot be one."""
     for key, folder in (("runs", settings.runs_dir), ("cache", settings.cache_dir)):
-        place = next(path for path in (folder, *folder.parents) if path.exists())
-        if not place.is_dir():
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
             raise UsageError(
-                f"{key} is {folder} ({origins[key]}), but {place} is not a directory",
+                f"{key} is {folder} ({origins[key]}), but {existing} is not a directory",
                 hint=f"--{key} DIR chooses another",
             )
 
 
 @functools.cache
 def _warn_of_variables() -> None:
-    """Say which ITB_ variables are no settings but look like one; others may be anybody's."""
+    """Print which ITB_ variables are no settings but look like one; others may be anybody's."""
     known = [f"ITB_{key.upper()}" for key in declared()]
     for name in sorted(os.environ):
-        if name.startswith("ITB_") and name not in (*known, *_OWN):
+        if name.startswith("ITB_") and name not in (*known, *_NO_SETTINGS):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
                 print(f"itb: environment {name}: no such setting; did you mean {near}?", file=sys.stderr)
 
 
 def _environment() -> dict[str, Any]:
+    """Return the settings that the environment gives."""
     _warn_of_variables()
-    found = {}
+    values = {}
     for key in Settings.model_fields:
         text = os.environ.get(f"ITB_{key.upper()}")
         if text:
-            found[key] = _typed(key, text, f"environment ITB_{key.upper()}")
-    return found
+            values[key] = _typed(key, text, f"environment ITB_{key.upper()}")
+    return values
 
 
 def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the command line gives; empty values are not among them."""
     return {
         key: _typed(key, value, f"flag --{key.replace('_', '-')}") if isinstance(value, str) else value
         for key, value in flags.items()
@@ -222,15 +224,16 @@ def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(key: str, text: str, where: str) -> Any:
+    """Return the text as a value of the setting's type; UsageError, which names ``where``, if it is none."""
     annotation = Settings.model_fields[key].annotation
     origin = get_origin(annotation)
     if origin is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
-    kinds = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
+    allowed = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
     if annotation is bool and text.lower() in _SWITCHES:
         return _SWITCHES[text.lower()]
     for kind in (int, float):
-        if kind in kinds:
+        if kind in allowed:
             try:
                 return kind(text)
             except ValueError:

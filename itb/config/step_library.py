@@ -58,7 +58,7 @@ def borrowed(own: Path, scripts: Iterable[str]) -> dict[str, Path]:
 def checksum(own: Path, scripts: Iterable[str]) -> str:
     """Return a SHA-256 over a scenario's folder and the scripts its steps take from the library."""
     files = borrowed(own, scripts)
-    whole = hashlib.sha256(shipped.checksum(own).encode())
+    digest = hashlib.sha256(shipped.checksum(own).encode())
     for script, path in files.items():
-        whole.update(f"\0{script}\0".encode() + path.read_bytes())
-    return whole.hexdigest() if files else shipped.checksum(own)
+        digest.update(f"\0{script}\0".encode() + path.read_bytes())
+    return digest.hexdigest() if files else shipped.checksum(own)

@@ -27,27 +27,29 @@ _FLAGS = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "
 _MANAGER = Path("build", "ReleaseManager")  # where GlideinWMS and its relatives have what a release is made with
 
 
-def refused(found: Mapping[str, Any], folder: Path, source: str) -> list[str]:
+def refused(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]:
     """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is what is to be tested.
 
-    Of a folder that is not under test that is an engine by its path: it
-    would be started by commands that are told nothing of a source.
+    Of a folder that is not under test, only an engine given by its path is
+    refused: commands that are told nothing of a source would start it.
     """
     if is_under_test(folder, source):
-        return [key for key, value in found.items() if key in _NEVER or (key in _BY_NAME_ONLY and _is_path(value))]
-    return [key for key, value in found.items() if key == "engine" and _is_path(value)]
+        return [
+            key for key, value in settings.items() if key in _NEVER or (key in _BY_NAME_ONLY and _is_path(value))
+        ]
+    return [key for key, value in settings.items() if key == "engine" and _is_path(value)]
 
 
 def is_under_test(folder: Path, source: str) -> bool:
-    """True for a folder that is, is in or may share a work tree with the source, or looks like a candidate's."""
+    """Return whether a folder is, is in or may share a work tree with the source, or looks like a candidate's."""
     here = folder.resolve()
-    around = (here, *here.parents)
-    if any((place / _MANAGER).is_dir() for place in around):
+    enclosing = (here, *here.parents)
+    if any((path / _MANAGER).is_dir() for path in enclosing):
         return True
     local = _folder(source)
     if local is None:
         return False
-    return local in around or (here in local.parents and any((place / ".git").exists() for place in around))
+    return local in enclosing or (here in local.parents and any((path / ".git").exists() for path in enclosing))
 
 
 def _folder(source: str) -> Path | None:
@@ -61,12 +63,12 @@ def _folder(source: str) -> Path | None:
 
 def _is_path(value: object) -> bool:
     values = value if isinstance(value, list | tuple) else [value]
-    return any("/" in str(item) or str(item) in (".", "..") for item in values)
+    return any("/" in str(path) or str(path) in (".", "..") for path in values)
 
 
 @functools.cache
 def tell(file: Path, keys: tuple[str, ...], user_file: Path) -> None:
-    """Say once which keys were not taken, and how to give them."""
+    """Print once which keys were not taken, and how to give them."""
     flags = ", ".join(f"--{key.replace('_', '-')}" for key in keys if key in _FLAGS)
     ways = f"by flag ({flags}) or in {user_file}" if flags else f"in {user_file}"
     print(

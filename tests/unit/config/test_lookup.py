@@ -216,11 +216,11 @@ def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("platform", ["el8", "el9", "el10"])
 def test_mock_where_the_platform_has_it(platform: str) -> None:
-    chosen = Settings(product="pocketwms", platform=(platform,), builder="mock")
-    (part,) = plan.plan(chosen)
+    settings = Settings(product="pocketwms", platform=(platform,), builder="mock")
+    (part,) = plan.plan(settings)
     assert [path.name for path in part.topology.overlays] == ["privileged-workspace.yaml"]
     assert part.topology.overlays[0].is_file()
-    assert plan.plan(chosen.model_copy(update={"builder": "rpmbuild"}))[0].topology.overlays == ()
+    assert plan.plan(settings.model_copy(update={"builder": "rpmbuild"}))[0].topology.overlays == ()
 
 
 def test_mock_is_refused_where_it_cannot_be() -> None:

@@ -37,7 +37,7 @@ def test_scripts_use_declared_settings_only(name: str) -> None:
     text = "".join(
         path.read_text() for folder in stages.definition_folders(platform) for path in folder.glob("*.sh")
     )
-    used = {found.lower() for found in re.findall(r"\bITB_([A-Z_]+)\b", text)}
+    used = {name.lower() for name in re.findall(r"\bITB_([A-Z_]+)\b", text)}
     assert used <= set(platform.settings)
 
 
@@ -73,14 +73,14 @@ def test_digest_follows_what_images_are_made_from(tmp_path: Path) -> None:
 
 def test_same_files_are_left_out_by_dpkg_and_converter() -> None:
     root = (DEB13 / "root.sh").read_text()
-    wishes = overrides.load(DEB13 / "names.toml")
-    assert set(re.findall(r"^path-exclude=(.*)$", root, re.MULTILINE)) == set(wishes.drop)
-    assert set(re.findall(r"^path-include=(.*)$", root, re.MULTILINE)) == set(wishes.keep)
+    overridden = overrides.load(DEB13 / "names.toml")
+    assert set(re.findall(r"^path-exclude=(.*)$", root, re.MULTILINE)) == set(overridden.drop)
+    assert set(re.findall(r"^path-include=(.*)$", root, re.MULTILINE)) == set(overridden.keep)
 
 
 def test_stand_ins_say_so() -> None:
     declared = set(lookup.load_platform("deb13").stand_ins)
-    found = set()
+    stand_ins = set()
     for path in (DEB13 / "rpms").glob("*.spec"):
         name = re.search(r"^Name:\s*(\S+)", path.read_text(), re.MULTILINE)
         assert name
@@ -89,5 +89,5 @@ def test_stand_ins_say_so() -> None:
             sub = re.match(r"%package (-n )?(\S+)", part)
             full = name[1] if sub is None else sub[2] if sub[1] else f"{name[1]}-{sub[2]}"
             if summary and "stand-in" in summary[1]:
-                found.add(full)
-    assert found == declared
+                stand_ins.add(full)
+    assert stand_ins == declared

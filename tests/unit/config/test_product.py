@@ -53,15 +53,15 @@ def shipped() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "variant"), shipped())
 def test_variants_of_ours(name: str, variant: str) -> None:
-    """Every role is on the stage, every scenario finds the roles it uses, tokens go where a role is."""
+    """Every role is in the topology, every scenario finds the roles it uses, tokens go where a role is."""
     changed = plan.load_product(Settings(product=name, variant=(variant,)))
-    stage = testbed.find_topology(changed.testbed)
-    assert set(changed.roles) <= set(stage.hosts)
+    topology = testbed.find_topology(changed.testbed)
+    assert set(changed.roles) <= set(topology.hosts)
     for scenario in changed.scenarios:
-        assert set(lookup.load_scenario(scenario).roles) <= set(stage.hosts)
+        assert set(lookup.load_scenario(scenario).roles) <= set(topology.hosts)
     assert not changed.variants[variant].tested, "a variant says that it was run only when it was"
     for trust in changed.trust:
-        assert trust.identity.partition("@")[2] in stage.hosts.values()
+        assert trust.identity.partition("@")[2] in topology.hosts.values()
 
 
 def test_there_are_variants() -> None:
@@ -114,24 +114,24 @@ def test_decision_engine_is_told_what_the_shipped_file_says(tmp_path: Path) -> N
     path.write_text(XML)
     file = load("xmlfile").XmlFile(str(path))
     load("frontend").edit(file, "factory.example.org", "/t/ce.scitoken")
-    found = load("decisionengine").as_object(file.root)
-    assert found["loop_delay"] == "10"
-    assert found["match"]["factory"]["collectors"][0]["node"] == "factory.example.org"
-    assert found["security"]["credentials"][0]["absfname"] == "/t/ce.scitoken"
-    assert found["attrs"]["Rank"] == {"value": "1", "type": "string"}
-    assert found["attrs"]["GLIDEIN_Singularity_Use"]["value"] == "NEVER"
-    assert found["groups"]["main"]["security"]["credentials"] == {}
-    json.dumps(found)
+    configuration = load("decisionengine").as_object(file.root)
+    assert configuration["loop_delay"] == "10"
+    assert configuration["match"]["factory"]["collectors"][0]["node"] == "factory.example.org"
+    assert configuration["security"]["credentials"][0]["absfname"] == "/t/ce.scitoken"
+    assert configuration["attrs"]["Rank"] == {"value": "1", "type": "string"}
+    assert configuration["attrs"]["GLIDEIN_Singularity_Use"]["value"] == "NEVER"
+    assert configuration["groups"]["main"]["security"]["credentials"] == {}
+    json.dumps(configuration)
 
 
 @pytest.mark.usefixtures("product")
 def test_channel_of_the_decision_engine() -> None:
     """Every action and fact of its rules exists, and all modules are named."""
-    made = load("decisionengine").channel("de.example.org", "factory.example.org", "main")
-    engine = made["logicengines"]["logicengine1"]["parameters"]
+    channel = load("decisionengine").channel("de.example.org", "factory.example.org", "main")
+    engine = channel["logicengines"]["logicengine1"]["parameters"]
     for rule in engine["rules"].values():
-        assert set(rule["actions"]) <= set(made["publishers"])
+        assert set(rule["actions"]) <= set(channel["publishers"])
         assert rule["expression"].strip("()") in engine["facts"]
     for kind in ("sources", "transforms", "publishers"):
-        assert all(item["module"].startswith("decisionengine") for item in made[kind].values())
-    json.dumps(made)
+        assert all(module["module"].startswith("decisionengine") for module in channel[kind].values())
+    json.dumps(channel)

@@ -93,8 +93,8 @@ def test_variable_that_is_nearly_a_setting(
     config_settings._warn_of_variables.cache_clear()
     config_settings.load()
     config_settings.load()
-    said = "itb: environment ITB_PLATFOM: no such setting; did you mean ITB_PLATFORM?\n"
-    assert capsys.readouterr().err == said, "once"
+    warning = "itb: environment ITB_PLATFOM: no such setting; did you mean ITB_PLATFORM?\n"
+    assert capsys.readouterr().err == warning, "once"
 
 
 def test_documentation_has_the_table_of_settings() -> None:
