@@ -61,12 +61,12 @@ class Command(Task[Any]):
 
     @property
     def words(self) -> str:
-        """The command as people write it: ``platform build``."""
+        """Return the command as people write it: ``platform build``."""
         return f"{self.group} {self.name}".strip()
 
     @property
     def brief(self) -> str:
-        """What it does, in one sentence."""
+        """Return what the command does, in one sentence."""
         return (self.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -76,14 +76,14 @@ class Group(Collection):
     def __init__(self, name: str, brief: str, default: Command, *others: Command) -> None:
         super().__init__(name)
         self.brief = brief
-        for item in (default, *others):
-            item.group = name
-            self.add_task(item, default=item is default)
+        for command in (default, *others):
+            command.group = name
+            self.add_task(command, default=command is default)
 
     @property
     def commands(self) -> list[Command]:
-        """Its commands, the default one first."""
-        return [item for item in self.tasks.values() if isinstance(item, Command)]
+        """Return the commands of the group, the default one first."""
+        return [task for task in self.tasks.values() if isinstance(task, Command)]
 
 
 @dataclass(frozen=True)
@@ -109,36 +109,36 @@ class Commands(Collection):
 
     @property
     def every(self) -> list[Command]:
-        """Every command, once."""
-        found = [
-            item
+        """Return every command, once."""
+        commands = [
+            command
             for section in self.sections
             for entry in section.entries
-            for item in (entry.commands if isinstance(entry, Group) else [entry])
+            for command in (entry.commands if isinstance(entry, Group) else [entry])
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(commands))
 
 
 def command(*options: Option | str, example: str, name: str = "") -> Callable[[Body], Command]:
-    """Make a function a command that takes these options; settings are given by their names.
+    """Return a decorator that makes a function a command with these options; settings are given by their names.
 
     Help shows a command's own options before settings, and these as they are declared.
     """
 
     def wrap(body: Body) -> Command:
-        own = [item for item in options if isinstance(item, Option)]
-        found = [*own, *(item for name, item in declared.settings().items() if name in options)]
-        if len(found) != len(options):
+        own = [option for option in options if isinstance(option, Option)]
+        taken = [*own, *(setting for name, setting in declared.settings().items() if name in options)]
+        if len(taken) != len(options):
             raise ValueError(f"not every option is one, or one is given twice: {options}")
-        if nameless := [item.help for item in found if not item.name or item.heading is None]:
+        if nameless := [option.help for option in taken if not option.name or option.heading is None]:
             raise ValueError(f"no option of a command: {nameless}")
-        return Command(body, found, example=example, name=name)
+        return Command(body, taken, example=example, name=name)
 
     return wrap
 
 
 def argument(name: str, help: str, *, value: str = "") -> Option:
-    """An argument that is given by its place, or by its flag."""
+    """Return an argument that is given by its position, or by its flag."""
     return Option(
         help,
         declared.Heading.ARGUMENTS,
@@ -151,11 +151,12 @@ def argument(name: str, help: str, *, value: str = "") -> Option:
 
 
 def option(name: str, help: str, default: Any = "", **more: Any) -> Option:
-    """An option of one command that is no setting."""
+    """Return an option of one command that is no setting."""
     return dataclasses.replace(Option(help, declared.Heading.ACTION, name=name, default=default), **more)
 
 
 def _argument(option: Option) -> Argument:
+    """Return the option as Invoke's parser takes it."""
     name = option.name.replace("_", "-")
     switch = isinstance(option.default, bool)
     default = option.default

@@ -56,13 +56,13 @@ def text(topic: str) -> str:
         return "\n".join(["itb help TOPIC shows:\n", *listed, "\nitb help COMMAND explains a command.\n"])
     from importlib.resources import files
 
-    place = files("itb").joinpath(TOPICS[topic][1])
+    document = files("itb").joinpath(TOPICS[topic][1])
     top = TOPICS[topic][1].partition("/")[0]
     if top in ("build_ws", "scenarios", "reports"):
         from itb.data import shipped
 
-        place = shipped.folder(top).joinpath(TOPICS[topic][1].partition("/")[2])
-    return place.read_text(encoding="utf-8")
+        document = shipped.folder(top).joinpath(TOPICS[topic][1].partition("/")[2])
+    return document.read_text(encoding="utf-8")
 
 
 def show(topic: str) -> None:

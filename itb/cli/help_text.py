@@ -15,7 +15,7 @@ _COLUMN = 24  # columns a word may take before its text goes to the next line
 
 
 def program(commands: Commands, width: int) -> list[str]:
-    """Lines that show every command, grouped by what people do, and how to go on."""
+    """Return the lines that show every command, grouped by what people do, and how to go on."""
     lines = ["Usage: itb COMMAND [OPTIONS]", ""]
     for section in commands.sections:
         lines += _fill(f"{section.title}:", width)
@@ -29,18 +29,19 @@ def program(commands: Commands, width: int) -> list[str]:
 
 
 def _names(commands: Commands) -> Iterator[str]:
+    """Yield the name of every entry of every section."""
     for section in commands.sections:
         yield from (entry.name or "" for entry in section.entries)
 
 
 def listing(commands: Sequence[Command], width: int) -> list[str]:
-    """Lines with a command each, and what it does."""
-    pairs = [(item.words, item.brief) for item in commands]
+    """Return lines with a command each, and what it does."""
+    pairs = [(command.words, command.brief) for command in commands]
     return _columns(pairs, width, _longest(word for word, _ in pairs))
 
 
 def group(shown: Group, width: int) -> list[str]:
-    """Lines that show the commands of a group, and the one its name alone stands for."""
+    """Return the lines that show the commands of a group, and the one its name alone stands for."""
     default = shown.commands[0]
     return [
         *_fill(f"Usage: itb {shown.name} [COMMAND] [OPTIONS]", width),
@@ -55,15 +56,15 @@ def group(shown: Group, width: int) -> list[str]:
 
 
 def command(shown: Command, width: int) -> list[str]:
-    """Lines that explain a command: what it does, its options by heading, an example."""
+    """Return the lines that explain a command: what it does, its options by heading, an example."""
     arguments = [option.value for option in shown.options if option.positional]
-    usage = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
-    lines = [*_fill(usage, width), ""]
+    synopsis = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
+    lines = [*_fill(synopsis, width), ""]
     for paragraph in (shown.__doc__ or "").strip().split("\n\n"):
         lines += [*_fill(" ".join(paragraph.split()), width), ""]
-    column = min(_longest(map(_said, shown.options)), _COLUMN)
+    column = min(_longest(map(_usage, shown.options)), _COLUMN)
     for heading in Heading:
-        pairs = [(_said(item), item.explained) for item in shown.options if item.heading == heading]
+        pairs = [(_usage(option), option.explained) for option in shown.options if option.heading == heading]
         if pairs:
             lines += [*_fill(f"{heading}:", width), *_columns(pairs, width, column), ""]
     if any(option.setting for option in shown.options):
@@ -71,8 +72,8 @@ def command(shown: Command, width: int) -> list[str]:
     return [*lines, "Example:", *_fill(shown.example, width, _INDENT)]
 
 
-def _said(option: Option) -> str:
-    """The option and what it takes, as it is typed."""
+def _usage(option: Option) -> str:
+    """Return the option and what it takes, as it is typed."""
     if option.positional:
         return option.value
     if isinstance(option.default, bool):
@@ -85,7 +86,7 @@ def _longest(words: Iterable[str]) -> int:
 
 
 def _columns(pairs: Sequence[tuple[str, str]], width: int, column: int) -> list[str]:
-    """Words with their texts beside them, or below where there is no room."""
+    """Return words with their texts beside them, or below where the line is too short."""
     lines: list[str] = []
     margin = len(_INDENT) + column + 2
     for word, text in pairs:
@@ -99,7 +100,7 @@ def _columns(pairs: Sequence[tuple[str, str]], width: int, column: int) -> list[
 
 
 def _fill(text: str, width: int, indent: str = "", *, first: str | None = None) -> list[str]:
-    """A text in lines of at most ``width`` columns, broken between words."""
+    """Return a text in lines of at most ``width`` columns, broken between words."""
     return textwrap.wrap(
         text,
         width,

@@ -21,7 +21,7 @@ GROUPS = ("platform", "token", "show")
 # Their one bare word is a run.
 OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
 _OF_SHOW = ("run", "config", "product")
-_ALONE = ("--help", "--list", "--version")  # options that stand without a command
+_OPTIONS_OF_ITB = ("--help", "--list", "--version")  # options that stand without a command
 _UNKNOWN = re.compile(r"No idea what ['\"](?P<word>.*)['\"] is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (?P<flag>[\w-]+).*> needed value and was not given one!")
 _MISSING = re.compile(r"'.*' did not receive required positional arguments: (?P<names>.*)")
@@ -36,7 +36,7 @@ class ItbProgram(Program):
     namespace: Commands
 
     def core_args(self) -> list[Argument]:
-        """Options that stand without a command; those of Invoke that itb does not honour are not there."""
+        """Return the options that stand without a command; Invoke's are left out unless itb honours them."""
         return [
             Argument(names=("help", "h"), optional=True, help="explain itb or a command"),
             Argument(names=("version", "V"), kind=bool, default=False, help="print the version"),
@@ -47,7 +47,7 @@ class ItbProgram(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read the options that stand before any task."""
-        with self._explained():
+        with self._usage_errors():
             self.normalize_argv(argv)
             self.parse_core_args()
             if self.args.version.value:
@@ -59,30 +59,30 @@ class ItbProgram(Program):
 
     def parse_tasks(self) -> None:
         """Read the task and its options."""
-        with self._explained():
+        with self._usage_errors():
             super().parse_tasks()
 
     def _make_parser(self) -> Parser:
-        """The parser of commands: behind one, no option of itb itself means anything but help."""
-        return Parser(initial=self._alone("help"), contexts=self.namespace.to_contexts())
+        """Return the parser of commands: behind one, no option of itb itself means anything but help."""
+        return Parser(initial=self._options_of_itb("help"), contexts=self.namespace.to_contexts())
 
-    def _alone(self, *names: str) -> ParserContext:
-        """These of the options of itb itself."""
-        return ParserContext(args=[item for item in self.core_args() if item.name in names])
+    def _options_of_itb(self, *names: str) -> ParserContext:
+        """Return those options of itb itself that have these names, for a parser."""
+        return ParserContext(args=[argument for argument in self.core_args() if argument.name in names])
 
     def parse_cleanup(self) -> None:
-        """Print what was asked for in place of a command: help, or how a word goes on."""
-        wanted = self.args.help.value
-        if isinstance(wanted, str):
-            with self._explained():
-                self.print_task_help(wanted)
+        """Print what was asked for instead of a command: help, or how a word can be completed."""
+        help_wanted = self.args.help.value
+        if isinstance(help_wanted, str):
+            with self._usage_errors():
+                self.print_task_help(help_wanted)
             raise Exit
         if self.args.list.value:
-            with self._explained():
+            with self._usage_errors():
                 self.print_list(self.args.list.value)
             raise Exit
         if self.args.complete.value:
-            offered = self._alone("help", "version", "list", "print-completion-script")
+            offered = self._options_of_itb("help", "version", "list", "print-completion-script")
             complete(
                 names=self.binary_names,
                 core=self.core,
@@ -90,7 +90,7 @@ class ItbProgram(Program):
                 collection=self.collection,
                 parser=Parser(initial=offered, contexts=self.namespace.to_contexts()),
             )
-        if wanted or not self.tasks:
+        if help_wanted or not self.tasks:
             self.print_help()
             raise Exit
 
@@ -103,8 +103,8 @@ class ItbProgram(Program):
         """Print every command, or those of a group; ParseError for a name that is none."""
         if isinstance(group, str) and group not in self.namespace.collections:
             raise ParseError(f"No idea what '{group}' is!")
-        chosen = self.namespace.collections[group].commands if isinstance(group, str) else self.namespace.every
-        _print(help_text.listing(chosen, _width()))
+        commands = self.namespace.collections[group].commands if isinstance(group, str) else self.namespace.every
+        _print(help_text.listing(commands, _width()))
 
     def print_help(self) -> None:
         """Print the commands, grouped by what people do with them."""
@@ -119,15 +119,16 @@ class ItbProgram(Program):
         return _print(help_text.command(self.namespace[name], _width()))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _usage_errors(self) -> Iterator[None]:
+        """Raise UsageError instead of what Invoke's parser raises."""
         try:
             yield
         except ParseError as error:
-            raise _explain(error, self.namespace, self.argv[1:]) from None
+            raise _usage_error(error, self.namespace, self.argv[1:]) from None
 
 
 def _width() -> int:
-    """Columns of the terminal, or as COLUMNS says; 80 where there is none."""
+    """Return the columns of the terminal, or what COLUMNS says; 80 where there is none."""
     with suppress(ValueError, OSError):  # shutil knows this too, but takes longer to import than help to print
         return max(int(os.environ.get("COLUMNS", "")), 20)
     with suppress(ValueError, OSError):
@@ -136,29 +137,30 @@ def _width() -> int:
 
 
 def _print(lines: Sequence[str]) -> None:
+    """Print lines, in one go."""
     print("\n".join(lines))
 
 
 def check_text(words: Sequence[str]) -> None:
-    """UsageError naming the option whose value is no text: bytes that are no characters here."""
+    """Raise UsageError, which names the option, for a value that is no text: bytes that are no characters here."""
     before = ""
     for word in words:
         try:
             word.encode()
         except UnicodeEncodeError:
             flag = word.partition("=")[0] if word.startswith("--") else before
-            named = f"flag {flag}" if flag.startswith("--") and flag.isascii() else "the command line"
-            coding = sys.getfilesystemencoding().upper()
-            hint = "" if coding == "UTF-8" else "set LC_ALL=C.UTF-8, or do not set PYTHONUTF8=0"
+            origin = f"flag {flag}" if flag.startswith("--") and flag.isascii() else "the command line"
+            encoding = sys.getfilesystemencoding().upper()
+            hint = "" if encoding == "UTF-8" else "set LC_ALL=C.UTF-8, or do not set PYTHONUTF8=0"
             shown = word.encode("utf-8", "replace").decode()[:60]
-            raise UsageError(f"{named}: {shown!r} is not valid {coding}", hint=hint) from None
+            raise UsageError(f"{origin}: {shown!r} is not valid {encoding}", hint=hint) from None
         before = word
 
 
-def join_groups(words: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
-    """``platform build NAME`` as Invoke writes it: ``platform.build NAME``; ``report RUN``: ``report --run RUN``.
+def join_groups(words: Sequence[str], switches: Sequence[str] = ()) -> list[str]:
+    """Return words as Invoke takes them: ``platform.build X`` for ``platform build X``, ``report --run X`` too.
 
-    ``alone`` are the options that take no value: what follows them may be
+    ``switches`` are the options that take no value: what follows them may be
     the run.  ``--help`` goes in front: behind a task that wants an argument,
     Invoke would take it for the argument.
     """
@@ -172,70 +174,74 @@ def join_groups(words: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
     if words and words[0] in OF_A_RUN and not any(word.partition("=")[0] == "--run" for word in words):
-        words = [words[0], *_name_the_run(words[1:], alone)]
+        words = [words[0], *_with_run_flag(words[1:], switches)]
     return words
 
 
-def _name_the_run(words: list[str], alone: Sequence[str]) -> list[str]:
+def _with_run_flag(words: list[str], switches: Sequence[str]) -> list[str]:
     """Put ``--run`` before the first word that is neither an option nor the value of one."""
-    for place, word in enumerate(words):
-        before = words[place - 1] if place else ""
-        value = before.startswith("--") and "=" not in before and before not in alone
+    for index, word in enumerate(words):
+        before = words[index - 1] if index else ""
+        value = before.startswith("--") and "=" not in before and before not in switches
         if word[:1] not in ("-", "") and not value:
-            return ["--run", word, *words[:place], *words[place + 1 :]]
+            return ["--run", word, *words[:index], *words[index + 1 :]]
     return words
 
 
 def without_value(tasks: Collection) -> list[str]:
-    """Options of these tasks that take no value."""
+    """Return the options of these tasks that take no value."""
     contexts = tasks.to_contexts()
-    named = {flag for context in contexts for flag, item in context.flags.items() if not item.takes_value}
-    return [*named, *(flag for context in contexts for flag in context.inverse_flags)]
+    switches = {
+        flag for context in contexts for flag, argument in context.flags.items() if not argument.takes_value
+    }
+    return [*switches, *(flag for context in contexts for flag in context.inverse_flags)]
 
 
-def _explain(error: ParseError, tasks: Collection, given: Sequence[str]) -> UsageError:
-    """Say what Invoke does not understand, with the nearest word it does, and where to read more."""
+def _usage_error(error: ParseError, tasks: Collection, words: Sequence[str]) -> UsageError:
+    """Return the error for what Invoke does not understand; it names the nearest word and where to read more."""
     text = str(error)
     flags: dict[str, list[str]] = {str(name): [] for name in tasks.collections}
     for context in tasks.to_contexts():
         flags[str(context.name)] = [*context.flags, *context.inverse_flags]
     task = str(error.context.name or "") if error.context else ""
-    about = f"{_shown(task)}: " if task else ""
-    hint = f"itb {_shown(task)} --help explains it" if task else "itb --help lists the commands"
-    if found := _NO_VALUE.search(text):
-        return UsageError(f"{about}option --{found['flag'].replace('_', '-')} needs a value", hint=hint)
-    if found := _MISSING.search(text):
-        return UsageError(f"{about}not given: {found['names'].replace(chr(39), '').upper()}", hint=hint)
-    if not (found := _UNKNOWN.search(text)):
+    about = f"{_as_typed(task)}: " if task else ""
+    hint = f"itb {_as_typed(task)} --help explains it" if task else "itb --help lists the commands"
+    if match := _NO_VALUE.search(text):
+        return UsageError(f"{about}option --{match['flag'].replace('_', '-')} needs a value", hint=hint)
+    if match := _MISSING.search(text):
+        return UsageError(f"{about}not given: {match['names'].replace(chr(39), '').upper()}", hint=hint)
+    if not (match := _UNKNOWN.search(text)):
         return UsageError(f"{about}{text}", hint=hint)
-    word = found["word"]
+    word = match["word"]
     if task and word.startswith("-"):
         return UsageError(f"{about}unknown option {word[:60]!r}{_nearest(word, flags[task])}", hint=hint)
     if task:
         return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
-    return _no_command(word, given, flags, hint)
+    return _command_error(word, words, flags, hint)
 
 
-def _no_command(word: str, given: Sequence[str], flags: Mapping[str, Sequence[str]], hint: str) -> UsageError:
-    """The error of a word that stands where a command should; ``flags`` are those of each task."""
+def _command_error(word: str, words: Sequence[str], flags: Mapping[str, Sequence[str]], hint: str) -> UsageError:
+    """Return the error of a word that stands where a command should; ``flags`` are those of each task."""
     if not word.startswith("-"):
-        return UsageError(f"unknown command {_shown(word)[:60]!r}{_nearest(word, list(flags))}", hint=hint)
-    place = next((number for number, item in enumerate(given) if item in flags), 0)
-    if not place or word not in flags[given[place]]:
+        return UsageError(f"unknown command {_as_typed(word)[:60]!r}{_nearest(word, list(flags))}", hint=hint)
+    index = next((number for number, task in enumerate(words) if task in flags), 0)
+    if not index or word not in flags[words[index]]:
         # Few words are like one as short as these; only a slip of the hand is.
-        near = difflib.get_close_matches(word, [*(flags[given[place]] if place else ()), *_ALONE], n=1, cutoff=0.8)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        return UsageError(f"unknown option {word[:60]!r}{meant}", hint=hint)
-    told = [_shown(given[place]), *given[:place], *given[place + 1 :]]
-    return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(told)}"[:200])
+        valid = [*(flags[words[index]] if index else ()), *_OPTIONS_OF_ITB]
+        near = difflib.get_close_matches(word, valid, n=1, cutoff=0.8)
+        suggestion = f"; did you mean {near[0]!r}?" if near else ""
+        return UsageError(f"unknown option {word[:60]!r}{suggestion}", hint=hint)
+    reordered = [_as_typed(words[index]), *words[:index], *words[index + 1 :]]
+    return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(reordered)}"[:200])
 
 
-def _shown(task: str) -> str:
-    """A task as people write it."""
+def _as_typed(task: str) -> str:
+    """Return a task as people write it."""
     return task.replace(".", " ")
 
 
 def _nearest(word: str, valid: Sequence[str]) -> str:
+    """Return ``; did you mean ...?`` with the nearest valid word; empty if none is near."""
     from itb.util.yamlfile import nearest  # what it imports is not for every itb --help
 
-    return nearest(_shown(word), [_shown(item) for item in valid])
+    return nearest(_as_typed(word), [_as_typed(name) for name in valid])

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from itb.config import settings
+from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.containers.engine import Engine, connect
 from itb.errors import TestbedError
@@ -22,12 +22,14 @@ from itb.report import progress as report_progress
 from itb.report import write
 from itb.rundir.journal import Journal, Listener
 
+Flags = Mapping[str, Any]
+
 
 @contextmanager
-def progress(chosen: Settings, title: str) -> Iterator[Listener]:
+def progress(settings: Settings, title: str) -> Iterator[Listener]:
     """Show progress the way the settings want it."""
-    plain = {"auto": None, "live": False, "plain": True, "quiet": True}[chosen.progress]
-    stream = Path(os.devnull).open("w") if chosen.progress == "quiet" else sys.stderr  # noqa: SIM115
+    plain = {"auto": None, "live": False, "plain": True, "quiet": True}[settings.progress]
+    stream = Path(os.devnull).open("w") if settings.progress == "quiet" else sys.stderr  # noqa: SIM115
     with report_progress.progress(title, stream=stream, plain=plain) as listener:
         yield listener
 
@@ -38,8 +40,8 @@ def show(*runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
         if as_json and not lost:
             verdicts = [write.judge_run(journal.rundir, notes=notes) for journal, notes in runs]
-            told = [verdict.model_dump(mode="json") for verdict in verdicts]
-            print(json.dumps(told if len(told) > 1 else told[0]))
+            documents = [verdict.model_dump(mode="json") for verdict in verdicts]
+            print(json.dumps(documents if len(documents) > 1 else documents[0]))
         for journal, notes in runs if not as_json else ():
             if not journal.lost:
                 write.show(journal.rundir, Console(highlight=False), notes=notes)
@@ -47,32 +49,33 @@ def show(*runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
         raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
 
 
-def find_engine(chosen: Settings) -> Engine:
-    """The engine of the settings, for looking and removing."""
-    return connect(Runner(limits=chosen.time_limits), chosen.engine, chosen.cache_dir)
+def find_engine(settings: Settings) -> Engine:
+    """Return the engine of the settings, for what only looks and removes."""
+    return connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
 
 
-def settings_from(flags: Mapping[str, Any]) -> Settings:
-    """Settings of all layers with these flags on top."""
-    return settings.load(flags)[0]
-
-Flags = Mapping[str, Any]
+def settings_from(flags: Flags) -> Settings:
+    """Return the settings of all layers with these flags on top."""
+    return config_settings.load(flags)[0]
 
 
 def make_console() -> Console:
-    """Standard output; a pipe has no width that lines would have to be folded to."""
+    """Return a console on standard output; lines are not folded to the width of a pipe: it has none."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def print_json(value: object) -> None:
+    """Print a value as JSON; what JSON has no form for, as text."""
     json.dump(value, sys.stdout, indent=1, default=str)
     sys.stdout.write("\n")
 
 
 def engine_from(flags: Flags) -> Engine:
+    """Return the engine of the settings of all layers with these flags on top."""
     return find_engine(settings_from(flags))
 
 
-def print_removed(things: list[str]) -> None:
-    for thing in things:
-        print(f"removed {thing}")
+def print_removed(names: list[str]) -> None:
+    """Print a line for each image or other object that was removed."""
+    for name in names:
+        print(f"removed {name}")

@@ -1,4 +1,4 @@
-"""What the tasks do with a run that is there: one more phase, the rest of it, its end."""
+"""Commands that go on with an existing run: one more phase, the rest of it, its removal."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from itb.util import yamlfile
 from itb.util.redact import MARK, redact
 from itb.version import VERSION
 
-_NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}  # down asks none
+_NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}  # down calls none
 
 
-def recorded(rundir: RunDir, chosen: Settings, changes: Mapping[str, object]) -> tuple[Settings, list[str]]:
-    """The settings a run was started with, ``changes`` made to them, and what is to be said of that.
+def recorded(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> tuple[Settings, list[str]]:
+    """Return the settings a run was started with, with ``changes`` made to them, and notes for the user.
 
     What was redacted in the run directory comes from today's configuration.
     Programs that it names have to be in today's as well: see _check_programs.
@@ -49,39 +49,40 @@ def recorded(rundir: RunDir, chosen: Settings, changes: Mapping[str, object]) ->
     own, unknown = _known(state.settings)
     for key, value in own.items():
         if MARK in json.dumps(value):
-            own[key] = chosen.model_dump(mode="json")[key]
-    _check_programs(rundir, {**own, **changes}, chosen)
-    where = f"{rundir.path / 'run.json'}: settings"
+            own[key] = settings.model_dump(mode="json")[key]
+    _check_programs(rundir, {**own, **changes}, settings)
+    origin = f"{rundir.path / 'run.json'}: settings"
     try:
-        saved = yamlfile.validate({**own, "runs": chosen.runs, **changes}, Settings, where=where)
+        saved = yamlfile.validate({**own, "runs": settings.runs, **changes}, Settings, where=origin)
     except UsageError as error:
-        begun = f"begun by itb {state.tool_version or 'of unknown version'}, this is itb {VERSION}"
+        versions = f"begun by itb {state.tool_version or 'of unknown version'}, this is itb {VERSION}"
         hint = f"start a new run; itb down --run {rundir.id} removes what this one kept"
-        raise UsageError(f"{error.message}; {begun}", hint=hint) from None
+        raise UsageError(f"{error.message}; {versions}", hint=hint) from None
     notes = [f"left out a setting this itb does not know: {key}" for key in unknown]
     if state.tool_version != VERSION:
         notes.insert(0, f"it was begun by itb {state.tool_version}, this is {VERSION}")
     return saved, notes
 
 
-def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], chosen: Settings) -> None:
-    """UsageError for a program that only the run directory names: a copied one may come from anybody.
+def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], settings: Settings) -> None:
+    """Raise UsageError for a program that only the run directory names: a copied one may come from anybody.
 
     The names of itb's own hooks and of the machine's engines name no program of somebody's.
     """
-    today = chosen.model_dump(mode="json")
+    today = settings.model_dump(mode="json")
     for key, ours in (("engine", under_test.ENGINES), ("token_hook", lookup.BUILTIN)):
         value = recorded.get(key, today[key])
         if value not in (*ours, today[key]):
-            once = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
-            raise _unnamed(rundir, key, repr(value), once)
+            remedy = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
+            raise _untrusted(rundir, key, repr(value), remedy)
     for key in ("token", "hooks"):
         value = json.loads(json.dumps(recorded.get(key)))
         if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
-            raise _unnamed(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
+            raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
 
 
-def _unnamed(rundir: RunDir, key: str, value: str, remedy: str) -> UsageError:
+def _untrusted(rundir: RunDir, key: str, value: str, remedy: str) -> UsageError:
+    """Return the error for a value of ``run.json`` that the user's own settings do not have."""
     return UsageError(
         f"run {rundir.id}: its run.json says {key}: {redact(value)[:200]}, and your settings do not",
         hint=f"a run directory may come from anybody; if you trust it: {remedy}",
@@ -89,24 +90,24 @@ def _unnamed(rundir: RunDir, key: str, value: str, remedy: str) -> UsageError:
 
 
 def _known(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Recorded settings without those that do not exist, and the names of these."""
+    """Return recorded settings without those that do not exist, and the names of these."""
     known, unknown = copy.deepcopy(dict(values)), []
     try:
         Settings.model_validate(known)
     except ValidationError as error:
-        for item in error.errors():
-            if item["type"] == "extra_forbidden":
-                *way, key = item["loc"]
+        for problem in error.errors():
+            if problem["type"] == "extra_forbidden":
+                *outer, key = problem["loc"]
                 inner: Any = known
-                for part in way:
+                for part in outer:
                     inner = inner[part]
                 del inner[key]
-                unknown.append(".".join(map(str, item["loc"])))
+                unknown.append(".".join(map(str, problem["loc"])))
     return known, unknown
 
 
 def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
-    """Everything the phases need to go on with an existing run."""
+    """Return a cell with all that the phases need to go on with an existing run."""
     state = rundir.state
     commit = rundir.saved(values.COMMIT)
     if commit is None:
@@ -117,27 +118,28 @@ def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> C
     return plan.make_cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
 
 
-def _where_it_began(state: RunState) -> AbstractContextManager[None]:
-    """The directory that relative paths in a run's settings are relative to, if it is still there."""
+def _working_directory(state: RunState) -> AbstractContextManager[None]:
+    """Return a context in which relative paths of a run's settings mean what they did, if that folder exists."""
     return chdir(state.cwd if os.path.isdir(state.cwd) else ".")  # noqa: PTH112 - Path("") is "."
 
 
-def _say(text: str, notes: Sequence[str]) -> None:
+def _print_notes(text: str, notes: Sequence[str]) -> None:
+    """Print notes about a run to standard error; one that nobody reads stops nothing."""
     with suppress(OSError):
         print(redact(f"itb: {text}: {'; '.join(notes)}"), file=sys.stderr)
 
 
-def go_on(chosen: Settings, wanted: str, phase: str) -> int:
+def go_on(settings: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
-    rundir = RunDir.find(chosen.runs_dir, wanted)
+    rundir = RunDir.find(settings.runs_dir, wanted)
     ending = Ending()
     # What may be different when a run goes on: which scenarios and which hook.
-    given = chosen.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
-    saved, notes = recorded(rundir, chosen, {key: value for key, value in given.items() if value})
+    changes = settings.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
+    saved, notes = recorded(rundir, settings, {key: value for key, value in changes.items() if value})
     if notes:
-        _say(f"going on with {rundir.id}", notes)
-    limit = chosen.run_timeout * chosen.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), common.progress(chosen, phase) as listener:
+        _print_notes(f"going on with {rundir.id}", notes)
+    limit = settings.run_timeout * settings.timeout_factor
+    with ending.listening(limit), orphans.on_duty(), common.progress(settings, phase) as listener:
         cell = reopen(rundir, saved, listener, ending.stop())
         with rundir.lock():
             cell.journal.take_up()
@@ -146,28 +148,28 @@ def go_on(chosen: Settings, wanted: str, phase: str) -> int:
     return code
 
 
-def down(chosen: Settings, wanted: str) -> int:
+def down(settings: Settings, wanted: str) -> int:
     """Remove what a run kept; a signal may cut its evidence short, never that.
 
     Whatever a run directory lacks for going on, its hosts are found by
     their labels: then there is no evidence, and that is said.
     """
-    rundir = RunDir.find(chosen.runs_dir, wanted)
-    program = _recorded_engine(rundir, chosen)
+    rundir = RunDir.find(settings.runs_dir, wanted)
+    program = _recorded_engine(rundir, settings)
     ending = Ending()
-    limit = chosen.run_timeout * chosen.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), common.progress(chosen, "down") as listener, rundir.lock():
+    limit = settings.run_timeout * settings.timeout_factor
+    with ending.listening(limit), orphans.on_duty(), common.progress(settings, "down") as listener, rundir.lock():
         stop = ending.stop()
         notes = None
         try:
-            with _where_it_began(rundir.state):
-                cell = reopen(rundir, recorded(rundir, chosen, _NO_HOOK)[0], listener, stop)
+            with _working_directory(rundir.state):
+                cell = reopen(rundir, recorded(rundir, settings, _NO_HOOK)[0], listener, stop)
         except (UsageError, InterruptedRunError, OSError) as error:
-            _say(f"{rundir.id} goes without its logs", [str(error)])
+            _print_notes(f"{rundir.id} goes without its logs", [str(error)])
             ending.leave_alone(stop)
             journal = Journal(rundir, [listener])
-            runner = Runner(record=rundir.record_command, limits=chosen.time_limits, retries=chosen.retries)
-            engine = connect(runner, program, chosen.cache_dir)
+            runner = Runner(record=rundir.record_command, limits=settings.time_limits, retries=settings.retries)
+            engine = connect(runner, program, settings.cache_dir)
             journal.take_up()
         else:
             journal, engine, notes = cell.journal, cell.engine, cell.notes
@@ -179,34 +181,34 @@ def down(chosen: Settings, wanted: str) -> int:
     return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
 
 
-def _recorded_engine(rundir: RunDir, chosen: Settings) -> str:
-    """The engine a run was started with, as far as that can be read and may be started."""
+def _recorded_engine(rundir: RunDir, settings: Settings) -> str:
+    """Return the engine a run was started with, as far as that can be read and may be started."""
     try:
-        settings = rundir.state.settings
+        saved = rundir.state.settings
     except UsageError:
-        return chosen.engine
-    _check_programs(rundir, {"engine": settings.get("engine") or chosen.engine}, chosen)
-    return str(settings.get("engine") or chosen.engine)
+        return settings.engine
+    _check_programs(rundir, {"engine": saved.get("engine") or settings.engine}, settings)
+    return str(saved.get("engine") or settings.engine)
 
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
-    """Go on with a run that ended in whatever way, with its own settings."""
+    """Go on with a run, however it ended, with its own settings, and return its exit code."""
     if not wanted:
         raise UsageError("--resume: no run named", hint="itb list shows them")
-    given = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
-    if given:
-        names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+    refused = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
+    if refused:
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in refused)
         raise UsageError(f"{names}: a resumed run goes on with its own settings", hint="leave it out")
-    chosen = common.settings_from({"runs": flags.get("runs", "")})
-    rundir = RunDir.find(chosen.runs_dir, wanted)
+    settings = common.settings_from({"runs": flags.get("runs", "")})
+    rundir = RunDir.find(settings.runs_dir, wanted)
     before = rundir.state
-    anew = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
-    saved, notes = recorded(rundir, chosen, {**anew, "runs": str(rundir.path.parent)})
+    changes = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
+    saved, notes = recorded(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
     ending = Ending()
     limit = saved.run_timeout * saved.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), _where_it_began(before), rundir.lock() as stale:
+    with ending.listening(limit), orphans.on_duty(), _working_directory(before), rundir.lock() as stale:
         notes.insert(0, f"{stale} ended without a word" if stale else "it had ended")
-        _say(f"resuming {rundir.id}", notes)
+        _print_notes(f"resuming {rundir.id}", notes)
         with common.progress(saved, f"resuming {rundir.id}") as listener:
             plan.check_disk(saved)
             cell = reopen(rundir, saved, listener, ending.stop())

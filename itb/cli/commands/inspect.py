@@ -1,4 +1,4 @@
-"""What the looking tasks do: references, runs, hosts, platforms, the machine; and cleaning up."""
+"""Commands that show what is there: references, runs, hosts, logs, settings, products; and a shell in a host."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def version(*, as_json: bool) -> None:
     commit = ""
     if (top / ".git").exists() and shutil.which("git"):
         argv = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        own = Request(argv, env=git.environment(users=False), clean_env=True, check=False)
-        commit = Runner().run(own).stdout.strip()
+        request = Request(argv, env=git.environment(users=False), clean_env=True, check=False)
+        commit = Runner().run(request).stdout.strip()
     if as_json:
         print_json({"version": VERSION, "commit": commit or None})
         return
@@ -47,57 +47,57 @@ def version(*, as_json: bool) -> None:
 
 
 def refs(flags: Flags, *, as_json: bool) -> None:
-    """References newest first, with the runs that tested them."""
-    chosen = common.settings_from(flags)
-    product = plan.load_product(chosen)
+    """Print references, newest first, with the runs that tested them."""
+    settings = common.settings_from(flags)
+    product = plan.load_product(settings)
     runner = Runner()
-    found = resolve.refs(
-        source=plan.origin(product, chosen, runner), cache=chosen.cache_dir, runner=runner
+    references = resolve.refs(
+        source=plan.origin(product, settings, runner), cache=settings.cache_dir, runner=runner
     )
     tested: dict[str, list[str]] = {}
-    for rundir, state in readable(chosen.runs_dir):
+    for rundir, state in readable(settings.runs_dir):
         commit = rundir.readable(values.COMMIT)
         if commit is not None:
             tested.setdefault(commit.id, []).append(f"{state.platform}: {outcome(rundir, state)}")
     if as_json:
-        print_json([{**item.model_dump(), "tested": tested.get(item.id, [])} for item in found])
+        print_json([{**entry.model_dump(), "tested": tested.get(entry.id, [])} for entry in references])
         return
     shown = Listing("reference", "kind", "commit", "date", "subject", "tested")
-    for item in found:
-        runs = ", ".join(dict.fromkeys(tested.get(item.id, [])))
-        shown.add(item.name, item.kind, item.id[:12], item.date[:10], item.subject, runs)
+    for reference in references:
+        runs = ", ".join(dict.fromkeys(tested.get(reference.id, [])))
+        shown.add(reference.name, reference.kind, reference.id[:12], reference.date[:10], reference.subject, runs)
     make_console().print(shown)
 
 
 def runs(flags: Flags, *, as_json: bool) -> None:
-    """All runs, newest first."""
+    """Print all runs, newest first."""
     folder = common.settings_from(flags).runs_dir
-    found = every(folder)
+    rundirs = every(folder)
     if as_json:
         states = [state for _, state in readable(folder)]
         print_json([state.model_dump(mode="json", exclude={"settings"}) for state in states])
-    elif found:
-        make_console().print(table(found))
+    elif rundirs:
+        make_console().print(table(rundirs))
     else:
-        print(f"no run in {common.settings_from(flags).runs_dir} yet: itb run makes one")
+        print(f"no run in {folder} yet: itb run makes one")
 
 
 def shell(flags: Flags, run: str, role: str) -> None:
-    """A shell in a kept host; does not return."""
-    chosen = common.settings_from(flags)
-    enter_host(common.find_engine(chosen), RunDir.find(chosen.runs_dir, run), role)
+    """Replace this process by a shell in a kept host."""
+    settings = common.settings_from(flags)
+    enter_host(common.find_engine(settings), RunDir.find(settings.runs_dir, run), role)
 
 
 def logs(flags: Flags, run: str, role: str) -> None:
-    """Paths and sizes of a run's logs."""
-    chosen = common.settings_from(flags)
-    print_logs(make_console(), RunDir.find(chosen.runs_dir, run), role)
+    """Print paths and sizes of a run's logs."""
+    settings = common.settings_from(flags)
+    print_logs(make_console(), RunDir.find(settings.runs_dir, run), role)
 
 
 def show_run(flags: Flags, run: str, *, as_json: bool) -> None:
-    """Summary of a run."""
-    chosen = common.settings_from(flags)
-    rundir = RunDir.find(chosen.runs_dir, run)
+    """Print the summary of a run."""
+    settings = common.settings_from(flags)
+    rundir = RunDir.find(settings.runs_dir, run)
     if as_json:
         print_json(rundir.state.model_dump(mode="json"))
     else:
@@ -105,7 +105,7 @@ def show_run(flags: Flags, run: str, *, as_json: bool) -> None:
 
 
 def show_config(*, as_json: bool) -> None:
-    """Every setting with its value and origin; passwords in URLs are not shown."""
+    """Print every setting with its value and origin; passwords in URLs are not shown."""
     settings, origins = config_settings.load()
     values = json.loads(redact(settings.model_dump_json()))
     if as_json:
@@ -119,13 +119,14 @@ def show_config(*, as_json: bool) -> None:
 
 
 def show_product(name: str) -> None:
-    """Roles, packages and services of a product, and how its variants differ."""
+    """Print roles, packages and services of a product, and how its variants differ."""
     product = plan.load_product(common.settings_from({"product": name}))
     print(f"{product.name}: {product.title}")
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
     shown = Listing("role", "packages", "services", "configuration")
-    for role, item in product.roles.items():
-        shown.add(role, ", ".join(item.packages), ", ".join(item.services), item.configure)
+    for role, definition in product.roles.items():
+        services = ", ".join(definition.services)
+        shown.add(role, ", ".join(definition.packages), services, definition.configure)
     make_console().print(shown)
     for variant, change in product.variants.items():
         print(f"--variant {variant}: {change.title}" + ("" if change.tested else " (not run by anybody yet)"))
@@ -138,19 +139,19 @@ def show_product(name: str) -> None:
 
 
 def every(runs: Path) -> list[RunDir]:
-    """All runs of a folder, newest first."""
+    """Return all runs of a folder, newest first."""
     return [RunDir(path.parent) for path in sorted(runs.glob("*/run.json"), reverse=True)]
 
 
 def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
-    """All runs of a folder whose state can be read, newest first, with their state."""
+    """Yield all runs of a folder whose state can be read, newest first, with their state."""
     for rundir in every(runs):
         with suppress(UsageError):
             yield rundir, rundir.state
 
 
 def outcome(rundir: RunDir, state: RunState) -> str:
-    """How a run stands, in a word or two."""
+    """Return how a run ended, or that it is running, in a word or two."""
     if rundir.is_held():
         return "running"
     if state.exit_code is None:
@@ -158,10 +159,10 @@ def outcome(rundir: RunDir, state: RunState) -> str:
     return "passed" if state.exit_code == ExitCode.PASSED else f"exit {state.exit_code}"
 
 
-def table(found: Iterable[RunDir]) -> Listing:
-    """The runs as a table: what, when, how it ended, whether hosts were kept."""
+def table(rundirs: Iterable[RunDir]) -> Listing:
+    """Return the runs as a table: what, when, how it ended, whether hosts were kept."""
     shown = Listing("run", "reference", "started (UTC)", "took", "outcome", "hosts")
-    for rundir in found:
+    for rundir in rundirs:
         try:
             state = rundir.state
         except UsageError:
@@ -175,12 +176,12 @@ def table(found: Iterable[RunDir]) -> Listing:
 
 
 def machine_table(engine: Engine) -> Listing:
-    """Everything of itb's that is on this machine now, by label."""
+    """Return a table of itb's containers on this machine now, found by their labels."""
     shown = Listing("run", "role", "container", "state")
-    for item in engine.containers(naming.any_run()):
-        labels = labels_of(item)
+    for container in engine.containers(naming.any_run()):
+        labels = labels_of(container)
         run, _ = naming.run_of(labels)
-        shown.add(run or "?", naming.role_of(labels), container_name(item), item.get("State", ""))
+        shown.add(run or "?", naming.role_of(labels), container_name(container), container.get("State", ""))
     return shown
 
 
@@ -188,13 +189,13 @@ def enter_host(engine: Engine, rundir: RunDir, role: str) -> None:
     """Replace this process by a shell in a kept host; UsageError if it is not there."""
     container = naming.container(rundir.state.short, role)
     labels = naming.run_labels(rundir.id, rundir.path.parent)
-    found = {container_name(item) for item in engine.containers(labels)}
-    if not found:
+    names = {container_name(answer) for answer in engine.containers(labels)}
+    if not names:
         raise UsageError(
             f"run {rundir.id} has no hosts any more", hint="start it again with --keep failed or --keep always"
         )
-    if container not in found:
-        roles = sorted(naming.container_role(name, rundir.state.short) for name in found)
+    if container not in names:
+        roles = sorted(naming.container_role(name, rundir.state.short) for name in names)
         hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
         raise UsageError(f"run {rundir.id} has no host {role!r}{hint}")
     program = shutil.which(engine.program) or engine.program

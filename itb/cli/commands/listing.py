@@ -1,4 +1,4 @@
-"""Tables of what others have named and written."""
+"""Tables of text that others wrote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itb.util.text import clean
 
 
 def shown(text: str) -> str:
-    """Return text of others as a table may show it: it commands no terminal, and its brackets are no markup."""
+    """Return text of others as a table may show it: without control characters, its brackets no markup."""
     return escape(clean(text))
 
 
@@ -23,5 +23,5 @@ class Listing(Table):
             self.add_column(heading)
 
     def add(self, *cells: object) -> None:
-        """Add a row of text that may be anybody's."""
+        """Add a row of text that others may have written."""
         self.add_row(*(shown(str(cell)) for cell in cells))

@@ -18,18 +18,18 @@ _STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 
 
 def table(findings: Sequence[Finding]) -> Table:
-    """The findings, remedies on a line of their own."""
+    """Return the findings as a table, remedies on a line of their own."""
     shown = Table("", "what", Column("seen", overflow="fold"), box=None)
-    for item in findings:
-        style = _STYLE[item.level]
-        shown.add_row(f"[{style}]{item.level}[/]", listing.shown(item.name), listing.shown(item.seen))
-        if item.remedy:
-            shown.add_row("", "", f"[{style}]->[/] {listing.shown(item.remedy)}")
+    for finding in findings:
+        style = _STYLE[finding.level]
+        shown.add_row(f"[{style}]{finding.level}[/]", listing.shown(finding.name), listing.shown(finding.seen))
+        if finding.remedy:
+            shown.add_row("", "", f"[{style}]->[/] {listing.shown(finding.remedy)}")
     return shown
 
 
 def machine(flags: Flags) -> None:
-    """Hosts of itb's on this machine."""
+    """Print itb's hosts on this machine."""
     shown = inspect.machine_table(engine_from(flags))
     if shown.row_count:
         make_console().print(shown)
@@ -38,10 +38,10 @@ def machine(flags: Flags) -> None:
 
 
 def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:
-    """Findings about this machine; exit code 5 if one keeps itb from working."""
+    """Print findings about this machine; return exit code 5 if one keeps itb from working."""
     findings = machine_doctor.examine(common.settings_from(flags), deep=deep)
     if as_json:
-        print_json([item.model_dump(mode="json") for item in findings])
+        print_json([finding.model_dump(mode="json") for finding in findings])
     else:
         make_console().print(table(findings))
     return machine_doctor.exit_code(findings)
@@ -49,16 +49,16 @@ def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:
 
 def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> None:
     """Remove leftovers of runs; on request also cache and images."""
-    chosen = common.settings_from(flags)
-    engine = common.find_engine(chosen)
-    count = cleanup.clean_runs(engine, chosen.runs_dir, include_kept=kept_too or everything, report=print)
-    for thing in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
-        print(f"removed {thing}")
+    settings = common.settings_from(flags)
+    engine = common.find_engine(settings)
+    count = cleanup.clean_runs(engine, settings.runs_dir, include_kept=kept_too or everything, report=print)
+    for name in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
+        print(f"removed {name}")
         count += 1
     if everything:
         for images in platforms_images.built(engine):
-            print_removed(platforms_images.remove(engine, images.platform, cache=chosen.cache_dir))
+            print_removed(platforms_images.remove(engine, images.platform, cache=settings.cache_dir))
     if unused or everything:
-        cleanup.clean_cache(chosen.cache_dir, everything=everything, report=print)
+        cleanup.clean_cache(settings.cache_dir, everything=everything, report=print)
     if not count:
         print("no run has left anything behind")

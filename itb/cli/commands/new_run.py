@@ -27,67 +27,67 @@ from itb.run.plan import check_disk, check_place, load_product, open_cell, plan,
 from itb.rundir.directory import RunDir
 
 
-def run(chosen: Settings, *, as_json: bool = False) -> int:
+def run(settings: Settings, *, as_json: bool = False) -> int:
     """Run every cell of the settings and return the exit code that stands for all."""
-    return _start(chosen, pipeline.run_cell, as_json=as_json)
+    return _start(settings, pipeline.run_cell, as_json=as_json)
 
 
-def build(chosen: Settings, *, as_json: bool = False) -> int:
+def build(settings: Settings, *, as_json: bool = False) -> int:
     """Build every cell's RPMs; the runs are left for the other phases to go on with."""
-    return _start(chosen, pipeline.build_cell, as_json=as_json)
+    return _start(settings, pipeline.build_cell, as_json=as_json)
 
 
-def _start(chosen: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
+def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
     check_place()
     ending = Ending()
-    with ending.listening(chosen.run_timeout * chosen.timeout_factor), orphans.on_duty(), ExitStack() as held:
-        parts = plan(chosen)
-        published.check(chosen, [part.platform for part in parts])
-        check_disk(chosen)
-        runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
-        connect(runner, chosen.engine, chosen.cache_dir)
+    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.on_duty(), ExitStack() as locks:
+        parts = plan(settings)
+        published.check(settings, [part.platform for part in parts])
+        check_disk(settings)
+        runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
+        connect(runner, settings.engine, settings.cache_dir)
         began, clock = time.time(), time.monotonic()
-        with retry.collecting() as again:
-            commit = resolve(parts[0].product, chosen, runner)
-            earlier = resolve_previous(parts[0], chosen, commit, runner)
-        took = time.monotonic() - clock
-        with progress(chosen, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
+        with retry.collecting() as repeated:
+            commit = resolve(parts[0].product, settings, runner)
+            previous = resolve_previous(parts[0], settings, commit, runner)
+        seconds = time.monotonic() - clock
+        with progress(settings, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
             cells = [
-                open_cell(chosen, part, commit, earlier=earlier, listener=listener, stop=ending.stop())
+                open_cell(settings, part, commit, earlier=previous, listener=listener, stop=ending.stop())
                 for part in parts
             ]
             for cell in cells:
-                held.enter_context(cell.rundir.lock())
-                if not chosen.from_repo:
-                    _note_resolved(cell, began, took, retry.shown(again))
-            with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
+                locks.enter_context(cell.rundir.lock())
+                if not settings.from_repo:
+                    _add_resolve_case(cell, began, seconds, retry.shown(repeated))
+            with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
     show(*((cell.journal, cell.notes) for cell in cells), as_json=as_json)
     return worst(codes)
 
 
-def _note_resolved(cell: Cell, began: float, seconds: float, again: str) -> None:
-    """The one case that ends before there is a run: its directory is named after the commit."""
+def _add_resolve_case(cell: Cell, began: float, seconds: float, retries: str) -> None:
+    """Add the case of resolving, which ends before there is a run: its directory is named after the commit."""
     commit = cell.commit
-    asked = commit.ref or "default reference"
+    reference = commit.ref or "default reference"
     cell.journal.add(
         Case(
             phase=Phase.RESOLVE,
             role="source",
-            name=f"{asked} is {commit.kind} {commit.id[:12]}, version {commit.version}",
+            name=f"{reference} is {commit.kind} {commit.id[:12]}, version {commit.version}",
             outcome=Outcome.PASSED,
-            message=f"{commit.source}: {commit.subject}" + (f" (after {again})" if again else ""),
+            message=f"{commit.source}: {commit.subject}" + (f" (after {retries})" if retries else ""),
             started=began,
             seconds=seconds,
         )
     )
 
 
-def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> int:
+def report_run(settings: Settings, wanted: str, *, as_json: bool) -> int:
     """Write the reports of a run from what is there, print the summary and return the run's exit code."""
-    rundir = RunDir.find(chosen.runs_dir, wanted)
-    notes = _notes(rundir, chosen)
+    rundir = RunDir.find(settings.runs_dir, wanted)
+    notes = _notes(rundir, settings)
     try:
         verdict = write.write(rundir, notes=notes)
     except OSError as error:  # a directory that cannot be written can still be read
@@ -101,11 +101,11 @@ def report_run(chosen: Settings, wanted: str, *, as_json: bool) -> int:
     return verdict.exit_code
 
 
-def _notes(rundir: RunDir, chosen: Settings) -> Notes:
-    """Titles of product and platform, where their definitions are still there."""
+def _notes(rundir: RunDir, settings: Settings) -> Notes:
+    """Return the titles of product and platform, and its note; empty ones where a definition is gone."""
     try:
         state = rundir.state
-        product = load_product(chosen.model_copy(update={"product": state.product}))
+        product = load_product(settings.model_copy(update={"product": state.product}))
         platform = lookup.load_platform(state.platform)
     except UsageError:
         return Notes()

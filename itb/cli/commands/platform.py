@@ -21,29 +21,30 @@ from itb.util.files import expand
 
 
 def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
-    chosen = common.settings_from(flags)
-    folders = [expand(folder) for folder in chosen.platforms]
-    return lookup.load_platform(name, folders), dict(chosen.platform_options.get(name, {}))
+    """Return a platform and the options that the settings have for it."""
+    settings = common.settings_from(flags)
+    folders = [expand(folder) for folder in settings.platforms]
+    return lookup.load_platform(name, folders), dict(settings.platform_options.get(name, {}))
 
 
 def platform_build(flags: Flags, name: str) -> None:
     """Make the images of a platform, or say that they are there."""
-    chosen = common.settings_from(flags)
+    settings = common.settings_from(flags)
     platform, options = _platform(flags, name)
     note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
     ending = stop.Ending()
-    # An exception out of the blue would leave the threads of the stages at work.
-    with ending.listening(chosen.run_timeout * chosen.timeout_factor), orphans.on_duty():
-        runner = Runner(stop=ending.stop(), limits=chosen.time_limits, retries=chosen.retries)
-        engine = connect(runner, chosen.engine, chosen.cache_dir)
+    # An exception at any moment would leave the threads of the stages at work.
+    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.on_duty():
+        runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
+        engine = connect(runner, settings.engine, settings.cache_dir)
         images = platforms_images.ensure(
-            platform, engine, cache=chosen.cache_dir, options=options, note=note, refresh=True
+            platform, engine, cache=settings.cache_dir, options=options, note=note, refresh=True
         )
     print(f"{name}: key {images.key}, {images.size / 1e6:.0f} MB, made {images.created}")
 
 
 def platform_list(flags: Flags, *, as_json: bool) -> None:
-    """Platforms that are defined and images that are there."""
+    """Print the platforms that are defined and the images that are there."""
     engine = engine_from(flags)
     built = platforms_images.built(engine)
     names = sorted(file.parent.name for file in shipped.folder("build_ws").glob("platforms/*/platform.yaml"))
@@ -53,13 +54,13 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     shown = Listing("platform", "title", "tested", "images")
     for name in names:
         platform = lookup.load_platform(name)
-        here = [f"{item.key} ({item.size / 1e6:.0f} MB)" for item in built if item.platform == name]
-        shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(here) or "none")
+        own = [f"{images.key} ({images.size / 1e6:.0f} MB)" for images in built if images.platform == name]
+        shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(own) or "none")
     make_console().print(shown)
 
 
 def platform_show(flags: Flags, name: str) -> None:
-    """What a platform is."""
+    """Print what a platform is made of."""
     platform, options = _platform(flags, name)
     console = make_console()
     console.print(f"{platform.name}: {platform.title}")
@@ -83,8 +84,8 @@ def platform_show(flags: Flags, name: str) -> None:
 def platform_remove(flags: Flags, name: str) -> None:
     """Remove a platform's images."""
     platform, _ = _platform(flags, name)
-    chosen = common.settings_from(flags)
-    removed = platforms_images.remove(common.find_engine(chosen), platform.name, cache=chosen.cache_dir)
+    settings = common.settings_from(flags)
+    removed = platforms_images.remove(common.find_engine(settings), platform.name, cache=settings.cache_dir)
     print_removed(removed)
     if not removed:
         print(f"platform {name} has no images here")

@@ -1,4 +1,4 @@
-"""What ``itb publish`` does: whether a run may be published, what of it, where to."""
+"""``itb publish``: whether a run may be published, which of its files, and where to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from itb.errors import UsageError
 from itb.model import Build, CommitKind
 from itb.process.runner import Runner
 from itb.report import facts as report_facts
-from itb.report import summary, verdict
+from itb.report import summary
+from itb.report import verdict as report_verdict
 from itb.report.verdict import Kind
 from itb.repository import export
 from itb.repository import signed as repositories
@@ -28,86 +29,88 @@ from itb.rundir.directory import RunDir
 
 def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, force: bool) -> None:
     """Publish a run to a directory, to Koji, or both; ``flags`` are settings and those of Koji."""
-    chosen = common.settings_from({"runs": flags.get("runs"), "engine": flags.get("engine")})
-    to = flags.get("to") or ("" if koji else chosen.publish.to)
+    settings = common.settings_from({"runs": flags.get("runs"), "engine": flags.get("engine")})
+    to = flags.get("to") or ("" if koji else settings.publish.to)
     if not to and not koji:
         raise UsageError(
             "publish where?",
             hint="--to DIRECTORY or --to USER@HOST:/PATH copies the RPMs, --koji hands the SRPM to Koji; "
             "publish: {to: ...} in itb.yaml sets a place for good",
         )
-    rundir = RunDir.find(chosen.runs_dir, wanted)
+    rundir = RunDir.find(settings.runs_dir, wanted)
     with rundir.lock():
-        made = publishable(rundir, force=force)
+        build = publishable(rundir, force=force)
         if to:
-            _copy(chosen, rundir, made, to, key=flags.get("sign_key") or chosen.publish.sign_key, dry_run=dry_run)
+            key = flags.get("sign_key") or settings.publish.sign_key
+            _copy(settings, rundir, build, to, key=key, dry_run=dry_run)
         if koji:
-            _koji(_koji_settings(chosen.publish.koji, flags), rundir, made, dry_run=dry_run)
+            _submit_to_koji(_koji_settings(settings.publish.koji, flags), rundir, build, dry_run=dry_run)
 
 
 def publishable(rundir: RunDir, *, force: bool) -> Build:
     """Return the build of a run that may be published; UsageError with the reason for any other."""
     facts = report_facts.gather(rundir)
-    judged = verdict.judge(facts)
-    made, commit = rundir.saved(values.BUILD), rundir.saved(values.COMMIT)
-    if made is None or commit is None:
+    verdict = report_verdict.judge(facts)
+    build, commit = rundir.saved(values.BUILD), rundir.saved(values.COMMIT)
+    if build is None or commit is None:
         raise UsageError(f"run {rundir.id} has no RPMs: nothing to publish")
-    if made.published:
+    if build.published:
         raise UsageError(f"run {rundir.id} has tested what is published already, in {commit.source}")
     if commit.kind is CommitKind.WORKTREE or "dirty" in commit.rpm_release:
         raise UsageError(
             f"run {rundir.id} was built from uncommitted files: nobody could build that again",
             hint="commit them and test the commit",
         )
-    if made.cached:
+    if build.cached:
         raise UsageError(
             f"run {rundir.id} took its RPMs from the cache: only what was built for the run that tested it "
             "is published",
             hint=f"build and test it again: {summary.reproduce(facts)} --fresh-build",
         )
-    if judged.kind is not Kind.PASSED and not force:
+    if verdict.kind is not Kind.PASSED and not force:
         raise UsageError(
-            f"run {rundir.id} is not green: {judged.headline}" + (f": {judged.reason}" if judged.reason else ""),
+            f"run {rundir.id} is not green: " + ": ".join(filter(None, [verdict.headline, verdict.reason])),
             hint="--force publishes it all the same",
         )
-    return made
+    return build
 
 
-def _copy(chosen: Settings, rundir: RunDir, made: Build, to: str, *, key: str, dry_run: bool) -> None:
+def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str, dry_run: bool) -> None:
     target = export.parse_target(to)
-    runner = Runner(record=rundir.record_command, limits=chosen.time_limits)
+    runner = Runner(record=rundir.record_command, limits=settings.time_limits)
     with tempfile.TemporaryDirectory(prefix="itb-sign-") as folder:
         if key:
-            files = [Path(made.directory) / rpm.file for rpm in _packages(made)]
-            how = f"signed with your key {key}"
+            files = [Path(build.directory) / rpm.file for rpm in _packages(build)]
+            signature = f"signed with your key {key}"
         else:
-            files = _signed_by_run(rundir, made)
-            how = "signed with the run's own key, which nobody has any more"
+            files = _signed_by_run(rundir, build)
+            signature = "signed with the run's own key, which nobody has any more"
         if dry_run:
-            print(f"would copy to {target}{' by ssh' if target.host else ''}, {how}:")
+            print(f"would copy to {target}{' by ssh' if target.host else ''}, {signature}:")
             print("\n".join(f"  {path.name}" for path in files if path.suffix == ".rpm"))
             print("and have its index made by createrepo_c where the directory is")
             return
         if key:
             files = export.sign(files, key, Path(folder), runner)
-        received = export.copy(files, target, runner, indexer=_indexer(chosen, rundir, target))
+        received = export.copy(files, target, runner, indexer=_indexer(settings, rundir, target))
     for word, names in (("added", received.added), ("there already", received.kept)):
         for name in names:
             print(f"{word:14}{name}")
-    print(f"{received.packages} packages at {target}, {how}; public key {target}/{KEY_NAME}")
-    again = ["itb", "run", "--product", made.commit.product, "--platform", made.platform, "--from-repo"]
-    where = "URL, by which the directory is served" if target.host else shlex.quote(target.path)
-    print(f"try them: {shlex.join(again)} {where}")
+    print(f"{received.packages} packages at {target}, {signature}; public key {target}/{KEY_NAME}")
+    command = ["itb", "run", "--product", build.commit.product, "--platform", build.platform, "--from-repo"]
+    origin = "URL, by which the directory is served" if target.host else shlex.quote(target.path)
+    print(f"try them: {shlex.join(command)} {origin}")
 
 
-def _packages(made: Build) -> list[Any]:
-    return [*made.rpms, *([made.source_rpm] if made.source_rpm else [])]
+def _packages(build: Build) -> list[Any]:
+    """Return the RPMs of a build, its SRPM among them if there is one."""
+    return [*build.rpms, *([build.source_rpm] if build.source_rpm else [])]
 
 
-def _signed_by_run(rundir: RunDir, made: Build) -> list[Path]:
-    """The signed copies that came back from the services host with the logs, and the key."""
+def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
+    """Return the signed copies that came back from the services host with the logs, and the key."""
     folder = rundir.repo / repositories.SIGNED
-    files = [folder / rpm.file for rpm in _packages(made)]
+    files = [folder / rpm.file for rpm in _packages(build)]
     missing = [path.name for path in files if not path.is_file()]
     key = folder / KEY_NAME
     if missing or not key.is_file():
@@ -118,12 +121,12 @@ def _signed_by_run(rundir: RunDir, made: Build) -> list[Path]:
     return [key, *files]
 
 
-def _indexer(chosen: Settings, rundir: RunDir, target: Target) -> list[str]:
-    """The command that makes the index: the default, or in a container of the run's platform."""
+def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
+    """Return the command that makes the index in a container of the platform; empty for createrepo_c itself."""
     if target.host or shutil.which("createrepo_c"):
         return []
     images = rundir.saved(values.IMAGES)
-    engine = common.find_engine(chosen)
+    engine = common.find_engine(settings)
     if images is None or not engine.image_id(images.services.reference):
         export.require_program(
             "createrepo_c",
@@ -132,28 +135,29 @@ def _indexer(chosen: Settings, rundir: RunDir, target: Target) -> list[str]:
         )
     assert images is not None
     labels = naming.options(naming.run_labels(rundir.id, rundir.path.parent))
-    words = ["env", *(f"{name}={value}" for name, value in engine.env.items()), engine.program]
-    return export.indexer_in_container(words, labels, images.services.reference)
+    engine_command = ["env", *(f"{name}={value}" for name, value in engine.env.items()), engine.program]
+    return export.indexer_in_container(engine_command, labels, images.services.reference)
 
 
 def _koji_settings(koji: KojiSettings, flags: Mapping[str, Any]) -> KojiSettings:
+    """Return the settings of Koji with those of the flags on top."""
     changed = {name: flags[name] for name in ("target", "tag") if flags.get(name)}
     if flags.get("scratch") is False:
         changed["scratch"] = False
     return koji.model_copy(update=changed)
 
 
-def _koji(koji: KojiSettings, rundir: RunDir, made: Build, *, dry_run: bool) -> None:
-    if made.source_rpm is None:
+def _submit_to_koji(koji: KojiSettings, rundir: RunDir, build: Build, *, dry_run: bool) -> None:
+    if build.source_rpm is None:
         raise UsageError(f"run {rundir.id} has no SRPM: Koji builds from source", hint="RPMs: --to DIRECTORY")
-    srpm = Path(made.directory) / made.source_rpm.file
+    srpm = Path(build.directory) / build.source_rpm.file
     if not srpm.is_file():
         raise UsageError(f"run {rundir.id}: {srpm} is gone", hint="itb run makes it again")
-    lines = export.koji_commands(koji, srpm, made.source_rpm.name, rundir.path / "publish")
+    commands = export.koji_commands(koji, srpm, build.source_rpm.name, rundir.path / "publish")
     if dry_run:
-        print("\n".join(shlex.join(line) for line in lines))
+        print("\n".join(shlex.join(command) for command in commands))
         return
     shutil.rmtree(rundir.path / "publish", ignore_errors=True)
     (rundir.path / "publish").mkdir()
-    export.submit_to_koji(lines, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
+    export.submit_to_koji(commands, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
     print(f"{srpm.name} handed to Koji for {koji.target}{', a scratch build' if koji.scratch else ''}")

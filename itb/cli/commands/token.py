@@ -27,17 +27,17 @@ from itb.util.files import write_atomically
 MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
 
 
-def _request(chosen: Settings, audience: str) -> TokenRequest:
-    """What a run with these settings would ask for."""
-    least = chosen.token_min_lifetime
-    asked = request_for(audience, min_lifetime_s=MIN_LIFETIME if least is None else least)
-    return asked.model_copy(update={"run_id": "none"})
+def _request(settings: Settings, audience: str) -> TokenRequest:
+    """Return the request that a run with these settings would make."""
+    least = settings.token_min_lifetime
+    request = request_for(audience, min_lifetime_s=MIN_LIFETIME if least is None else least)
+    return request.model_copy(update={"run_id": "none"})
 
 
 def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
     """Acquire and check a token; describe it, and write it where asked."""
-    chosen = common.settings_from(flags)
-    token, secret = acquire(chosen.token_hook, _request(chosen, audience), hook_context(chosen, Runner()))
+    settings = common.settings_from(flags)
+    token, secret = acquire(settings.token_hook, _request(settings, audience), hook_context(settings, Runner()))
     for key, value in token.model_dump(mode="json").items():
         if value != "":
             shown = " ".join(value) if isinstance(value, list) else value
@@ -59,9 +59,9 @@ def check(file: str, audience: str) -> int:
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None
     verdicts = explain(text, request_for(audience), keys)
     _show(verdicts)
-    if bad := [item for item in verdicts if not item.ok]:
-        sure = any(not item.stricter for item in bad)
-        print("a CE would refuse this token" if sure else "a CE might take this token; a run does not")
+    if failed := [verdict for verdict in verdicts if not verdict.ok]:
+        refused = any(not verdict.stricter for verdict in failed)
+        print("a CE would refuse this token" if refused else "a CE might take this token; a run does not")
         return TokenError.exit_code
     if keys is None:
         print(f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had")
@@ -71,61 +71,64 @@ def check(file: str, audience: str) -> int:
 
 
 def _show(verdicts: Sequence[ClaimCheck]) -> None:
+    """Print a line for each claim that was checked."""
     shown = _table("claim", "", "value", "what a CE says")
-    for item in verdicts:
-        said = item.reason + (" (this check is stricter than a CE)" if item.stricter else "")
-        shown.add_row(item.claim, _mark(item), item.value, said)
+    for verdict in verdicts:
+        reason = verdict.reason + (" (this check is stricter than a CE)" if verdict.stricter else "")
+        shown.add_row(verdict.claim, _mark(verdict), verdict.value, reason)
     # Markup is off: a claim may hold square brackets, and anything else.
     Console(highlight=False, markup=False, emoji=False).print(shown)
 
 
 def _table(*columns: str) -> Table:
-    made = Table(box=None)
+    table = Table(box=None)
     for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+        table.add_column(column, overflow="fold")
+    return table
 
 
-def _mark(item: ClaimCheck) -> str:
-    if item.claim == "signature" and item.value.startswith("unverified"):
+def _mark(verdict: ClaimCheck) -> str:
+    """Return ``ok``, ``NO``, or ``?`` for a signature that could not be verified."""
+    if verdict.claim == "signature" and verdict.value.startswith("unverified"):
         return "?"
-    return "ok" if item.ok else "NO"
+    return "ok" if verdict.ok else "NO"
 
 
 def hooks(*, as_json: bool) -> None:
-    """List the hooks there are."""
-    found = every_hook.available(hook_context(common.settings_from({}), Runner()))
+    """Print the hooks there are."""
+    available = every_hook.available(hook_context(common.settings_from({}), Runner()))
     if as_json:
-        json.dump([item.model_dump() for item in found], sys.stdout, indent=1)
+        json.dump([hook.model_dump() for hook in available], sys.stdout, indent=1)
         print()
         return
     shown = _table("hook", "what it is", "usable")
-    for item in found:
+    for hook in available:
         # "configuration: token.vault: key 'server' is missing", one line for each
-        lacks = "; ".join(line.rpartition(f"token.{item.name}: ")[2] for line in item.usable.splitlines())
-        shown.add_row(item.name, item.about, lacks or "yes")
+        lacks = "; ".join(line.rpartition(f"token.{hook.name}: ")[2] for line in hook.usable.splitlines())
+        shown.add_row(hook.name, hook.about, lacks or "yes")
     Console(highlight=False, markup=False, emoji=False).print(shown)
 
 
 def try_hook(name: str, audience: str) -> int:
     """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token."""
-    chosen = common.settings_from({})
-    seen = tokens_try_hook.attempt(name, _request(chosen, audience), hook_context(chosen, Runner()))
-    rows = [("asked", " ".join(seen.asked.split())), ("environment", " ".join(seen.environment))]
-    if seen.exit_code >= 0 or seen.output_bytes > 0:
-        rows.append(("answered", f"exit code {seen.exit_code}, {seen.output_bytes} bytes on standard output"))
-    rows += [("took", f"{seen.seconds:.1f} s"), ("diagnostics", seen.diagnostics.strip())]
+    settings = common.settings_from({})
+    attempt = tokens_try_hook.attempt(name, _request(settings, audience), hook_context(settings, Runner()))
+    rows = [("asked", " ".join(attempt.asked.split())), ("environment", " ".join(attempt.environment))]
+    if attempt.exit_code >= 0 or attempt.output_bytes > 0:
+        size = attempt.output_bytes
+        rows.append(("answered", f"exit code {attempt.exit_code}, {size} bytes on standard output"))
+    rows += [("took", f"{attempt.seconds:.1f} s"), ("diagnostics", attempt.diagnostics.strip())]
     for title, text in rows:
         if text:
             print(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
-    if seen.verdicts:
+    if attempt.verdicts:
         print()
-        _show(seen.verdicts)
+        _show(attempt.verdicts)
     print()
-    if seen.good:
+    if attempt.good:
         print(f"{name}: a run could use this token")
         return ExitCode.PASSED
-    print(f"{name}: {seen.problem or 'a run would not use this token'}")
-    if seen.hint:
-        print(f"  next: {seen.hint}")
+    print(f"{name}: {attempt.problem or 'a run would not use this token'}")
+    if attempt.hint:
+        print(f"  next: {attempt.hint}")
     return TokenError.exit_code

@@ -9,7 +9,7 @@ from itb.cli.tasks import token as tasks_token
 
 
 def namespace() -> Commands:
-    """All commands, grouped by what people do with them."""
+    """Return all commands, grouped by what people do with them."""
     token = Group(
         "token", "Go on with a run's token, or outside of one: get, check, try, hooks.",
         run.acquire, tasks_token.get, tasks_token.check, tasks_token.hooks, tasks_token.try_,

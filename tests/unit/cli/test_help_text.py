@@ -36,12 +36,13 @@ def program() -> cli_program.ItbProgram:
 
 def parse(line: list[str]) -> cli_program.ItbProgram:
     """Read a command line without doing it; UsageError where it cannot be read."""
-    made = program()
-    made.create_config()
-    made.parse_core(["itb", *cli_program.join_groups(line[1:], cli_program.without_value(collection.namespace()))])
-    made.parse_collection()
-    made.parse_tasks()
-    return made
+    parser = program()
+    parser.create_config()
+    words = cli_program.join_groups(line[1:], cli_program.without_value(collection.namespace()))
+    parser.parse_core(["itb", *words])
+    parser.parse_collection()
+    parser.parse_tasks()
+    return parser
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])
@@ -52,8 +53,8 @@ def test_every_option_has_a_word(command: Command, width: int) -> None:
     for option in command.options:
         assert option.help
         assert option.explained in text, "words are not broken"
-        said = option.value if option.positional else option.flag.replace("--scratch", "--no-scratch")
-        assert said in text
+        typed = option.value if option.positional else option.flag.replace("--scratch", "--no-scratch")
+        assert typed in text
     assert command.example in text
     assert not [line for line in lines if len(line) > width and " " in line.strip()]
 
@@ -62,43 +63,45 @@ def test_every_option_has_a_word(command: Command, width: int) -> None:
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group.name))
 def test_a_group_shows_its_commands(group: Group, width: int) -> None:
     text = " ".join(" ".join(help_text.group(group, width)).split())
-    assert all(item.words in text and item.brief in text for item in group.commands)
+    assert all(command.words in text and command.brief in text for command in group.commands)
     assert help_text.command(group.commands[0], width)[-1] in help_text.group(group, width)
 
 
 def test_help_is_printed_with_its_texts_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     """As typed: what reads the options first must not take their texts away."""
-    given = cli_program.join_groups(["run", "--help"], cli_program.without_value(collection.namespace()))
+    words = cli_program.join_groups(["run", "--help"], cli_program.without_value(collection.namespace()))
     with pytest.raises(SystemExit) as ended:
-        program().run(["itb", *given])
-    said = capsys.readouterr().out
+        program().run(["itb", *words])
+    output = capsys.readouterr().out
     assert ended.value.code == 0
-    assert "container engine: podman or docker [default: podman]" in said
-    assert said.index("What is tested:") < said.index("--product NAME") < said.index("--ref REF")
-    assert said.index("--scenario A,B") < said.index("Where:") < said.index("Tokens:") < said.index("Output:")
+    assert "container engine: podman or docker [default: podman]" in output
+    assert output.index("What is tested:") < output.index("--product NAME") < output.index("--ref REF")
+    assert output.index("--scenario A,B") < output.index("Where:") < output.index("Tokens:")
+    assert output.index("Tokens:") < output.index("Output:")
 
 
-@pytest.mark.parametrize("given", [[], ["--help"], ["-h"]])
-def test_commands_fit_one_screen(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_commands_fit_one_screen(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        program().run(["itb", *given])
+        program().run(["itb", *words])
     assert ended.value.code == 0
-    said = capsys.readouterr().out
-    lines = said.splitlines()
+    output = capsys.readouterr().out
+    lines = output.splitlines()
     assert len(lines) < 24, "the prompt wants a line, too"
     assert max(map(len, lines)) <= 80
     assert "itb COMMAND --help" in lines[-1]
     assert "itb help topics" in lines[-1]
     for name in [*collection.namespace().task_names, *collection.namespace().collections]:
-        assert name.partition(".")[0] in said.split()
+        assert name.partition(".")[0] in output.split()
 
 
 def test_list_has_every_command_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for given, listed in (([], EVERY), (["token"], [item for item in EVERY if item.group == "token"])):
+    for group, listed in (([], EVERY), (["token"], [command for command in EVERY if command.group == "token"])):
         with pytest.raises(SystemExit):
-            program().run(["itb", "--list", *given])
+            program().run(["itb", "--list", *group])
         lines = capsys.readouterr().out.splitlines()
-        assert [line[2:].split("  ")[0] for line in lines if line[2] != " "] == [item.words for item in listed]
+        commands = [line[2:].split("  ")[0] for line in lines if line[2] != " "]
+        assert commands == [command.words for command in listed]
     with pytest.raises(errors.UsageError, match="unknown command 'tokn'; did you mean 'token'"):
         program().run(["itb", "--list", "tokn"])
 
@@ -106,9 +109,9 @@ def test_list_has_every_command_on_a_line(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("flag", sorted({*INVOKES} - OWN))
 @pytest.mark.parametrize("form", ["{}", "{} run", "run {}", "list {}"])
 def test_what_invoke_offers_and_itb_does_not_honour_is_unknown(flag: str, form: str) -> None:
-    given = form.format(flag).split()
+    words = form.format(flag).split()
     with pytest.raises(errors.UsageError, match=f"unknown option '{flag}'"):
-        parse(["itb", *given])
+        parse(["itb", *words])
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V", "--list", "--complete", "--print-completion-script"])
@@ -119,11 +122,11 @@ def test_options_of_itb_itself_mean_nothing_behind_a_command(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "nearest"), [("--hepl", "--help"), ("--vesion", "--version"), ("--plaform x run", "--platform")]
+    ("words", "nearest"), [("--hepl", "--help"), ("--vesion", "--version"), ("--plaform x run", "--platform")]
 )
-def test_the_nearest_option_is_named(given: str, nearest: str) -> None:
+def test_the_nearest_option_is_named(words: str, nearest: str) -> None:
     with pytest.raises(errors.UsageError, match=f"did you mean '{nearest}'"):
-        parse(["itb", *given.split()])
+        parse(["itb", *words.split()])
 
 
 def completed(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -152,7 +155,7 @@ def test_a_function_takes_what_is_declared(command: Command) -> None:
     """Its own options by name, settings in one mapping."""
     flags, *own = inspect.signature(command.body).parameters.values()
     declared = {option.name for option in command.options if not option.setting}
-    named = {item.name for item in own if item.kind is item.KEYWORD_ONLY}
+    named = {parameter.name for parameter in own if parameter.kind is parameter.KEYWORD_ONLY}
     assert named == declared or (named < declared and own[-1].kind is own[-1].VAR_KEYWORD)
     assert flags.kind is flags.POSITIONAL_OR_KEYWORD
 
@@ -170,22 +173,22 @@ def test_what_is_required_is_asked_for() -> None:
 
 def test_help_needs_no_library_that_takes_time() -> None:
     """What is imported before a command is known: Invoke, and nothing of pydantic, rich, jinja or YAML."""
-    seen, waiting = set(), ["itb.__main__"]
+    read, waiting = set(), ["itb.__main__"]
     while waiting:
         name = waiting.pop()
         path = TOP.parent / (name.replace(".", "/") + ".py")
         path = path if path.is_file() else path.with_suffix("") / "__init__.py"
-        if name in seen or not path.is_file():
-            seen.add(name)
+        if name in read or not path.is_file():
+            read.add(name)
             continue
-        seen.add(name)
+        read.add(name)
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    outside = {name.partition(".")[0] for name in seen}
-    assert "itb.config.options" in seen
+    outside = {name.partition(".")[0] for name in read}
+    assert "itb.config.options" in read
     assert not outside & {"pydantic", "rich", "jinja2", "yaml", "requests", "fabric", "cryptography", "asyncio"}
 
 

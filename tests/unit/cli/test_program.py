@@ -17,7 +17,7 @@ from itb.report import write
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("words", "expected"),
     [
         (["run"], ["run"]),
         (["platform", "build", "deb13"], ["platform.build", "deb13"]),
@@ -49,12 +49,12 @@ from itb.report import write
         (["help", "platform", "build"], ["--help", "platform.build"]),
     ],
 )
-def test_groups(given: list[str], taken: list[str]) -> None:
-    assert program.join_groups(given, program.without_value(collection.namespace())) == taken
+def test_groups(words: list[str], expected: list[str]) -> None:
+    assert program.join_groups(words, program.without_value(collection.namespace())) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "said", "hint"),
+    ("line", "message", "hint"),
     [
         ("rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
         ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb --help lists"),
@@ -69,16 +69,16 @@ def test_groups(given: list[str], taken: list[str]) -> None:
         ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
     ],
 )
-def test_words_nobody_knows(given: str, said: str, hint: str) -> None:
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
+    parser = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     with pytest.raises(errors.UsageError) as caught:
-        made.run(["itb", *program.join_groups(given.split())])
-    assert caught.value.message == said
+        parser.run(["itb", *program.join_groups(line.split())])
+    assert caught.value.message == message
     assert caught.value.hint.startswith(hint)
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("words", "message"),
     [
         (["run", "--ref", "a\udcff"], "flag --ref: 'a?' is not valid"),
         (["run", "--ref=a\udcff"], "flag --ref: '--ref=a?' is not valid"),
@@ -86,13 +86,13 @@ def test_words_nobody_knows(given: str, said: str, hint: str) -> None:
     ],
 )
 def test_arguments_that_are_no_text(
-    given: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["itb", *given])
+    monkeypatch.setattr("sys.argv", ["itb", *words])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith(f"itb: {named} {sys.getfilesystemencoding().upper()}\n")
+    assert capsys.readouterr().err.startswith(f"itb: {message} {sys.getfilesystemencoding().upper()}\n")
 
 
 @pytest.mark.parametrize("value", ["abc", "9999", "-1"])
@@ -112,9 +112,9 @@ def test_json_is_one_document_where_nothing_ran(
     monkeypatch.setattr("sys.argv", ["itb", "list", "--json", "--nosuch"])
     with pytest.raises(SystemExit):
         __main__.main()
-    said = json.loads(capsys.readouterr().out)["error"]
-    assert (said["message"], said["exit_code"]) == ("list: unknown option '--nosuch'", 1)
-    assert said["hint"] == "itb list --help explains it"
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["message"], error["exit_code"]) == ("list: unknown option '--nosuch'", 1)
+    assert error["hint"] == "itb list --help explains it"
 
 
 def test_json_is_one_document_however_many_cells(
@@ -122,8 +122,8 @@ def test_json_is_one_document_however_many_cells(
 ) -> None:
     verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
     monkeypatch.setattr(write, "judge_run", lambda run, **_: verdicts[run])
-    found = [(SimpleNamespace(rundir=name, lost=""), None) for name in "ab"]
-    a, b = cast("Any", found)
+    runs = [(SimpleNamespace(rundir=name, lost=""), None) for name in "ab"]
+    a, b = cast("Any", runs)
     common.show(a, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": "a"}
     common.show(a, b, as_json=True)

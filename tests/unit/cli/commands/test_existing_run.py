@@ -57,31 +57,31 @@ def down(rundir: RunDir) -> int:
 
 
 def open_as(monkeypatch: pytest.MonkeyPatch, *, broken: bool = False, interrupted: bool = False) -> list[Machine]:
-    """Have the run reopened as it was, on a machine of ours."""
-    made: list[Machine] = []
+    """Have the run reopened as it was, on the machines that are returned."""
+    machines: list[Machine] = []
 
     def reopen(rundir: RunDir, _saved: Settings, listener: Any, stop: Any) -> Any:
-        made.append(Machine(Runner(stop=stop), broken=broken))
-        cell = type("Cell", (), {"journal": Journal(rundir, [listener]), "engine": made[0], "notes": None})
+        machines.append(Machine(Runner(stop=stop), broken=broken))
+        cell = type("Cell", (), {"journal": Journal(rundir, [listener]), "engine": machines[0], "notes": None})
         return cell()
 
-    def evidence(cell: Any) -> None:
+    def collect(cell: Any) -> None:
         if interrupted:
             os.kill(os.getpid(), signal.SIGINT)
             assert cell.engine.runner.stop.event.wait(5)
 
     monkeypatch.setattr(existing_run, "reopen", reopen)
-    monkeypatch.setattr("itb.run.phases.down.collect_evidence", evidence)
-    return made
+    monkeypatch.setattr("itb.run.phases.down.collect_evidence", collect)
+    return machines
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_signal_never_keeps_hosts_from_going(
     kept: RunDir, monkeypatch: pytest.MonkeyPatch, interrupted: bool
 ) -> None:
-    made = open_as(monkeypatch, interrupted=interrupted)
+    machines = open_as(monkeypatch, interrupted=interrupted)
     assert down(kept) == (130 if interrupted else 0)
-    assert made[0].there == []
+    assert machines[0].there == []
     assert not list(kept.tokens.iterdir())
     assert (kept.state.exit_code, kept.state.finished, kept.state.kept) == (0, 5, False)
     assert kept.junit.is_file()
@@ -104,12 +104,12 @@ def test_a_run_cut_off_does_not_pass_by_its_removal(kept: RunDir, monkeypatch: p
 def test_it_needs_no_more_than_the_engine(
     damaged: str, kept: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: list[Machine] = []
+    machines: list[Machine] = []
 
     def connect(runner: Runner, program: str, _cache: Path) -> Machine:
         assert program == "podman"
-        made.append(Machine(runner))
-        return made[0]
+        machines.append(Machine(runner))
+        return machines[0]
 
     def interrupt(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -123,10 +123,10 @@ def test_it_needs_no_more_than_the_engine(
     if damaged == "interrupted":
         monkeypatch.setattr(existing_run, "reopen", interrupt)
     assert down(kept) == (130 if damaged == "interrupted" else 0)
-    assert made[0].there == []
+    assert machines[0].there == []
     assert not list(kept.tokens.iterdir())
-    said = capsys.readouterr().err
-    assert said.startswith("itb: r goes without its logs: ")
-    assert {"settings": "keep", "state": "run.json"}.get(damaged, "interrupted") in said
+    output = capsys.readouterr().err
+    assert output.startswith("itb: r goes without its logs: ")
+    assert {"settings": "keep", "state": "run.json"}.get(damaged, "interrupted") in output
     if damaged != "state":
         assert (kept.state.exit_code, kept.state.kept) == (0, False)

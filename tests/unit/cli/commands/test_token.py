@@ -26,7 +26,7 @@ def check(tmp_path: Path, token: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("keys", "fault", "code", "said"),
+    ("keys", "fault", "code", "verdict"),
     [
         (True, "", 0, "a CE would accept this token"),
         (False, "", 0, "unverified: nothing a CE would refuse, but the keys of https://tokens.glideinwms.org/itb"),
@@ -36,7 +36,7 @@ def check(tmp_path: Path, token: str) -> int:
     ],
 )
 def test_check(
-    keys: bool, fault: str, code: int, said: str,
+    keys: bool, fault: str, code: int, verdict: str,
     issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COLUMNS", "200")
@@ -44,7 +44,7 @@ def test_check(
     token = issuer.mint_faulty(REQUEST, fault) if fault else issuer.mint_for(REQUEST)
     assert check(tmp_path, token) == code
     out = capsys.readouterr().out
-    assert said in out
+    assert verdict in out
     assert token not in out
     assert token.rpartition(".")[2] not in out
     if not keys:
