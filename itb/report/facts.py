@@ -44,19 +44,19 @@ class Facts:
 
     @property
     def seconds(self) -> float:
-        """Wall time from the run's start to its end, or to the end of the last case so far, less pauses."""
+        """Return the seconds from the run's start to its end, or to that of the last case so far, less pauses."""
         ends = [case.started + case.seconds for case in self.cases]
         end = self.state.finished or max(ends, default=self.state.started)
         return max(0.0, end - self.state.started - self.paused)
 
     @property
     def bad(self) -> list[Case]:
-        """Cases that failed or could not be tried properly, in order of start."""
+        """Return the cases that failed or could not be tried properly, in order of start."""
         return [case for case in self.cases if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
 
 
 def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
-    """Read what is there of a run, whatever is missing; what cannot be read is among the problems.
+    """Return what is known of a run, whatever is missing; what cannot be read is among the problems.
 
     ``exit_code`` is how the run ends, from a caller that knows before
     ``run.json`` does.
@@ -71,10 +71,10 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
             return None
         return scrub(value) if value is not None else None
 
-    found = _attempts(rundir, problems)
+    attempts = _attempts(rundir, problems)
     # What the last process began and did not end is cut off, unless that process is alive.
-    going = () if at_work(rundir) else found.going
-    cases = sorted((shown(case) for case in (*found.cases, *going)), key=lambda case: case.started)
+    cut_off = () if at_work(rundir) else attempts.going
+    cases = sorted((shown(case) for case in (*attempts.cases, *cut_off)), key=lambda case: case.started)
     build, commit = saved(values.BUILD), saved(values.COMMIT)
     state = scrub(_state(rundir, commit, cases, problems))
     if exit_code is not None:
@@ -93,12 +93,13 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         previous=saved(values.PREVIOUS),
         problems=tuple(problems),
         ended=state.exit_code is not None or state.finished is not None,
-        resumed=_resumed(found),
-        paused=found.paused,
+        resumed=_resumptions(attempts),
+        paused=attempts.paused,
     )
 
 
 def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
+    """Return the cases of every attempt at the run; none, and a problem more, if they cannot be read."""
     try:
         return rundir.attempts()
     except OSError as error:
@@ -107,7 +108,7 @@ def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
 
 
 def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problems: list[str]) -> RunState:
-    """The content of ``run.json``, or, where that cannot be read, what else says of the run."""
+    """Return the content of ``run.json``, or, where that cannot be read, what else tells of the run."""
     try:
         return rundir.state
     except (UsageError, OSError) as error:
@@ -119,22 +120,24 @@ def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problem
         product=commit.product if commit else (words[1] if len(words) > 3 else "unknown product"),
         platform=words[-1] if len(words) > 3 else "unknown platform",
         ref=commit.ref if commit else "",
-        started=min((case.started for case in cases), default=_born(rundir)),
+        started=min((case.started for case in cases), default=_modified(rundir)),
     )
 
 
-def _born(rundir: RunDir) -> float:
+def _modified(rundir: RunDir) -> float:
+    """Return when the run directory was changed; now if there is none."""
     return rundir.path.stat().st_mtime if rundir.path.exists() else time.time()
 
 
-def _resumed(found: Attempts) -> tuple[str, ...]:
-    times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.at)) for one in found.resumed]
+def _resumptions(attempts: Attempts) -> tuple[str, ...]:
+    """Return a line that tells when a run was resumed and what that repeated; none if it never was."""
+    times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(resumption.at)) for resumption in attempts.resumed]
     if not times:
         return ()
-    bad = [case for case in found.replaced if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    bad = [case for case in attempts.replaced if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
-    more = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
-    return (f"resumed {', '.join(times)}{more}",)
+    repeated = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
+    return (f"resumed {', '.join(times)}{repeated}",)
 
 
 def scrub(record: R) -> R:
@@ -146,9 +149,9 @@ def _scrubbed(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+        return {_scrubbed(key): _scrubbed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_scrubbed(item) for item in value]
+        return [_scrubbed(inner) for inner in value]
     return value
 
 
@@ -169,13 +172,13 @@ def shown(case: Case) -> Case:
 
 def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
     """Return when something of these cases went on, as (start, end), without overlaps, in order."""
-    found: list[tuple[float, float]] = []
+    merged: list[tuple[float, float]] = []
     for start, end in sorted((case.started, case.started + case.seconds) for case in cases):
-        if found and start <= found[-1][1] + 0.5:  # half a second is a pause for breath, not for others' work
-            found[-1] = (found[-1][0], max(found[-1][1], end))
+        if merged and start <= merged[-1][1] + 0.5:  # a shorter gap is no pause
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            found.append((start, end))
-    return found
+            merged.append((start, end))
+    return merged
 
 
 def busy(cases: Iterable[Case]) -> float:
@@ -194,5 +197,5 @@ def phases(cases: Iterable[Case]) -> list[str]:
 
 
 def at_work(rundir: RunDir) -> bool:
-    """True while a process holds the run's lock, this one included."""
+    """Return whether a process holds the run's lock, this one included."""
     return rundir.is_held()

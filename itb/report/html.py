@@ -50,7 +50,7 @@ class Phase:
 
     @property
     def bad(self) -> bool:
-        """True if something in it went wrong."""
+        """Return whether something in it went wrong."""
         return bool(self.counts[Outcome.FAILED] or self.counts[Outcome.ERROR])
 
 
@@ -101,13 +101,13 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
 
 def failures(facts: Facts, verdict: Verdict) -> list[Case]:
     """Return what went wrong, that which decided the verdict first."""
-    first = culprit(facts, verdict.exit_code)
-    return sorted(facts.bad, key=lambda case: case is not first)
+    deciding_case = culprit(facts, verdict.exit_code)
+    return sorted(facts.bad, key=lambda case: case is not deciding_case)
 
 
 def group_phases(facts: Facts) -> list[Phase]:
     """Return the cases by phase in order of their beginning, those of scenarios by scenario."""
-    found = []
+    grouped = []
     for name in phases(facts.cases):
         cases = [case for case in facts.cases if base_phase(case) == name]
         groups: dict[str, list[Case]] = {}
@@ -115,12 +115,12 @@ def group_phases(facts: Facts) -> list[Phase]:
             groups.setdefault(scenario_of(case, facts.state.scenarios), []).append(case)
         counts = Counter(case.outcome for case in cases)
         shown = [Group(title, members) for title, members in groups.items()]
-        found.append(Phase(name, busy(cases), shown, counts))
-    return found
+        grouped.append(Phase(name, busy(cases), shown, counts))
+    return grouped
 
 
 def scenario_of(case: Case, scenarios: Sequence[str]) -> str:
-    """Return the scenario a case belongs to: told by its phase, its log or its name; else empty."""
+    """Return the scenario a case belongs to, known from its phase, its log or its name; else empty."""
     _, _, rest = case.phase.partition(".")
     if rest:
         return rest
@@ -135,10 +135,10 @@ def scenario_of(case: Case, scenarios: Sequence[str]) -> str:
 
 def group_images(facts: Facts) -> list[tuple[str, str, str]]:
     """Return the images hosts were made from as (roles, image, id)."""
-    found: dict[tuple[str, str], list[str]] = {}
+    roles_of: dict[tuple[str, str], list[str]] = {}
     for host in facts.testbed.hosts if facts.testbed else ():
-        found.setdefault((host.image, host.image_id), []).append(host.role)
-    return [(", ".join(roles), image, digest) for (image, digest), roles in found.items()]
+        roles_of.setdefault((host.image, host.image_id), []).append(host.role)
+    return [(", ".join(roles), image, digest) for (image, digest), roles in roles_of.items()]
 
 
 def short_name(case: Case, scenario: str) -> str:
@@ -148,27 +148,27 @@ def short_name(case: Case, scenario: str) -> str:
 
 def group_packages(facts: Facts) -> list[Role]:
     """Return what each host holds, the candidate's packages apart."""
-    found = []
+    roles = []
     for role, packages in (facts.installed.packages if facts.installed else {}).items():
         origins: dict[str, list[str]] = {}
         for package in packages:
             if not package.candidate:
                 origins.setdefault(package.origin or "unknown origin", []).append(package.nevra)
-        ordered = sorted(origins.items(), key=lambda item: -len(item[1]))
+        ordered = sorted(origins.items(), key=lambda origin: -len(origin[1]))
         candidate = [package for package in packages if package.candidate]
-        found.append(Role(role, len(packages), candidate, [(name, sorted(nevras)) for name, nevras in ordered]))
-    return found
+        roles.append(Role(role, len(packages), candidate, [(name, sorted(nevras)) for name, nevras in ordered]))
+    return roles
 
 
 def evidence_files(rundir: Path) -> list[tuple[str, list[str], int]]:
     """Return, per role, the collected files (relative to the run directory) and how many more there are."""
-    found = []
+    folders = []
     for folder in sorted((rundir / "hosts").glob("*/")):
         files = sorted(str(path.relative_to(rundir)) for path in folder.rglob("*") if path.is_file())
         if files:
             shown = [clean(name) for name in files[:KEPT_FILES]]
-            found.append((clean(folder.name), shown, max(0, len(files) - KEPT_FILES)))
-    return found
+            folders.append((clean(folder.name), shown, max(0, len(files) - KEPT_FILES)))
+    return folders
 
 
 def token_life(token: Token | None, started: float) -> str:

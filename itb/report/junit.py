@@ -41,17 +41,18 @@ def write(path: Path, runs: Iterable[Facts]) -> None:
 
 
 def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
+    """Return the suite of a run."""
     used: Counter[str] = Counter()
-    room = EVIDENCE_BUDGET
-    cases, own = [], {id(case) for case in own_word.cases(facts)}
+    budget = EVIDENCE_BUDGET
+    elements, on_own_word = [], {id(case) for case in own_word.cases(facts)}
     for case in [*facts.cases, *_missing(facts, verdict)]:
-        room -= len(case.evidence)
-        cases.append(_case(facts, case, used, evidence=room >= 0))
-        if id(case) in own:
-            cases[-1].stdout = "\n".join(filter(None, [cases[-1].stdout, f"({own_word.REMARK})"]))
+        budget -= len(case.evidence)
+        elements.append(_case(facts, case, used, evidence=budget >= 0))
+        if id(case) in on_own_word:
+            elements[-1].stdout = "\n".join(filter(None, [elements[-1].stdout, f"({own_word.REMARK})"]))
     suite = TestSuite(
         one_line(f"{facts.state.product}.{facts.state.platform}"),
-        cases,
+        elements,
         hostname=socket.gethostname(),
         timestamp=_stamp(facts.state.started),
         properties=properties(facts, verdict),
@@ -81,23 +82,24 @@ def _missing(facts: Facts, verdict: Verdict) -> list[Case]:
 
 
 def _case(facts: Facts, case: Case, used: Counter[str], *, evidence: bool) -> TestCase:
+    """Return a case as junit-xml takes it; ``used`` counts the names there are so far."""
     classname = one_line(f"{facts.state.product}.{facts.state.platform}.{case.phase}.{case.role or 'itb'}")
     name = unique(case.name, classname, used)
     # a time of zero would be left out
-    made = TestCase(name, classname, elapsed_sec=max(case.seconds, 1e-6), timestamp=_stamp(case.started))
+    element = TestCase(name, classname, elapsed_sec=max(case.seconds, 1e-6), timestamp=_stamp(case.started))
     message = case.message or "no reason was given"
     body = _body(facts, case, evidence=evidence)
     code = ExitCode.known(case.exit_code)
     kind = code.label if code else ""
     if case.outcome is Outcome.FAILED:
-        made.add_failure_info(message, body, kind or "failure")
+        element.add_failure_info(message, body, kind or "failure")
     elif case.outcome is Outcome.ERROR:
-        made.add_error_info(message, body, kind or "error")
+        element.add_error_info(message, body, kind or "error")
     elif case.outcome is Outcome.SKIPPED:
-        made.add_skipped_info(message)
+        element.add_skipped_info(message)
     elif case.message:
-        made.stdout = case.message
-    return made
+        element.stdout = case.message
+    return element
 
 
 def unique(name: str, classname: str, used: Counter[str]) -> str:
@@ -111,6 +113,7 @@ def unique(name: str, classname: str, used: Counter[str]) -> str:
 
 
 def _body(facts: Facts, case: Case, *, evidence: bool) -> str:
+    """Return the text of a failure or an error: its evidence, and where the whole log is."""
     parts = [case.evidence.strip("\n")] if evidence else ["(left out: this report has evidence enough)"]
     if case.log:
         parts.append(f"full log: {facts.rundir.path / case.log}")
@@ -119,53 +122,53 @@ def _body(facts: Facts, case: Case, *, evidence: bool) -> str:
 
 def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
     """Return the suite's properties: what was tested, on what, with what; only what is known."""
-    state, found = facts.state, dict[str, str]()
-    found |= {"run": facts.rundir.id, "rundir": str(facts.rundir.path), "product": state.product}
-    found |= {"platform": state.platform, "reference": state.ref, "scenarios": " ".join(state.scenarios)}
-    found |= {
+    state, known = facts.state, dict[str, str]()
+    known |= {"run": facts.rundir.id, "rundir": str(facts.rundir.path), "product": state.product}
+    known |= {"platform": state.platform, "reference": state.ref, "scenarios": " ".join(state.scenarios)}
+    known |= {
         "verdict": verdict.kind,
         "exit_code": str(verdict.exit_code),
         "tool.version": state.tool_version,
     }
-    found |= {
+    known |= {
         "resumed": "; ".join(facts.resumed),
         "not_reached": " ".join(verdict.not_reached),
         "own_word": own_word.line(facts),
         "platform.note": one_line(facts.notes.platform_note),
     }
     if variant := state.settings.get("variant"):
-        found |= {"variant": " ".join(map(str, variant))}
+        known |= {"variant": " ".join(map(str, variant))}
     if commit := facts.commit:
-        found |= {"commit": commit.id, "commit.tree": commit.tree, "commit.date": commit.date}
-        found |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
-        if earlier := facts.previous:
-            found |= {"upgraded_from": f"{earlier.describe} {earlier.id}".strip()}
+        known |= {"commit": commit.id, "commit.tree": commit.tree, "commit.date": commit.date}
+        known |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
+        if previous := facts.previous:
+            known |= {"upgraded_from": f"{previous.describe} {previous.id}".strip()}
         if commit.kind is CommitKind.PUBLISHED:
-            found |= {"published": commit.source, "published.version": commit.describe}
-        found |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
+            known |= {"published": commit.source, "published.version": commit.describe}
+        known |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}
     if facts.build:
-        found |= {f"rpm.{rpm.name}.{rpm.arch}": f"{rpm.nevra} sha256:{rpm.sha256}" for rpm in facts.build.rpms}
+        known |= {f"rpm.{rpm.name}.{rpm.arch}": f"{rpm.nevra} sha256:{rpm.sha256}" for rpm in facts.build.rpms}
     if facts.repo:
-        found |= {"repository": facts.repo.id, "repository.key": facts.repo.key_fingerprint}
+        known |= {"repository": facts.repo.id, "repository.key": facts.repo.key_fingerprint}
         if facts.build and facts.build.published:
-            found |= {"repository.url": facts.repo.url}
-            found |= {"repository.signatures": "checked" if facts.repo.gpgcheck else "NOT CHECKED"}
+            known |= {"repository.url": facts.repo.url}
+            known |= {"repository.signatures": "checked" if facts.repo.gpgcheck else "NOT CHECKED"}
     for host in facts.testbed.hosts if facts.testbed else ():
-        found |= {f"image.{host.role}": f"{host.image} {host.image_id}"}
-        found |= {f"privileges.{host.role}": host.privileges}
+        known |= {f"image.{host.role}": f"{host.image} {host.image_id}"}
+        known |= {f"privileges.{host.role}": host.privileges}
     for role, packages in (facts.installed.packages if facts.installed else {}).items():
-        found |= {f"installed.{role}": " ".join(p.nevra for p in packages if p.candidate)}
-        found |= {f"installed.{role}.count": str(len(packages))}
+        known |= {f"installed.{role}": " ".join(p.nevra for p in packages if p.candidate)}
+        known |= {f"installed.{role}.count": str(len(packages))}
     if token := facts.token:
-        found |= {
+        known |= {
             "token.provider": token.provider,
             "token.issuer": token.issuer,
             "token.subject": token.subject,
         }
-        found |= {"token.audience": " ".join(token.audience), "token.scopes": " ".join(token.scopes)}
-        found |= {"token.expires": _stamp(token.expires), "token.jti": token.jti}
-        found |= {"token.signature": "verified" if token.verified else "unverified"}
-    return {one_line(name, 200): one_line(value, 50_000) for name, value in found.items() if value.strip()}
+        known |= {"token.audience": " ".join(token.audience), "token.scopes": " ".join(token.scopes)}
+        known |= {"token.expires": _stamp(token.expires), "token.jti": token.jti}
+        known |= {"token.signature": "verified" if token.verified else "unverified"}
+    return {one_line(name, 200): one_line(value, 50_000) for name, value in known.items() if value.strip()}
 
 
 def _stamp(when: float) -> str:

@@ -14,8 +14,8 @@ REMARK = "rests on what a host with the candidate on it says of itself"
 
 def cases(facts: Facts) -> list[Case]:
     """Return the cases that passed or failed by the word of a host with the candidate on it."""
-    found = facts.installed.packages if facts.installed else {}
-    roles = {role for role, packages in found.items() if any(item.candidate for item in packages)}
+    installed = facts.installed.packages if facts.installed else {}
+    roles = {role for role, packages in installed.items() if any(package.candidate for package in packages)}
     return [
         case
         for case in facts.cases
@@ -27,16 +27,16 @@ def cases(facts: Facts) -> list[Case]:
 
 
 def line(facts: Facts) -> str:
-    """Say how many cases these are and what was seen of the platform beneath them; empty if there is none."""
+    """Return how many cases these are and how the platform beneath them was found, in words; empty if none."""
     number = len(cases(facts))
     if not number:
         return ""
-    looks = [case.outcome for case in facts.cases if case.name == PLATFORM_UNCHANGED]
-    if Outcome.FAILED in looks:
-        since = "seen from outside, the platform beneath it WAS CHANGED"
-    elif Outcome.PASSED in looks:
-        since = "seen from outside, the platform beneath it is unchanged"
+    outcomes = [case.outcome for case in facts.cases if case.name == PLATFORM_UNCHANGED]
+    if Outcome.FAILED in outcomes:
+        platform = "seen from outside, the platform beneath it WAS CHANGED"
+    elif Outcome.PASSED in outcomes:
+        platform = "seen from outside, the platform beneath it is unchanged"
     else:
-        since = "nobody has looked from outside whether the platform beneath it is unchanged"
-    of = f"{number} of {len(facts.cases)} cases"
-    return f"{of} rest{'s' if number == 1 else ''} on the word of hosts with the candidate on them; {since}"
+        platform = "nobody has looked from outside whether the platform beneath it is unchanged"
+    share = f"{number} of {len(facts.cases)} cases"
+    return f"{share} rest{'s' if number == 1 else ''} on the word of hosts with the candidate on them; {platform}"

@@ -1,7 +1,7 @@
 """Live progress of a run: what each host is doing and for how long.
 
-A thread of its own does all the writing; who reports only leaves a word for
-it, so that a slow terminal never slows down a run.
+A thread of its own does all the writing; who reports only queues an event
+for it, so that a slow terminal never slows down a run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from itb.report.summary import MARKS, PLAIN_MARKS, STYLES, is_plain
 from itb.rundir.journal import Listener, Trial
 from itb.util.text import clean, duration, one_line
 
-FRAME = 0.2  # seconds between two pictures of a live display
+REFRESH = 0.2  # seconds after which a live display is drawn again
 LONG = 5.0  # seconds after which a plain log says that something is going on
 HEARTBEAT = 30.0  # seconds without a line after which a plain log says what is
 
@@ -33,8 +33,8 @@ Key = tuple[str, str, str, float]
 
 
 @dataclass
-class Going:
-    """A trial that goes on; ``began`` is of the monotonic clock."""
+class RunningTrial:
+    """A trial that is running; ``began`` is of the monotonic clock."""
 
     phase: str
     role: str
@@ -45,16 +45,16 @@ class Going:
 
 
 @dataclass
-class Board:
-    """What goes on and what has ended, as the writing thread sees it."""
+class ProgressState:
+    """The trials that are running and how many have ended, as the writing thread knows them."""
 
     title: str = ""
     began: float = field(default_factory=time.monotonic)
-    going: dict[Key, Going] = field(default_factory=dict)
+    running: dict[Key, RunningTrial] = field(default_factory=dict)
     ended: dict[Outcome, int] = field(default_factory=dict)
 
     def elapsed(self) -> float:
-        """Seconds since the board was put up."""
+        """Return the seconds since the display began."""
         return time.monotonic() - self.began
 
 
@@ -62,75 +62,75 @@ class Progress:
     """A journal listener that hands everything to a writing thread."""
 
     def __init__(self, title: str) -> None:
-        self.board = Board(one_line(clean(title), 120))
-        self._words: queue.SimpleQueue[Trial | Case | None] = queue.SimpleQueue()
-        self._notes: dict[Key, str] = {}
-        self._thread = threading.Thread(target=self._work, name="itb-progress", daemon=True)
+        self.state = ProgressState(one_line(clean(title), 120))
+        self._events: queue.SimpleQueue[Trial | Case | None] = queue.SimpleQueue()
+        self._last_notes: dict[Key, str] = {}
+        self._thread = threading.Thread(target=self._write_until_closed, name="itb-progress", daemon=True)
 
     def started(self, trial: Trial) -> None:
-        """Something is being tried now."""
-        self._words.put(trial)
+        """Queue a trial that has begun."""
+        self._events.put(trial)
 
     def noted(self, trial: Trial, text: str) -> None:
-        """Only the last word counts, so none is queued: a build may say thousands a second."""
-        self._notes[_key(trial)] = text
+        """Keep the last note of a trial; notes are not queued, for a build may write thousands a second."""
+        self._last_notes[_key(trial)] = text
 
     def finished(self, case: Case) -> None:
-        """A trial has ended."""
-        self._words.put(case)
+        """Queue a trial that has ended."""
+        self._events.put(case)
 
     def start(self) -> None:
-        """Begin to show."""
+        """Start the writing thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Show all that was said until now and end."""
-        self._words.put(None)
+        """Show all that is queued and end the writing thread."""
+        self._events.put(None)
         self._thread.join(10)
 
-    def _work(self) -> None:
+    def _write_until_closed(self) -> None:
         try:
             self.show()
         except (OSError, ValueError):
             return  # the terminal went away or was closed: the run goes on without it
 
     def show(self) -> None:
-        """Write until :meth:`words` ends."""
+        """Write until :meth:`events` ends."""
         raise NotImplementedError
 
-    def words(self, pause: float) -> Iterator[Case | None]:
+    def events(self, pause: float) -> Iterator[Case | None]:
         """Yield each case as it ends, and None after every ``pause`` seconds; end when closed."""
         due = time.monotonic() + pause
         while True:
             try:
-                word = self._words.get(timeout=max(0.0, due - time.monotonic()))
+                event = self._events.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                self._take_notes()
+                self._copy_notes()
                 yield None
                 due = time.monotonic() + pause
                 continue
-            if word is None:
+            if event is None:
                 return
-            if isinstance(word, Trial):
-                self._begin(word)
+            if isinstance(event, Trial):
+                self._begin(event)
             else:
-                self._end(word)
-                yield word
+                self._end(event)
+                yield event
 
     def _begin(self, trial: Trial) -> None:
         name, role = one_line(clean(trial.name), 200), one_line(clean(trial.role), 60)
-        self.board.going[_key(trial)] = Going(one_line(clean(trial.phase), 60), role, name, trial.clock)
+        self.state.running[_key(trial)] = RunningTrial(one_line(clean(trial.phase), 60), role, name, trial.clock)
 
     def _end(self, case: Case) -> None:
         key = (case.phase, case.role, case.name, case.started)
-        self.board.going.pop(key, None)
-        self._notes.pop(key, None)
-        self.board.ended[case.outcome] = self.board.ended.get(case.outcome, 0) + 1
+        self.state.running.pop(key, None)
+        self._last_notes.pop(key, None)
+        self.state.ended[case.outcome] = self.state.ended.get(case.outcome, 0) + 1
 
-    def _take_notes(self) -> None:
-        for key, going in self.board.going.items():
-            if key in self._notes:
-                going.note = one_line(clean(self._notes[key]), 200)
+    def _copy_notes(self) -> None:
+        for key, trial in self.state.running.items():
+            if key in self._last_notes:
+                trial.note = one_line(clean(self._last_notes[key]), 200)
 
 
 def _key(trial: Trial) -> Key:
@@ -143,28 +143,29 @@ class PlainProgress(Progress):
     def __init__(self, title: str, stream: TextIO) -> None:
         super().__init__(title)
         self._stream = stream
-        self._last = time.monotonic()
+        self._last_written = time.monotonic()
 
     def show(self) -> None:
         """Write lines until closed."""
-        for case in self.words(1.0):
+        for case in self.events(1.0):
             if case is not None:
-                self._say(plain_line(case))
+                self._write_line(plain_line(case))
                 continue
             now = time.monotonic()
-            for going in self.board.going.values():
-                if not going.announced and now - going.began >= LONG:
-                    going.announced = True
-                    self._say(f"...   {where(going)}  {going.name}")
-            if self.board.going and now - self._last >= HEARTBEAT:
-                self._say("still  " + "; ".join(_still(going, now) for going in self.board.going.values()))
+            for trial in self.state.running.values():
+                if not trial.announced and now - trial.began >= LONG:
+                    trial.announced = True
+                    self._write_line(f"...   {where(trial)}  {trial.name}")
+            if self.state.running and now - self._last_written >= HEARTBEAT:
+                lines = (_running_line(trial, now) for trial in self.state.running.values())
+                self._write_line("still  " + "; ".join(lines))
 
-    def _say(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         encoding = self._stream.encoding or "utf-8"
-        text = f"[{self.board.elapsed():7.1f}s] {line}\n"
+        text = f"[{self.state.elapsed():7.1f}s] {line}\n"
         self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self._stream.flush()
-        self._last = time.monotonic()
+        self._last_written = time.monotonic()
 
 
 def plain_line(case: Case) -> str:
@@ -174,38 +175,39 @@ def plain_line(case: Case) -> str:
     return f"{PLAIN_MARKS[case.outcome]:<5} {where(case)}  {name} ({duration(case.seconds)}){reason}"
 
 
-def where(thing: Case | Going) -> str:
-    """Return phase and role: ``install.factory``."""
-    return f"{thing.phase}.{thing.role}" if thing.role else thing.phase
+def where(trial: Case | RunningTrial) -> str:
+    """Return phase and role, ``install.factory``."""
+    return f"{trial.phase}.{trial.role}" if trial.role else trial.phase
 
 
-def _still(going: Going, now: float) -> str:
-    note = f": {one_line(going.note, 80)}" if going.note else ""
-    return f"{where(going)} {going.name} ({duration(now - going.began)}){note}"
+def _running_line(trial: RunningTrial, now: float) -> str:
+    """Return what a running trial is, for how long, and its last note."""
+    note = f": {one_line(trial.note, 80)}" if trial.note else ""
+    return f"{where(trial)} {trial.name} ({duration(now - trial.began)}){note}"
 
 
 class _Console(Console):
-    """A console whose end is nobody else's: rich would close standard output with it."""
+    """A console that raises when its stream breaks: rich would close standard output."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 class LiveProgress(Progress):
-    """A picture at the foot of a terminal; cases that ended scroll above it."""
+    """A live display at the foot of a terminal; cases that ended scroll above it."""
 
     def __init__(self, title: str, console: Console) -> None:
         super().__init__(title)
         self._console = console
 
     def show(self) -> None:
-        """Draw until closed; the picture disappears, the lines above it stay."""
+        """Draw until closed; the display disappears, the lines above it stay."""
         with Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-            for case in self.words(FRAME):
+            for case in self.events(REFRESH):
                 if case is not None:
                     self._console.print(ended_line(case), soft_wrap=False)
                 else:
-                    live.update(picture(self.board, self._console.height), refresh=True)
+                    live.update(live_display(self.state, self._console.height), refresh=True)
 
 
 def ended_line(case: Case) -> RenderableType:
@@ -216,19 +218,19 @@ def ended_line(case: Case) -> RenderableType:
     table.add_column(no_wrap=True, width=18)
     table.add_column(ratio=1, overflow="ellipsis", no_wrap=case.outcome is Outcome.PASSED)
     table.add_column(justify="right", no_wrap=True)
-    what = Text(one_line(clean(case.name), 200), "" if case.outcome is Outcome.PASSED else style)
+    description = Text(one_line(clean(case.name), 200), "" if case.outcome is Outcome.PASSED else style)
     if case.message and case.outcome is not Outcome.PASSED:
-        what.append(f"\n{one_line(clean(case.message))}", "default")
+        description.append(f"\n{one_line(clean(case.message))}", "default")
     mark, seconds = Text(MARKS[case.outcome], style), Text(duration(case.seconds), "dim")
-    table.add_row(mark, Text(where(case), "dim", overflow="ellipsis"), what, seconds)
+    table.add_row(mark, Text(where(case), "dim", overflow="ellipsis"), description, seconds)
     return table
 
 
-def picture(board: Board, height: int) -> RenderableType:
-    """Return the live display: a header and a line or two per thing that goes on, oldest host first."""
-    elapsed = f"  {duration(board.elapsed())}  "
-    header = Text.assemble((" itb ", "bold reverse"), " ", (board.title, "bold"), elapsed)
-    for outcome, number in board.ended.items():
+def live_display(state: ProgressState, height: int) -> RenderableType:
+    """Return the live display: a header and a line or two per running trial, sorted by host and time."""
+    elapsed = f"  {duration(state.elapsed())}  "
+    header = Text.assemble((" itb ", "bold reverse"), " ", (state.title, "bold"), elapsed)
+    for outcome, number in state.ended.items():
         header.append(f" {number} {MARKS[outcome]}", STYLES[outcome])
     header.no_wrap, header.overflow = True, "ellipsis"
     table = Table.grid(padding=(0, 1), expand=True)
@@ -236,15 +238,15 @@ def picture(board: Board, height: int) -> RenderableType:
     table.add_column(justify="right", no_wrap=True, min_width=9)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     now = time.monotonic()
-    going = sorted(board.going.values(), key=lambda item: (item.role, item.began))
-    room = max(1, height - 4)
-    for item in going[:room]:
-        what = Text(f"{item.phase}: {item.name}")
-        if item.note:
-            what.append(f"  {item.note}", "dim")
-        table.add_row(Text(item.role or "itb"), duration(now - item.began), what)
-    if len(going) > room:
-        table.add_row("", "", Text(f"and {len(going) - room} more", "dim"))
+    running = sorted(state.running.values(), key=lambda trial: (trial.role, trial.began))
+    most = max(1, height - 4)
+    for trial in running[:most]:
+        description = Text(f"{trial.phase}: {trial.name}")
+        if trial.note:
+            description.append(f"  {trial.note}", "dim")
+        table.add_row(Text(trial.role or "itb"), duration(now - trial.began), description)
+    if len(running) > most:
+        table.add_row("", "", Text(f"and {len(running) - most} more", "dim"))
     return Group(Text(), header, table)
 
 

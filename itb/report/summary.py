@@ -51,7 +51,7 @@ def candidate(facts: Facts) -> str:
 
 
 def is_plain(console: Console) -> bool:
-    """True where a moving picture does not belong: no terminal, a dumb one, CI, or no Unicode."""
+    """Return whether a live display is out of place: no terminal, a dumb one, CI, or no Unicode."""
     if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
         return True
     return "utf" not in (console.encoding or "").lower()
@@ -79,7 +79,7 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
     if verdict.blame and not verdict.good:
         parts.append(Text(verdict.blame, "dim"))
     parts += [Text(), Padding(_phases(facts, verdict), (0, 0, 0, 2))]
-    for case in _worst_first(facts, verdict)[:SHOWN_FAILURES]:
+    for case in _deciding_first(facts, verdict)[:SHOWN_FAILURES]:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         parts += [
             Text(),
@@ -93,7 +93,7 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    for title, value in _ends(facts, verdict):
+    for title, value in _closing_rows(facts, verdict):
         rows.add_row(title, Text(value))
     parts += [Text(), Padding(rows, (0, 0, 0, 2))]
     return Group(*parts)
@@ -132,23 +132,25 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
         yield f"  {name:<10} {duration(busy(cases)):>12}  {counts}"
     for name in verdict.not_reached:
         yield f"  {name:<10} {'-':>12}  not reached"
-    for case in _worst_first(facts, verdict)[:SHOWN_FAILURES]:
+    for case in _deciding_first(facts, verdict)[:SHOWN_FAILURES]:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}: {case.message or 'no reason was given'}"
         if case.log:
             yield f"  log: {_near(facts.rundir.path / case.log)}"
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         yield f"and {more} more, see the reports"
-    for title, value in _ends(facts, verdict):
+    for title, value in _closing_rows(facts, verdict):
         yield f"{title + ':':<8} {value}"
 
 
-def _worst_first(facts: Facts, verdict: Verdict) -> list[Case]:
-    first = culprit(facts, verdict.exit_code)
-    return sorted(facts.bad, key=lambda case: case is not first)
+def _deciding_first(facts: Facts, verdict: Verdict) -> list[Case]:
+    """Return what went wrong, the case that decided the verdict first."""
+    deciding_case = culprit(facts, verdict.exit_code)
+    return sorted(facts.bad, key=lambda case: case is not deciding_case)
 
 
-def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
+def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
+    """Return (title, text) of what a summary ends with: reports, notes, next commands."""
     rows = [(title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))]
     rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
     if verdict.good and (line := own_word.line(facts)):
@@ -162,78 +164,79 @@ def _ends(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
 
 def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
     """Return what a person may want to type now: (title, command, why)."""
-    first = culprit(facts, verdict.exit_code)
+    deciding_case = culprit(facts, verdict.exit_code)
     run, runs = facts.rundir.id, _runs_words(facts)
-    found = []
+    commands = []
     if facts.state.kept:
         # A run that was only built has hosts, but no testbed.
         booted = [case.role for case in facts.cases if case.phase == Phase.UP and case.role != "network"]
         roles = [host.role for host in facts.testbed.hosts] if facts.testbed else booted
-        role = first.role if first and first.role in roles else (roles or ["frontend"])[0]
-        found.append(("look", ["itb", "shell", run, role, *runs], "a shell on a host of this run"))
-        found.append(("remove", ["itb", "down", "--run", run, *runs], "remove the hosts"))
+        role = deciding_case.role if deciding_case and deciding_case.role in roles else (roles or ["frontend"])[0]
+        commands.append(("look", ["itb", "shell", run, role, *runs], "a shell on a host of this run"))
+        commands.append(("remove", ["itb", "down", "--run", run, *runs], "remove the hosts"))
     elif not verdict.good and verdict.kind is not Kind.RUNNING:
         if facts.commit and verdict.kind in (Kind.INTERRUPTED, Kind.ERROR):
-            found.append(("go on", ["itb", "run", "--resume", run, *runs], "what is done is not repeated"))
-        again = [*_again(facts), *runs, "--keep", "failed"]
-        found.append(("again", again, "again, keeping the hosts when it fails"))
-    return [(title, shlex.join(words), why) for title, words, why in found]
+            commands.append(("go on", ["itb", "run", "--resume", run, *runs], "what is done is not repeated"))
+        again = [*_same_run(facts), *runs, "--keep", "failed"]
+        commands.append(("again", again, "again, keeping the hosts when it fails"))
+    return [(title, shlex.join(words), why) for title, words, why in commands]
 
 
 def reproduce(facts: Facts) -> str:
     """Return the command that tests the same commit again."""
-    return shlex.join(_again(facts))
+    return shlex.join(_same_run(facts))
 
 
-def _again(facts: Facts) -> list[str]:
-    state, commit, given = facts.state, facts.commit, facts.state.settings
-    product = _from_here(facts, given.get("product") or state.product)
+def _same_run(facts: Facts) -> list[str]:
+    """Return the command line of a run of the same commit with the same settings."""
+    state, commit, settings = facts.state, facts.commit, facts.state.settings
+    product = _from_here(facts, settings.get("product") or state.product)
     words = ["itb", "run", "--product", product, "--platform", _platform(facts)]
     if commit and commit.kind is CommitKind.PUBLISHED:
         words += _published_words(facts, commit)
     elif ref := commit.id if commit and commit.kind is not CommitKind.WORKTREE else state.ref:
         words += ["--ref", ref]
-    if given.get("source"):
-        words += ["--source", _from_here(facts, given["source"], bare=True)]
-    if given.get("variant"):
-        words += ["--variant", ",".join(given["variant"])]
-    for name, usual in (("builder", "rpmbuild"), ("token_hook", "local"), ("engine", "podman")):
-        if given.get(name, usual) != usual:
-            words += [f"--{name.replace('_', '-')}", _from_here(facts, given[name])]
+    if settings.get("source"):
+        words += ["--source", _from_here(facts, settings["source"], bare=True)]
+    if settings.get("variant"):
+        words += ["--variant", ",".join(settings["variant"])]
+    for name, default in (("builder", "rpmbuild"), ("token_hook", "local"), ("engine", "podman")):
+        if settings.get(name, default) != default:
+            words += [f"--{name.replace('_', '-')}", _from_here(facts, settings[name])]
     if facts.previous:
         words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
-    scenarios = given.get("scenario") or state.scenarios
+    scenarios = settings.get("scenario") or state.scenarios
     if scenarios:
         words += ["--scenario", ",".join(_from_here(facts, name) for name in scenarios)]
     return words
 
 
 def _platform(facts: Facts) -> str:
-    """The run's platform as it was asked for: by its name or its folder."""
-    where, name = Path(facts.state.cwd), facts.state.platform
+    """Return the run's platform as it was asked for: by its name or its folder."""
+    folder, name = Path(facts.state.cwd), facts.state.platform
     asked = facts.state.settings.get("platform") or ()
-    return next((_from_here(facts, item) for item in asked if (where / item).resolve().name == name), name)
+    return next((_from_here(facts, value) for value in asked if (folder / value).resolve().name == name), name)
 
 
-def _from_here(facts: Facts, given: str, *, bare: bool = False) -> str:
-    """A name as it was given, a path so that it leads to the same file from here.
+def _from_here(facts: Facts, value: str, *, bare: bool = False) -> str:
+    """Return a name as it is, a path so that it leads to the same file from here.
 
     Settings that know no names take a path without a slash too (``bare``).
     """
-    if "/" not in given and given not in (".", "..") and not bare:
-        return given
-    path = Path(facts.state.cwd, given)
-    return _near(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else given
+    if "/" not in value and value not in (".", "..") and not bare:
+        return value
+    path = Path(facts.state.cwd, value)
+    return _near(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else value
 
 
 def _runs_words(facts: Facts) -> list[str]:
-    """The flag that finds the run, where it is not in the usual place."""
+    """Return the flag that finds the run; none where it is in the default folder."""
     runs = facts.rundir.path.parent
     return [] if runs == Path.cwd() / "runs" else ["--runs", _near(runs)]
 
 
 def _published_words(facts: Facts, commit: Commit) -> list[str]:
-    """The flags that install the same published packages again."""
+    """Return the flags that install the same published packages again."""
     settings = facts.state.settings
     words = ["--from-repo", _from_here(facts, commit.source)]
     pin = commit.describe or str(settings.get("nevra") or "")
@@ -243,6 +246,6 @@ def _published_words(facts: Facts, commit: Commit) -> list[str]:
 
 
 def _near(path: Path) -> str:
-    """Return a path as short as it works from here."""
+    """Return the path relative to here, unless it is far away."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("../..") else relative

@@ -12,7 +12,7 @@ from itb.util.text import duration
 # Hues far enough apart to tell phases from one another; red and magenta are
 # left to failures and errors.
 _HUES = (210, 165, 35, 255, 95, 55, 190, 280, 140, 230, 20)
-_MOST_ROWS = 8  # what has no place in them is in the table of cases
+_MOST_ROWS = 8  # what does not fit into them is in the table of cases
 _NARROWEST = 0.15  # percent of the width; less could not be seen
 
 
@@ -72,10 +72,10 @@ def draw(facts: Facts) -> Timeline | None:
         words.append(f"{name} {duration(busy(cases))}")
         for start, end in intervals(cases):
             words[-1] += f", from {duration(start - first)} to {duration(end - first)}"
-            took = f"{name} {duration(end - start)}"
+            label = f"{name} {duration(end - start)}"
             inside = [case for case in cases if start <= case.started <= end]
             outcome = worst_outcome(inside)
-            spans.append(bar(start, end - start, label=took, tip=took, phase=name, outcome=outcome))
+            spans.append(bar(start, end - start, label=label, tip=label, phase=name, outcome=outcome))
     lanes = [Lane("phases", rows(spans))]
     for role in dict.fromkeys(case.role for case in facts.cases):
         bars = [of_case(case) for case in drawn(facts.cases, role)]
@@ -96,26 +96,26 @@ def drawn(cases: Iterable[Case], role: str) -> list[Case]:
 
 def worst_outcome(cases: Iterable[Case]) -> Outcome:
     """Return the outcome that stands for several."""
-    found = {case.outcome for case in cases}
+    outcomes = {case.outcome for case in cases}
     for outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.PASSED):
-        if outcome in found:
+        if outcome in outcomes:
             return outcome
     return Outcome.SKIPPED
 
 
 def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
     """Put each bar into the first row that is free when it begins; one that finds none is left out."""
-    placed: list[list[Bar]] = []
-    for item in sorted(bars, key=lambda item: (item.left, -item.width)):
-        for row in placed:
+    filled: list[list[Bar]] = []
+    for bar in sorted(bars, key=lambda bar: (bar.left, -bar.width)):
+        for row in filled:
             # a hundredth of a percent is rounding, not overlap
-            if row[-1].left + row[-1].width <= item.left + 0.01:
-                row.append(item)
+            if row[-1].left + row[-1].width <= bar.left + 0.01:
+                row.append(bar)
                 break
         else:
-            if len(placed) < _MOST_ROWS:
-                placed.append([item])
-    return tuple(tuple(row) for row in placed)
+            if len(filled) < _MOST_ROWS:
+                filled.append([bar])
+    return tuple(tuple(row) for row in filled)
 
 
 def ticks(whole: float) -> tuple[tuple[float, str], ...]:

@@ -50,12 +50,12 @@ class Verdict(Record):
 
     @property
     def good(self) -> bool:
-        """True if nothing that was tried went wrong."""
+        """Return whether nothing that was tried went wrong."""
         return self.kind in (Kind.PASSED, Kind.PARTIAL)
 
 
 def code_of(case: Case) -> int:
-    """Return what a case makes of the run's exit code."""
+    """Return the exit code that a case alone would give the run."""
     if case.outcome in (Outcome.FAILED, Outcome.ERROR):
         return case.exit_code or (ExitCode.SCENARIO if case.outcome is Outcome.FAILED else ExitCode.TESTBED)
     return ExitCode.PASSED
@@ -91,6 +91,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
+    """Return what the verdict comes to, and the exit code that belongs to it; ``tried`` counts cases."""
     if not facts.ended:
         return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
     if code == ExitCode.INTERRUPTED:
@@ -134,9 +135,9 @@ def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) ->
     if kind is Kind.NOTHING:
         return "Nothing was tried: no case passed or failed"
     if kind is Kind.INTERRUPTED and not facts.ended:
-        gone = any(problem.startswith("run.json") for problem in facts.problems)
-        told = "run.json cannot be read" if gone else "its process is gone"
-        return f"The run ended without a word: {told}"
+        unreadable = any(problem.startswith("run.json") for problem in facts.problems)
+        reason = "run.json cannot be read" if unreadable else "its process is gone"
+        return f"The run ended without a word: {reason}"
     known = ExitCode.known(code)
     return known.meaning if known else f"The run ended with exit code {code}"
 

@@ -60,10 +60,10 @@ def write_overview(rundirs: Sequence[RunDir], out: Path, *, notes: Sequence[Note
 
     ``notes`` is one per run or empty.
     """
-    every = list(notes) or [Notes()] * len(rundirs)
-    found = [gather(rundir, note) for rundir, note in zip(rundirs, every, strict=True)]
-    verdicts = [judge(facts) for facts in found]
+    notes_of_runs = list(notes) or [Notes()] * len(rundirs)
+    all_facts = [gather(rundir, note) for rundir, note in zip(rundirs, notes_of_runs, strict=True)]
+    verdicts = [judge(facts) for facts in all_facts]
     out.mkdir(parents=True, exist_ok=True)
-    junit.write(out / "junit.xml", found)
-    html.write_overview(out / "report.html", list(zip(found, verdicts, strict=True)))
+    junit.write(out / "junit.xml", all_facts)
+    html.write_overview(out / "report.html", list(zip(all_facts, verdicts, strict=True)))
     return verdicts

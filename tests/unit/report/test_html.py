@@ -26,8 +26,8 @@ def case(name: str, **more: object) -> Case:
 
 @pytest.fixture
 def rundir(tmp_path: Path) -> RunDir:
-    made = RunDir(tmp_path)
-    made.write_state(
+    rundir = RunDir(tmp_path)
+    rundir.write_state(
         RunState(
             id="r",
             short="s",
@@ -40,7 +40,7 @@ def rundir(tmp_path: Path) -> RunDir:
             kept=True,
         )
     )
-    return made
+    return rundir
 
 
 def page(rundir: RunDir) -> html.HtmlElement:
@@ -89,18 +89,18 @@ def test_phases_never_reached_are_shown_and_not_counted(rundir: RunDir) -> None:
         case("build", phase="build", role="", outcome=Outcome.FAILED, message="m", exit_code=4)
     )
     tree = page(rundir)
-    unreached = [item.text_content().split()[0] for item in tree.find_class("unreached")]
+    unreached = [element.text_content().split()[0] for element in tree.find_class("unreached")]
     assert unreached == ["serve", "up", "install", "token", "test"]
 
 
 def test_steps_are_shown_under_their_scenario(rundir: RunDir) -> None:
-    for made in (
+    for step in (
         case("smoke: a"),
         case("b", log="results/tokens/01-b.log"),
         case("c", phase="test.extra"),
         case("d"),
     ):
-        rundir.append_case(made)
+        rundir.append_case(step)
     (phase,) = group_phases(gather(rundir))
     assert [group.title for group in phase.groups] == ["smoke", "tokens", "extra", ""]
 

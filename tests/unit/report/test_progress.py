@@ -21,12 +21,12 @@ from itb.rundir.journal import Journal
 
 @pytest.fixture
 def rundir(tmp_path: Path) -> RunDir:
-    made = RunDir(tmp_path)
+    rundir = RunDir(tmp_path)
     state = RunState(
         id="r", short="s", product="pocketwms", platform="deb13", ref="main", started=time.time()
     )
-    made.write_state(state)
-    return made
+    rundir.write_state(state)
+    return rundir
 
 
 class Screen(io.StringIO):
@@ -65,8 +65,8 @@ def test_every_end_is_shown_once_and_in_order_from_many_threads(rundir: RunDir, 
             thread.join()
     shown = stream.getvalue()
     for number in range(5):
-        places = [shown.index(f"try-{number}-{count}-") for count in range(20)]
-        assert places == sorted(places)
+        positions = [shown.index(f"try-{number}-{count}-") for count in range(20)]
+        assert positions == sorted(positions)
     assert "\x1b[2J" not in shown
     if plain:
         assert len(shown.splitlines()) == 100
@@ -94,20 +94,20 @@ def test_plain_log_shows_life(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(report_progress, "LONG", 0.0)
     monkeypatch.setattr(report_progress, "HEARTBEAT", 0.0)
     stream = io.StringIO()
-    said = threading.Event()
+    heartbeat = threading.Event()
 
     class Watching(report_progress.PlainProgress):
-        def _say(self, line: str) -> None:
-            super()._say(line)
+        def _write_line(self, line: str) -> None:
+            super()._write_line(line)
             if line.startswith("still"):
-                said.set()
+                heartbeat.set()
 
     progress = Watching("x", stream)
     progress.start()
     journal = Journal(rundir, [progress])
     with journal.case("build", "workspace", "release.py") as trial:
         trial.note("mock: installing")
-        assert said.wait(10)
+        assert heartbeat.wait(10)
     progress.close()
     lines = stream.getvalue().splitlines()
     assert lines[0].endswith("...   build.workspace  release.py")
@@ -153,7 +153,7 @@ def test_a_slow_terminal_does_not_slow_down_the_run(rundir: RunDir) -> None:
         ({"TERM": "dumb"}, Screen, True),
     ],
 )
-def test_where_a_picture_belongs(
+def test_where_a_live_display_belongs(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], stream: type[io.StringIO], plain: bool
 ) -> None:
     for name in ("CI", "TERM", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"):
@@ -177,17 +177,17 @@ def test_ascii_stream_gets_ascii(rundir: RunDir) -> None:
     assert b"PARTIAL: 1 case passed" in raw.getvalue()
 
 
-def test_picture_shows_what_goes_on_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_display_shows_what_is_running_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    board = report_progress.Board("pocketwms main on deb13")
+    state = report_progress.ProgressState("pocketwms main on deb13")
     for number in range(30):
         key = ("up", f"host{number:02d}", "boot", float(number))
-        board.going[key] = report_progress.Going(
+        state.running[key] = report_progress.RunningTrial(
             "up", f"host{number:02d}", "boot [bold]x", now - 61, note="unit " * 50
         )
-    board.ended = {Outcome.PASSED: 3, Outcome.FAILED: 1}
-    lines = text(report_progress.picture(board, 12)).splitlines()
+    state.ended = {Outcome.PASSED: 3, Outcome.FAILED: 1}
+    lines = text(report_progress.live_display(state, 12)).splitlines()
     assert len(lines) <= 12
     assert "pocketwms main on deb13" in lines[1]
     assert "3 ✓ 1 ✗" in lines[1]

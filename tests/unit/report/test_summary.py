@@ -24,37 +24,37 @@ COMMIT = Commit(
 
 
 def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None = None, **state: Any) -> RunDir:
-    """A run of ``folder`` that failed, unless said otherwise."""
+    """Return a run of ``folder`` that failed, unless ``state`` differs."""
     rundir = RunDir(folder / runs / "r")
     rundir.path.mkdir(parents=True)
     rundir.save(values.COMMIT, COMMIT)
-    begun = RunState(
+    failed = RunState(
         id="r", short="x", product="mine", platform="odd", ref="main", scenarios=("triv", "smoke"), started=1,
         finished=5, exit_code=5, cwd=str(folder), settings=settings or {},
     )  # fmt: skip
-    rundir.write_state(begun.model_copy(update=state))
+    rundir.write_state(failed.model_copy(update=state))
     return rundir
 
 
 def commands(rundir: RunDir) -> dict[str, list[str]]:
     facts: Facts = gather(rundir)
-    found = {title: shlex.split(line) for title, line, _ in summary.next_commands(facts, judge(facts))}
-    for line in found.values():
+    lines = {title: shlex.split(line) for title, line, _ in summary.next_commands(facts, judge(facts))}
+    for line in lines.values():
         parse(line)
-    return found
+    return lines
 
 
 def parse(line: list[str]) -> None:
-    """UsageError for a command line that itb does not understand."""
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
-    made.create_config()
-    made.parse_core(line)
-    made.parse_collection()
-    made.parse_tasks()
+    """Raise UsageError for a command line that itb does not understand."""
+    parser = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    parser.create_config()
+    parser.parse_core(line)
+    parser.parse_collection()
+    parser.parse_tasks()
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> dict[str, Any]:
+def settings(tmp_path: Path) -> dict[str, Any]:
     """Settings with paths for all that may be one; the files are there."""
     for name in ("triv", "odd", "products/mine", "clone"):
         (tmp_path / name).mkdir(parents=True)
@@ -66,10 +66,10 @@ def given(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_again_is_asked_for_as_it_was(
-    tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rundir = run_in(tmp_path, settings=given)
+    rundir = run_in(tmp_path, settings=settings)
     assert commands(rundir)["again"] == shlex.split(
         f"itb run --product products/mine --platform ./odd --ref {COMMIT.id} --source clone --variant a,b "
         "--builder mock --token-hook ./hook --engine docker --scenario ./triv,smoke --keep failed"
@@ -78,11 +78,11 @@ def test_again_is_asked_for_as_it_was(
 
 
 def test_paths_lead_to_the_same_from_elsewhere(
-    tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "sub")
-    rundir = run_in(tmp_path, settings=given)
+    rundir = run_in(tmp_path, settings=settings)
     assert commands(rundir)["again"] == shlex.split(
         f"itb run --product ../products/mine --platform ../odd --ref {COMMIT.id} --source ../clone --variant a,b "
         "--builder mock --token-hook ../hook --engine docker --scenario ../triv,smoke --runs ../runs --keep failed"

@@ -41,8 +41,8 @@ Add = Callable[..., None]
 def rundir(tmp_path: Path) -> RunDir:
     path = tmp_path / "20261123T020000Z-pocketwms-4f2a9c1e77aa-deb13"
     path.mkdir()
-    made = RunDir(path)
-    made.write_state(
+    rundir = RunDir(path)
+    rundir.write_state(
         RunState(
             id=path.name,
             short="ab12cd",
@@ -55,7 +55,7 @@ def rundir(tmp_path: Path) -> RunDir:
             tool_version="0.1.0",
         )
     )
-    return made
+    return rundir
 
 
 @pytest.fixture
@@ -138,16 +138,16 @@ def test_passed_run(rundir: RunDir, add: Add) -> None:
     suite = junit(rundir)
     assert suite.get("name") == "pocketwms.deb13"
     assert suite.get("time") == "60.000"
-    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
-    assert found["commit"] == "ab" * 20
-    assert found["reference"] == "v1_2_0"
-    assert found["rpm.pw-factory.noarch"] == "pw-factory-1.2.0-1.noarch sha256:" + "ee" * 32
-    assert found["installed.factory"] == "pw-factory-1.2.0-1.noarch"
-    assert found["image.factory"].endswith("f0" * 32)
-    assert found["token.provider"] == "local"
-    assert found["token.audience"] == "ce-workspace.glideinwms.org:9619"
-    assert found["tool.version"] == "0.1.0"
-    assert found["platform.note"] == "not EL"
+    properties = {element.get("name"): element.get("value") for element in suite.iter("property")}
+    assert properties["commit"] == "ab" * 20
+    assert properties["reference"] == "v1_2_0"
+    assert properties["rpm.pw-factory.noarch"] == "pw-factory-1.2.0-1.noarch sha256:" + "ee" * 32
+    assert properties["installed.factory"] == "pw-factory-1.2.0-1.noarch"
+    assert properties["image.factory"].endswith("f0" * 32)
+    assert properties["token.provider"] == "local"
+    assert properties["token.audience"] == "ce-workspace.glideinwms.org:9619"
+    assert properties["tool.version"] == "0.1.0"
+    assert properties["platform.note"] == "not EL"
     assert "hunter2" not in rundir.junit.read_text() + rundir.html.read_text()
 
 
@@ -158,15 +158,15 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
     add("job ends", phase="test", role="ce")
     verdict = write.write(rundir)
     suite = junit(rundir)
-    said = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
-    marked = [name for name, text in said.items() if own_word.REMARK in text]
+    outputs = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
+    marked = [name for name, text in outputs.items() if own_word.REMARK in text]
     assert marked == ["unit starts"]
-    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    properties = {element.get("name"): element.get("value") for element in suite.iter("property")}
     line = "1 of 3 cases rests on the word of hosts with the candidate on them; seen from outside, the platform"
-    assert found["own_word"] == f"{line} beneath it is unchanged"
-    assert f"note:    {found['own_word']}" in plain_lines(gather(rundir), verdict)
+    assert properties["own_word"] == f"{line} beneath it is unchanged"
+    assert f"note:    {properties['own_word']}" in plain_lines(gather(rundir), verdict)
     page = rundir.html.read_text()
-    assert found["own_word"] in page
+    assert properties["own_word"] in page
     assert "unit starts *" in page
     assert "job ends *" not in page
 
@@ -290,7 +290,7 @@ def test_nothing_tried_is_no_pass(rundir: RunDir, add: Add, skipped: bool) -> No
     assert junit(rundir).find(".//testcase/skipped") is not None
 
 
-def test_damaged_pieces_are_told_not_fatal(rundir: RunDir, add: Add) -> None:
+def test_damaged_files_are_reported_not_fatal(rundir: RunDir, add: Add) -> None:
     add("ok")
     (rundir.path / "state").mkdir()
     (rundir.path / "state" / "build.json").write_text('{"no": 1')
@@ -395,7 +395,7 @@ def test_clean_keeps_what_people_write() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (-1, "0.00 s"),
         (0.416, "0.42 s"),
@@ -405,13 +405,13 @@ def test_clean_keeps_what_people_write() -> None:
         (3540, "59 min 00 s"),
     ],
 )
-def test_duration(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_time_of_a_phase_leaves_out_its_pauses() -> None:
-    made = [
+    cases = [
         Case(phase="install", role="r", name="n", outcome=Outcome.PASSED, started=start, seconds=seconds)
         for start, seconds in ((10, 5), (0, 4), (1, 1), (12, 5))
     ]
-    assert intervals(made) == [(0, 4), (10, 17)]
+    assert intervals(cases) == [(0, 4), (10, 17)]
