@@ -78,8 +78,8 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
 
     The workspace may die: once it has built, nobody misses it.
     """
-    lost = functools.partial(cell.testbed.lost, besides=[WORKSPACE])
-    with watchdog.pulse(cell.engine, cell.engine.runner.stop, lost):
+    find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
+    with watchdog.pulse(cell.engine, cell.engine.runner.stop, find_stopped_host):
         PHASES.execute(names, values)
 
 

@@ -90,7 +90,7 @@ def _settle(cell: Cell) -> str:
     """Leave only hosts that can be trusted; say in words what went."""
     testbed = cell.testbed
     orphans.wait_for_others()
-    there = testbed.there()
+    there = testbed.roles_with_container()
     running = testbed.alive()
     if not there:
         testbed.down()  # a network may be left

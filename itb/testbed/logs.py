@@ -16,7 +16,7 @@ from itb.util.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
 TOTAL = 1 << 30  # bytes of one host
-_PIECE = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 _GATHER = """
 shopt -s globstar nullglob
@@ -43,12 +43,12 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
 
     Text is redacted on its way; what is binary, packed or larger than 20 MB
     is left out and named in ``left-out.txt``.  ``private`` is a directory only
-    this user can read, where everything passes by unredacted for a moment.
+    this user can read, which holds the unredacted archive until it is unpacked.
     """
     destination.mkdir(parents=True, exist_ok=True)
     patterns = " ".join(_safe_glob(glob) for glob in globs)
-    with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as passing:
-        archive = Path(passing) / "evidence.tar"
+    with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as temporary_folder:
+        archive = Path(temporary_folder) / "evidence.tar"
         host.run(Request(
             ["bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
             env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
@@ -66,19 +66,19 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
 
 def _safe_glob(glob: str) -> str:
     """Quote everything of a glob but its wildcards."""
-    out, plain = "", ""
+    quoted, plain = "", ""
     for letter in glob:
         if letter in "*?[]":
-            out += (shlex.quote(plain) if plain else "") + letter
+            quoted += (shlex.quote(plain) if plain else "") + letter
             plain = ""
         else:
             plain += letter
-    return out + (shlex.quote(plain) if plain else "")
+    return quoted + (shlex.quote(plain) if plain else "")
 
 
 def _unpack(archive: Path, destination: Path) -> list[str]:
     left_out: list[str] = []
-    room = TOTAL
+    bytes_left = TOTAL
     if not tarfile.is_tarfile(archive):
         return ["everything: the host did not answer"]
     try:
@@ -87,45 +87,46 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
                 parts = [part for part in PurePosixPath(redact_name(member.name)).parts if part not in ("/", ".")]
                 if not member.isreg() or not parts or ".." in parts or "\0" in member.name:
                     continue
-                room -= member.size
+                bytes_left -= member.size
                 name = f"/{'/'.join(parts)}"[:300]
-                if room < 0 or member.size > LIMIT << 20:
+                if bytes_left < 0 or member.size > LIMIT << 20:
                     left_out.append(f"too large: {name}")
-                elif problem := _copied(tar, member, destination, parts):
+                elif problem := _copy_member(tar, member, destination, parts):
                     left_out.append(f"{problem}: {name}")
     except (tarfile.TarError, EOFError, ValueError, OverflowError):
         left_out.append("the rest: the host did not send all of it in time")
     return left_out
 
 
-def _copied(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> str:
+def _copy_member(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> str:
     """Copy a file of the archive; return why it was left out, or the empty string."""
     try:
-        return "" if _copy(tar, member, destination, parts) else "binary"
+        return "" if _copy_text(tar, member, destination, parts) else "binary"
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
-            raise  # the machine's trouble, not the name's
+            raise  # the machine's fault, not the name's
         return str(error.strerror)
 
 
-def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
-    """Copy a text file of the archive, redacted; False, and nothing is there, if it is not text."""
+def _copy_text(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
+    """Copy a text file of the archive, redacted; return False, and leave no file, if it is not text."""
     source = tar.extractfile(member)
     assert source is not None
-    piece = source.read(_PIECE)
-    if not is_text(piece):
+    chunk = source.read(_CHUNK_BYTES)
+    if not is_text(chunk):
         return False
     target = destination.joinpath(*parts)
     target.parent.mkdir(parents=True, exist_ok=True)
     stream = Stream()
     with target.open("wb") as file:
-        while piece and is_text(piece):
-            file.write(stream.feed(piece))
-            piece = source.read(_PIECE)
+        while chunk and is_text(chunk):
+            file.write(stream.feed(chunk))
+            chunk = source.read(_CHUNK_BYTES)
         file.write(stream.close())
-    if piece:
+    if chunk:
         target.unlink()
-    return not piece
+    return not chunk
+
 
 PROBE_SECONDS = 20
 
@@ -135,38 +136,40 @@ def find_errors(
 ) -> list[str]:
     """Return the errors in a host's logs and in ``text``, likeliest cause first, as "MESSAGE (FILE)".
 
-    If there are none: what the files of the glob ``ended`` say last.
+    If there are none, return the last lines of the files of the glob ``ended``.
     """
     script = (shipped.folder("build_ws") / "hosts" / "findings.py").read_text()
     options = [word for pattern in ignored for word in ("-x", pattern)]
     options += ["-w", ended] if ended else []
     argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
-    said = host.run(Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs"))
-    found = [line.partition("\t") for line in said.stdout.splitlines() if "\t" in line]
-    return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in found]
+    completed = host.run(
+        Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
+    )
+    findings = [line.partition("\t") for line in completed.stdout.splitlines() if "\t" in line]
+    return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in findings]
 
 
 def probe(host: Host, command: str) -> str:
-    """Return what a service says when it is run in the foreground: for those that hide it."""
-    said = host.run(Request(
+    """Run a service in the foreground and return its output: some hide there what their logs do not tell."""
+    completed = host.run(Request(
         ["timeout", str(PROBE_SECONDS), "bash", "-c", command],
         timeout=PROBE_SECONDS + 10,
         check=False,
         about="run the service in the foreground",
     ))
-    return said.output
+    return completed.output
 
 
 def across(
     hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
 ) -> str:
-    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; empty if logs name none.
+    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; "" if logs name none.
 
     ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
     """
     causes = []
     for role, host in hosts.items():
         if globs.get(role) and host.alive():
-            found = find_errors(host, globs[role], ignored=ignored, ended=ended)
-            causes += [f"{role}: {error}" for error in found[:1]]
+            errors = find_errors(host, globs[role], ignored=ignored, ended=ended)
+            causes += [f"{role}: {error}" for error in errors[:1]]
     return "; ".join(causes)

@@ -23,9 +23,9 @@ from itb.util import ownership, yamlfile
 from itb.util.files import expand
 
 # Both families keep their anchors in different places; grid software wants the
-# hashed directory.  On Debian, what update-ca-certificates would do for one
-# certificate more, without a second's look at all that are there: it finds
-# everything as it would have left it.
+# hashed directory.  On Debian this does what update-ca-certificates would do for
+# one more certificate, but not the second it takes to read all the others: a
+# later run of it changes nothing.
 _TRUST_CA = """
 if command -v update-ca-certificates >/dev/null; then
     anchor=/usr/local/share/ca-certificates/itb-run.crt certs=/etc/ssl/certs
@@ -57,7 +57,7 @@ class Topology:
 
     @property
     def roles(self) -> list[str]:
-        """Roles that scenarios may name."""
+        """Return the roles that scenarios may name."""
         return sorted(self.hosts)
 
 
@@ -66,7 +66,7 @@ def find_topology(name: str) -> Topology:
     folder = shipped.folder("scenarios") / "testbeds"
     path = expand(name) if "/" in name else folder / f"{name}.compose.yaml"
     if not path.is_file():
-        known = sorted(item.name.removesuffix(".compose.yaml") for item in folder.glob("*.compose.yaml"))
+        known = sorted(file.name.removesuffix(".compose.yaml") for file in folder.glob("*.compose.yaml"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
         raise UsageError(f"unknown testbed {name!r}{hint}")
     if path.parent != folder:
@@ -102,7 +102,7 @@ def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
 class Testbed:
     """Brings the hosts of one run up and takes them down."""
 
-    __test__ = False  # no test, though its name begins like one's
+    __test__ = False  # pytest would take it for a test by its name
 
     def __init__(self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path) -> None:
         self.engine = engine
@@ -115,7 +115,7 @@ class Testbed:
         self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, as last seen to run
         self.starting = threading.Lock()  # held by who looks which hosts are missing and starts them
-        self._seen: set[str] = set()  # roles lost() has seen to run
+        self._seen_running: set[str] = set()  # roles that find_stopped_host() has seen to run
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
@@ -163,37 +163,37 @@ class Testbed:
         return hosts
 
     def alive(self) -> set[str]:
-        """Roles whose hosts run now."""
+        """Return the roles whose hosts run now."""
         running = {
-            container_name(item): str(item.get("Id") or item.get("ID"))
-            for item in self.engine.containers(self.labels)
-            if item["State"] == "running"
+            container_name(container): str(container.get("Id") or container.get("ID"))
+            for container in self.engine.containers(self.labels)
+            if container["State"] == "running"
         }
         names = {role: naming.container(self.short, role) for role in self.topology.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
         return set(self.containers)
 
-    def lost(self, *, besides: Iterable[str] = ()) -> str:
-        """Say which host has stopped running since an earlier call; empty if none has.
+    def find_stopped_host(self, *, ignored: Iterable[str] = ()) -> str:
+        """Return which host has stopped running since an earlier call, and why; empty if none has.
 
-        ``besides`` are roles nobody misses.  Raises TestbedError if the
+        Hosts of the roles ``ignored`` may stop.  Raises TestbedError if the
         engine cannot tell.
         """
-        engine = self.engine.uninterruptible  # what ends a run is to be seen while it is being ended, too
+        engine = self.engine.uninterruptible  # a host that stops while the run is being ended is to be seen too
         running = {
             role
-            for item in engine.containers(self.labels)
-            if (role := naming.role_of(labels_of(item))) in self.topology.hosts
-            and item["State"] in ("running", "stopping", "restarting")
+            for container in engine.containers(self.labels)
+            if (role := naming.role_of(labels_of(container))) in self.topology.hosts
+            and container["State"] in ("running", "stopping", "restarting")
         }
-        missed = self._seen - running - set(besides)
-        self._seen |= running
-        reasons = (Host(engine, self.host(role).container, role).gone() for role in sorted(missed))
+        stopped = self._seen_running - running - set(ignored)
+        self._seen_running |= running
+        reasons = (Host(engine, self.host(role).container, role).gone() for role in sorted(stopped))
         return next(filter(None, reasons), "")
 
-    def there(self) -> set[str]:
-        """Roles that have a container, running or not."""
-        names = {container_name(item) for item in self.engine.containers(self.labels)}
+    def roles_with_container(self) -> set[str]:
+        """Return the roles that have a container, running or not."""
+        names = {container_name(container) for container in self.engine.containers(self.labels)}
         return {role for role in self.topology.hosts if naming.container(self.short, role) in names}
 
     def remove(self, roles: Iterable[str]) -> None:
@@ -218,12 +218,13 @@ class Testbed:
     def describe(self, roles: Sequence[str]) -> TestbedHosts:
         """Look at the running containers and return what they are."""
         hosts = [self.host(role) for role in roles]
+        containers = self.engine.inspect_all([host.container for host in hosts])
         return TestbedHosts(
             name=self.topology.file.name.removesuffix(".compose.yaml"),
             network=self.project,
             hosts=tuple(
-                _host_info(host, found)
-                for host, found in zip(hosts, self.engine.inspect_all([h.container for h in hosts]), strict=True)
+                _host_info(host, inspected)
+                for host, inspected in zip(hosts, containers, strict=True)
             ),
         )
 
@@ -232,50 +233,50 @@ class Testbed:
         return self.engine.remove_run(self.labels)
 
 
-def _host_info(host: Host, found: dict[str, Any]) -> HostInfo:
-    networks = found.get("NetworkSettings", {}).get("Networks", {})
-    address = next((str(item.get("IPAddress", "")) for item in networks.values()), "")
+def _host_info(host: Host, inspected: dict[str, Any]) -> HostInfo:
+    networks = inspected.get("NetworkSettings", {}).get("Networks", {})
+    address = next((str(network.get("IPAddress", "")) for network in networks.values()), "")
     return HostInfo(
         role=host.role,
         container=host.container,
         fqdn=host.fqdn,
         address=address,
-        image=str(found.get("ImageName") or found.get("Config", {}).get("Image", "")),
-        image_id=str(found.get("Image", "")).removeprefix("sha256:"),
-        privileges=privileges_of(found),
+        image=str(inspected.get("ImageName") or inspected.get("Config", {}).get("Image", "")),
+        image_id=str(inspected.get("Image", "")).removeprefix("sha256:"),
+        privileges=privileges_of(inspected),
     )
 
 
 def wait_booted(host: Host) -> str:
-    """Wait until systemd has finished to boot; return its word (running, or degraded).
+    """Wait until systemd has finished to boot; return its state (running, or degraded).
 
     Raises TestbedError naming the units that failed if it is neither.
     """
-    seen = host.script(
+    completed = host.script(
         # The bus may not be there yet in the first moments; --wait then ends at once.
         "until state=$(systemctl is-system-running --wait 2>/dev/null) || [ \"$state\" = degraded ]; "
         "do sleep 0.1; done; echo \"$state\"; systemctl --failed --plain --no-legend || true",
         Request(timeout=host.engine.runner.limits("boot"), check=False),
     )
-    if not seen.ok:
+    if not completed.ok:
         raise TestbedError(
-            f"host {host.role}: systemd is not up after {seen.seconds:.0f} s: {seen.reason}",
+            f"host {host.role}: systemd is not up after {completed.seconds:.0f} s: {completed.reason}",
             evidence=host.run(Request(["journalctl", "--no-pager", "-n", "40"], check=False)).output,
         )
-    return seen.stdout.strip()
+    return completed.stdout.strip()
 
 
 def install_trust(host: Host, ca: RunCA, *, names: Sequence[str]) -> None:
     """Make a host trust the run's CA and give it a host certificate for its names."""
     certificates = "/etc/grid-security/certificates"
-    authority = ca.certificate_pem
-    own = ca.issue(names[0], alt_names=names)
+    ca_pem = ca.certificate_pem
+    certificate = ca.issue(names[0], alt_names=names)
     host.put(
-        FileSpec("/etc/itb/ca.pem", authority),
-        FileSpec(f"{certificates}/{ca.subject_hash}.0", authority),
+        FileSpec("/etc/itb/ca.pem", ca_pem),
+        FileSpec(f"{certificates}/{ca.subject_hash}.0", ca_pem),
         FileSpec(f"{certificates}/{ca.subject_hash}.signing_policy", ca.signing_policy.encode()),
-        FileSpec("/etc/grid-security/hostcert.pem", own.certificate_pem),
-        FileSpec("/etc/grid-security/hostkey.pem", own.key_pem, mode=0o600),
+        FileSpec("/etc/grid-security/hostcert.pem", certificate.certificate_pem),
+        FileSpec("/etc/grid-security/hostkey.pem", certificate.key_pem, mode=0o600),
         then=_TRUST_CA,
         request=Request([ca.subject_hash], about="trust the run's CA"),
     )

@@ -12,9 +12,9 @@ from itb.testbed import logs
 
 
 def entry(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname, made.size = kind, link, size
-    return made
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.size = kind, link, size
+    return member
 
 
 def pack(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -43,9 +43,9 @@ def test_nothing_is_written_but_files_below_the_folder(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     left_out = logs._unpack(archive, out)
-    found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     absolute = str(tmp_path / "absolute").lstrip("/")
-    assert found == {"var/log/a": b"a file", "link/through": b"x", absolute: b"x", "last": b"last"}
+    assert files == {"var/log/a": b"a file", "link/through": b"x", absolute: b"x", "last": b"last"}
     assert not any(path.is_symlink() for path in out.rglob("*"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.tar", "out"]
     assert [reason.partition(":")[0] for reason in left_out] == ["File exists", "File name too long"]
