@@ -11,13 +11,13 @@ from itb.model import InstalledPackage
 from itb.process.request import Request
 from itb.util.redact import redact
 
-_HOME = "/var/lib/itb/configure"
-_SHIPPED = f"{_HOME}/shipped"
+_FOLDER = "/var/lib/itb/configure"
+_SHIPPED = f"{_FOLDER}/shipped"
 _NOTE = "note: "
 _INTERPRETERS = {".py": "python3", ".sh": "bash"}
 
 # Whole folders, since what a site adds beside the shipped files counts as well.
-_REMEMBER = """
+_COPY_FOLDERS = """
 shipped=$1
 shift
 rm -rf "$shipped"
@@ -34,18 +34,18 @@ done
 """
 
 
-def remember_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
-    """Keep a copy of every folder of /etc the product's packages have configuration in."""
-    names = [item.nevra for item in packages if item.candidate]
+def copy_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
+    """Copy every folder of /etc the product's packages have configuration in, for :func:`differences`."""
+    names = [package.nevra for package in packages if package.candidate]
     if names:
-        host.script(_REMEMBER, Request([_SHIPPED, *names], about="keep the shipped configuration"))
+        host.script(_COPY_FOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))
 
 
 def differences(host: Host) -> str:
-    """Return, as a unified diff, how the configuration differs from what :func:`remember_shipped` kept."""
+    """Return, as a unified diff, how the configuration differs from what :func:`copy_shipped` copied."""
     request = Request([_SHIPPED], about="compare configuration")
-    seen = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", request)
-    return redact(seen.stdout).replace(f"{_SHIPPED}/", "shipped/")
+    completed = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", request)
+    return redact(completed.stdout).replace(f"{_SHIPPED}/", "shipped/")
 
 
 def changed_files(diff: str) -> list[str]:
@@ -62,14 +62,14 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     """Run a role's configuration script as root, beside the other files of its folder.
 
     A ``.py`` script is run by the platform's Python, any other by bash.
-    Returns what it has to say to the report: its lines that begin with "note: ".
-    Raises InstallError with the script's last words if it fails.
+    Returns its lines for the report, which begin with "note: ".
+    Raises InstallError with the script's last line if it fails.
     """
-    beside = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
-    host.put(*(FileSpec(f"{_HOME}/{path.name}", path.read_bytes(), 0o755) for path in beside))
+    files = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
+    host.put(*(FileSpec(f"{_FOLDER}/{path.name}", path.read_bytes(), 0o755) for path in files))
     interpreter = _INTERPRETERS.get(script.suffix, "bash")
-    argv = [interpreter, f"{_HOME}/{script.name}"]
-    done = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))
-    if not done.ok:
-        raise InstallError(f"{script.name} on {host.role}: {done.reason}", evidence=done.output, log=log)
-    return [line.removeprefix(_NOTE) for line in done.stdout.splitlines() if line.startswith(_NOTE)]
+    argv = [interpreter, f"{_FOLDER}/{script.name}"]
+    completed = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))
+    if not completed.ok:
+        raise InstallError(f"{script.name} on {host.role}: {completed.reason}", evidence=completed.output, log=log)
+    return [line.removeprefix(_NOTE) for line in completed.stdout.splitlines() if line.startswith(_NOTE)]

@@ -17,16 +17,17 @@ from itb.rundir.journal import Trial
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
-# The testbed's as what passes (passing.DNF) is, but no second try cures them: itb itself signs and serves.
-_OURS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
-_NICE = "warning: Unable to reset nice value: Permission denied"  # rpm's, where itb runs niced; ends no line
+# Faults of the testbed like those that pass (retry.DNF), but no second try cures them: itb signs and serves.
+_TESTBED_FAULTS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
+# Printed by rpm where itb runs niced, without an end of line.
+_NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
 
 _SCRIPTLET = re.compile(
     r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
-_DNF_SAYS = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
-_PROBLEM = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
-_DECISIVE = (
+_PROGRESS_LINES = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
+_PROBLEM_LINE = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
+_REASON_MARKS = (
     "nothing provides",
     "conflicts with file from",
     "conflicts between attempted installs",
@@ -52,7 +53,7 @@ def dnf_install(
     trial: Trial | None = None,
     repositories: Sequence[str] = (),
 ) -> None:
-    """Install packages; a repository's passing trouble is tried again, anything else is the verdict.
+    """Install packages; try again after a repository's passing trouble, fail at once after anything else.
 
     ``repositories`` are used besides those the host has enabled.
     Raises InstallError with dnf's reason, also when a scriptlet failed
@@ -62,51 +63,51 @@ def dnf_install(
     if trial:
         trial.note(f"dnf install {' '.join(packages)}")
     request = Request(argv, timeout=timeout, check=False, log=log)
-    done = host.engine.runner.again(lambda: host.run(request), _passing)
-    if done.timed_out:
+    completed = host.engine.runner.again(lambda: host.run(request), _passing_trouble)
+    if completed.timed_out:
         raise InstallError(
-            f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=done.output, log=log
+            f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=completed.output, log=log
         )
-    failed = failed_scriptlet(done.output)
-    if failed:
-        raise InstallError(failed, evidence=done.output, log=log)
-    if not done.ok:
-        reason = dnf_reason(done.output) or done.reason
-        ours = _passing(done) or any(mark in done.output for mark in _OURS)
-        kind_of_error = TestbedError if ours else InstallError
-        raise kind_of_error(reason, evidence=done.output, log=log)
+    scriptlet = failed_scriptlet(completed.output)
+    if scriptlet:
+        raise InstallError(scriptlet, evidence=completed.output, log=log)
+    if not completed.ok:
+        reason = dnf_reason(completed.output) or completed.reason
+        is_testbed_fault = _passing_trouble(completed) or any(mark in completed.output for mark in _TESTBED_FAULTS)
+        error_class = TestbedError if is_testbed_fault else InstallError
+        raise error_class(reason, evidence=completed.output, log=log)
 
 
-def _passing(done: Completed) -> str:
-    """Return the repository's trouble that ended dnf, if another try may cure it."""
-    transient = not done.ok and not done.timed_out and bool(retry.DNF.search(done.output))
-    return (dnf_reason(done.output) or done.reason) if transient else ""
+def _passing_trouble(completed: Completed) -> str:
+    """Return the repository's trouble that ended dnf, if another try may cure it, or the empty string."""
+    is_transient = not completed.ok and not completed.timed_out and bool(retry.DNF.search(completed.output))
+    return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
 
 
 def failed_scriptlet(output: str) -> str:
-    """Say which scriptlet failed and what it said last; the empty string if none did."""
-    lines = output.replace(_NICE, "").splitlines()
+    """Return which scriptlet failed and its last line of output, or the empty string if none failed."""
+    lines = output.replace(_NICE_WARNING, "").splitlines()
     for number, line in enumerate(lines):
-        found = _SCRIPTLET.search(line)
-        if found:
-            said = [text.strip() for text in lines[max(0, number - 3) : number]]
-            words = [text for text in said if text and not text.startswith(_DNF_SAYS)]
-            kind, package, status = found.groups()
-            return f"%{kind} scriptlet of {package} failed, {status}" + (f": {words[-1]}" if words else "")
+        match = _SCRIPTLET.search(line)
+        if match:
+            before = [text.strip() for text in lines[max(0, number - 3) : number]]
+            own_lines = [text for text in before if text and not text.startswith(_PROGRESS_LINES)]
+            kind, package, status = match.groups()
+            return f"%{kind} scriptlet of {package} failed, {status}" + (f": {own_lines[-1]}" if own_lines else "")
     return ""
 
 
 def dnf_reason(output: str) -> str:
     """Return the line of dnf's output that says why, or the empty string."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for mark in _DECISIVE:
+    for mark in _REASON_MARKS:
         for line in lines:
             if re.search(mark, line):
                 return line.removeprefix("Error: ").removeprefix("- ").strip()
     for line in lines:
-        found = _PROBLEM.match(line)
-        if found and found.group(1):
-            return found.group(1)
+        match = _PROBLEM_LINE.match(line)
+        if match and match.group(1):
+            return match.group(1)
     errors = [line for line in lines if line.startswith("Error")]
     return errors[-1].removeprefix("Error: ") if errors else ""
 
@@ -121,78 +122,79 @@ def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPacka
          "--queryformat", "%{name} %{epoch}:%{version}-%{release}.%{arch} %{from_repo}\n"],
         about="list installed packages",
     ))
-    found = []
+    packages = []
     for line in listing.stdout.splitlines():
         name, _, rest = line.strip().partition(" ")
         evra, _, origin = rest.partition(" ")
         if not evra:
             continue
         nevra = f"{name}-{evra.removeprefix('0:')}"
-        ours = any(fnmatch.fnmatch(name, glob) for glob in globs)
-        found.append(InstalledPackage(nevra=nevra, origin=origin.strip() or "image", candidate=ours))
-    return tuple(sorted(found, key=lambda item: item.nevra))
+        is_candidate = any(fnmatch.fnmatch(name, glob) for glob in globs)
+        packages.append(InstalledPackage(nevra=nevra, origin=origin.strip() or "image", candidate=is_candidate))
+    return tuple(sorted(packages, key=lambda package: package.nevra))
 
 
 def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: str, wanted: Sequence[str]) -> str:
-    """Check that each product package is the candidate's, from its repository; return what was seen.
+    """Check that each product package is the candidate's, from its repository; return a summary for the report.
 
     Raises InstallError naming each one that is not.
     """
     offered = {rpm.nevra for rpm in build.rpms}
-    ours = [item for item in packages if item.candidate]
+    candidates = [package for package in packages if package.candidate]
     wrong = [
-        f"{item.nevra} (from {item.origin})"
-        for item in ours
-        if item.nevra not in offered or item.origin != repo_id
+        f"{package.nevra} (from {package.origin})"
+        for package in candidates
+        if package.nevra not in offered or package.origin != repo_id
     ]
     if wrong:
         raise InstallError(
             f"not the candidate's: {', '.join(wrong)}", evidence="offered:\n" + "\n".join(sorted(offered))
         )
-    names = {item.nevra.rsplit("-", 2)[0] for item in packages}
+    names = {package.nevra.rsplit("-", 2)[0] for package in packages}
     absent = [name for name in wanted if name not in names]
     if absent:
         raise InstallError(f"asked for but not installed: {', '.join(absent)}")
-    return f"{len(ours)} packages: {', '.join(item.nevra for item in ours)}"
+    return f"{len(candidates)} packages: {', '.join(package.nevra for package in candidates)}"
 
 
 def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build) -> None:
     """Compare what is installed with the packages of the repository, header by header.
 
-    A header holds the checksum of its payload.  Only where the headers of a
-    build are known; InstallError naming each package that is another one.
+    A header holds the checksum of its payload.  Packages of a build whose
+    headers are not known are not compared.  Raises InstallError naming each
+    package that is another one.
     """
     headers = {rpm.nevra: rpm.header for rpm in build.rpms if rpm.header}
-    names = [item.nevra for item in packages if item.candidate and item.nevra in headers]
+    names = [package.nevra for package in packages if package.candidate and package.nevra in headers]
     if not names:
         return
     query = ["rpm", "--query", "--queryformat", "%{SHA256HEADER}\n", *names]
-    seen = host.run(Request(query, about="compare headers"))
-    found = dict(zip(names, seen.stdout.split(), strict=True))
-    wrong = [name for name in names if found[name] != headers[name]]
+    completed = host.run(Request(query, about="compare headers"))
+    installed = dict(zip(names, completed.stdout.split(), strict=True))
+    wrong = [name for name in names if installed[name] != headers[name]]
     if wrong:
         raise InstallError(
             f"installed is not what {build.published} holds: {', '.join(wrong)}",
-            evidence="\n".join(f"{name}\n  there {headers[name]}\n  here  {found[name]}" for name in wrong),
+            evidence="\n".join(f"{name}\n  there {headers[name]}\n  here  {installed[name]}" for name in wrong),
         )
 
 
 def verify_files(host: Host, packages: Sequence[InstalledPackage]) -> None:
-    """``rpm -V`` of the product's packages; InstallError naming what deviates."""
-    names = [item.nevra for item in packages if item.candidate]
+    """Verify the product's packages with ``rpm -V``; raise InstallError naming the first deviating file."""
+    names = [package.nevra for package in packages if package.candidate]
     if not names:
         return
-    seen = host.run(Request(["rpm", "--verify", *names], check=False))
-    lines = [line.strip() for line in seen.output.splitlines() if line.strip()]
-    if lines or not seen.ok:
+    completed = host.run(Request(["rpm", "--verify", *names], check=False))
+    lines = [line.strip() for line in completed.output.splitlines() if line.strip()]
+    if lines or not completed.ok:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
         raise InstallError(
-            f"rpm -V: {explain_verify(lines[0]) if lines else seen.reason}{more}", evidence=seen.output
+            f"rpm -V: {explain_verify(lines[0]) if lines else completed.reason}{more}", evidence=completed.output
         )
 
 
 def explain_verify(line: str) -> str:
-    """Say in words what a line of ``rpm -V`` means (flags: rpm(8), "Verify options")."""
+    """Return in words what a line of ``rpm -V`` means (flags: rpm(8), "Verify options")."""
     meanings = {
         "S": "size", "M": "mode", "5": "content", "D": "device", "L": "link target",
         "U": "owner", "G": "group", "T": "time", "P": "capabilities",

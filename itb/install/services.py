@@ -33,15 +33,16 @@ def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) 
     if not units:
         return {}
     show = f"systemctl show --property=Id,ActiveState,MainPID,NRestarts {shlex.join(units)}"
-    seen = host.script(f"{show}; sleep {settle}; echo ---; {show}", Request(about="watch services", check=False))
-    before, _, after = seen.stdout.partition("---")
+    request = Request(about="watch services", check=False)
+    completed = host.script(f"{show}; sleep {settle}; echo ---; {show}", request)
+    before, _, after = completed.stdout.partition("---")
     first, last = _unit_states(before), _unit_states(after)
     errors: dict[str, ItbError] = {}
     for unit in units:
         key = unit if "." in unit else f"{unit}.service"
         then, now = first.get(key, {}), last.get(key, {})
-        steady = then.get("MainPID") == now.get("MainPID") and then.get("NRestarts") == now.get("NRestarts")
-        if now.get("ActiveState") != "active" or not steady:
+        is_steady = then.get("MainPID") == now.get("MainPID") and then.get("NRestarts") == now.get("NRestarts")
+        if now.get("ActiveState") != "active" or not is_steady:
             errors[unit] = service_error(host, unit, "does not stay up")
     return errors
 
@@ -55,14 +56,14 @@ def _unit_states(text: str) -> dict[str, dict[str, str]]:
 
 
 def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> ItbError:
-    """Build the error of a unit: its result and the last line of its journal that names a cause."""
+    """Return the error of a unit, with its result and the last line of its journal that names a cause."""
     show = ["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit]
     status = host.run(Request(show, check=False))
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
     # Not --unit: it leaves out what systemd's child says that cannot start the program.
     full = unit if "." in unit else f"{unit}.service"
-    words = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
-    journal = host.run(Request([*words, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
+    journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
+    journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
     cause = find_cause(journal) or (started.reason if started else "")
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
     if started and _NO_UNIT.search(started.output):
@@ -80,20 +81,21 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
 # All hosts of a machine share one limit: the machine's fault, not the candidate's.
 _NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
-_SYSTEMD_SAYS = re.compile(
+_SYSTEMD_LINE = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"
     r"|Deactivated|Consumed|Start request repeated|Control process exited|Unit process \d+|Found left-over process"
     r"|This usually indicates unclean termination)|Failed to start)"
 )
-_ABSENT = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
+_MISSING_FILE = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
 _ERROR_LINE = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\b.*|.*\b(ERROR|CRITICAL|FATAL|fatal)\b.*"
 )
 
 
 def names_cause(message: str) -> bool:
-    """True if a message has the name of an exception or calls something an error."""
-    return bool(re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message) or _ABSENT.search(message))
+    """Return True if a message has the name of an exception or calls something an error."""
+    names_error = re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message)
+    return bool(names_error or _MISSING_FILE.search(message))
 
 
 def find_cause(text: str) -> str:
@@ -102,14 +104,14 @@ def find_cause(text: str) -> str:
     Lines systemd wrote itself do not count.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [line for line in lines if _ERROR_LINE.match(line)]
-    if named:
-        return named[-1]
-    own = [line for line in lines if not _SYSTEMD_SAYS.match(line)]
-    absent = [line for line in own if _ABSENT.search(line)]
-    if absent:  # what a shell script misses, it misses again and again: the first is the cause
-        return absent[0]
-    return own[-1] if own else ""
+    error_lines = [line for line in lines if _ERROR_LINE.match(line)]
+    if error_lines:
+        return error_lines[-1]
+    program_lines = [line for line in lines if not _SYSTEMD_LINE.match(line)]
+    missing = [line for line in program_lines if _MISSING_FILE.search(line)]
+    if missing:  # a shell script goes on without the file it misses: later errors follow from the first
+        return missing[0]
+    return program_lines[-1] if program_lines else ""
 
 
 _MAKE_IDTOKEN = """
@@ -135,18 +137,18 @@ def deliver_idtoken(
 ) -> None:
     """Create an IDTOKEN on one host and put it on another (0600, directory 0700), never through a log.
 
-    ``private`` is a directory only this user can read, where the token
-    passes by for a moment.
+    ``private`` is a directory only this user can read, which holds the token
+    until it is delivered.
     """
     with tempfile.TemporaryDirectory(prefix="idtoken-", dir=private) as folder:
-        passing = Path(folder) / "token"
+        token_file = Path(folder) / "token"
         source.run(Request(
             ["bash", "-euc", _MAKE_IDTOKEN, "idtoken", key, identity, str(lifetime)],
-            stdout_to=passing,
+            stdout_to=token_file,
             about=f"make an IDTOKEN for {identity}",
             timeout=90,
         ))
-        secret = passing.read_bytes().strip()
+        secret = token_file.read_bytes().strip()
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
     target.call("sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner)

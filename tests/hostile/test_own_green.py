@@ -71,7 +71,7 @@ def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
     return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
 
 
-def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[Path]) -> outside.Seen:
+def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[Path]) -> outside.Inspection:
     key, _, value = own_label.partition("=")
     sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in trusted]
     return outside.look(host, images.bare.id, trusted=sums, labels={key: value})
@@ -97,7 +97,7 @@ def hostile(module_hosts: Callable[..., Host], rpms: dict[str, Path]) -> Host:
 
 
 @pytest.fixture(scope="module")
-def seen(hostile: Host, images: PlatformImages, own_label: str, rpms: dict[str, Path]) -> outside.Seen:
+def seen(hostile: Host, images: PlatformImages, own_label: str, rpms: dict[str, Path]) -> outside.Inspection:
     return looked_at(hostile, images, own_label, [rpms[name] for name in HOSTILE])
 
 
@@ -116,7 +116,7 @@ def seen(hostile: Host, images: PlatformImages, own_label: str, rpms: dict[str, 
     ],
 )
 def test_change_of_the_platform_is_seen(
-    seen: outside.Seen, expected: Any, name: str, path: str, what: str
+    seen: outside.Inspection, expected: Any, name: str, path: str, what: str
 ) -> None:
     with pytest.raises(InstallError) as caught:
         outside.check_platform(seen, expected, [package(name).nevra])
@@ -127,7 +127,7 @@ def test_change_of_the_platform_is_seen(
     assert caught.value.hint
 
 
-def test_library_that_the_cache_of_the_loader_leads_to_is_seen(seen: outside.Seen, expected: Any) -> None:
+def test_library_that_the_cache_of_the_loader_leads_to_is_seen(seen: outside.Inspection, expected: Any) -> None:
     with pytest.raises(InstallError) as caught:
         outside.check_platform(seen, expected, [])
     said = r"ld\.so\.cache for /srv/lib/libz\.so\S*: leads to a library of no package"
@@ -135,7 +135,7 @@ def test_library_that_the_cache_of_the_loader_leads_to_is_seen(seen: outside.See
 
 
 def test_changed_file_is_found_where_the_hosts_own_rpm_sees_none(
-    hostile: Host, seen: outside.Seen, expected: Any
+    hostile: Host, seen: outside.Inspection, expected: Any
 ) -> None:
     packages = [package(name) for name in HOSTILE]
     dnf.verify_files(hostile, packages)  # deceived
@@ -143,7 +143,7 @@ def test_changed_file_is_found_where_the_hosts_own_rpm_sees_none(
         outside.check_packages(seen, expected, packages, ["hostile-file"])
 
 
-def test_package_that_no_repository_served_is_found(seen: outside.Seen, expected: Any) -> None:
+def test_package_that_no_repository_served_is_found(seen: outside.Inspection, expected: Any) -> None:
     with pytest.raises(InstallError) as caught:
         outside.check_packages(seen, expected, [package("good")], ["hostile-none"])
     assert "\nhostile-good-1-1.noarch: no repository of the run served it" in caught.value.evidence

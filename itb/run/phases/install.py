@@ -119,8 +119,8 @@ def _trusted(cell: Cell, made: Build) -> set[str]:
     """Return the SHA-256 of the RPM files hosts may have installed from, which are asked for once."""
     served = cell.value_once(
         CheckpointKey(Kind.REPO, "checksums"),
-        Value("repo.checksums", outside.Served),
-        lambda: outside.served(cell.host(SERVICES), repositories.ROOT),
+        Value("repo.checksums", outside.ServedChecksums),
+        lambda: outside.served_checksums(cell.host(SERVICES), repositories.ROOT),
         on=[SERVICES],
     )
     return {*served.sha256, *(rpm.sha256 for rpm in made.rpms)}
@@ -128,11 +128,11 @@ def _trusted(cell: Cell, made: Build) -> set[str]:
 
 def _seen_from_outside(
     cell: Cell, role: str, trusted: Collection[str], installed: Installed, *, phase: str
-) -> outside.Seen:
+) -> outside.Inspection:
     """Report whether the platform is as it was, as a case; return what was seen."""
     found = cell.testbed.describe([role]).host(role)
     own = [item.nevra for item in installed.packages.get(role, ()) if item.candidate]
-    seen = outside.Seen(root="")
+    seen = outside.Inspection(root="")
     with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
         seen = outside.look(cell.host(role), found.image_id, trusted=trusted, labels=cell.testbed.labels)
         expected = outside.side_effects(cell.platform)
@@ -144,7 +144,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     """Run the role's configuration script; what it changed is in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
     with cell.journal.case(Phase.CONFIGURE, role, script) as trial:
-        configure.remember_shipped(host, packages)
+        configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
                 host,

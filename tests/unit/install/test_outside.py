@@ -1,4 +1,4 @@
-"""What the findings of a look from outside mean; the looking itself is in tests/hostile."""
+"""What the findings of a look from outside mean; tests/hostile tests the look itself."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DEB13 = outside.side_effects(lookup.load_platform("deb13"))
 OWN = InstalledPackage(nevra="pw-libs-1.2-1.noarch", origin="itb-candidate", candidate=True)
 
 
-def platform_of(seen: outside.Seen, **more: bool) -> str:
-    return outside.check_platform(seen, DEB13, [OWN.nevra], **more)
+def platform_of(inspection: outside.Inspection, **more: bool) -> str:
+    return outside.check_platform(inspection, DEB13, [OWN.nevra], **more)
 
 
 @pytest.mark.parametrize("name", PLATFORMS)
 def test_every_platform_says_what_may_change_and_why(name: str) -> None:
-    found = outside.side_effects(lookup.load_platform(name))
-    assert found.watched
-    assert found.expected
-    assert all(item.reason for item in (*found.watched, *found.expected))
+    declared = outside.side_effects(lookup.load_platform(name))
+    assert declared.watched
+    assert declared.expected
+    assert all(item.reason for item in (*declared.watched, *declared.expected))
 
 
 def test_known_side_effects_are_no_change_of_the_platform() -> None:
@@ -44,7 +44,8 @@ def test_known_side_effects_are_no_change_of_the_platform() -> None:
         ("/var/lib/pocketwms/state", "file"),
         ("/etc/pocketwms/more.yaml", "file"),
     ]
-    assert platform_of(outside.Seen(root="", changed=tuple(changed), added=tuple(added))).startswith("7 files")
+    inspection = outside.Inspection(root="", changed=tuple(changed), added=tuple(added))
+    assert platform_of(inspection).startswith("7 files")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_known_side_effects_are_no_change_of_the_platform() -> None:
 )
 def test_changed_file_of_the_image_is_a_change(path: str, what: str) -> None:
     with pytest.raises(InstallError) as caught:
-        platform_of(outside.Seen(root="", changed=((path, what),)))
+        platform_of(outside.Inspection(root="", changed=((path, what),)))
     assert caught.value.message == f"{path}: {what}"
 
 
@@ -75,31 +76,31 @@ def test_changed_file_of_the_image_is_a_change(path: str, what: str) -> None:
     ],
 )
 def test_file_of_no_package_counts_where_programs_look(path: str, later: bool) -> None:
-    seen = outside.Seen(root="", added=((path, "file"),))
+    inspection = outside.Inspection(root="", added=((path, "file"),))
     with pytest.raises(InstallError, match="a file that no package has"):
-        platform_of(seen)
+        platform_of(inspection)
     if later:
         with pytest.raises(InstallError):
-            platform_of(seen, later=True)
+            platform_of(inspection, later=True)
     else:
-        assert platform_of(seen, later=True)
+        assert platform_of(inspection, later=True)
 
 
 def test_file_of_a_package_that_changed_after_the_installation_is_a_change() -> None:
     path, package = "/usr/bin/condor_history", "condor-1-1.x86_64"
-    seen = outside.Seen(root="", deviant=((package, path, "another content"),))
-    assert platform_of(seen)  # a case of its own is about packages then
+    inspection = outside.Inspection(root="", deviant=((package, path, "another content"),))
+    assert platform_of(inspection)  # a case of its own is about packages then
     with pytest.raises(InstallError, match=rf"^{path}: another content \(file of {package}\)$"):
-        platform_of(seen, later=True)
+        platform_of(inspection, later=True)
     # The package may have been replaced, and its file with it.
-    assert platform_of(outside.Seen(root="", deviant=((package, path, "missing"),)), later=True)
+    assert platform_of(outside.Inspection(root="", deviant=((package, path, "missing"),)), later=True)
 
 
 def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
     said = {"/usr/bin/timeout": ("%post of condor-1-1.x86_64", f"%post of {OWN.nevra}")}
     changed = (("/etc/a", "deleted"), ("/usr/bin/timeout", "another content"))
     with pytest.raises(InstallError) as caught:
-        platform_of(outside.Seen(root="", changed=changed, said=said))
+        platform_of(outside.Inspection(root="", changed=changed, said=said))
     assert caught.value.message == (
         f"/usr/bin/timeout: another content; %post of {OWN.nevra} names it (and 1 more)"
     )
@@ -108,17 +109,18 @@ def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
 
 def test_host_whose_root_is_another_is_refused() -> None:
     with pytest.raises(InstallError, match="has changed its root"):
-        platform_of(outside.Seen(root="process 1 of the host has changed its root directory"))
+        platform_of(outside.Inspection(root="process 1 of the host has changed its root directory"))
 
 
 def test_packages_are_compared_with_what_was_served() -> None:
-    seen = outside.Seen(root="", packages=(OWN.nevra, "condor-23.9-1.x86_64"))
+    inspection = outside.Inspection(root="", packages=(OWN.nevra, "condor-23.9-1.x86_64"))
     other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="image")
-    assert outside.check_packages(seen, DEB13, [OWN, other], ["pw-libs"]) == "2 packages are as they were served"
+    summary = outside.check_packages(inspection, DEB13, [OWN, other], ["pw-libs"])
+    assert summary == "2 packages are as they were served"
     deviant = ((OWN.nevra, "/usr/share/pw/x", "missing"),)
     with pytest.raises(InstallError, match=r"^/usr/share/pw/x: missing \(file of pw-libs-1\.2-1\.noarch\)$"):
-        outside.check_packages(seen.model_copy(update={"deviant": deviant}), DEB13, [OWN], [])
-    refused = outside.Seen(root="", refused=(("pw-libs-1.2-1.noarch.rpm", "signed by nobody"),))
+        outside.check_packages(inspection.model_copy(update={"deviant": deviant}), DEB13, [OWN], [])
+    refused = outside.Inspection(root="", refused=(("pw-libs-1.2-1.noarch.rpm", "signed by nobody"),))
     with pytest.raises(InstallError, match=r"^pw-libs-1\.2-1\.noarch: signed by nobody$"):
         outside.check_packages(refused, DEB13, [OWN], [])
 
