@@ -1,6 +1,6 @@
-"""What scripts on hosts are told of a run: a frozen record, of which their environment is made last.
+"""The facts of a run for scripts on hosts: a frozen record, of which their environment is made last.
 
-Whoever decides something asks the record: nobody reads a variable back.
+Code that decides something asks the record: it never reads a variable back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itb.config.scenario import Needs
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What there is to know of a run.
+    """The facts of a run that scripts may ask for.
 
     By role: ``hosts`` are full names, ``services`` units, ``packages`` names
     of the product's packages that are installed, ``wanted`` those that were
@@ -49,13 +49,13 @@ class RunFacts:
         if needs.previous and not self.previous_repo:
             return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
         known = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
-        for what, have, wanted in known:
-            if wanted and have not in wanted:
-                return f"needs {what} {' or '.join(wanted)}, this is {have or 'unknown'}"
+        for what, actual, wanted in known:
+            if wanted and actual not in wanted:
+                return f"needs {what} {' or '.join(wanted)}, this is {actual or 'unknown'}"
         return ""
 
     def environment(self, role: str) -> dict[str, str]:
-        """Return what scripts on a role's host may rely on."""
+        """Return the variables that scripts on a role's host may rely on."""
         env = {
             "ITB_RUN": self.run,
             "ITB_ROLE": role,
@@ -76,19 +76,19 @@ class RunFacts:
         return env
 
     def step_environment(self, role: str, own: Mapping[str, str]) -> dict[str, str]:
-        """Return what a step on a role may rely on (scenarios/README.md); ``own`` is the scenario's."""
+        """Return the variables that a step may rely on (scenarios/README.md); ``own`` are the scenario's."""
         env = {**self.environment(""), **self.own}  # the token's path is the product's own on every role
         for name, packages in self.packages.items():
             env[f"ITB_PACKAGES_{_variable(name)}"] = " ".join(packages)
         for name, packages in self.wanted.items():
             env[f"ITB_INSTALL_{_variable(name)}"] = " ".join(packages)
-        single = {
+        optional = {
             "ITB_PILOT_LOGS": self.pilot_logs,
             "ITB_CANDIDATE_REPO": self.candidate_repo,
             "ITB_PREVIOUS_REPO": self.previous_repo,
             "ITB_TOKEN_DIR": self.bad_tokens,
         }
-        env |= {name: value for name, value in single.items() if value}
+        env |= {name: value for name, value in optional.items() if value}
         if self.previous_repo:
             env["ITB_PREVIOUS_VERSION"] = self.previous_version
         env |= own

@@ -38,7 +38,7 @@ Diagnose = Callable[[float], str]
 
 
 def check(scenario: Scenario, roles: Iterable[str]) -> None:
-    """Refuse a scenario that uses a role the testbed has not; UsageError naming the nearest."""
+    """Refuse a scenario that uses a role the testbed has not; raise UsageError naming the nearest."""
     known = sorted(roles)
     for role in scenario.roles:
         if role not in known:
@@ -49,7 +49,7 @@ def check(scenario: Scenario, roles: Iterable[str]) -> None:
 
 
 def reboot(host: Host) -> str:
-    """Reboot a host and wait until its systemd has started what it starts; say how that went."""
+    """Reboot a host, wait until its systemd has started all units, and return its state and the time it took."""
     begun = time.monotonic()
     limits = host.engine.runner.limits
     argv, about = ("restart", "--time", "60", host.container), f"reboot of host {host.role}"
@@ -76,7 +76,7 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``facts`` are what the steps are told of the run, never secret; ``factor``
+    ``facts`` are the facts of the run that steps get, never secret; ``factor``
     multiplies every time limit; ``diagnose`` is asked what the CE refused since
     a time (seconds since the epoch) when a step of a scenario that needs the
     token has failed, and raises TokenError if there is no valid one any more;
@@ -92,22 +92,24 @@ def run_scenario(
         with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
             trial.skip(reason)
         return Outcome.SKIPPED
-    asked = diagnose if scenario.needs.token else None
-    play = _Play(scenario, hosts, journal, facts, factor, actions or ACTIONS, asked, explain)
+    diagnose_token = diagnose if scenario.needs.token else None
+    scenario_run = _ScenarioRun(
+        scenario, hosts, journal, facts, factor, actions or ACTIONS, diagnose_token, explain
+    )
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
         if failed and not scenario.independent:
-            play.leave_out(step, f"step {failed!r} failed before")
-        elif play.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
+            scenario_run.leave_out(step, f"step {failed!r} failed before")
+        elif scenario_run.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
             failed = step.name
     for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
-        play.try_step(number, step)
-    return play.worst()
+        scenario_run.try_step(number, step)
+    return scenario_run.worst()
 
 
 @dataclass
-class _Verdict:
-    """How one try of a step went."""
+class _TryResult:
+    """The result of one try of a step."""
 
     outcome: Outcome
     message: str
@@ -116,8 +118,8 @@ class _Verdict:
 
 
 @dataclass
-class _Play:
-    """A scenario on its way."""
+class _ScenarioRun:
+    """Runs the steps of one scenario and keeps their outcomes."""
 
     scenario: Scenario
     hosts: Mapping[str, Host]
@@ -128,10 +130,10 @@ class _Play:
     diagnose: Diagnose | None = None
     explain: Callable[[], str] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    staged: set[str] = field(default_factory=set)
+    hosts_with_files: set[str] = field(default_factory=set)
 
     def worst(self) -> Outcome:
-        """The outcome of all steps together."""
+        """Return the worst outcome of all steps."""
         for outcome in (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED):
             if outcome in self.outcomes:
                 return outcome
@@ -151,14 +153,14 @@ class _Play:
                 trial.log = self._log(number, step)
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
                 trial.log.unlink(missing_ok=True)
-                verdict = self._with_retries(step, trial)
-                verdict = excuse(step, verdict) if step.known_failure else verdict
-                self._report(step, trial, verdict)
+                result = self._try_with_retries(step, trial)
+                result = excuse(step, result) if step.known_failure else result
+                self._report(step, trial, result)
                 outcome = trial.outcome
         except InterruptedRunError:
             raise
         except ItbError:
-            pass  # the case has it
+            pass  # the case reports it
         self.outcomes.append(outcome)
         return outcome
 
@@ -168,29 +170,29 @@ class _Play:
     def _log(self, number: int, step: Step) -> Path:
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
-    def _with_retries(self, step: Step, trial: Trial) -> _Verdict:
-        """Try a step as often as ``flaky`` allows, and say so."""
+    def _try_with_retries(self, step: Step, trial: Trial) -> _TryResult:
+        """Try a step as often as ``flaky`` allows; the message says how often it failed."""
         first = ""
         for tried in range(1, step.flaky + 2):
-            verdict = self._once(step, trial)
-            if verdict.outcome is not Outcome.FAILED:
+            result = self._try_once(step, trial)
+            if result.outcome is not Outcome.FAILED:
                 break
-            first = first or verdict.message
+            first = first or result.message
             if tried <= step.flaky:
                 trial.note(f"flaky: try {tried} failed, trying again")
-        if first and verdict.outcome is not Outcome.FAILED:
-            verdict.message = f"flaky: passed only at try {tried}; the first failed: {first}"
+        if first and result.outcome is not Outcome.FAILED:
+            result.message = f"flaky: passed only at try {tried}; the first failed: {first}"
         elif first and step.flaky:
-            verdict.message = f"{verdict.message} (failed {tried} times)"
-        return verdict
+            result.message = f"{result.message} (failed {tried} times)"
+        return result
 
-    def _once(self, step: Step, trial: Trial) -> _Verdict:
+    def _try_once(self, step: Step, trial: Trial) -> _TryResult:
         host = self.hosts[step.role]
         if step.action:
-            return self._act(step.action, host)
+            return self._run_action(step.action, host)
         step_output = self._run(step, trial, host)
         if step_output.lacks_library:
-            self.staged.discard(host.role)
+            self.hosts_with_files.discard(host.role)
             step_output = self._run(step, trial, host)
         scenario_step.refuse_dead_host(host, step_output)
         results = step_output.tap()
@@ -199,7 +201,7 @@ class _Play:
         return judge(step_output, results)
 
     def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
-        self._stage(host)
+        self._put_files(host)
         script = step_library.script_file(self.scenario.folder, step.script) if step.script else None
         assert trial.log is not None
         return scenario_step.run(
@@ -218,16 +220,16 @@ class _Play:
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
         return fetch_results(host, folder, trial.log.with_suffix(""), private=private)
 
-    def _act(self, name: str, host: Host) -> _Verdict:
-        self.staged.discard(host.role)
+    def _run_action(self, name: str, host: Host) -> _TryResult:
+        self.hosts_with_files.discard(host.role)
         try:
-            return _Verdict(Outcome.PASSED, self.actions[name](host))
+            return _TryResult(Outcome.PASSED, self.actions[name](host))
         except ScenarioError as error:
-            return _Verdict(Outcome.FAILED, error.message, error.evidence)
+            return _TryResult(Outcome.FAILED, error.message, error.evidence)
 
-    def _stage(self, host: Host) -> None:
+    def _put_files(self, host: Host) -> None:
         """Put the scenario's folder on a host, once."""
-        if host.role in self.staged:
+        if host.role in self.hosts_with_files:
             return
         target, folder = self._folder, self.scenario.folder
         files = [
@@ -235,11 +237,11 @@ class _Play:
             for path, content in folder_content(folder)
         ]
         host.put(*scenario_step.library(), *files)
-        self.staged.add(host.role)
+        self.hosts_with_files.add(host.role)
 
     @property
     def _folder(self) -> str:
-        """Where the scenario's folder is on a host."""
+        """Return the path of the scenario's folder on a host."""
         return f"{ON_HOST}/{slug(self.scenario.name)}"
 
     def _results(self, trial: Trial) -> str:
@@ -260,56 +262,57 @@ class _Play:
             "LOGNAME": step.user,
         }
 
-    def _report(self, step: Step, trial: Trial, verdict: _Verdict) -> None:
-        """Turn a verdict into the case of the step and those of its sub-results, which come first."""
-        if verdict.outcome is Outcome.FAILED:
-            seen = ScenarioError(verdict.message, evidence=verdict.evidence, log=trial.log)
-            judged = self.journal.judged(step.role, seen)
-            if judged is not seen:
+    def _report(self, step: Step, trial: Trial, result: _TryResult) -> None:
+        """Report a result as the case of the step, after one case for each of its sub-results."""
+        if result.outcome is Outcome.FAILED:
+            error = ScenarioError(result.message, evidence=result.evidence, log=trial.log)
+            judged = self.journal.judged(step.role, error)
+            if judged is not error:
                 raise judged
-        for name, item in verdict.results.named():
-            self.journal.add(self._sub_case(step, trial, name, item))
-        if verdict.outcome is Outcome.FAILED:
-            self._blame(trial, verdict)
-        elif verdict.outcome is Outcome.SKIPPED:
-            trial.skip(verdict.message)
+        for name, sub_result in result.results.named():
+            self.journal.add(self._sub_case(step, trial, name, sub_result))
+        if result.outcome is Outcome.FAILED:
+            self._report_failure(trial, result)
+        elif result.outcome is Outcome.SKIPPED:
+            trial.skip(result.message)
         else:
-            trial.passed(verdict.message)
+            trial.passed(result.message)
 
-    def _blame(self, trial: Trial, verdict: _Verdict) -> None:
+    def _report_failure(self, trial: Trial, result: _TryResult) -> None:
         """Call a failed step the product's fault, unless there was no token to do it with."""
         try:
-            known = self.diagnose(trial.began) if self.diagnose else ""
+            refused = self.diagnose(trial.began) if self.diagnose else ""
         except TokenError as error:
-            message = f"{error.message}; without it: {verdict.message}"
-            trial.error(message, exit_code=error.exit_code, evidence=verdict.evidence, log=trial.log)
+            message = f"{error.message}; without it: {result.message}"
+            trial.error(message, exit_code=error.exit_code, evidence=result.evidence, log=trial.log)
             return
         if self.explain and Outcome.FAILED not in self.outcomes and (cause := self.explain()):
-            verdict.message += f"; {cause}"
-        evidence = f"the CE on tokens: {known}\n\n{verdict.evidence}" if known else verdict.evidence
-        trial.fail(verdict.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
+            result.message += f"; {cause}"
+        evidence = f"the CE on tokens: {refused}\n\n{result.evidence}" if refused else result.evidence
+        trial.fail(result.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
 
-    def _sub_case(self, step: Step, trial: Trial, name: str, item: SubResult) -> Case:
+    def _sub_case(self, step: Step, trial: Trial, name: str, sub_result: SubResult) -> Case:
         return Case(
             phase=PHASE,
             role=step.role,
             name=redact(f"{self._title(step)}: {name}"),
-            outcome=item.outcome,
-            message=redact(item.message),
-            evidence=redact(item.evidence),
+            outcome=sub_result.outcome,
+            message=redact(sub_result.message),
+            evidence=redact(sub_result.evidence),
             log=self.journal.rundir.relative(trial.log),
             started=trial.began,
-            seconds=item.seconds,
-            exit_code=ScenarioError.exit_code if item.outcome is Outcome.FAILED else ExitCode.PASSED,
+            seconds=sub_result.seconds,
+            exit_code=ScenarioError.exit_code if sub_result.outcome is Outcome.FAILED else ExitCode.PASSED,
         )
 
 
-def judge(step_output: scenario_step.StepOutput, results: SubResults) -> _Verdict:
-    """Say how a try went from its exit status and its sub-results."""
-    completed, last = step_output.completed, step_output.last_line
+def judge(step_output: scenario_step.StepOutput, results: SubResults) -> _TryResult:
+    """Return the result of a try, from its exit status and its sub-results."""
+    completed, last_line = step_output.completed, step_output.last_line
     empty = completed.ok and results.skipped and not results.items and not results.problem
     if completed.returncode == SKIP or empty:
-        return _Verdict(Outcome.SKIPPED, results.skipped or last or "skipped without a reason", results=results)
+        reason = results.skipped or last_line or "skipped without a reason"
+        return _TryResult(Outcome.SKIPPED, reason, results=results)
     failed = results.failed
     waited = step_output.waited
     if completed.ok and not step_output.entered:
@@ -320,57 +323,62 @@ def judge(step_output: scenario_step.StepOutput, results: SubResults) -> _Verdic
     elif results.problem:
         message = results.problem
     elif completed.timed_out:
-        message = f"no end within {completed.limit:g} s" + (f"; last: {last}" if last else "")
+        message = f"no end within {completed.limit:g} s" + (f"; last: {last_line}" if last_line else "")
     elif not completed.ok:
-        message = last or f"exit status {completed.returncode} without a word"
+        message = last_line or f"exit status {completed.returncode} without a word"
     else:
         listed = f", {len(results.items)} of them listed" if results.left_out else ""
-        seen = f"{len(results.items) + results.left_out} checks{listed}" if results.items else last
-        message = "; ".join(part for part in (waited, seen) if part)
-        return _Verdict(Outcome.PASSED, message, results=results)
-    return _Verdict(Outcome.FAILED, f"{waited}: {message}" if waited else message, step_output.evidence, results)
+        summary = f"{len(results.items) + results.left_out} checks{listed}" if results.items else last_line
+        message = "; ".join(part for part in (waited, summary) if part)
+        return _TryResult(Outcome.PASSED, message, results=results)
+    return _TryResult(Outcome.FAILED, f"{waited}: {message}" if waited else message, step_output.evidence, results)
 
 
-def excuse(step: Step, verdict: _Verdict, *, today: str = "") -> _Verdict:
+def excuse(step: Step, result: _TryResult, *, today: str = "") -> _TryResult:
     """Apply a step's ``known_failure``: excused up to its date, and never silently."""
-    known = step.known_failure
-    if known is None or verdict.outcome is Outcome.SKIPPED:
-        return verdict
+    known_failure = step.known_failure
+    if known_failure is None or result.outcome is Outcome.SKIPPED:
+        return result
     now = today or datetime.now(UTC).date().isoformat()
-    until = known.until.isoformat()
-    if verdict.outcome is Outcome.PASSED:
-        verdict.message = f"passed, but known_failure is declared until {until} ({known.reason}): remove it"
+    until = known_failure.until.isoformat()
+    if result.outcome is Outcome.PASSED:
+        result.message = f"passed, but known_failure is declared until {until} ({known_failure.reason}): remove it"
     elif now > until:
-        verdict.message += f" (known failure, but the exception expired on {until}: {known.reason})"
+        result.message += f" (known failure, but the exception expired on {until}: {known_failure.reason})"
     else:
-        verdict.message = f"known failure until {until}: {known.reason}; this time: {verdict.message}"
-        verdict.outcome = Outcome.SKIPPED
-        verdict.results.items = [_excused(item, known.reason) for item in verdict.results.items]
-    return verdict
+        result.message = f"known failure until {until}: {known_failure.reason}; this time: {result.message}"
+        result.outcome = Outcome.SKIPPED
+        result.results.items = [_excused(sub_result, known_failure.reason) for sub_result in result.results.items]
+    return result
 
 
-def _excused(item: SubResult, reason: str) -> SubResult:
-    if item.outcome is not Outcome.FAILED:
-        return item
-    return SubResult(item.name, Outcome.SKIPPED, f"known failure: {reason}; {item.message}", "", item.seconds)
+def _excused(sub_result: SubResult, reason: str) -> SubResult:
+    if sub_result.outcome is not Outcome.FAILED:
+        return sub_result
+    message = f"known failure: {reason}; {sub_result.message}"
+    return SubResult(sub_result.name, Outcome.SKIPPED, message, "", sub_result.seconds)
 
 
 def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> SubResults:
     """Bring the files a step left in a folder of its host here and return what its JUnit files say.
 
-    ``private`` is a directory only this user can read, where they pass by unredacted for a moment.
+    ``private`` is a directory only this user can read, which holds them unredacted until they are unpacked.
     """
-    with tempfile.TemporaryDirectory(prefix="results-", dir=private) as passing:
-        archive = Path(passing) / "results.tar"
+    with tempfile.TemporaryDirectory(prefix="results-", dir=private) as temporary_folder:
+        archive = Path(temporary_folder) / "results.tar"
         limit = host.engine.runner.limits("results")
-        fetch = [*result_files.FETCH, folder]
-        host.run(Request(fetch, stdout_to=archive, timeout=limit, about="fetch result files"))
+        argv = [*result_files.FETCH, folder]
+        host.run(Request(argv, stdout_to=archive, timeout=limit, about="fetch result files"))
         return result_files.read(archive, destination)
 
 
 def folder_content(folder: Path) -> list[tuple[Path, bytes]]:
-    """Files of a scenario's folder that its steps may use; what lies outside by a link is refused."""
-    found = []
+    """Return path and content of each file of a scenario's folder that its steps may use.
+
+    Raises UsageError for a link that leads out of the folder, TestbedError for
+    a file that cannot be read.
+    """
+    contents = []
     root = folder.resolve()
     for path in sorted(folder.rglob("*")):
         if path.name == "scenario.yaml" or "__pycache__" in path.parts or not path.is_file():
@@ -378,10 +386,10 @@ def folder_content(folder: Path) -> list[tuple[Path, bytes]]:
         if not path.resolve().is_relative_to(root):
             raise UsageError(f"{path}: links to a file outside of the scenario's folder")
         try:
-            found.append((path, path.read_bytes()))
+            contents.append((path, path.read_bytes()))
         except OSError as error:
             raise TestbedError(f"{path}: cannot be read: {error.strerror}") from None
-    return found
+    return contents
 
 
 def slug(text: str) -> str:

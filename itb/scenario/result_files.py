@@ -16,7 +16,7 @@ FILES_LIMIT = 1000
 LEFT_OUT = "left-out.txt"
 _LINK, _ELSEWHERE, _BINARY = "a link or a device", "leads elsewhere", "binary"
 _HARMLESS = (_LINK, _ELSEWHERE, _BINARY)
-_NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
+_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
 # Run on the host with the folder as its argument: writes an archive of it to
 # standard output, cut at the limit, and removes it.  What is no folder, or a
@@ -42,12 +42,12 @@ def read(archive: Path, destination: Path) -> SubResults:
 
 
 def unpack(archive: Path, destination: Path) -> str:
-    """Write the regular files of an archive below ``destination``; return what is wrong with them.
+    """Write the regular files of an archive below ``destination``; return the problem, or the empty string.
 
     Names that lead elsewhere, links and devices are not followed, file
     contents go through redaction, and what is no text is left out; all of
     these are named in ``left-out.txt``.  XML that is left out might have told
-    of failures: that is wrong.
+    of failures: that is a problem.
     """
     if not archive.stat().st_size:
         return "$ITB_RESULTS is no folder any more: what is there instead was not fetched"
@@ -65,10 +65,10 @@ def unpack(archive: Path, destination: Path) -> str:
                     if reason not in _HARMLESS or _is_xml(name):
                         problem = problem or f"result file {name[:100]} was left out: {reason}"
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        whole = archive.stat().st_size < TOTAL_LIMIT
-        how = f"cannot be read: {error}" if whole else f"are larger than {TOTAL_LIMIT >> 20} MiB"
-        problem = f"result files {how}"
-    _list(left_out, destination)
+        is_whole = archive.stat().st_size < TOTAL_LIMIT
+        cause = f"cannot be read: {error}" if is_whole else f"are larger than {TOTAL_LIMIT >> 20} MiB"
+        problem = f"result files {cause}"
+    _write_left_out(left_out, destination)
     return problem
 
 
@@ -90,7 +90,7 @@ def _unpack_one(tar: tarfile.TarFile, entry: tarfile.TarInfo, destination: Path)
     return _write(destination / name, redact_bytes(content)) if is_text(content) else _BINARY
 
 
-def _list(left_out: list[str], destination: Path) -> None:
+def _write_left_out(left_out: list[str], destination: Path) -> None:
     path = destination / LEFT_OUT
     while path.exists():  # the step's own
         path = path.with_name(f"itb-{path.name}")
@@ -105,7 +105,7 @@ def _write(target: Path, content: bytes) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     except OSError as error:
-        if error.errno in _NAMES:
+        if error.errno in _NAME_ERRORS:
             return str(error.strerror)
         raise
     return ""

@@ -16,11 +16,11 @@ from xml.parsers import expat
 from itb.model import Outcome
 
 LIMIT = 10_000  # results kept of one step
-_PIECE = 4 << 20  # bytes of XML read at once
-_LONGEST = 1 << 16  # bytes of a line of TAP
+_CHUNK_BYTES = 4 << 20  # bytes of XML read at once
+_LINE_LIMIT = 1 << 16  # bytes of a line of TAP
 TEXT_LIMIT = 6_000  # characters kept of one message or one result's evidence
 
-_TAP_SIGN = re.compile(r"^\ufeff?(?:TAP version \d|1\.\.\d)", re.MULTILINE)  # without one it is none
+_TAP_START = re.compile(r"^\ufeff?(?:TAP version \d|1\.\.\d)", re.MULTILINE)  # without one it is none
 _TAP_VERSION = re.compile(r"TAP version \d+")
 _TAP_PLAN = re.compile(r"1\.\.(\d+)\s*(?:todo[\s\d;]*)?(?:#\s*(?:(?i:skip)\S*\s*)?(.*))?")
 _TAP_LINE = re.compile(r"(not )?ok\b(?:\s+(\d+))?(?:\s+-)?\s*(.*?)(?:\s*(?<!\\)#\s*(?i:(skip|todo))\S*\s*(.*))?$")
@@ -47,35 +47,35 @@ class SubResults:
     left_out: int = 0
     skipped: str = ""
 
-    def add(self, item: SubResult) -> None:
+    def add(self, result: SubResult) -> None:
         """Keep a result as long as there is room; a failure that has no room is a problem."""
         if len(self.items) < LIMIT:
-            self.items.append(item)
+            self.items.append(result)
             return
         self.left_out += 1
-        if item.outcome is Outcome.FAILED and not self.problem:
-            self.problem = f"failed beyond the {LIMIT} results that are kept: {item.name}"
+        if result.outcome is Outcome.FAILED and not self.problem:
+            self.problem = f"failed beyond the {LIMIT} results that are kept: {result.name}"
 
     def extend(self, other: SubResults) -> None:
         """Take over another source's results and problem."""
-        for item in other.items:
-            self.add(item)
+        for result in other.items:
+            self.add(result)
         self.left_out += other.left_out
         self.problem = self.problem or other.problem
         self.skipped = self.skipped or other.skipped
 
     @property
     def failed(self) -> list[SubResult]:
-        """The results that failed, in order."""
-        return [item for item in self.items if item.outcome is Outcome.FAILED]
+        """Return the results that failed, in order."""
+        return [result for result in self.items if result.outcome is Outcome.FAILED]
 
     def named(self) -> Iterable[tuple[str, SubResult]]:
         """Yield results with names that differ: a second "x" becomes "x (2)"."""
-        seen: dict[str, int] = {}
-        for item in self.items:
-            seen[item.name] = seen.get(item.name, 0) + 1
-            count = seen[item.name]
-            yield (item.name if count == 1 else f"{item.name} ({count})"), item
+        counts: dict[str, int] = {}
+        for result in self.items:
+            counts[result.name] = counts.get(result.name, 0) + 1
+            count = counts[result.name]
+            yield (result.name if count == 1 else f"{result.name} ({count})"), result
 
 
 def parse_tap(text: str) -> SubResults | None:
@@ -85,7 +85,7 @@ def parse_tap(text: str) -> SubResults | None:
     the end or after other words, and results it is the plan of.  Comment lines
     and YAML blocks after a result are its evidence, subtests (indented) too.
     """
-    if not _TAP_SIGN.search(text):
+    if not _TAP_START.search(text):
         return None
     reader = _Tap()
     for line in text.splitlines():
@@ -94,19 +94,19 @@ def parse_tap(text: str) -> SubResults | None:
 
 
 def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> SubResults | None:
-    """Do the same with an output too long to be kept in memory, from its log, where it begins at ``offset`` bytes.
+    """Return the same of an output too long for memory, from its log, where it begins at ``offset`` bytes.
 
     ``kept`` is how the output began and ended: the log has standard error
     too.  Lines that begin with ``skip`` do not count; of a line the first 64 KiB do.
     """
     if parse_tap(kept) is None:
         return None
-    reader, inside = _Tap(sure=True), False
+    reader, inside_line = _Tap(is_tap=True), False
     with log.open("rb") as file:
         file.seek(offset)
-        while piece := file.readline(_LONGEST):
-            line = "" if inside else piece.decode("utf-8", "replace").rstrip()
-            inside = not piece.endswith(b"\n")
+        while chunk := file.readline(_LINE_LIMIT):
+            line = "" if inside_line else chunk.decode("utf-8", "replace").rstrip()
+            inside_line = not chunk.endswith(b"\n")
             if line and not (skip and line.startswith(skip)):
                 reader.feed(line)
     return reader.close()
@@ -115,12 +115,12 @@ def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> SubRe
 class _Tap:
     """Collects a TAP stream line by line."""
 
-    def __init__(self, *, sure: bool = False) -> None:
+    def __init__(self, *, is_tap: bool = False) -> None:
         self.results = SubResults()
-        self._sure = sure  # that this is TAP
+        self._is_tap = is_tap
         self._lines = 0
         self._planned: int | None = None
-        self._seen = 0
+        self._count = 0
         self._current: SubResult | None = None
         self._evidence: list[str] = []
         self._size = 0
@@ -131,19 +131,19 @@ class _Tap:
         if plan := _TAP_PLAN.fullmatch(line):
             self._plan(int(plan[1]), plan[2])
         elif _TAP_VERSION.fullmatch(line):
-            self._sure = True
+            self._is_tap = True
         elif bail := _TAP_BAIL.match(line):
             self.results.problem = f"bailed out: {bail[1] or 'without a reason'}"
-        elif found := _TAP_LINE.fullmatch(line):
+        elif match := _TAP_LINE.fullmatch(line):
             self._flush()
-            self._seen += 1
-            self._current = _tap_result(found, self._seen)
+            self._count += 1
+            self._current = _tap_result(match, self._count)
         elif self._current is not None and line.strip() and self._size < TEXT_LIMIT:
             self._evidence.append(line.removeprefix("# "))
             self._size += len(line)
 
     def _plan(self, number: int, reason: str | None) -> None:
-        self._sure = self._sure or self._lines == 1
+        self._is_tap = self._is_tap or self._lines == 1
         if self._planned is None:
             self._planned = number
         elif not self.results.problem:
@@ -153,39 +153,39 @@ class _Tap:
 
     def close(self) -> SubResults | None:
         self._flush()
-        if not self._sure and (self._planned is None or not self._seen):
+        if not self._is_tap and (self._planned is None or not self._count):
             return None
-        if self._planned is not None and self._planned != self._seen and not self.results.problem:
-            self.results.problem = f"{self._planned} checks were planned, {self._seen} were made"
+        if self._planned is not None and self._planned != self._count and not self.results.problem:
+            self.results.problem = f"{self._planned} checks were planned, {self._count} were made"
         elif self._planned is None and not self.results.problem:
             self.results.problem = "its output ended before the plan"
         return self.results
 
     def _flush(self) -> None:
-        item = self._current
-        if item is None:
+        result = self._current
+        if result is None:
             return
         evidence = "\n".join(self._evidence)[:TEXT_LIMIT]
-        message = item.message
-        if item.outcome is Outcome.FAILED and not message:
-            message = _first_word(self._evidence) or f"not ok: {item.name}"
-        self.results.add(SubResult(item.name, item.outcome, message, evidence, _tap_seconds(self._evidence)))
+        message = result.message
+        if result.outcome is Outcome.FAILED and not message:
+            message = _find_reason(self._evidence) or f"not ok: {result.name}"
+        self.results.add(SubResult(result.name, result.outcome, message, evidence, _tap_seconds(self._evidence)))
         self._current, self._evidence, self._size = None, [], 0
 
 
-def _tap_result(found: re.Match[str], number: int) -> SubResult:
-    bad, _, name, directive, reason = found.groups()
+def _tap_result(match: re.Match[str], number: int) -> SubResult:
+    is_bad, _, name, directive, reason = match.groups()
     name = (name or "").replace("\\#", "#").strip() or f"check {number}"
     word = (directive or "").lower()
     if word == "skip":
         return SubResult(name, Outcome.SKIPPED, reason or "skipped without a reason")
-    if word == "todo" and bad:
+    if word == "todo" and is_bad:
         return SubResult(name, Outcome.SKIPPED, f"expected to fail: {reason or 'to do'}")
-    return SubResult(name, Outcome.FAILED if bad else Outcome.PASSED)
+    return SubResult(name, Outcome.FAILED if is_bad else Outcome.PASSED)
 
 
-def _first_word(lines: list[str]) -> str:
-    """The line of a result's comments that says why, the YAML block's message first."""
+def _find_reason(lines: list[str]) -> str:
+    """Return the line of a result's comments that gives the reason, the YAML block's message first."""
     for line in lines:
         key, colon, value = line.strip().partition(":")
         if colon and key == "message":
@@ -227,14 +227,14 @@ def parse_junit(path: Path) -> SubResults:
         with path.open("rb") as file:
             # Not ParseFile: for each 2 KiB it reads, expat looks at a tag that has not ended once more, which
             # takes minutes with one of 30 MB.
-            while piece := file.read(_PIECE):
-                parser.Parse(piece, False)
+            while chunk := file.read(_CHUNK_BYTES):
+                parser.Parse(chunk, False)
             parser.Parse(b"", True)
     except expat.ExpatError as error:
         reader.results.problem = f"{path.name}: not well-formed XML: {error}"
     except _DoctypeError:
         reader.results.problem = f"{path.name}: XML with a document type is refused"
-    except (ValueError, LookupError) as error:  # an encoding nobody knows
+    except (ValueError, LookupError) as error:  # an unknown encoding
         reader.results.problem = f"{path.name}: cannot be read: {error}"
     else:
         if not reader.is_junit:
@@ -266,7 +266,7 @@ class _Junit:
         self._verdict: tuple[Outcome, str] = (Outcome.PASSED, "")
         self._text: list[str] = []
         self._size = 0
-        self._listening = False
+        self._collects_text = False
 
     def doctype(self, *_: object) -> None:
         raise _DoctypeError
@@ -274,7 +274,7 @@ class _Junit:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if name in ("testsuite", "testsuites"):
             self.is_junit = True
-            counted = sum(_number(attributes.get(what, "")) for what in ("failures", "errors"))
+            counted = sum(_number(attributes.get(attribute, "")) for attribute in ("failures", "errors"))
             self._suites.append(_Suite(attributes.get("name", "")[:100], counted))
         elif name == "testcase":
             self._open(name, attributes)
@@ -284,11 +284,11 @@ class _Junit:
             outcome = Outcome.SKIPPED if name == "skipped" else Outcome.FAILED
             if self._verdict[0] is not Outcome.FAILED:
                 self._verdict = (outcome, attributes.get("message", "")[:TEXT_LIMIT])
-            self._listening = True
+            self._collects_text = True
 
     def end(self, name: str) -> None:
         if name in ("failure", "error", "skipped"):
-            self._listening = False
+            self._collects_text = False
         if self._case is not None and name == self._ends:
             self._add(self._case)
             self._case = None
@@ -296,7 +296,7 @@ class _Junit:
             self._close(self._suites.pop())
 
     def text(self, data: str) -> None:
-        if self._listening and self._size < TEXT_LIMIT:
+        if self._collects_text and self._size < TEXT_LIMIT:
             self._text.append(data[: TEXT_LIMIT - self._size])
             self._size += len(data)
 
@@ -319,9 +319,10 @@ class _Junit:
         if outcome is not Outcome.PASSED and not message:
             lines = evidence.splitlines()
             message = lines[-1] if lines else "without a reason"
-        where, name = attributes.get("classname", ""), attributes.get("name", "")
-        full = ".".join(part for part in (where, name) if part) or "unnamed"
-        self.results.add(SubResult(full[:500], outcome, message, evidence, _number(attributes.get("time", ""))))
+        classname, name = attributes.get("classname", ""), attributes.get("name", "")
+        full_name = ".".join(part for part in (classname, name) if part) or "unnamed"
+        seconds = _number(attributes.get("time", ""))
+        self.results.add(SubResult(full_name[:500], outcome, message, evidence, seconds))
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What a step becomes inside its host, ``step.sh`` around it, and how to read what that printed."""
+"""Runs one step on its host by ``step.sh``, and reads what that printed."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ systemctl --failed --no-legend --plain
 
 # What podman and docker say when a container is not, or not any more, running.
 _ENGINE_ERROR = re.compile(r"^Error.*(?:OCI runtime error|container state improper|is not running)", re.MULTILINE)
-_TRY = r" try (\d+) after (\d+) s: exit status (\d+)$"
-_GAVE_UP = r" gave up after (\d+) s, (\d+) tries$"
-_ENDS = "| [itb] ends this command"  # said by reap.sh in the output of what it ends
-_NOT_ENTERED = (125, 126, 127, 137, 143, 255)  # what its client may end with then
-# What a step may end with whose container dies; 126 and 127 are only a shell's own, once there is one.
-_CUT_OFF = (125, 137, 143, 255)
-_DYING = 2.0  # seconds for which an engine may call a dying container running
+_TRY_LINE = r" try (\d+) after (\d+) s: exit status (\d+)$"
+_GAVE_UP_LINE = r" gave up after (\d+) s, (\d+) tries$"
+_ENDED_LINE = "| [itb] ends this command"  # printed by reap.sh into the output of the command that it ends
+_NOT_ENTERED_CODES = (125, 126, 127, 137, 143, 255)  # exit codes of an engine's client that did not get in
+# Exit codes of a step whose container dies; 126 and 127 come only from a shell, once there is one.
+_CUT_OFF_CODES = (125, 137, 143, 255)
+_DYING_SECONDS = 2.0  # seconds for which an engine may call a dying container running
 
 
 def command(step: Step, folder: str, script: Path | None, factor: float) -> tuple[list[str], float]:
@@ -58,22 +58,22 @@ def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
     if script is None:
         return [*_SHELL, "-c", step.run or "", "step"]
     with script.open("rb") as file:
-        direct = file.read(2) == b"#!"
-    borrowed = script.parent == step_library.folder()
-    target = f"{LIBRARY}/{script.name}" if borrowed else f"{folder}/{step.script}"
-    return [target] if direct else [*_SHELL, target]
+        is_program = file.read(2) == b"#!"
+    is_library = script.parent == step_library.folder()
+    target = f"{LIBRARY}/{script.name}" if is_library else f"{folder}/{step.script}"
+    return [target] if is_program else [*_SHELL, target]
 
 
 def library() -> list[FileSpec]:
-    """``step.sh`` and what scripts may use of itb, as files of a host."""
-    own = sorted(step_library.folder().glob("*.sh"))
-    files = [*own, shipped.folder("build_ws") / "hosts" / "reap.sh"]
+    """Return ``step.sh`` and the scripts of itb that steps may use, as files of a host."""
+    scripts = sorted(step_library.folder().glob("*.sh"))
+    files = [*scripts, shipped.folder("build_ws") / "hosts" / "reap.sh"]
     contents = [(path, path.read_bytes()) for path in files]
     return [FileSpec(f"{LIBRARY}/{path.name}", content, mode(path, content)) for path, content in contents]
 
 
 def mode(path: Path, content: bytes) -> int:
-    """Permissions on a host of a scenario's or the library's file: what starts with ``#!`` is a program."""
+    """Return the permissions of a scenario's or the library's file on a host; ``#!`` makes it a program."""
     return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
 
 
@@ -90,47 +90,48 @@ def run(
 ) -> StepOutput:
     """Run a step on its host, once or until it passes.
 
-    ``folder`` is where the scenario's is on the host; ``note`` is told what the step says meanwhile.
+    ``folder`` is the path of the scenario's folder on the host; ``note`` gets each line that the step prints.
     """
     mark = f"[itb {secrets.token_hex(4)}]"
     argv, limit = command(step, folder, script, factor)
-    begins = log.stat().st_size if log.exists() else 0
+    log_offset = log.stat().st_size if log.exists() else 0
 
-    def listen(line: str) -> None:
+    def note_line(line: str) -> None:
         if not line.startswith(mark):
             note(line)
 
-    # By standard input: what is in its environment every process of root's can read.
-    given = f"{mark}\n".encode()
+    # By standard input: every process of root can read the environment of another.
+    mark_line = f"{mark}\n".encode()
     completed = host.run(Request(
-        argv, user=step.user, env=env, input=given, timeout=limit, check=False, log=log, on_line=listen
+        argv, user=step.user, env=env, input=mark_line, timeout=limit, check=False, log=log, on_line=note_line
     ))
-    return StepOutput(completed, mark, begins)
+    return StepOutput(completed, mark, log_offset)
 
 
 def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
     """Raise TestbedError if a step ended because its host did.
 
-    What the step itself printed says nothing of that: it may sound like the engine.
+    The step's own output does not count: it may read like the engine's.
     """
     completed = step_output.completed
     if not step_output.entered:
-        if completed.returncode in _NOT_ENTERED and (_ENGINE_ERROR.search(completed.stderr) or not host.alive()):
+        may_be_dead = completed.returncode in _NOT_ENTERED_CODES
+        if may_be_dead and (_ENGINE_ERROR.search(completed.stderr) or not host.alive()):
             raise TestbedError(
                 f"host {host.role}: container {host.container} cannot be entered any more: {completed.reason}",
                 evidence=completed.output,
             )
-    elif completed.returncode in _CUT_OFF:
-        deadline = time.monotonic() + _DYING
-        while not (gone := host.gone()) and time.monotonic() < deadline:
+    elif completed.returncode in _CUT_OFF_CODES:
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not (reason := host.gone()) and time.monotonic() < deadline:
             host.engine.runner.stop.event.wait(0.25)
-        if gone:
-            raise TestbedError(gone, evidence=step_output.without_marks(completed.output))
+        if reason:
+            raise TestbedError(reason, evidence=step_output.without_marks(completed.output))
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What was heard of a step.
+    """The output of a step and how it ended.
 
     ``mark`` begins the lines of step.sh's own: no step knows it, so none can
     forge them.  ``begins`` is where its log begins (bytes).
@@ -142,68 +143,68 @@ class StepOutput:
 
     @property
     def entered(self) -> bool:
-        """True if the host was entered and step.sh ran."""
+        """Return True if the host was entered and step.sh ran."""
         return self.mark in self.completed.stderr
 
     @property
     def lacks_library(self) -> bool:
-        """True if step.sh was not there: a step before removed it."""
+        """Return True if step.sh was missing: an earlier step removed it."""
         return self.completed.returncode == 127 and not self.entered
 
     @property
     def left_files(self) -> bool:
-        """True if the step left files in $ITB_RESULTS."""
+        """Return True if the step left files in $ITB_RESULTS."""
         return f"{self.mark} result files in " in self.completed.stderr
 
     @property
     def evidence(self) -> str:
-        """Everything it printed."""
+        """Return everything it printed, without the lines of step.sh."""
         return self.without_marks(self.completed.output)
 
     @property
     def last_try(self) -> str:
-        """What the last try printed on standard output that printed something new."""
-        tries = self._said(_TRY)
+        """Return what the last try that printed something new printed on standard output."""
+        tries = self._find_marked(_TRY_LINE)
         stdout = self.completed.stdout
         return self.without_marks(stdout[tries[-1].end() + 1 :] if tries else stdout)
 
     @property
     def waited(self) -> str:
-        """How long a polled step took or was waited for; the empty string for another one."""
-        if gave_up := self._said(_GAVE_UP):
-            return f"not within {gave_up[-1][1]} s ({gave_up[-1][2]} tries)"
-        tries = self._said(_TRY)
+        """Return how long a polled step took or was waited for; the empty string for another one."""
+        if given_up := self._find_marked(_GAVE_UP_LINE):
+            return f"not within {given_up[-1][1]} s ({given_up[-1][2]} tries)"
+        tries = self._find_marked(_TRY_LINE)
         return f"after {tries[-1][2]} s" if tries and tries[-1][3] == "0" else ""
 
     @property
     def last_line(self) -> str:
-        """The line that says why: the last one that means something, of standard error if there is one.
+        """Return the line that gives the reason: the last that has a word in it, of standard error if it has one.
 
-        A step that passed or was skipped speaks on standard output.  Of one
-        that was ended, only what was said before counts: shells then say
+        Of a step that passed or was skipped, standard output goes first.  Of
+        one that was ended, only earlier lines count: shells then print
         "Terminated" and the like.
         """
-        quiet = self.completed.returncode in (0, 77)
+        passed_or_skipped = self.completed.returncode in (0, 77)
         streams = [self.last_try, self.without_marks(self.completed.stderr)]
-        for text in streams if quiet else reversed(streams):
-            for line in reversed(text.partition(_ENDS)[0].splitlines()):
+        for text in streams if passed_or_skipped else reversed(streams):
+            for line in reversed(text.partition(_ENDED_LINE)[0].splitlines()):
                 if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
                     return line.strip()[:500]
         return ""
 
     def tap(self) -> SubResults:
         """Return the results it printed as TAP: on its last try, or in an output too long for memory."""
-        if self.completed.left_out and self.completed.log and not self._said(_TRY):
-            found = parse_tap_log(self.completed.stdout, self.completed.log, self.begins, skip=self.mark)
+        if self.completed.left_out and self.completed.log and not self._find_marked(_TRY_LINE):
+            results = parse_tap_log(self.completed.stdout, self.completed.log, self.begins, skip=self.mark)
         else:
-            found = parse_tap(self.last_try)
-        return found or SubResults()
+            results = parse_tap(self.last_try)
+        return results or SubResults()
 
     def without_marks(self, text: str) -> str:
-        """Return a text without what step.sh said in it, which may follow half a line."""
+        """Return a text without the lines of step.sh in it, which may follow half a line."""
         cut = ((line, *line.partition(self.mark)) for line in text.splitlines())
         return "\n".join(before if mark else line for line, before, mark, _ in cut if before or not mark)
 
-    def _said(self, words: str) -> list[re.Match[str]]:
-        """Find what step.sh said on standard output."""
-        return list(re.finditer(re.escape(self.mark) + words, self.completed.stdout, re.MULTILINE))
+    def _find_marked(self, pattern: str) -> list[re.Match[str]]:
+        """Return the matches of ``pattern`` in the lines of step.sh on standard output."""
+        return list(re.finditer(re.escape(self.mark) + pattern, self.completed.stdout, re.MULTILINE))

@@ -32,19 +32,19 @@ def test_step_is_told_what_its_role_has() -> None:
         services={"ce": ("condor",)}, packages={"ce": ("one", "two")}, wanted={"ce": ("all",)}, token=TOKEN,
         own={"KEY": "product", "ITB_SITE_ATTRIBUTE": "Site"}, pilot_logs="/logs/*", candidate_repo="c",
     )  # fmt: skip
-    told = facts.step_environment("ce", {"KEY": "scenario"})
-    assert (told["ITB_SERVICES"], told["ITB_PACKAGES"]) == ("condor", "one two")
-    assert told["ITB_PACKAGES_CE"] == "one two"
-    assert (told["ITB_INSTALL_CE"], told["ITB_PILOT_LOGS"], told["ITB_CANDIDATE_REPO"]) == ("all", "/logs/*", "c")
-    assert (told["KEY"], told["ITB_SITE_ATTRIBUTE"], told["ITB_ROLE"]) == ("scenario", "Site", "ce")
-    assert told["ITB_BEARER_TOKEN_FILE"] == "/t", "a role that gets no token is told of the product's"
+    env = facts.step_environment("ce", {"KEY": "scenario"})
+    assert (env["ITB_SERVICES"], env["ITB_PACKAGES"]) == ("condor", "one two")
+    assert env["ITB_PACKAGES_CE"] == "one two"
+    assert (env["ITB_INSTALL_CE"], env["ITB_PILOT_LOGS"], env["ITB_CANDIDATE_REPO"]) == ("all", "/logs/*", "c")
+    assert (env["KEY"], env["ITB_SITE_ATTRIBUTE"], env["ITB_ROLE"]) == ("scenario", "Site", "ce")
+    assert env["ITB_BEARER_TOKEN_FILE"] == "/t", "a role that gets no token is told of the product's"
     assert facts.step_environment("factory", {})["ITB_BEARER_TOKEN_FILE"] == "/u"
     assert facts.step_environment("factory", {})["ITB_SERVICES"] == ""
 
 
 def test_what_there_is_not_is_not_told() -> None:
-    told = RunFacts().step_environment("ce", {})
-    assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(told)
+    env = RunFacts().step_environment("ce", {})
+    assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(env)
     earlier = RunFacts(previous_repo="itb-previous", previous_version="0.9").step_environment("ce", {})
     assert (earlier["ITB_PREVIOUS_REPO"], earlier["ITB_PREVIOUS_VERSION"]) == ("itb-previous", "0.9")
 
@@ -54,7 +54,7 @@ def test_nobody_reads_a_variable_of_scripts_back() -> None:
     back = re.compile(rf"""{who}(\[|\.get\()f?["']ITB_\w*[^]=]*[])](?!\s*=[^=])""", re.IGNORECASE)
     assert back.search('cell.product.env.get("ITB_PILOT_LOGS", "")')
     assert back.search('self._environment(step, trial)["ITB_RESULTS"]')
-    made = [TOP / "itb" / "scenario" / "environment.py"]
-    files = [path for path in (TOP / "itb").rglob("*.py") if path not in made]
+    allowed = [TOP / "itb" / "scenario" / "environment.py"]
+    files = [path for path in (TOP / "itb").rglob("*.py") if path not in allowed]
     lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}
     assert {line for line in lines if "os.environ" not in line} == set()

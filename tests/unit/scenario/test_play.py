@@ -1,4 +1,4 @@
-"""The scenario engine behind a recorded door: what the container engine is asked, what is made of its answers."""
+"""The scenario engine with a recorded runner: what it asks the container engine, what it makes of the answers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ NOT_ENTERED = 125  # the engine's own status: step.sh never ran
 OUTSIDE = "bash: /var/lib/itb"  # said by what should have run step.sh
 
 
-class Door(Runner):
-    """Stands for the container engine: remembers its calls and answers as it was told."""
+class RecordedRunner(Runner):
+    """Stands for the container engine: records its calls and returns the answers that a test gives."""
 
     def __init__(self, answer: Callable[[str], Answer]) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Door(Runner):
         return [call for call in self.calls if "step.sh" in " ".join(call)]
 
 
-class Theatre:
+class ScenarioBench:
     """A folder for scenarios, hosts that do not exist and a journal that does."""
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +69,7 @@ class Theatre:
         self.rundir = RunDir(folder / "runs" / "x")
         self.rundir.path.mkdir(parents=True)
         self.journal = Journal(self.rundir)
-        self.door = Door(lambda _: FINE)
+        self.runner = RecordedRunner(lambda _: FINE)
 
     def load(self, text: str, **files: str) -> scenario.Scenario:
         play = self.folder / "play"
@@ -91,9 +91,10 @@ class Theatre:
         **files: str,
     ) -> list[Case]:
         loaded = self.load(text, **files)
-        self.door = Door(answers if callable(answers) else lambda line: (answers or {}).get(line, FINE))
-        self.door.runs = runs
-        engine = Engine(self.door)
+        answer = answers if callable(answers) else lambda line: (answers or {}).get(line, FINE)
+        self.runner = RecordedRunner(answer)
+        self.runner.runs = runs
+        engine = Engine(self.runner)
         hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
         scenario_play.run_scenario(
             loaded, hosts, journal=self.journal, facts=facts or RunFacts(), factor=factor, diagnose=diagnose
@@ -102,8 +103,8 @@ class Theatre:
 
 
 @pytest.fixture
-def theatre(tmp_path: Path) -> Theatre:
-    return Theatre(tmp_path)
+def bench(tmp_path: Path) -> ScenarioBench:
+    return ScenarioBench(tmp_path)
 
 
 def steps(*lines: str, more: str = "") -> str:
@@ -140,18 +141,18 @@ def brief(cases: list[Case]) -> list[tuple[str, str]]:
         ("title: a play\n", "'steps' is missing"),
     ],
 )
-def test_wrong_files_are_refused_with_line_and_key(theatre: Theatre, text: str, message: str) -> None:
+def test_wrong_files_are_refused_with_line_and_key(bench: ScenarioBench, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        theatre.load(text)
+        bench.load(text)
 
 
-def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(theatre: Theatre) -> None:
-    loaded = theatre.load(steps("name: a, role: factroy, run: x"))
+def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(bench: ScenarioBench) -> None:
+    loaded = bench.load(steps("name: a, role: factroy, run: x"))
     with pytest.raises(UsageError, match=r"'play' uses role 'factroy'.*did you mean 'factory'"):
         scenario_play.check(loaded, ["ce", "factory"])
     with pytest.raises(UsageError, match="testbed has not"):
-        theatre.perform(steps("name: a, role: ce, run: x", more="needs: {roles: [spare]}\n"))
-    assert theatre.journal.cases == []
+        bench.perform(steps("name: a, role: ce, run: x", more="needs: {roles: [spare]}\n"))
+    assert bench.journal.cases == []
 
 
 def test_what_itb_ships_is_valid_and_every_script_of_it_is_used() -> None:
@@ -167,8 +168,8 @@ def test_what_itb_ships_is_valid_and_every_script_of_it_is_used() -> None:
 # -- outcomes
 
 
-def test_exit_statuses_pass_skip_and_fail_with_the_line_that_matters(theatre: Theatre) -> None:
-    cases = theatre.perform(
+def test_exit_statuses_pass_skip_and_fail_with_the_line_that_matters(bench: ScenarioBench) -> None:
+    cases = bench.perform(
         steps(
             "name: good, role: ce, run: one",
             "name: odd, role: factory, run: two",
@@ -187,24 +188,24 @@ def test_exit_statuses_pass_skip_and_fail_with_the_line_that_matters(theatre: Th
     assert "Traceback" in cases[2].evidence
 
 
-def test_without_a_word_the_status_is_the_message(theatre: Theatre) -> None:
-    assert theatre.perform(steps("name: a, role: ce, run: x"), {"x": (139, "", "")})[0].message == (
+def test_without_a_word_the_status_is_the_message(bench: ScenarioBench) -> None:
+    assert bench.perform(steps("name: a, role: ce, run: x"), {"x": (139, "", "")})[0].message == (
         "exit status 139 without a word"
     )
 
 
-def test_after_a_failure_only_always_steps_are_tried(theatre: Theatre) -> None:
+def test_after_a_failure_only_always_steps_are_tried(bench: ScenarioBench) -> None:
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y") + (
         "always:\n  - {name: evidence, role: ce, run: z}\n"
     )
-    cases = theatre.perform(text, {"x": (1, "", "no")})
+    cases = bench.perform(text, {"x": (1, "", "no")})
     assert brief(cases) == [("a", "failed"), ("b", "skipped"), ("evidence", "passed")]
     assert cases[1].message == "step 'a' failed before"
 
 
-def test_independent_steps_are_all_tried(theatre: Theatre) -> None:
+def test_independent_steps_are_all_tried(bench: ScenarioBench) -> None:
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more="independent: true\n")
-    assert brief(theatre.perform(text, {"x": (1, "", "no")})) == [("a", "failed"), ("b", "passed")]
+    assert brief(bench.perform(text, {"x": (1, "", "no")})) == [("a", "failed"), ("b", "passed")]
 
 
 @pytest.mark.parametrize(
@@ -215,48 +216,48 @@ def test_independent_steps_are_all_tried(theatre: Theatre) -> None:
         ("{platforms: [el9, el8]}", "needs platform el9 or el8, this is deb13"),
     ],
 )
-def test_an_unmet_need_is_one_skipped_case(theatre: Theatre, needs: str, reason: str) -> None:
+def test_an_unmet_need_is_one_skipped_case(bench: ScenarioBench, needs: str, reason: str) -> None:
     facts = RunFacts(product="pocketwms", platform="deb13")
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more=f"needs: {needs}\n")
-    cases = theatre.perform(text, facts=facts)
+    cases = bench.perform(text, facts=facts)
     assert brief(cases) == [("a play", "skipped")]
     assert reason in cases[0].message
-    assert theatre.door.calls == []
+    assert bench.runner.calls == []
 
 
-def test_flaky_steps_are_retried_and_say_so(theatre: Theatre) -> None:
-    left = iter([(1, "", "first"), (1, "", "second"), (0, "good", "")])
-    cases = theatre.perform(steps("name: a, role: ce, run: x, flaky: 2"), lambda _: next(left))
+def test_flaky_steps_are_retried_and_say_so(bench: ScenarioBench) -> None:
+    answers = iter([(1, "", "first"), (1, "", "second"), (0, "good", "")])
+    cases = bench.perform(steps("name: a, role: ce, run: x, flaky: 2"), lambda _: next(answers))
     assert brief(cases) == [("a", "passed")]
     assert cases[0].message == "flaky: passed only at try 3; the first failed: first"
 
 
-def test_flaky_steps_that_never_pass_fail_with_the_count(theatre: Theatre) -> None:
-    cases = theatre.perform(steps("name: a, role: ce, run: x, flaky: 1"), {"x": (1, "", "no")})
+def test_flaky_steps_that_never_pass_fail_with_the_count(bench: ScenarioBench) -> None:
+    cases = bench.perform(steps("name: a, role: ce, run: x, flaky: 1"), {"x": (1, "", "no")})
     assert (cases[0].outcome, cases[0].message) == (Outcome.FAILED, "no (failed 2 times)")
 
 
-def known(until: date, answer: Answer, theatre: Theatre) -> list[Case]:
+def known(until: date, answer: Answer, bench: ScenarioBench) -> list[Case]:
     line = f"name: a, role: ce, run: x, known_failure: {{until: {until}, reason: bug 12}}"
-    return theatre.perform(steps(line, "name: b, role: ce, run: y"), {"x": answer})
+    return bench.perform(steps(line, "name: b, role: ce, run: y"), {"x": answer})
 
 
-def test_a_known_failure_is_a_skip_up_to_its_date_and_does_not_stop_the_rest(theatre: Theatre) -> None:
-    cases = known(date.today() + timedelta(days=1), (1, "1..1\nnot ok 1 - sub\n# broken\n", "no"), theatre)
+def test_a_known_failure_is_a_skip_up_to_its_date_and_does_not_stop_the_rest(bench: ScenarioBench) -> None:
+    cases = known(date.today() + timedelta(days=1), (1, "1..1\nnot ok 1 - sub\n# broken\n", "no"), bench)
     assert brief(cases) == [("a: sub", "skipped"), ("a", "skipped"), ("b", "passed")]
     assert "bug 12" in cases[0].message
     assert "known failure until" in cases[1].message
     assert "broken" in cases[1].message
 
 
-def test_an_expired_exception_is_a_failure_that_says_so(theatre: Theatre) -> None:
-    cases = known(date.today() - timedelta(days=2), (1, "", "no"), theatre)
+def test_an_expired_exception_is_a_failure_that_says_so(bench: ScenarioBench) -> None:
+    cases = known(date.today() - timedelta(days=2), (1, "", "no"), bench)
     assert brief(cases) == [("a", "failed"), ("b", "skipped")]
     assert "the exception expired on" in cases[0].message
 
 
-def test_an_unexpected_pass_is_said(theatre: Theatre) -> None:
-    cases = known(date.today() + timedelta(days=2), FINE, theatre)
+def test_an_unexpected_pass_is_said(bench: ScenarioBench) -> None:
+    cases = known(date.today() + timedelta(days=2), FINE, bench)
     assert cases[0].outcome is Outcome.PASSED
     assert "remove it" in cases[0].message
 
@@ -264,26 +265,26 @@ def test_an_unexpected_pass_is_said(theatre: Theatre) -> None:
 # -- polling
 
 
-def test_polling_that_gave_up_tells_how_long_and_the_last_word(theatre: Theatre) -> None:
+def test_polling_that_gave_up_tells_how_long_and_the_last_word(bench: ScenarioBench) -> None:
     out = (
         "<mark> try 1 after 0 s: exit status 1\nno pilot\n<mark> try 9 after 8 s: exit status 1\n3 of 10\n"
         "<mark> gave up after 30 s, 31 tries\n"
     )
-    cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (1, out, "")})
+    cases = bench.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (1, out, "")})
     assert cases[0].message == "not within 30 s (31 tries): 3 of 10"
     assert "no pilot" in cases[0].evidence
 
 
-def test_polling_that_passed_tells_after_how_long(theatre: Theatre) -> None:
+def test_polling_that_passed_tells_after_how_long(bench: ScenarioBench) -> None:
     out = "<mark> try 1 after 0 s: exit status 1\nno\n<mark> try 3 after 4 s: exit status 0\nten of ten\n"
-    cases = theatre.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (0, out, "")})
+    cases = bench.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (0, out, "")})
     assert (cases[0].outcome, cases[0].message) == (Outcome.PASSED, "after 4 s; ten of ten")
 
 
-def test_polling_is_one_call_and_its_times_are_multiplied(theatre: Theatre) -> None:
-    theatre.perform(steps("name: a, role: ce, run: x, timeout: 10, eventually: {within: 9, every: 0.5}"), factor=2)
-    assert len(theatre.door.steps) == 1
-    argv = theatre.door.steps[0]
+def test_polling_is_one_call_and_its_times_are_multiplied(bench: ScenarioBench) -> None:
+    bench.perform(steps("name: a, role: ce, run: x, timeout: 10, eventually: {within: 9, every: 0.5}"), factor=2)
+    assert len(bench.runner.steps) == 1
+    argv = bench.runner.steps[0]
     at = argv.index("poll")
     assert argv[at : at + 4] == ["poll", "18", "0.5", "20"]
 
@@ -291,55 +292,55 @@ def test_polling_is_one_call_and_its_times_are_multiplied(theatre: Theatre) -> N
 # -- sub-results
 
 
-def test_tap_becomes_cases_before_their_step(theatre: Theatre) -> None:
+def test_tap_becomes_cases_before_their_step(bench: ScenarioBench) -> None:
     out = "1..3\nok 1 - one\nnot ok 2 - two\n# why\nok 3 - three # SKIP later\n"
-    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, out, "")})
+    cases = bench.perform(steps("name: a, role: ce, run: x"), {"x": (0, out, "")})
     assert brief(cases) == [("a: one", "passed"), ("a: two", "failed"), ("a: three", "skipped"), ("a", "failed")]
     assert cases[1].message == "why"
     assert cases[3].message == "two: why"
 
 
-def test_tap_that_passes_does_not_hide_a_bad_exit_status(theatre: Theatre) -> None:
-    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (1, "1..1\nok 1 - one\n", "crashed\n")})
+def test_tap_that_passes_does_not_hide_a_bad_exit_status(bench: ScenarioBench) -> None:
+    cases = bench.perform(steps("name: a, role: ce, run: x"), {"x": (1, "1..1\nok 1 - one\n", "crashed\n")})
     assert brief(cases) == [("a: one", "passed"), ("a", "failed")]
     assert cases[1].message == "crashed"
 
 
-def test_a_broken_promise_fails_the_step(theatre: Theatre) -> None:
-    cases = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, "1..2\nok 1 - one\n", "")})
+def test_a_broken_promise_fails_the_step(bench: ScenarioBench) -> None:
+    cases = bench.perform(steps("name: a, role: ce, run: x"), {"x": (0, "1..2\nok 1 - one\n", "")})
     assert (cases[1].outcome, cases[1].message) == (Outcome.FAILED, "2 checks were planned, 1 were made")
 
 
 # -- what a step is given
 
 
-def test_environment_user_and_folder_of_a_step(theatre: Theatre) -> None:
+def test_environment_user_and_folder_of_a_step(bench: ScenarioBench) -> None:
     facts = RunFacts(run="r1", services={"ce": ["condor"]}, own={"KEY": "run's"})
-    theatre.perform(
+    bench.perform(
         steps("name: My Step!, role: ce, user: testuser, script: go.sh, env: {KEY: step's}"),
         facts=facts,
         go_sh="true\n",
     )
-    argv = theatre.door.steps[0]
-    given = dict(argv[index + 1].split("=", 1) for index, word in enumerate(argv) if word == "--env")
-    assert given["KEY"] == "step's"
-    assert given["ITB_ROLE"] == "ce"
-    assert given["ITB_SERVICES"] == "condor"
-    assert given["ITB_RUN"] == "r1"
-    assert given["USER"] == "testuser"
-    assert given["ITB_RESULTS"].endswith("01-my-step")
+    argv = bench.runner.steps[0]
+    environment = dict(argv[index + 1].split("=", 1) for index, word in enumerate(argv) if word == "--env")
+    assert environment["KEY"] == "step's"
+    assert environment["ITB_ROLE"] == "ce"
+    assert environment["ITB_SERVICES"] == "condor"
+    assert environment["ITB_RUN"] == "r1"
+    assert environment["USER"] == "testuser"
+    assert environment["ITB_RESULTS"].endswith("01-my-step")
     assert argv[argv.index("--user") + 1] == "testuser"
-    assert argv[-1] == f"{given['ITB_SCENARIO_DIR']}/go.sh"
+    assert argv[-1] == f"{environment['ITB_SCENARIO_DIR']}/go.sh"
 
 
-def test_twenty_steps_are_twenty_calls_and_one_that_puts_the_folder_there(theatre: Theatre) -> None:
-    theatre.perform(steps(*(f"name: step {number}, role: ce, run: x" for number in range(20))))
-    assert len(theatre.door.steps) == 20
-    assert len(theatre.door.calls) == 21
+def test_twenty_steps_are_twenty_calls_and_one_that_puts_the_folder_there(bench: ScenarioBench) -> None:
+    bench.perform(steps(*(f"name: step {number}, role: ce, run: x" for number in range(20))))
+    assert len(bench.runner.steps) == 20
+    assert len(bench.runner.calls) == 21
 
 
-def test_a_link_out_of_the_folder_is_refused(theatre: Theatre) -> None:
-    loaded = theatre.load(steps("name: a, role: ce, run: x"))
+def test_a_link_out_of_the_folder_is_refused(bench: ScenarioBench) -> None:
+    loaded = bench.load(steps("name: a, role: ce, run: x"))
     (loaded.folder / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(UsageError, match="outside of the scenario's folder"):
         scenario_play.folder_content(loaded.folder)
@@ -348,19 +349,19 @@ def test_a_link_out_of_the_folder_is_refused(theatre: Theatre) -> None:
 # -- interruption and a broken testbed
 
 
-def test_an_interruption_is_an_error_and_goes_on_up(theatre: Theatre) -> None:
+def test_an_interruption_is_an_error_and_goes_on_up(bench: ScenarioBench) -> None:
     def interrupt(line: str) -> Answer:
         raise InterruptedRunError("interrupted")
 
     text = steps("name: a, role: ce, run: x") + "always:\n  - {name: b, role: ce, run: y}\n"
     with pytest.raises(InterruptedRunError):
-        theatre.perform(text, interrupt)
-    assert brief(theatre.journal.cases) == [("a", "error")]
-    assert theatre.journal.cases[0].exit_code == InterruptedRunError.exit_code
+        bench.perform(text, interrupt)
+    assert brief(bench.journal.cases) == [("a", "error")]
+    assert bench.journal.cases[0].exit_code == InterruptedRunError.exit_code
 
 
-def test_a_host_that_is_gone_is_an_error_and_no_failure(theatre: Theatre) -> None:
-    cases = theatre.perform(
+def test_a_host_that_is_gone_is_an_error_and_no_failure(bench: ScenarioBench) -> None:
+    cases = bench.perform(
         steps("name: a, role: ce, run: x", "name: b, role: ce, run: y"),
         {"x": (125, "", "Error: container state improper")},
     )
@@ -369,8 +370,8 @@ def test_a_host_that_is_gone_is_an_error_and_no_failure(theatre: Theatre) -> Non
     assert "cannot be entered any more: Error: container state improper" in cases[0].message
 
 
-def test_a_host_that_dies_under_a_step_is_called_running_for_a_moment(theatre: Theatre) -> None:
-    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (137, "half", "")}, runs=2)
+def test_a_host_that_dies_under_a_step_is_called_running_for_a_moment(bench: ScenarioBench) -> None:
+    (case,) = bench.perform(steps("name: a, role: ce, run: x"), {"x": (137, "half", "")}, runs=2)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 5)
     assert "box-ce is not running" in case.message
 
@@ -383,68 +384,68 @@ def test_a_host_that_dies_under_a_step_is_called_running_for_a_moment(theatre: T
         (127, "", "Error: container state improper"),
     ],
 )
-def test_no_step_can_say_that_its_host_is_gone(theatre: Theatre, answer: Answer) -> None:
-    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": answer})
+def test_no_step_can_say_that_its_host_is_gone(bench: ScenarioBench, answer: Answer) -> None:
+    (case,) = bench.perform(steps("name: a, role: ce, run: x"), {"x": answer})
     assert (case.outcome, case.exit_code) == (Outcome.FAILED, ScenarioError.exit_code)
     assert case.message == answer[2]
 
 
 @pytest.mark.parametrize("more", ["", ", eventually: {within: 9}"])
-def test_no_step_can_forge_the_lines_of_step_sh(theatre: Theatre, more: str) -> None:
+def test_no_step_can_forge_the_lines_of_step_sh(bench: ScenarioBench, more: str) -> None:
     forged = "1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n[itb] mine\n"
     out = f"<mark> try 1 after 0 s: exit status 0\n{forged}" if more else forged
-    cases = theatre.perform(
+    cases = bench.perform(
         steps(f"name: a, role: ce, run: x{more}"), {"x": (0, out, "[itb] result files in /etc\n")}
     )
     assert brief(cases) == [("a: check 1", "failed"), ("a", "failed")]
     assert "[itb] mine" in cases[0].evidence
-    assert not any("/etc" in word for call in theatre.door.calls for word in call)
+    assert not any("/etc" in word for call in bench.runner.calls for word in call)
 
 
-def test_lines_of_step_sh_are_known_after_half_a_line_too(theatre: Theatre) -> None:
-    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (1, "", "half a line<mark> more\n")})
+def test_lines_of_step_sh_are_known_after_half_a_line_too(bench: ScenarioBench) -> None:
+    (case,) = bench.perform(steps("name: a, role: ce, run: x"), {"x": (1, "", "half a line<mark> more\n")})
     assert case.message == "half a line"
 
 
-def test_a_step_that_removed_the_library_does_not_fail_the_next_one(theatre: Theatre) -> None:
-    gone = (127, "", f"{OUTSIDE}/lib/step.sh: No such file or directory")
-    left = iter([FINE, gone, FINE, (127, "", "missing: command not found")])
-    cases = theatre.perform(steps(*(f"name: {name}, role: ce, run: x" for name in "abc")), lambda _: next(left))
+def test_a_step_that_removed_the_library_does_not_fail_the_next_one(bench: ScenarioBench) -> None:
+    lacks_library = (127, "", f"{OUTSIDE}/lib/step.sh: No such file or directory")
+    answers = iter([FINE, lacks_library, FINE, (127, "", "missing: command not found")])
+    cases = bench.perform(steps(*(f"name: {name}, role: ce, run: x" for name in "abc")), lambda _: next(answers))
     assert brief(cases) == [("a", "passed"), ("b", "passed"), ("c", "failed")]
-    assert (len(theatre.door.steps), len([call for call in theatre.door.calls if "tar" in call])) == (4, 2)
+    assert (len(bench.runner.steps), len([call for call in bench.runner.calls if "tar" in call])) == (4, 2)
 
 
-def test_a_host_that_says_passed_without_running_the_step_is_not_believed(theatre: Theatre) -> None:
-    (case,) = theatre.perform(steps("name: a, role: ce, run: x"), {"x": (0, "", OUTSIDE)})
+def test_a_host_that_says_passed_without_running_the_step_is_not_believed(bench: ScenarioBench) -> None:
+    (case,) = bench.perform(steps("name: a, role: ce, run: x"), {"x": (0, "", OUTSIDE)})
     assert case.outcome is Outcome.FAILED
     assert "did not run, and yet" in case.message
 
 
-def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(theatre: Theatre) -> None:
+def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(bench: ScenarioBench) -> None:
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
     facts, answers = RunFacts(token=TokenDelivery(role="ce", path="/t")), {"x": (1, "", "no")}
     since = time.time()
-    asked: list[float] = []
+    asked_since: list[float] = []
 
     def diagnose(began: float) -> str:
-        asked.append(began)
+        asked_since.append(began)
         return "the token has expired"
 
-    (case,) = theatre.perform(play, answers, facts=facts, diagnose=diagnose)
+    (case,) = bench.perform(play, answers, facts=facts, diagnose=diagnose)
     assert (case.outcome, case.message) == (Outcome.FAILED, "no")
     assert case.evidence == "the CE on tokens: the token has expired\n\nno"
-    assert since <= asked[0] <= time.time()
-    *_, last = theatre.perform(steps("name: b, role: ce, run: x"), answers, facts=facts, diagnose=diagnose)
-    assert (last.outcome, last.evidence, len(asked)) == (Outcome.FAILED, "no", 1)
+    assert since <= asked_since[0] <= time.time()
+    *_, last = bench.perform(steps("name: b, role: ce, run: x"), answers, facts=facts, diagnose=diagnose)
+    assert (last.outcome, last.evidence, len(asked_since)) == (Outcome.FAILED, "no", 1)
 
 
-def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(theatre: Theatre) -> None:
+def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(bench: ScenarioBench) -> None:
     def diagnose(_: float) -> str:
         raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
 
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
     facts = RunFacts(token=TokenDelivery(role="ce", path="/t"))
-    (case,) = theatre.perform(play, {"x": (1, "", "no")}, facts=facts, diagnose=diagnose)
+    (case,) = bench.perform(play, {"x": (1, "", "no")}, facts=facts, diagnose=diagnose)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
     assert case.message.endswith("could not be renewed; without it: no")
 

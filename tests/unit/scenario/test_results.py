@@ -157,7 +157,7 @@ def test_junit_that_cannot_be_trusted_is_a_problem(tmp_path: Path, text: str | b
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "failures"),
     [
         (
             "<testsuite name='s' tests='5' failures='3'><testcase name='a'/></testsuite>",
@@ -186,10 +186,10 @@ def test_junit_that_cannot_be_trusted_is_a_problem(tmp_path: Path, text: str | b
         ("<testsuites failures='0'><testsuite failures='0'><testcase name='a'/></testsuite></testsuites>", ""),
     ],
 )
-def test_junit_says_of_a_suite_what_its_cases_do_not(tmp_path: Path, text: str, seen: str) -> None:
+def test_junit_says_of_a_suite_what_its_cases_do_not(tmp_path: Path, text: str, failures: str) -> None:
     results = junit(tmp_path, text)
     failed = [f"{item.name}: {item.message}" for item in results.failed]
-    assert "; ".join([*failed, *([results.problem] if results.problem else [])]) == seen
+    assert "; ".join([*failed, *([results.problem] if results.problem else [])]) == failures
 
 
 def test_junit_text_is_kept_in_bounds(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_result_files_stay_where_they_belong_and_carry_no_secret(tmp_path: Path)
     )
     results = result_files.read(archive, tmp_path / "out" / "01-step")
     assert [item.name for item in results.items] == [MARK]
-    there = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(there) == ["out/01-step/a/result.xml", "out/01-step/left-out.txt", "results.tar"]
+    written = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(written) == ["out/01-step/a/result.xml", "out/01-step/left-out.txt", "results.tar"]
 
 
 def test_an_archive_that_was_cut_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
