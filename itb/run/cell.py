@@ -1,4 +1,4 @@
-"""One cell of a run: everything a phase needs to know, and nothing that changes while it runs."""
+"""One cell of a run: everything that its phases need, and nothing that changes while it runs."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Cell:
 
     @functools.cached_property
     def testbed(self) -> Testbed:
-        """The one who brings this run's hosts up and takes them down."""
-        where = self.rundir.path.parent
-        return Testbed(self.engine, self.topology, run=self.rundir.id, short=self.rundir.state.short, runs=where)
+        """Return the testbed, which brings this run's hosts up and takes them down."""
+        runs = self.rundir.path.parent
+        return Testbed(self.engine, self.topology, run=self.rundir.id, short=self.rundir.state.short, runs=runs)
 
     @contextmanager
     def checkpoint(
         self, key: CheckpointKey, *, on: Sequence[str] = (), taints: Sequence[str] = ()
     ) -> Iterator[Checkpoint]:
-        """Keep book on a piece of work: it is done if the block ends and no case of its hosts went wrong.
+        """Record a piece of work: it is done if the block ends and no case of its hosts went wrong.
 
         ``on`` are the roles whose hosts hold what is done; ``taints`` those
         that are in an unknown state if the work is cut off or fails.
@@ -76,15 +76,15 @@ class Cell:
         roles = {*on, *taints}
         if roles - set(self.testbed.containers):
             self.testbed.alive()
-        known, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
-        entry = self.checkpoints.begin(key, {role: known[role] for role in roles}, taints=taints)
+        containers, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
+        entry = self.checkpoints.begin(key, {role: containers[role] for role in roles}, taints=taints)
         checkpoint = Checkpoint()
         yield checkpoint
         bad = (Outcome.FAILED, Outcome.ERROR)
-        wrong = any(case.outcome in bad and case.role in roles for case in self.journal.cases[before:])
-        if not (wrong or checkpoint.undone):
+        has_failed = any(case.outcome in bad and case.role in roles for case in self.journal.cases[before:])
+        if not (has_failed or checkpoint.undone):
             # What it taints need not be there for its value to stand.
-            self.checkpoints.done(entry.model_copy(update={"hosts": {role: known[role] for role in on}}))
+            self.checkpoints.done(entry.model_copy(update={"hosts": {role: containers[role] for role in on}}))
 
     def value_once(
         self,
@@ -96,7 +96,7 @@ class Cell:
         taints: Sequence[str] = (),
         holds: Callable[[R], bool] = lambda _value: True,
     ) -> R:
-        """Do a piece of work and save its value, unless it stands and still ``holds``: then return that value."""
+        """Do a piece of work and save its value; if it is done and the value ``holds``, return that."""
         if self.checkpoints.is_done(key):
             value = self.rundir.readable(value_key)
             if value is not None and holds(value):
@@ -109,34 +109,37 @@ class Cell:
     def do_once(
         self, key: CheckpointKey, work: Callable[[], object], *, on: Sequence[str] = (), taints: Sequence[str] = ()
     ) -> None:
-        """Do a piece of work that leaves nothing but its effect, unless it stands."""
+        """Do a piece of work that has no value, unless it is done."""
         if not self.checkpoints.is_done(key):
             with self.checkpoint(key, on=on, taints=taints):
                 work()
 
     @property
     def factor(self) -> float:
-        """What every time limit is multiplied with."""
+        """Return the factor that every time limit is multiplied with."""
         return self.settings.timeout_factor
 
     @property
     def limits(self) -> Limits:
-        """How long things may take."""
+        """Return the time limits of the run, in seconds by name."""
         return self.engine.runner.limits
 
     @functools.cached_property
     def roles(self) -> dict[str, RoleDefinition]:
-        """What goes on each testbed host: the product's roles and the platform's own CE."""
-        own = dict(self.product.roles)
-        for role in own:
+        """Return the product's roles by name; UsageError if the testbed has no host for one."""
+        roles = dict(self.product.roles)
+        for role in roles:
             if role not in self.topology.hosts:
-                where = self.topology.file.name
-                raise UsageError(f"product {self.product.name}: testbed {where} has no role {role!r}")
-        return own
+                testbed = self.topology.file.name
+                raise UsageError(f"product {self.product.name}: testbed {testbed} has no role {role!r}")
+        return roles
 
     @property
     def testbed_roles(self) -> list[str]:
-        """The bare hosts, in the order of the testbed's file; optional ones only if a scenario uses them."""
+        """Return the roles of the bare hosts, in the order of the testbed's file.
+
+        Optional ones are among them only if a scenario uses them.
+        """
         used = {role for scenario in self.scenarios for role in scenario.roles}
         return [
             role
@@ -145,12 +148,12 @@ class Cell:
         ]
 
     def host(self, role: str) -> Host:
-        """Handle of a role's host."""
+        """Return the handle of a role's host."""
         return self.testbed.host(role)
 
     @property
     def notes(self) -> Notes:
-        """What a report says of product and platform beyond the run directory."""
+        """Return what a report says of product and platform beyond the run directory."""
         return Notes(
             product_title=self.product.title,
             platform_title=self.platform.title,
@@ -159,12 +162,12 @@ class Cell:
 
     @property
     def ce_address(self) -> str:
-        """Where the CE listens, which is also the audience of its tokens (facts: with its port)."""
+        """Return host and port the CE listens on, which is also the audience of its tokens."""
         return f"{self.topology.hosts[CE]}:9619"
 
     @property
     def facts(self) -> RunFacts:
-        """What scripts on hosts are told before there is anything installed."""
+        """Return the facts for scripts on hosts before anything is installed."""
         return RunFacts(
             run=self.rundir.id,
             product=self.product.name,
@@ -178,25 +181,25 @@ class Cell:
 
     @property
     def logs(self) -> dict[str, Sequence[str]]:
-        """Globs of the logs on each testbed host, the product's on a host that is not its own included."""
-        own: dict[str, Sequence[str]] = {role: item.logs for role, item in self.roles.items()}
-        own[CE] = self.platform.ce.logs
-        return {role: (*own.get(role, ()), *self.product.evidence.get(role, ())) for role in self.testbed_roles}
+        """Return globs of the logs by role, with the product's on hosts that are not its own."""
+        globs: dict[str, Sequence[str]] = {role: definition.logs for role, definition in self.roles.items()}
+        globs[CE] = self.platform.ce.logs
+        return {role: (*globs.get(role, ()), *self.product.evidence.get(role, ())) for role in self.testbed_roles}
 
     @property
     def services(self) -> dict[str, Sequence[str]]:
-        """Units that must be up, in the order they are started, by role."""
-        own: dict[str, Sequence[str]] = {role: item.services for role, item in self.roles.items()}
-        return {**own, CE: self.platform.ce.services}
+        """Return the units that must be up, in the order they are started, by role."""
+        units: dict[str, Sequence[str]] = {role: definition.services for role, definition in self.roles.items()}
+        return {**units, CE: self.platform.ce.services}
 
     def scenario_facts(self) -> RunFacts:
-        """What scenario steps are told (scenarios/README.md)."""
+        """Return the facts for scenario steps (scenarios/README.md)."""
         installed = self.rundir.saved(values.INSTALLED)
         packages = {
-            role: [item.nevra.rsplit("-", 2)[0] for item in items if item.candidate]
-            for role, items in (installed.packages if installed else {}).items()
+            role: [package.nevra.rsplit("-", 2)[0] for package in installed_packages if package.candidate]
+            for role, installed_packages in (installed.packages if installed else {}).items()
         }
-        earlier = RunDir(self.rundir.path / PREVIOUS).saved(values.REPO) if self.previous else None
+        previous_repo = RunDir(self.rundir.path / PREVIOUS).saved(values.REPO) if self.previous else None
         return replace(
             self.facts,
             own=self.product.env,
@@ -204,7 +207,7 @@ class Cell:
             candidate_repo=REPO_ID,
             packages=packages,
             wanted={role: definition.packages for role, definition in self.roles.items()},
-            previous_repo=earlier.id if earlier else "",
-            previous_version=self.previous.version if self.previous and earlier else "",
+            previous_repo=previous_repo.id if previous_repo else "",
+            previous_version=self.previous.version if self.previous and previous_repo else "",
             bad_tokens=BAD_TOKENS if self.settings.token_hook == "local" and self.product.token else "",
         )

@@ -38,36 +38,36 @@ class Node:
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """Names of the values that the function takes, in the order of its parameters."""
+        """Return the names of the values that the function takes, in the order of its parameters."""
         return tuple(inspect.signature(self.work).parameters)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the values that must be there before it begins."""
+        """Return the names of the values that must be there before it begins."""
         return (*self.takes, *self.requires)
 
 
 class Graph:
-    """The phases of a run by the names of their values; ``given`` are the values that it starts with."""
+    """The phases of a run by the names of their values; ``initial`` names the values that it starts with."""
 
-    def __init__(self, nodes: Iterable[Node], *, given: Iterable[str]) -> None:
+    def __init__(self, nodes: Iterable[Node], *, initial: Iterable[str]) -> None:
         self.nodes = {node.name: node for node in nodes}
-        self.given = frozenset(given)
+        self.initial = frozenset(initial)
         for node in self.nodes.values():
             for name in (*node.needs, *node.after):
-                if name not in self.nodes and name not in self.given:
+                if name not in self.nodes and name not in self.initial:
                     raise ValueError(f"phase {node.name} needs {name}, which no phase returns")
         self._order(self.nodes).prepare()  # raises CycleError
 
     def _order(self, names: Iterable[str]) -> TopologicalSorter[str]:
         wanted = set(names)
-        chosen = [node for name, node in self.nodes.items() if name in wanted]  # always in the same order
+        nodes = [node for name, node in self.nodes.items() if name in wanted]  # always in the same order
         return TopologicalSorter(
-            {node.name: [need for need in (*node.needs, *node.after) if need in wanted] for node in chosen}
+            {node.name: [need for need in (*node.needs, *node.after) if need in wanted] for node in nodes}
         )
 
     def of_command(self, command: str) -> set[str]:
-        """Return the phases that a command does: its own, and those of no command that they name."""
+        """Return the names of the phases that a command does: its own, and those of no command that they name."""
         names: set[str] = set()
         waiting = [name for name, node in self.nodes.items() if node.command == command]
         while waiting:
@@ -84,11 +84,11 @@ class Graph:
         ``source`` is given to each ``load``.  Raises UsageError naming the
         command that has to come first, for the run ``where``.
         """
-        chosen, known = set(names), dict[str, object]()
-        needs = [need for name, node in self.nodes.items() if name in chosen for need in node.needs]
+        chosen_names, known = set(names), dict[str, object]()
+        needs = [need for name, node in self.nodes.items() if name in chosen_names for need in node.needs]
         for need in dict.fromkeys(needs):
             node = self.nodes.get(need)
-            if node is None or need in chosen:
+            if node is None or need in chosen_names:
                 continue
             known[need] = node.load(source) if node.load else None
             if known[need] is None and not node.optional:
@@ -133,6 +133,6 @@ class Graph:
             needs = ", ".join(need for need in node.needs if need in self.nodes and need != "cell")
             after = ", ".join(node.after)
             parts = [f"needs {needs}" if needs else "", f"after {after}" if after else ""]
-            told = "; ".join(part for part in parts if part)
-            lines.append(f"{node.command or '(any)':8} {name:18} {told}".rstrip())
+            relations = "; ".join(part for part in parts if part)
+            lines.append(f"{node.command or '(any)':8} {name:18} {relations}".rstrip())
         return "\n".join(lines)

@@ -34,7 +34,8 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         "images": images.model_dump(mode="json"),
         "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": repo.id} for rpm in build.rpms},
         "packages": {
-            role: {item.nevra: item.origin for item in items} for role, items in installed.packages.items()
+            role: {package.nevra: package.origin for package in packages}
+            for role, packages in installed.packages.items()
         },
         "scenarios": {
             scenario.name: {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(scenario)}
@@ -52,14 +53,14 @@ def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
     yield from step_library.borrowed(scenario.folder, scenario.scripts).items()
 
 
-def _published(made: Build, served: Repo) -> dict[str, Any] | None:
-    """Where packages that were not built here come from, and how they were trusted."""
-    if not made.published:
+def _published(build: Build, repo: Repo) -> dict[str, Any] | None:
+    """Return where packages that were not built here come from, and how they were checked."""
+    if not build.published:
         return None
-    checked = f"checked with the key {served.key_fingerprint}"
+    checked = f"checked with the key {repo.key_fingerprint}"
     return {
-        "repository": made.published,
-        "version": made.commit.describe,
-        "signatures": checked if served.gpgcheck else "NOT CHECKED (allow_unsigned)",
-        "headers": {rpm.nevra: rpm.header for rpm in made.rpms},
+        "repository": build.published,
+        "version": build.commit.describe,
+        "signatures": checked if repo.gpgcheck else "NOT CHECKED (allow_unsigned)",
+        "headers": {rpm.nevra: rpm.header for rpm in build.rpms},
     }

@@ -24,16 +24,16 @@ def _saved(key: Value[R]) -> Callable[[Cell], object]:
     return lambda cell: cell.rundir.saved(key)
 
 
-def _as_it_is(cell: Cell) -> Cell:
+def _unchanged(cell: Cell) -> Cell:
     return cell
 
 
 PHASES = Graph(
     [
         # Asked first: a hook that is missing or wrong and a token that is refused are known in seconds.
-        Node("checked_token", token.ask, Phase.TOKEN),
+        Node("checked_token", token.acquire_token, Phase.TOKEN),
         Node("images", up.prepare_platform, Phase.BUILD, after=("checked_token",), load=_saved(values.IMAGES)),
-        Node("cell", published.choose_published, Phase.BUILD, load=_as_it_is),
+        Node("cell", published.choose_published, Phase.BUILD, load=_unchanged),
         Node("cached_build", build.cached_candidate, Phase.BUILD),
         Node("previous_is_there", previous.is_there, Phase.BUILD),
         # All at once: a step that starts its own hosts finds them there in a whole run.
@@ -60,13 +60,13 @@ PHASES = Graph(
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
         Node("lock", lock_yaml.write, Phase.INSTALL),
         Node("condor", install.start_condor, Phase.INSTALL, after=("lock",)),
-        Node("token", token.hand_out, Phase.TOKEN, requires=("installed",), after=("lock",)),
+        Node("token", token.deliver_token, Phase.TOKEN, requires=("installed",), after=("lock",)),
         Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token")),
         # While services are watched nothing but waiting goes on: that is when looking costs least.
         Node("watched", install.watch_services, Phase.TOKEN, after=("services",)),
-        Node("looked", install.look_from_outside, Phase.INSTALL, after=("lock", "services")),
-        Node("linted", build.look_at_packages, Phase.SERVE, after=("repo", "condor", "token")),
+        Node("looked", install.inspect_hosts, Phase.INSTALL, after=("lock", "services")),
+        Node("linted", build.lint_packages, Phase.SERVE, after=("repo", "condor", "token")),
         Node("tested", test.test, Phase.TEST, after=("previous_repo", "watched", "looked", "linted")),
     ],
-    given=["opened"],
+    initial=["opened"],
 )

@@ -13,7 +13,10 @@ V = TypeVar("V")
 
 
 def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
-    """Do the same for several hosts at once; all of them end before the first error is raised."""
+    """Do the same for all keys at once; return the results by key.
+
+    All calls end before the first error is raised; an interruption goes before other errors.
+    """
     order = list(keys)
     if not order:
         return {}
@@ -29,7 +32,7 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
 
 
 def wait_for_all(futures: Sequence[Future[Any]]) -> None:
-    """Wait for all, but raise the first error that was a cause, not a consequence."""
+    """Wait for all; raise the interruption if there was one, else the first error."""
     wait(futures, return_when=FIRST_EXCEPTION)
     wait(futures)
     errors = [error for future in futures if (error := future.exception()) is not None]

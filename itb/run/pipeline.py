@@ -18,7 +18,7 @@ from itb.run.phases import build, down, install, test
 from itb.rundir.checkpoints import Kind
 
 # Kinds of work that a phase asked for by name does again, though they are done.
-_AGAIN = {
+_REDONE_KINDS = {
     Phase.SERVE: {Kind.REPO},
     Phase.UP: {Kind.BOOT, Kind.CE},
     Phase.INSTALL: {Kind.INSTALLED, Kind.LOOKED},
@@ -28,20 +28,20 @@ _AGAIN = {
 
 
 def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: None) -> int:
-    """Do everything, once; always end with a report and, unless kept, with nothing left.
+    """Do all phases; always end with a report and, unless hosts are kept, with nothing left.
 
-    ``first`` is done before: taking up what an earlier attempt left.
+    ``first`` is done before them, such as resuming what an earlier attempt left.
     Returns the exit code, which is in ``run.json`` too.
     """
     error: ItbError | None = None
     try:
         first()
         # A run that is resumed after its last scenario has left what every run ends with.
-        if not cell.checkpoints.is_done(test.tested(cell)):
+        if not cell.checkpoints.is_done(test.tested_key(cell)):
             _execute(cell, PHASES.nodes, {"opened": cell})
     except ItbError as caught:
         error = caught
-        _look_at_hosts(cell, caught)
+        _inspect_hosts(cell, caught)
     except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
         error = TestbedError(str(caught))
     finally:
@@ -49,15 +49,15 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
     return code
 
 
-def _look_at_hosts(cell: Cell, error: ItbError) -> None:
-    """Look at hosts from outside before they go: what ended the run may come of what the candidate did to them."""
+def _inspect_hosts(cell: Cell, error: ItbError) -> None:
+    """Inspect hosts before they are removed: what the candidate did to them may have ended the run."""
     if not isinstance(error, InterruptedRunError):
         with suppress(ItbError, OSError):
-            install.look_late(cell)
+            install.inspect_before_removal(cell)
 
 
 def build_cell(cell: Cell, ending: Ending) -> int:
-    """Build the RPMs only; what was started stays for the next command."""
+    """Build the RPMs only; the hosts stay up for the next command."""
     return _step(cell, ending, lambda: _execute(cell, PHASES.of_command(Phase.BUILD), {"opened": cell}))
 
 
@@ -67,7 +67,7 @@ def go_on(cell: Cell, ending: Ending, phase: Phase) -> int:
     Raises UsageError naming the phase that has to come first.
     """
     cell.testbed.alive()
-    cell.checkpoints.take_up(cell.testbed.containers, again=_AGAIN.get(phase, ()))
+    cell.checkpoints.take_up(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
     names = PHASES.of_command(phase)
     values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
     return _step(cell, ending, lambda: _execute(cell, names, values))
@@ -76,7 +76,7 @@ def go_on(cell: Cell, ending: Ending, phase: Phase) -> int:
 def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> None:
     """Do phases; end them where the engine answers no more or a host has died.
 
-    The workspace may die: once it has built, nobody misses it.
+    The workspace may die: once it has built, no phase needs it.
     """
     find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
     with watchdog.pulse(cell.engine, cell.engine.runner.stop, find_stopped_host):
@@ -92,21 +92,21 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     except UsageError:
         raise
     except ItbError as error:
-        _tell(cell, error)
+        _report_error(cell, error)
         codes.append(error.exit_code)
     cell.engine.runner.stop.clear()
     codes += [case.exit_code for case in cell.journal.cases[before:]]
     if ending.signals:
         codes.append(InterruptedRunError.exit_code)
     code = worst(codes)
-    every = worst([code, *(case.exit_code for case in cell.journal.cases)])
-    cell.rundir.update(finished=time.time(), exit_code=every, kept=_has_hosts(cell))
+    run_code = worst([code, *(case.exit_code for case in cell.journal.cases)])
+    cell.rundir.update(finished=time.time(), exit_code=run_code, kept=_has_hosts(cell))
     write.write(cell.rundir, notes=cell.notes)
     return code
 
 
 def _has_hosts(cell: Cell) -> bool:
-    """True if there is something to keep: a build from the cache needs no host.  Unknown is a yes."""
+    """Return True if the run has containers (a build from the cache needs none), or the engine cannot tell."""
     try:
         return bool(cell.engine.uninterruptible.containers(cell.testbed.labels))
     except ItbError:
@@ -114,7 +114,10 @@ def _has_hosts(cell: Cell) -> bool:
 
 
 def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
-    """Evidence, removal or keeping, exit code, report; none of them keeps the next from happening."""
+    """Collect evidence, remove or keep hosts, write the report; return the exit code.
+
+    None of these steps keeps the next from happening.
+    """
     stop = cell.engine.runner.stop
     stop.clear()
     if ending.reason:
@@ -122,7 +125,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
             cause = InterruptedRunError if ending.signals else TestbedError
             trial.error(ending.reason, exit_code=cause.exit_code)
     if error is not None:
-        _tell(cell, error)
+        _report_error(cell, error)
     code = exit_code(cell, error)
     if cell.journal.lost:
         ending.leave_alone(stop)
@@ -133,7 +136,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         # Not where the testbed is at fault: an engine that hangs would hang once more.
         if not ending.reason and code != TestbedError.exit_code:
             with suppress(ItbError, OSError):
-                build.look_at_packages(cell)
+                build.lint_packages(cell)
         if ending.signals < 2:
             down.collect_evidence(cell)
     finally:
@@ -144,16 +147,16 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     return code
 
 
-def _tell(cell: Cell, error: ItbError) -> None:
-    """Make a case of an error that none speaks of: something failed between two cases."""
-    told = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
-    if not told and not isinstance(error, InterruptedRunError):
+def _report_error(cell: Cell, error: ItbError) -> None:
+    """Report an error as a case unless one names it: something failed between two cases."""
+    is_reported = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
+    if not is_reported and not isinstance(error, InterruptedRunError):
         with suppress(ItbError), cell.journal.case(Phase.RUN, "itb", "the run goes on"):
             raise error
 
 
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
-    """Write how a run ended, and its reports; the exit code of what keeps them from being written."""
+    """Write how a run ended, and its reports; return the exit code of what keeps them from being written."""
     try:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept)
         write.write(cell.rundir, notes=cell.notes)
@@ -167,7 +170,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:
-    """The contract's exit code for the cases so far; 3 if nothing failed but no scenario step ran."""
+    """Return the contract's exit code for the cases so far; 3 if nothing failed but no scenario step ran."""
     codes = [case.exit_code for case in cell.journal.cases]
     if error is not None:
         codes.append(error.exit_code)

@@ -1,4 +1,4 @@
-"""What the tasks do: from settings to cells, from cells to verdicts and exit codes."""
+"""From settings to cells: looks up what they name, resolves commits, makes run directories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from itb.rundir import values
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal, Listener
-from itb.scenario import play as scenes
+from itb.scenario import play as scenario_play
 from itb.source import embedded
 from itb.source import resolve as source_resolve
 from itb.testbed import testbed
@@ -50,40 +50,40 @@ class Plan:
     topology: Topology
 
 
-def plan(chosen: Settings) -> list[Plan]:
+def plan(settings: Settings) -> list[Plan]:
     """Look up everything the settings name; UsageError for the first thing that does not exist."""
-    product = load_product(chosen)
-    token.check_hook(chosen)
+    product = load_product(settings)
+    token.check_hook(settings)
     topology = testbed.find_topology(product.testbed)
-    names, folders = chosen.scenario or product.scenarios, [expand(folder) for folder in chosen.scenarios]
+    names, folders = settings.scenario or product.scenarios, [expand(folder) for folder in settings.scenarios]
     scenarios = tuple(lookup.load_scenario(name, folders) for name in names)
     for scenario in scenarios:
-        scenes.check(scenario, topology.roles)
-    folders = [expand(folder) for folder in chosen.platforms]
-    platforms = [lookup.load_platform(name, folders) for name in chosen.platform]
+        scenario_play.check(scenario, topology.roles)
+    folders = [expand(folder) for folder in settings.platforms]
+    platforms = [lookup.load_platform(name, folders) for name in settings.platform]
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
-    topology = _with_builder(chosen, platforms, topology)
+    topology = _with_builder(settings, platforms, topology)
     return [Plan(product, platform, scenarios, topology) for platform in platforms]
 
 
-def _check_distinct(kind: str, found: Sequence[Scenario] | Sequence[Platform]) -> None:
+def _check_distinct(kind: str, definitions: Sequence[Scenario] | Sequence[Platform]) -> None:
     """Refuse two of one name: it is what logs, files on hosts, runs and reports tell them apart by."""
-    seen: dict[str, Path] = {}
-    for item in found:
-        other = seen.setdefault(item.name, item.folder)
-        if other is not item.folder:
+    folders: dict[str, Path] = {}
+    for definition in definitions:
+        other = folders.setdefault(definition.name, definition.folder)
+        if other is not definition.folder:
             raise UsageError(
-                f"{kind} {item.name} is named twice"
-                if other.resolve() == item.folder.resolve()
-                else f"two {kind}s have the name {item.name}: {other} and {item.folder}",
+                f"{kind} {definition.name} is named twice"
+                if other.resolve() == definition.folder.resolve()
+                else f"two {kind}s have the name {definition.name}: {other} and {definition.folder}",
                 hint=f"name each {kind} once; a folder's name is the {kind}'s",
             )
 
 
-def _with_builder(chosen: Settings, platforms: Sequence[Platform], topology: Topology) -> Topology:
-    """The stage on which the chosen builder can work; UsageError where a platform has it not."""
-    if chosen.builder != "mock" or chosen.from_repo:
+def _with_builder(settings: Settings, platforms: Sequence[Platform], topology: Topology) -> Topology:
+    """Return the topology in which the chosen builder can work; UsageError where a platform has it not."""
+    if settings.builder != "mock" or settings.from_repo:
         return topology
     for platform in platforms:
         if platform.build.mock.refused:
@@ -95,83 +95,83 @@ def _with_builder(chosen: Settings, platforms: Sequence[Platform], topology: Top
     return dataclasses.replace(topology, overlays=(overlay,))
 
 
-def load_product(chosen: Settings) -> Product:
-    """The product of the settings; UsageError listing what there is if none is named."""
-    if not chosen.product:
+def load_product(settings: Settings) -> Product:
+    """Return the product of the settings; UsageError with the known ones if none is named."""
+    if not settings.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
-    found = lookup.load_product(chosen.product, [expand(folder) for folder in chosen.products])
-    return config_product.with_variants(found, chosen.variant)
+    product = lookup.load_product(settings.product, [expand(folder) for folder in settings.products])
+    return config_product.with_variants(product, settings.variant)
 
 
-def origin(product: Product, chosen: Settings, runner: Runner) -> str:
-    """Where the product's source is: as asked for, its URL, or its embedded history made a repository."""
-    if chosen.source:
-        return chosen.source
+def origin(product: Product, settings: Settings, runner: Runner) -> str:
+    """Return where the product's source is: as asked for, its URL, or its embedded history made a repository."""
+    if settings.source:
+        return settings.source
     if product.source.url:
         return product.source.url
     assert product.source.history is not None
     file = product.folder / product.source.history
-    return str(embedded.materialise(file, chosen.cache_dir / "history", runner=runner))
+    return str(embedded.materialise(file, settings.cache_dir / "history", runner=runner))
 
 
-def resolve(product: Product, chosen: Settings, runner: Runner) -> Commit:
-    """The exact commit the settings ask for; of packages published elsewhere, what each cell will find out."""
-    if chosen.from_repo:
-        return published.unresolved(product.name, chosen.from_repo, chosen.nevra)
-    where = origin(product, chosen, runner)
-    return source_resolve.resolve(product, ref=chosen.ref, source=where, cache=chosen.cache_dir, runner=runner)
+def resolve(product: Product, settings: Settings, runner: Runner) -> Commit:
+    """Return the exact commit the settings ask for; for published packages, one that each cell resolves later."""
+    if settings.from_repo:
+        return published.unresolved(product.name, settings.from_repo, settings.nevra)
+    where = origin(product, settings, runner)
+    return source_resolve.resolve(product, ref=settings.ref, source=where, cache=settings.cache_dir, runner=runner)
 
 
-def resolve_previous(part: Plan, chosen: Settings, commit: Commit, runner: Runner) -> Commit | None:
-    """The exact commit of the version to upgrade from; None if there is none or no scenario asks for it."""
+def resolve_previous(part: Plan, settings: Settings, commit: Commit, runner: Runner) -> Commit | None:
+    """Return the exact commit of the version to upgrade from; None if there is none or no scenario asks for it."""
     if not any(scenario.needs.previous for scenario in part.scenarios):
-        if chosen.upgrade_from:
+        if settings.upgrade_from:
             names = ",".join(scenario.name for scenario in part.scenarios)
             raise UsageError(
-                f"upgrade_from is {chosen.upgrade_from!r}, but no chosen scenario upgrades ({names})",
+                f"upgrade_from is {settings.upgrade_from!r}, but no chosen scenario upgrades ({names})",
                 hint=f"--scenario {names},upgrade",
             )
         return None
-    if chosen.from_repo:
+    if settings.from_repo:
         return None  # the cell looks for it in the same repository
-    where = origin(part.product, chosen, runner)
+    where = origin(part.product, settings, runner)
     return previous.find(
-        part.product, commit, ref=chosen.upgrade_from, source_from=where, cache=chosen.cache_dir, runner=runner
+        part.product, commit, ref=settings.upgrade_from, source_from=where, cache=settings.cache_dir, runner=runner
     )
 
 
 def check_place() -> None:
-    """UsageError where the current directory has a name that no run can record."""
-    here = str(Path.cwd())
+    """Raise UsageError where the current directory has a name that no run can record."""
+    folder = str(Path.cwd())
     try:
-        here.encode()
+        folder.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the name of the current directory, {here!r}, is not UTF-8 text: run.json could not say it",
+            f"the name of the current directory, {folder!r}, is not UTF-8 text: run.json could not say it",
             hint="start itb in another directory",
         ) from None
 
 
-def check_disk(chosen: Settings) -> None:
-    """TestbedError when there is too little room to begin with."""
-    for folder in (chosen.runs_dir, chosen.cache_dir):
-        place = folder
-        while not place.exists():
-            place = place.parent
-        free = shutil.disk_usage(place).free / 1e9
-        if free < chosen.min_free_gb:
+def check_disk(settings: Settings) -> None:
+    """Raise TestbedError if a disk has less room than the settings ask for."""
+    for folder in (settings.runs_dir, settings.cache_dir):
+        existing = folder
+        while not existing.exists():
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free / 1e9
+        if free < settings.min_free_gb:
             raise TestbedError(
-                f"{place}: {free:.1f} GB free, {chosen.min_free_gb:g} GB needed",
+                f"{existing}: {free:.1f} GB free, {settings.min_free_gb:g} GB needed",
                 hint="itb clean --unused makes room, itb clean --everything more; min_free_gb lowers the limit",
             )
 
 
 def open_cell(
-    chosen: Settings, part: Plan, commit: Commit, *, earlier: Commit | None, listener: Listener, stop: Stop
+    settings: Settings, part: Plan, commit: Commit, *, earlier: Commit | None, listener: Listener, stop: Stop
 ) -> Cell:
-    """Make the run directory of a cell and everything its phases need."""
-    what = commit.id[:8] or commit.kind
-    rundir = RunDir.create(chosen.runs_dir, f"{part.product.name}-{what}-{part.platform.name}")
+    """Create the run directory of a cell; return the cell."""
+    commit_name = commit.id[:8] or commit.kind
+    rundir = RunDir.create(settings.runs_dir, f"{part.product.name}-{commit_name}-{part.platform.name}")
     rundir.save(values.COMMIT, commit)
     state = RunState(
         id=rundir.id,
@@ -183,7 +183,7 @@ def open_cell(
         started=time.time(),
         pid=os.getpid(),
         tool_version=VERSION,
-        settings=chosen.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json"),
         cwd=str(Path.cwd()),
         definitions=resume.checksums(part.product, part.platform, part.topology),
     )
@@ -191,18 +191,18 @@ def open_cell(
     if earlier:
         rundir.save(values.PREVIOUS, earlier)
     rundir.write_state(state)  # last: where it is, all that a run begins with is
-    return make_cell(chosen, part, commit, rundir, listener=listener, stop=stop)
+    return make_cell(settings, part, commit, rundir, listener=listener, stop=stop)
 
 
 def make_cell(
-    chosen: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
+    settings: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
-    """Everything the phases of a run need, whether it begins or goes on."""
+    """Return the cell with everything the phases of a run need, whether it begins or is resumed."""
     runner = Runner(
-        record=rundir.record_command, stop=stop, limits=chosen.time_limits, retries=chosen.retries
+        record=rundir.record_command, stop=stop, limits=settings.time_limits, retries=settings.retries
     )
     cell = Cell(
-        settings=chosen,
+        settings=settings,
         product=part.product,
         platform=part.platform,
         scenarios=part.scenarios,
@@ -210,7 +210,7 @@ def make_cell(
         commit=commit,
         rundir=rundir,
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
-        engine=connect(runner, chosen.engine, chosen.cache_dir),
+        engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
         previous=rundir.saved(values.PREVIOUS),
     )

@@ -1,9 +1,9 @@
-"""Was the testbed itself at fault?  Found by looking, whenever something goes wrong.
+"""Finds out whether the testbed itself was at fault, whenever something goes wrong.
 
-What a product's step, package or service says when it fails is often the same
+A product's step, package or service often fails with the same message,
 whether the product is broken or its disk is full.  So before anything is
 called the product's failure, the machine, the containers, the network and the
-web server of the run are looked at, here and nowhere else.
+web server of the run are checked, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from itb.repository.signed import REPO_HOST
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.rundir import values
 
-_ROOM = 16 << 20  # bytes; with less on the machine's own disk nothing can be expected to work
-_SHORT = 256 << 10  # kilobytes; what "No space left" may mean where an archive had to be unpacked
-_JUMP = 60.0  # seconds the machine's clock may differ from the time that has passed
+_MIN_FREE = 16 << 20  # bytes; with less on the machine's own disk nothing can be expected to work
+_LOW_KIB = 256 << 10  # KiB; what "No space left" may mean where an archive had to be unpacked
+_MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
-_WATCHES = re.compile(r"inotify|watch", re.IGNORECASE)  # which the kernel also calls space
+_INOTIFY = re.compile(r"inotify|watch", re.IGNORECASE)  # which the kernel also calls space
 
 
 def find(cell: Cell, role: str, text: str) -> str:
     """Return what is wrong with the testbed, for something that failed on a role's host; empty if nothing is.
 
-    ``text`` is what was seen of the failure.
+    ``text`` is the message and the evidence of the failure.
     """
     try:
         return next(_causes(cell, role, text), "")
@@ -43,87 +43,90 @@ def find(cell: Cell, role: str, text: str) -> str:
 
 
 def clock_drift(began: tuple[float, float]) -> float:
-    """Seconds the machine's clock has moved more than time has passed; ``began`` is time and monotonic time."""
+    """Return by how many seconds the clock has moved more than time has passed since ``began``.
+
+    ``began`` is the time of the clock and the monotonic time.
+    """
     return (time.time() - began[0]) - (time.monotonic() - began[1])
 
 
 def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
-    yield from _machine(cell)
-    yield from _containers(cell, role)
+    yield from _machine_causes(cell)
+    yield from _container_causes(cell, role)
     if role not in cell.topology.hosts:
         return
     host = cell.host(role)
-    wanted = [] if role == SERVICES else [f"{REPO_HOST}:443"]
+    addresses = [] if role == SERVICES else [f"{REPO_HOST}:443"]
     if role not in (SERVICES, CE):
-        wanted.append(cell.topology.hosts[CE])
-    seen = _look(host, wanted)
-    yield from _host(host, seen, text)
-    yield from _web_server(cell)
-    for name in seen.get("unreachable", ()):
+        addresses.append(cell.topology.hosts[CE])
+    findings = _look_at_host(host, addresses)
+    yield from _host_causes(host, findings, text)
+    yield from _web_server_causes(cell)
+    for name in findings.get("unreachable", ()):
         yield f"host {role}: {name} cannot be reached"
 
 
-def _machine(cell: Cell) -> Iterator[str]:
+def _machine_causes(cell: Cell) -> Iterator[str]:
     path = cell.rundir.path
     if not path.is_dir():
         yield f"run directory {path} is gone"
         return
-    for place in (path, cell.settings.cache_dir):
-        if place.is_dir() and _free(place) < _ROOM:
-            yield f"the disk of {place} is full ({_free(place) >> 20} MiB left)"
+    for folder in (path, cell.settings.cache_dir):
+        if folder.is_dir() and _free_bytes(folder) < _MIN_FREE:
+            yield f"the disk of {folder} is full ({_free_bytes(folder) >> 20} MiB left)"
     if not os.access(path, os.W_OK):
         yield f"run directory {path} cannot be written to"
     drift = clock_drift(cell.journal.began)
-    if abs(drift) > _JUMP:
+    if abs(drift) > _MAX_DRIFT:
         yield f"the machine's clock jumped by {drift:+.0f} s during the run"
 
 
-def _free(path: Path) -> int:
-    seen = os.statvfs(path)
-    return seen.f_bavail * seen.f_frsize
+def _free_bytes(path: Path) -> int:
+    filesystem = os.statvfs(path)
+    return filesystem.f_bavail * filesystem.f_frsize
 
 
-def _containers(cell: Cell, role: str) -> Iterator[str]:
-    """Every host of the testbed must run, whoever noticed first that one does not."""
+def _container_causes(cell: Cell, role: str) -> Iterator[str]:
+    """Yield why hosts of the testbed do not run, that of ``role`` first."""
     saved = cell.rundir.saved(values.TESTBED)
     expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
     expected |= {role, SERVICES} & set(cell.topology.hosts)
     missing = expected - cell.testbed.alive()
-    for name in sorted(missing, key=lambda item: (item != role, item)):
-        if gone := cell.host(name).gone():
-            yield gone
+    for name in sorted(missing, key=lambda other: (other != role, other)):
+        if reason := cell.host(name).gone():
+            yield reason
 
 
-def _look(host: Host, names: list[str]) -> dict[str, list[str]]:
+def _look_at_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     script = (shipped.folder("build_ws") / "hosts" / "fault.sh").read_text(encoding="utf-8")
     limit = host.engine.runner.limits("look")
     request = Request(names, timeout=limit, check=False, about="look what is wrong with the host")
-    said = host.script(script, request)
-    seen: dict[str, list[str]] = {}
-    for line in said.stdout.splitlines():
+    completed = host.script(script, request)
+    findings: dict[str, list[str]] = {}
+    for line in completed.stdout.splitlines():
         word, _, rest = line.partition(" ")
-        seen.setdefault(word, []).append(rest)
-    return seen
+        findings.setdefault(word, []).append(rest)
+    return findings
 
 
-def _host(host: Host, seen: dict[str, list[str]], text: str) -> Iterator[str]:
-    for item in seen.get("full", ()):
-        yield f"host {host.role}: disk full: {item.split()[0]} has {item.split()[-1]} KiB left"
-    for item in seen.get("readonly", ()):
-        yield f"host {host.role}: {item} cannot be written to"
-    if _ENOSPC.search(text) and not _WATCHES.search(text):
-        rooms = sorted((int(room.split()[-1]), room.split()[0]) for room in seen.get("room", ()))
-        if rooms and rooms[0][0] < _SHORT:
+def _host_causes(host: Host, findings: dict[str, list[str]], text: str) -> Iterator[str]:
+    for finding in findings.get("full", ()):
+        yield f"host {host.role}: disk full: {finding.split()[0]} has {finding.split()[-1]} KiB left"
+    for finding in findings.get("readonly", ()):
+        yield f"host {host.role}: {finding} cannot be written to"
+    if _ENOSPC.search(text) and not _INOTIFY.search(text):
+        rooms = sorted((int(room.split()[-1]), room.split()[0]) for room in findings.get("room", ()))
+        if rooms and rooms[0][0] < _LOW_KIB:
             yield f"host {host.role}: disk full: {rooms[0][1]} has only {rooms[0][0] >> 10} MiB left"
-    for number in seen.get("killed", ()):
+    for number in findings.get("killed", ()):
         yield f"host {host.role}: out of memory: the kernel killed {number} of its processes"
-    for name in seen.get("unresolved", ()):
+    for name in findings.get("unresolved", ()):
         yield f"host {host.role}: name resolution fails: {name} is not known there"
 
 
-def _web_server(cell: Cell) -> Iterator[str]:
-    asked = cell.host(SERVICES).run(Request(
+def _web_server_causes(cell: Cell) -> Iterator[str]:
+    completed = cell.host(SERVICES).run(Request(
         ["systemctl", "is-active", "nginx"], timeout=cell.limits("look"), check=False, about="web server"
     ))
-    if not asked.ok:
-        yield f"host {SERVICES}: the web server that serves the packages does not run ({asked.reason})"
+    if not completed.ok:
+        yield f"host {SERVICES}: the web server that serves the packages does not run ({completed.reason})"

@@ -1,4 +1,4 @@
-"""Ends what goes on for no good: a phase over its limit, a run that has lost its container engine or a host."""
+"""Ends what cannot succeed any more: a phase over its limit, a run without its container engine or a host."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from itb.process.result import CommandError
 from itb.process.stop import EndedRunError, Stop
 from itb.rundir.journal import Trial
 
-_PATIENCE = 2  # times in a row an engine may fail that answers at all
+_MAX_FAILURES = 2  # times in a row an engine may fail that answers at all
 _REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
 
 
 class Watchdog:
-    """A listener of the journal that knows how long something of each phase has been going on.
+    """A listener of the journal that stops the run when a phase has been at work for longer than its limit.
 
     A phase that waits for another one, such as install for build, does not
     use up its time.
@@ -42,15 +42,15 @@ class Watchdog:
         with self._lock:
             cases = self._going_on.setdefault(phase, set())
             if not cases:
-                left = self._limits(f"phase-{phase}") - self._used.get(phase, 0.0)
-                timer = threading.Timer(max(0.0, min(left, threading.TIMEOUT_MAX)), self._over, [phase])
+                seconds_left = self._limits(f"phase-{phase}") - self._used.get(phase, 0.0)
+                timer = threading.Timer(max(0.0, min(seconds_left, threading.TIMEOUT_MAX)), self._over, [phase])
                 timer.daemon = True
                 timer.start()
                 self._timers[phase], self._since[phase] = timer, time.monotonic()
             cases.add((trial.role, trial.name))
 
     def noted(self, trial: Trial, text: str) -> None:
-        """Nothing: talk takes no time."""
+        """Do nothing: notes do not count."""
 
     def finished(self, case: Case) -> None:
         """Stop a phase's clock with the last of its cases that go on."""
@@ -61,8 +61,8 @@ class Watchdog:
             cases.discard((case.role, case.name))
             if not cases:
                 self._timers.pop(case.phase).cancel()
-                spent = time.monotonic() - self._since.pop(case.phase)
-                self._used[case.phase] = self._used.get(case.phase, 0.0) + spent
+                seconds = time.monotonic() - self._since.pop(case.phase)
+                self._used[case.phase] = self._used.get(case.phase, 0.0) + seconds
 
     def _over(self, phase: str) -> None:
         limit = self._limits(f"phase-{phase}")
@@ -70,34 +70,34 @@ class Watchdog:
 
 
 @contextmanager
-def pulse(engine: Engine, stop: Stop, lost: Callable[[], str]) -> Iterator[None]:
-    """Look now and then whether the engine answers and every host lives; stop the run if not.
+def pulse(engine: Engine, stop: Stop, find_stopped_host: Callable[[], str]) -> Iterator[None]:
+    """Check at intervals that the engine answers and every host runs; stop the run if not.
 
-    A command on a host may take many minutes: whether it still gets anywhere
-    cannot be told from its silence, nor that what it waits for on another
-    host will never come.  ``lost`` says which host is gone, if one is; it
-    asks the engine and raises TestbedError if that cannot tell.
+    A command on a host may be silent for many minutes, also where it waits
+    for another host that has stopped.  ``find_stopped_host`` returns which
+    host has stopped, or the empty string; it asks the engine and raises
+    TestbedError if that cannot tell.
     """
     ended = threading.Event()
     every = engine.runner.limits("engine-pulse")
 
-    def feel() -> None:
-        failed = 0
+    def check() -> None:
+        failures = 0
         while not ended.wait(every):
             try:
-                why, failed = lost(), 0
+                reason, failures = find_stopped_host(), 0
                 hint = "itb run --resume RUN goes on with hosts made anew"
-                if why and not ended.wait(_REBOOT):
-                    why = lost()
+                if reason and not ended.wait(_REBOOT):
+                    reason = find_stopped_host()
             except TestbedError as error:
                 # One that does not answer at all was waited for already.
-                failed += 1 if isinstance(error, CommandError) else _PATIENCE
-                why, hint = error.message if failed >= _PATIENCE else "", "itb doctor explains"
-            if why and not ended.is_set():
-                stop.request(EndedRunError(why, hint=hint))
+                failures += 1 if isinstance(error, CommandError) else _MAX_FAILURES
+                reason, hint = error.message if failures >= _MAX_FAILURES else "", "itb doctor explains"
+            if reason and not ended.is_set():
+                stop.request(EndedRunError(reason, hint=hint))
                 return
 
-    thread = threading.Thread(target=feel, name="pulse", daemon=True)
+    thread = threading.Thread(target=check, name="pulse", daemon=True)
     thread.start()
     try:
         yield

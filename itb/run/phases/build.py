@@ -26,8 +26,8 @@ USED = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is built: a commit, the directory its log and RPMs go to, and who is told."""
+class BuildRequest:
+    """A request to build a commit: the directory for its log and RPMs, and the journal for its cases."""
 
     commit: Commit
     rundir: RunDir
@@ -36,33 +36,33 @@ class Order:
 
 def cached_candidate(cell: Cell, images: PlatformImages) -> Build | None:
     """Return the candidate's RPMs if they were built before, or are published elsewhere; else None."""
-    return find_cached(cell, images, _candidate(cell))
+    return find_cached(cell, images, _candidate_request(cell))
 
 
-def _candidate(cell: Cell) -> Order:
-    return Order(cell.commit, cell.rundir, cell.journal)
+def _candidate_request(cell: Cell) -> BuildRequest:
+    return BuildRequest(cell.commit, cell.rundir, cell.journal)
 
 
-def find_cached(cell: Cell, images: PlatformImages, order: Order) -> Build | None:
+def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Build | None:
     """Return the RPMs of the same tree, platform and arguments, if they were built before; or None."""
     if cell.settings.from_repo:
-        return order.rundir.saved(values.BUILD)
-    made = order.rundir.readable(values.BUILD)
-    if made and made.commit == order.commit and builds.is_whole(made):
-        return made
-    if _must_build(cell, order):
+        return request.rundir.saved(values.BUILD)
+    build = request.rundir.readable(values.BUILD)
+    if build and build.commit == request.commit and builds.is_whole(build):
+        return build
+    if _must_build(cell, request):
         return None
-    made = builds.take_cached(
-        order.commit,
+    build = builds.take_cached(
+        request.commit,
         cell.product,
         workspace=_workspace(cell, images, host=None),
         cache=cell.settings.cache_dir,
-        rundir=order.rundir,
-        journal=order.journal,
+        rundir=request.rundir,
+        journal=request.journal,
     )
-    if made:
-        order.rundir.save(values.BUILD, made)
-    return made
+    if build:
+        request.rundir.save(values.BUILD, build)
+    return build
 
 
 def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:
@@ -71,10 +71,10 @@ def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:
 
 
 def _clone(cell: Cell, commit: Commit) -> Path:
-    # In the folder that is emptied at teardown, also by whoever sweeps up after a run that was killed.
+    # In the folder that teardown empties, and `itb clean` after a run that was killed.
     folder = Path(tempfile.mkdtemp(prefix="clone-", dir=cell.rundir.tokens))
-    place = folder / cell.product.build.checkout_name
-    return checkout.checkout(commit, place, cache=cell.settings.cache_dir, runner=cell.engine.runner)
+    target = folder / cell.product.build.checkout_name
+    return checkout.checkout(commit, target, cache=cell.settings.cache_dir, runner=cell.engine.runner)
 
 
 def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | None, clone: Path | None) -> Build:
@@ -82,45 +82,45 @@ def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | No
     if cached_build or clone is None:
         assert cached_build
         return cached_build
-    return _build(cell, images, _candidate(cell), clone)
+    return _build(cell, images, _candidate_request(cell), clone)
 
 
-def build_other(cell: Cell, images: PlatformImages, order: Order) -> Build:
+def build_other(cell: Cell, images: PlatformImages, request: BuildRequest) -> Build:
     """Return the RPMs of another commit than the candidate's, made in the same way."""
-    return _build(cell, images, order, _clone(cell, order.commit))
+    return _build(cell, images, request, _clone(cell, request.commit))
 
 
-def _build(cell: Cell, images: PlatformImages, order: Order, clone: Path) -> Build:
+def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Path) -> Build:
     try:
-        _renew_workspace(cell, images, order.journal)
-        with cell.checkpoint(CheckpointKey(Kind.BUILD, order.commit.id), taints=[WORKSPACE]):
-            made = builds.build(
-                order.commit,
+        _renew_workspace(cell, images, request.journal)
+        with cell.checkpoint(CheckpointKey(Kind.BUILD, request.commit.id), taints=[WORKSPACE]):
+            build = builds.build(
+                request.commit,
                 cell.product,
                 clone=clone,
                 workspace=_workspace(cell, images, host=cell.host(WORKSPACE)),
                 cache=cell.settings.cache_dir,
-                rundir=order.rundir,
-                journal=order.journal,
-                again=_must_build(cell, order),
+                rundir=request.rundir,
+                journal=request.journal,
+                again=_must_build(cell, request),
             )
     finally:
         shutil.rmtree(clone.parent)
-    order.rundir.save(values.BUILD, made)
-    return made
+    request.rundir.save(values.BUILD, build)
+    return build
 
 
-def _must_build(cell: Cell, order: Order) -> bool:
-    """True if RPMs of an earlier run are not wanted: of the candidate, which may be published."""
-    return cell.settings.fresh_build and order.commit == cell.commit
+def _must_build(cell: Cell, request: BuildRequest) -> bool:
+    """Return True if RPMs of an earlier run must not be used: those of the candidate with ``fresh_build``."""
+    return cell.settings.fresh_build and request.commit == cell.commit
 
 
 def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None:
-    """Have a workspace in which nothing was built: the one that runs, or a new container in its place.
+    """Replace the workspace by a new container if something was built in it.
 
-    Whose ReleaseManager runs there is root, and what it leaves behind (a
-    wrapped rpmbuild) would be in the next version's RPMs.  That a container
-    is used is written before it is, so that a resumed run knows it too.
+    A version's ReleaseManager runs there as root, and what it leaves behind (a
+    wrapped rpmbuild) would be in the next version's RPMs.  The checkpoint is
+    written before the container is used, so that a resumed run knows it too.
     """
     if cell.checkpoints.holds(USED, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
         with journal.case(Phase.BUILD, WORKSPACE, "a workspace in which nothing was built is up") as trial:
@@ -144,22 +144,22 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> buil
 
 
 def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
-    """The candidate's repository: signed and served here, or where it was published."""
+    """Return the candidate's repository: signed and served here, or where it was published."""
 
     def publish() -> Repo:
         name = f"{build.published} is installed from" if build.published else "RPMs signed, indexed and served"
         with cell.journal.case(Phase.SERVE, SERVICES, name) as trial:
-            served = published.serve(cell, build, cell.rundir, key, name="candidate")
-            trial.passed(f"{served.packages} packages at {served.url}, key {served.key_fingerprint or 'none'}")
-        return served
+            repo = published.serve(cell, build, cell.rundir, key, name="candidate")
+            trial.passed(f"{repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
+        return repo
 
     return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
 
 
-def look_at_packages(cell: Cell) -> None:
-    """What rpmlint says of packages that were built here: no verdict, so nothing waits for it."""
-    made = cell.rundir.saved(values.BUILD)
-    if made and not made.published and cell.rundir.saved(values.REPO):
+def lint_packages(cell: Cell) -> None:
+    """Report what rpmlint says of packages that were built here; it never fails, so nothing waits for it."""
+    build = cell.rundir.saved(values.BUILD)
+    if build and not build.published and cell.rundir.saved(values.REPO):
         cell.do_once(checkpoints.LINTED, lambda: _lint(cell), on=[SERVICES])
 
 
@@ -167,12 +167,12 @@ def _lint(cell: Cell) -> None:
     with cell.journal.case(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs") as trial:
         log = cell.rundir.build / rpmlint.LOG
         try:
-            found = rpmlint.lint(cell.host(SERVICES), f"{repositories.ROOT}/candidate", log=log)
+            findings = rpmlint.lint(cell.host(SERVICES), f"{repositories.ROOT}/candidate", log=log)
         except TestbedError as error:
             trial.skip(error.message)
             return
-        if found is None:
+        if findings is None:
             trial.skip(f"the services image of {cell.platform.name} has no rpmlint")
             return
-        trial.passed(found[0], evidence=found[1])
+        trial.passed(findings[0], evidence=findings[1])
         trial.log = log

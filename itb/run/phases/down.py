@@ -1,4 +1,4 @@
-"""The end of a run's hosts: what they have to tell is collected, then they go, whatever happened."""
+"""The end of a run's hosts: their logs are collected, then they are removed, whatever happened."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from itb.testbed import logs
 
 
 def collect_evidence(cell: Cell) -> None:
-    """Logs of all hosts, as a case that never fails: the verdict stands without it."""
+    """Collect the logs of all hosts, as a case that never fails: the verdict does not depend on it."""
     with cell.journal.case(Phase.EVIDENCE, "itb", "logs collected from the hosts") as trial:
         try:
             collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
-            # A host that is gone has nothing to tell, a full disk takes nothing.
+            # A host that has died cannot be read, a full disk cannot be written.
             trial.skip(f"incomplete: {error}")
 
 
@@ -31,8 +31,8 @@ def remove(journal: Journal, engine: Engine) -> int:
     """Remove hosts, network and secrets of the journal's run; return the exit code of what keeps them there."""
     try:
         _remove(journal, engine)
-    except ItbError as failed:
-        return failed.exit_code
+    except ItbError as error:
+        return error.exit_code
     except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
         journal.lose(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
@@ -43,14 +43,14 @@ def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
     labels = naming.run_labels(rundir.id, rundir.path.parent)
     with journal.case(Phase.DOWN, "network", "hosts and network removed") as trial:
-        # First the secrets: who is killed between the two leaves containers, and those are found by anybody.
+        # First the secrets: a process killed between the two leaves containers, which `itb clean` finds by label.
         try:
             rundir.forget_secrets()
         finally:
             removed = engine.remove_run(labels)
-        left = engine.containers(labels)
-        if left:
-            raise TestbedError(f"{len(left)} containers of run {rundir.id} are still there", hint="itb clean")
+        remaining = engine.containers(labels)
+        if remaining:
+            raise TestbedError(f"{len(remaining)} containers of run {rundir.id} are still there", hint="itb clean")
         trial.passed(f"{len(removed)} removed", evidence="\n".join(removed))
 
 
@@ -63,24 +63,24 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     try:
         state = journal.rundir.state
     except UsageError:
-        pass  # there is no state to change; what it was about is gone all the same
+        pass  # there is no state to change, and the hosts are removed all the same
     else:
-        # Without a word of its own, a run was cut off.
-        own = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
-        journal.rundir.update(exit_code=worst([own, code]), kept=False)
+        # A run without an exit code was cut off.
+        run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
+        journal.rundir.update(exit_code=worst([run_code, code]), kept=False)
     write.write(journal.rundir, notes=notes)
     return code
 
 
 def collect(cell: Cell, roles: Sequence[str]) -> None:
-    """Logs and state of the hosts, whatever happened."""
+    """Copy logs and state of these roles' hosts, if they run, into the run directory."""
     private = cell.rundir.tokens if cell.rundir.tokens.is_dir() else None
 
-    def one(role: str) -> None:
+    def collect_role(role: str) -> None:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
         logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
-        made = cell.rundir.saved(values.BUILD)
-        if role == SERVICES and made and not made.published and cell.rundir.saved(values.REPO):
-            repositories.bring_back(cell.host(SERVICES), made, cell.rundir.repo / repositories.SIGNED)
+        build = cell.rundir.saved(values.BUILD)
+        if role == SERVICES and build and not build.published and cell.rundir.saved(values.REPO):
+            repositories.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repositories.SIGNED)
 
-    in_parallel(sorted(cell.testbed.alive() & set(roles)), one)
+    in_parallel(sorted(cell.testbed.alive() & set(roles)), collect_role)

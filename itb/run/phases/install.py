@@ -32,7 +32,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
     Hosts of the testbed that have no role of the product learn where the candidate is.
     """
 
-    def one(role: str) -> tuple[InstalledPackage, ...]:
+    def install_role(role: str) -> tuple[InstalledPackage, ...]:
         if role not in cell.roles:
             repositories.point_host(cell.host(role), repo, cell.product.packages)
             return ()
@@ -47,7 +47,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
         return installed.packages[role]
 
     others = {host.role for host in testbed.hosts} - {*cell.roles, CE, SERVICES, WORKSPACE}
-    packages = in_parallel([*cell.roles, *sorted(others)], one)
+    packages = in_parallel([*cell.roles, *sorted(others)], install_role)
     return Installed(packages={role: items for role, items in packages.items() if items})
 
 
@@ -64,10 +64,10 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
     return dnf.installed_packages(cell.host(role), cell.product.packages)
 
 
-def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[InstalledPackage, ...]:
+def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
-    repositories.point_host(host, served, cell.product.packages)
+    repositories.point_host(host, repo, cell.product.packages)
     with cell.journal.case(Phase.INSTALL, role, f"dnf install {' '.join(definition.packages)}") as trial:
         dnf.dnf_install(
             host,
@@ -79,8 +79,8 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
         )
     with cell.journal.case(Phase.INSTALL, role, "every product package is the candidate's") as trial:
         packages = dnf.installed_packages(host, cell.product.packages)
-        trial.passed(dnf.check_origin(packages, made, served.id, definition.packages))
-        dnf.check_headers(host, packages, made)
+        trial.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
+        dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, "files are as packaged (rpm -V)"):
         dnf.verify_files(host, packages)
@@ -89,59 +89,59 @@ def _install_role(cell: Cell, role: str, made: Build, served: Repo) -> tuple[Ins
     return packages
 
 
-def look_from_outside(cell: Cell, build: Build, installed: Installed) -> None:
-    """Look at what installing the candidate did to its hosts, from where it cannot reach.
+def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
+    """Inspect, from outside of the hosts, what installing the candidate did to them.
 
-    What is found does not keep the product from being tried.
+    What is wrong is a failed case, but does not keep the product from being tried.
     """
-    trusted = _trusted(cell, build)
+    checksums = _trusted_checksums(cell, build)
 
-    def one(role: str) -> None:
-        seen = _seen_from_outside(cell, role, trusted, installed, phase=Phase.INSTALL)
+    def inspect_role(role: str) -> None:
+        inspection = _check_platform(cell, role, checksums, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
         with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, FILES_AND_ORIGINS) as trial:
-            trial.passed(outside.check_packages(seen, expected, packages, cell.roles[role].packages))
+            trial.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
 
     in_parallel(
         cell.roles,
-        lambda role: cell.do_once(CheckpointKey(Kind.LOOKED, role), lambda: one(role), on=[role]),
+        lambda role: cell.do_once(CheckpointKey(Kind.LOOKED, role), lambda: inspect_role(role), on=[role]),
     )
 
 
-def look_late(cell: Cell) -> None:
-    """Look at hosts that have the candidate, unless that was done."""
+def inspect_before_removal(cell: Cell) -> None:
+    """Inspect hosts that have the candidate before they are removed, unless that was done."""
     build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
     if build and installed:
-        look_from_outside(cell, build, installed)
+        inspect_hosts(cell, build, installed)
 
 
-def _trusted(cell: Cell, made: Build) -> set[str]:
-    """Return the SHA-256 of the RPM files hosts may have installed from, which are asked for once."""
-    served = cell.value_once(
+def _trusted_checksums(cell: Cell, build: Build) -> set[str]:
+    """Return the SHA-256 of the RPM files that hosts may have installed; the services host is asked once."""
+    repo_checksums = cell.value_once(
         CheckpointKey(Kind.REPO, "checksums"),
         Value("repo.checksums", outside.ServedChecksums),
         lambda: outside.served_checksums(cell.host(SERVICES), repositories.ROOT),
         on=[SERVICES],
     )
-    return {*served.sha256, *(rpm.sha256 for rpm in made.rpms)}
+    return {*repo_checksums.sha256, *(rpm.sha256 for rpm in build.rpms)}
 
 
-def _seen_from_outside(
-    cell: Cell, role: str, trusted: Collection[str], installed: Installed, *, phase: str
+def _check_platform(
+    cell: Cell, role: str, checksums: Collection[str], installed: Installed, *, phase: str
 ) -> outside.Inspection:
-    """Report whether the platform is as it was, as a case; return what was seen."""
-    found = cell.testbed.describe([role]).host(role)
-    own = [item.nevra for item in installed.packages.get(role, ()) if item.candidate]
-    seen = outside.Inspection(root="")
+    """Report whether the platform is as it was, as a case; return the inspection."""
+    host = cell.testbed.describe([role]).host(role)
+    own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
+    inspection = outside.Inspection(root="")
     with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
-        seen = outside.look(cell.host(role), found.image_id, trusted=trusted, labels=cell.testbed.labels)
+        inspection = outside.look(cell.host(role), host.image_id, trusted=checksums, labels=cell.testbed.labels)
         expected = outside.side_effects(cell.platform)
-        trial.passed(outside.check_platform(seen, expected, own, later=phase != Phase.INSTALL))
-    return seen
+        trial.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
+    return inspection
 
 
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
-    """Run the role's configuration script; what it changed is in the run directory, however it ended."""
+    """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
     with cell.journal.case(Phase.CONFIGURE, role, script) as trial:
         configure.copy_shipped(host, packages)
@@ -157,21 +157,21 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             diff = configure.differences(host)
             (folder / CONFIGURATION_DIFF).write_text(diff)
         changed = configure.changed_files(diff)
-        said = [f"{len(changed)} files changed: {', '.join(changed)}"] if changed else []
-        trial.passed("; ".join([*said, *notes]), evidence=diff)
+        summary = [f"{len(changed)} files changed: {', '.join(changed)}"] if changed else []
+        trial.passed("; ".join([*summary, *notes]), evidence=diff)
         trial.log = folder / CONFIGURATION_DIFF
 
 
 def start_condor(cell: Cell) -> None:
-    """Start the services up to HTCondor where it makes IDTOKENs, make them and put them where they belong."""
-    early = _early(cell)
+    """Start the services up to HTCondor where it makes IDTOKENs, make these and put them on their hosts."""
+    early = _early_services(cell)
     in_parallel(cell.roles, lambda role: _start_units(cell, role, early[role]))
     in_parallel(range(len(cell.product.trust)), lambda number: _deliver_trust(cell, number))
 
 
 def start_rest(cell: Cell) -> None:
     """Start all other services."""
-    early = _early(cell)
+    early = _early_services(cell)
     in_parallel(
         cell.roles,
         lambda role: _start_units(cell, role, [u for u in cell.roles[role].services if u not in early[role]]),
@@ -188,21 +188,23 @@ def watch_services(cell: Cell) -> None:
             raise error
 
 
-def _early(cell: Cell) -> dict[str, Sequence[str]]:
-    makers = {trust.on for trust in cell.product.trust}
-    return {role: _until_condor(item) if role in makers else () for role, item in cell.roles.items()}
+def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
+    issuing_roles = {trust.on for trust in cell.product.trust}
+    return {
+        role: _until_condor(definition) if role in issuing_roles else () for role, definition in cell.roles.items()
+    }
 
 
-def look_again(cell: Cell) -> None:
-    """Look from outside whether the candidate has changed the platform since its installation."""
+def inspect_after_tests(cell: Cell) -> None:
+    """Inspect from outside whether the candidate has changed the platform since its installation."""
     build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
     if build and installed:
-        trusted = _trusted(cell, build)
-        in_parallel(cell.roles, lambda role: _seen_from_outside(cell, role, trusted, installed, phase=Phase.TEST))
+        checksums = _trusted_checksums(cell, build)
+        in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:
-    """Services up to HTCondor, which has to be up before IDTOKENs can be made."""
+    """Return the services up to HTCondor, which has to be up before IDTOKENs can be made."""
     names = list(definition.services)
     return names[: names.index("condor") + 1] if "condor" in names else ()
 
@@ -213,18 +215,18 @@ def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
             try:
                 units.start_service(cell.host(role), unit)
             except InstallError as error:
-                raise _explained(cell, role, unit, error) from None
+                raise _with_cause(cell, role, unit, error) from None
 
 
-def _explained(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
-    """The error of a unit, with the cause its logs name if its journal names none."""
+def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
+    """Return the error of a unit, with the cause its logs name if its journal names none."""
     if units.names_cause(error.message) or role not in cell.roles:
         return error
     definition, host = cell.roles[role], cell.host(role)
-    said = logs.probe(host, definition.probes[unit]) if unit in definition.probes else ""
-    found = logs.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, text=said)
-    message = f"{error.message.partition(': ')[0]}: {found[0]}" if found else error.message
-    evidence = "\n".join([error.message, *found, said, error.evidence])
+    output = logs.probe(host, definition.probes[unit]) if unit in definition.probes else ""
+    errors = logs.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, text=output)
+    message = f"{error.message.partition(': ')[0]}: {errors[0]}" if errors else error.message
+    evidence = "\n".join([error.message, *errors, output, error.evidence])
     return InstallError(message, hint=error.hint, evidence=evidence, log=error.log)
 
 
@@ -245,11 +247,11 @@ def _deliver_trust(cell: Cell, number: int) -> None:
 
 
 def watch(cell: Cell, role: str, names: Sequence[str], *, phase: str, settle: float) -> list[ItbError]:
-    """One case per service that says whether it stays up; return the errors of those that do not."""
+    """Report for each service, as a case, whether it stays up; return the errors of those that do not."""
     errors = units.check_stays_up(cell.host(role), names, settle=settle)
     name = "{} stays up" if settle else "{} is still up"
     for unit in names:
         with suppress(InstallError), cell.journal.case(phase, role, name.format(unit)):
             if unit in errors:
-                raise _explained(cell, role, unit, errors[unit])
+                raise _with_cause(cell, role, unit, errors[unit])
     return list(errors.values())

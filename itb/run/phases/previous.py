@@ -1,11 +1,12 @@
 """The earlier version that scenarios upgrade from: found, built, served, offered to hosts.
 
-What goes wrong with it is never the candidate's fault: it is an error of the
-testbed's, and the scenarios that need it are skipped.
+A failure of it is never the candidate's fault: it is an error of the testbed,
+and the scenarios that need the earlier version are skipped.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from itb.repository import signed as repositories
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
-from itb.run.phases.build import Order
+from itb.run.phases.build import BuildRequest
 from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Journal, Trial
@@ -33,8 +34,8 @@ def find(
     """Return the commit of ``ref``, or of the highest final version below the candidate's; None without one."""
     if not ref:
         pattern = versions.compile_pattern(product.build.version_tags)
-        tags = [item.name for item in resolve.refs(source=source_from, cache=cache, runner=runner)]
-        ref = newest_before(candidate, [found for tag in tags if (found := versions.parse(tag, pattern))])
+        tags = [reference.name for reference in resolve.refs(source=source_from, cache=cache, runner=runner)]
+        ref = newest_before(candidate, [version for tag in tags if (version := versions.parse(tag, pattern))])
     return resolve.resolve(product, ref=ref, source=source_from, cache=cache, runner=runner) if ref else None
 
 
@@ -49,8 +50,8 @@ def newest_before(candidate: Commit, tags: list[versions.TagVersion]) -> str:
 
 
 @dataclass(frozen=True)
-class _Aside(Cases):
-    """Passes cases on to a journal as the testbed's own: named apart, never the product's failures."""
+class _PreviousJournal(Cases):
+    """Passes the earlier version's cases on to a journal, named apart; failures become the testbed's errors."""
 
     journal: Journal
     subject: str
@@ -67,31 +68,31 @@ class _Aside(Cases):
 
 
 def rundir(cell: Cell) -> RunDir:
-    """Where the values, logs and RPMs of the earlier version are kept."""
+    """Return the run directory of the earlier version, with its values, logs and RPMs."""
     return RunDir(cell.rundir.path / PREVIOUS)
 
 
-def _order(cell: Cell) -> Order | None:
+def _request(cell: Cell) -> BuildRequest | None:
     if cell.previous is None:
         return None
     subject = f"earlier version {cell.previous.describe or cell.previous.id[:12]}"
-    return Order(cell.previous, rundir(cell), _Aside(cell.journal, subject))
+    return BuildRequest(cell.previous, rundir(cell), _PreviousJournal(cell.journal, subject))
 
 
 def is_there(cell: Cell, images: PlatformImages) -> bool:
     """Return True if nothing has to be built: no earlier version is wanted, or it was built before."""
-    order = _order(cell)
-    return order is None or phases_build.find_cached(cell, images, order) is not None
+    request = _request(cell)
+    return request is None or phases_build.find_cached(cell, images, request) is not None
 
 
 def build(cell: Cell, images: PlatformImages) -> Build | None:
     """Return the earlier version's RPMs, built in the workspace unless that was done; None if there are none."""
-    order = _order(cell)
-    if order is None:
+    request = _request(cell)
+    if request is None:
         return None
-    if order.rundir.saved(values.BUILD) is None:
-        with _forgiven():
-            phases_build.build_other(cell, images, order)
+    if request.rundir.saved(values.BUILD) is None:
+        with _ignore_errors():
+            phases_build.build_other(cell, images, request)
     return saved(cell)
 
 
@@ -102,30 +103,31 @@ def saved(cell: Cell) -> Build | None:
 
 def serve(cell: Cell, previous_build: Build | None, key: SigningKey) -> None:
     """Serve what was built of the earlier version from a repository of its own."""
-    order = _order(cell)
-    if order is None or previous_build is None:
+    request = _request(cell)
+    if request is None or previous_build is None:
         return
-    with _forgiven():
-        cell.do_once(checkpoints.PREVIOUS_REPO, lambda: _publish(cell, order, previous_build, key), on=[SERVICES])
+    with _ignore_errors():
+        publish = functools.partial(_publish, cell, request, previous_build, key)
+        cell.do_once(checkpoints.PREVIOUS_REPO, publish, on=[SERVICES])
 
 
-def _publish(cell: Cell, order: Order, made: Build, key: SigningKey) -> None:
-    with order.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
-        served = published.serve(cell, made, order.rundir, key, name=PREVIOUS)
-        trial.passed(f"{served.packages} packages at {served.url}")
-        order.rundir.save(values.REPO, served)
+def _publish(cell: Cell, request: BuildRequest, previous_build: Build, key: SigningKey) -> None:
+    with request.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
+        repo = published.serve(cell, previous_build, request.rundir, key, name=PREVIOUS)
+        trial.passed(f"{repo.packages} packages at {repo.url}")
+        request.rundir.save(values.REPO, repo)
 
 
 def offer(cell: Cell, role: str) -> None:
     """Let a host use the earlier version's repository on request."""
-    served = rundir(cell).saved(values.REPO)
-    if served:
-        repositories.offer(cell.host(role), served)
+    repo = rundir(cell).saved(values.REPO)
+    if repo:
+        repositories.offer(cell.host(role), repo)
 
 
 @contextmanager
-def _forgiven() -> Iterator[None]:
-    """Go on without the earlier version: its cases say why it is not there."""
+def _ignore_errors() -> Iterator[None]:
+    """Go on without the earlier version after an error: its cases report it."""
     try:
         yield
     except InterruptedRunError:

@@ -39,43 +39,43 @@ _KEY_HINT = (
 
 
 def unresolved(product: str, source: str, pin: str) -> Commit:
-    """What stands for the commit until the repository was looked at."""
-    asked = pin or "newest"
+    """Return a commit that stands for the candidate until it is chosen in the repository."""
+    ref = pin or "newest"
     return Commit(
-        product=product, source=source, ref=asked, kind=CommitKind.PUBLISHED,
+        product=product, source=source, ref=ref, kind=CommitKind.PUBLISHED,
         id="", tree="", date="", subject="", version="0",
     )  # fmt: skip
 
 
-def check(chosen: Settings, platforms: Sequence[Platform]) -> None:
-    """UsageError for settings that contradict each other, or a repository one of the platforms has not."""
-    if not chosen.from_repo:
+def check(settings: Settings, platforms: Sequence[Platform]) -> None:
+    """Raise UsageError for settings that contradict each other, or a repository one of the platforms has not."""
+    if not settings.from_repo:
         for name in ("nevra", "repo_key", "allow_unsigned"):
-            if getattr(chosen, name):
+            if getattr(settings, name):
                 raise UsageError(
                     f"{name} says how to install from a repository, but none is named",
                     hint="--from-repo URL, DIRECTORY or NAME; --ref names what is built",
                 )
         return
     for name in ("ref", "source"):
-        if getattr(chosen, name):
+        if getattr(settings, name):
             raise UsageError(
-                f"{name} {getattr(chosen, name)!r} would be built, from_repo {chosen.from_repo!r} would not: "
+                f"{name} {getattr(settings, name)!r} would be built, from_repo {settings.from_repo!r} would not: "
                 "one run tests one of them",
-                hint=f"--nevra {chosen.ref or 'VERSION'} names a version in a repository",
+                hint=f"--nevra {settings.ref or 'VERSION'} names a version in a repository",
             )
     for platform in platforms:
-        place = published.locate(platform, chosen.from_repo, chosen.repo_key)
-        if place.directory and not place.keys and not chosen.allow_unsigned:
-            raise UsageError(_NO_KEY.format(place.shown), hint=_KEY_HINT)
+        location = published.locate(platform, settings.from_repo, settings.repo_key)
+        if location.directory and not location.keys and not settings.allow_unsigned:
+            raise UsageError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
 
 
 @dataclass(frozen=True)
-class _Shop:
-    """One repository, as the services host sees it."""
+class _PublishedRepo:
+    """A repository of published packages, as the services host reaches it."""
 
     cell: Cell
-    place: Location
+    location: Location
     url: str
     key: str  # file on the services host, empty for none
     key_from: str
@@ -91,7 +91,7 @@ class _Shop:
             gpgcheck=not self.cell.settings.allow_unsigned,
             repo_gpgcheck=False,
             include=tuple(rpm.nevra for rpm in choice.rpms),
-            priority=self.place.priority,
+            priority=self.location.priority,
         )
 
 
@@ -101,112 +101,114 @@ def find(cell: Cell) -> Cell:
     Its services host is up.  Saves what a build and its publication would
     have saved, for the version to upgrade from too.
     """
-    place = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
+    location = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
-    wanted = build_rpms.wanted(cell.product)
-    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {place.shown}") as trial:
-        shop = _open(cell, place, trial)
-        offered = published.look(cell.host(SERVICES), shop.url, cell.product.packages)
-        choice = published.choose(offered, wanted, pin=pin, where=place.shown)
+    names = build_rpms.wanted(cell.product)
+    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {location.shown}") as trial:
+        repository = _open_repository(cell, location, trial)
+        offered = published.look(cell.host(SERVICES), repository.url, cell.product.packages)
+        choice = published.choose(offered, names, pin=pin, where=location.shown)
         trial.passed(
-            f"{choice.version}-{choice.release}, {len(choice.rpms)} packages of {shop.url}",
+            f"{choice.version}-{choice.release}, {len(choice.rpms)} packages of {repository.url}",
             evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
         )
-    commit = _commit(cell.product, place, pin, choice)
+    commit = _commit(cell.product, location, pin, choice)
     cell.rundir.save(values.COMMIT, commit)
-    rpms = _check(shop, choice)
-    made = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=shop.url)
-    cell.rundir.save(values.BUILD, made)
-    cell.rundir.save(values.SUPPLIED, shop.repo(choice, "candidate"))
-    return dataclasses.replace(cell, commit=commit, previous=_previous(shop, offered, choice))
+    rpms = _check(repository, choice)
+    build = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=repository.url)
+    cell.rundir.save(values.BUILD, build)
+    cell.rundir.save(values.SUPPLIED, repository.repo(choice, "candidate"))
+    return dataclasses.replace(cell, commit=commit, previous=_previous(repository, offered, choice))
 
 
-def _open(cell: Cell, place: Location, trial: Trial) -> _Shop:
-    """The repository within the services host's reach, and its key."""
-    services, url = cell.host(SERVICES), place.url
-    if place.directory:
-        trial.note(f"copying {place.directory}")
-        published.upload(services, place.directory, _ROOT)
+def _open_repository(cell: Cell, location: Location, trial: Trial) -> _PublishedRepo:
+    """Return the repository, reachable from the services host, with its key; InstallError without a key."""
+    services, url = cell.host(SERVICES), location.url
+    if location.directory:
+        trial.note(f"copying {location.directory}")
+        published.upload(services, location.directory, _ROOT)
         url = f"https://{repositories.REPO_HOST}/{_FOLDER}"
-    unchecked = cell.settings.allow_unsigned
-    found = "" if unchecked else published.provide_key(services, place, url, _KEY)
-    if found:
-        prints = " ".join(published.fingerprints(services, _KEY))
-        return _Shop(cell, place, url, _KEY, found, prints)
-    if not unchecked:
-        published.look(services, url, ["-"])  # is it there at all? That would be the truer reason
-        raise InstallError(_NO_KEY.format(place.shown), hint=_KEY_HINT)
-    return _Shop(cell, place, url, "", "", "")
+    allow_unsigned = cell.settings.allow_unsigned
+    key_from = "" if allow_unsigned else published.provide_key(services, location, url, _KEY)
+    if key_from:
+        fingerprints = " ".join(published.fingerprints(services, _KEY))
+        return _PublishedRepo(cell, location, url, _KEY, key_from, fingerprints)
+    if not allow_unsigned:
+        published.look(services, url, ["-"])  # a repository that does not answer is the better reason
+        raise InstallError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
+    return _PublishedRepo(cell, location, url, "", "", "")
 
 
-def _check(shop: _Shop, choice: Choice) -> tuple[Rpm, ...]:
+def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
     """Look at the packages before any host installs them; InstallError naming those without a good signature."""
-    with shop.cell.journal.case(Phase.SERVE, SERVICES, "published packages are whole and signed") as trial:
-        seen = published.check(shop.cell.host(SERVICES), shop.url, choice.rpms, shop.key)
-        if not shop.key:
+    with repository.cell.journal.case(Phase.SERVE, SERVICES, "published packages are whole and signed") as trial:
+        checked = published.check(repository.cell.host(SERVICES), repository.url, choice.rpms, repository.key)
+        if not repository.key:
             trial.passed(
                 f"SIGNATURES NOT CHECKED, as asked for (allow_unsigned); {len(choice.rpms)} packages have the "
                 "checksums the repository names"
             )
-        elif seen.bad:
-            more = f" and {len(seen.bad) - 1} more" if len(seen.bad) > 1 else ""
+        elif checked.bad:
+            more = f" and {len(checked.bad) - 1} more" if len(checked.bad) > 1 else ""
             raise InstallError(
-                f"{seen.bad[0]}{more}",
+                f"{checked.bad[0]}{more}",
                 hint="--repo-key names another key, --allow-unsigned takes packages whose signature nobody checks",
-                evidence="\n".join([f"key {shop.fingerprint} from {shop.key_from}", *seen.bad]),
+                evidence="\n".join([f"key {repository.fingerprint} from {repository.key_from}", *checked.bad]),
             )
         else:
+            key = f"{repository.fingerprint} from {repository.key_from}"
             trial.passed(
-                f"{len(choice.rpms)} packages signed with the key {shop.fingerprint} from {shop.key_from}",
-                evidence="\n".join(seen.signers),
+                f"{len(choice.rpms)} packages signed with the key {key}",
+                evidence="\n".join(checked.signers),
             )
-    return tuple(rpm.model_copy(update={"header": seen.headers[rpm.nevra]}) for rpm in choice.rpms)
+    return tuple(rpm.model_copy(update={"header": checked.headers[rpm.nevra]}) for rpm in choice.rpms)
 
 
-def _commit(product: Product, place: Location, ref: str, choice: Choice) -> Commit:
+def _commit(product: Product, location: Location, ref: str, choice: Choice) -> Commit:
     version = f"{choice.version}-{choice.release}"
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(choice.built))
-    stand_in = unresolved(product.name, place.shown, ref)
-    return stand_in.model_copy(
+    commit = unresolved(product.name, location.shown, ref)
+    return commit.model_copy(
         update={
             "version": choice.version,
             "rpm_release": choice.release,
             "describe": version,
             "date": when,
-            "subject": f"{product.name} {version}, published in {place.shown}",
+            "subject": f"{product.name} {version}, published in {location.shown}",
         }
     )
 
 
-def _previous(shop: _Shop, offered: list[Offered], chosen: Choice) -> Commit | None:
-    """The version to upgrade from, out of the same repository; None if no scenario asks or there is none."""
-    cell = shop.cell
+def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Choice) -> Commit | None:
+    """Return the version to upgrade from, of the same repository; None if no scenario asks or there is none."""
+    cell = repository.cell
     if not any(scenario.needs.previous for scenario in cell.scenarios):
         return None
     pin = cell.settings.upgrade_from
-    below = offered if pin else published.before(offered, chosen)
+    below = offered if pin else published.before(offered, candidate)
     if not below:
         return None
-    named = {item.rpm.name for item in below}
-    earlier = published.choose(below, named & build_rpms.wanted(cell.product), pin=pin, where=shop.place.shown)
-    commit = _commit(cell.product, shop.place, pin, earlier)
+    names = {package.rpm.name for package in below}
+    wanted = names & build_rpms.wanted(cell.product)
+    earlier = published.choose(below, wanted, pin=pin, where=repository.location.shown)
+    commit = _commit(cell.product, repository.location, pin, earlier)
     rundir = RunDir(cell.rundir.path / PREVIOUS)
-    made = Build(
-        commit=commit, platform=cell.platform.name, directory="", rpms=earlier.rpms, published=shop.url
+    build = Build(
+        commit=commit, platform=cell.platform.name, directory="", rpms=earlier.rpms, published=repository.url
     )
-    rundir.save(values.BUILD, made)
-    rundir.save(values.SUPPLIED, shop.repo(earlier, PREVIOUS))
+    rundir.save(values.BUILD, build)
+    rundir.save(values.SUPPLIED, repository.repo(earlier, PREVIOUS))
     cell.rundir.save(values.PREVIOUS, commit)
     return commit
 
 
-def serve(cell: Cell, made: Build, rundir: RunDir, key: SigningKey, *, name: str) -> Repo:
-    """The repository hosts install a build from: the run's own, signed and served, or where it was published."""
+def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: str) -> Repo:
+    """Return the repository hosts install a build from: signed and served here, or where it was published."""
     supplied = rundir.saved(values.SUPPLIED)
-    if made.published and supplied:
+    if build.published and supplied:
         return supplied
     log: Path = rundir.repo / "publish.log"
-    return repositories.publish(cell.host(SERVICES), made, log=log, key=key, name=name)
+    return repositories.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
 def choose_published(opened: Cell, images: PlatformImages) -> Cell:
@@ -214,7 +216,7 @@ def choose_published(opened: Cell, images: PlatformImages) -> Cell:
     cell = opened
     if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.SUPPLY):
         return cell
-    if cell.commit.describe:  # chosen by an earlier attempt, whose services host is gone: the same once more
+    if cell.commit.describe:  # an earlier attempt chose it, and its services host is gone: choose the same again
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
         cell = dataclasses.replace(cell, settings=pinned)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])

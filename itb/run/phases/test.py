@@ -11,21 +11,24 @@ from itb.model import Outcome, Phase
 from itb.run.cell import SERVICES, Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases import previous, token_renewal
-from itb.run.phases.install import look_again, watch
+from itb.run.phases.install import inspect_after_tests, watch
 from itb.rundir.checkpoints import CheckpointKey, Kind
-from itb.scenario import play as scenes
+from itb.scenario import play as scenario_play
 from itb.testbed import logs
 
 
-def tested(cell: Cell) -> CheckpointKey:
-    """Name of the piece of work after which only evidence, removal and reports are left: these very scenarios."""
-    sums = [step_library.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
-    return CheckpointKey(Kind.TESTED, hashlib.sha256(" ".join(sums).encode()).hexdigest())
+def tested_key(cell: Cell) -> CheckpointKey:
+    """Return the key of the checkpoint after which only evidence, removal and reports are left.
+
+    It depends on the content of the scenarios.
+    """
+    checksums = [step_library.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
+    return CheckpointKey(Kind.TESTED, hashlib.sha256(" ".join(checksums).encode()).hexdigest())
 
 
 def test(cell: Cell) -> None:
-    """Every scenario, then once more whether all services are still up."""
-    with cell.checkpoint(tested(cell)) as checkpoint:
+    """Run every scenario, then check once more that all services are up and the platform is unchanged."""
+    with cell.checkpoint(tested_key(cell)) as checkpoint:
         _test(cell)
         bad = (Outcome.FAILED, Outcome.ERROR)
         checkpoint.undone = any(case.outcome in bad for case in cell.journal.cases)
@@ -35,32 +38,32 @@ def _test(cell: Cell) -> None:
     for role in cell.topology.optional & set(cell.testbed_roles):
         previous.offer(cell, role)
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
-    with token_renewal.kept_fresh(cell) as may_start:
+    with token_renewal.keep_fresh(cell) as may_start:
         for scenario in cell.scenarios:
             checksum = step_library.checksum(scenario.folder, scenario.scripts)
             key = CheckpointKey(Kind.SCENARIO, f"{scenario.name}.{checksum}")
             if cell.checkpoints.is_done(key) or not may_start(scenario):
                 continue
             with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
-                outcome = scenes.run_scenario(
+                outcome = scenario_play.run_scenario(
                     scenario,
                     hosts,
                     journal=cell.journal,
                     facts=cell.scenario_facts(),
                     factor=cell.factor * cell.product.patience,
                     diagnose=lambda since: token_renewal.why_refused(cell, since),
-                    explain=lambda: _why(cell, hosts),
+                    explain=lambda: _likeliest_cause(cell, hosts),
                 )
                 checkpoint.undone = outcome is not Outcome.PASSED
     last: list[Callable[[], object]] = [
         lambda: in_parallel(
             cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0)
         ),
-        lambda: look_again(cell),
+        lambda: inspect_after_tests(cell),
     ]
     in_parallel(last, lambda work: work())
 
 
-def _why(cell: Cell, hosts: Mapping[str, Host]) -> str:
-    """The cause the logs of the hosts name, or else what pilots that ended said last."""
+def _likeliest_cause(cell: Cell, hosts: Mapping[str, Host]) -> str:
+    """Return the cause the logs of the hosts name, or else the last lines of pilots that ended."""
     return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)

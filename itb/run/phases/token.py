@@ -15,7 +15,7 @@ from itb.model import Phase, Token
 from itb.process.runner import Runner
 from itb.run.cell import CE, Cell
 from itb.run.parallel import in_parallel
-from itb.run.phases.up import load_issuer, testbeds_fault
+from itb.run.phases.up import as_testbed_error, load_issuer
 from itb.rundir import checkpoints, values
 from itb.tokens import renewal
 from itb.tokens.acquire import acquire
@@ -33,41 +33,41 @@ RENEWAL = "SciToken renewal "  # and a number: every try of one renewal is the s
 
 @dataclass(frozen=True)
 class CheckedToken:
-    """A checked token: what may be said of it, and itself, which is in memory only."""
+    """A checked token: its claims, which reports may show, and its value, which is in memory only."""
 
     token: Token
     secret: Secret
 
 
-def check_hook(chosen: Settings) -> None:
-    """Refuse a hook that does not exist or is not configured, before anything starts; UsageError."""
-    find_provider(chosen.token_hook, hook_context(chosen, Runner()))
+def check_hook(settings: Settings) -> None:
+    """Raise UsageError for a hook that does not exist or is not configured, before anything starts."""
+    find_provider(settings.token_hook, hook_context(settings, Runner()))
 
 
-def hook_context(chosen: Settings, runner: Runner) -> Context:
-    """What hooks may use outside of a run: there is no issuer of our own."""
-    folders = tuple(expand(folder) for folder in chosen.hooks)
-    return Context(runner=runner, options=chosen.token, hook_dirs=folders)
+def hook_context(settings: Settings, runner: Runner) -> Context:
+    """Return what hooks may use outside of a run, where there is no issuer of our own."""
+    folders = tuple(expand(folder) for folder in settings.hooks)
+    return Context(runner=runner, options=settings.token, hook_dirs=folders)
 
 
-def ask(opened: Cell) -> CheckedToken | None:
-    """Get the SciToken through the managed-token hook and check it; None for a product without one.
+def acquire_token(opened: Cell) -> CheckedToken | None:
+    """Return the SciToken that the managed-token hook gives, checked; None for a product without one.
 
-    It takes no host for that, so a whole run asks first: a hook that is
+    No host is needed for that, so a whole run begins with it: a hook that is
     missing or wrong and a token that is refused are known in seconds.
     """
     wanted = opened.product.token
-    if wanted is None or _stands(opened):
+    if wanted is None or _has_fresh_token(opened):
         return None
     name = f"SciToken from hook {opened.settings.token_hook!r} is good for {opened.ce_address}"
     with opened.journal.case(Phase.TOKEN, wanted.role, name) as trial:
-        checked = request(opened, wanted, note=trial.note)
+        checked = request_token(opened, wanted, note=trial.note)
         trial.passed(_describe(checked.token))
     return checked
 
 
-def hand_out(cell: Cell, checked_token: CheckedToken | None) -> Token | None:
-    """Put the token that :func:`ask` has got where the product wants it, on every role."""
+def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | None:
+    """Deliver the token of :func:`acquire_token` to every role where the product wants it; return its claims."""
     wanted = cell.product.token
     if wanted is None:
         return None
@@ -75,39 +75,39 @@ def hand_out(cell: Cell, checked_token: CheckedToken | None) -> Token | None:
     return cell.value_once(
         checkpoints.TOKEN,
         values.TOKEN,
-        lambda: _hand_out(cell, wanted, checked_token),
+        lambda: _deliver_to_places(cell, wanted, checked_token),
         on=roles,
-        holds=lambda _token: _stands(cell),
+        holds=lambda _token: _has_fresh_token(cell),
     )
 
 
-def _stands(cell: Cell) -> bool:
-    """True if a resumed run has delivered a token that need not be renewed yet."""
+def _has_fresh_token(cell: Cell) -> bool:
+    """Return True if a resumed run has delivered a token that need not be renewed yet."""
     token = cell.rundir.readable(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
     return token is not None and renewal.due(token) > time.time()
 
 
-def _hand_out(cell: Cell, wanted: TokenDelivery, checked: CheckedToken | None) -> Token:
-    checked = ask(cell) if checked is None else _fresh(cell, wanted, checked)
-    assert checked is not None
-    _introduce(cell, checked.token.issuer)
+def _deliver_to_places(cell: Cell, wanted: TokenDelivery, checked_token: CheckedToken | None) -> Token:
+    checked_token = acquire_token(cell) if checked_token is None else _renew_if_due(cell, wanted, checked_token)
+    assert checked_token is not None
+    _map_issuer(cell, checked_token.token.issuer)
 
-    def one(place: TokenPlace) -> None:
+    def deliver_to(place: TokenPlace) -> None:
         with cell.journal.case(Phase.TOKEN, place.role, f"token delivered to {place.path}"):
-            deliver(cell.host(place.role), checked.secret, path=place.path, owner=place.owner)
+            deliver(cell.host(place.role), checked_token.secret, path=place.path, owner=place.owner)
 
-    in_parallel(wanted.places, one)
-    return keep_record(cell, wanted, checked.token)
+    in_parallel(wanted.places, deliver_to)
+    return keep_record(cell, wanted, checked_token.token)
 
 
 def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
-    """Write down what may be said of a token that has been delivered."""
+    """Save the claims of a token that has been delivered, with its role and path; return them."""
     token = token.model_copy(update={"role": wanted.role, "path": wanted.path})
     cell.rundir.save(values.TOKEN, token)
     return token
 
 
-def request(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
+def request_token(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
     """Ask the run's hook for a token and check what it gives."""
     folders = tuple(expand(folder) for folder in cell.settings.hooks)
     context = Context(
@@ -117,12 +117,12 @@ def request(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -
         issuer=load_issuer(cell),
         ca=cell.rundir.tokens / "ca.pem",
     )
-    return CheckedToken(*acquire(cell.settings.token_hook, asked(cell, wanted), context, note=note))
+    return CheckedToken(*acquire(cell.settings.token_hook, token_request(cell, wanted), context, note=note))
 
 
-def asked(cell: Cell, wanted: TokenDelivery) -> TokenRequest:
-    """What the run asks a hook for."""
-    least = cell.settings.token_min_lifetime
+def token_request(cell: Cell, wanted: TokenDelivery) -> TokenRequest:
+    """Return the request of the run to a hook."""
+    min_lifetime = cell.settings.token_min_lifetime
     return TokenRequest(
         run_id=cell.rundir.id,
         ce=cell.ce_address,
@@ -130,26 +130,26 @@ def asked(cell: Cell, wanted: TokenDelivery) -> TokenRequest:
         issuer=URL if cell.settings.token_hook == LOCAL else "",
         scopes=wanted.scopes,
         profile=wanted.profile,
-        min_lifetime_s=wanted.min_lifetime if least is None else least,
+        min_lifetime_s=wanted.min_lifetime if min_lifetime is None else min_lifetime,
     )
 
 
-def _fresh(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> CheckedToken:
-    """Renew a token that has become old while the hosts were made; while it lives it does, if that fails."""
+def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> CheckedToken:
+    """Renew a token that has become old while the hosts were made; if that fails, return it until it expires."""
     if renewal.due(checked.token) > time.time():
         return checked
     with cell.journal.case(Phase.TOKEN, wanted.role, next_renewal(cell), supersedes=True) as trial:
         left = checked.token.expires - time.time()
         try:
-            newer = request(cell, wanted, note=trial.note)
+            newer = request_token(cell, wanted, note=trial.note)
         except InterruptedRunError:
             raise
         except ItbError as error:
             left = checked.token.expires - time.time()
-            said = renewal.Renewal(problem=error.message, left=left).message
+            message = renewal.Renewal(problem=error.message, left=left).message
             if left <= 0:
-                raise as_token_error(said, error) from None
-            trial.error(said, exit_code=TokenError.exit_code, evidence=error.evidence, log=error.log)
+                raise as_token_error(message, error) from None
+            trial.error(message, exit_code=TokenError.exit_code, evidence=error.evidence, log=error.log)
             return checked
         trial.passed(renewal.Renewal(token=newer.token, left=left).message)
     return newer
@@ -157,26 +157,26 @@ def _fresh(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> CheckedT
 
 def as_token_error(message: str, error: ItbError) -> TokenError:
     """Return an error of the token with more to say than the one that caused it."""
-    made = TokenError(message, hint=error.hint, evidence=error.evidence, log=error.log)
-    made.sure = error.sure
-    return made
+    token_error = TokenError(message, hint=error.hint, evidence=error.evidence, log=error.log)
+    token_error.sure = error.sure
+    return token_error
 
 
 def next_renewal(cell: Cell) -> str:
-    """Name of the case of the renewal that is due: its number follows that of the last one that came about."""
-    done = [case for case in cell.journal.cases if case.name.startswith(RENEWAL) and not case.exit_code]
-    return f"{RENEWAL}{len(done) + 1}"
+    """Return the name of the next renewal's case: its number follows that of the last that succeeded."""
+    renewals = [case for case in cell.journal.cases if case.name.startswith(RENEWAL) and not case.exit_code]
+    return f"{RENEWAL}{len(renewals) + 1}"
 
 
-def _introduce(cell: Cell, issuer: str) -> None:
-    """Have the CE map the issuer's tokens and look that it can read the issuer's keys.
+def _map_issuer(cell: Cell, issuer: str) -> None:
+    """Configure the CE to map the issuer's tokens, and check that it can read the issuer's keys.
 
-    Which issuer it is, is known from the token only.  The CE's script knows
-    the run's own by itself, and is run again for another.
+    Only the token says which issuer it is.  The CE's script has mapped the
+    run's own issuer already, and runs again for another.
     """
     host, script = cell.host(CE), cell.platform.ce.configure
     if issuer != URL:
-        with cell.journal.case(Phase.TOKEN, CE, f"CE maps tokens of {issuer}"), testbeds_fault():
+        with cell.journal.case(Phase.TOKEN, CE, f"CE maps tokens of {issuer}"), as_testbed_error():
             configure.configure(
                 host,
                 shipped.folder("build_ws") / "ce" / script,
@@ -190,31 +190,33 @@ def _introduce(cell: Cell, issuer: str) -> None:
 
 
 def _describe(token: Token) -> str:
-    checked = "signature verified" if token.verified else "signature unverified"
+    signature = "signature verified" if token.verified else "signature unverified"
     minutes = (token.expires - time.time()) / 60
-    return f"{token.issuer}, {' '.join(token.scopes)}, {minutes:.0f} minutes left, {checked}"
+    return f"{token.issuer}, {' '.join(token.scopes)}, {minutes:.0f} minutes left, {signature}"
 
 
 def deliver_renewed(cell: Cell, places: Sequence[TokenPlace], secret: Secret, *, force: bool) -> str:
     """Put a newer token on all these places at once; TokenError naming every role it did not reach.
 
-    Returns what is to be said of places where somebody else's token stays.
+    Returns a note on the places where a scenario's token stays.
     """
 
-    def one(place: TokenPlace) -> tuple[str, str]:
+    def deliver_to(place: TokenPlace) -> tuple[str, str]:
         try:
             host = cell.host(place.role)
-            put = deliver(host, secret, path=place.path, owner=place.owner, force=force)
+            is_delivered = deliver(host, secret, path=place.path, owner=place.owner, force=force)
         except InterruptedRunError:
             raise
         except ItbError as error:
             return f"role {place.role} did not get it ({error.message})", ""
-        return "", "" if put else f"{place.path} on {place.role} holds what a scenario put there, which stays"
+        if is_delivered:
+            return "", ""
+        return "", f"{place.path} on {place.role} holds what a scenario put there, which stays"
 
-    said = in_parallel(places, one)
-    problems = [problem for problem, _ in said.values() if problem]
+    answers = in_parallel(places, deliver_to)
+    problems = [problem for problem, _ in answers.values() if problem]
     if problems:
-        reached = [place.role for place, (problem, _) in said.items() if not problem]
+        reached = [place.role for place, (problem, _) in answers.items() if not problem]
         more = f"; delivered to {', '.join(reached)}" if reached else ""
         raise TokenError(f"a new token was acquired, but {'; '.join(problems)}{more}")
-    return "; ".join(left for _, left in said.values() if left)
+    return "; ".join(note for _, note in answers.values() if note)

@@ -1,4 +1,4 @@
-"""The token of a run while scenarios run: kept fresh, put back where one exchanged it, its end explained."""
+"""The token of a run while scenarios run: renewed, restored where one replaced it, its end explained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from itb.containers.host import FileSpec
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Phase, Token
 from itb.run.cell import BAD_TOKENS, CE, Cell
-from itb.run.phases.token import LOCAL, as_token_error, asked, deliver_renewed, keep_record, next_renewal, request
+from itb.run.phases.token import (
+    LOCAL,
+    as_token_error,
+    deliver_renewed,
+    keep_record,
+    next_renewal,
+    request_token,
+    token_request,
+)
 from itb.run.phases.up import load_issuer
 from itb.rundir import values
 from itb.tokens import renewal
@@ -25,7 +33,7 @@ from itb.util.redact import remember
 
 
 class Renewals:
-    """Every renewal is a case; the last one's problem decides what may still start."""
+    """Renews the token, each time as a case; after a failure, decides which scenarios may still start."""
 
     def __init__(self, cell: Cell, wanted: TokenDelivery, token: Token) -> None:
         self.token = token
@@ -34,14 +42,14 @@ class Renewals:
         self._secret: Secret | None = None
         # A renewal may have begun before there was anybody to go on with it.
         begun = [case for case in cell.journal.cases if case.name == next_renewal(cell)]
-        self._failed, self._why = len(begun), begun[0].message if begun else ""
+        self._failed, self._last_problem = len(begun), begun[0].message if begun else ""
         self._lock = threading.Lock()
 
     def renew(self) -> Token:
         """Get and deliver a new token; if that fails, the case says at once how long the old one serves.
 
-        It is the same case until a try succeeds, which is well if the old
-        token had not ended by then.
+        It is the same case until a try succeeds; it passes then if the old
+        token had not expired by that time.
         """
         left = self.token.expires - time.time()
         name, role = next_renewal(self._cell), self._wanted.role
@@ -53,15 +61,15 @@ class Renewals:
             except ItbError as error:
                 self._failed += 1
                 left = self.token.expires - time.time()
-                seen = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
-                self._why = error.message
-                raise as_token_error(seen.message, error) from None
-            seen = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._why)
+                result = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
+                self._last_problem = error.message
+                raise as_token_error(result.message, error) from None
+            result = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._last_problem)
             self._failed = 0
-            if seen.gap:
-                trial.error(seen.message, exit_code=TokenError.exit_code)
+            if result.gap:
+                trial.error(result.message, exit_code=TokenError.exit_code)
             else:
-                trial.passed("; ".join(text for text in (seen.message, note) if text))
+                trial.passed("; ".join(text for text in (result.message, note) if text))
         return token
 
     def renew_first(self) -> None:
@@ -72,36 +80,36 @@ class Renewals:
             self.problem = error.message
 
     def _replace(self, note: Callable[[str], None], *, force: bool) -> tuple[Token, str]:
-        held = request(self._cell, self._wanted, note=note)
-        left = deliver_renewed(self._cell, self._wanted.places, held.secret, force=force)
-        self.token = keep_record(self._cell, self._wanted, held.token)
-        self._secret = held.secret
-        return self.token, left
+        checked = request_token(self._cell, self._wanted, note=note)
+        note_on_places = deliver_renewed(self._cell, self._wanted.places, checked.secret, force=force)
+        self.token = keep_record(self._cell, self._wanted, checked.token)
+        self._secret = checked.secret
+        return self.token, note_on_places
 
-    def report(self, seen: renewal.Renewal) -> None:
+    def report(self, result: renewal.Renewal) -> None:
         """Remember whether the last renewal failed."""
-        self.problem = seen.problem if seen.token is None else ""
+        self.problem = result.problem if result.token is None else ""
 
     def may_start(self, scenario: Scenario) -> bool:
-        """Say no, as a case, to a scenario that would outlive a token that cannot be renewed.
+        """Return False, and report a case, for a scenario that would outlive a token that cannot be renewed.
 
-        Every scenario gets its own tokens to be refused: one that soon expires must not have expired.
+        Every scenario gets new tokens that a CE must refuse: the one that expires soon must not have expired.
         """
         if not scenario.needs.token:
             return True
         try:
             if self.problem:
                 renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
-            self._put_back()
+            self._restore()
             if self._cell.settings.token_hook == LOCAL:
-                _deliver_choice(self._cell, self._wanted)
+                _deliver_test_tokens(self._cell, self._wanted)
         except (TokenError, TestbedError) as error:
             with self._cell.journal.case(Phase.TEST, "", f"{scenario.name}: {scenario.title}") as trial:
                 trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
             return False
         return True
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         """Deliver the run's own token again where an earlier scenario left another one, or none."""
         places = [
             place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)
@@ -117,11 +125,11 @@ class Renewals:
             trial.passed(", ".join(f"{place.path} on {place.role}" for place in places))
 
 
-def _deliver_choice(cell: Cell, wanted: TokenDelivery) -> None:
-    """Put a good token and some a CE must refuse where a scenario finds them: only our own issuer makes such."""
-    host, issuer, wish = cell.host(wanted.role), load_issuer(cell), asked(cell, wanted)
-    tokens = {fault: issuer.mint_faulty(wish, fault) for fault in FAULTS}
-    tokens["valid"] = issuer.mint_for(wish)
+def _deliver_test_tokens(cell: Cell, wanted: TokenDelivery) -> None:
+    """Put a good token and some a CE must refuse where a scenario finds them; only our own issuer makes them."""
+    host, issuer, request = cell.host(wanted.role), load_issuer(cell), token_request(cell, wanted)
+    tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
+    tokens["valid"] = issuer.mint_for(request)
     for secret in tokens.values():
         remember(secret)
     host.call("install", "--directory", "--mode=700", BAD_TOKENS)
@@ -134,12 +142,12 @@ def _deliver_choice(cell: Cell, wanted: TokenDelivery) -> None:
 
 
 def longest_wait(scenario: Scenario) -> float:
-    """Seconds the scenario's most patient step may take: a step is what a token has to outlive."""
+    """Return the longest time limit of a step in seconds: a token must not expire during a step."""
     return max(step.eventually.within if step.eventually else step.timeout for step in scenario.steps)
 
 
 @contextmanager
-def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
+def keep_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
     """Renew the run's token before it is needed while the block runs; yields whether a scenario may start."""
     token, wanted = cell.rundir.saved(values.TOKEN), cell.product.token
     if token is None or wanted is None:
@@ -153,9 +161,9 @@ def kept_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
 
 
 def why_refused(cell: Cell, since: float) -> str:
-    """One line from the CE for a failed step that needs the token: what it refused since then, or ``""``.
+    """Return one line from the CE for a failed step that needs the token: what it refused since then, or ``""``.
 
-    TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
+    Raises TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
     """
     token = cell.rundir.saved(values.TOKEN)
     if token is None:

@@ -29,7 +29,7 @@ from itb.tokens.issuer import Issuer
 def prepare_platform(opened: Cell) -> PlatformImages:
     """Return the images of the platform, from the engine's store or made now."""
     with opened.journal.case(Phase.PLATFORM, "images", f"{opened.platform.name} images are there") as trial:
-        images = images_of_before(opened) or platforms_images.ensure(
+        images = saved_images(opened) or platforms_images.ensure(
             opened.platform,
             opened.engine,
             cache=opened.settings.cache_dir,
@@ -41,24 +41,24 @@ def prepare_platform(opened: Cell) -> PlatformImages:
     return images
 
 
-def images_of_before(cell: Cell) -> PlatformImages | None:
-    """The images a run began with, if it goes on and they are still there."""
+def saved_images(cell: Cell) -> PlatformImages | None:
+    """Return the images a run began with, if it is resumed and they still exist; else None."""
     saved = cell.rundir.readable(values.IMAGES)
     return platforms_images.find(cell.engine, saved.platform, saved.key) if saved else None
 
 
 def load_ca(cell: Cell) -> RunCA:
-    """The run's certificate authority; made by the phase that needs it first."""
+    """Return the run's certificate authority; the first phase that needs it creates it."""
     return RunCA.load_or_create(cell.rundir.tokens, name=f"itb run {cell.rundir.state.short}")
 
 
 def load_issuer(cell: Cell) -> Issuer:
-    """The run's own token issuer; made by the phase that needs it first."""
+    """Return the run's own token issuer; the first phase that needs it creates it."""
     return Issuer.load_or_create(cell.rundir.tokens)
 
 
 def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
-    """Network and the containers of these roles, all at once; those that run already stay as they are."""
+    """Create the network and start the containers of these roles at once; those that run stay as they are."""
     with cell.testbed.starting:
         missing = sorted(set(roles) - cell.testbed.alive(), key=roles.index)
         if not missing:
@@ -92,7 +92,7 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
 def boot_workspace(
     cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_there: bool
 ) -> None:
-    """Have the build workspace ready where something has to be built."""
+    """Start and boot the build workspace where something has to be built."""
     if not (cached_build and previous_is_there):
         start_hosts(cell, images, [WORKSPACE])
         _boot(cell, [WORKSPACE])
@@ -102,13 +102,13 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
     """Wait until these hosts are up, and have them trust the run's CA."""
     ca = load_ca(cell)
 
-    def one(role: str) -> None:
-        cell.do_once(CheckpointKey(Kind.BOOT, role), lambda: _boot_one(cell, role, ca), on=[role])
+    def boot_role(role: str) -> None:
+        cell.do_once(CheckpointKey(Kind.BOOT, role), lambda: _boot_role(cell, role, ca), on=[role])
 
-    in_parallel(roles, one)
+    in_parallel(roles, boot_role)
 
 
-def _boot_one(cell: Cell, role: str, ca: RunCA) -> None:
+def _boot_role(cell: Cell, role: str, ca: RunCA) -> None:
     with cell.journal.case(Phase.UP, role, f"{cell.host(role).fqdn} boots") as trial:
         state = make_ready(cell.host(role), ca)
         trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
@@ -125,37 +125,37 @@ def make_ready(host: Host, ca: RunCA) -> str:
 
 
 def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
-    """The bare hosts, booted, with certificates, trusting the run's CA."""
+    """Return the bare hosts, booted, with certificates, trusting the run's CA."""
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     _boot(cell, cell.testbed_roles)
     workspace = [role for role in (WORKSPACE,) if role in cell.testbed.alive()]
-    found = cell.testbed.describe([SERVICES, *workspace, *cell.testbed_roles])
-    cell.rundir.save(values.TESTBED, found)
-    return found
+    hosts = cell.testbed.describe([SERVICES, *workspace, *cell.testbed_roles])
+    cell.rundir.save(values.TESTBED, hosts)
+    return hosts
 
 
 def prepare_ce(cell: Cell) -> None:
-    """The CE is the platform's, not the product's: it is installed while the candidate is built."""
+    """Install and start the CE while the candidate is built: it is the platform's, not the product's."""
     cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
 
 
 def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case(Phase.INSTALL, CE, f"dnf install {' '.join(ce.packages)}") as trial, testbeds_fault():
+    with cell.journal.case(Phase.INSTALL, CE, f"dnf install {' '.join(ce.packages)}") as trial, as_testbed_error():
         dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
-    with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), testbeds_fault():
+    with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
         configure.configure(host, script, cell.facts.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
-        with cell.journal.case(Phase.START, CE, f"{unit} starts"), testbeds_fault():
+        with cell.journal.case(Phase.START, CE, f"{unit} starts"), as_testbed_error():
             units.start_service(host, unit)
 
 
 @contextmanager
-def testbeds_fault() -> Iterator[None]:
-    """What goes wrong with the CE is never the candidate's fault."""
+def as_testbed_error() -> Iterator[None]:
+    """Raise a TestbedError for an InstallError of the block: the CE's failure is never the candidate's fault."""
     try:
         yield
     except InstallError as error:

@@ -32,28 +32,28 @@ def test_a_phase_gets_the_values_it_names() -> None:
             Node("left", lambda seed: seed * 2),
             Node("right", lambda left: left + 1),
         ],
-        given=["seed"],
+        initial=["seed"],
     )
     assert graph.execute(graph.nodes, {"seed": 2}) == {"seed": 2, "left": 4, "right": 5, "sum": 9}
 
 
 def test_phases_that_do_not_need_each_other_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=60)
-    graph = Graph([Node("one", meeting.wait), Node("two", meeting.wait)], given=["timeout"])
+    graph = Graph([Node("one", meeting.wait), Node("two", meeting.wait)], initial=["timeout"])
     graph.execute(graph.nodes, {"timeout": 60})
 
 
 def test_a_phase_waits_for_what_it_comes_after() -> None:
-    seen: list[str] = []
+    ended: list[str] = []
     graph = Graph(
         [
-            Node("last", lambda: seen.append("last"), after=("first",)),
-            Node("first", lambda: seen.append("first")),
+            Node("last", lambda: ended.append("last"), after=("first",)),
+            Node("first", lambda: ended.append("first")),
         ],
-        given=[],
+        initial=[],
     )
     graph.execute(graph.nodes, {})
-    assert seen == ["first", "last"]
+    assert ended == ["first", "last"]
 
 
 def test_after_an_error_nothing_begins_and_what_runs_ends() -> None:
@@ -69,7 +69,7 @@ def test_after_an_error_nothing_begins_and_what_runs_ends() -> None:
 
     graph = Graph(
         [Node("bad", fail), Node("slow", go_on), Node("later", pytest.fail, after=("bad", "slow"))],
-        given=["reason", "pytrace"],
+        initial=["reason", "pytrace"],
     )
     with pytest.raises(TestbedError, match="broken"):
         graph.execute(graph.nodes, {"reason": "", "pytrace": False})
@@ -87,7 +87,7 @@ def test_an_interruption_is_the_cause_of_other_errors() -> None:
         both.wait()
         raise InterruptedRunError("interrupted")
 
-    graph = Graph([Node("bad", fail), Node("stopped", stop)], given=[])
+    graph = Graph([Node("bad", fail), Node("stopped", stop)], initial=[])
     with pytest.raises(InterruptedRunError):
         graph.execute(graph.nodes, {})
 
@@ -100,7 +100,7 @@ STEPS = Graph(
         Node("hosts", start, command="run"),
         Node("installed", install, command="install", after=("hosts",)),
     ],
-    given=["cell"],
+    initial=["cell"],
 )
 
 
@@ -121,9 +121,9 @@ def test_the_command_that_has_to_come_first_is_named() -> None:
 
 def test_a_need_that_nobody_meets_is_refused() -> None:
     with pytest.raises(ValueError, match="phase repo needs build"):
-        Graph([Node("repo", serve)], given=["key"])
+        Graph([Node("repo", serve)], initial=["key"])
     with pytest.raises(CycleError):
-        Graph([Node("a", start, after=("b",)), Node("b", start, after=("a",))], given=["cell"])
+        Graph([Node("a", start, after=("b",)), Node("b", start, after=("a",))], initial=["cell"])
 
 
 def test_a_value_has_the_type_its_phase_returns() -> None:
@@ -143,5 +143,5 @@ def test_the_documentation_shows_the_graph() -> None:
 @pytest.mark.parametrize("command", ["build", "serve", "up", "install", "token", "test"])
 def test_every_command_can_begin_where_the_one_before_ended(command: str) -> None:
     names = PHASES.of_command(command)
-    needed = {need for name in names for need in PHASES.nodes[name].needs} - names - PHASES.given
+    needed = {need for name in names for need in PHASES.nodes[name].needs} - names - PHASES.initial
     assert all(PHASES.nodes[name].load for name in needed)

@@ -51,20 +51,20 @@ def test_a_directory_whose_name_no_run_can_record(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message"),
     [
         (("d1/same", "./d2/same"), "two scenarios have the name same: {here}/d1/same and {here}/d2/same"),
         (("d1/same", "smoke", "./d1/same"), "scenario same is named twice"),
         (("smoke", "smoke"), "scenario smoke is named twice"),
     ],
 )
-def test_two_scenarios_of_one_name(names: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_two_scenarios_of_one_name(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
     for name in ("d1/same", "d2/same"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "scenario.yaml").write_text(SCENARIO)
     with pytest.raises(UsageError) as caught:
         plan.plan(Settings(product="pocketwms", scenario=names))
-    assert caught.value.message == told.format(here=tmp_path)
+    assert caught.value.message == message.format(here=tmp_path)
     assert len(plan.plan(Settings(product="pocketwms", scenario=("smoke", "d2/same")))[0].scenarios) == 2
 
 

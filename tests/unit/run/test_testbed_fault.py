@@ -18,9 +18,9 @@ FULL = "host ce: disk full: /var has 0 KiB left"
 
 
 def journal_that_finds(tmp_path: Path, cause: str) -> Journal:
-    made = Journal(RunDir(tmp_path))
-    made.look = lambda role, _seen: cause if role == "ce" else ""
-    return made
+    journal = Journal(RunDir(tmp_path))
+    journal.look = lambda role, _seen: cause if role == "ce" else ""
+    return journal
 
 
 @pytest.mark.parametrize("error", [InstallError("no package x", evidence="e"), TestbedError("curl failed")])
@@ -54,7 +54,7 @@ HOST: Any = SimpleNamespace(role="ce")
 
 
 @pytest.mark.parametrize(
-    ("seen", "text", "cause"),
+    ("findings", "text", "cause"),
     [
         ({"full": ["/var 12"]}, "", "host ce: disk full: /var has 12 KiB left"),
         ({"readonly": ["/"]}, "", "host ce: / cannot be written to"),
@@ -68,8 +68,8 @@ HOST: Any = SimpleNamespace(role="ce")
         ({}, "jobs are not submitted", ""),
     ],
 )  # fmt: skip
-def test_what_a_look_at_a_host_comes_to(seen: dict[str, list[str]], text: str, cause: str) -> None:
-    assert next(testbed_fault._host(HOST, seen, text), "") == cause
+def test_what_a_look_at_a_host_comes_to(findings: dict[str, list[str]], text: str, cause: str) -> None:
+    assert next(testbed_fault._host_causes(HOST, findings, text), "") == cause
 
 
 def cell(tmp_path: Path, *, drift: float = 0.0) -> Any:
@@ -79,25 +79,25 @@ def cell(tmp_path: Path, *, drift: float = 0.0) -> Any:
 
 
 def test_a_sound_machine_is_not_at_fault(tmp_path: Path) -> None:
-    assert list(testbed_fault._machine(cell(tmp_path))) == []
+    assert list(testbed_fault._machine_causes(cell(tmp_path))) == []
 
 
 @pytest.mark.parametrize("drift", [3600, -3600])
 def test_a_clock_that_jumped_is_the_machines_fault(tmp_path: Path, drift: int) -> None:
-    assert list(testbed_fault._machine(cell(tmp_path, drift=drift))) == [
+    assert list(testbed_fault._machine_causes(cell(tmp_path, drift=drift))) == [
         f"the machine's clock jumped by {drift:+d} s during the run"
     ]
 
 
 def test_a_run_directory_that_is_gone_is_the_machines_fault(tmp_path: Path) -> None:
-    made = cell(tmp_path / "gone")
-    assert list(testbed_fault._machine(made)) == [f"run directory {tmp_path / 'gone'} is gone"]
+    broken_cell = cell(tmp_path / "gone")
+    assert list(testbed_fault._machine_causes(broken_cell)) == [f"run directory {tmp_path / 'gone'} is gone"]
 
 
 def test_an_engine_that_cannot_be_asked_is_the_cause(tmp_path: Path) -> None:
     def alive() -> set[str]:
         raise TestbedError("container engine 'podman' does not answer")
 
-    made = cell(tmp_path)
-    made.testbed, made.topology = SimpleNamespace(alive=alive), SimpleNamespace(hosts={"ce": "ce.x"})
-    assert testbed_fault.find(made, "ce", "") == "container engine 'podman' does not answer"
+    broken_cell = cell(tmp_path)
+    broken_cell.testbed, broken_cell.topology = SimpleNamespace(alive=alive), SimpleNamespace(hosts={"ce": "ce.x"})
+    assert testbed_fault.find(broken_cell, "ce", "") == "container engine 'podman' does not answer"

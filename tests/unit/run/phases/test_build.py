@@ -16,7 +16,7 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
 
-class Hand:
+class StandIn:
     """A testbed that has a workspace; each new one has another id."""
 
     def __init__(self) -> None:
@@ -41,33 +41,33 @@ def rundir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     return RunDir.create(tmp_path, "p-1234-deb13")
 
 
-def renew(rundir: RunDir, hand: Hand) -> Journal:
+def renew(rundir: RunDir, testbed: StandIn) -> Journal:
     """Prepare a build, as a process that has only just begun would."""
     journal = Journal(rundir)
-    cell: Any = SimpleNamespace(checkpoints=Checkpoints(rundir), testbed=hand, host=lambda _role: None)
+    cell: Any = SimpleNamespace(checkpoints=Checkpoints(rundir), testbed=testbed, host=lambda _role: None)
     images: Any = SimpleNamespace(references={})
     build._renew_workspace(cell, images, journal)
     return journal
 
 
 def test_first_build_has_the_workspace_that_runs(rundir: RunDir) -> None:
-    hand = Hand()
-    assert renew(rundir, hand).cases == []
-    assert hand.containers == {WORKSPACE: "1"}
+    testbed = StandIn()
+    assert renew(rundir, testbed).cases == []
+    assert testbed.containers == {WORKSPACE: "1"}
 
 
 def test_second_build_has_a_new_one(rundir: RunDir) -> None:
-    """Nothing is kept in memory from one to the other: what resumes a run knows it from the ledger."""
-    hand = Hand()
-    renew(rundir, hand)
-    journal = renew(rundir, hand)
-    assert hand.containers == {WORKSPACE: "new"}
+    """Nothing is kept in memory from one to the other: a resumed run knows it from the checkpoints."""
+    testbed = StandIn()
+    renew(rundir, testbed)
+    journal = renew(rundir, testbed)
+    assert testbed.containers == {WORKSPACE: "new"}
     assert [case.name for case in journal.cases] == ["a workspace in which nothing was built is up"]
 
 
 def test_a_container_that_was_made_anew_meanwhile_stays(rundir: RunDir) -> None:
-    hand = Hand()
-    renew(rundir, hand)
-    hand.containers = {WORKSPACE: "2"}
-    assert renew(rundir, hand).cases == []
-    assert hand.containers == {WORKSPACE: "2"}
+    testbed = StandIn()
+    renew(rundir, testbed)
+    testbed.containers = {WORKSPACE: "2"}
+    assert renew(rundir, testbed).cases == []
+    assert testbed.containers == {WORKSPACE: "2"}

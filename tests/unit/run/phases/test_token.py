@@ -1,4 +1,4 @@
-"""Hooks looked at, and tokens asked for, before anything starts; tokens handed out to every role."""
+"""Hooks checked, and tokens acquired, before anything starts; tokens delivered to every role."""
 
 from __future__ import annotations
 
@@ -41,42 +41,42 @@ def cell(tmp_path: Path) -> Any:
 @pytest.fixture
 def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """What went where; ``role gone`` cannot be reached."""
-    made: list[tuple[object, ...]] = []
+    deliveries: list[tuple[object, ...]] = []
 
     def deliver(role: str, secret: Secret, *, path: str, owner: str) -> bool:
         if path == "/u" and owner == "gone":
             raise TestbedError("host factory: gone")
-        made.append((role, path, owner, secret.reveal()))
+        deliveries.append((role, path, owner, secret.reveal()))
         return True
 
     monkeypatch.setattr(phases_token, "deliver", deliver)
-    monkeypatch.setattr(phases_token, "_introduce", lambda *_: None)
-    return made
+    monkeypatch.setattr(phases_token, "_map_issuer", lambda *_: None)
+    return deliveries
 
 
 def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
     cell: Any, delivered: list[tuple[object, ...]]
 ) -> None:
-    held = phases_token.ask(cell)
-    assert held is not None
+    checked = phases_token.acquire_token(cell)
+    assert checked is not None
     assert [case.message.split(",")[0] for case in cell.journal.cases] == ["https://tokens.glideinwms.org/itb"]
-    text = held.secret.reveal()
-    token = phases_token.hand_out(cell, held)
+    text = checked.secret.reveal()
+    token = phases_token.deliver_token(cell, checked)
     assert token is not None
     assert (token.role, token.path) == ("frontend", "/t")
     where = [("frontend", "/t", "root:root"), ("factory", "/u", "a:b"), ("factory", "/v", "root:root")]
     assert set(delivered) == {(*place, text) for place in where}
     assert [case.name for case in cell.journal.cases[1:]].count("token delivered to /u") == 1
-    assert phases_token.ask(SimpleNamespace(product=SimpleNamespace(token=None))) is None  # type: ignore[arg-type]
+    assert phases_token.acquire_token(SimpleNamespace(product=SimpleNamespace(token=None))) is None  # type: ignore[arg-type]
 
 
 def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
     cell: Any, delivered: list[tuple[object, ...]]
 ) -> None:
-    gone = TokenPlace(role="factory", path="/u", owner="gone")
-    cell.product.token = TokenDelivery(role="frontend", path="/t", also=(gone,))
+    unreachable = TokenPlace(role="factory", path="/u", owner="gone")
+    cell.product.token = TokenDelivery(role="frontend", path="/t", also=(unreachable,))
     with pytest.raises(TestbedError, match="host factory: gone"):
-        phases_token.hand_out(cell, None)
+        phases_token.deliver_token(cell, None)
     assert len(delivered) == 1
     kinds = {case.role: case.outcome for case in cell.journal.cases if "delivered" in case.name}
     assert kinds == {"frontend": Outcome.PASSED, "factory": Outcome.ERROR}
@@ -85,33 +85,33 @@ def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
 def test_a_refused_token_is_known_before_anything_starts(cell: Any) -> None:
     cell.settings = Settings(token={"local": {"fault": "expired"}})
     with pytest.raises(TokenError, match="expired at"):
-        phases_token.ask(cell)
+        phases_token.acquire_token(cell)
     assert [(case.phase, case.exit_code) for case in cell.journal.cases] == [("token", 6)]
 
 
 def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
     cell: Any, delivered: list[tuple[object, ...]]
 ) -> None:
-    old = phases_token.ask(cell)
+    old = phases_token.acquire_token(cell)
     assert old is not None
     now = int(time.time())
     aged = CheckedToken(old.token.model_copy(update={"issued": now - 3600, "expires": now + 9}), old.secret)
-    token = phases_token.hand_out(cell, aged)
+    token = phases_token.deliver_token(cell, aged)
     assert token is not None
     assert token.expires > now + 3000
     assert cell.journal.cases[1].name == "SciToken renewal 1"
-    assert {given[3] for given in delivered} != {old.secret.reveal()}
+    assert {delivery[3] for delivery in delivered} != {old.secret.reveal()}
     # If that cannot be done the old one does, and the report says so.
     cell.settings = Settings(token={"local": {"fault": "expired"}})
     delivered.clear()
-    phases_token.hand_out(cell, aged)
-    assert {given[3] for given in delivered} == {old.secret.reveal()}
+    phases_token.deliver_token(cell, aged)
+    assert {delivery[3] for delivery in delivered} == {old.secret.reveal()}
     failed = [case for case in cell.journal.cases if case.exit_code]
     assert [(case.name, case.exit_code) for case in failed] == [("SciToken renewal 2", 6)]
     assert "the old token serves until" in failed[0].message
-    gone = CheckedToken(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
+    expired = CheckedToken(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
     with pytest.raises(TokenError, match="the old token has expired"):
-        phases_token.hand_out(cell, gone)
+        phases_token.deliver_token(cell, expired)
 
 
 @pytest.mark.parametrize(
@@ -140,5 +140,5 @@ def test_a_refused_token_is_never_the_testbeds_fault(cell: Any) -> None:
     cell.journal.look = lambda _role, _seen: "host frontend: gone"
     cell.settings = Settings(token={"local": {"fault": "expired"}})
     with pytest.raises(TokenError, match="expired at"):
-        phases_token.ask(cell)
+        phases_token.acquire_token(cell)
     assert [case.exit_code for case in cell.journal.cases] == [6]

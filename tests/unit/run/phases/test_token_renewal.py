@@ -27,16 +27,16 @@ WANTED = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factor
 
 
 class Hosts:
-    """What is at the paths of hosts that are none; ``gone`` are roles that cannot be reached."""
+    """Stand-ins for hosts: what is at their paths; roles that are ``unreachable`` raise TestbedError."""
 
     def __init__(self) -> None:
         self.holds: dict[str, str] = {"/t": "old", "/u": "old"}
         self.delivered = dict(self.holds)
-        self.gone: set[str] = set()
+        self.unreachable: set[str] = set()
 
     def deliver(self, role: str, secret: Secret, *, path: str, owner: str, force: bool = True) -> bool:
         assert owner == "root:root"
-        if role in self.gone:
+        if role in self.unreachable:
             raise TestbedError(f"host {role}: gone")
         if not force and not self.is_ours(role, path):
             return False
@@ -44,7 +44,7 @@ class Hosts:
         return True
 
     def is_ours(self, role: str, path: str) -> bool:
-        if role in self.gone:
+        if role in self.unreachable:
             raise TestbedError(f"host {role}: gone")
         return self.holds[path] == self.delivered[path]
 
@@ -71,25 +71,25 @@ def cell(tmp_path: Path) -> Any:
 @pytest.fixture(autouse=True)
 def hosts(monkeypatch: pytest.MonkeyPatch) -> Hosts:
     """Hosts in place of containers."""
-    made = Hosts()
-    monkeypatch.setattr(phases_token, "deliver", made.deliver)
-    monkeypatch.setattr(token_renewal, "is_ours", made.is_ours)
-    return made
+    stand_ins = Hosts()
+    monkeypatch.setattr(phases_token, "deliver", stand_ins.deliver)
+    monkeypatch.setattr(token_renewal, "is_ours", stand_ins.is_ours)
+    return stand_ins
 
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[ItbError | Token]:
     """What the hook answers, one after the other."""
-    made: list[ItbError | Token] = []
+    pending: list[ItbError | Token] = []
 
-    def request(*_: object, **__: object) -> CheckedToken:
-        answer = made.pop(0)
+    def request_token(*_: object, **__: object) -> CheckedToken:
+        answer = pending.pop(0)
         if isinstance(answer, ItbError):
             raise answer
-        return CheckedToken(answer, Secret(f"new{len(made)}"))
+        return CheckedToken(answer, Secret(f"new{len(pending)}"))
 
-    monkeypatch.setattr(token_renewal, "request", request)
-    return made
+    monkeypatch.setattr(token_renewal, "request_token", request_token)
+    return pending
 
 
 def play(*, needs_token: bool = True) -> Scenario:
@@ -168,14 +168,14 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
     cell: Any, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     answers += [token(3600), token(3600)]
-    hosts.gone = {"factory"}
+    hosts.unreachable = {"factory"}
     old = token(100)
     renewals = token_renewal.Renewals(cell, WANTED, old)
     with pytest.raises(TokenError, match=r"role factory did not get it .*gone\); delivered to frontend"):
         renewals.renew()
     assert renewals.token == old  # it is tried again while the old one lives
     assert hosts.holds == {"/t": "new1", "/u": "old"}
-    hosts.gone = set()
+    hosts.unreachable = set()
     renewals.renew()
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
     assert cell.journal.cases[-1].outcome is Outcome.PASSED
@@ -207,7 +207,7 @@ def test_what_a_scenario_left_is_replaced_by_a_new_token_where_the_old_one_is_no
 
 
 def test_without_a_token_nothing_is_renewed(cell: Any) -> None:
-    with token_renewal.kept_fresh(cell) as may_start:
+    with token_renewal.keep_fresh(cell) as may_start:
         assert may_start(play())
     assert token_renewal.why_refused(cell, 0) == ""
 
@@ -223,10 +223,10 @@ def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_pro
 ) -> None:
     cell.settings = Settings()
 
-    def gone(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise TestbedError("host frontend: gone")
 
-    monkeypatch.setattr(token_renewal, "_deliver_choice", gone)
+    monkeypatch.setattr(token_renewal, "_deliver_test_tokens", fail)
     assert not token_renewal.Renewals(cell, WANTED, token(3000)).may_start(play())
     (case,) = cell.journal.cases
     assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
@@ -238,7 +238,7 @@ def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
     cell.rundir.save(values.TOKEN, token(-5))
     fresh = token(3600)
     answers.append(fresh)
-    with token_renewal.kept_fresh(cell) as may_start:
+    with token_renewal.keep_fresh(cell) as may_start:
         assert may_start(play())
     (case,) = cell.journal.cases
     assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
@@ -251,9 +251,9 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
     """A look at the testbed makes another error of a renewal that failed for it."""
     cell.rundir.save(values.TOKEN, token(-5))
     cell.journal.look = lambda _role, _seen: "the disk is full"
-    hosts.gone = {"factory"}
+    hosts.unreachable = {"factory"}
     answers += [token(3600), token(3600)]  # one more is asked for in the background
-    with token_renewal.kept_fresh(cell) as may_start:
+    with token_renewal.keep_fresh(cell) as may_start:
         assert not may_start(play())
         assert may_start(play(needs_token=False))
     assert (cell.journal.cases[0].name, cell.journal.cases[0].exit_code) == ("SciToken renewal 1", 5)
