@@ -53,15 +53,16 @@ def clock_drift(began: tuple[float, float]) -> float:
 def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     yield from _machine_causes(cell)
     yield from _container_causes(cell, role)
-    if role not in cell.topology.hosts:
+    if role not in cell.testbed.started:
         return
-    host = cell.host(role)
-    addresses = [] if role == SERVICES else [f"{REPO_HOST}:443"]
-    if role not in (SERVICES, CE):
+    host, started = cell.host(role), cell.testbed.started
+    addresses = [f"{REPO_HOST}:443"] if SERVICES in started - {role} else []
+    if CE in started and role not in (SERVICES, CE):
         addresses.append(cell.topology.hosts[CE])
     findings = _look_at_host(host, addresses)
     yield from _host_causes(host, findings, text)
-    yield from _web_server_causes(cell)
+    if SERVICES in started:
+        yield from _web_server_causes(cell)
     for name in findings.get("unreachable", ()):
         yield f"host {role}: {name} cannot be reached"
 
@@ -87,11 +88,12 @@ def _free_bytes(path: Path) -> int:
 
 
 def _container_causes(cell: Cell, role: str) -> Iterator[str]:
-    """Yield why hosts of the testbed do not run, that of ``role`` first."""
+    """Yield why hosts of the testbed do not run, that of ``role`` first; what was never started is not missing."""
     saved = cell.rundir.saved(values.TESTBED)
+    alive = cell.testbed.alive()
     expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
-    expected |= {role, SERVICES} & set(cell.topology.hosts)
-    missing = expected - cell.testbed.alive()
+    expected |= {role, SERVICES} & cell.testbed.started
+    missing = expected - alive
     for name in sorted(missing, key=lambda other: (other != role, other)):
         if reason := cell.host(name).gone():
             yield reason

@@ -114,6 +114,7 @@ class Testbed:
         self.mac_prefix = naming.mac_prefix(short)
         self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, as last seen to run
+        self.started: set[str] = set()  # roles this process has started, or has seen to run
         self.starting = threading.Lock()  # held by who looks which hosts are missing and starts them
         self._seen_running: set[str] = set()  # roles that find_stopped_host() has seen to run
 
@@ -150,6 +151,7 @@ class Testbed:
             about=f"create {', '.join(roles)}",
         ))
         hosts = {role: self.host(role) for role in roles}
+        self.started |= set(roles)
         # Compose programs start one container after the other.
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda host: self.engine.call("start", host.container), hosts.values()))
@@ -171,6 +173,7 @@ class Testbed:
         }
         names = {role: naming.container(self.short, role) for role in self.topology.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
+        self.started |= set(self.containers)
         return set(self.containers)
 
     def find_stopped_host(self, *, ignored: Iterable[str] = ()) -> str:

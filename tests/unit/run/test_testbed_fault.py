@@ -99,5 +99,16 @@ def test_an_engine_that_cannot_be_asked_is_the_cause(tmp_path: Path) -> None:
         raise TestbedError("container engine 'podman' does not answer")
 
     broken_cell = cell(tmp_path)
-    broken_cell.testbed, broken_cell.topology = SimpleNamespace(alive=alive), SimpleNamespace(hosts={"ce": "ce.x"})
+    broken_cell.testbed = SimpleNamespace(alive=alive, started={"ce"})
     assert testbed_fault.find(broken_cell, "ce", "") == "container engine 'podman' does not answer"
+
+
+def test_what_was_never_started_is_not_missing(tmp_path: Path) -> None:
+    """A mirror that fails before there is a testbed, or a build without the other hosts, names no container."""
+    broken_cell = cell(tmp_path)
+    broken_cell.testbed = SimpleNamespace(alive=lambda: {"workspace"}, started={"workspace"})
+    assert list(testbed_fault._container_causes(broken_cell, "images")) == []
+    assert list(testbed_fault._container_causes(broken_cell, "workspace")) == []
+    broken_cell.testbed.started = {"workspace", "services"}
+    broken_cell.host = lambda role: SimpleNamespace(gone=lambda: f"{role} is gone")
+    assert list(testbed_fault._container_causes(broken_cell, "workspace")) == ["services is gone"]
