@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from invoke import Argument, Collection, Parser, ParserContext, Program
+from invoke import Argument, Collection, Config, Parser, ParserContext, Program
 from invoke.completion.complete import complete, print_completion_script
 from invoke.exceptions import Exit, ParseError
 
@@ -27,6 +27,20 @@ _NO_VALUE = re.compile(r"Flag <Argument: (?P<flag>[\w-]+).*> needed value and wa
 _MISSING = re.compile(r"'.*' did not receive required positional arguments: (?P<names>.*)")
 
 
+class ItbConfig(Config):
+    """Invoke's configuration without its files and variables.
+
+    Of ``~/.invoke.py`` it would run the code, whoever wrote it, and of
+    ``executor_class`` the module.
+    """
+
+    def load_base_conf_files(self) -> None:
+        """Read nothing of the machine's and the user's configuration of Invoke."""
+
+    def load_shell_env(self) -> None:
+        """Read no variable ``INVOKE_*``."""
+
+
 class ItbProgram(Program):
     """Invoke's program with itb's own help and options only.
 
@@ -34,6 +48,10 @@ class ItbProgram(Program):
     """
 
     namespace: Commands
+
+    def create_config(self) -> None:
+        """Begin with Invoke's defaults."""
+        self.config = ItbConfig()
 
     def core_args(self) -> list[Argument]:
         """Return the options that stand without a command; Invoke's are left out unless itb honours them."""

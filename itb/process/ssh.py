@@ -24,6 +24,7 @@ from itb.errors import ItbError, TestbedError, UsageError
 from itb.process.request import Request
 from itb.process.result import Command, Completed
 from itb.process.runner import Runner
+from itb.util import ownership
 from itb.util.redact import redact
 
 CONNECT_TIMEOUT = 20  # seconds; ConnectTimeout of ssh_config replaces it
@@ -126,13 +127,19 @@ def _connections(host: str) -> list[Connection]:
         "connect_kwargs": {"channel_timeout": CONNECT_TIMEOUT, "transport_factory": _Transport},
     }
     try:
-        hops = [Connection(host, config=Config(overrides=overrides))]
+        if (own := Path("~/.ssh/config").expanduser()).exists():
+            ownership.read(own)  # it names programs (ProxyCommand); ssh looks at its owner, paramiko does not
+        config = Config(overrides=overrides, lazy=True)  # else it would run the code of any ~/.fabric.py
+        config.load_ssh_config()
+        hops = [Connection(host, config=config)]
         while isinstance(hops[0].gateway, Connection):
             hops.insert(0, hops[0].gateway)
         for hop in hops:
             hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())  # fabric's takes any key
             for path in _known_hosts(hop.ssh_config):
                 hop.client.load_system_host_keys(path)
+    except UsageError:
+        raise
     except Exception as error:  # noqa: BLE001 - each library has its own for a line it does not understand
         hint = "look into ~/.ssh/config and known_hosts; UserKnownHostsFile may name one without @ lines"
         raise UsageError(f"{host}: {error}", hint=hint) from None
