@@ -22,8 +22,8 @@ _NEVER = (
     "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
     "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned",
 )  # fmt: skip
-_BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
-_FLAGS = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *_BY_NAME_ONLY)
+BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
+_FLAGS = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *BY_NAME_ONLY)
 _MANAGER = Path("build", "ReleaseManager")  # where GlideinWMS and its relatives have what a release is made with
 
 
@@ -35,9 +35,9 @@ def refused(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]
     """
     if is_under_test(folder, source):
         return [
-            key for key, value in settings.items() if key in _NEVER or (key in _BY_NAME_ONLY and _is_path(value))
+            key for key, value in settings.items() if key in _NEVER or (key in BY_NAME_ONLY and is_path(value))
         ]
-    return [key for key, value in settings.items() if key == "engine" and _is_path(value)]
+    return [key for key, value in settings.items() if key == "engine" and is_path(value)]
 
 
 def is_under_test(folder: Path, source: str) -> bool:
@@ -61,7 +61,8 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _is_path(value: object) -> bool:
+def is_path(value: object) -> bool:
+    """Return whether a setting that may be a name is a path, or a list with one."""
     values = value if isinstance(value, list | tuple) else [value]
     return any("/" in str(path) or str(path) in (".", "..") for path in values)
 

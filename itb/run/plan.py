@@ -27,7 +27,7 @@ from itb.run import resume, testbed_fault
 from itb.run.cell import Cell
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog
-from itb.rundir import values
+from itb.rundir import seal, values
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal, Listener
@@ -191,6 +191,7 @@ def open_cell(
     if earlier:
         rundir.save(values.PREVIOUS, earlier)
     rundir.write_state(state)  # last: where it is, all that a run begins with is
+    seal.put(rundir)
     return make_cell(settings, part, commit, rundir, listener=listener, stop=stop)
 
 

@@ -26,14 +26,17 @@ from itb.process.stop import Ending, Stop
 from itb.run import pipeline, plan, resume
 from itb.run.cell import Cell
 from itb.run.phases import down as phases_down
-from itb.rundir import values
-from itb.rundir.directory import RunDir, RunState
+from itb.rundir import seal, values
+from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
 from itb.tokens import lookup
 from itb.util import yamlfile
 from itb.util.redact import MARK, redact
 from itb.version import VERSION
 
+# Folders of definitions and what they are given: compose files mount folders of the machine, options reach
+# programs that run on it, and a cache has git directories.
+_DEFINITIONS = ("products", "platforms", "scenarios", "platform_options", "builder", "cache")
 _NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}  # down calls none
 
 
@@ -41,7 +44,7 @@ def recorded(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) 
     """Return the settings a run was started with, with ``changes`` made to them, and notes for the user.
 
     What was redacted in the run directory comes from today's configuration.
-    Programs that it names have to be in today's as well: see _check_programs.
+    Where its seal does not hold, programs and definitions it names have to be in today's as well.
     Settings this itb does not know, another one has recorded: they are left
     out and noted.  UsageError for a value that none can have.
     """
@@ -50,7 +53,8 @@ def recorded(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) 
     for key, value in own.items():
         if MARK in json.dumps(value):
             own[key] = settings.model_dump(mode="json")[key]
-    _check_programs(rundir, {**own, **changes}, settings)
+    if not seal.holds(rundir):
+        _check_programs(rundir, {**own, **changes}, settings)
     origin = f"{rundir.path / 'run.json'}: settings"
     try:
         saved = yamlfile.validate({**own, "runs": settings.runs, **changes}, Settings, where=origin)
@@ -65,11 +69,12 @@ def recorded(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) 
 
 
 def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], settings: Settings) -> None:
-    """Raise UsageError for a program that only the run directory names: a copied one may come from anybody.
+    """Raise UsageError for a program or a folder of definitions that only the run directory names.
 
-    The names of itb's own hooks and of the machine's engines name no program of somebody's.
+    A copied one may come from anybody.  The names of itb's own hooks and of
+    the machine's engines name no program of somebody's.
     """
-    today = settings.model_dump(mode="json")
+    today, default = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
     for key, ours in (("engine", under_test.ENGINES), ("token_hook", lookup.BUILTIN)):
         value = recorded.get(key, today[key])
         if value not in (*ours, today[key]):
@@ -78,6 +83,11 @@ def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], settings: Setti
     for key in ("token", "hooks"):
         value = json.loads(json.dumps(recorded.get(key)))
         if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
+            raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
+    for key in (*_DEFINITIONS, *under_test.BY_NAME_ONLY):
+        value = json.loads(json.dumps(recorded.get(key, default[key])))
+        is_name = key in under_test.BY_NAME_ONLY and not under_test.is_path(value)
+        if not is_name and value not in (default[key], today[key]):
             raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
 
 
@@ -118,9 +128,13 @@ def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> C
     return plan.make_cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
 
 
-def _working_directory(state: RunState) -> AbstractContextManager[None]:
-    """Return a context in which relative paths of a run's settings mean what they did, if that folder exists."""
-    return chdir(state.cwd if os.path.isdir(state.cwd) else ".")  # noqa: PTH112 - Path("") is "."
+def _working_directory(rundir: RunDir) -> AbstractContextManager[None]:
+    """Return a context in which relative paths of a run's settings mean what they did, if that folder exists.
+
+    A copied run directory does not say where the user's own relative paths lead to.
+    """
+    folder = rundir.state.cwd if seal.holds(rundir) else ""
+    return chdir(folder if os.path.isdir(folder) else ".")  # noqa: PTH112 - Path("") is "."
 
 
 def _print_notes(text: str, notes: Sequence[str]) -> None:
@@ -162,7 +176,7 @@ def down(settings: Settings, wanted: str) -> int:
         stop = ending.stop()
         notes = None
         try:
-            with _working_directory(rundir.state):
+            with _working_directory(rundir):
                 cell = reopen(rundir, recorded(rundir, settings, _NO_HOOK)[0], listener, stop)
         except (UsageError, InterruptedRunError, OSError) as error:
             _print_notes(f"{rundir.id} goes without its logs", [str(error)])
@@ -184,10 +198,11 @@ def down(settings: Settings, wanted: str) -> int:
 def _recorded_engine(rundir: RunDir, settings: Settings) -> str:
     """Return the engine a run was started with, as far as that can be read and may be started."""
     try:
-        saved = rundir.state.settings
+        saved, sealed = rundir.state.settings, seal.holds(rundir)
     except UsageError:
         return settings.engine
-    _check_programs(rundir, {"engine": saved.get("engine") or settings.engine}, settings)
+    if not sealed:
+        _check_programs(rundir, {"engine": saved.get("engine") or settings.engine}, settings)
     return str(saved.get("engine") or settings.engine)
 
 
@@ -206,7 +221,7 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     saved, notes = recorded(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
     ending = Ending()
     limit = saved.run_timeout * saved.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), _working_directory(before), rundir.lock() as stale:
+    with ending.listening(limit), orphans.on_duty(), _working_directory(rundir), rundir.lock() as stale:
         notes.insert(0, f"{stale} ended without a word" if stale else "it had ended")
         _print_notes(f"resuming {rundir.id}", notes)
         with common.progress(saved, f"resuming {rundir.id}") as listener:

@@ -1,0 +1,109 @@
+"""A copied run directory, the user's own file by file: it chooses no definition, cache or option of a program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb.cli.commands import existing_run
+from itb.config.settings import Settings
+from itb.errors import UsageError
+from itb.rundir import seal
+from itb.rundir.directory import RunDir, RunState
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+
+
+# What each led to: a Compose file that mounts the machine's root folder, a git directory with programs in its
+# configuration, --setup-hook of mmdebstrap (it runs as root here), a privileged container.
+CHOSEN: list[dict[str, Any]] = [
+    {"product": "./theirs"},
+    {"products": ["theirs"]},
+    {"platform": ["/tmp/theirs"]},
+    {"platforms": ["theirs"]},
+    {"scenario": ["lib/../theirs"]},
+    {"scenarios": ["theirs"]},
+    {"cache": "theirs"},
+    {"platform_options": {"deb13": {"suite": "--setup-hook=id"}}},
+    {"builder": "mock"},
+    {"engine": "./podman"},
+    {"token_hook": "./hook"},
+]
+
+
+def _begun(folder: Path, **settings: Any) -> RunDir:
+    rundir = RunDir(folder / "20260101T000000Z-p-12345678-deb13")
+    rundir.path.mkdir(parents=True)
+    own = Settings(**settings).model_dump(mode="json")
+    cwd = str(folder)
+    rundir.write_state(
+        RunState(id=rundir.id, short="s", product="p", platform="deb13", ref="", started=0, settings=own, cwd=cwd)
+    )
+    return rundir
+
+
+@pytest.mark.parametrize("settings", CHOSEN, ids=lambda item: next(iter(item)))
+def test_what_a_copy_chooses(tmp_path: Path, settings: dict[str, Any]) -> None:
+    rundir = _begun(tmp_path / "theirs", **settings)
+    with pytest.raises(UsageError, match=rf"run\.json says {next(iter(settings))}:"):
+        existing_run.recorded(rundir, Settings(), {})
+    existing_run.recorded(rundir, Settings(**settings), {})
+
+
+@pytest.mark.parametrize("settings", CHOSEN, ids=lambda item: next(iter(item)))
+def test_what_the_user_chose_when_the_run_began(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """By a flag, that is: it needs not be said again."""
+    rundir = _begun(tmp_path / "runs", **settings)
+    seal.put(rundir)
+    saved, _ = existing_run.recorded(rundir, Settings(), {})
+    for key, value in settings.items():
+        assert json.loads(saved.model_dump_json())[key] == value
+    rundir.update(kept=True)  # what happens to a run later is no matter of the seal
+    assert seal.holds(rundir)
+    copied = tmp_path / "elsewhere" / rundir.id
+    shutil.copytree(rundir.path, copied)
+    assert not seal.holds(RunDir(copied))
+
+
+def test_seal_is_of_these_settings_and_this_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rundir = _begun(tmp_path / "runs")
+    assert not seal.holds(rundir)
+    seal.put(rundir)
+    before = rundir.state
+    for change in ({"settings": {**before.settings, "cache": "theirs"}}, {"cwd": "/"}):
+        rundir.write_state(before.model_copy(update=change))
+        assert not seal.holds(rundir)
+    rundir.write_state(before)
+    assert seal.holds(rundir)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    assert not seal.holds(rundir)
+
+
+def test_key_that_somebody_can_replace(tmp_path: Path) -> None:
+    rundir = _begun(tmp_path / "runs")
+    (tmp_path / "user" / "itb").mkdir(parents=True)
+    (tmp_path / "user").chmod(0o777)
+    seal.put(rundir)
+    assert not seal.holds(rundir)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_where_relative_paths_of_the_user_lead_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sealed: bool
+) -> None:
+    """`hooks: [hooks]` of the user's own file meant the hooks beside a copied run directory."""
+    rundir = _begun(tmp_path / "theirs")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    if sealed:
+        seal.put(rundir)
+    with existing_run._where_it_began(rundir):
+        assert Path.cwd() == tmp_path / ("theirs" if sealed else "mine")
