@@ -121,7 +121,8 @@ def settings_table() -> str:
 
 DEFAULT = "default"
 _SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
-_NO_SETTINGS = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")  # for scripts and hooks
+_FOR_SCRIPTS = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")
+_NO_SETTINGS = (*_FOR_SCRIPTS, ownership.USERS, ownership.GROUPS)
 
 
 def user_file() -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from itb.containers import naming
-from itb.errors import TestbedError
+from itb.errors import TestbedError, UsageError
 from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
@@ -324,6 +324,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     program = files.program(program)
     if "/" in program:
         ownership.check(Path(program))
+    ownership.check(cache)  # containers.conf in it names programs, as git directories do
     if shutil.which(program) is None:
         raise TestbedError(
             f"container engine {program!r} is not installed",
@@ -368,8 +369,12 @@ def podman_env(cache: Path) -> dict[str, str]:
     text = "\n".join(
         ["# Made by itb for what this machine refuses.", "[containers]", *containers, "[engine]", *engine]
     )
-    path = cache / "containers.conf"
-    if not path.exists() or path.read_text() != text + "\n":
+    path = ownership.own_folder(cache) / "containers.conf"
+    try:
+        is_there = ownership.read(path) == f"{text}\n".encode()
+    except (FileNotFoundError, UsageError):  # another user's goes
+        is_there = False
+    if not is_there:
         write_atomically(path, text + "\n")
     return {"CONTAINERS_CONF": str(path)}
 

@@ -30,7 +30,7 @@ from itb.model import Image, PlatformImages, Record
 from itb.platforms import base_image, stages
 from itb.platforms.stages import FINAL_STAGES, REFRESH_HOURS, ImageBuild, Note, reference
 from itb.process.request import Request
-from itb.util import filelock
+from itb.util import filelock, ownership
 from itb.util.files import write_atomically
 from itb.util.yamlfile import nearest
 
@@ -70,6 +70,7 @@ def ensure(
     if images:
         return images
     lock = stages.lock_file(platform.name)
+    ownership.own_folder(cache)
     (folder / platform.name).mkdir(parents=True, exist_ok=True)
     waiting = functools.partial(note, "waiting for another process that builds it")
     with filelock.hold(lock, engine.runner.stop.event, waiting=waiting):
@@ -92,6 +93,9 @@ def effective(platform: Platform, options: Mapping[str, str]) -> dict[str, str]:
         if name not in settings:
             raise UsageError(f"platform {platform.name} has no option {name!r}{nearest(name, list(settings))}")
     settings |= options
+    for name, value in settings.items():
+        if value.startswith("-"):  # programs would take it for an option: mmdebstrap has some that run commands
+            raise UsageError(f"platform {platform.name}: option {name}: {value[:100]!r} begins with '-'")
     try:
         float(settings[REFRESH_HOURS])
     except ValueError:

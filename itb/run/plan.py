@@ -36,6 +36,7 @@ from itb.source import embedded
 from itb.source import resolve as source_resolve
 from itb.testbed import testbed
 from itb.testbed.testbed import Topology
+from itb.util import ownership
 from itb.util.files import expand
 from itb.version import VERSION
 
@@ -111,7 +112,8 @@ def origin(product: Product, settings: Settings, runner: Runner) -> str:
         return product.source.url
     assert product.source.history is not None
     file = product.folder / product.source.history
-    return str(embedded.materialise(file, settings.cache_dir / "history", runner=runner))
+    cache = ownership.own_folder(settings.cache_dir)
+    return str(embedded.materialise(file, cache / "history", runner=runner))
 
 
 def resolve(product: Product, settings: Settings, runner: Runner) -> Commit:

@@ -25,7 +25,7 @@ from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner, inherited
-from itb.util import filelock
+from itb.util import filelock, ownership
 from itb.util.files import expand, write_atomically
 from itb.util.redact import remember
 from itb.util.text import one_line
@@ -225,7 +225,10 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
         _check_local(origin.local, runner)
     refs, default = _list_remote(origin, runner)
     mirror = mirror_path(cache, origin.shown)
+    ownership.own_folder(cache)
+    ownership.own_folder(mirror.parent)
     with hold(mirror, runner):
+        ownership.check(mirror / "config")  # it names programs
         if not (mirror / "HEAD").is_file():
             _create(mirror, runner)
         git = Git(runner, mirror)
@@ -328,6 +331,8 @@ def _create(mirror: Path, runner: Runner) -> None:
         Git(runner).call("init", "--quiet", "--bare", "--template=", "--", str(new))
         git.call("config", "gc.auto", "0")  # a collection would delete objects that a clone is reading
         shutil.rmtree(mirror, ignore_errors=True)
+        for place, mode in ((new, 0o700), (new / "config", 0o600)):
+            place.chmod(mode)
         new.replace(mirror)
 
 
@@ -382,16 +387,8 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
 
 def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
     """Fetch one reference or full commit id of a source; False if the source does not have it."""
-    fetch = [
-        "fetch",
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-auto-maintenance",
-        "--",
-        origin.address,
-        f"+{wanted}:{into}",
-    ]
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    fetch = ["fetch", *options, "--", origin.address, f"+{wanted}:{into}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     done = git.run(request, users=True)
     if done.timed_out or (not done.ok and retry.GIT.search(done.stderr)):
