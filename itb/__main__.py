@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -29,6 +30,7 @@ _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
     fill_streams()
+    print_any_text()
     keep_secrets_of_crashes()
     listen()
     settle_search_paths(os.environ)
@@ -72,6 +74,12 @@ def fill_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
         if getattr(sys, name) is None:  # Python's word for closed
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def print_any_text() -> None:
+    """Let no character that the locale lacks end itb: standard output shows it escaped, as standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(*lines: str) -> None:

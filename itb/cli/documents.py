@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Collection, Sequence
@@ -26,21 +27,27 @@ TOPICS = {
     "architecture": ("how the code is laid out, how data flows, the life of a run", "README.md"),
     "tests": ("how it is tested, what was measured, what is supported", "data/tests.md"),
 }
-_LIST = "topics"
+LIST = "topics"
+HELP = ("help", "--help", "-h")  # words before a topic or a command
 
 
 def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
-    """Return the topic of ``help TOPIC``; empty where the words are something else: ``help COMMAND`` too.
+    """Return the topic of ``help TOPIC`` or ``--help TOPIC``; empty where the words are something else.
 
-    Raises UsageError with the nearest word if it is neither a topic nor a command.
+    Raises UsageError with the nearest word if it is neither a topic nor a
+    command, and for more than one topic.
     """
-    if len(words) != 2 or words[0] != "help" or words[1] in commands or words[1].startswith("-"):
+    if len(words) < 2 or words[0] not in HELP or words[1].startswith("-"):
         return ""
-    topic = words[1]
-    if topic not in (*TOPICS, _LIST):
+    topic, *more = words[1:]
+    if topic in (*TOPICS, LIST) and more:
+        raise UsageError(f"help {topic}: {more[0][:60]!r} is not expected here", hint=f"itb help {topic} shows it")
+    if more or topic in commands:
+        return ""
+    if topic not in (*TOPICS, LIST):
         from itb.util.yamlfile import nearest  # what it imports is not for every itb --help
 
-        near = nearest(topic, [*TOPICS, _LIST, *commands])
+        near = nearest(topic, [*TOPICS, LIST, *commands])
         if near and near == nearest(topic, [*commands]):
             return ""  # a command in the wrong letters: who reads commands refuses it
         hint = "itb help topics lists the topics, itb --help the commands"
@@ -50,7 +57,7 @@ def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
 
 def text(topic: str) -> str:
     """Return a topic's document, in Markdown; of ``topics``, the list of them."""
-    if topic == _LIST:
+    if topic == LIST:
         width = max(map(len, TOPICS))
         listed = [f"    {name:{width}}  {about}" for name, (about, _) in TOPICS.items()]
         return "\n".join(["itb help TOPIC shows:\n", *listed, "\nitb help COMMAND explains a command.\n"])
@@ -65,9 +72,15 @@ def text(topic: str) -> str:
     return document.read_text(encoding="utf-8")
 
 
+def _has_pager() -> bool:
+    """Whether the program that $PAGER names is there; without $PAGER, one is found."""
+    named = os.environ.get("MANPAGER") or os.environ.get("PAGER") or ""
+    return not named or shutil.which(named.split()[0] if named.split() else "") is not None
+
+
 def show(topic: str) -> None:
     """Print a topic's document: rendered and in a pager on a terminal, else as it is written."""
-    if topic == _LIST or not sys.stdout.isatty():
+    if topic == LIST or not sys.stdout.isatty() or not _has_pager():
         print(text(topic), end="")
         return
     from rich.console import Console

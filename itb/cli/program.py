@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from invoke import Argument, Collection, Config, Parser, ParserContext, Program
-from invoke.completion.complete import complete, print_completion_script
+from invoke.completion.complete import print_completion_script
 from invoke.exceptions import Exit, ParseError
 
-from itb.cli import help_text
+from itb.cli import completion, documents, help_text
 from itb.cli.declaration import Commands
 from itb.errors import UsageError
 
@@ -71,9 +71,12 @@ class ItbProgram(Program):
             if self.args.version.value:
                 self.print_version()
                 raise Exit
-            if shell := self.args["print-completion-script"].value:
-                print_completion_script(shell=shell, names=self.binary_names)
+            shell = self.args["print-completion-script"].value
+            if shell is not None:
+                _print_script(shell, self.binary_names)
                 raise Exit
+            if self.core.remainder and not self.args.complete.value:
+                raise ParseError(f"'--' is not expected here; what follows it is {self.core.remainder[:60]!r}")
 
     def parse_tasks(self) -> None:
         """Read the task and its options."""
@@ -100,14 +103,9 @@ class ItbProgram(Program):
                 self.print_list(self.args.list.value)
             raise Exit
         if self.args.complete.value:
-            offered = self._options_of_itb("help", "version", "list", "print-completion-script")
-            complete(
-                names=self.binary_names,
-                core=self.core,
-                initial_context=offered,
-                collection=self.collection,
-                parser=Parser(initial=offered, contexts=self.namespace.to_contexts()),
-            )
+            typed = self.argv[self.argv.index("--") + 2 :] if "--" in self.argv else []
+            _print(completion.candidates(typed, self.namespace))
+            raise Exit
         if help_wanted or not self.tasks:
             self.print_help()
             raise Exit
@@ -119,6 +117,8 @@ class ItbProgram(Program):
 
     def print_list(self, group: str | bool) -> None:
         """Print every command, or those of a group; ParseError for a name that is none."""
+        if isinstance(group, str) and group in self.namespace.task_names:
+            raise ParseError(f"--list: {_as_typed(group)} is no group; itb {_as_typed(group)} --help explains it")
         if isinstance(group, str) and group not in self.namespace.collections:
             raise ParseError(f"No idea what '{group}' is!")
         commands = self.namespace.collections[group].commands if isinstance(group, str) else self.namespace.every
@@ -159,6 +159,14 @@ def _print(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
+def _print_script(shell: str, names: list[str]) -> None:
+    """Print what makes a shell complete; ParseError for a shell that is not known."""
+    if shell == "bash":
+        print(completion.BASH, end="")
+    else:
+        print_completion_script(shell=shell, names=names)
+
+
 def check_text(words: Sequence[str]) -> None:
     """Raise UsageError, which names the option, for a value that is no text: bytes that are no characters here."""
     before = ""
@@ -183,7 +191,7 @@ def join_groups(words: Sequence[str], switches: Sequence[str] = ()) -> list[str]
     Invoke would take it for the argument.
     """
     words = list(words)
-    if words[:1] == ["help"]:
+    if words and words[0] in documents.HELP:
         words = [*words[1:], "--help"]
     if len(words) > 1 and words[0] == "show" and words[1] and words[1] not in (*_OF_SHOW, "--help", "-h"):
         words = ["show", "run", *words[1:]]
@@ -232,7 +240,7 @@ def _usage_error(error: ParseError, tasks: Collection, words: Sequence[str]) -> 
         return UsageError(f"{about}{text}", hint=hint)
     word = match["word"]
     if task and word.startswith("-"):
-        return UsageError(f"{about}unknown option {word[:60]!r}{_nearest(word, flags[task])}", hint=hint)
+        return UsageError(f"{about}unknown option {word[:60]!r}{_nearest_option(word, flags[task])}", hint=hint)
     if task:
         return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
     return _command_error(word, words, flags, hint)
@@ -241,7 +249,8 @@ def _usage_error(error: ParseError, tasks: Collection, words: Sequence[str]) -> 
 def _command_error(word: str, words: Sequence[str], flags: Mapping[str, Sequence[str]], hint: str) -> UsageError:
     """Return the error of a word that stands where a command should; ``flags`` are those of each task."""
     if not word.startswith("-"):
-        return UsageError(f"unknown command {_as_typed(word)[:60]!r}{_nearest(word, list(flags))}", hint=hint)
+        message, hint = _unknown_command(word, list(flags), hint)
+        return UsageError(message, hint=hint)
     index = next((number for number, task in enumerate(words) if task in flags), 0)
     if not index or word not in flags[words[index]]:
         # Few words are like one as short as these; only a slip of the hand is.
@@ -251,6 +260,25 @@ def _command_error(word: str, words: Sequence[str], flags: Mapping[str, Sequence
         return UsageError(f"unknown option {word[:60]!r}{suggestion}", hint=hint)
     reordered = [_as_typed(words[index]), *words[:index], *words[index + 1 :]]
     return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(reordered)}"[:200])
+
+
+def _unknown_command(word: str, known: Sequence[str], hint: str) -> tuple[str, str]:
+    """The message of a word that is no command, and its hint: of a group, what may follow it."""
+    group, _, below = word.partition(".")
+    if not below or group not in GROUPS:
+        if word in documents.TOPICS:
+            return f"unknown command {word!r}", f"itb help {word} shows the documentation of that name"
+        return f"unknown command {_as_typed(word)[:60]!r}{_nearest(word, known)}", hint
+    names = sorted(name.partition(".")[2] for name in known if name.startswith(f"{group}."))
+    near = difflib.get_close_matches(below, names, n=1, cutoff=0.6)
+    told = f"; did you mean '{group} {near[0]}'?" if near else f"; itb {group} has: {', '.join(names)}"
+    return f"unknown command {_as_typed(word)[:60]!r}{told}", f"itb {group} --help explains them"
+
+
+def _nearest_option(word: str, valid: Sequence[str]) -> str:
+    """The option that a slip of the hand was for; all begin alike, so that half a likeness means nothing."""
+    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _as_typed(task: str) -> str:

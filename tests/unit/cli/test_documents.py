@@ -36,7 +36,11 @@ def test_every_document_has_a_topic() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for path in [TOP / "README.md", *TOP.glob("*/README.md"), *(TOP / "itb").glob("*.md")]:
+    """``data/`` of the package has links to documents that lie elsewhere."""
+    folders = [TOP / name for name in ("itb", "scenarios", "reports", "build_ws", "tests")]
+    below = [path for folder in folders for path in folder.rglob("*.md") if not path.is_symlink()]
+    assert len(below) > 10
+    for path in [TOP / "README.md", *below]:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path}: {target}"
 
@@ -56,6 +60,11 @@ def test_the_readme_is_short() -> None:
         (["help", "rnu"], ""),
         (["help", "platform", "build"], ""),
         (["help", "--json"], ""),
+        (["--help", "tokens"], "tokens"),
+        (["-h", "topics"], "topics"),
+        (["--help", "run"], ""),
+        (["--help"], ""),
+        (["help", "nosuch", "more"], ""),
         (["run", "tokens"], ""),
         ([], ""),
     ],
@@ -76,6 +85,24 @@ def test_unknown_topics(word: str, message: str) -> None:
         documents.topic_asked_for(["help", word], COMMANDS)
     assert caught.value.message == message
     assert "itb help topics" in caught.value.hint
+
+
+@pytest.mark.parametrize("word", ["help", "--help"])
+def test_one_topic_at_a_time(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        documents.topic_asked_for([word, "tokens", "more"], COMMANDS)
+    assert caught.value.message == "help tokens: 'more' is not expected here"
+
+
+@pytest.mark.parametrize("pager", ["/nonexistent", "nosuch -x", " "])
+def test_a_pager_that_is_not_there(
+    pager: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAGER", pager)
+    monkeypatch.delenv("MANPAGER", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    documents.show("reports")
+    assert capsys.readouterr().out == documents.text("reports")
 
 
 def examples(topic: str, word: str) -> list[str]:

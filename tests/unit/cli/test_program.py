@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ import pytest
 
 from itb import __main__, errors
 from itb.cli import program
-from itb.cli.commands import common
+from itb.cli.commands import common, inspect
 from itb.cli.tasks import collection
 from itb.report import write
 
@@ -47,6 +49,8 @@ from itb.report import write
         (["help"], ["--help"]),
         (["help", "run"], ["--help", "run"]),
         (["help", "platform", "build"], ["--help", "platform.build"]),
+        (["--help", "platform", "build"], ["--help", "platform.build"]),
+        (["-h", "run"], ["--help", "run"]),
     ],
 )
 def test_groups(words: list[str], expected: list[str]) -> None:
@@ -57,7 +61,7 @@ def test_groups(words: list[str], expected: list[str]) -> None:
     ("line", "message", "hint"),
     [
         ("rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
-        ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb --help lists"),
+        ("platform lst", "unknown command 'platform lst'; did you mean 'platform list'?", "itb platform --help"),
         ("help rnu", "unknown command 'rnu'; did you mean 'run'?", "itb --help lists the commands"),
         ("run --platfrom=x", "run: unknown option '--platfrom'; did you mean '--platform'?", "itb run --help"),
         ("platform show x --engin y", "platform show: unknown option '--engin'; did you mean '--engine'?", ""),
@@ -67,6 +71,19 @@ def test_groups(words: list[str], expected: list[str]) -> None:
         ("--runs", "unknown option '--runs'", "itb --help lists the commands"),
         ("refs --source", "refs: option --source needs a value", "itb refs --help explains it"),
         ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
+        ("token x", "unknown command 'token x'; itb token has: acquire, check, get, hooks, try", "itb token"),
+        ("help platform x", "unknown command 'platform x'; itb platform has: build, list, remove, show", ""),
+        ("overview", "unknown command 'overview'", "itb help overview shows"),
+        ("--list run", "--list: run is no group; itb run --help explains it", ""),
+        ("-- run", "'--' is not expected here; what follows it is 'run'", ""),
+        ("refs -- x", "'--' is not expected here; what follows it is 'x'", ""),
+        ("run --hide x", "run: unknown option '--hide'", "itb run --help"),
+        ("run -p", "run: unknown option '-p'", "itb run --help"),
+        (
+            "--print-completion-script tcsh",
+            'Completion for shell "tcsh" not supported (options are: bash, fish, zsh).',
+            "",
+        ),
     ],
 )
 def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
@@ -75,6 +92,41 @@ def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
         parser.run(["itb", *program.join_groups(line.split())])
     assert caught.value.message == message
     assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("variable", [{"INVOKE_RUN_ENV": "x"}, {"HOME": "/dev/null"}])
+def test_configuration_of_invoke_means_nothing(
+    variable: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _invoke_with(variable, monkeypatch)
+    assert json.loads(capsys.readouterr().out)["version"]
+
+
+@pytest.mark.parametrize(("name", "text"), [(".invoke.yaml", "["), (".invoke.py", "import sys\nsys.exit(9)\n")])
+def test_a_file_of_invoke_is_not_read(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    _invoke_with({"HOME": str(tmp_path)}, monkeypatch)
+    assert json.loads(capsys.readouterr().out)["version"]
+
+
+def _invoke_with(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have itb print its version with these variables; no git is asked for a commit."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(inspect.shutil, "which", lambda _: None)
+    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    made.run(["itb", "version", "--json"])
+
+
+def test_characters_the_locale_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr("sys.argv", ["itb", "help", "deb13"])
+    __main__.main()
+    stream.seek(0)
+    assert r"base \u2500" in stream.read()
 
 
 @pytest.mark.parametrize(
