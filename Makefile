@@ -1,5 +1,5 @@
 # Two commands: `make demo` sets everything up and runs the main job, `make test` sets everything up and tests.
-.PHONY: demo test check benchmark faults clean
+.PHONY: demo test check benchmark faults
 
 demo:
 	@build_ws/machine/setup.sh

@@ -238,7 +238,8 @@ def _typed(key: str, text: str, where: str) -> Any:
             try:
                 return kind(text)
             except ValueError:
-                raise UsageError(f"{where}: {text!r} is not a number") from None
+                whole = "whole " if kind is int else ""
+                raise UsageError(f"{where}: {text!r} is not a {whole}number") from None
     if declared()[key].in_files_only:
         raise UsageError(f"{where}: can only be set in a file")
     return text

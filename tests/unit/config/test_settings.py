@@ -61,9 +61,9 @@ def test_text_becomes_what_the_key_wants(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("JOBS", "many", "environment ITB_JOBS: 'many' is not a number"),
+        ("JOBS", "many", "environment ITB_JOBS: 'many' is not a whole number"),
         ("JOBS", "0", "environment ITB_JOBS: jobs: Input should be greater than or equal to 1"),
-        ("JOBS", "1.5", "is not a number"),
+        ("JOBS", "1.5", "is not a whole number"),
         ("JOBS", "33", "environment ITB_JOBS: jobs: Input should be less than or equal to 32 (got 33)"),
         ("RETRIES", "-1", "retries: Input should be greater than or equal to 0"),
         ("TIMEOUT_FACTOR", "0", "timeout_factor: Input should be greater than 0"),
@@ -123,7 +123,7 @@ def test_a_switch_in_the_environment(text: str, value: bool, monkeypatch: pytest
 
 
 def test_flag_that_is_refused() -> None:
-    with pytest.raises(UsageError, match="flag --jobs: 'x' is not a number"):
+    with pytest.raises(UsageError, match="flag --jobs: 'x' is not a whole number"):
         config_settings.load({"jobs": "x"})
     with pytest.raises(UsageError, match="flag --token-hook"):
         config_settings.load({"token_hook": 3})
