@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from itb.cli.commands import existing_run
+from itb.cli.commands import existing_run, publish
 from itb.config.settings import Settings
 from itb.errors import UsageError
 from itb.rundir import seal
@@ -107,3 +107,16 @@ def test_where_relative_paths_of_the_user_lead_to(
         seal.put(rundir)
     with existing_run._where_it_began(rundir):
         assert Path.cwd() == tmp_path / ("theirs" if sealed else "mine")
+
+
+def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cd clone; itb publish` took the newest of the clone's own runs/."""
+    rundir = _begun(tmp_path / "clone" / "runs")
+    monkeypatch.chdir(tmp_path / "clone")
+    to = {"to": str(tmp_path / "repo")}
+    with pytest.raises(UsageError, match="was not made by your itb") as caught:
+        publish.run(to, "", koji=False, dry_run=True, force=False)
+    assert "--force" in caught.value.hint
+    seal.put(rundir)
+    with pytest.raises(UsageError, match="has no RPMs"):
+        publish.run(to, "", koji=False, dry_run=True, force=False)

@@ -23,7 +23,7 @@ from itb.repository import export
 from itb.repository import signed as repositories
 from itb.repository.export import Target
 from itb.repository.published import KEY_NAME
-from itb.rundir import values
+from itb.rundir import seal, values
 from itb.rundir.directory import RunDir
 
 
@@ -38,6 +38,11 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
             "publish: {to: ...} in itb.yaml sets a place for good",
         )
     rundir = RunDir.find(settings.runs_dir, wanted)
+    if not force and not seal.holds(rundir):
+        raise UsageError(
+            f"run {rundir.id} was not made by your itb where it is: nobody knows who says that it is green",
+            hint="a candidate's tree may bring such a directory along; if you trust it: --force",
+        )
     with rundir.lock():
         build = publishable(rundir, force=force)
         if to:

@@ -18,7 +18,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.repository import export
-from itb.rundir import values
+from itb.rundir import seal, values
 from itb.rundir.directory import RunDir, RunState
 
 SRPM = Path("/runs/x/build/rpms/glideinwms-3.11.2-1.src.rpm")
@@ -163,7 +163,10 @@ def test_what_is_published_already(tmp_path: Path) -> None:
 
 
 def test_koji_needs_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(run(tmp_path).path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    rundir = run(tmp_path)
+    seal.put(rundir)
+    monkeypatch.chdir(rundir.path)
     koji = {"program": "koji", "target": "t"}
     (tmp_path / "run" / "itb.yaml").write_text(json.dumps({"publish": {"koji": koji}}))
     with pytest.raises(UsageError, match="has no SRPM"):
