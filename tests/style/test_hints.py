@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import re
 import shlex
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from invoke.exceptions import Exit
 
 from itb import errors
 from itb.cli import program
@@ -28,6 +30,12 @@ def parse(line: list[str]) -> str:
     """Read a command line without doing it; what is wrong with it, or nothing."""
     made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=COMMANDS)
     made.create_config()
+    with contextlib.suppress(Exit):  # of an option that is all there is to do, such as --version
+        return _problem(made, line)
+    return ""
+
+
+def _problem(made: program.ItbProgram, line: list[str]) -> str:
     try:
         made.parse_core(["itb", *program.join_groups(line, program.without_value(COMMANDS))])
         made.parse_collection()
