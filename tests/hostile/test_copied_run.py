@@ -114,7 +114,7 @@ def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.Mo
     rundir = _begun(tmp_path / "clone" / "runs")
     monkeypatch.chdir(tmp_path / "clone")
     to = {"to": str(tmp_path / "repo")}
-    with pytest.raises(UsageError, match="was not made by your itb") as caught:
+    with pytest.raises(UsageError, match="was not made here by you") as caught:
         publish.run(to, "", koji=False, dry_run=True, force=False)
     assert "--force" in caught.value.hint
     seal.put(rundir)

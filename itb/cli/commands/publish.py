@@ -40,7 +40,7 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
     rundir = RunDir.find(settings.runs_dir, wanted)
     if not force and not seal.holds(rundir):
         raise UsageError(
-            f"run {rundir.id} was not made by your itb where it is: nobody knows who says that it is green",
+            f"run {rundir.id} was not made here by you: nobody knows who says that it is green",
             hint="a candidate's tree may bring such a directory along; if you trust it: --force",
         )
     with rundir.lock():
