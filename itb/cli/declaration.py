@@ -50,11 +50,13 @@ class Command(Task[Any]):
         return [_argument(option) for option in ordered]
 
     def __call__(self, _context: object, **values: Any) -> None:
-        """Do what the command does and leave with its exit code; UsageError without what it requires."""
+        """Do what the command does and leave with its exit code; UsageError if what it requires is not there."""
         for option in self.options:
+            hint = f"itb {self.words} --help explains it"
             if option.required and values[option.name] is None:
-                hint = f"itb {self.words} --help explains it"
                 raise UsageError(f"{self.words}: not given: {option.flag}", hint=hint)
+            if option.required and values[option.name] == "":
+                raise UsageError(f"{self.words}: {option.value} is empty", hint=hint)
         flags = {option.name: values[option.name] for option in self.options if option.setting}
         own = {name: value for name, value in values.items() if name not in flags}
         end(self.body(flags, **own) or 0)

@@ -94,6 +94,26 @@ def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
     assert caught.value.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["token.check", "", "--audience", "x:1"], "token check: FILE is empty"),
+        (["token.check", "f", "--audience", ""], "token check: HOST:PORT is empty"),
+        (["token.get", ""], "token get: HOST:PORT is empty"),
+        (["shell", "x", ""], "shell: ROLE is empty"),
+        (["platform.build", ""], "platform build: NAME is empty"),
+        (["show.product", ""], "show product: NAME is empty"),
+    ],
+)
+def test_an_argument_that_is_empty(given: list[str], said: str) -> None:
+    """An unset variable in a script, most likely."""
+    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    with pytest.raises(errors.UsageError) as caught:
+        made.run(["itb", *given])
+    assert caught.value.message == said
+    assert "--help explains it" in caught.value.hint
+
+
 @pytest.mark.parametrize("variable", [{"INVOKE_RUN_ENV": "x"}, {"HOME": "/dev/null"}])
 def test_configuration_of_invoke_means_nothing(
     variable: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
