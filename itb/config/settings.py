@@ -141,7 +141,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     from_environment, from_flags = _environment(), _flags(flags or {})
     here = (cwd or _current_directory()) / "itb.yaml"
     for path in (user_file(), here):
-        if path.is_file():
+        if os.path.lexists(path):  # a folder or a link to nowhere is refused, not passed over
             from_file = _read_file(path)
             if path == here:
                 source = {**values, **from_file, **from_environment, **from_flags}.get("source", "")

@@ -175,6 +175,13 @@ def _find_surrogate(value: Any, at: Location) -> Location | None:
     return next((location for location in locations if location is not None), None)
 
 
+# Pydantic's words are JSON's; who writes YAML knows lists and keys.
+_EXPECTED = {
+    "Input should be a valid array": "a list is expected, such as [A, B]",
+    "Input should be an object": "keys with values are expected, such as {KEY: VALUE}",
+}
+
+
 def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
     location: Location = tuple(detail["loc"])
     line = _line_suffix(location, lines)
@@ -191,7 +198,8 @@ def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Loca
     value = detail["input"]
     shown = "" if isinstance(value, dict | list) else f" (got {value[:60] if isinstance(value, str) else value!r})"
     about = f"{key}: " if key else ""
-    return f"{where}{line}: {about}{detail['msg'].removeprefix('Value error, ')}{shown}"
+    message = _EXPECTED.get(detail["msg"], detail["msg"].removeprefix("Value error, "))
+    return f"{where}{line}: {about}{message}{shown}"
 
 
 def _line_suffix(location: Location, lines: Mapping[Location, int]) -> str:

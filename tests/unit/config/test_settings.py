@@ -144,6 +144,19 @@ def test_file_that_is_refused(tmp_path: Path, content: bytes, message: str) -> N
         config_settings.load()
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "dangling"])
+def test_what_is_no_file_is_not_passed_over(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "itb.yaml"
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("itb.yaml" if kind == "loop" else "nowhere")
+    with pytest.raises(UsageError, match=r"itb\.yaml: cannot be read: "):
+        config_settings.load()
+
+
 def test_file_that_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "itb.yaml").write_text("# nothing\n---\n")
     assert config_settings.load()[0].jobs == 1

@@ -72,7 +72,8 @@ def test_nothing_is_all_defaults() -> None:
         ("count: '3'", "f.yaml:1: count: Input should be a valid integer (got '3')"),
         ("count: 3.0", "f.yaml:1: count: Input should be a valid integer (got 3.0)"),
         ("\n\non: yes", "f.yaml:3: on: Input should be a valid boolean (got 'yes')"),
-        ("names: one", "f.yaml:1: names: Input should be a valid array (got 'one')"),
+        ("names: one", "f.yaml:1: names: a list is expected, such as [A, B] (got 'one')"),
+        ("steps:\n- one", "f.yaml:2: steps.0: keys with values are expected, such as {KEY: VALUE} (got 'one')"),
         ("names:\n- a\n- [b]", "f.yaml:3: names.1: Input should be a valid string"),
         ("title:", "f.yaml:1: title: Input should be a valid string (got None)"),
         (
