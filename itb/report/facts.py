@@ -16,6 +16,7 @@ from itb.rundir.values import Value
 from itb.util.text import clean, cut, one_line
 
 R = TypeVar("R", bound=Record)
+UNKNOWN_PRODUCT = "unknown product"  # of a run whose directory does not say
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problem
     return RunState(
         id=rundir.id,
         short="",
-        product=commit.product if commit else (words[1] if len(words) > 3 else "unknown product"),
+        product=commit.product if commit else (words[1] if len(words) > 3 else UNKNOWN_PRODUCT),
         platform=words[-1] if len(words) > 3 else "unknown platform",
         ref=commit.ref if commit else "",
         started=min((case.started for case in cases), default=_modified(rundir)),

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from itb.model import Case, Commit, CommitKind, Outcome, Phase
 from itb.report import own_word
-from itb.report.facts import Facts, base_phase, busy, phases
+from itb.report.facts import UNKNOWN_PRODUCT, Facts, base_phase, busy, phases
 from itb.report.verdict import Kind, Verdict, culprit
 from itb.util.text import duration
 
@@ -177,14 +177,15 @@ def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
     elif not verdict.good and verdict.kind is not Kind.RUNNING:
         if facts.commit and verdict.kind in (Kind.INTERRUPTED, Kind.ERROR):
             commands.append(("go on", ["itb", "run", "--resume", run, *runs], "what is done is not repeated"))
-        again = [*_same_run(facts), *runs, "--keep", "failed"]
-        commands.append(("again", again, "again, keeping the hosts when it fails"))
+        if facts.state.product != UNKNOWN_PRODUCT:
+            again = [*_same_run(facts), *runs, "--keep", "failed"]
+            commands.append(("again", again, "again, keeping the hosts when it fails"))
     return [(title, shlex.join(words), why) for title, words, why in commands]
 
 
 def reproduce(facts: Facts) -> str:
-    """Return the command that tests the same commit again."""
-    return shlex.join(_same_run(facts))
+    """Return the command that tests the same commit again; empty where nothing says of what product it is."""
+    return shlex.join(_same_run(facts)) if facts.state.product != UNKNOWN_PRODUCT else ""
 
 
 def _same_run(facts: Facts) -> list[str]:

@@ -255,7 +255,8 @@ def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
             return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {answer.stdout.strip()}, not of a commit")
     names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
     nearest = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
-    hint = f"nearest: {', '.join(nearest)}" if nearest else "itb refs lists what there is"
+    listing = "itb refs, with the same --product and --source, lists what there is"
+    hint = f"nearest: {', '.join(nearest)}" if nearest else listing
     return UsageError(f"{origin.shown} has no branch, tag or commit {ref!r}", hint=hint)
 
 

@@ -211,7 +211,7 @@ def _extract_secret(name: str, completed: Completed, output: _Output, limit: flo
         raise AcquireError(
             f"hook {name}: gave no answer within {limit:.0f} s and was ended",
             cause=Cause.TEMPORARY,
-            hint="a hook must not wait for a person; itb token try shows what it does",
+            hint="a hook must not wait for a person: itb help tokens says how it is run",
         )
     if completed.returncode != 0:
         raise _exit_error(name, completed)
@@ -239,7 +239,7 @@ def _exit_error(name: str, completed: Completed) -> AcquireError:
         )
         return _protocol_error(name, f"ended with {status}, which the protocol does not know: {reason}")
     meanings = {
-        Cause.CONFIGURATION: ("is not configured", "see itb token try and the hook's own documentation"),
+        Cause.CONFIGURATION: ("is not configured", "the hook's own documentation says what it needs"),
         Cause.PERSON: ("its credential has expired or was revoked; a person must act", "log in again as it wants"),
         Cause.TEMPORARY: ("cannot get a token for now", "the service may be down: try again later"),
         Cause.REFUSED: ("the issuer refused", "role, scope or audience is not granted to this credential"),
@@ -288,5 +288,5 @@ def _protocol_error(name: str, problem: str) -> AcquireError:
     return AcquireError(
         f"hook {name}: {problem}",
         cause=Cause.HOOK,
-        hint=f"this is a mistake of the hook: itb token try {name} shows it",
+        hint="this is a mistake of the hook: itb help tokens says what it has to answer",
     )

@@ -209,6 +209,12 @@ def test_unknown_reference_names_the_nearest(resolve: Resolve, where: str) -> No
     assert caught.value.exit_code == 1
 
 
+def test_unknown_reference_like_no_other(resolve: Resolve, where: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve("zzzz9q", where)
+    assert caught.value.hint.startswith("itb refs, with the same --product and --source"), "refs alone is refused"
+
+
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_names(resolve: Resolve, repository: Repository, name: str, tmp_path: Path, where: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from itb.process.runner import Runner
 from itb.tokens.issuer import Issuer
 from itb.tokens.providers.base import Context
@@ -51,6 +53,15 @@ def test_a_hook_that_breaks_the_protocol(tmp_path: Path) -> None:
     assert not seen.good
     assert seen.exit_code == 9
     assert "exit 9, which the protocol does not know: thinking" in seen.problem
+    assert "itb help tokens" in seen.hint
+    assert "token try" not in seen.hint, "it was typed a moment ago"
+
+
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_no_next_step_is_what_was_typed(code: int, tmp_path: Path) -> None:
+    seen = attempt("mine", REQUEST, hook(tmp_path, f"exit {code}"))
+    assert seen.hint
+    assert "token try" not in seen.hint
 
 
 def test_a_provider_that_is_no_program(tmp_path: Path) -> None:

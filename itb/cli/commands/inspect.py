@@ -209,7 +209,7 @@ def print_logs(console: Console, rundir: RunDir, role: str) -> None:
     folders = [rundir.host(role)] if role else [rundir.build, rundir.repo, rundir.path / "hosts", rundir.results]
     if role and not folders[0].is_dir():
         roles = sorted(path.name for path in (rundir.path / "hosts").glob("*"))
-        hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
+        hint = nearest(role, roles) or f"; it has: {', '.join(roles) or 'none of any host'}"
         raise UsageError(f"run {rundir.id} has no logs of {role!r}{hint}")
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in [rundir.path / "commands.log", *files]:

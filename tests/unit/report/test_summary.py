@@ -122,3 +122,15 @@ def test_a_look_at_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert commands(built)["look"] == ["itb", "shell", "r", "workspace"]
     built.update(kept=False)
     assert commands(built) == {}
+
+
+@pytest.mark.parametrize("name", ["r", "20261128T190013Z-pocketwms-116951f8-deb13"])
+def test_a_run_that_does_not_say_what_it_was(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its directory may be named after a product; without one, no command tests it again."""
+    monkeypatch.chdir(tmp_path)
+    lost = RunDir(tmp_path / "runs" / name)
+    lost.path.mkdir(parents=True)
+    (lost.path / "run.json").touch()
+    found = commands(lost)
+    assert "unknown" not in str(found) + summary.reproduce(gather(lost))
+    assert ("again" in found) == (name != "r")

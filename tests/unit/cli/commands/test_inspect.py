@@ -83,6 +83,11 @@ class Machine:
         return [{"Names": [name]} for name in self.names]
 
 
+def test_logs_where_there_are_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no logs of 'ce'; it has: none of any host"):
+        inspect.print_logs(Console(file=io.StringIO()), make(tmp_path, "1-a"), "ce")
+
+
 def test_shell_where_there_is_none(tmp_path: Path) -> None:
     rundir = make(tmp_path, "1-a")
     with pytest.raises(UsageError, match="run 1-a has no hosts any more") as caught:
