@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Collection, Sequence
 
+from itb.cli import help_text
 from itb.errors import UsageError
 
 # What each topic is about, and where it is below the package.  The overview and what tests have measured lie
@@ -58,9 +59,8 @@ def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
 def text(topic: str) -> str:
     """Return a topic's document, in Markdown; of ``topics``, the list of them."""
     if topic == LIST:
-        width = max(map(len, TOPICS))
-        listed = [f"    {name:{width}}  {about}" for name, (about, _) in TOPICS.items()]
-        return "\n".join(["itb help TOPIC shows:\n", *listed, "\nitb help COMMAND explains a command.\n"])
+        listed = [(name, about) for name, (about, _) in TOPICS.items()]
+        return "\n".join(help_text.topics(listed, help_text.terminal_width())) + "\n"
     from importlib.resources import files
 
     document = files("itb").joinpath(TOPICS[topic][1])

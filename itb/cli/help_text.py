@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from itb.cli.declaration import Command, Commands, Group
 from itb.config.options import Heading, Option
@@ -12,6 +15,21 @@ _INDENT = "  "
 _NARROW = 60  # columns; below, a text stands under its word instead of beside it
 _NEXT = "First: itb run --product pocketwms. More: itb COMMAND --help, itb help topics."
 _COLUMN = 24  # columns a word may take before its text goes to the next line
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, or as COLUMNS says; 80 where there is none."""
+    with suppress(ValueError, OSError):  # shutil knows this too, but takes longer to import than help to print
+        return max(int(os.environ.get("COLUMNS", "")), 20)
+    with suppress(ValueError, OSError):
+        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80
+    return 80
+
+
+def topics(about: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Lines that list the topics of ``itb help`` and what each is about."""
+    listed = _columns(about, width, _longest(name for name, _ in about))
+    return ["itb help TOPIC shows:", "", *listed, "", *_fill("itb help COMMAND explains a command.", width)]
 
 
 def program(commands: Commands, width: int) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from invoke import Argument, Collection, Config, Parser, ParserContext, Program
 from invoke.completion.complete import print_completion_script
@@ -122,19 +121,19 @@ class ItbProgram(Program):
         if isinstance(group, str) and group not in self.namespace.collections:
             raise ParseError(f"No idea what '{group}' is!")
         commands = self.namespace.collections[group].commands if isinstance(group, str) else self.namespace.every
-        _print(help_text.listing(commands, _width()))
+        _print(help_text.listing(commands, help_text.terminal_width()))
 
     def print_help(self) -> None:
         """Print the commands, grouped by what people do with them."""
-        _print(help_text.program(self.namespace, _width()))
+        _print(help_text.program(self.namespace, help_text.terminal_width()))
 
     def print_task_help(self, name: str) -> None:
         """Explain a command, or show those of a group; ParseError for a name that is none."""
         if name in self.namespace.collections:
-            return _print(help_text.group(self.namespace.collections[name], _width()))
+            return _print(help_text.group(self.namespace.collections[name], help_text.terminal_width()))
         if name not in self.parser.contexts:
             raise ParseError(f"No idea what '{name}' is!")
-        return _print(help_text.command(self.namespace[name], _width()))
+        return _print(help_text.command(self.namespace[name], help_text.terminal_width()))
 
     @contextmanager
     def _usage_errors(self) -> Iterator[None]:
@@ -143,15 +142,6 @@ class ItbProgram(Program):
             yield
         except ParseError as error:
             raise _usage_error(error, self.namespace, self.argv[1:]) from None
-
-
-def _width() -> int:
-    """Return the columns of the terminal, or what COLUMNS says; 80 where there is none."""
-    with suppress(ValueError, OSError):  # shutil knows this too, but takes longer to import than help to print
-        return max(int(os.environ.get("COLUMNS", "")), 20)
-    with suppress(ValueError, OSError):
-        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80
-    return 80
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -26,6 +26,14 @@ def test_every_topic_is_a_document(topic: str) -> None:
     assert f"{topic} " in documents.text("topics")
 
 
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_the_list_of_topics_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    listed = documents.text("topics")
+    assert max(map(len, listed.splitlines())) <= width
+    assert {*documents.TOPICS} <= {*listed.split()}
+
+
 def test_every_document_has_a_topic() -> None:
     """A document nobody finds is read by nobody."""
     shown = {documents.text(topic) for topic in documents.TOPICS}
