@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from itb.errors import InterruptedRunError, UsageError
+from itb.model import Phase
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class Graph:
                 continue
             known[need] = node.load(source) if node.load else None
             if known[need] is None and not node.optional:
-                hint = f"itb {node.command} --run {where}"
+                # A build begins a run, and takes none to go on with.
+                begins = node.command == Phase.BUILD
+                hint = f"itb run --resume {where}" if begins else f"itb {node.command} --run {where}"
                 raise UsageError(f"run {where}: {node.command} has to come first", hint=hint)
         return known
 

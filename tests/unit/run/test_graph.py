@@ -119,6 +119,13 @@ def test_the_command_that_has_to_come_first_is_named() -> None:
     assert error.value.hint == "itb serve --run r"
 
 
+def test_a_build_that_is_missing_is_made_by_going_on() -> None:
+    graph = Graph([Node("build", start, command="build"), Node("repo", serve)], initial=["cell", "key"])
+    with pytest.raises(UsageError, match="run r: build has to come first") as error:
+        graph.load({"repo"}, {}, where="r")
+    assert error.value.hint == "itb run --resume r"
+
+
 def test_a_need_that_nobody_meets_is_refused() -> None:
     with pytest.raises(ValueError, match="phase repo needs build"):
         Graph([Node("repo", serve)], initial=["key"])
