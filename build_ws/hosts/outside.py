@@ -10,6 +10,7 @@ It reads a JSON object from standard input:
   keys      folder of the image with the public keys whose signature makes other RPM files good
 and writes one:
   root      why what is seen is not the host's file system; empty if it is
+  image     NEVRA of every package of the image
   packages  NEVRA of every RPM that is good
   refused   RPM files in dnf's cache that are not, with the reason
   changed   [path, what] of what the image has: changed or deleted
@@ -68,6 +69,11 @@ def strange_root():
     return "" if theirs == own else f"the root of the host's process 1 is another file system ({theirs[0]})"
 
 
+def nevra(header):
+    """Return a package's NEVRA, without an epoch that is 0."""
+    return text(header[rpm.RPMTAG_NEVRA]).replace("-0:", "-", 1)
+
+
 class Packages:
     """Good RPM files of the host: what they own, and their scriptlets."""
 
@@ -120,7 +126,7 @@ class Packages:
         return seen.returncode == 0 and b"signatures OK" in seen.stdout
 
     def _take(self, header):
-        name = text(header[rpm.RPMTAG_NEVRA]).replace("-0:", "-", 1)
+        name = nevra(header)
         self.names.append(name)
         for file in rpm.files(header):
             self.owned.setdefault(canonical(text(file.name)), []).append((name, Entry(header, file)))
@@ -355,6 +361,7 @@ def main():
     said = {"root": strange_root()}
     if not said["root"]:
         packages = Packages(asked["trusted"], asked["keys"])
+        said["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
         with tempfile.TemporaryDirectory() as folder:
             packages.read(folder)
         for algorithm in DIGESTS.values():

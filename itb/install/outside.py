@@ -39,6 +39,7 @@ class Inspection(Record):
     """The findings of a look at a host; ``outside.py`` of ``build_ws/hosts`` says what the fields are."""
 
     root: str
+    image: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     changed: tuple[tuple[str, str], ...] = ()
@@ -157,7 +158,7 @@ def check_packages(
     foreign = [
         (package.nevra, refused.get(_without_epoch(package.nevra), "no repository of the run has delivered it"))
         for package in packages
-        if package.origin != "image" and package.nevra not in good
+        if package.nevra not in good | set(inspection.image)
     ]
     names = {name.rsplit("-", 2)[0] for name in good}
     foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*wanted} - names]

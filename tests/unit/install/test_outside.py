@@ -113,10 +113,13 @@ def test_host_whose_root_is_another_is_refused() -> None:
 
 
 def test_packages_are_compared_with_what_was_served() -> None:
-    inspection = outside.Inspection(root="", packages=(OWN.nevra, "condor-23.9-1.x86_64"))
-    other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="image")
+    # An image of Enterprise Linux knows the repository that its own packages came from.
+    other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="baseos")
+    inspection = outside.Inspection(root="", image=(other.nevra,), packages=(OWN.nevra, "condor-23.9-1.x86_64"))
     summary = outside.check_packages(inspection, DEB13, [OWN, other], ["pw-libs"])
     assert summary == "2 packages are as they were served"
+    with pytest.raises(InstallError, match=r"^bash-5\.2-1\.x86_64: no repository of the run has delivered it$"):
+        outside.check_packages(inspection.model_copy(update={"image": ()}), DEB13, [OWN, other], ["pw-libs"])
     deviant = ((OWN.nevra, "/usr/share/pw/x", "missing"),)
     with pytest.raises(InstallError, match=r"^/usr/share/pw/x: missing \(file of pw-libs-1\.2-1\.noarch\)$"):
         outside.check_packages(inspection.model_copy(update={"deviant": deviant}), DEB13, [OWN], [])
