@@ -105,7 +105,7 @@ def test_where_relative_paths_of_the_user_lead_to(
     monkeypatch.chdir(tmp_path / "mine")
     if sealed:
         seal.put(rundir)
-    with existing_run._where_it_began(rundir):
+    with existing_run._working_directory(rundir):
         assert Path.cwd() == tmp_path / ("theirs" if sealed else "mine")
 
 

@@ -15,6 +15,7 @@ from itb.cli.commands import inspect
 from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.report import write
+from itb.rundir import checkpoints
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
 from itb.util import files
@@ -82,7 +83,7 @@ def test_what_is_no_file_is_not_written(put: Callable[[Path], None], rundir: Run
 
     with pytest.raises(TestbedError, match=r"\.lock: not a regular file"):
         hold()
-    for work in (lambda: rundir.append_case(CASE), lambda: Checkpoints(rundir).begin("x", {})):
+    for work in (lambda: rundir.append_case(CASE), lambda: Checkpoints(rundir).begin(checkpoints.KEY, {})):
         with pytest.raises(OSError, match=r"not a regular file|No such device"):
             work()
 

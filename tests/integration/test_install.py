@@ -317,12 +317,12 @@ def test_publishing_needs_nobody_elses_rpm_database(
 ) -> None:
     """The candidate and the version it upgrades are published at once; rpm refuses a second writer."""
     key = SigningKey(fingerprint=served.key_fingerprint)
-    host.run(["systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER])
+    host.call("systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER)
     try:
-        assert not host.run(["rpmkeys", "--import", _KEY_FILE], check=False).ok
+        assert not host.run(Request(["rpmkeys", "--import", _KEY_FILE], check=False)).ok
         found = repository_signed.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
     finally:
-        host.run(["systemctl", "stop", "writer"])
+        host.call("systemctl", "stop", "writer")
     assert found.packages == len(build.rpms)
 
 
