@@ -20,6 +20,8 @@ import pytest
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.model import PlatformImages
+from itb.rundir import seal
+from itb.rundir.directory import RunDir
 
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
 ITB = str(Path(sys.executable).with_name("itb"))
@@ -204,6 +206,7 @@ def test_kept_run_is_taken_down_whatever_happens(
     state = json.loads((folder / "run.json").read_text())
     state["settings"] |= {"keeep": 1}
     (folder / "run.json").write_text(json.dumps(state))
+    seal.put(RunDir(folder))  # as that version would have left it
     collected = (folder / "cases.jsonl").read_text().count('"phase":"evidence"')
     with started(tmp_path, "down", "--run", folder.name, "--progress", "plain") as process:
         deadline = time.monotonic() + 240
