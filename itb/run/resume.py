@@ -41,7 +41,9 @@ def checksums(product: Product, platform: Platform, topology: Topology) -> dict[
     return {
         f"product {product.name}": _checksum(_dump(product), *scripts),
         f"platform {platform.name}": _checksum(_dump(platform)),
-        f"testbed {topology.file.name.partition('.')[0]}": _checksum(topology.file.read_bytes()),
+        f"testbed {topology.file.name.partition('.')[0]}": _checksum(
+            *(file.read_bytes() for file in (topology.file, *topology.bases))
+        ),
     }
 
 

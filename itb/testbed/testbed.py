@@ -47,12 +47,14 @@ class Topology:
     """What a Compose file declares: its path and, by role, each host's full name.
 
     ``optional`` roles (those with a profile) are started on request only;
-    ``overlays`` are Compose files that change it.
+    ``bases`` are the Compose files whose services this one extends, ``overlays``
+    those that change it.
     """
 
     file: Path
     hosts: Mapping[str, str]
     optional: frozenset[str] = frozenset()
+    bases: tuple[Path, ...] = ()
     overlays: tuple[Path, ...] = ()
 
     @property
@@ -69,20 +71,60 @@ def find_topology(name: str) -> Topology:
         known = sorted(file.name.removesuffix(".compose.yaml") for file in folder.glob("*.compose.yaml"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
         raise UsageError(f"unknown testbed {name!r}{hint}")
-    if path.parent != folder:
+    bases: dict[Path, Mapping[str, Any]] = {}
+    hosts: dict[str, str] = {}
+    optional = set()
+    for service, declared in _services(path).items():
+        value = _extended(path, service, declared, bases)
+        role = _role(path, service, value)
+        hosts[role] = str(value["hostname"])
+        if value.get("profiles"):
+            optional.add(role)
+    return Topology(path.absolute(), hosts, frozenset(optional), tuple(bases))
+
+
+def _services(path: Path) -> Mapping[str, Any]:
+    """Return the services of a Compose file; UsageError if they are none, or another user may change the file."""
+    if path.parent != shipped.folder("scenarios") / "testbeds":
         ownership.check(path)  # it may mount any folder of this machine
     content, _ = yamlfile.parse(path.read_text(encoding="utf-8"), str(path), aliases=True)
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict) or not all(isinstance(value, dict) for value in services.values()):
         raise UsageError(f"{path}: services must be a mapping of names to mappings")
-    hosts: dict[str, str] = {}
-    optional = set()
-    for service, value in services.items():
-        role = _role(path, service, value)
-        hosts[role] = str(value["hostname"])
-        if value.get("profiles"):
-            optional.add(role)
-    return Topology(path.absolute(), hosts, frozenset(optional))
+    return services
+
+
+def _extended(
+    path: Path, service: str, value: Mapping[str, Any], bases: dict[Path, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """Return a service with what it extends of another file, whose services are added to ``bases``.
+
+    Only what makes a service a host is merged as Compose merges it: mappings, and the rest is replaced.
+    """
+    extends = value.get("extends")
+    if extends is None:
+        return value
+    if not isinstance(extends, dict) or not all(isinstance(extends.get(key), str) for key in ("file", "service")):
+        raise UsageError(f"{path}: service {service!r}: extends needs a file and a service")
+    base = path.absolute().parent / extends["file"]
+    if base not in bases:
+        if not base.is_file():
+            raise UsageError(f"{path}: service {service!r} extends {base}, which is no file")
+        bases[base] = _services(base)
+    if extends["service"] not in bases[base]:
+        known = ", ".join(sorted(bases[base]))
+        raise UsageError(
+            f"{path}: service {service!r} extends {extends['service']!r}, which {base} lacks; it has: {known}"
+        )
+    extended = bases[base][extends["service"]]
+    if "extends" in extended:  # podman-compose would leave out what that one extends
+        raise UsageError(
+            f"{path}: service {service!r} extends {extends['service']!r}, which extends another itself"
+        )
+    merged = {**extended, **value}
+    if isinstance(extended.get("labels"), dict) and isinstance(value.get("labels"), dict):
+        merged["labels"] = {**extended["labels"], **value["labels"]}
+    return merged
 
 
 def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:

@@ -25,6 +25,50 @@ def test_ours() -> None:
     assert stage.file.is_absolute()
 
 
+def test_testbed_that_extends_another() -> None:
+    """It has the same roles, and a name of its own for one."""
+    ours, base = testbed.find_topology("decisionengine"), testbed.find_topology("three-hosts")
+    frontend = "decisionengine-workspace.glideinwms.org"
+    assert ours.hosts == {**base.hosts, "frontend": frontend}
+    assert ours.optional == base.optional
+    assert ours.bases == (base.file,)
+    assert base.bases == ()
+
+
+@pytest.mark.parametrize(
+    ("extends", "message"),
+    [
+        ("nothing.yaml", "extends needs a file and a service"),
+        ("{service: ce}", "extends needs a file and a service"),
+        ("{file: nothing.yaml, service: ce}", "extends {folder}/nothing.yaml, which is no file"),
+        (
+            "{file: base.yaml, service: ceh}",
+            "extends 'ceh', which {folder}/base.yaml lacks; it has: ce, extending",
+        ),
+        ("{file: base.yaml, service: extending}", "extends 'extending', which extends another itself"),
+    ],
+)
+def test_services_that_extend_nothing(tmp_path: Path, extends: str, message: str) -> None:
+    (tmp_path / "base.yaml").write_text(SERVICE + "  extending: {extends: {file: x, service: y}}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"services: {{ce: {{extends: {extends}}}}}")
+    with pytest.raises(UsageError) as caught:
+        testbed.find_topology(str(path))
+    assert message.replace("{folder}", str(tmp_path)) in caught.value.message
+
+
+def test_labels_are_added_to_those_extended(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(SERVICE)
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "services: {a: {extends: {file: base.yaml, service: ce}, labels: {itb.role: a}, profiles: [a]},"
+        " b: {extends: {file: base.yaml, service: ce}, labels: {itb.role: b}}}"
+    )
+    topology = testbed.find_topology(str(path))
+    assert topology.hosts == {"a": "ce.example.org", "b": "ce.example.org"}
+    assert topology.optional == {"a"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
