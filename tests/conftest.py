@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 from xdist.scheduler import LoadScopeScheduling
 
 from itb.config import lookup
@@ -21,6 +23,7 @@ from itb.config.settings import Settings
 from itb.containers import naming
 from itb.containers.engine import Engine, connect, container_name, labels_of
 from itb.containers.host import Host
+from itb.data import shipped
 from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
 from itb.process.request import Request
@@ -36,11 +39,11 @@ NewHost = Callable[..., Host]
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Hands out whole files, whose tests share hosts, but long tests (acceptance, faults, style) one by one."""
+    """Hands out whole files, whose tests share hosts, but those of the places in _ONE_BY_ONE one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return nodeid if file.startswith(("tests/acceptance/", "tests/faults/", "tests/style/")) else file
+        return nodeid if file.startswith(_ONE_BY_ONE) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
@@ -48,18 +51,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
     return _Scheduling(config, log)
 
 
-# What is quick comes first, so that it fails soon, then what takes long, so that no
-# worker is left alone with it in the end.
-_ORDER = tuple(f"tests/{kind}/" for kind in ("style", "unit", "acceptance", "integration", "hostile", "faults"))
+# Their tests take long, or share nothing.
+_ONE_BY_ONE = ("tests/acceptance/", "tests/faults/", "tests/style/", "tests/integration/test_platform_images.py")
+# What is quick comes first, so that it fails soon; then what takes long, a test or a file of
+# them; then single tests, so that no worker is left alone with something long in the end.
+_ORDER = (
+    "tests/style/", "tests/unit/", "long",
+    "tests/hostile/", "tests/integration/", "tests/acceptance/", "tests/faults/",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests into the order in which workers take them."""
-    where = {folder: place for place, folder in enumerate(_ORDER)}
 
-    def place(item: pytest.Item) -> tuple[int, bool]:
-        folder = "/".join(item.nodeid.split("/")[:2]) + "/"
-        return where.get(folder, len(where)), item.get_closest_marker("long") is None
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("long"):
+            return _ORDER.index("long")
+        return next(place for place, kind in enumerate(_ORDER) if item.nodeid.startswith(kind))
 
     items.sort(key=place)
 
@@ -177,6 +185,22 @@ def itb(engine: Engine, tmp_path: Path) -> Callable[..., Ended]:
         return Ended(done.returncode, out, err, time.monotonic() - began)
 
     return call
+
+
+@pytest.fixture
+def shorter_scenario(tmp_path: Path) -> Callable[[str, str, float], str]:
+    """Copy a scenario, ``(its name, step, seconds)``, whose step polls for so long only; return the path."""
+
+    def copy(scenario: str, step: str, seconds: float) -> str:
+        folder = tmp_path / scenario
+        shutil.copytree(shipped.folder("scenarios") / scenario, folder)
+        content = yaml.safe_load((folder / "scenario.yaml").read_text())
+        (polling,) = [item for item in content["steps"] if item["name"] == step]
+        polling["eventually"]["within"] = seconds
+        (folder / "scenario.yaml").write_text(yaml.safe_dump(content))
+        return str(folder)
+
+    return copy
 
 
 def _left_by_runs(engine: Engine, folder: str) -> list[str]:

@@ -38,27 +38,18 @@ steps: [{name: nothing, role: ce, run: "true"}]
         if name not in REFUSED and BROKEN[name]["expect"]["phase"] != "build"
     ],
 )
-def test_defect_is_found(name: str, itb_run: Callable[..., Any], tmp_path: Path) -> None:
+def test_defect_is_found(
+    name: str, itb_run: Callable[..., Any], shorter_scenario: Callable[..., str], tmp_path: Path
+) -> None:
     expect = BROKEN[name]["expect"]
     scenario = expect.get("scenario", "")
     if not scenario:
         (tmp_path / "nothing").mkdir()
         (tmp_path / "nothing" / "scenario.yaml").write_text(NOT_SMOKE)
     if name in IN_VAIN:
-        scenario = shorter(scenario, tmp_path, *IN_VAIN[name])
+        scenario = shorter_scenario(scenario, *IN_VAIN[name])
     run = itb_run("--ref", f"broken/{name}", "--scenario", scenario or str(tmp_path / "nothing"))
     judge(run, expect)
-
-
-def shorter(scenario: str, folder: Path, step: str, seconds: int) -> str:
-    """Copy a scenario whose step of that name waits for so many seconds only; return its path."""
-    copy = folder / scenario
-    shutil.copytree(shipped.folder("scenarios") / scenario, copy)
-    content = yaml.safe_load((copy / "scenario.yaml").read_text())
-    (waiting,) = [item for item in content["steps"] if item["name"] == step]
-    waiting["eventually"]["within"] = seconds
-    (copy / "scenario.yaml").write_text(yaml.safe_dump(content))
-    return str(copy)
 
 
 @pytest.mark.parametrize("name", [

@@ -134,30 +134,6 @@ def test_kill_then_clean(
         engine.call("rm", "--force", "--time", "0", bystander)
 
 
-@pytest.mark.long
-def test_two_runs_at_once(
-    images: PlatformImages, engine: Engine, run_dirs: Callable[[Path], list[Path]], tmp_path: Path
-) -> None:
-    """Two runs on one machine do not meet: same names inside, nothing in common outside but a cache.
-
-    What that one lacks is made once.
-    """
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-    cold = ("--cache", str(own_cache(tmp_path)))
-    with started(folders[0], *RUN, *cold) as first, started(folders[1], *RUN, *cold) as second:
-        outs = [process.communicate(timeout=600)[0] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0], outs
-    networks, cached = set(), []
-    for folder in folders:
-        (run,) = run_dirs(folder)
-        cached.append(json.loads((run / "state" / "build.json").read_text())["cached"])
-        networks.add((run / "state" / "testbed.json").read_text().split('"network"')[1][:40])
-    assert len(networks) == 2
-    assert sorted(cached) == [False, True]
-
-
 def test_kept_on_request(
     itb: Callable[..., Any],
     engine: Engine,

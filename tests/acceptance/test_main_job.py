@@ -1,14 +1,17 @@
-"""The main job: a reference of pocketwms to ten jobs on bare hosts, and everything it leaves to be read."""
+"""The main job, twice at once: a reference of pocketwms to ten jobs on bare hosts, and all that it leaves."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from itb.util.redact import redact
@@ -18,9 +21,19 @@ SECRETS = re.compile(
 )
 
 
-def test_main_job(itb_run: Callable[..., Any]) -> None:
-    run = itb_run("--ref", "main", "--scenario", "smoke")
+@pytest.mark.long
+def test_main_job(
+    itb: Callable[..., Any], itb_run: Callable[..., Any], run_dirs: Callable[[Path], list[Path]], tmp_path: Path
+) -> None:
+    what = ("--ref", "main", "--scenario", "smoke", "--cache", str(tmp_path / "cache"))
+    (tmp_path / "other").mkdir()
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(
+            itb, "run", "--product", "pocketwms", "--platform", "deb13", *what, cwd=tmp_path / "other"
+        )
+        run = itb_run(*what)
     assert run.code == 0, run.story
+    check_other(run, other.result(), run_dirs(tmp_path / "other"))
     assert not run.of_kind("failure", "error")
     check_cases(run)
     check_properties(run)
@@ -30,6 +43,16 @@ def test_main_job(itb_run: Callable[..., Any]) -> None:
     check_evidence(run)
     assert "PASSED" in run.out
     assert str(run.folder / "report.html") in run.out or "report.html" in run.out
+
+
+def check_other(run: Any, ended: Any, folders: list[Path]) -> None:
+    """The runs did not meet: same names inside, nothing in common outside but a cache, where one has built."""
+    assert ended.code == 0, ended.out + ended.err
+    (other,) = folders
+    states = [folder / "state" for folder in (run.folder, other)]
+    networks = {json.loads((state / "testbed.json").read_text())["network"] for state in states}
+    assert len(networks) == 2
+    assert sorted(json.loads((state / "build.json").read_text())["cached"] for state in states) == [False, True]
 
 
 def check_cases(run: Any) -> None:
