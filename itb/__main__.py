@@ -29,14 +29,14 @@ _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 
 def main() -> None:
     """Run a task; an error is its message, its hint on a second line, and its exit code."""
-    fill_streams()
-    print_any_text()
-    keep_secrets_of_crashes()
-    listen()
+    open_closed_streams()
+    escape_unprintable()
+    redact_crashes()
+    handle_signals()
     settle_search_paths(os.environ)
     try:
         cli_program.check_text(sys.argv[1:])
-        hide_arguments()
+        hide_secret_arguments()
         namespace = collection.namespace()
         known = [*namespace.task_names, *cli_program.GROUPS]
         if topic := documents.topic_asked_for(sys.argv[1:], known):
@@ -52,21 +52,21 @@ def main() -> None:
         named = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
         fail(TestbedError(one_line(named)))
     finally:
-        let_go()
+        flush_streams()
 
 
 def fail(error: ItbError) -> NoReturn:
-    """Say what ended itb: to people on standard error, with ``--json`` also as the one document there is."""
-    say(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
+    """Report the error that ends itb on standard error, with ``--json`` also as the one document there is."""
+    print_error(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
     if "--json" in sys.argv:
-        told = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
+        error_document = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
         with suppress(OSError):
-            print(json.dumps({"error": told}))
+            print(json.dumps({"error": error_document}))
     sys.exit(error.exit_code)
 
 
-def fill_streams() -> None:
-    """Give a closed standard stream /dev/null: else what is opened next takes its number, and its output."""
+def open_closed_streams() -> None:
+    """Open /dev/null for each closed standard stream: else the next file that is opened takes its number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -76,13 +76,13 @@ def fill_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
-def print_any_text() -> None:
-    """Let no character that the locale lacks end itb: standard output shows it escaped, as standard error does."""
+def escape_unprintable() -> None:
+    """Print a character that the locale lacks escaped, as standard error does: it must not end itb."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def say(*lines: str) -> None:
+def print_error(*lines: str) -> None:
     """Print to standard error, which may have gone with its terminal."""
     with suppress(OSError):
         sys.stdout.flush()
@@ -91,8 +91,8 @@ def say(*lines: str) -> None:
             print(clean(line), file=sys.stderr)
 
 
-def let_go() -> None:
-    """Flush; a stream whose reader or terminal has gone must not change the exit code as Python ends."""
+def flush_streams() -> None:
+    """Flush standard output and error; one whose reader has gone must not change the exit code as Python ends."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -101,8 +101,8 @@ def let_go() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def listen() -> None:
-    """Signals that come while no run listens end itb in order, with the exit code of an interruption."""
+def handle_signals() -> None:
+    """Make signals that come while no run handles them end itb in order, with the exit code of an interruption."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise InterruptedRunError(f"interrupted by {signal.Signals(number).name}")
@@ -112,8 +112,8 @@ def listen() -> None:
             signal.signal(number, end)
 
 
-def keep_secrets_of_crashes() -> None:
-    """Tracebacks are redacted, and there is no core: it would hold every token this process saw."""
+def redact_crashes() -> None:
+    """Redact tracebacks and write no core file, which would hold every token this process saw."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def show(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
@@ -123,22 +123,23 @@ def keep_secrets_of_crashes() -> None:
     threading.excepthook = lambda seen: show(seen.exc_type, seen.exc_value, seen.exc_traceback)
 
 
-def hide_arguments() -> None:
-    """Start once more where a word of the command line holds a secret: everybody sees it in the process list.
+def hide_secret_arguments() -> None:
+    """Start itb again if a word of its command line holds a secret, which everybody sees in the process list.
 
-    The second time the words come through a pipe.
+    The second process reads the words from a pipe.
     """
-    if handed := os.environ.pop(_ARGUMENTS, ""):
+    if descriptor := os.environ.pop(_ARGUMENTS, ""):
         try:
-            with os.fdopen(int(handed), "rb") as pipe:
+            with os.fdopen(int(descriptor), "rb") as pipe:
                 sys.argv[1:] = json.load(pipe)
         except (ValueError, OSError):
-            raise UsageError(f"{_ARGUMENTS} is itb's own, and {handed[:60]!r} is not", hint="unset it") from None
+            message = f"{_ARGUMENTS} is itb's own, and {descriptor[:60]!r} is not"
+            raise UsageError(message, hint="unset it") from None
         return
-    given = sys.argv[1:]
-    shown = [redact(word) for word in given]
-    data = json.dumps(given).encode()
-    if shown == given or len(data) > _PIPE:
+    arguments = sys.argv[1:]
+    shown = [redact(word) for word in arguments]
+    data = json.dumps(arguments).encode()
+    if shown == arguments or len(data) > _PIPE:
         return
     print(
         "itb: a secret on the command line could be seen in the process list for a moment;\n"
@@ -150,7 +151,7 @@ def hide_arguments() -> None:
     os.write(writing, data)
     os.close(writing)
     os.set_inheritable(reading, True)
-    before = sys.orig_argv[: len(sys.orig_argv) - len(given)]
+    before = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
     os.execve(sys.executable, [before[0], "-P", *before[1:], *shown], {**os.environ, _ARGUMENTS: str(reading)})
 
 

@@ -52,10 +52,10 @@ class ExitCode(IntEnum):
 
     def __new__(cls, value: int, meaning: str, blame: str) -> Self:
         """Return the number with its words."""
-        made = int.__new__(cls, value)
-        made._value_ = value
-        made.meaning, made.blame = meaning, blame
-        return made
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning, member.blame = meaning, blame
+        return member
 
     @classmethod
     def known(cls, code: int) -> ExitCode | None:

@@ -107,17 +107,17 @@ class Case(Record):
     supersedes: bool = False
 
 
-def settle(cases: Iterable[Case]) -> list[Case]:
+def drop_superseded(cases: Iterable[Case]) -> list[Case]:
     """Return cases in their order with those that supersede another one in its place."""
-    found: list[Case] = []
+    settled: list[Case] = []
     for case in cases:
-        names = [(item.phase, item.role, item.name) for item in found] if case.supersedes else []
+        names = [(item.phase, item.role, item.name) for item in settled] if case.supersedes else []
         key = (case.phase, case.role, case.name)
         if key in names:
-            found[names.index(key)] = case
+            settled[names.index(key)] = case
         else:
-            found.append(case)
-    return found
+            settled.append(case)
+    return settled
 
 
 class Trust(StrEnum):

@@ -84,7 +84,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 def highest(tags: Iterable[str], pattern: re.Pattern[str]) -> TagVersion | None:
     """Return the highest version among tags, None if none of them is one."""
-    return max((found for tag in tags if (found := parse(tag, pattern))), default=None)
+    return max((version for tag in tags if (version := parse(tag, pattern))), default=None)
 
 
 def derive(

@@ -268,7 +268,7 @@ class _Job:
             trial.skip("no single spec file found; the product's definition can name it (build.spec)")
             return
         runner = self.host.engine.runner
-        done = runner.again(
+        completed = runner.retry(
             lambda: self.host.run(Request(
                 ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
                 env=self.env,
@@ -276,25 +276,25 @@ class _Job:
                 check=False,
                 log=self.log,
             )),
-            lambda done: "" if done.ok else retry.line(retry.DNF, done.output),
+            lambda completed: "" if completed.ok else retry.find_line(retry.DNF, completed.output),
         )
-        lines = done.stdout.splitlines()
+        lines = completed.stdout.splitlines()
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
         needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
         trial.log = self.log
         if missing:
             raise BuildError(
                 f"BuildRequires no repository of {self.workspace.platform} provides: {', '.join(missing)}",
-                evidence=done.output,
+                evidence=completed.output,
                 log=self.log,
             )
-        if not done.ok:
-            kind = TestbedError if done.timed_out or retry.REPOSITORY.search(done.output) else BuildError
+        if not completed.ok:
+            kind = TestbedError if completed.timed_out or retry.REPOSITORY.search(completed.output) else BuildError
             problems = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             raise kind(
                 f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "
-                f"{problems[0].strip() if problems else done.reason}",
-                evidence=done.output,
+                f"{problems[0].strip() if problems else completed.reason}",
+                evidence=completed.output,
                 log=self.log,
             )
         trial.passed(f"installed {', '.join(needed)}" if needed else "")
@@ -338,7 +338,7 @@ class _Job:
             if text := build_log.milestone(line):
                 trial.note(text)
 
-        done = self.host.run(Request(
+        completed = self.host.run(Request(
             ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
             env=self.env,
             cwd=self.source,
@@ -347,19 +347,20 @@ class _Job:
             log=self.log,
             on_line=note,
         ))
-        if done.returncode == 124:
-            running = build_log.running_at_limit(done.stdout)
+        if completed.returncode == 124:
+            running = build_log.running_at_limit(completed.stdout)
             last = f"; what ran last: {running[-1][:200]}" if running else ""
-            self._fail(f"ReleaseManager did not end within its time limit of {limit:.0f} s{last}", done.stdout)
-        if not done.ok:
-            self._fail(build_log.classify(done.stdout), done.stdout)
+            reason = f"ReleaseManager did not end within its time limit of {limit:.0f} s{last}"
+            self._fail(reason, completed.stdout)
+        if not completed.ok:
+            self._fail(build_log.classify(completed.stdout), completed.stdout)
         listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout
         if not listing:
             self._fail(
-                f"ReleaseManager ended with status 0 but made no RPM: {build_log.classify(done.stdout)}",
-                done.stdout,
+                f"ReleaseManager ended with status 0 but made no RPM: {build_log.classify(completed.stdout)}",
+                completed.stdout,
             )
-        trial.passed(f"in {done.seconds:.0f} s: {Path(self.manager).name} {' '.join(arguments)}")
+        trial.passed(f"in {completed.seconds:.0f} s: {Path(self.manager).name} {' '.join(arguments)}")
         return listing
 
     def _fail(self, reason: str, log: str) -> None:

@@ -63,7 +63,8 @@ def check_scripts(scenario: Scenario, folder: Path) -> None:
     """Refuse a step whose script is neither a file inside the scenario's folder nor a step of itb's library."""
     for step in (*scenario.steps, *scenario.always):
         if step.script and not _is_inside(folder, step.script):
-            step_library.check(step.script, f"{folder / 'scenario.yaml'}: step {step.name!r}: script", folder)
+            what = f"{folder / 'scenario.yaml'}: step {step.name!r}: script"
+            step_library.check_script(step.script, what, folder)
 
 
 def _is_inside(folder: Path, name: str) -> bool:

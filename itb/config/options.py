@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from itb.process.limits import DEFAULTS
-from itb.process.retry import TIMES
+from itb.process.retry import DEFAULT_RETRIES
 
 
 class Heading(StrEnum):
@@ -243,7 +243,7 @@ class DeclaredSettings:
         Option(
             "how often what a network or the engine kept from working is tried again", at_least=0, at_most=10
         ),
-    ] = TIMES
+    ] = DEFAULT_RETRIES
     run_timeout: Annotated[float, Option("seconds a run may take in all", above=0)] = 3600
     min_free_gb: Annotated[float, Option("free disk space, in GB, without which nothing starts", at_least=0)] = 4
     progress: Annotated[

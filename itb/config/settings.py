@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb.config import options, under_test
+from itb.config import options, untrusted_source
 from itb.config.options import DeclaredSettings, Option, as_setting
 from itb.errors import UsageError
 from itb.model import Record
@@ -145,9 +145,9 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             from_file = _read_file(path)
             if path == here:
                 source = {**values, **from_file, **from_environment, **from_flags}.get("source", "")
-                refused = under_test.refused(from_file, path.parent, str(source))
+                refused = untrusted_source.refused_keys(from_file, path.parent, str(source))
                 if refused:
-                    under_test.tell(path, tuple(refused), user_file())
+                    untrusted_source.warn_of_refused_keys(path, tuple(refused), user_file())
                 from_file = {key: value for key, value in from_file.items() if key not in refused}
             values.update(from_file)
             origins.update(dict.fromkeys(from_file, str(path)))

@@ -27,38 +27,39 @@ def steps() -> dict[str, Path]:
     return {f"{PREFIX}{path.name}": path for path in files if path.read_bytes().startswith(b"#!")}
 
 
-def check(script: str, what: str, own: Path) -> None:
-    """Refuse a script that is not in its scenario's folder ``own`` unless it is a step of the library.
+def check_script(script: str, what: str, scenario_folder: Path) -> None:
+    """Raise UsageError for a script that is neither in the scenario's folder nor a step of the library.
 
-    Raises UsageError that begins with ``what`` and names the nearest step.
+    The error begins with ``what`` and names the nearest step.
     """
     known = list(steps())
     if not script.startswith(PREFIX):
-        raise UsageError(f"{what} {script!r} is not a file in {own}")
+        raise UsageError(f"{what} {script!r} is not a file in {scenario_folder}")
     if script not in known:
         hint = yamlfile.nearest(script, known) or f"; known: {', '.join(known)}"
-        raise UsageError(f"{what} {script!r} is not a file in {own}, and itb's library has no such step{hint}")
+        problem = f"{what} {script!r} is not a file in {scenario_folder}, and itb's library has no such step"
+        raise UsageError(problem + hint)
 
 
-def script_file(own: Path, script: str) -> Path:
-    """Return the file that a step's ``script`` names: one of its scenario's folder ``own``, else the library's.
+def script_file(scenario_folder: Path, script: str) -> Path:
+    """Return the file that a step's ``script`` names: one of the scenario's folder, else the library's.
 
-    Raises KeyError for a name that :func:`check` would have refused.
+    Raises KeyError for a name that :func:`check_script` would have refused.
     """
-    path = own / script
+    path = scenario_folder / script
     return path if path.is_file() or not script.startswith(PREFIX) else steps()[script]
 
 
-def borrowed(own: Path, scripts: Iterable[str]) -> dict[str, Path]:
-    """Return those of these scripts that are the library's, by name."""
-    files = {script: script_file(own, script) for script in sorted(scripts)}
-    return {script: path for script, path in files.items() if path != own / script}
+def library_scripts(scenario_folder: Path, scripts: Iterable[str]) -> dict[str, Path]:
+    """Return the scripts among these that the library provides: file by name."""
+    files = {script: script_file(scenario_folder, script) for script in sorted(scripts)}
+    return {script: path for script, path in files.items() if path != scenario_folder / script}
 
 
-def checksum(own: Path, scripts: Iterable[str]) -> str:
+def checksum(scenario_folder: Path, scripts: Iterable[str]) -> str:
     """Return a SHA-256 over a scenario's folder and the scripts its steps take from the library."""
-    files = borrowed(own, scripts)
-    digest = hashlib.sha256(shipped.checksum(own).encode())
+    files = library_scripts(scenario_folder, scripts)
+    digest = hashlib.sha256(shipped.checksum(scenario_folder).encode())
     for script, path in files.items():
         digest.update(f"\0{script}\0".encode() + path.read_bytes())
-    return digest.hexdigest() if files else shipped.checksum(own)
+    return digest.hexdigest() if files else shipped.checksum(scenario_folder)

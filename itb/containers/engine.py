@@ -54,7 +54,7 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.calls = 0
-        self._silent = threading.Event()  # it did not answer the last call
+        self._unresponsive = threading.Event()  # it did not answer the last call
 
     @property
     def is_podman(self) -> bool:
@@ -81,38 +81,38 @@ class Engine:
         if request.timeout is not None:
             return self.runner.run(own)
         limits = self.runner.limits
-        limit = min(limits("engine"), limits("engine-again")) if self._silent.is_set() else limits("engine")
+        limit = min(limits("engine"), limits("engine-again")) if self._unresponsive.is_set() else limits("engine")
         own = replace(own, check=False, timeout=limit)
-        done = self.runner.again(lambda: self.runner.run(own), _passing)
-        if done.timed_out:
-            self._silent.set()
+        completed = self.runner.retry(lambda: self.runner.run(own), _transient_trouble)
+        if completed.timed_out:
+            self._unresponsive.set()
             raise TestbedError(
-                f"container engine {self.program!r} does not answer: {request.argv[0]}: {done.reason}",
+                f"container engine {self.program!r} does not answer: {request.argv[0]}: {completed.reason}",
                 hint="itb doctor explains; itb clean removes what is left once it answers again",
-                evidence=done.output,
+                evidence=completed.output,
             )
-        self._silent.clear()
-        if request.check and not done.ok:
+        self._unresponsive.clear()
+        if request.check and not completed.ok:
             words = request.argv[: 2 if request.argv[0] in ("container", "image", "network", "volume") else 1]
             about = f"container engine {self.program!r} fails: {' '.join(words)}"
-            raise CommandError(done, about=request.about or about)
-        return done
+            raise CommandError(completed, about=request.about or about)
+        return completed
 
     def ask(self, *argv: str, count: int | None = None) -> list[dict[str, Any]]:
         """Call the engine and :meth:`read` what it answers."""
         return self.read(self.call(*argv), count=count)
 
-    def read(self, done: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
+    def read(self, completed: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
         """Return the objects of an answer in JSON, one after the other or in a list; ``count`` of them if given.
 
         TestbedError if it is none: some program in between may print words of its own.
         """
 
         def error_of(why: str = "") -> TestbedError:
-            text = one_line(clean(done.stdout), 100) or "nothing"
-            words = " ".join(done.argv[1:3])
+            text = one_line(clean(completed.stdout), 100) or "nothing"
+            words = " ".join(completed.argv[1:3])
             message = f"container engine {self.program!r} answers {words} with what itb cannot read{why}: {text}"
-            return TestbedError(message, hint="itb doctor looks at the engine", evidence=done.output)
+            return TestbedError(message, hint="itb doctor looks at the engine", evidence=completed.output)
 
         def answer_of(pairs: list[tuple[str, Any]]) -> _Answer:
             answer = _Answer(pairs)
@@ -121,7 +121,7 @@ class Engine:
 
         decoder = json.JSONDecoder(object_pairs_hook=answer_of)
         objects: list[Any] = []
-        text = done.stdout.strip()
+        text = completed.stdout.strip()
         try:
             while text:
                 value, end = decoder.raw_decode(text)
@@ -139,7 +139,7 @@ class Engine:
         runner = copy.copy(self.runner)
         runner.stop = Stop()
         engine = Engine(runner, self.program, env=self.env)
-        engine._silent = self._silent
+        engine._unresponsive = self._unresponsive
         return engine
 
     def exec_request(
@@ -236,23 +236,23 @@ class Engine:
         if names:
             no_grace = ("--time", "0") if self.is_podman else ()
             remove = ["rm", "--force", *no_grace, "--volumes", *names]
-            done = self.run(Request(remove, check=False, spare=True))
-            left = [] if done.ok else [container_name(item) for item in self.containers(filters)]
-            _must_be_gone("container", left, done)
+            completed = self.run(Request(remove, check=False, uninterruptible=True))
+            left = [] if completed.ok else [container_name(item) for item in self.containers(filters)]
+            _must_be_gone("container", left, completed)
             removed += [f"container {name}" for name in names]
         for kind in ("network", "volume"):
             names = self.labelled(kind, filters)
             if names:
-                done = self.run(Request([kind, "rm", *names], check=False, spare=True))
-                _must_be_gone(kind, [] if done.ok else self.labelled(kind, filters), done)
+                completed = self.run(Request([kind, "rm", *names], check=False, uninterruptible=True))
+                _must_be_gone(kind, [] if completed.ok else self.labelled(kind, filters), completed)
                 removed += [f"{kind} {name}" for name in names]
         return removed
 
 
-def _passing(done: Completed) -> str:
+def _transient_trouble(completed: Completed) -> str:
     """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
-    match = None if done.ok or done.timed_out else retry.ENGINE.search(done.stderr)
-    return f"{done.argv[1]}: {done.reason}" if match else ""
+    match = None if completed.ok or completed.timed_out else retry.ENGINE.search(completed.stderr)
+    return f"{completed.argv[1]}: {completed.reason}" if match else ""
 
 
 def _subnet(network: Mapping[str, Any]) -> str:
@@ -266,10 +266,12 @@ def _is_secret(value: str) -> bool:
     return redact(value) != value
 
 
-def _must_be_gone(kind: str, left: Sequence[str], done: Completed) -> None:
+def _must_be_gone(kind: str, left: Sequence[str], completed: Completed) -> None:
     if left:
         raise TestbedError(
-            f"{kind} {', '.join(left)} cannot be removed: {done.reason}", hint="itb clean", evidence=done.output
+            f"{kind} {', '.join(left)} cannot be removed: {completed.reason}",
+            hint="itb clean",
+            evidence=completed.output,
         )
 
 

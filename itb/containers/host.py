@@ -98,8 +98,8 @@ class Host:
 
     def _check_result(self, completed: Completed, request: Request) -> Completed:
         is_doubtful = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
-        if is_doubtful and (gone := self.gone()):
-            raise TestbedError(gone, evidence=completed.output, log=completed.log)
+        if is_doubtful and (reason := self.why_not_running()):
+            raise TestbedError(reason, evidence=completed.output, log=completed.log)
         if request.check and not completed.ok:
             about = request.about or shlex.join(completed.argv)[:200]
             raise TestbedError(
@@ -165,9 +165,9 @@ class Host:
 
     def alive(self) -> bool:
         """Return whether the container runs."""
-        return not self.gone()
+        return not self.why_not_running()
 
-    def gone(self) -> str:
+    def why_not_running(self) -> str:
         """Return what became of the container if it does not run; the empty string if it does.
 
         Raises TestbedError if the engine cannot tell.

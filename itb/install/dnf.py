@@ -63,7 +63,7 @@ def dnf_install(
     if trial:
         trial.note(f"dnf install {' '.join(packages)}")
     request = Request(argv, timeout=timeout, check=False, log=log)
-    completed = host.engine.runner.again(lambda: host.run(request), _passing_trouble)
+    completed = host.engine.runner.retry(lambda: host.run(request), _transient_trouble)
     if completed.timed_out:
         raise InstallError(
             f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=completed.output, log=log
@@ -73,12 +73,13 @@ def dnf_install(
         raise InstallError(scriptlet, evidence=completed.output, log=log)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
-        is_testbed_fault = _passing_trouble(completed) or any(mark in completed.output for mark in _TESTBED_FAULTS)
+        names_fault = any(mark in completed.output for mark in _TESTBED_FAULTS)
+        is_testbed_fault = _transient_trouble(completed) or names_fault
         error_class = TestbedError if is_testbed_fault else InstallError
         raise error_class(reason, evidence=completed.output, log=log)
 
 
-def _passing_trouble(completed: Completed) -> str:
+def _transient_trouble(completed: Completed) -> str:
     """Return the repository's trouble that ended dnf, if another try may cure it, or the empty string."""
     is_transient = not completed.ok and not completed.timed_out and bool(retry.DNF.search(completed.output))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""

@@ -64,7 +64,7 @@ def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
     def pull() -> Completed:
         return engine.run(Request(["pull", image], timeout=limit, check=False))
 
-    return pull() if has_alternative else build.retry_while_passing("base", pull)
+    return pull() if has_alternative else build.retry_while_transient("base", pull)
 
 
 def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
@@ -109,9 +109,9 @@ def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
                 check=False,
             ))
 
-        done = build.retry_while_passing("base", make)
-        if not done.ok:
-            raise CommandError(done, about="mmdebstrap")
+        completed = build.retry_while_transient("base", make)
+        if not completed.ok:
+            raise CommandError(completed, about="mmdebstrap")
         labels = ["--change", f"LABEL {naming.image_filter(build.platform.name)}"]
         limit = build.engine.runner.limits("image-save")
         build.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))

@@ -138,7 +138,8 @@ class ImageBuild:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
             quick = ("--time", "0") if self.engine.is_podman else ()
-            self.engine.uninterruptible.run(Request(["rm", "--force", *quick, name], check=False, spare=True))
+            remove = Request(["rm", "--force", *quick, name], check=False, uninterruptible=True)
+            self.engine.uninterruptible.run(remove)
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; save and return the packages that it prints."""
@@ -175,7 +176,7 @@ class ImageBuild:
         """Remove the images of a build that failed: nothing will use them."""
         images = [image for stage, image in self.images.items() if stage != "base"]
         for image in reversed(images):  # an image cannot be removed before those made from it
-            self.engine.uninterruptible.run(Request(["rmi", image], check=False, spare=True))
+            self.engine.uninterruptible.run(Request(["rmi", image], check=False, uninterruptible=True))
 
     def _needed_stages(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
@@ -228,29 +229,31 @@ class ImageBuild:
         def attempt() -> Completed:
             with self.container(stage, self.images[image]) as host:
                 self.note(f"{stage}: {script}")
-                done = self._run_script(host, stage, script, log)
-                if done.ok and then:
-                    then(host, done.stdout)
-                return done
+                completed = self._run_script(host, stage, script, log)
+                if completed.ok and then:
+                    then(host, completed.stdout)
+                return completed
 
-        done = self.retry_while_passing(stage, attempt)
-        if not done.ok:
+        completed = self.retry_while_transient(stage, attempt)
+        if not completed.ok:
             raise TestbedError(
-                f"host {self.platform.name}-{stage}: {script}: {done.reason}", evidence=done.output, log=log
+                f"host {self.platform.name}-{stage}: {script}: {completed.reason}",
+                evidence=completed.output,
+                log=log,
             )
-        return done.stdout
+        return completed.stdout
 
-    def retry_while_passing(self, label: str, work: Callable[[], Completed]) -> Completed:
-        """Do some work, and again while it fails for passing trouble of a network, a mirror or a registry."""
+    def retry_while_transient(self, label: str, work: Callable[[], Completed]) -> Completed:
+        """Do some work, and repeat it while a network, a mirror or a registry fails for a cause that may pass."""
 
-        def cause_of(done: Completed) -> str:
+        def cause_of(completed: Completed) -> str:
             # Work that used all of its time would use as much again.
-            cause = "" if done.ok or done.timed_out else retry.download(done.output)
+            cause = "" if completed.ok or completed.timed_out else retry.find_download_trouble(completed.output)
             if cause:
                 self.note(f"{label}: trying again after: {cause}")
             return f"{label}: {cause}" if cause else ""
 
-        return self.engine.runner.again(work, cause_of)
+        return self.engine.runner.retry(work, cause_of)
 
     def _run_script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}

@@ -80,6 +80,6 @@ class Limits:
         return Limit(seconds * self.factor, name)
 
 
-def called(limit: float) -> str:
+def name_of_limit(limit: float) -> str:
     """Say which limit this is, for a message: " (limit 'boot')"; empty for one without a name."""
     return f" (limit {limit.name!r})" if isinstance(limit, Limit) else ""

@@ -30,7 +30,7 @@ class _Process:
     ticks: int
 
 
-def doing(group: int, mark: str) -> str:
+def list_processes(group: int, mark: str) -> str:
     """List the processes of a command that is still at work: id, parent, state, seconds, command line."""
     uptime = _seconds_up()
     lines = []
@@ -41,7 +41,7 @@ def doing(group: int, mark: str) -> str:
     return "\n".join(lines)
 
 
-def end(group: int, mark: str, *, patience: float = 5.0) -> None:
+def kill_processes(group: int, mark: str, *, patience: float = 5.0) -> None:
     """Kill every process of a command that is left; those that appear meanwhile too."""
     deadline = time.monotonic() + patience
     while left := [item for item in _processes_of(group, mark) if item.state != "Z"]:
@@ -98,7 +98,7 @@ def _read(path: Path) -> bytes:
 def _seconds_up() -> float:
     return float(_read(_PROC / "uptime").split()[:1][0] or 0) if _PROC.is_dir() else 0.0
 
-_SCRIPT = """
+_GUARD_SCRIPT = """
 cd /
 trap '' INT TERM HUP
 live=' '
@@ -119,18 +119,18 @@ done
 for group in $live; do kill -s KILL -- "-$group"; done 2>/dev/null
 """
 
-_NAME = "itb-warden"
-_PATIENCE = 5.0  # seconds a warden takes at most, and some
+_GUARD_NAME = "itb-orphans"
+_PATIENCE = 5.0  # seconds a guard takes at most, and some
 
 _lock = threading.Lock()
-_pipe = -1  # where the process on duty reads from
+_guard_pipe = -1  # write end of the pipe that the guard reads from; -1 without one
 
 
 @contextmanager
-def on_duty() -> Iterator[None]:
-    """Have a process of its own end what is started within the block, should this one be killed."""
-    global _pipe  # noqa: PLW0603 - there is one per process, as there is one table of processes
-    if _pipe >= 0:
+def guard() -> Iterator[None]:
+    """Run a guard while the block runs: a process that ends what the block has started if this one is killed."""
+    global _guard_pipe  # noqa: PLW0603 - there is one per process, as there is one table of processes
+    if _guard_pipe >= 0:
         yield
         return
     reading, writing = os.pipe()
@@ -138,7 +138,7 @@ def on_duty() -> Iterator[None]:
     try:
         pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", _SCRIPT, _NAME, str(os.getpid())],
+            ["sh", "-c", _GUARD_SCRIPT, _GUARD_NAME, str(os.getpid())],
             {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
             file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, null, 1),
                           (os.POSIX_SPAWN_DUP2, null, 2)],
@@ -151,19 +151,19 @@ def on_duty() -> Iterator[None]:
     finally:
         os.close(reading)
         os.close(null)
-    _pipe = writing
+    _guard_pipe = writing
     try:
         yield
     finally:
         with _lock:
-            _pipe = -1
+            _guard_pipe = -1
             os.close(writing)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
 
-def wait_for_others() -> None:
-    """Wait until what other itb processes had started, and that were killed just now, has been ended.
+def wait_for_other_guards() -> None:
+    """Wait until the guards of itb processes that were killed just now have ended what these had started.
 
     Containers that are being created at that moment may escape a removal that begins earlier.
     """
@@ -172,7 +172,7 @@ def wait_for_others() -> None:
         with suppress(OSError, ValueError):
             words = (path / "cmdline").read_bytes().split(b"\0")
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if len(words) > 4 and words[3] == _NAME.encode() and int(words[4]) != parent:
+            if len(words) > 4 and words[3] == _GUARD_NAME.encode() and int(words[4]) != parent:
                 descriptor = os.pidfd_open(int(path.name))
                 try:
                     select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
@@ -180,17 +180,17 @@ def wait_for_others() -> None:
                     os.close(descriptor)
 
 
-def begins(group: int) -> None:
-    """Tell the process on duty that a process group has begun."""
-    _tell("+", group)
+def register(group: int) -> None:
+    """Tell the guard that a process group has begun."""
+    _tell_guard("+", group)
 
 
-def ended(group: int) -> None:
-    """Tell the process on duty that a process group has ended."""
-    _tell("-", group)
+def unregister(group: int) -> None:
+    """Tell the guard that a process group has ended."""
+    _tell_guard("-", group)
 
 
-def _tell(sign: str, group: int) -> None:
+def _tell_guard(sign: str, group: int) -> None:
     with _lock, suppress(OSError):  # one that was killed itself cannot be told
-        if _pipe >= 0:
-            os.write(_pipe, f"{sign} {group}\n".encode())
+        if _guard_pipe >= 0:
+            os.write(_guard_pipe, f"{sign} {group}\n".encode())

@@ -26,7 +26,7 @@ class Request:
     and says what went on (default: the command's processes are listed).
     ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by which
     processes are found that have left the command's session; all of them are
-    killed as it ends.  With ``spare`` neither an interruption nor itb's own
+    killed as it ends.  If it is ``uninterruptible``, neither an interruption nor itb's own
     death ends it: a removal that is cut off loses track of what it removes.
     With ``check`` another status than 0 is an error.
 
@@ -48,7 +48,7 @@ class Request:
     timeout: float | None = None
     at_limit: Callable[[], str] | None = None
     mark: str = ""
-    spare: bool = False
+    uninterruptible: bool = False
     check: bool = True
 
     log: Path | None = None

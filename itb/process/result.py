@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itb.errors import TestbedError
-from itb.process.limits import called
+from itb.process.limits import name_of_limit
 from itb.util.redact import redact
 
 
@@ -47,7 +47,7 @@ class Completed:
     def reason(self) -> str:
         """Return how it ended in one line: the last line of its output, else its status."""
         if self.timed_out:
-            return f"no end within {self.limit or self.seconds:.0f} s{called(self.limit)}"
+            return f"no end within {self.limit or self.seconds:.0f} s{name_of_limit(self.limit)}"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.returncode} without a word"
 

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TIMES = 2  # default of the setting ``retries``
+DEFAULT_RETRIES = 2  # default of the setting ``retries``
 _FIRST_PAUSE = 0.5  # seconds; each further one is twice as long
 
 _collector: ContextVar[list[str] | None] = ContextVar("retries", default=None)
 
 
 @contextmanager
-def collecting() -> Iterator[list[str]]:
+def collect_causes() -> Iterator[list[str]]:
     """Collect the causes of what is tried again while the block runs."""
     causes: list[str] = []
     before = _collector.set(causes)
@@ -31,14 +31,14 @@ def collecting() -> Iterator[list[str]]:
         _collector.reset(before)
 
 
-def shown(causes: list[str]) -> str:
+def describe_retries(causes: list[str]) -> str:
     """Say how often something was tried again and why; the empty string if it was not."""
     if not causes:
         return ""
     return f"{len(causes)} {'retry' if len(causes) == 1 else 'retries'}: {causes[-1]}"
 
 
-def retrying(
+def retry_while(
     work: Callable[[], T], cause_of: Callable[[T], str], *, times: int, wait: Callable[[float], object]
 ) -> T:
     """Do some work again, up to ``times`` times, as long as ``cause_of`` its result names passing trouble.
@@ -47,10 +47,10 @@ def retrying(
     """
     pause = _FIRST_PAUSE
     for _ in range(times):
-        done = work()
-        cause = cause_of(done)
+        result = work()
+        cause = cause_of(result)
         if not cause:
-            return done
+            return result
         if (causes := _collector.get()) is not None:
             causes.append(cause)
         wait(pause)
@@ -115,7 +115,7 @@ def line(pattern: re.Pattern[str], text: str) -> str:
     return next((line.strip() for line in text.splitlines() if pattern.search(line)), "")
 
 
-def download(text: str) -> str:
+def find_download_trouble(text: str) -> str:
     """Return the line that says what kept a download from ending, if another try may cure it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()][-_TAIL:]
     if any(_LASTING.search(line) for line in lines):

@@ -19,11 +19,11 @@ from typing import IO, TypeVar
 
 from itb.errors import TestbedError
 from itb.process import orphans
-from itb.process.limits import Limits, called
+from itb.process.limits import Limits, name_of_limit
 from itb.process.output import Reader, Sink
 from itb.process.request import Request
 from itb.process.result import Command, CommandError, Completed
-from itb.process.retry import TIMES, retrying
+from itb.process.retry import DEFAULT_RETRIES, retry_while
 from itb.process.stop import GRACE, Stop, signal_group
 from itb.util.redact import is_known, redact
 
@@ -57,11 +57,11 @@ class Runner:
     stop: Stop = field(default_factory=Stop)
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    retries: int = TIMES
+    retries: int = DEFAULT_RETRIES
 
-    def again(self, work: Callable[[], T], cause_of: Callable[[T], str]) -> T:
+    def retry(self, work: Callable[[], T], cause_of: Callable[[T], str]) -> T:
         """Do some work again as often as settings allow while ``cause_of`` its result names passing trouble."""
-        return retrying(work, cause_of, times=self.retries, wait=self.stop.event.wait)
+        return retry_while(work, cause_of, times=self.retries, wait=self.stop.event.wait)
 
     def run(self, request: Request) -> Completed:
         """Run a command to its end (default of its time: the limit ``command``).
@@ -79,12 +79,12 @@ class Runner:
             process = self._start(request)
             completed = self._wait(process, sink, request)
             if request.mark:
-                orphans.end(process.pid, request.mark)
+                orphans.kill_processes(process.pid, request.mark)
         finally:
             sink.close()
         if self.record:
-            done = Command(started, request.host, completed.argv, completed.returncode, completed.seconds)
-            self.record(done)
+            command = Command(started, request.host, completed.argv, completed.returncode, completed.seconds)
+            self.record(command)
         if self.stop.event.is_set() and not completed.ok:
             raise self.stop.error(completed)
         if sink.failure:
@@ -134,7 +134,7 @@ class Runner:
 
     def _wait(self, process: subprocess.Popen[bytes], sink: Sink, request: Request) -> Completed:
         timeout = self.limits("command") if request.timeout is None else request.timeout
-        if not request.spare:
+        if not request.uninterruptible:
             self.stop.add(process.pid)
         readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
@@ -144,13 +144,13 @@ class Runner:
                 reader.start(sink)
             if isinstance(request.input, bytes):
                 threading.Thread(target=_feed, args=(process, request.input), daemon=True).start()
-            if self.stop.event.is_set() and not request.spare:
+            if self.stop.event.is_set() and not request.uninterruptible:
                 signal_group(process.pid, signal.SIGTERM)
             if not _has_ended(process, timeout):
                 timed_out = True
-                describe = request.at_limit or functools.partial(orphans.doing, process.pid, request.mark)
+                describe = request.at_limit or functools.partial(orphans.list_processes, process.pid, request.mark)
                 doing = redact(describe())[:_MAX_DOING]
-                sink.write(f"\n[itb] no end within {timeout:.0f} s{called(timeout)}\n{doing}\n".encode())
+                sink.write(f"\n[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}\n{doing}\n".encode())
                 _end(process)
             _drain(process, readers)
         except BaseException:
@@ -158,7 +158,7 @@ class Runner:
             raise
         finally:
             signal_group(process.pid, signal.SIGKILL)
-            if not request.spare:
+            if not request.uninterruptible:
                 self.stop.discard(process.pid)
         texts = [reader.text() for reader in readers]
         left_out = readers[0].lost if len(readers) > 1 else 0

@@ -35,7 +35,7 @@ class Ending:
         self.signals += 1
         self._end(f"interrupted by {signal.Signals(number).name}")
 
-    def on_time(self, seconds: float) -> None:
+    def on_timeout(self, seconds: float) -> None:
         """End the run, whose own time limit is over."""
         reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
         self._end(reason, EndedRunError(reason))
@@ -45,7 +45,7 @@ class Ending:
         for stop in list(self._stops):
             stop.request(why)
 
-    def leave_alone(self, stop: Stop) -> None:
+    def shield(self, stop: Stop) -> None:
         """Only count signals from now on: they must not end the removal of containers and files."""
         if stop in self._stops:
             self._stops.remove(stop)
@@ -58,7 +58,7 @@ class Ending:
         # A user who starts itb with nohup wants it to go on without its terminal.
         handled = [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
         before = {number: signal.signal(number, self.on_signal) for number in handled}
-        timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_time, [limit])
+        timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_timeout, [limit])
         timer.daemon = True
         timer.start()
         try:
@@ -82,7 +82,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self._why: InterruptedRunError | None = None
+        self._cause: InterruptedRunError | None = None
         self._live: set[int] = set()
         # Reentrant: request() is called by signal handlers, whatever they interrupt.
         self._lock = threading.RLock()
@@ -92,7 +92,7 @@ class Stop:
 
         ``why`` is what they raise; the first one counts.
         """
-        self._why = self._why or why
+        self._cause = self._cause or why
         self.event.set()
         groups = self._signal(self._live, signal.SIGTERM)
         if groups:
@@ -111,24 +111,24 @@ class Stop:
     def clear(self) -> None:
         """Allow new processes again: teardown runs after an interruption too."""
         self.event.clear()
-        self._why = None
+        self._cause = None
 
     def error(self, ended: Completed | None = None) -> InterruptedRunError:
         """Return the exception that a stopped command raises, with the output of the process that was ended."""
-        kind = type(self._why) if self._why else InterruptedRunError
-        message, hint = (self._why.message, self._why.hint) if self._why else ("interrupted", "")
+        kind = type(self._cause) if self._cause else InterruptedRunError
+        message, hint = (self._cause.message, self._cause.hint) if self._cause else ("interrupted", "")
         output, log = (ended.output, ended.log) if ended else ("", None)
         return kind(message, hint=hint, evidence=output, log=log)
 
     def add(self, group: int) -> None:
         """Register a process group that :meth:`request` must end."""
-        orphans.begins(group)
+        orphans.register(group)
         with self._lock:
             self._live.add(group)
 
     def discard(self, group: int) -> None:
         """Forget a process group that has ended."""
-        orphans.ended(group)
+        orphans.unregister(group)
         with self._lock:
             self._live.discard(group)
 

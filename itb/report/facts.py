@@ -70,21 +70,21 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         except (UsageError, OSError) as error:
             problems.append(clean(f"{key.name}: {error}"))
             return None
-        return scrub(value) if value is not None else None
+        return clean_record(value) if value is not None else None
 
     attempts = _attempts(rundir, problems)
     # What the last process began and did not end is cut off, unless that process is alive.
-    cut_off = () if at_work(rundir) else attempts.going
-    cases = sorted((shown(case) for case in (*attempts.cases, *cut_off)), key=lambda case: case.started)
+    cut_off = () if is_running(rundir) else attempts.unfinished
+    cases = sorted((clean_case(case) for case in (*attempts.cases, *cut_off)), key=lambda case: case.started)
     build, commit = saved(values.BUILD), saved(values.COMMIT)
-    state = scrub(_state(rundir, commit, cases, problems))
+    state = clean_record(_state(rundir, commit, cases, problems))
     if exit_code is not None:
         state = state.model_copy(update={"exit_code": exit_code})
     return Facts(
         rundir=rundir,
         state=state,
         cases=tuple(cases),
-        notes=scrub(notes or Notes()),
+        notes=clean_record(notes or Notes()),
         commit=commit or (build.commit if build else None),
         build=build,
         repo=saved(values.REPO),
@@ -141,22 +141,22 @@ def _resumptions(attempts: Attempts) -> tuple[str, ...]:
     return (f"resumed {', '.join(times)}{repeated}",)
 
 
-def scrub(record: R) -> R:
+def clean_record(record: R) -> R:
     """Return the record with every text in it cleaned."""
-    return type(record).model_validate(_scrubbed(record.model_dump()))
+    return type(record).model_validate(_cleaned(record.model_dump()))
 
 
-def _scrubbed(value: Any) -> Any:
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(inner) for key, inner in value.items()}
+        return {_cleaned(key): _cleaned(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_scrubbed(inner) for inner in value]
+        return [_cleaned(inner) for inner in value]
     return value
 
 
-def shown(case: Case) -> Case:
+def clean_case(case: Case) -> Case:
     """Return a case as reports show it: one-line name and message, evidence of bounded size."""
     return case.model_copy(
         update={
@@ -182,7 +182,7 @@ def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
     return merged
 
 
-def busy(cases: Iterable[Case]) -> float:
+def busy_seconds(cases: Iterable[Case]) -> float:
     """Return the wall seconds during which something of these cases went on."""
     return sum(end - start for start, end in intervals(cases))
 
@@ -197,6 +197,6 @@ def phases(cases: Iterable[Case]) -> list[str]:
     return list(dict.fromkeys(base_phase(case) for case in cases))
 
 
-def at_work(rundir: RunDir) -> bool:
+def is_running(rundir: RunDir) -> bool:
     """Return whether a process holds the run's lock, this one included."""
     return rundir.is_held()

@@ -20,8 +20,8 @@ from markupsafe import Markup
 
 from itb.data import shipped
 from itb.model import Case, InstalledPackage, Outcome, Token
-from itb.report import own_word, summary
-from itb.report.facts import Facts, base_phase, busy, phases
+from itb.report import self_reported, summary
+from itb.report.facts import Facts, base_phase, busy_seconds, phases
 from itb.report.timeline import draw
 from itb.report.verdict import Verdict, culprit
 from itb.util.files import write_atomically
@@ -85,8 +85,8 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "failures": failures(facts, verdict)[:SHOWN_FAILURES],
         "more_failures": max(0, len(facts.bad) - SHOWN_FAILURES),
         "timeline": draw(facts),
-        "own_word": own_word.line(facts),
-        "on_own_word": own_word.cases(facts),
+        "self_reported": self_reported.summary_line(facts),
+        "self_reported_cases": self_reported.cases(facts),
         "phases": group_phases(facts),
         "hosts": facts.testbed.hosts if facts.testbed else (),
         "images": group_images(facts),
@@ -115,7 +115,7 @@ def group_phases(facts: Facts) -> list[Phase]:
             groups.setdefault(scenario_of(case, facts.state.scenarios), []).append(case)
         counts = Counter(case.outcome for case in cases)
         shown = [Group(title, members) for title, members in groups.items()]
-        grouped.append(Phase(name, busy(cases), shown, counts))
+        grouped.append(Phase(name, busy_seconds(cases), shown, counts))
     return grouped
 
 

@@ -19,7 +19,7 @@ from junit_xml import TestCase, TestSuite
 
 from itb.errors import ExitCode
 from itb.model import Case, CommitKind, Outcome, Phase
-from itb.report import own_word
+from itb.report import self_reported
 from itb.report.facts import Facts
 from itb.report.verdict import Kind, Verdict, judge
 from itb.util.files import write_atomically
@@ -44,12 +44,12 @@ def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
     """Return the suite of a run."""
     used: Counter[str] = Counter()
     budget = EVIDENCE_BUDGET
-    elements, on_own_word = [], {id(case) for case in own_word.cases(facts)}
+    elements, self_reported_ids = [], {id(case) for case in self_reported.cases(facts)}
     for case in [*facts.cases, *_missing(facts, verdict)]:
         budget -= len(case.evidence)
         elements.append(_case(facts, case, used, evidence=budget >= 0))
-        if id(case) in on_own_word:
-            elements[-1].stdout = "\n".join(filter(None, [elements[-1].stdout, f"({own_word.REMARK})"]))
+        if id(case) in self_reported_ids:
+            elements[-1].stdout = "\n".join(filter(None, [elements[-1].stdout, f"({self_reported.REMARK})"]))
     suite = TestSuite(
         one_line(f"{facts.state.product}.{facts.state.platform}"),
         elements,
@@ -133,7 +133,7 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
     known |= {
         "resumed": "; ".join(facts.resumed),
         "not_reached": " ".join(verdict.not_reached),
-        "own_word": own_word.line(facts),
+        "own_word": self_reported.summary_line(facts),
         "platform.note": one_line(facts.notes.platform_note),
     }
     if variant := state.settings.get("variant"):

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from itb.model import Case, Commit, CommitKind, Outcome, Phase
-from itb.report import own_word
-from itb.report.facts import UNKNOWN_PRODUCT, Facts, base_phase, busy, phases
+from itb.report import self_reported
+from itb.report.facts import UNKNOWN_PRODUCT, Facts, base_phase, busy_seconds, phases
 from itb.report.verdict import Kind, Verdict, culprit
 from itb.util.text import duration
 
@@ -110,7 +110,7 @@ def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
         for outcome in Outcome:
             if number := sum(case.outcome is outcome for case in cases):
                 counts.append(f"{number} {MARKS[outcome]}  ", STYLES[outcome])
-        table.add_row(name, duration(busy(cases)), counts)
+        table.add_row(name, duration(busy_seconds(cases)), counts)
     for name in verdict.not_reached:
         table.add_row(Text(name, "dim"), Text("–", "dim"), Text("not reached", "dim"))
     return table
@@ -129,7 +129,7 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
             for outcome in Outcome
             if (number := sum(case.outcome is outcome for case in cases))
         )
-        yield f"  {name:<10} {duration(busy(cases)):>12}  {counts}"
+        yield f"  {name:<10} {duration(busy_seconds(cases)):>12}  {counts}"
     for name in verdict.not_reached:
         yield f"  {name:<10} {'-':>12}  not reached"
     for case in _deciding_first(facts, verdict)[:SHOWN_FAILURES]:
@@ -153,7 +153,7 @@ def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
     """Return (title, text) of what a summary ends with: reports, notes, next commands."""
     rows = [(title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))]
     rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
-    if verdict.good and (line := own_word.line(facts)):
+    if verdict.good and (line := self_reported.summary_line(facts)):
         rows.append(("note", line))
     if facts.notes.platform_note and verdict.good:
         rows.append(("note", facts.notes.platform_note))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from itb.model import Case, Outcome, Phase
-from itb.report.facts import Facts, base_phase, busy, intervals, phases
+from itb.report.facts import Facts, base_phase, busy_seconds, intervals, phases
 from itb.util.text import duration
 
 # Hues far enough apart to tell phases from one another; red and magenta are
@@ -69,7 +69,7 @@ def draw(facts: Facts) -> Timeline | None:
     words = []
     for name in names:
         cases = [case for case in facts.cases if base_phase(case) == name]
-        words.append(f"{name} {duration(busy(cases))}")
+        words.append(f"{name} {duration(busy_seconds(cases))}")
         for start, end in intervals(cases):
             words[-1] += f", from {duration(start - first)} to {duration(end - first)}"
             label = f"{name} {duration(end - start)}"

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from itb.errors import PRODUCT_CODES, ExitCode, worst
 from itb.model import Case, Outcome, Phase, Record
-from itb.report.facts import Facts, at_work, base_phase, phases
+from itb.report.facts import Facts, base_phase, is_running, phases
 
 # What a whole run tries, in order.
 PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
@@ -93,7 +93,7 @@ def judge(facts: Facts) -> Verdict:
 def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
     """Return what the verdict comes to, and the exit code that belongs to it; ``tried`` counts cases."""
     if not facts.ended:
-        return (Kind.RUNNING, code) if at_work(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
+        return (Kind.RUNNING, code) if is_running(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
     if code == ExitCode.INTERRUPTED:
         return Kind.INTERRUPTED, code
     if code == ExitCode.NOTHING_RAN or (code == ExitCode.PASSED and not tried):

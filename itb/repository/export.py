@@ -88,13 +88,14 @@ def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[
         "_gpg_sign_cmd_extra_args": "--batch --pinentry-mode error",
     }
     options = [word for name, value in defines.items() for word in ("--define", f"{name} {value}")]
-    done = runner.run(Request([rpmsign, "--addsign", *options, *map(str, copies)], timeout=_TIMEOUT, check=False))
+    argv = [rpmsign, "--addsign", *options, *map(str, copies)]
+    completed = runner.run(Request(argv, timeout=_TIMEOUT, check=False))
     unsigned = check_signatures(copies, public, runner)
-    if not done.ok or unsigned:
+    if not completed.ok or unsigned:
         raise TestbedError(
-            f"{len(unsigned)} of {len(copies)} packages could not be signed with {key!r}: {done.reason}",
+            f"{len(unsigned)} of {len(copies)} packages could not be signed with {key!r}: {completed.reason}",
             hint="does gpg know the passphrase? Sign something once (gpg --clear-sign), so that its agent does",
-            evidence=done.output,
+            evidence=completed.output,
         )
     return [public, *copies]
 
@@ -132,20 +133,21 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
         command, shown = receiver(target, indexer), ["receive.py", target.path]
         limit = runner.limits("publish-copy")
         request = Request(command, input=archive, timeout=limit, check=False, shown=shown)
-        done = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
-    if not done.ok:
-        raise _receive_error(target, done)
+        completed = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
+    if not completed.ok:
+        raise _receive_error(target, completed)
     try:
-        return Received.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
+        return Received.model_validate(json.loads(completed.stdout.strip().splitlines()[-1]))
     except (IndexError, ValueError):  # the key or the account may be restricted to one other command
         raise TestbedError(
-            f"{target}: the answer is not that of receive.py, which adds the packages", evidence=done.output
+            f"{target}: the answer is not that of receive.py, which adds the packages", evidence=completed.output
         ) from None
 
 
-def _receive_error(target: Target, done: Completed) -> UsageError | TestbedError:
-    if done.returncode == _CONFLICT_STATUS:
-        return UsageError(f"{target}: {done.reason}", hint="nothing was changed; publish to another directory")
+def _receive_error(target: Target, completed: Completed) -> UsageError | TestbedError:
+    if completed.returncode == _CONFLICT_STATUS:
+        hint = "nothing was changed; publish to another directory"
+        return UsageError(f"{target}: {completed.reason}", hint=hint)
     machine = target.host or "this machine"
     remedies = {
         "createrepo_c": "the index is made where the directory is: install createrepo_c there (dnf or apt-get)",
@@ -153,8 +155,8 @@ def _receive_error(target: Target, done: Completed) -> UsageError | TestbedError
         "Permission denied": f"the user that publishes must be able to write there, on {machine}",
         "No space left": f"make room on {machine} and publish again: what is there already stays as it is",
     }
-    hints = [hint for word, hint in remedies.items() if word in done.reason]
-    return TestbedError(f"{target}: {done.reason}", hint=hints[0] if hints else "", evidence=done.output)
+    hints = [hint for word, hint in remedies.items() if word in completed.reason]
+    return TestbedError(f"{target}: {completed.reason}", hint=hints[0] if hints else "", evidence=completed.output)
 
 
 def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: str) -> list[str]:
@@ -222,6 +224,6 @@ def submit_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path)
     )
     for argv in commands:
         limit = _KOJI_TIMEOUT if argv is commands[-1] else _TIMEOUT
-        done = runner.run(Request(argv, timeout=limit, check=False, log=log, on_line=print))
-        if not done.ok:
-            raise TestbedError(f"{Path(argv[0]).name}: {done.reason}", evidence=done.output, log=log)
+        completed = runner.run(Request(argv, timeout=limit, check=False, log=log, on_line=print))
+        if not completed.ok:
+            raise TestbedError(f"{Path(argv[0]).name}: {completed.reason}", evidence=completed.output, log=log)

@@ -189,9 +189,9 @@ def provide_key(services: Host, location: Location, url: str, target: str) -> st
     if location.keys:
         fetch = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "60", "--create-dirs",
                  "--output", target, source]  # fmt: skip
-        done = services.run(Request(fetch, check=False))
-        if not done.ok:
-            raise TestbedError(f"key {source} cannot be had: {done.reason}", evidence=done.output)
+        completed = services.run(Request(fetch, check=False))
+        if not completed.ok:
+            raise TestbedError(f"key {source} cannot be had: {completed.reason}", evidence=completed.output)
         return source
     request = Request([url.rstrip("/"), target, KEY_NAME], about="look for a key")
     return services.script(_FIND_KEY, request).stdout.strip()
@@ -245,18 +245,18 @@ def _signature_problem(result: dict[str, str], key: bool) -> str:
 def _run_offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (shipped.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-I", "-c", script, *args]
-    done = services.run(Request(argv, check=False, about=f"look at {url}"))
-    if done.returncode == _UNUSABLE_STATUS or done.timed_out:
-        lines = done.stderr.strip().splitlines()
-        reason = lines[-1] if lines and not done.timed_out else f"no end within {done.seconds:.0f} s"
+    completed = services.run(Request(argv, check=False, about=f"look at {url}"))
+    if completed.returncode == _UNUSABLE_STATUS or completed.timed_out:
+        lines = completed.stderr.strip().splitlines()
+        reason = lines[-1] if lines and not completed.timed_out else f"no end within {completed.seconds:.0f} s"
         raise TestbedError(
             f"repository {url} cannot be used: {reason[:300]}",
             hint="is it served, and can the testbed's hosts reach it? A directory of this machine needs no server",
-            evidence=done.output,
+            evidence=completed.output,
         )
-    if not done.ok:
-        raise TestbedError(f"host services: dnf looks at {url}: {done.reason}", evidence=done.output)
-    return done.stdout.splitlines()
+    if not completed.ok:
+        raise TestbedError(f"host services: dnf looks at {url}: {completed.reason}", evidence=completed.output)
+    return completed.stdout.splitlines()
 
 
 def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str) -> Choice:

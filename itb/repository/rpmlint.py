@@ -35,12 +35,13 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)
     limit = host.engine.runner.limits("lint")
-    done = host.script(_SCRIPT, Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint"))
-    if done.returncode == _NOT_INSTALLED:
+    request = Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint")
+    completed = host.script(_SCRIPT, request)
+    if completed.returncode == _NOT_INSTALLED:
         return None
-    if not _LAST_LINE.search(done.stdout):
-        raise TestbedError(f"host {host.role}: rpmlint: {done.reason}", evidence=done.output, log=log)
-    return summarise(done.stdout)
+    if not _LAST_LINE.search(completed.stdout):
+        raise TestbedError(f"host {host.role}: rpmlint: {completed.reason}", evidence=completed.output, log=log)
+    return summarise(completed.stdout)
 
 
 def summarise(output: str) -> tuple[str, str]:

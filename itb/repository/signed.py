@@ -106,15 +106,15 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
     Raises TestbedError if gpg made no key.
     """
     published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
-    done = services.put(
+    completed = services.put(
         FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
         *published,
         then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
         request=Request(about="start the web server and make the signing key"),
     )
-    fingerprint = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+    fingerprint = completed.stdout.strip().splitlines()[-1] if completed.stdout.strip() else ""
     if len(fingerprint) != 40:
-        raise TestbedError("host services: gpg made no key", evidence=done.output)
+        raise TestbedError("host services: gpg made no key", evidence=completed.output)
     return SigningKey(fingerprint=fingerprint)
 
 
@@ -131,18 +131,18 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
             hint="the disk, or somebody, changed it; build again",
         )
     folder = f"{ROOT}/{name}"
-    done = services.put_into(
+    completed = services.put_into(
         f"{folder}.new",
         *(Path(build.directory) / rpm.file for rpm in _files(build)),
         then=_PUBLISH,
         request=Request([folder], log=log, about="sign and index the RPMs"),
     )
-    verdicts = done.stdout.partition("--- signatures")[2].strip().splitlines()
+    verdicts = completed.stdout.partition("--- signatures")[2].strip().splitlines()
     invalid = [line for line in verdicts if "signatures OK" not in line]
     if invalid or len(verdicts) != len(build.rpms):
         raise TestbedError(
             f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}",
-            evidence=done.output,
+            evidence=completed.output,
             log=log,
         )
     url = f"https://{REPO_HOST}/{name}/"

@@ -115,7 +115,7 @@ class Cell:
                 work()
 
     @property
-    def factor(self) -> float:
+    def timeout_factor(self) -> float:
         """Return the factor that every time limit is multiplied with."""
         return self.settings.timeout_factor
 

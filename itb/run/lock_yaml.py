@@ -50,7 +50,7 @@ def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
     for path in sorted(scenario.folder.rglob("*")):
         if path.is_file():
             yield str(path.relative_to(scenario.folder)), path
-    yield from step_library.borrowed(scenario.folder, scenario.scripts).items()
+    yield from step_library.library_scripts(scenario.folder, scenario.scripts).items()
 
 
 def _published(build: Build, repo: Repo) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ PHASES = Graph(
         Node("images", up.prepare_platform, Phase.BUILD, after=("checked_token",), load=_saved(values.IMAGES)),
         Node("cell", published.choose_published, Phase.BUILD, load=_unchanged),
         Node("cached_build", build.cached_candidate, Phase.BUILD),
-        Node("previous_is_there", previous.is_there, Phase.BUILD),
+        Node("previous_is_built", previous.is_built, Phase.BUILD),
         # All at once: a step that starts its own hosts finds them there in a whole run.
         Node("hosts", up.start_all, Phase.RUN),
         Node("key", up.prepare_services, after=("hosts",)),

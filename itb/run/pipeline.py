@@ -61,13 +61,13 @@ def build_cell(cell: Cell, ending: Ending) -> int:
     return _step(cell, ending, lambda: _execute(cell, PHASES.of_command(Phase.BUILD), {"opened": cell}))
 
 
-def go_on(cell: Cell, ending: Ending, phase: Phase) -> int:
+def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
     """Do one more phase of a run whose earlier phases' values are in its directory.
 
     Raises UsageError naming the phase that has to come first.
     """
     cell.testbed.alive()
-    cell.checkpoints.take_up(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
+    cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
     names = PHASES.of_command(phase)
     values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
     return _step(cell, ending, lambda: _execute(cell, names, values))
@@ -128,7 +128,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         _report_error(cell, error)
     code = exit_code(cell, error)
     if cell.journal.lost:
-        ending.leave_alone(stop)
+        ending.shield(stop)
         return worst([code, down.remove(cell.journal, cell.engine)])
     failed = code not in (ExitCode.PASSED, ExitCode.INTERRUPTED)
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and failed)
@@ -140,7 +140,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         if ending.signals < 2:
             down.collect_evidence(cell)
     finally:
-        ending.leave_alone(stop)
+        ending.shield(stop)
         if not keep:
             code = worst([code, down.remove(cell.journal, cell.engine)])
         code = worst([code, _conclude(cell, code, kept=keep)])
@@ -161,10 +161,10 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept)
         write.write(cell.rundir, notes=cell.notes)
     except UsageError:
-        cell.journal.lose("it is not readable any more")
+        cell.journal.mark_lost("it is not readable any more")
         return TestbedError.exit_code
     except OSError as error:
-        cell.journal.lose(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
+        cell.journal.mark_lost(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
         return TestbedError.exit_code
     return ExitCode.PASSED
 

@@ -31,7 +31,7 @@ from itb.rundir import seal, values
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal, Listener
-from itb.scenario import play as scenario_play
+from itb.scenario import execution
 from itb.source import embedded
 from itb.source import resolve as source_resolve
 from itb.testbed import testbed
@@ -51,7 +51,7 @@ class Plan:
     topology: Topology
 
 
-def plan(settings: Settings) -> list[Plan]:
+def plan_cells(settings: Settings) -> list[Plan]:
     """Look up everything the settings name; UsageError for the first thing that does not exist."""
     product = load_product(settings)
     token.check_hook(settings)
@@ -59,7 +59,7 @@ def plan(settings: Settings) -> list[Plan]:
     names, folders = settings.scenario or product.scenarios, [expand(folder) for folder in settings.scenarios]
     scenarios = tuple(lookup.load_scenario(name, folders) for name in names)
     for scenario in scenarios:
-        scenario_play.check(scenario, topology.roles)
+        execution.check_roles(scenario, topology.roles)
     folders = [expand(folder) for folder in settings.platforms]
     platforms = [lookup.load_platform(name, folders) for name in settings.platform]
     _check_distinct("scenario", scenarios)
@@ -104,7 +104,7 @@ def load_product(settings: Settings) -> Product:
     return config_product.with_variants(product, settings.variant)
 
 
-def origin(product: Product, settings: Settings, runner: Runner) -> str:
+def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
     """Return where the product's source is: as asked for, its URL, or its embedded history made a repository."""
     if settings.source:
         return settings.source
@@ -116,19 +116,19 @@ def origin(product: Product, settings: Settings, runner: Runner) -> str:
     return str(embedded.materialise(file, cache / "history", runner=runner))
 
 
-def resolve(product: Product, settings: Settings, runner: Runner) -> Commit:
+def resolve_candidate(product: Product, settings: Settings, runner: Runner) -> Commit:
     """Return the exact commit the settings ask for; for published packages, one that each cell resolves later."""
     if settings.from_repo:
-        return published.unresolved(product.name, settings.from_repo, settings.nevra)
-    where = origin(product, settings, runner)
+        return published.unresolved_commit(product.name, settings.from_repo, settings.nevra)
+    where = locate_source(product, settings, runner)
     return source_resolve.resolve(product, ref=settings.ref, source=where, cache=settings.cache_dir, runner=runner)
 
 
-def resolve_previous(part: Plan, settings: Settings, commit: Commit, runner: Runner) -> Commit | None:
+def resolve_previous(cell_plan: Plan, settings: Settings, commit: Commit, runner: Runner) -> Commit | None:
     """Return the exact commit of the version to upgrade from; None if there is none or no scenario asks for it."""
-    if not any(scenario.needs.previous for scenario in part.scenarios):
+    if not any(scenario.needs.previous for scenario in cell_plan.scenarios):
         if settings.upgrade_from:
-            names = ",".join(scenario.name for scenario in part.scenarios)
+            names = ",".join(scenario.name for scenario in cell_plan.scenarios)
             raise UsageError(
                 f"upgrade_from is {settings.upgrade_from!r}, but no chosen scenario upgrades ({names})",
                 hint=f"--scenario {names},upgrade",
@@ -136,13 +136,18 @@ def resolve_previous(part: Plan, settings: Settings, commit: Commit, runner: Run
         return None
     if settings.from_repo:
         return None  # the cell looks for it in the same repository
-    where = origin(part.product, settings, runner)
+    where = locate_source(cell_plan.product, settings, runner)
     return previous.find(
-        part.product, commit, ref=settings.upgrade_from, source_from=where, cache=settings.cache_dir, runner=runner
+        cell_plan.product,
+        commit,
+        ref=settings.upgrade_from,
+        source_from=where,
+        cache=settings.cache_dir,
+        runner=runner,
     )
 
 
-def check_place() -> None:
+def check_working_directory() -> None:
     """Raise UsageError where the current directory has a name that no run can record."""
     folder = str(Path.cwd())
     try:
@@ -168,37 +173,43 @@ def check_disk(settings: Settings) -> None:
             )
 
 
-def open_cell(
-    settings: Settings, part: Plan, commit: Commit, *, earlier: Commit | None, listener: Listener, stop: Stop
+def create_cell(
+    settings: Settings,
+    cell_plan: Plan,
+    commit: Commit,
+    *,
+    previous: Commit | None,
+    listener: Listener,
+    stop: Stop,
 ) -> Cell:
     """Create the run directory of a cell; return the cell."""
     commit_name = commit.id[:8] or commit.kind
-    rundir = RunDir.create(settings.runs_dir, f"{part.product.name}-{commit_name}-{part.platform.name}")
+    rundir = RunDir.create(settings.runs_dir, f"{cell_plan.product.name}-{commit_name}-{cell_plan.platform.name}")
     rundir.save(values.COMMIT, commit)
     state = RunState(
         id=rundir.id,
         short=secrets.token_hex(4),
-        product=part.product.name,
-        platform=part.platform.name,
+        product=cell_plan.product.name,
+        platform=cell_plan.platform.name,
         ref=commit.ref,
-        scenarios=tuple(scenario.name for scenario in part.scenarios),
+        scenarios=tuple(scenario.name for scenario in cell_plan.scenarios),
         started=time.time(),
         pid=os.getpid(),
         tool_version=VERSION,
         settings=settings.model_dump(mode="json"),
         cwd=str(Path.cwd()),
-        definitions=resume.checksums(part.product, part.platform, part.topology),
+        definitions=resume.checksums(cell_plan.product, cell_plan.platform, cell_plan.topology),
     )
     rundir.tokens.mkdir(mode=0o700)
-    if earlier:
-        rundir.save(values.PREVIOUS, earlier)
+    if previous:
+        rundir.save(values.PREVIOUS, previous)
     rundir.write_state(state)  # last: where it is, all that a run begins with is
     seal.put(rundir)
-    return make_cell(settings, part, commit, rundir, listener=listener, stop=stop)
+    return assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
 
 
-def make_cell(
-    settings: Settings, part: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
+def assemble_cell(
+    settings: Settings, cell_plan: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
     """Return the cell with everything the phases of a run need, whether it begins or is resumed."""
     runner = Runner(
@@ -206,10 +217,10 @@ def make_cell(
     )
     cell = Cell(
         settings=settings,
-        product=part.product,
-        platform=part.platform,
-        scenarios=part.scenarios,
-        topology=part.topology,
+        product=cell_plan.product,
+        platform=cell_plan.platform,
+        scenarios=cell_plan.scenarios,
+        topology=cell_plan.topology,
         commit=commit,
         rundir=rundir,
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
@@ -217,6 +228,6 @@ def make_cell(
         checkpoints=Checkpoints(rundir),
         previous=rundir.saved(values.PREVIOUS),
     )
-    cell.journal.look = functools.partial(testbed_fault.find, cell)
+    cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))
     return cell

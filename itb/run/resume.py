@@ -71,10 +71,10 @@ def check_unchanged(state: RunState, now: Mapping[str, str]) -> None:
         )
 
 
-def take_up(cell: Cell, notes: Sequence[str]) -> None:
-    """Check which work of an earlier attempt holds; remove what does not, as the first case of this attempt.
+def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
+    """Restore the checkpoints of an earlier attempt that still hold and remove the hosts that cannot be trusted.
 
-    ``notes`` go first in the case's message.
+    This is the first case of the attempt; ``notes`` go first in its message.
     """
     name = time.strftime("run resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime())
     with cell.journal.case(Phase.RUN, "itb", name) as trial:
@@ -83,15 +83,15 @@ def take_up(cell: Cell, notes: Sequence[str]) -> None:
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)
         findings.append(_remove_doubtful_hosts(cell))
-        standing = cell.checkpoints.take_up(cell.testbed.containers)
-        findings.append(f"{len(standing)} pieces of work stand" if standing else "everything is done again")
-        trial.passed("; ".join(part for part in findings if part), evidence="\n".join(sorted(standing)))
+        restored = cell.checkpoints.restore(cell.testbed.containers)
+        findings.append(f"{len(restored)} pieces of work stand" if restored else "everything is done again")
+        trial.passed("; ".join(part for part in findings if part), evidence="\n".join(sorted(restored)))
 
 
 def _remove_doubtful_hosts(cell: Cell) -> str:
     """Remove the hosts that cannot be trusted; return in words which, and why."""
     testbed = cell.testbed
-    orphans.wait_for_others()
+    orphans.wait_for_other_guards()
     existing = testbed.roles_with_container()
     running = testbed.alive()
     if not existing:

@@ -95,7 +95,7 @@ def _container_causes(cell: Cell, role: str) -> Iterator[str]:
     expected |= {role, SERVICES} & cell.testbed.started
     missing = expected - alive
     for name in sorted(missing, key=lambda other: (other != role, other)):
-        if reason := cell.host(name).gone():
+        if reason := cell.host(name).why_not_running():
             yield reason
 
 

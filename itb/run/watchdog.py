@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itb.containers.engine import Engine
 from itb.errors import TestbedError
 from itb.model import Case
-from itb.process.limits import DEFAULTS, Limits, called
+from itb.process.limits import DEFAULTS, Limits, name_of_limit
 from itb.process.result import CommandError
 from itb.process.stop import EndedRunError, Stop
 from itb.rundir.journal import Trial
@@ -29,9 +29,9 @@ class Watchdog:
     def __init__(self, limits: Limits, stop: Stop) -> None:
         self._limits, self._stop = limits, stop
         self._lock = threading.Lock()
-        self._going_on: dict[str, set[tuple[str, str]]] = {}
-        self._used: dict[str, float] = {}
-        self._since: dict[str, float] = {}
+        self._running_cases: dict[str, set[tuple[str, str]]] = {}
+        self._seconds_used: dict[str, float] = {}
+        self._running_since: dict[str, float] = {}
         self._timers: dict[str, threading.Timer] = {}
 
     def started(self, trial: Trial) -> None:
@@ -40,13 +40,14 @@ class Watchdog:
         if f"phase-{phase}" not in DEFAULTS:
             return
         with self._lock:
-            cases = self._going_on.setdefault(phase, set())
+            cases = self._running_cases.setdefault(phase, set())
             if not cases:
-                seconds_left = self._limits(f"phase-{phase}") - self._used.get(phase, 0.0)
-                timer = threading.Timer(max(0.0, min(seconds_left, threading.TIMEOUT_MAX)), self._over, [phase])
+                seconds_left = self._limits(f"phase-{phase}") - self._seconds_used.get(phase, 0.0)
+                seconds = max(0.0, min(seconds_left, threading.TIMEOUT_MAX))
+                timer = threading.Timer(seconds, self._stop_run, [phase])
                 timer.daemon = True
                 timer.start()
-                self._timers[phase], self._since[phase] = timer, time.monotonic()
+                self._timers[phase], self._running_since[phase] = timer, time.monotonic()
             cases.add((trial.role, trial.name))
 
     def noted(self, trial: Trial, text: str) -> None:
@@ -55,18 +56,18 @@ class Watchdog:
     def finished(self, case: Case) -> None:
         """Stop a phase's clock with the last of its cases that go on."""
         with self._lock:
-            cases = self._going_on.get(case.phase, set())
+            cases = self._running_cases.get(case.phase, set())
             if (case.role, case.name) not in cases:
                 return  # one of a step's results
             cases.discard((case.role, case.name))
             if not cases:
                 self._timers.pop(case.phase).cancel()
-                seconds = time.monotonic() - self._since.pop(case.phase)
-                self._used[case.phase] = self._used.get(case.phase, 0.0) + seconds
+                seconds = time.monotonic() - self._running_since.pop(case.phase)
+                self._seconds_used[case.phase] = self._seconds_used.get(case.phase, 0.0) + seconds
 
-    def _over(self, phase: str) -> None:
+    def _stop_run(self, phase: str) -> None:
         limit = self._limits(f"phase-{phase}")
-        self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{called(limit)}"))
+        self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{name_of_limit(limit)}"))
 
 
 @contextmanager

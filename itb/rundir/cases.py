@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from itb.errors import ExitCode
-from itb.model import END_OF_TIME, Case, Moment, Outcome, Record, settle
+from itb.model import END_OF_TIME, Case, Moment, Outcome, Record, drop_superseded
 
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
 
@@ -48,13 +48,14 @@ class Line(Record):
 
 @dataclass(frozen=True)
 class Attempts:
-    """The cases that stand, in the order they ended; ``going`` were begun by the last process and have not ended.
+    """The cases that count, in the order they ended.
 
-    ``replaced`` are cases of earlier attempts that do not count any more.
+    ``unfinished`` are cases that the last process began and did not end,
+    ``replaced`` cases of earlier attempts that do not count any more.
     """
 
     cases: tuple[Case, ...] = ()
-    going: tuple[Case, ...] = ()
+    unfinished: tuple[Case, ...] = ()
     replaced: tuple[Case, ...] = ()
     resumed: tuple[Process, ...] = ()
     paused: float = 0.0  # seconds between attempts
@@ -142,8 +143,8 @@ class _Reading:
 
     def result(self) -> Attempts:
         return Attempts(
-            cases=tuple(settle(self.standing.values())),
-            going=tuple(self.cut_off()),
+            cases=tuple(drop_superseded(self.standing.values())),
+            unfinished=tuple(self.cut_off()),
             replaced=tuple(self.replaced),
             resumed=tuple(self.resumed),
             paused=self.paused,

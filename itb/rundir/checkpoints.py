@@ -139,8 +139,8 @@ class Checkpoints:
             if not entry.done and role in running and running[role] == entry.hosts.get(role)
         }
 
-    def take_up(self, running: Mapping[str, str], *, again: Collection[Kind] = ()) -> set[str]:
-        """Keep as done what was done on containers that run; return the names of these pieces of work.
+    def restore(self, running: Mapping[str, str], *, again: Collection[Kind] = ()) -> set[str]:
+        """Restore the work that was done on containers that still run; return the names of its pieces.
 
         Work of the kinds ``again`` is to be done again in any case.
         """

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, Outcome, Phase, settle
+from itb.model import Case, Outcome, Phase, drop_superseded
 from itb.process import retry
 from itb.rundir.cases import Begun, Process
 from itb.rundir.directory import RunDir
@@ -63,7 +63,7 @@ class Trial:
         self.log: Path | None = None
         self.exit_code: int = ExitCode.PASSED
         self.supersedes = False
-        self.again: list[str] = []  # causes of what was tried again
+        self.retry_causes: list[str] = []  # causes of what was tried again
         self._journal = journal
 
     def note(self, text: str) -> None:
@@ -94,7 +94,7 @@ class Trial:
         self.evidence = evidence
         self.log = log or self.log
 
-    def blame(self, error: BaseException) -> None:
+    def set_from_error(self, error: BaseException) -> None:
         """Take outcome, message and evidence from an exception."""
         if isinstance(error, ItbError):
             outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
@@ -118,24 +118,24 @@ class Journal:
         self.cases: list[Case] = rundir.cases()
         self.began = (time.time(), time.monotonic())
         # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
-        self.look: Callable[[str, str], str] = lambda _role, _output: ""
+        self.find_testbed_fault: Callable[[str, str], str] = lambda _role, _output: ""
         self.lost = ""  # why nothing can be written any more
         self.on_lost: Callable[[str], None] = lambda _why: None
-        self._place = rundir.path.stat().st_ino if rundir.path.is_dir() else None
+        self._inode = rundir.path.stat().st_ino if rundir.path.is_dir() else None
         self._lock = threading.Lock()
 
-    def judged(self, role: str, error: ItbError) -> ItbError:
-        """Return an error as what it is: the testbed's, if a look at the testbed finds it at fault."""
+    def diagnose(self, role: str, error: ItbError) -> ItbError:
+        """Return the error, or a TestbedError with the cause if the testbed is found to be at fault."""
         if error.sure or isinstance(error, InterruptedRunError | UsageError):
             return error
-        cause = self.look(role, f"{error.message}\n{error.evidence}")
+        cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
         engine = "container engine "  # its own trouble is cause enough
         if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
             return error
         return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
-    def take_up(self, *, resume: bool = False) -> None:
-        """Go on where earlier processes ended; ``resume``: what did not go well there is to be repeated."""
+    def reopen(self, *, resume: bool = False) -> None:
+        """Record this process and load the cases of earlier ones; ``resume``: bad cases are to be repeated."""
         self.rundir.append_process(Process(pid=os.getpid(), at=time.time(), resumed=resume))
         self.cases = list(self.rundir.attempts().cases)
 
@@ -151,27 +151,27 @@ class Journal:
         with self._lock:
             problem = "" if self.lost else self._write(lambda: self.rundir.append_begun(begun))
         if problem:
-            self.lose(problem)
+            self.mark_lost(problem)
         for listener in self.listeners:
             listener.started(trial)
         try:
-            with retry.collecting() as trial.again:
+            with retry.collect_causes() as trial.retry_causes:
                 yield trial
         except ItbError as error:
-            judged = self.judged(role, error)
-            trial.blame(judged)
-            if judged is not error:
-                raise judged from None
+            diagnosed = self.diagnose(role, error)
+            trial.set_from_error(diagnosed)
+            if diagnosed is not error:
+                raise diagnosed from None
             raise
         except BaseException as error:
-            trial.blame(error)
+            trial.set_from_error(error)
             raise
         finally:
             self.add(self._finish(trial))
 
     def _finish(self, trial: Trial) -> Case:
         message = trial.message
-        if again := retry.shown(trial.again):
+        if again := retry.describe_retries(trial.retry_causes):
             passed = trial.outcome is Outcome.PASSED
             parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
             message = ("; " if passed else " ").join(filter(None, parts))
@@ -197,17 +197,17 @@ class Journal:
         with self._lock:
             self.cases.append(case)
             if case.supersedes:
-                self.cases[:] = settle(self.cases)
+                self.cases[:] = drop_superseded(self.cases)
             problem = "" if self.lost else self._write(lambda: self.rundir.append_case(case))
         for listener in self.listeners:
             listener.finished(case)
         if problem:
-            self.lose(problem)
+            self.mark_lost(problem)
 
     def _write(self, write: Callable[[], None]) -> str:
         """Add something to the run directory; return why that is not possible any more, empty if it is."""
         try:
-            if self._place is not None and self.rundir.path.stat().st_ino != self._place:
+            if self._inode is not None and self.rundir.path.stat().st_ino != self._inode:
                 return _DELETED
             write()
         except OSError as error:
@@ -215,8 +215,8 @@ class Journal:
             return _DELETED if is_deleted else f"cannot be written: {error.strerror}"
         return ""
 
-    def lose(self, problem: str) -> None:
-        """Take note that the run directory takes no more, for a reason that is the machine's; the run ends."""
+    def mark_lost(self, problem: str) -> None:
+        """Record why the run directory cannot be written any more, which is the machine's fault; the run ends."""
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"

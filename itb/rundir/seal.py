@@ -43,8 +43,8 @@ def holds(rundir: RunDir) -> bool:
 
 def _hash(rundir: RunDir, key: bytes) -> str:
     state = rundir.state
-    said = json.dumps([str(rundir.path.resolve()), state.id, state.cwd, state.settings], sort_keys=True)
-    return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
+    sealed_content = json.dumps([str(rundir.path.resolve()), state.id, state.cwd, state.settings], sort_keys=True)
+    return hmac.new(key, sealed_content.encode(), hashlib.sha256).hexdigest()
 
 
 def _key_file() -> Path:

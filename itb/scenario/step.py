@@ -123,7 +123,7 @@ def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
             )
     elif completed.returncode in _CUT_OFF_CODES:
         deadline = time.monotonic() + _DYING_SECONDS
-        while not (reason := host.gone()) and time.monotonic() < deadline:
+        while not (reason := host.why_not_running()) and time.monotonic() < deadline:
             host.engine.runner.stop.event.wait(0.25)
         if reason:
             raise TestbedError(reason, evidence=step_output.without_marks(completed.output))

@@ -270,7 +270,7 @@ def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Ask a source for its references; return their object ids by name, and the branch its HEAD points to."""
     ask = ["ls-remote", "--symref", "--", origin.address]
     request = Request(ask, env=origin.env, check=False, timeout=runner.limits("git-answer"))
-    answer = runner.again(lambda: Git(runner).run(request, users=True), _passing_trouble)
+    answer = runner.retry(lambda: Git(runner).run(request, users=True), _transient_trouble)
     if not answer.ok:
         raise _read_error(origin, answer)
     refs: dict[str, str] = {}
@@ -286,11 +286,11 @@ def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     return refs, default or "HEAD"
 
 
-def _passing_trouble(answer: Completed) -> str:
+def _transient_trouble(answer: Completed) -> str:
     """Return the line of git's answer that names a passing trouble of the network, empty if there is none."""
     if answer.ok or answer.timed_out:
         return ""
-    return retry.line(retry.GIT, answer.stderr)
+    return retry.find_line(retry.GIT, answer.stderr)
 
 
 def _read_error(origin: Origin, answer: Completed) -> ItbError:
@@ -380,9 +380,9 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         *specs,
     ]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    done = git.runner.again(lambda: git.run(request, users=True), _passing_trouble)
-    if not done.ok:
-        raise _read_error(origin, done)
+    completed = git.runner.retry(lambda: git.run(request, users=True), _transient_trouble)
+    if not completed.ok:
+        raise _read_error(origin, completed)
 
 
 def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
@@ -390,7 +390,7 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
     options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     fetch = ["fetch", *options, "--", origin.address, f"+{wanted}:{into}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    done = git.run(request, users=True)
-    if done.timed_out or (not done.ok and retry.GIT.search(done.stderr)):
-        raise _read_error(origin, done)
-    return done.ok
+    completed = git.run(request, users=True)
+    if completed.timed_out or (not completed.ok and retry.GIT.search(completed.stderr)):
+        raise _read_error(origin, completed)
+    return completed.ok

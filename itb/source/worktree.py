@@ -17,7 +17,7 @@ def add_all(git: Git, folder: Path, names: Path, env: Mapping[str, str]) -> None
     Raises TestbedError with git's reason.
     """
 
-    def listed(*options: str) -> list[bytes]:
+    def list_files(*options: str) -> list[bytes]:
         argv = ["-C", str(folder), "ls-files", "-z", *options]
         git.run(Request(argv, env=env, stdout_to=names), users=True)
         return [name for name in names.read_bytes().split(b"\0") if name]
@@ -28,12 +28,13 @@ def add_all(git: Git, folder: Path, names: Path, env: Mapping[str, str]) -> None
         git.run(Request(argv, env=env, input=names), users=True)
 
     # A repository inside that is no submodule yet ends with a slash there, and must not here.
-    found = [name.removesuffix(b"/") for name in listed("--cached", "--others", "--exclude-standard")]
-    links = {name.partition(b"\t")[2] for name in listed("--stage") if name.startswith(b"160000 ")}
-    became = {name for name in {*found} - links if _is_plain_folder(folder / os.fsdecode(name))}
-    update("--force-remove", of=became)
+    listed_names = [name.removesuffix(b"/") for name in list_files("--cached", "--others", "--exclude-standard")]
+    submodules = {name.partition(b"\t")[2] for name in list_files("--stage") if name.startswith(b"160000 ")}
+    others = {*listed_names} - submodules
+    plain_folders = {name for name in others if _is_plain_folder(folder / os.fsdecode(name))}
+    update("--force-remove", of=plain_folders)
     added = ("--add", "--remove", "--replace", "--ignore-skip-worktree-entries")
-    update(*added, of=(name for name in dict.fromkeys(found) if name not in became))
+    update(*added, of=(name for name in dict.fromkeys(listed_names) if name not in plain_folders))
 
 
 def _is_plain_folder(path: Path) -> bool:

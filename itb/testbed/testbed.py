@@ -233,7 +233,7 @@ class Testbed:
         }
         stopped = self._seen_running - running - set(ignored)
         self._seen_running |= running
-        reasons = (Host(engine, self.host(role).container, role).gone() for role in sorted(stopped))
+        reasons = (Host(engine, self.host(role).container, role).why_not_running() for role in sorted(stopped))
         return next(filter(None, reasons), "")
 
     def roles_with_container(self) -> set[str]:
@@ -246,7 +246,7 @@ class Testbed:
         at_once = ("--time", "0") if self.engine.is_podman else ()
         names = [self.host(role).container for role in roles]
         if names:
-            self.engine.run(Request(["rm", "--force", *at_once, "--volumes", *names], spare=True))
+            self.engine.run(Request(["rm", "--force", *at_once, "--volumes", *names], uninterruptible=True))
 
     def _compose(self) -> list[str]:
         if self.engine.is_podman:

@@ -71,11 +71,11 @@ def is_ours(host: Host, path: str) -> bool:
 
 
 def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:
-    done = host.run(Request(argv, input=content, timeout=60, check=False, about=about))
-    if done.returncode == _REPLACED_STATUS:
+    completed = host.run(Request(argv, input=content, timeout=60, check=False, about=about))
+    if completed.returncode == _REPLACED_STATUS:
         return False
-    if not done.ok:
-        raise TestbedError(f"host {host.role}: {about}: {done.reason}", evidence=done.output)
+    if not completed.ok:
+        raise TestbedError(f"host {host.role}: {about}: {completed.reason}", evidence=completed.output)
     return True
 
 

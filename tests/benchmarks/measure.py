@@ -25,7 +25,7 @@ from itb.platforms import images
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
-from itb.scenario import play as scenario_play
+from itb.scenario import execution
 from itb.scenario.environment import RunFacts
 from itb.source import embedded, resolve
 from itb.testbed import testbed
@@ -187,7 +187,7 @@ def steps(bench: Bench, pairs: int) -> None:
         for number in range(pairs):
             journal = Journal(RunDir.create(bench.work / "runs", f"steps-{number}"))
             began = time.monotonic()
-            scenario_play.run_scenario(play, {"bare": host}, journal=journal, facts=RunFacts())
+            execution.run_scenario(play, {"bare": host}, journal=journal, facts=RunFacts())
             middle = time.monotonic()
             for _ in range(STEPS):
                 subprocess.run(["podman", "exec", name, "true"], check=True, env={**os.environ, **engine.env})

@@ -16,7 +16,7 @@ import sys, threading
 from itb.process import orphans
 from itb.process.request import Request
 from itb.process.runner import Runner
-with orphans.on_duty():
+with orphans.guard():
     runner = Runner()
     runner.run(Request(["true"]))
     stubborn = Request(["sh", "-c", "trap '' TERM; sleep 600 & wait; sleep 600"])
@@ -49,7 +49,7 @@ def test_nothing_survives_kill_9() -> None:
         assert itb.stdout is not None
         assert itb.stdout.readline() == "started\n"
         deadline = time.monotonic() + 60
-        while len(below := children(itb.pid)) < 3 and time.monotonic() < deadline:  # warden, sh, sleep
+        while len(below := children(itb.pid)) < 3 and time.monotonic() < deadline:  # guard, sh, sleep
             time.sleep(0.05)
         assert len(below) >= 3
     finally:

@@ -134,7 +134,7 @@ def site(engine: Engine, server: Server, tmp_path: Path) -> Iterator[Site]:
 
 def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
     site.server.status = 503
-    with retry.collecting() as again:
+    with retry.collect_causes() as again:
         image = base_image.obtain(site.build())
     assert image == site.engine.image_id(site.server.image) != ""
     assert len(again) == 1
@@ -145,7 +145,7 @@ def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
 @pytest.mark.parametrize(("status", "cause"), [(404, "manifest unknown|404"), (401, "unauthorized|auth")])
 def test_a_pull_that_is_refused_is_not(site: Site, status: int, cause: str) -> None:
     site.server.status = status
-    with retry.collecting() as again, pytest.raises(TestbedError, match=cause):
+    with retry.collect_causes() as again, pytest.raises(TestbedError, match=cause):
         base_image.obtain(site.build())
     assert again == []
 
@@ -153,7 +153,7 @@ def test_a_pull_that_is_refused_is_not(site: Site, status: int, cause: str) -> N
 def test_an_image_at_hand_is_taken_at_once(site: Site) -> None:
     image = base_image.obtain(site.build())
     site.server.status, site.server.asked = 503, 0
-    with retry.collecting() as again:
+    with retry.collect_causes() as again:
         assert base_image.obtain(site.build()) == image
     assert again == []
     assert site.server.asked > 0, "a newer one would have been taken"
@@ -166,7 +166,7 @@ def test_without_a_registry_the_mirror_is_tried_at_once(site: Site) -> None:
     mirror = f"http://{site.server.address}/debian"
     site.note = site.notes.append  # type: ignore[method-assign]  # it stays unwell
     build = site.build(debian=True, **{**SETTINGS, "mirror": mirror, "security": mirror})
-    with retry.collecting() as again, pytest.raises(TestbedError, match="mmdebstrap") as caught:
+    with retry.collect_causes() as again, pytest.raises(TestbedError, match="mmdebstrap") as caught:
         base_image.obtain(build)
     assert len(again) == 1, again
     assert "Failed to fetch" in again[0]

@@ -169,7 +169,7 @@ def test_stage_that_a_mirror_failed_begins_anew(yard: Yard) -> None:
         fi"""
     yard.script("tools.sh", f"{fails_once}\n{SCRIPTS['tools.sh']}")
     yard.script("resolve.sh", f"{fails_once.replace('tried', 'resolved-once')}\necho package-1.0")
-    with retry.collecting() as again:
+    with retry.collect_causes() as again:
         images = yard.ensure()
     assert again == [f"resolve: {UNWELL}", f"tools: {UNWELL}"]
     assert yard.inside(images.bare, "cat /made") == "plain\npackage-1.0\n"
@@ -181,11 +181,11 @@ def test_stage_that_no_second_try_helps_is_not_tried_again(yard: Yard) -> None:
     yard.script(
         "bare.sh", f"echo tried; echo '{UNWELL.replace('503  Service Unavailable', '404  Not Found')}' >&2; false"
     )
-    with retry.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
+    with retry.collect_causes() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 404"):
         yard.ensure()
     assert again == []
     yard.script("bare.sh", f"echo tried; echo '{UNWELL}' >&2; exit 100")
-    with retry.collecting() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
+    with retry.collect_causes() as again, pytest.raises(TestbedError, match=r"bare: bare\.sh: .* 503") as caught:
         yard.ensure()
     assert len(again) == yard.engine.runner.retries
     assert caught.value.log is not None

@@ -16,7 +16,7 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Trial
-from itb.scenario import play
+from itb.scenario import execution
 from itb.scenario.environment import RunFacts
 
 Perform = Callable[..., list[Case]]
@@ -64,7 +64,7 @@ def perform(tmp_path: Path, rundir: RunDir, notes: Notes, shared_host: Host) -> 
             (folder / name.replace("_", ".")).write_text(content)
         journal = Journal(rundir, [notes])
         loaded = lookup.load_scenario(str(folder))
-        play.run_scenario(loaded, {"bare": host}, journal=journal, facts=RunFacts(run="x"))
+        execution.run_scenario(loaded, {"bare": host}, journal=journal, facts=RunFacts(run="x"))
         return journal.cases
 
     return call

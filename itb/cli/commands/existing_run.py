@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from itb.cli.commands import common
 from itb.config import settings as config_settings
-from itb.config import under_test
+from itb.config import untrusted_source
 from itb.config.settings import Settings
 from itb.containers.engine import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
@@ -29,7 +29,7 @@ from itb.run.phases import down as phases_down
 from itb.rundir import seal, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
-from itb.tokens import lookup
+from itb.tokens import lookup as tokens_lookup
 from itb.util import yamlfile
 from itb.util.redact import MARK, redact
 from itb.version import VERSION
@@ -75,7 +75,7 @@ def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], settings: Setti
     the machine's engines name no program of somebody's.
     """
     today, default = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
-    for key, ours in (("engine", under_test.ENGINES), ("token_hook", lookup.BUILTIN)):
+    for key, ours in (("engine", untrusted_source.ENGINES), ("token_hook", tokens_lookup.BUILTIN)):
         value = recorded.get(key, today[key])
         if value not in (*ours, today[key]):
             remedy = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
@@ -84,9 +84,9 @@ def _check_programs(rundir: RunDir, recorded: Mapping[str, Any], settings: Setti
         value = json.loads(json.dumps(recorded.get(key)))
         if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
             raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
-    for key in (*_DEFINITIONS, *under_test.BY_NAME_ONLY):
+    for key in (*_DEFINITIONS, *untrusted_source.BY_NAME_ONLY):
         value = json.loads(json.dumps(recorded.get(key, default[key])))
-        is_name = key in under_test.BY_NAME_ONLY and not under_test.is_path(value)
+        is_name = key in untrusted_source.BY_NAME_ONLY and not untrusted_source.is_path(value)
         if not is_name and value not in (default[key], today[key]):
             raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
 
@@ -122,10 +122,10 @@ def reopen(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> C
     commit = rundir.saved(values.COMMIT)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
-    parts = [part for part in plan.plan(saved) if part.platform.name == state.platform]
-    if not parts:
+    plans = [cell_plan for cell_plan in plan.plan_cells(saved) if cell_plan.platform.name == state.platform]
+    if not plans:
         raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
-    return plan.make_cell(saved, parts[0], commit, rundir, listener=listener, stop=stop)
+    return plan.assemble_cell(saved, plans[0], commit, rundir, listener=listener, stop=stop)
 
 
 def _working_directory(rundir: RunDir) -> AbstractContextManager[None]:
@@ -143,7 +143,7 @@ def _print_notes(text: str, notes: Sequence[str]) -> None:
         print(redact(f"itb: {text}: {'; '.join(notes)}"), file=sys.stderr)
 
 
-def go_on(settings: Settings, wanted: str, phase: str) -> int:
+def run_phase(settings: Settings, wanted: str, phase: str) -> int:
     """Do one more phase of an existing run and return its exit code."""
     rundir = RunDir.find(settings.runs_dir, wanted)
     ending = Ending()
@@ -153,11 +153,11 @@ def go_on(settings: Settings, wanted: str, phase: str) -> int:
     if notes:
         _print_notes(f"going on with {rundir.id}", notes)
     limit = settings.run_timeout * settings.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), common.progress(settings, phase) as listener:
+    with ending.listening(limit), orphans.guard(), common.progress(settings, phase) as listener:
         cell = reopen(rundir, saved, listener, ending.stop())
         with rundir.lock():
-            cell.journal.take_up()
-            code = pipeline.go_on(cell, ending, Phase(phase))
+            cell.journal.reopen()
+            code = pipeline.run_phase(cell, ending, Phase(phase))
     common.show((cell.journal, cell.notes))
     return code
 
@@ -172,7 +172,7 @@ def down(settings: Settings, wanted: str) -> int:
     program = _recorded_engine(rundir, settings)
     ending = Ending()
     limit = settings.run_timeout * settings.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), common.progress(settings, "down") as listener, rundir.lock():
+    with ending.listening(limit), orphans.guard(), common.progress(settings, "down") as listener, rundir.lock():
         stop = ending.stop()
         notes = None
         try:
@@ -180,16 +180,16 @@ def down(settings: Settings, wanted: str) -> int:
                 cell = reopen(rundir, recorded(rundir, settings, _NO_HOOK)[0], listener, stop)
         except (UsageError, InterruptedRunError, OSError) as error:
             _print_notes(f"{rundir.id} goes without its logs", [str(error)])
-            ending.leave_alone(stop)
+            ending.shield(stop)
             journal = Journal(rundir, [listener])
             runner = Runner(record=rundir.record_command, limits=settings.time_limits, retries=settings.retries)
             engine = connect(runner, program, settings.cache_dir)
-            journal.take_up()
+            journal.reopen()
         else:
             journal, engine, notes = cell.journal, cell.engine, cell.notes
-            journal.take_up()
+            journal.reopen()
             phases_down.collect_evidence(cell)
-            ending.leave_alone(stop)
+            ending.shield(stop)
         code = phases_down.down(journal, engine, notes=notes)
     common.show((journal, notes))
     return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
@@ -221,16 +221,16 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     saved, notes = recorded(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
     ending = Ending()
     limit = saved.run_timeout * saved.timeout_factor
-    with ending.listening(limit), orphans.on_duty(), _working_directory(rundir), rundir.lock() as stale:
+    with ending.listening(limit), orphans.guard(), _working_directory(rundir), rundir.lock() as stale:
         notes.insert(0, f"{stale} ended without a word" if stale else "it had ended")
         _print_notes(f"resuming {rundir.id}", notes)
         with common.progress(saved, f"resuming {rundir.id}") as listener:
             plan.check_disk(saved)
             cell = reopen(rundir, saved, listener, ending.stop())
             resume.check_unchanged(before, resume.checksums(cell.product, cell.platform, cell.topology))
-            cell.journal.take_up(resume=True)
+            cell.journal.reopen(resume=True)
             rundir.tokens.mkdir(mode=0o700, exist_ok=True)
             rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=VERSION)
-            code = pipeline.run_cell(cell, ending, lambda: resume.take_up(cell, notes))
+            code = pipeline.run_cell(cell, ending, lambda: resume.restore_checkpoints(cell, notes))
     common.show((cell.journal, cell.notes), as_json=as_json)
     return code

@@ -52,7 +52,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     product = plan.load_product(settings)
     runner = Runner()
     references = resolve.refs(
-        source=plan.origin(product, settings, runner), cache=settings.cache_dir, runner=runner
+        source=plan.locate_source(product, settings, runner), cache=settings.cache_dir, runner=runner
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in readable(settings.runs_dir):

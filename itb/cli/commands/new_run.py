@@ -23,7 +23,15 @@ from itb.report import write
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import published
-from itb.run.plan import check_disk, check_place, load_product, open_cell, plan, resolve, resolve_previous
+from itb.run.plan import (
+    check_disk,
+    check_working_directory,
+    create_cell,
+    load_product,
+    plan_cells,
+    resolve_candidate,
+    resolve_previous,
+)
 from itb.rundir.directory import RunDir
 
 
@@ -38,28 +46,30 @@ def build(settings: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
-    check_place()
+    check_working_directory()
     ending = Ending()
-    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.on_duty(), ExitStack() as locks:
-        parts = plan(settings)
-        published.check(settings, [part.platform for part in parts])
+    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard(), ExitStack() as locks:
+        plans = plan_cells(settings)
+        published.check(settings, [cell_plan.platform for cell_plan in plans])
         check_disk(settings)
         runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
         connect(runner, settings.engine, settings.cache_dir)
         began, clock = time.time(), time.monotonic()
-        with retry.collecting() as repeated:
-            commit = resolve(parts[0].product, settings, runner)
-            previous = resolve_previous(parts[0], settings, commit, runner)
+        with retry.collect_causes() as repeated:
+            commit = resolve_candidate(plans[0].product, settings, runner)
+            previous = resolve_previous(plans[0], settings, commit, runner)
         seconds = time.monotonic() - clock
         with progress(settings, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
             cells = [
-                open_cell(settings, part, commit, earlier=previous, listener=listener, stop=ending.stop())
-                for part in parts
+                create_cell(
+                    settings, cell_plan, commit, previous=previous, listener=listener, stop=ending.stop()
+                )
+                for cell_plan in plans
             ]
             for cell in cells:
                 locks.enter_context(cell.rundir.lock())
                 if not settings.from_repo:
-                    _add_resolve_case(cell, began, seconds, retry.shown(repeated))
+                    _add_resolve_case(cell, began, seconds, retry.describe_retries(repeated))
             with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]

@@ -34,7 +34,7 @@ def platform_build(flags: Flags, name: str) -> None:
     note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
     ending = stop.Ending()
     # An exception at any moment would leave the threads of the stages at work.
-    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.on_duty():
+    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard():
         runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
         engine = connect(runner, settings.engine, settings.cache_dir)
         images = platforms_images.ensure(

@@ -20,7 +20,7 @@ from itb.report import summary
 from itb.report import verdict as report_verdict
 from itb.report.verdict import Kind
 from itb.repository import export
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.repository.export import Target
 from itb.repository.published import KEY_NAME
 from itb.rundir import seal, values
@@ -114,7 +114,7 @@ def _packages(build: Build) -> list[Any]:
 
 def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
     """Return the signed copies that came back from the services host with the logs, and the key."""
-    folder = rundir.repo / repositories.SIGNED
+    folder = rundir.repo / repository_signed.SIGNED
     files = [folder / rpm.file for rpm in _packages(build)]
     missing = [path.name for path in files if not path.is_file()]
     key = folder / KEY_NAME

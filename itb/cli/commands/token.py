@@ -16,7 +16,7 @@ from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
 from itb.process.runner import Runner
 from itb.run.phases.token import hook_context
-from itb.tokens import lookup as every_hook
+from itb.tokens import lookup as tokens_lookup
 from itb.tokens import try_hook as tokens_try_hook
 from itb.tokens.acquire import acquire
 from itb.tokens.check import ClaimCheck, explain, request_for, unverified_issuer
@@ -96,7 +96,7 @@ def _mark(verdict: ClaimCheck) -> str:
 
 def hooks(*, as_json: bool) -> None:
     """Print the hooks there are."""
-    available = every_hook.available(hook_context(common.settings_from({}), Runner()))
+    available = tokens_lookup.available(hook_context(common.settings_from({}), Runner()))
     if as_json:
         json.dump([hook.model_dump() for hook in available], sys.stdout, indent=1)
         print()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from itb.cli.declaration import Flags, command, option
 from itb.config.options import JSON, RUN, Heading
 
-_NEW = (
+_NEW_RUN_OPTIONS = (
     "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
     "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", JSON,
 )  # fmt: skip
-_ON = (RUN, "runs", "progress")
+_EXISTING_RUN_OPTIONS = (RUN, "runs", "progress")
 
 
 @command(
-    *_NEW, "scenario", "token_hook", "keep", "jobs",
+    *_NEW_RUN_OPTIONS, "scenario", "token_hook", "keep", "jobs",
     option(
         "resume",
         "go on with this run, which ended in any way: its name, a unique part of it, or its path",
@@ -45,7 +45,7 @@ def run(flags: Flags, *, resume: str | None, json: bool) -> int:
     return new_run.run(common.settings_from(flags), as_json=json)
 
 
-@command(*_NEW, example="itb build --product pocketwms --ref main")
+@command(*_NEW_RUN_OPTIONS, example="itb build --product pocketwms --ref main")
 def build(flags: Flags, *, json: bool) -> int:
     """Build RPMs of a reference; starts a run that the other steps go on with.
 
@@ -57,37 +57,37 @@ def build(flags: Flags, *, json: bool) -> int:
     return new_run.build(common.settings_from(flags), as_json=json)
 
 
-def _go_on(phase: str, flags: Flags, run: str) -> int:
+def _run_phase(phase: str, flags: Flags, run: str) -> int:
     from itb.cli.commands import common, existing_run
 
-    return existing_run.go_on(common.settings_from(flags), run, phase)
+    return existing_run.run_phase(common.settings_from(flags), run, phase)
 
 
-@command(*_ON, example="itb serve")
+@command(*_EXISTING_RUN_OPTIONS, example="itb serve")
 def serve(flags: Flags, *, run: str) -> int:
     """Sign a run's RPMs and serve them from a YUM repository on the testbed network."""
-    return _go_on("serve", flags, run)
+    return _run_phase("serve", flags, run)
 
 
-@command(*_ON, example="itb up")
+@command(*_EXISTING_RUN_OPTIONS, example="itb up")
 def up(flags: Flags, *, run: str) -> int:
     """Bring up a run's bare hosts, with certificates, and its Compute Entrypoint."""
-    return _go_on("up", flags, run)
+    return _run_phase("up", flags, run)
 
 
-@command(*_ON, example="itb install")
+@command(*_EXISTING_RUN_OPTIONS, example="itb install")
 def install(flags: Flags, *, run: str) -> int:
     """Install the candidate per role; verify origin and files; configure; start HTCondor."""
-    return _go_on("install", flags, run)
+    return _run_phase("install", flags, run)
 
 
-@command("scenario", *_ON, example="itb test --scenario smoke", name="test")
+@command("scenario", *_EXISTING_RUN_OPTIONS, example="itb test --scenario smoke", name="test")
 def try_scenarios(flags: Flags, *, run: str) -> int:
     """Run scenarios on an installed testbed: the run's own, or those of --scenario."""
-    return _go_on("test", flags, run)
+    return _run_phase("test", flags, run)
 
 
-@command(*_ON, example="itb down")
+@command(*_EXISTING_RUN_OPTIONS, example="itb down")
 def down(flags: Flags, *, run: str) -> int:
     """Collect the logs, then remove a run's hosts, network and secrets."""
     from itb.cli.commands import common, existing_run
@@ -106,7 +106,7 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     return new_run.report_run(common.settings_from(flags), run, as_json=json)
 
 
-@command(*_ON, "token_hook", example="itb token --token-hook command")
+@command(*_EXISTING_RUN_OPTIONS, "token_hook", example="itb token --token-hook command")
 def acquire(flags: Flags, *, run: str) -> int:
     """Acquire and check the SciToken, deliver it, start the candidate's services."""
-    return _go_on("token", flags, run)
+    return _run_phase("token", flags, run)

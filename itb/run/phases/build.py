@@ -7,12 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb.build import release_manager as builds
+from itb.build import release_manager
 from itb.containers.host import Host
 from itb.errors import TestbedError
 from itb.model import Build, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.repository import rpmlint
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.phases import published
 from itb.run.phases.up import load_ca, make_ready
@@ -48,11 +48,11 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
     if cell.settings.from_repo:
         return request.rundir.saved(values.BUILD)
     build = request.rundir.readable(values.BUILD)
-    if build and build.commit == request.commit and builds.is_whole(build):
+    if build and build.commit == request.commit and release_manager.is_whole(build):
         return build
     if _must_build(cell, request):
         return None
-    build = builds.take_cached(
+    build = release_manager.take_cached(
         request.commit,
         cell.product,
         workspace=_workspace(cell, images, host=None),
@@ -94,7 +94,7 @@ def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Pat
     try:
         _renew_workspace(cell, images, request.journal)
         with cell.checkpoint(CheckpointKey(Kind.BUILD, request.commit.id), taints=[WORKSPACE]):
-            build = builds.build(
+            build = release_manager.build(
                 request.commit,
                 cell.product,
                 clone=clone,
@@ -131,8 +131,8 @@ def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None
     cell.checkpoints.begin(USED, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
-def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> builds.Workspace:
-    return builds.Workspace(
+def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> release_manager.Workspace:
+    return release_manager.Workspace(
         platform=cell.platform.name,
         image_id=images.build.id,
         env=cell.platform.build.env,
@@ -167,7 +167,7 @@ def _lint(cell: Cell) -> None:
     with cell.journal.case(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs") as trial:
         log = cell.rundir.build / rpmlint.LOG
         try:
-            findings = rpmlint.lint(cell.host(SERVICES), f"{repositories.ROOT}/candidate", log=log)
+            findings = rpmlint.lint(cell.host(SERVICES), f"{repository_signed.ROOT}/candidate", log=log)
         except TestbedError as error:
             trial.skip(error.message)
             return

@@ -9,7 +9,7 @@ from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.model import Notes, Phase
 from itb.report import write
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import values
@@ -34,7 +34,7 @@ def remove(journal: Journal, engine: Engine) -> int:
     except ItbError as error:
         return error.exit_code
     except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
-        journal.lose(f"{error.filename}: {error.strerror}")
+        journal.mark_lost(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
     return ExitCode.PASSED
 
@@ -81,6 +81,6 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
         logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
         build = cell.rundir.saved(values.BUILD)
         if role == SERVICES and build and not build.published and cell.rundir.saved(values.REPO):
-            repositories.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repositories.SIGNED)
+            repository_signed.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repository_signed.SIGNED)
 
     in_parallel(sorted(cell.testbed.alive() & set(roles)), collect_role)

@@ -12,10 +12,10 @@ from contextlib import suppress
 from itb.config.product import RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.install import configure, dnf, outside
-from itb.install import services as units
+from itb.install import services as install_services
 from itb.model import Build, Installed, InstalledPackage, Phase, Repo, TestbedHosts
-from itb.report.own_word import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
-from itb.repository import signed as repositories
+from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
+from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import values
@@ -34,7 +34,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
 
     def install_role(role: str) -> tuple[InstalledPackage, ...]:
         if role not in cell.roles:
-            repositories.point_host(cell.host(role), repo, cell.product.packages)
+            repository_signed.point_host(cell.host(role), repo, cell.product.packages)
             return ()
         installed = cell.value_once(
             CheckpointKey(Kind.INSTALLED, role),
@@ -67,7 +67,7 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
 def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
-    repositories.point_host(host, repo, cell.product.packages)
+    repository_signed.point_host(host, repo, cell.product.packages)
     with cell.journal.case(Phase.INSTALL, role, f"dnf install {' '.join(definition.packages)}") as trial:
         dnf.dnf_install(
             host,
@@ -120,7 +120,7 @@ def _trusted_checksums(cell: Cell, build: Build) -> set[str]:
     repo_checksums = cell.value_once(
         CheckpointKey(Kind.REPO, "checksums"),
         Value("repo.checksums", outside.ServedChecksums),
-        lambda: outside.served_checksums(cell.host(SERVICES), repositories.ROOT),
+        lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT),
         on=[SERVICES],
     )
     return {*repo_checksums.sha256, *(rpm.sha256 for rpm in build.rpms)}
@@ -181,7 +181,10 @@ def start_rest(cell: Cell) -> None:
 def watch_services(cell: Cell) -> None:
     """Watch all services for a while; InstallError if one does not stay up."""
     failed = in_parallel(
-        cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.START, settle=units.SETTLE)
+        cell.services,
+        lambda role: watch(
+            cell, role, cell.services[role], phase=Phase.START, settle=install_services.SETTLE
+        ),
     )
     for errors in failed.values():
         for error in errors:
@@ -213,14 +216,14 @@ def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
     for unit in names:
         with cell.journal.case(Phase.START, role, f"{unit} starts"):
             try:
-                units.start_service(cell.host(role), unit)
+                install_services.start_service(cell.host(role), unit)
             except InstallError as error:
                 raise _with_cause(cell, role, unit, error) from None
 
 
 def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
     """Return the error of a unit, with the cause its logs name if its journal names none."""
-    if units.names_cause(error.message) or role not in cell.roles:
+    if install_services.names_cause(error.message) or role not in cell.roles:
         return error
     definition, host = cell.roles[role], cell.host(role)
     output = logs.probe(host, definition.probes[unit]) if unit in definition.probes else ""
@@ -234,7 +237,7 @@ def _deliver_trust(cell: Cell, number: int) -> None:
     trust = cell.product.trust[number]
     target = trust.to or trust.on
     with cell.journal.case(Phase.START, target, f"IDTOKEN of {trust.identity}"):
-        units.deliver_idtoken(
+        install_services.deliver_idtoken(
             cell.host(trust.on),
             cell.host(target),
             key=trust.key,
@@ -248,7 +251,7 @@ def _deliver_trust(cell: Cell, number: int) -> None:
 
 def watch(cell: Cell, role: str, names: Sequence[str], *, phase: str, settle: float) -> list[ItbError]:
     """Report for each service, as a case, whether it stays up; return the errors of those that do not."""
-    errors = units.check_stays_up(cell.host(role), names, settle=settle)
+    errors = install_services.check_stays_up(cell.host(role), names, settle=settle)
     name = "{} stays up" if settle else "{} is still up"
     for unit in names:
         with suppress(InstallError), cell.journal.case(phase, role, name.format(unit)):

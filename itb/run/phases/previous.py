@@ -17,7 +17,7 @@ from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
 from itb.model import Build, Commit, Phase, PlatformImages, SigningKey
 from itb.process.runner import Runner
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
@@ -79,7 +79,7 @@ def _request(cell: Cell) -> BuildRequest | None:
     return BuildRequest(cell.previous, rundir(cell), _PreviousJournal(cell.journal, subject))
 
 
-def is_there(cell: Cell, images: PlatformImages) -> bool:
+def is_built(cell: Cell, images: PlatformImages) -> bool:
     """Return True if nothing has to be built: no earlier version is wanted, or it was built before."""
     request = _request(cell)
     return request is None or phases_build.find_cached(cell, images, request) is not None
@@ -122,7 +122,7 @@ def offer(cell: Cell, role: str) -> None:
     """Let a host use the earlier version's repository on request."""
     repo = rundir(cell).saved(values.REPO)
     if repo:
-        repositories.offer(cell.host(role), repo)
+        repository_signed.offer(cell.host(role), repo)
 
 
 @contextmanager

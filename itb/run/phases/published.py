@@ -19,7 +19,7 @@ from itb.config.settings import Settings
 from itb.errors import InstallError, UsageError
 from itb.model import Build, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
 from itb.repository import published
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.repository.published import Choice, Location, Offered
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases.up import prepare_services, start_hosts
@@ -28,9 +28,9 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Trial
 
 _FOLDER = "published"
-_ROOT = f"{repositories.ROOT}/{_FOLDER}"
-_KEY = f"{repositories.ROOT}/RPM-GPG-KEY-{_FOLDER}"
-_KEY_URL = f"https://{repositories.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
+_ROOT = f"{repository_signed.ROOT}/{_FOLDER}"
+_KEY = f"{repository_signed.ROOT}/RPM-GPG-KEY-{_FOLDER}"
+_KEY_URL = f"https://{repository_signed.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
 _NO_KEY = "from_repo {}: no key to check its packages with"
 _KEY_HINT = (
     "--repo-key URL|FILE names the key they are signed with; "
@@ -38,7 +38,7 @@ _KEY_HINT = (
 )
 
 
-def unresolved(product: str, source: str, pin: str) -> Commit:
+def unresolved_commit(product: str, source: str, pin: str) -> Commit:
     """Return a commit that stands for the candidate until it is chosen in the repository."""
     ref = pin or "newest"
     return Commit(
@@ -95,7 +95,7 @@ class _PublishedRepo:
         )
 
 
-def find(cell: Cell) -> Cell:
+def choose_candidate(cell: Cell) -> Cell:
     """Choose the candidate in the repository of the settings; return the cell that knows it.
 
     Its services host is up.  Saves what a build and its publication would
@@ -127,7 +127,7 @@ def _open_repository(cell: Cell, location: Location, trial: Trial) -> _Published
     if location.directory:
         trial.note(f"copying {location.directory}")
         published.upload(services, location.directory, _ROOT)
-        url = f"https://{repositories.REPO_HOST}/{_FOLDER}"
+        url = f"https://{repository_signed.REPO_HOST}/{_FOLDER}"
     allow_unsigned = cell.settings.allow_unsigned
     key_from = "" if allow_unsigned else published.provide_key(services, location, url, _KEY)
     if key_from:
@@ -167,7 +167,7 @@ def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
 def _commit(product: Product, location: Location, ref: str, choice: Choice) -> Commit:
     version = f"{choice.version}-{choice.release}"
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(choice.built))
-    commit = unresolved(product.name, location.shown, ref)
+    commit = unresolved_commit(product.name, location.shown, ref)
     return commit.model_copy(
         update={
             "version": choice.version,
@@ -190,14 +190,18 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
         return None
     names = {package.rpm.name for package in below}
     wanted = names & build_rpms.wanted(cell.product)
-    earlier = published.choose(below, wanted, pin=pin, where=repository.location.shown)
-    commit = _commit(cell.product, repository.location, pin, earlier)
+    previous_choice = published.choose(below, wanted, pin=pin, where=repository.location.shown)
+    commit = _commit(cell.product, repository.location, pin, previous_choice)
     rundir = RunDir(cell.rundir.path / PREVIOUS)
     build = Build(
-        commit=commit, platform=cell.platform.name, directory="", rpms=earlier.rpms, published=repository.url
+        commit=commit,
+        platform=cell.platform.name,
+        directory="",
+        rpms=previous_choice.rpms,
+        published=repository.url,
     )
     rundir.save(values.BUILD, build)
-    rundir.save(values.SUPPLIED, repository.repo(earlier, PREVIOUS))
+    rundir.save(values.SUPPLIED, repository.repo(previous_choice, PREVIOUS))
     cell.rundir.save(values.PREVIOUS, commit)
     return commit
 
@@ -208,7 +212,7 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
     if build.published and supplied:
         return supplied
     log: Path = rundir.repo / "publish.log"
-    return repositories.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
+    return repository_signed.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
 def choose_published(opened: Cell, images: PlatformImages) -> Cell:
@@ -222,4 +226,4 @@ def choose_published(opened: Cell, images: PlatformImages) -> Cell:
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     prepare_services(cell, images)
     with cell.checkpoint(checkpoints.SUPPLY, on=[SERVICES]):
-        return find(cell)
+        return choose_candidate(cell)

@@ -13,7 +13,7 @@ from itb.run.parallel import in_parallel
 from itb.run.phases import previous, token_renewal
 from itb.run.phases.install import inspect_after_tests, watch
 from itb.rundir.checkpoints import CheckpointKey, Kind
-from itb.scenario import play as scenario_play
+from itb.scenario import execution
 from itb.testbed import logs
 
 
@@ -45,14 +45,14 @@ def _test(cell: Cell) -> None:
             if cell.checkpoints.is_done(key) or not may_start(scenario):
                 continue
             with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
-                outcome = scenario_play.run_scenario(
+                outcome = execution.run_scenario(
                     scenario,
                     hosts,
                     journal=cell.journal,
                     facts=cell.scenario_facts(),
-                    factor=cell.factor * cell.product.patience,
-                    diagnose=lambda since: token_renewal.why_refused(cell, since),
-                    explain=lambda: _likeliest_cause(cell, hosts),
+                    factor=cell.timeout_factor * cell.product.patience,
+                    find_token_refusal=lambda since: token_renewal.why_refused(cell, since),
+                    find_log_cause=lambda: _likeliest_cause(cell, hosts),
                 )
                 checkpoint.undone = outcome is not Outcome.PASSED
     last: list[Callable[[], object]] = [

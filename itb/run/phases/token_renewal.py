@@ -99,7 +99,7 @@ class Renewals:
             return True
         try:
             if self.problem:
-                renewal.require(self.token, longest_wait(scenario) * self._cell.factor, "one step of it")
+                renewal.require(self.token, longest_wait(scenario) * self._cell.timeout_factor, "one step of it")
             self._restore()
             if self._cell.settings.token_hook == LOCAL:
                 _deliver_test_tokens(self._cell, self._wanted)

@@ -13,10 +13,10 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError, TestbedError
 from itb.install import configure, dnf
-from itb.install import services as units
+from itb.install import services as install_services
 from itb.model import Build, Phase, PlatformImages, SigningKey, TestbedHosts
 from itb.platforms import images as platforms_images
-from itb.repository import signed as repositories
+from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
@@ -69,9 +69,9 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
             cell.testbed.up(missing, images.references, prefix)
 
 
-def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_there: bool) -> None:
+def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool) -> None:
     """Start all hosts of a whole run at once; they boot while other things are done."""
-    workspace = [] if cached_build and previous_is_there else [WORKSPACE]
+    workspace = [] if cached_build and previous_is_built else [WORKSPACE]
     start_hosts(cell, images, [SERVICES, *workspace, *cell.testbed_roles])
 
 
@@ -82,7 +82,7 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
 
     def prepare() -> SigningKey:
         with cell.journal.case(Phase.UP, SERVICES, "signing key made, web server up") as trial:
-            key = repositories.prepare(cell.host(SERVICES), load_issuer(cell).files())
+            key = repository_signed.prepare(cell.host(SERVICES), load_issuer(cell).files())
             trial.passed(f"key {key.fingerprint}")
         return key
 
@@ -90,10 +90,10 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
 
 
 def boot_workspace(
-    cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_there: bool
+    cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool
 ) -> None:
     """Start and boot the build workspace where something has to be built."""
-    if not (cached_build and previous_is_there):
+    if not (cached_build and previous_is_built):
         start_hosts(cell, images, [WORKSPACE])
         _boot(cell, [WORKSPACE])
 
@@ -118,7 +118,7 @@ def make_ready(host: Host, ca: RunCA) -> str:
     """Wait until a host is up and have it trust the run's CA; return what its systemd says."""
     names = [host.fqdn]
     if host.role == SERVICES:
-        names += [repositories.REPO_HOST, repositories.TOKEN_HOST]
+        names += [repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
     state = testbed.wait_booted(host)
     testbed.install_trust(host, ca, names=names)
     return state
@@ -150,7 +150,7 @@ def _prepare_ce(cell: Cell) -> None:
         configure.configure(host, script, cell.facts.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
         with cell.journal.case(Phase.START, CE, f"{unit} starts"), as_testbed_error():
-            units.start_service(host, unit)
+            install_services.start_service(host, unit)
 
 
 @contextmanager

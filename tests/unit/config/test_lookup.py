@@ -181,12 +181,12 @@ def test_steps_of_the_library(tmp_path: Path) -> None:
     loaded = lookup.load_scenario("s", [tmp_path])
     shipped = data_shipped.folder("scenarios") / "lib" / "submit.sh"
     assert step_library.script_file(own, "lib/submit.sh") == shipped
-    assert step_library.borrowed(own, loaded.scripts) == {"lib/submit.sh": shipped}
+    assert step_library.library_scripts(own, loaded.scripts) == {"lib/submit.sh": shipped}
     assert step_library.checksum(own, loaded.scripts) != data_shipped.checksum(own)
     # A scenario's own file of that name comes first: it was there before the library had one.
     (own / "lib").mkdir()
     (own / "lib" / "submit.sh").touch()
-    assert step_library.borrowed(own, lookup.load_scenario("s", [tmp_path]).scripts) == {}
+    assert step_library.library_scripts(own, lookup.load_scenario("s", [tmp_path]).scripts) == {}
     assert step_library.checksum(own, loaded.scripts) == data_shipped.checksum(own)
 
 
@@ -217,12 +217,12 @@ def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("platform", ["el8", "el9", "el10"])
 def test_mock_where_the_platform_has_it(platform: str) -> None:
     settings = Settings(product="pocketwms", platform=(platform,), builder="mock")
-    (part,) = plan.plan(settings)
+    (part,) = plan.plan_cells(settings)
     assert [path.name for path in part.topology.overlays] == ["privileged-workspace.yaml"]
     assert part.topology.overlays[0].is_file()
-    assert plan.plan(settings.model_copy(update={"builder": "rpmbuild"}))[0].topology.overlays == ()
+    assert plan.plan_cells(settings.model_copy(update={"builder": "rpmbuild"}))[0].topology.overlays == ()
 
 
 def test_mock_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(UsageError, match="deb13 cannot build with mock: mock has configurations for Enterprise"):
-        plan.plan(Settings(product="pocketwms", builder="mock"))
+        plan.plan_cells(Settings(product="pocketwms", builder="mock"))

@@ -12,7 +12,7 @@ from itb.errors import InterruptedRunError, TestbedError, UsageError
 from itb.process.limits import DEFAULTS, Limits, called
 from itb.process.output import make_folder
 from itb.process.result import CommandError, Completed
-from itb.process.retry import retrying
+from itb.process.retry import retry_while
 from itb.process.runner import Runner
 from itb.process.stop import Stop
 from itb.run import watchdog
@@ -80,12 +80,12 @@ def test_what_was_tried_again_is_said_with_its_cause(tmp_path: Path) -> None:
         return answers.pop(0)
 
     with journal.case("install", "ce", "dnf install x") as trial:
-        assert retrying(work, lambda said: said, times=2, wait=waited.append) == ""
+        assert retry_while(work, lambda said: said, times=2, wait=waited.append) == ""
         trial.passed("3 packages")
     assert journal.cases[-1].message == "passed after 2 retries: Status code: 502; 3 packages"
     assert waited == [0.5, 1.0]
     answers[:] = ["first", "second", "third"]
-    assert retrying(work, lambda said: said, times=1, wait=waited.append) == "second"
+    assert retry_while(work, lambda said: said, times=1, wait=waited.append) == "second"
 
 
 def test_a_run_whose_directory_is_lost_ends_as_the_machines_fault(tmp_path: Path) -> None:

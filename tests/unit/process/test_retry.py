@@ -58,33 +58,33 @@ LASTING = [
 
 @pytest.mark.parametrize("text", PASSING)
 def test_passing(text: str) -> None:
-    assert retry.download(text) in [line.strip() for line in text.splitlines()]
+    assert retry.find_download_trouble(text) in [line.strip() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("text", LASTING)
 def test_lasting(text: str) -> None:
-    assert retry.download(text) == ""
+    assert retry.find_download_trouble(text) == ""
 
 
 def test_the_cause_is_the_line_that_says_it() -> None:
-    assert retry.download(APT_503) == APT_503.splitlines()[0]
+    assert retry.find_download_trouble(APT_503) == APT_503.splitlines()[0]
 
 
 def test_what_a_program_got_over_is_no_cause() -> None:
     """apt tries again by itself: the line that ended the script is far below."""
     noise = "curl: (7) Failed to connect to m port 80: Connection refused\n" + "unpacking\n" * 30
-    assert retry.download(f"{noise}bare.sh: line 9: x: unbound variable") == ""
+    assert retry.find_download_trouble(f"{noise}bare.sh: line 9: x: unbound variable") == ""
 
 
 def test_a_size_is_no_status() -> None:
-    assert retry.download(
+    assert retry.find_download_trouble(
         "Need to get 404 kB of archives.\nE: Failed to fetch http://m/x.deb  Connection failed"
     )
 
 
 def test_a_nice_value_that_cannot_be_raised_denies_nothing() -> None:
     niced = "warning: Unable to reset nice value: Permission denied\ncurl: (56) Recv failure"
-    assert retry.download(niced) == "curl: (56) Recv failure"
+    assert retry.find_download_trouble(niced) == "curl: (56) Recv failure"
 
 
 REACHED = "- Curl error (28): Timeout was reached for https://m"
@@ -106,4 +106,4 @@ NO_NAME = "fatal: unable to access 'x': Could not resolve host: x"
     ],
 )
 def test_each_tool_has_its_own_words(kind: re.Pattern[str], text: str, wanted: str) -> None:
-    assert retry.line(kind, text) == wanted
+    assert retry.find_line(kind, text) == wanted

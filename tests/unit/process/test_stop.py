@@ -17,7 +17,7 @@ def test_every_stop_hears_a_signal_but_those_that_remove() -> None:
     ending.on_signal(signal.SIGINT, None)
     assert running.event.is_set()
     assert ending.reason == "interrupted by SIGINT"
-    ending.leave_alone(removing)
+    ending.shield(removing)
     ending.on_signal(signal.SIGTERM, None)
     assert not removing.event.is_set()
     assert (ending.signals, ending.reason) == (2, "interrupted by SIGINT")

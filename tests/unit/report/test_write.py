@@ -23,7 +23,7 @@ from itb.model import (
     TestbedHosts,
     Token,
 )
-from itb.report import own_word, write
+from itb.report import self_reported, write
 from itb.report.facts import gather, intervals
 from itb.report.summary import plain_lines
 from itb.report.verdict import Kind, judge
@@ -159,7 +159,7 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
     verdict = write.write(rundir)
     suite = junit(rundir)
     outputs = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
-    marked = [name for name, text in outputs.items() if own_word.REMARK in text]
+    marked = [name for name, text in outputs.items() if self_reported.REMARK in text]
     assert marked == ["unit starts"]
     properties = {element.get("name"): element.get("value") for element in suite.iter("property")}
     line = "1 of 3 cases rests on the word of hosts with the candidate on them; seen from outside, the platform"
@@ -174,10 +174,10 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
 def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rundir: RunDir, add: Add) -> None:
     fill(rundir)
     add("unit starts", phase="start", role="factory")
-    assert "; nobody has looked from outside " in own_word.line(gather(rundir))
-    add(own_word.PLATFORM_UNCHANGED, phase="install", role="factory")
-    add(own_word.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
-    assert own_word.line(gather(rundir)).endswith("WAS CHANGED")
+    assert "; nobody has looked from outside " in self_reported.summary_line(gather(rundir))
+    add(self_reported.PLATFORM_UNCHANGED, phase="install", role="factory")
+    add(self_reported.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
+    assert self_reported.summary_line(gather(rundir)).endswith("WAS CHANGED")
 
 
 def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: RunDir, add: Add) -> None:

@@ -41,7 +41,7 @@ def test_a_folder_that_can_be_none(key: str, folder: str) -> None:
 def test_a_directory_whose_name_no_run_can_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff"
     os.mkdir(odd)  # noqa: PTH102 - its name is bytes
-    plan.check_place()
+    plan.check_working_directory()
     monkeypatch.chdir(os.fsdecode(odd))
     with pytest.raises(UsageError, match=r"udcff', is not UTF-8 text") as caught:
         new_run.run(Settings(product="pocketwms"))
@@ -63,11 +63,11 @@ def test_two_scenarios_of_one_name(names: tuple[str, ...], message: str, tmp_pat
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "scenario.yaml").write_text(SCENARIO)
     with pytest.raises(UsageError) as caught:
-        plan.plan(Settings(product="pocketwms", scenario=names))
+        plan.plan_cells(Settings(product="pocketwms", scenario=names))
     assert caught.value.message == message.format(here=tmp_path)
-    assert len(plan.plan(Settings(product="pocketwms", scenario=("smoke", "d2/same")))[0].scenarios) == 2
+    assert len(plan.plan_cells(Settings(product="pocketwms", scenario=("smoke", "d2/same")))[0].scenarios) == 2
 
 
 def test_two_platforms_of_one_name() -> None:
     with pytest.raises(UsageError, match="platform deb13 is named twice"):
-        plan.plan(Settings(product="pocketwms", platform=("deb13", "deb13")))
+        plan.plan_cells(Settings(product="pocketwms", platform=("deb13", "deb13")))

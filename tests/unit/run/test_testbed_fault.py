@@ -19,7 +19,7 @@ FULL = "host ce: disk full: /var has 0 KiB left"
 
 def journal_that_finds(tmp_path: Path, cause: str) -> Journal:
     journal = Journal(RunDir(tmp_path))
-    journal.look = lambda role, _seen: cause if role == "ce" else ""
+    journal.find_testbed_fault = lambda role, _seen: cause if role == "ce" else ""
     return journal
 
 
@@ -44,10 +44,10 @@ def test_a_sound_testbed_leaves_the_verdict_as_it_is(tmp_path: Path) -> None:
 def test_a_cause_is_said_once_and_an_interruption_stays_one(tmp_path: Path) -> None:
     journal = journal_that_finds(tmp_path, FULL)
     known = TestbedError(f"{FULL}: tar failed")
-    assert journal.judged("ce", known) is known
+    assert journal.diagnose("ce", known) is known
     for error in (InterruptedRunError("interrupted"), UsageError("no")):
-        assert journal.judged("ce", error) is error
-    assert isinstance(journal.judged("ce", ScenarioError("no jobs")), TestbedError)
+        assert journal.diagnose("ce", error) is error
+    assert isinstance(journal.diagnose("ce", ScenarioError("no jobs")), TestbedError)
 
 
 HOST: Any = SimpleNamespace(role="ce")
@@ -110,5 +110,5 @@ def test_what_was_never_started_is_not_missing(tmp_path: Path) -> None:
     assert list(testbed_fault._container_causes(broken_cell, "images")) == []
     assert list(testbed_fault._container_causes(broken_cell, "workspace")) == []
     broken_cell.testbed.started = {"workspace", "services"}
-    broken_cell.host = lambda role: SimpleNamespace(gone=lambda: f"{role} is gone")
+    broken_cell.host = lambda role: SimpleNamespace(why_not_running=lambda: f"{role} is gone")
     assert list(testbed_fault._container_causes(broken_cell, "workspace")) == ["services is gone"]

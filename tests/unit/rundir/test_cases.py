@@ -32,7 +32,7 @@ def tried(rundir: RunDir, name: str, *, good: bool = True, resume: bool | None =
     """A process that tries this one thing to its end."""
     journal = Journal(rundir)
     if resume is not None:
-        journal.take_up(resume=resume)
+        journal.reopen(resume=resume)
     with journal.case("install", "ce", name) as trial:
         if not good:
             trial.fail("no", exit_code=7)
@@ -42,8 +42,9 @@ def tried(rundir: RunDir, name: str, *, good: bool = True, resume: bool | None =
 def test_what_was_cut_off_is_an_error_by_name(rundir: RunDir) -> None:
     tried(rundir, "one")
     killed(rundir, "two")
-    (going,) = rundir.attempts().going
-    assert (going.name, going.outcome, going.exit_code, going.message) == ("two", Outcome.ERROR, 130, CUT_OFF)
+    (unfinished,) = rundir.attempts().unfinished
+    assert (unfinished.name, unfinished.outcome) == ("two", Outcome.ERROR)
+    assert (unfinished.exit_code, unfinished.message) == (130, CUT_OFF)
     verdict = write.write(rundir)
     assert (verdict.kind, verdict.exit_code, verdict.passed, verdict.errors) == (Kind.INTERRUPTED, 130, 1, 1)
     assert "two: cut off" in verdict.reason

@@ -25,17 +25,17 @@ def test_done_on_the_same_containers_stands(rundir: RunDir) -> None:
     assert not checkpoints.is_done(CheckpointKey(Kind.REPO))
     later = Checkpoints(rundir)
     assert not later.is_done(checkpoint_keys.CE), "nothing of another process stands in a run that is not resumed"
-    assert later.take_up({"ce": "1", "services": "2"}) == {"ce", "build"}
-    assert later.take_up({"ce": "another"}) == {"build"}
-    assert later.take_up({}) == {"build"}
-    assert later.take_up({"ce": "1"}, again={Kind.CE}) == {"build"}
+    assert later.restore({"ce": "1", "services": "2"}) == {"ce", "build"}
+    assert later.restore({"ce": "another"}) == {"build"}
+    assert later.restore({}) == {"build"}
+    assert later.restore({"ce": "1"}, again={Kind.CE}) == {"build"}
 
 
 def test_last_word_counts(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
     checkpoints.done(checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}))
     checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}, taints=["ce"])
-    assert Checkpoints(rundir).take_up({"ce": "1"}) == set()
+    assert Checkpoints(rundir).restore({"ce": "1"}) == set()
 
 
 def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None:
@@ -55,4 +55,4 @@ def test_line_that_was_cut_off(rundir: RunDir) -> None:
     with (rundir.path / "state" / "work.jsonl").open("a") as file:
         file.write('\n{"piece":"two","do')
     checkpoints.done(checkpoints.begin(CheckpointKey(Kind.TOKEN), {}))
-    assert Checkpoints(rundir).take_up({}) == {"key", "token"}
+    assert Checkpoints(rundir).restore({}) == {"key", "token"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from itb.cli.commands import existing_run
-from itb.config import lookup, under_test
+from itb.config import lookup, untrusted_source
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
@@ -29,7 +29,7 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("ITB_", "SUDO_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
-    under_test.tell.cache_clear()
+    untrusted_source.warn_of_refused_keys.cache_clear()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Machine:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A green run whose hosts were kept; no reports of it can be opened here but as files."""
-    monkeypatch.setattr(orphans, "on_duty", nullcontext)
+    monkeypatch.setattr(orphans, "guard", nullcontext)
     rundir = RunDir(tmp_path / "runs" / "r")
     rundir.tokens.mkdir(parents=True)
     (rundir.tokens / "ca.key").write_text("secret")

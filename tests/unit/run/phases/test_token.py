@@ -137,7 +137,7 @@ def test_a_hook_that_can_be_is_not_called_for_that() -> None:
 
 def test_a_refused_token_is_never_the_testbeds_fault(cell: Any) -> None:
     """There is no testbed yet: a look at it would find that all its hosts are missing."""
-    cell.journal.look = lambda _role, _seen: "host frontend: gone"
+    cell.journal.find_testbed_fault = lambda _role, _seen: "host frontend: gone"
     cell.settings = Settings(token={"local": {"fault": "expired"}})
     with pytest.raises(TokenError, match="expired at"):
         phases_token.acquire_token(cell)

@@ -64,7 +64,7 @@ def cell(tmp_path: Path) -> Any:
     settings = Settings(token_hook="file")
     product = SimpleNamespace(token=WANTED)
     return SimpleNamespace(
-        journal=Journal(rundir), rundir=rundir, factor=1.0, settings=settings, host=str, product=product
+        journal=Journal(rundir), rundir=rundir, timeout_factor=1.0, settings=settings, host=str, product=product
     )
 
 
@@ -250,7 +250,7 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
 ) -> None:
     """A look at the testbed makes another error of a renewal that failed for it."""
     cell.rundir.save(values.TOKEN, token(-5))
-    cell.journal.look = lambda _role, _seen: "the disk is full"
+    cell.journal.find_testbed_fault = lambda _role, _seen: "the disk is full"
     hosts.unreachable = {"factory"}
     answers += [token(3600), token(3600)]  # one more is asked for in the background
     with token_renewal.keep_fresh(cell) as may_start:
@@ -261,7 +261,7 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
 
 
 def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Any, answers: list[ItbError | Token]) -> None:
-    cell.journal.look = lambda _role, _seen: "host factory: gone"
+    cell.journal.find_testbed_fault = lambda _role, _seen: "host factory: gone"
     answers.append(AcquireError("hook x: no", cause=Cause.HOOK))
     with pytest.raises(TokenError):
         token_renewal.Renewals(cell, WANTED, token(100)).renew()

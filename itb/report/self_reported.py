@@ -1,4 +1,4 @@
-"""Which cases of a run rest on the word of hosts the candidate was installed on, as root, and which do not."""
+"""Self-reported cases: those that rest on what a host says of itself that has the candidate, installed by root."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def cases(facts: Facts) -> list[Case]:
     ]
 
 
-def line(facts: Facts) -> str:
-    """Return how many cases these are and how the platform beneath them was found, in words; empty if none."""
+def summary_line(facts: Facts) -> str:
+    """Return how many cases are self-reported and whether the platform is unchanged, in words; empty if none."""
     number = len(cases(facts))
     if not number:
         return ""

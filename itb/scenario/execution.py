@@ -1,4 +1,4 @@
-"""The scenario engine: tries the steps of a scenario on the hosts of a testbed.
+"""Executes scenarios: tries the steps of one on the hosts of a testbed.
 
 Each step is one test case and, unless it leaves result files behind, one
 call of the container engine.  The scenario's folder and the library its
@@ -34,10 +34,10 @@ SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtes
 ON_HOST = "/var/lib/itb/scenarios"
 
 Action = Callable[[Host], str]
-Diagnose = Callable[[float], str]
+FindTokenRefusal = Callable[[float], str]
 
 
-def check(scenario: Scenario, roles: Iterable[str]) -> None:
+def check_roles(scenario: Scenario, roles: Iterable[str]) -> None:
     """Refuse a scenario that uses a role the testbed has not; raise UsageError naming the nearest."""
     known = sorted(roles)
     for role in scenario.roles:
@@ -71,35 +71,35 @@ def run_scenario(
     facts: RunFacts,
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
-    diagnose: Diagnose | None = None,
-    explain: Callable[[], str] | None = None,
+    find_token_refusal: FindTokenRefusal | None = None,
+    find_log_cause: Callable[[], str] | None = None,
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
     ``facts`` are the facts of the run that steps get, never secret; ``factor``
-    multiplies every time limit; ``diagnose`` is asked what the CE refused since
-    a time (seconds since the epoch) when a step of a scenario that needs the
-    token has failed, and raises TokenError if there is no valid one any more;
-    ``explain`` is asked, after the first failure, for the cause logs name,
-    which the message then says too.  A step that fails ends the ordinary steps
+    multiplies every time limit.  After a step of a scenario that needs the
+    token has failed, ``find_token_refusal`` returns what the CE refused since a
+    time (seconds since the epoch), and raises TokenError if there is no valid
+    token any more.  After the first failure, ``find_log_cause`` returns the
+    cause that logs name, which the message then gives too.  A step that fails ends the ordinary steps
     unless they are independent; ``always`` steps follow in any case but an
     interruption.
 
     Raises UsageError before anything is tried if a role is missing.
     """
-    check(scenario, hosts)
+    check_roles(scenario, hosts)
     if reason := facts.unmet(scenario.needs):
         with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
             trial.skip(reason)
         return Outcome.SKIPPED
-    diagnose_token = diagnose if scenario.needs.token else None
+    find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
-        scenario, hosts, journal, facts, factor, actions or ACTIONS, diagnose_token, explain
+        scenario, hosts, journal, facts, factor, actions or ACTIONS, find_token_refusal, find_log_cause
     )
     failed = ""
     for number, step in enumerate(scenario.steps, 1):
         if failed and not scenario.independent:
-            scenario_run.leave_out(step, f"step {failed!r} failed before")
+            scenario_run.skip_step(step, f"step {failed!r} failed before")
         elif scenario_run.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
             failed = step.name
     for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
@@ -127,8 +127,8 @@ class _ScenarioRun:
     facts: RunFacts
     factor: float
     actions: Mapping[str, Action]
-    diagnose: Diagnose | None = None
-    explain: Callable[[], str] | None = None
+    find_token_refusal: FindTokenRefusal | None = None
+    find_log_cause: Callable[[], str] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     hosts_with_files: set[str] = field(default_factory=set)
 
@@ -139,7 +139,7 @@ class _ScenarioRun:
                 return outcome
         return Outcome.SKIPPED
 
-    def leave_out(self, step: Step, reason: str) -> None:
+    def skip_step(self, step: Step, reason: str) -> None:
         """Report a step that is not tried."""
         with self.journal.case(PHASE, step.role, self._title(step)) as trial:
             trial.skip(reason)
@@ -154,7 +154,7 @@ class _ScenarioRun:
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
                 trial.log.unlink(missing_ok=True)
                 result = self._try_with_retries(step, trial)
-                result = excuse(step, result) if step.known_failure else result
+                result = apply_known_failure(step, result) if step.known_failure else result
                 self._report(step, trial, result)
                 outcome = trial.outcome
         except InterruptedRunError:
@@ -173,17 +173,17 @@ class _ScenarioRun:
     def _try_with_retries(self, step: Step, trial: Trial) -> _TryResult:
         """Try a step as often as ``flaky`` allows; the message says how often it failed."""
         first = ""
-        for tried in range(1, step.flaky + 2):
+        for number in range(1, step.flaky + 2):
             result = self._try_once(step, trial)
             if result.outcome is not Outcome.FAILED:
                 break
             first = first or result.message
-            if tried <= step.flaky:
-                trial.note(f"flaky: try {tried} failed, trying again")
+            if number <= step.flaky:
+                trial.note(f"flaky: try {number} failed, trying again")
         if first and result.outcome is not Outcome.FAILED:
-            result.message = f"flaky: passed only at try {tried}; the first failed: {first}"
+            result.message = f"flaky: passed only at try {number}; the first failed: {first}"
         elif first and step.flaky:
-            result.message = f"{result.message} (failed {tried} times)"
+            result.message = f"{result.message} (failed {number} times)"
         return result
 
     def _try_once(self, step: Step, trial: Trial) -> _TryResult:
@@ -197,8 +197,8 @@ class _ScenarioRun:
         scenario_step.refuse_dead_host(host, step_output)
         results = step_output.tap()
         if step_output.left_files:
-            results.extend(self._fetch(trial, host, self._results(trial)))
-        return judge(step_output, results)
+            results.extend(self._fetch(trial, host, self._results_folder(trial)))
+        return evaluate_try(step_output, results)
 
     def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
         self._put_files(host)
@@ -208,7 +208,7 @@ class _ScenarioRun:
             host,
             step,
             script=script,
-            folder=self._folder,
+            folder=self._folder_on_host,
             env=self._environment(step, trial),
             factor=self.factor,
             log=trial.log,
@@ -231,7 +231,7 @@ class _ScenarioRun:
         """Put the scenario's folder on a host, once."""
         if host.role in self.hosts_with_files:
             return
-        target, folder = self._folder, self.scenario.folder
+        target, folder = self._folder_on_host, self.scenario.folder
         files = [
             FileSpec(f"{target}/{path.relative_to(folder)}", content, scenario_step.mode(path, content))
             for path, content in folder_content(folder)
@@ -240,11 +240,11 @@ class _ScenarioRun:
         self.hosts_with_files.add(host.role)
 
     @property
-    def _folder(self) -> str:
+    def _folder_on_host(self) -> str:
         """Return the path of the scenario's folder on a host."""
         return f"{ON_HOST}/{slug(self.scenario.name)}"
 
-    def _results(self, trial: Trial) -> str:
+    def _results_folder(self, trial: Trial) -> str:
         assert trial.log is not None
         return f"/tmp/itb-{slug(self.scenario.name)}-{trial.log.stem}"
 
@@ -254,9 +254,9 @@ class _ScenarioRun:
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
-            "ITB_SCENARIO_DIR": self._folder,
+            "ITB_SCENARIO_DIR": self._folder_on_host,
             "ITB_LIB": scenario_step.LIBRARY,
-            "ITB_RESULTS": self._results(trial),
+            "ITB_RESULTS": self._results_folder(trial),
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
             "USER": step.user,
             "LOGNAME": step.user,
@@ -266,9 +266,9 @@ class _ScenarioRun:
         """Report a result as the case of the step, after one case for each of its sub-results."""
         if result.outcome is Outcome.FAILED:
             error = ScenarioError(result.message, evidence=result.evidence, log=trial.log)
-            judged = self.journal.judged(step.role, error)
-            if judged is not error:
-                raise judged
+            diagnosed = self.journal.diagnose(step.role, error)
+            if diagnosed is not error:
+                raise diagnosed
         for name, sub_result in result.results.named():
             self.journal.add(self._sub_case(step, trial, name, sub_result))
         if result.outcome is Outcome.FAILED:
@@ -281,12 +281,12 @@ class _ScenarioRun:
     def _report_failure(self, trial: Trial, result: _TryResult) -> None:
         """Call a failed step the product's fault, unless there was no token to do it with."""
         try:
-            refused = self.diagnose(trial.began) if self.diagnose else ""
+            refused = self.find_token_refusal(trial.began) if self.find_token_refusal else ""
         except TokenError as error:
             message = f"{error.message}; without it: {result.message}"
             trial.error(message, exit_code=error.exit_code, evidence=result.evidence, log=trial.log)
             return
-        if self.explain and Outcome.FAILED not in self.outcomes and (cause := self.explain()):
+        if self.find_log_cause and Outcome.FAILED not in self.outcomes and (cause := self.find_log_cause()):
             result.message += f"; {cause}"
         evidence = f"the CE on tokens: {refused}\n\n{result.evidence}" if refused else result.evidence
         trial.fail(result.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
@@ -306,7 +306,7 @@ class _ScenarioRun:
         )
 
 
-def judge(step_output: scenario_step.StepOutput, results: SubResults) -> _TryResult:
+def evaluate_try(step_output: scenario_step.StepOutput, results: SubResults) -> _TryResult:
     """Return the result of a try, from its exit status and its sub-results."""
     completed, last_line = step_output.completed, step_output.last_line
     empty = completed.ok and results.skipped and not results.items and not results.problem
@@ -334,7 +334,7 @@ def judge(step_output: scenario_step.StepOutput, results: SubResults) -> _TryRes
     return _TryResult(Outcome.FAILED, f"{waited}: {message}" if waited else message, step_output.evidence, results)
 
 
-def excuse(step: Step, result: _TryResult, *, today: str = "") -> _TryResult:
+def apply_known_failure(step: Step, result: _TryResult, *, today: str = "") -> _TryResult:
     """Apply a step's ``known_failure``: excused up to its date, and never silently."""
     known_failure = step.known_failure
     if known_failure is None or result.outcome is Outcome.SKIPPED:
@@ -348,11 +348,11 @@ def excuse(step: Step, result: _TryResult, *, today: str = "") -> _TryResult:
     else:
         result.message = f"known failure until {until}: {known_failure.reason}; this time: {result.message}"
         result.outcome = Outcome.SKIPPED
-        result.results.items = [_excused(sub_result, known_failure.reason) for sub_result in result.results.items]
+        result.results.items = [_as_known_failure(item, known_failure.reason) for item in result.results.items]
     return result
 
 
-def _excused(sub_result: SubResult, reason: str) -> SubResult:
+def _as_known_failure(sub_result: SubResult, reason: str) -> SubResult:
     if sub_result.outcome is not Outcome.FAILED:
         return sub_result
     message = f"known failure: {reason}; {sub_result.message}"

@@ -21,8 +21,7 @@ from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
-from itb.scenario import play as scenario_play
-from itb.scenario import step
+from itb.scenario import execution, step
 from itb.scenario.environment import RunFacts
 
 Answer = tuple[int, str, str]  # exit status, standard output, standard error
@@ -86,7 +85,7 @@ class ScenarioBench:
         *,
         facts: RunFacts | None = None,
         factor: float = 1.0,
-        diagnose: scenario_play.Diagnose | None = None,
+        find_token_refusal: execution.FindTokenRefusal | None = None,
         runs: int = 1000,
         **files: str,
     ) -> list[Case]:
@@ -96,8 +95,13 @@ class ScenarioBench:
         self.runner.runs = runs
         engine = Engine(self.runner)
         hosts = {role: Host(engine, f"box-{role}", role) for role in ("ce", "factory")}
-        scenario_play.run_scenario(
-            loaded, hosts, journal=self.journal, facts=facts or RunFacts(), factor=factor, diagnose=diagnose
+        execution.run_scenario(
+            loaded,
+            hosts,
+            journal=self.journal,
+            facts=facts or RunFacts(),
+            factor=factor,
+            find_token_refusal=find_token_refusal,
         )
         return self.journal.cases
 
@@ -149,7 +153,7 @@ def test_wrong_files_are_refused_with_line_and_key(bench: ScenarioBench, text: s
 def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(bench: ScenarioBench) -> None:
     loaded = bench.load(steps("name: a, role: factroy, run: x"))
     with pytest.raises(UsageError, match=r"'play' uses role 'factroy'.*did you mean 'factory'"):
-        scenario_play.check(loaded, ["ce", "factory"])
+        execution.check_roles(loaded, ["ce", "factory"])
     with pytest.raises(UsageError, match="testbed has not"):
         bench.perform(steps("name: a, role: ce, run: x", more="needs: {roles: [spare]}\n"))
     assert bench.journal.cases == []
@@ -158,7 +162,7 @@ def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(bench: ScenarioB
 def test_what_itb_ships_is_valid_and_every_script_of_it_is_used() -> None:
     names = ["smoke", "packages", "services", "tokens"]
     for loaded in map(lookup.load_scenario, names):
-        scenario_play.check(loaded, ["ce", "factory", "frontend", "services", "bare"])
+        execution.check_roles(loaded, ["ce", "factory", "frontend", "services", "bare"])
         every = (loaded.folder / "scenario.yaml").read_text()
         for path in loaded.folder.iterdir():
             others = [item.read_text() for item in loaded.folder.iterdir() if item != path]
@@ -343,7 +347,7 @@ def test_a_link_out_of_the_folder_is_refused(bench: ScenarioBench) -> None:
     loaded = bench.load(steps("name: a, role: ce, run: x"))
     (loaded.folder / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(UsageError, match="outside of the scenario's folder"):
-        scenario_play.folder_content(loaded.folder)
+        execution.folder_content(loaded.folder)
 
 
 # -- interruption and a broken testbed
@@ -427,25 +431,26 @@ def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(bench: Scena
     since = time.time()
     asked_since: list[float] = []
 
-    def diagnose(began: float) -> str:
+    def find_token_refusal(began: float) -> str:
         asked_since.append(began)
         return "the token has expired"
 
-    (case,) = bench.perform(play, answers, facts=facts, diagnose=diagnose)
+    (case,) = bench.perform(play, answers, facts=facts, find_token_refusal=find_token_refusal)
     assert (case.outcome, case.message) == (Outcome.FAILED, "no")
     assert case.evidence == "the CE on tokens: the token has expired\n\nno"
     assert since <= asked_since[0] <= time.time()
-    *_, last = bench.perform(steps("name: b, role: ce, run: x"), answers, facts=facts, diagnose=diagnose)
+    without_token = steps("name: b, role: ce, run: x")
+    *_, last = bench.perform(without_token, answers, facts=facts, find_token_refusal=find_token_refusal)
     assert (last.outcome, last.evidence, len(asked_since)) == (Outcome.FAILED, "no", 1)
 
 
 def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(bench: ScenarioBench) -> None:
-    def diagnose(_: float) -> str:
+    def find_token_refusal(_: float) -> str:
         raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
 
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
     facts = RunFacts(token=TokenDelivery(role="ce", path="/t"))
-    (case,) = bench.perform(play, {"x": (1, "", "no")}, facts=facts, diagnose=diagnose)
+    (case,) = bench.perform(play, {"x": (1, "", "no")}, facts=facts, find_token_refusal=find_token_refusal)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
     assert case.message.endswith("could not be renewed; without it: no")
 

@@ -1,6 +1,6 @@
-"""What of a folder's ``itb.yaml`` is not taken, because the folder may be the candidate's and not the user's.
+"""The settings that an ``itb.yaml`` may not give, because its folder may be the candidate's and not the user's.
 
-Its owner does not tell: who clones a candidate owns its files.
+The owner of the file does not tell: who clones a candidate owns its files.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from itb.util.files import expand
 ENGINES = ("podman", "docker")  # names that mean the machine's own programs, whoever says them
 
 # Programs, what they are given, and folders in which definitions, programs or packages are looked up.
-_NEVER = (
+_REFUSED = (
     "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
     "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned",
 )  # fmt: skip
 BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
-_FLAGS = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *BY_NAME_ONLY)
-_MANAGER = Path("build", "ReleaseManager")  # where GlideinWMS and its relatives have what a release is made with
+_WITH_FLAG = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *BY_NAME_ONLY)
+_RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of GlideinWMS and its relatives
 
 
-def refused(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]:
+def refused_keys(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]:
     """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is what is to be tested.
 
-    Of a folder that is not under test, only an engine given by its path is
-    refused: commands that are told nothing of a source would start it.
+    In a folder that is not the candidate's, only an engine given by its path is
+    refused: a command that knows no source would start it.
     """
-    if is_under_test(folder, source):
+    if is_untrusted(folder, source):
         return [
-            key for key, value in settings.items() if key in _NEVER or (key in BY_NAME_ONLY and is_path(value))
+            key for key, value in settings.items() if key in _REFUSED or (key in BY_NAME_ONLY and is_path(value))
         ]
     return [key for key, value in settings.items() if key == "engine" and is_path(value)]
 
 
-def is_under_test(folder: Path, source: str) -> bool:
+def is_untrusted(folder: Path, source: str) -> bool:
     """Return whether a folder is, is in or may share a work tree with the source, or looks like a candidate's."""
     here = folder.resolve()
     enclosing = (here, *here.parents)
-    if any((path / _MANAGER).is_dir() for path in enclosing):
+    if any((path / _RELEASE_MANAGER).is_dir() for path in enclosing):
         return True
-    local = _folder(source)
+    local = _local_folder(source)
     if local is None:
         return False
     return local in enclosing or (here in local.parents and any((path / ".git").exists() for path in enclosing))
 
 
-def _folder(source: str) -> Path | None:
+def _local_folder(source: str) -> Path | None:
     """Return the folder a source is, if it is one."""
     try:
         path = unquote(urlsplit(source).path) if source.startswith("file://") else source
@@ -68,9 +68,9 @@ def is_path(value: object) -> bool:
 
 
 @functools.cache
-def tell(file: Path, keys: tuple[str, ...], user_file: Path) -> None:
-    """Print once which keys were not taken, and how to give them."""
-    flags = ", ".join(f"--{key.replace('_', '-')}" for key in keys if key in _FLAGS)
+def warn_of_refused_keys(file: Path, keys: tuple[str, ...], user_file: Path) -> None:
+    """Print, once per file, which keys were refused and where to give them instead."""
+    flags = ", ".join(f"--{key.replace('_', '-')}" for key in keys if key in _WITH_FLAG)
     ways = f"by flag ({flags}) or in {user_file}" if flags else f"in {user_file}"
     print(
         f"itb: {file}: not taken, since the folder may be the candidate's: {', '.join(keys)}\n"
