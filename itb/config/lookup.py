@@ -18,14 +18,28 @@ from itb.data import shipped
 from itb.errors import UsageError
 from itb.util import ownership, yamlfile
 
+_PLATFORM_FILE = "platform.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
     """Return the platform of this name or folder; UsageError with the nearest name if there is none."""
-    folder = find("platform", name, [*folders, shipped.folder("build_ws") / "platforms"], "platform.yaml")
-    platform = yamlfile.load(folder / "platform.yaml", Platform)
+    folder = find("platform", name, _platform_folders(folders), _PLATFORM_FILE)
+    platform = yamlfile.load(folder / _PLATFORM_FILE, Platform)
     return platform.model_copy(update={"name": folder.name, "folder": folder})
+
+
+def platform_names(folders: Sequence[Path] = ()) -> list[str]:
+    """Return the names of the platforms in these folders and of those that came with itb, sorted."""
+    return _names(_platform_folders(folders), _PLATFORM_FILE)
+
+
+def _platform_folders(folders: Sequence[Path]) -> list[Path]:
+    return [*folders, shipped.folder("build_ws") / "platforms"]
+
+
+def _names(folders: Sequence[Path], file: str) -> list[str]:
+    return sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
 
 
 def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
@@ -92,7 +106,7 @@ def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
     for folder in folders:
         if NAME.fullmatch(name) and (folder / name / file).is_file():
             return _trusted((folder / name).absolute())
-    known = sorted({path.parent.name for folder in folders for path in folder.glob(f"*/{file}")})
+    known = _names(folders, file)
     hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
     raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")
 

@@ -259,6 +259,34 @@ class DeclaredSettings:
     ] = {}
 
 
+class DeclaredKoji:
+    """The settings in ``publish: {koji: ...}``; itb publish has an option for each with a heading."""
+
+    program: Annotated[str, Option("koji, osg-koji or osg-build, by name or path")] = ""
+    target: Annotated[
+        str, Option("with --koji: what Koji builds for, such as osg-24-main-el9", Heading.ACTION)
+    ] = ""
+    tag: Annotated[str, Option("with --koji and osg-build: the tag the build goes to", Heading.ACTION)] = ""
+    scratch: Annotated[bool, Option("with --koji: a build that stays, no scratch build", Heading.ACTION)] = True
+    wait: Annotated[bool, Option("wait for the build in Koji")] = True
+    options: Annotated[tuple[str, ...], Option("options that go before Koji's own arguments")] = ()
+
+
+class DeclaredPublish:
+    """The settings in ``publish: {...}`` beside ``koji``; itb publish has an option for each."""
+
+    to: Annotated[
+        str,
+        Option(
+            "directory, HOST:PATH or USER@HOST:PATH that is or becomes a YUM repository", Heading.ACTION, "PLACE"
+        ),
+    ] = ""
+    sign_key: Annotated[
+        str,
+        Option("sign with this key of your gpg keyring", Heading.ACTION, "KEY", unset="as the run signed them"),
+    ] = ""
+
+
 # What commands take that is no setting.
 JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
 RUN = Option(
@@ -272,12 +300,20 @@ def as_setting(name: str, declared: Option, default: Any) -> Option:
 
 
 @functools.cache
-def settings() -> dict[str, Option]:
-    """Return the declarations of the plain settings by name, in their order."""
-    hints = typing.get_type_hints(DeclaredSettings, include_extras=True)
+def fields(declaring: type) -> dict[str, Option]:
+    """Return the options that a class declares, by name and in their order, with the defaults of its fields."""
+    hints = typing.get_type_hints(declaring, include_extras=True)
     return {
-        name: as_setting(name, option, getattr(DeclaredSettings, name))
+        name: dataclasses.replace(option, name=name, default=getattr(declaring, name))
         for name, hint in hints.items()
         for option in hint.__metadata__
         if isinstance(option, Option)
+    }
+
+
+@functools.cache
+def settings() -> dict[str, Option]:
+    """Return the declarations of the plain settings by name, in their order."""
+    return {
+        name: as_setting(name, option, option.default) for name, option in fields(DeclaredSettings).items()
     }

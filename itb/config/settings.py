@@ -13,8 +13,8 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb.config import options, untrusted_source
-from itb.config.options import DeclaredSettings, Option, as_setting
+from itb.config import lookup, options, untrusted_source
+from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, Option, as_setting
 from itb.errors import UsageError
 from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
@@ -23,38 +23,26 @@ from itb.util.files import expand, xdg
 from itb.util.redact import remember_passwords
 
 
-class KojiSettings(Record):
-    """How ``itb publish --koji`` reaches Koji: ``program`` is koji, osg-koji or osg-build, by name or path.
-
-    ``target`` is what is built for, ``tag`` osg-build's destination,
-    ``options`` go before Koji's own arguments.
-    """
-
-    program: str = ""
-    target: str = ""
-    tag: str = ""
-    scratch: bool = True
-    wait: bool = True
-    options: tuple[str, ...] = ()
+class KojiSettings(DeclaredKoji, Record):
+    """How ``itb publish --koji`` reaches Koji; ``options`` declares the keys."""
 
 
-class PublishSettings(Record):
-    """Where ``itb publish`` puts packages, and the gpg key it signs them with instead of the run's."""
+class PublishSettings(DeclaredPublish, Record):
+    """Where ``itb publish`` puts packages, and the gpg key it signs them with; ``options`` declares the keys."""
 
-    to: str = ""
-    sign_key: str = ""
     koji: KojiSettings = KojiSettings()
 
 
+_PUBLISH_KEYS = ", ".join(options.fields(DeclaredPublish))
+_KOJI_KEYS = ", ".join(options.fields(DeclaredKoji))
+
+
 class Settings(DeclaredSettings, Record):
-    """Everything a user can set; the keys of ``itb.yaml``.  ``options`` declares them, but for the nested ones."""
+    """Everything a user can set; the keys of ``itb.yaml``, which ``options`` declares."""
 
     publish: Annotated[
         PublishSettings,
-        Option(
-            "of itb publish: to, sign_key, koji: {program, target, tag, scratch, wait, options}",
-            in_files_only=True,
-        ),
+        Option(f"of itb publish: {_PUBLISH_KEYS}, koji: {{{_KOJI_KEYS}}}", in_files_only=True),
     ] = PublishSettings()
 
     @field_validator("*")
@@ -160,6 +148,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     remember_passwords(repr(values))
     settings = yamlfile.validate(values, Settings, where="settings")
     _check_folders(settings, origins)
+    _check_platform_options(settings, origins)
     return settings, origins
 
 
@@ -191,6 +180,24 @@ def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{key} is {folder} ({origins[key]}), but {existing} is not a directory",
                 hint=f"--{key} DIR chooses another",
+            )
+
+
+def _check_platform_options(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Raise UsageError for options of a misspelt platform.
+
+    A name that resembles none may be that of a folder which is given by its
+    path when the platform is used.
+    """
+    if not settings.platform_options:
+        return
+    folders = [expand(folder) for folder in settings.platforms]
+    known = [*lookup.platform_names(folders), *(Path(name).name for name in settings.platform)]
+    for name in settings.platform_options:
+        if name not in known and (hint := yamlfile.nearest(name, known)):
+            raise UsageError(
+                f"{origins['platform_options']}: platform_options: there is no platform {name!r}{hint}",
+                hint="a platform in a folder of your own is known by platforms: [FOLDER]",
             )
 
 

@@ -13,7 +13,6 @@ from itb.cli.commands.listing import Listing
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.containers.engine import connect
-from itb.data import shipped
 from itb.platforms import images as platforms_images
 from itb.process import orphans, stop
 from itb.process.runner import Runner
@@ -47,12 +46,11 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     """Print the platforms that are defined and the images that are there."""
     engine = engine_from(flags)
     built = platforms_images.built(engine)
-    names = sorted(file.parent.name for file in shipped.folder("build_ws").glob("platforms/*/platform.yaml"))
     if as_json:
         print_json([images.model_dump(mode="json") for images in built])
         return
     shown = Listing("platform", "title", "tested", "images")
-    for name in names:
+    for name in lookup.platform_names():
         platform = lookup.load_platform(name)
         own = [f"{images.key} ({images.size / 1e6:.0f} MB)" for images in built if images.platform == name]
         shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(own) or "none")

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from itb.cli.commands import common
+from itb.config.options import DeclaredKoji, DeclaredPublish, fields
 from itb.config.settings import KojiSettings, Settings
 from itb.containers import naming
 from itb.errors import UsageError
-from itb.model import Build, CommitKind
+from itb.model import Build, CommitKind, Record
 from itb.process.runner import Runner
 from itb.report import facts as report_facts
 from itb.report import summary
@@ -26,11 +27,14 @@ from itb.repository.published import KEY_NAME
 from itb.rundir import seal, values
 from itb.rundir.directory import RunDir
 
+R = TypeVar("R", bound=Record)
+
 
 def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, force: bool) -> None:
     """Publish a run to a directory, to Koji, or both; ``flags`` are settings and those of Koji."""
     settings = common.settings_from({"runs": flags.get("runs"), "engine": flags.get("engine")})
-    to = flags.get("to") or ("" if koji else settings.publish.to)
+    publish = _with_flags(settings.publish, DeclaredPublish, flags)
+    to = publish.to if flags.get("to") or not koji else ""
     if not to and not koji:
         raise UsageError(
             "publish where?",
@@ -46,10 +50,9 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
     with rundir.lock():
         build = publishable(rundir, force=force)
         if to:
-            key = flags.get("sign_key") or settings.publish.sign_key
-            _copy(settings, rundir, build, to, key=key, dry_run=dry_run)
+            _copy(settings, rundir, build, to, key=publish.sign_key, dry_run=dry_run)
         if koji:
-            _submit_to_koji(_koji_settings(settings.publish.koji, flags), rundir, build, dry_run=dry_run)
+            _submit_to_koji(_with_flags(publish.koji, DeclaredKoji, flags), rundir, build, dry_run=dry_run)
 
 
 def publishable(rundir: RunDir, *, force: bool) -> Build:
@@ -144,12 +147,11 @@ def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
     return export.indexer_in_container(engine_command, labels, images.services.reference)
 
 
-def _koji_settings(koji: KojiSettings, flags: Mapping[str, Any]) -> KojiSettings:
-    """Return the settings of Koji with those of the flags on top."""
-    changed = {name: flags[name] for name in ("target", "tag") if flags.get(name)}
-    if flags.get("scratch") is False:
-        changed["scratch"] = False
-    return koji.model_copy(update=changed)
+def _with_flags(settings: R, declaring: type, flags: Mapping[str, Any]) -> R:
+    """Return nested settings with those that flags give otherwise than by default on top."""
+    defaults = {name: option.default for name, option in fields(declaring).items()}
+    changed = {key: flags[key] for key, default in defaults.items() if flags.get(key, default) != default}
+    return settings.model_copy(update=changed)
 
 
 def _submit_to_koji(koji: KojiSettings, rundir: RunDir, build: Build, *, dry_run: bool) -> None:

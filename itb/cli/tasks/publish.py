@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itb.cli.declaration import Flags, command, option
-from itb.config.options import RUN
+from itb.config.options import RUN, DeclaredKoji, DeclaredPublish, fields
+
+_PUBLISH, _KOJI = fields(DeclaredPublish), fields(DeclaredKoji)
 
 
 @command(
-    option("to", "directory, HOST:PATH or USER@HOST:PATH that is or becomes a YUM repository", value="PLACE"),
-    option("sign_key", "sign with this key of your gpg keyring", value="KEY", unset="as the run signed them"),
+    _PUBLISH["to"],
+    _PUBLISH["sign_key"],
     option("koji", "hand the SRPM to Koji, as publish: {koji: ...} in itb.yaml says", False),
-    option("target", "with --koji: what Koji builds for, such as osg-24-main-el9"),
-    option("tag", "with --koji and osg-build: the tag the build goes to"),
-    option("scratch", "with --koji: a build that stays, no scratch build", True),
+    _KOJI["target"],
+    _KOJI["tag"],
+    _KOJI["scratch"],
     option("force", "publish a run that is not green", False),
     option("dry_run", "print what would be done, and do nothing", False),
     RUN,
@@ -27,7 +29,7 @@ def publish(
     koji: bool,
     dry_run: bool,
     force: bool,
-    **where: str | bool,
+    **nested: str | bool,
 ) -> None:
     """Publish a green run: RPMs to a YUM repository, its SRPM to Koji.
 
@@ -40,4 +42,4 @@ def publish(
     """
     from itb.cli.commands import publish as commands_publish
 
-    commands_publish.run({**where, **flags}, run, koji=koji, dry_run=dry_run, force=force)
+    commands_publish.run({**nested, **flags}, run, koji=koji, dry_run=dry_run, force=force)

@@ -169,3 +169,19 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.runs_dir == tmp_path / "my runs"
     assert settings.cache_dir == Path("/home/me/.cache/itb")
     assert config_settings.load({"cache": "~/c"})[0].cache_dir == Path("/home/me/c")
+
+
+def test_options_of_a_misspelt_platform_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "itb.yaml").write_text("platform_options: {deb31: {date: x}}")
+    with pytest.raises(UsageError, match=r"itb\.yaml: platform_options: there is no platform 'deb31'.*'deb13'"):
+        config_settings.load()
+
+
+@pytest.mark.parametrize(
+    "more", ["platform: [elsewhere/deb31]", "platforms: [own]"], ids=["given by its path", "in a known folder"]
+)
+def test_options_of_a_platform_of_ones_own_are_taken(tmp_path: Path, more: str) -> None:
+    (tmp_path / "own" / "deb31").mkdir(parents=True)
+    (tmp_path / "own" / "deb31" / "platform.yaml").touch()
+    (tmp_path / "itb.yaml").write_text(f"platform_options: {{deb31: {{date: x}}, another: {{}}}}\n{more}")
+    assert config_settings.load()[0].platform_options["deb31"] == {"date": "x"}
