@@ -204,7 +204,7 @@ class ImageBuild:
             if self._stage_failed.is_set():
                 raise _SkippedStageError(f"stage {stage}: another stage failed")
             self._run_and_save(stage)
-        except BaseException:
+        except BaseException:  # whatever ended this stage, no other may begin: its images would be of no use
             self._stage_failed.set()
             raise
 

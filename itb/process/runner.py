@@ -153,7 +153,7 @@ class Runner:
                 sink.write(f"\n[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}\n{doing}\n".encode())
                 _end(process)
             _drain(process, readers)
-        except BaseException:
+        except BaseException:  # Ctrl-C may come at any line; no process of ours outlives what waits for it
             _end(process)
             raise
         finally:

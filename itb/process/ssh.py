@@ -89,7 +89,7 @@ class _Session(threading.Thread):
             self._run_command(self._hops[-1].transport.open_session())
         except ItbError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - paramiko lets through whatever a key file or a socket raises
+        except Exception as error:  # noqa: BLE001 - lost in a thread, and a bad key file raises anything
             self.error = _explain(error, hop)
 
     def hang_up(self) -> None:

@@ -163,7 +163,7 @@ class Journal:
             if diagnosed is not error:
                 raise diagnosed from None
             raise
-        except BaseException as error:
+        except BaseException as error:  # what anything at all cut off must not pass, Ctrl-C and bugs included
             trial.set_from_error(error)
             raise
         finally:
