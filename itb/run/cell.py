@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from itb.config.platform import Platform
@@ -17,8 +17,6 @@ from itb.containers.host import Host
 from itb.errors import UsageError
 from itb.model import Commit, Notes, Outcome, Record
 from itb.process.limits import Limits
-from itb.repository.signed import REPO_ID
-from itb.rundir import values
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
@@ -32,7 +30,6 @@ SERVICES = "services"  # the role that serves repositories and public keys
 WORKSPACE = "workspace"  # the role that builds
 CE = "ce"
 PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
-BAD_TOKENS = "/var/lib/itb/tokens"  # on the token's role, tokens a CE must refuse, for scenarios
 
 
 @dataclass
@@ -57,6 +54,11 @@ class Cell:
     engine: Engine
     checkpoints: Checkpoints  # what of the run is done
     previous: Commit | None = None  # what scenarios upgrade from
+
+    @property
+    def previous_rundir(self) -> RunDir:
+        """Return the run directory of the version to upgrade from, with its values, logs and RPMs."""
+        return RunDir(self.rundir.path / PREVIOUS)
 
     @functools.cached_property
     def testbed(self) -> Testbed:
@@ -113,11 +115,6 @@ class Cell:
         if not self.checkpoints.is_done(key):
             with self.checkpoint(key, on=on, taints=taints):
                 work()
-
-    @property
-    def timeout_factor(self) -> float:
-        """Return the factor that every time limit is multiplied with."""
-        return self.settings.timeout_factor
 
     @property
     def limits(self) -> Limits:
@@ -191,23 +188,3 @@ class Cell:
         """Return the units that must be up, in the order they are started, by role."""
         units: dict[str, Sequence[str]] = {role: definition.services for role, definition in self.roles.items()}
         return {**units, CE: self.platform.ce.services}
-
-    def scenario_facts(self) -> RunFacts:
-        """Return the facts for scenario steps (scenarios/README.md)."""
-        installed = self.rundir.saved(values.INSTALLED)
-        packages = {
-            role: [package.nevra.rsplit("-", 2)[0] for package in installed_packages if package.candidate]
-            for role, installed_packages in (installed.packages if installed else {}).items()
-        }
-        previous_repo = RunDir(self.rundir.path / PREVIOUS).saved(values.REPO) if self.previous else None
-        return replace(
-            self.facts,
-            own=self.product.env,
-            pilot_logs=self.product.pilot_logs,
-            candidate_repo=REPO_ID,
-            packages=packages,
-            wanted={role: definition.packages for role, definition in self.roles.items()},
-            previous_repo=previous_repo.id if previous_repo else "",
-            previous_version=self.previous.version if self.previous and previous_repo else "",
-            bad_tokens=BAD_TOKENS if self.settings.token_hook == "local" and self.product.token else "",
-        )

@@ -136,7 +136,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
         # Not where the testbed is at fault: an engine that hangs would hang once more.
         if not ending.reason and code != TestbedError.exit_code:
             with suppress(ItbError, OSError):
-                build.lint_packages(cell)
+                build.lint_before_removal(cell)
         if ending.signals < 2:
             down.collect_evidence(cell)
     finally:

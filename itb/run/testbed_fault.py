@@ -51,7 +51,7 @@ def clock_drift(began: tuple[float, float]) -> float:
 
 
 def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
-    yield from _machine_causes(cell)
+    yield from _machine_causes(cell.rundir.path, cell.settings.cache_dir, cell.journal.began)
     yield from _container_causes(cell, role)
     if role not in cell.testbed.started:
         return
@@ -60,24 +60,24 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     if CE in started and role not in (SERVICES, CE):
         addresses.append(cell.topology.hosts[CE])
     findings = _look_at_host(host, addresses)
-    yield from _host_causes(host, findings, text)
+    yield from _host_causes(role, findings, text)
     if SERVICES in started:
         yield from _web_server_causes(cell)
     for name in findings.get("unreachable", ()):
         yield f"host {role}: {name} cannot be reached"
 
 
-def _machine_causes(cell: Cell) -> Iterator[str]:
-    path = cell.rundir.path
-    if not path.is_dir():
-        yield f"run directory {path} is gone"
+def _machine_causes(rundir: Path, cache: Path, began: tuple[float, float]) -> Iterator[str]:
+    """Yield what is wrong with the machine; ``began`` is when the run did, as for :func:`clock_drift`."""
+    if not rundir.is_dir():
+        yield f"run directory {rundir} is gone"
         return
-    for folder in (path, cell.settings.cache_dir):
+    for folder in (rundir, cache):
         if folder.is_dir() and _free_bytes(folder) < _MIN_FREE:
             yield f"the disk of {folder} is full ({_free_bytes(folder) >> 20} MiB left)"
-    if not os.access(path, os.W_OK):
-        yield f"run directory {path} cannot be written to"
-    drift = clock_drift(cell.journal.began)
+    if not os.access(rundir, os.W_OK):
+        yield f"run directory {rundir} cannot be written to"
+    drift = clock_drift(began)
     if abs(drift) > _MAX_DRIFT:
         yield f"the machine's clock jumped by {drift:+.0f} s during the run"
 
@@ -111,19 +111,19 @@ def _look_at_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     return findings
 
 
-def _host_causes(host: Host, findings: dict[str, list[str]], text: str) -> Iterator[str]:
+def _host_causes(role: str, findings: dict[str, list[str]], text: str) -> Iterator[str]:
     for finding in findings.get("full", ()):
-        yield f"host {host.role}: disk full: {finding.split()[0]} has {finding.split()[-1]} KiB left"
+        yield f"host {role}: disk full: {finding.split()[0]} has {finding.split()[-1]} KiB left"
     for finding in findings.get("readonly", ()):
-        yield f"host {host.role}: {finding} cannot be written to"
+        yield f"host {role}: {finding} cannot be written to"
     if _ENOSPC.search(text) and not _INOTIFY.search(text):
         rooms = sorted((int(room.split()[-1]), room.split()[0]) for room in findings.get("room", ()))
         if rooms and rooms[0][0] < _LOW_KIB:
-            yield f"host {host.role}: disk full: {rooms[0][1]} has only {rooms[0][0] >> 10} MiB left"
+            yield f"host {role}: disk full: {rooms[0][1]} has only {rooms[0][0] >> 10} MiB left"
     for number in findings.get("killed", ()):
-        yield f"host {host.role}: out of memory: the kernel killed {number} of its processes"
+        yield f"host {role}: out of memory: the kernel killed {number} of its processes"
     for name in findings.get("unresolved", ()):
-        yield f"host {host.role}: name resolution fails: {name} is not known there"
+        yield f"host {role}: name resolution fails: {name} is not known there"
 
 
 def _web_server_causes(cell: Cell) -> Iterator[str]:

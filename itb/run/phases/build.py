@@ -156,11 +156,17 @@ def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
     return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
 
 
-def lint_packages(cell: Cell) -> None:
+def lint_packages(cell: Cell, build: Build) -> None:
     """Report what rpmlint says of packages that were built here; it never fails, so nothing waits for it."""
-    build = cell.rundir.saved(values.BUILD)
-    if build and not build.published and cell.rundir.saved(values.REPO):
+    if not build.published:
         cell.do_once(checkpoints.LINTED, lambda: _lint(cell), on=[SERVICES])
+
+
+def lint_before_removal(cell: Cell) -> None:
+    """Lint packages that were built and served before their hosts are removed, unless that was done."""
+    build = cell.rundir.saved(values.BUILD)
+    if build and cell.rundir.saved(values.REPO):
+        lint_packages(cell, build)
 
 
 def _lint(cell: Cell) -> None:

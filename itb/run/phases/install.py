@@ -198,12 +198,10 @@ def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
     }
 
 
-def inspect_after_tests(cell: Cell) -> None:
+def inspect_after_tests(cell: Cell, build: Build, installed: Installed) -> None:
     """Inspect from outside whether the candidate has changed the platform since its installation."""
-    build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
-    if build and installed:
-        checksums = _trusted_checksums(cell, build)
-        in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
+    checksums = _trusted_checksums(cell, build)
+    in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:

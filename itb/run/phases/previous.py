@@ -15,15 +15,13 @@ from pathlib import Path
 from itb import versions
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
-from itb.model import Build, Commit, Phase, PlatformImages, SigningKey
+from itb.model import Build, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.process.runner import Runner
-from itb.repository import signed as repository_signed
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
 from itb.run.phases.build import BuildRequest
 from itb.rundir import checkpoints, values
-from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Journal, Trial
 from itb.source import resolve
 
@@ -67,16 +65,11 @@ class _PreviousJournal(Cases):
                 ) from None
 
 
-def rundir(cell: Cell) -> RunDir:
-    """Return the run directory of the earlier version, with its values, logs and RPMs."""
-    return RunDir(cell.rundir.path / PREVIOUS)
-
-
 def _request(cell: Cell) -> BuildRequest | None:
     if cell.previous is None:
         return None
     subject = f"earlier version {cell.previous.describe or cell.previous.id[:12]}"
-    return BuildRequest(cell.previous, rundir(cell), _PreviousJournal(cell.journal, subject))
+    return BuildRequest(cell.previous, cell.previous_rundir, _PreviousJournal(cell.journal, subject))
 
 
 def is_built(cell: Cell, images: PlatformImages) -> bool:
@@ -93,22 +86,28 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
     if request.rundir.saved(values.BUILD) is None:
         with _ignore_errors():
             phases_build.build_other(cell, images, request)
-    return saved(cell)
+    return saved_build(cell)
 
 
-def saved(cell: Cell) -> Build | None:
+def saved_build(cell: Cell) -> Build | None:
     """Return the earlier version's RPMs as they were saved; None if there are none."""
-    return rundir(cell).saved(values.BUILD)
+    return cell.previous_rundir.saved(values.BUILD)
 
 
-def serve(cell: Cell, previous_build: Build | None, key: SigningKey) -> None:
-    """Serve what was built of the earlier version from a repository of its own."""
+def serve(cell: Cell, previous_build: Build | None, key: SigningKey) -> Repo | None:
+    """Return the repository of the earlier version, which is served beside the candidate's; None without one."""
     request = _request(cell)
     if request is None or previous_build is None:
-        return
+        return None
     with _ignore_errors():
         publish = functools.partial(_publish, cell, request, previous_build, key)
         cell.do_once(checkpoints.PREVIOUS_REPO, publish, on=[SERVICES])
+    return saved_repo(cell)
+
+
+def saved_repo(cell: Cell) -> Repo | None:
+    """Return the earlier version's repository as it was saved; None if there is none."""
+    return cell.previous_rundir.saved(values.REPO) if cell.previous else None
 
 
 def _publish(cell: Cell, request: BuildRequest, previous_build: Build, key: SigningKey) -> None:
@@ -116,13 +115,6 @@ def _publish(cell: Cell, request: BuildRequest, previous_build: Build, key: Sign
         repo = published.serve(cell, previous_build, request.rundir, key, name=PREVIOUS)
         trial.passed(f"{repo.packages} packages at {repo.url}")
         request.rundir.save(values.REPO, repo)
-
-
-def offer(cell: Cell, role: str) -> None:
-    """Let a host use the earlier version's repository on request."""
-    repo = rundir(cell).saved(values.REPO)
-    if repo:
-        repository_signed.offer(cell.host(role), repo)
 
 
 @contextmanager

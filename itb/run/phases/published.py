@@ -192,7 +192,7 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
     wanted = names & build_rpms.wanted(cell.product)
     previous_choice = published.choose(below, wanted, pin=pin, where=repository.location.shown)
     commit = _commit(cell.product, repository.location, pin, previous_choice)
-    rundir = RunDir(cell.rundir.path / PREVIOUS)
+    rundir = cell.previous_rundir
     build = Build(
         commit=commit,
         platform=cell.platform.name,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 
 from itb.config import step_library
 from itb.containers.host import Host
-from itb.model import Outcome, Phase
+from itb.model import Build, Installed, Outcome, Phase, Repo, Token
+from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, Cell
 from itb.run.parallel import in_parallel
-from itb.run.phases import previous, token_renewal
+from itb.run.phases import token_renewal
 from itb.run.phases.install import inspect_after_tests, watch
 from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.scenario import execution
+from itb.scenario.environment import RunFacts
 from itb.testbed import logs
 
 
@@ -26,44 +29,71 @@ def tested_key(cell: Cell) -> CheckpointKey:
     return CheckpointKey(Kind.TESTED, hashlib.sha256(" ".join(checksums).encode()).hexdigest())
 
 
-def test(cell: Cell) -> None:
+def test(
+    cell: Cell, build: Build, installed: Installed, token: Token | None, previous_repo: Repo | None
+) -> None:
     """Run every scenario, then check once more that all services are up and the platform is unchanged."""
     with cell.checkpoint(tested_key(cell)) as checkpoint:
-        _test(cell)
+        if previous_repo:
+            for role in cell.topology.optional & set(cell.testbed_roles):
+                repository_signed.offer(cell.host(role), previous_repo)
+        _run_scenarios(cell, _scenario_facts(cell, installed, previous_repo), token)
+        _check_hosts(cell, build, installed)
         bad = (Outcome.FAILED, Outcome.ERROR)
         checkpoint.undone = any(case.outcome in bad for case in cell.journal.cases)
 
 
-def _test(cell: Cell) -> None:
-    for role in cell.topology.optional & set(cell.testbed_roles):
-        previous.offer(cell, role)
+def _scenario_facts(cell: Cell, installed: Installed, previous_repo: Repo | None) -> RunFacts:
+    """Return the facts for scenario steps (scenarios/README.md)."""
+    return dataclasses.replace(
+        cell.facts,
+        own=cell.product.env,
+        pilot_logs=cell.product.pilot_logs,
+        candidate_repo=repository_signed.REPO_ID,
+        packages={
+            role: [package.nevra.rsplit("-", 2)[0] for package in packages if package.candidate]
+            for role, packages in installed.packages.items()
+        },
+        wanted={role: definition.packages for role, definition in cell.roles.items()},
+        previous_repo=previous_repo.id if previous_repo else "",
+        previous_version=cell.previous.version if cell.previous and previous_repo else "",
+        bad_tokens=token_renewal.BAD_TOKENS if token_renewal.has_bad_tokens(cell) else "",
+    )
+
+
+def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
+    """Run the scenarios that are not done, one after the other, with a token that stays valid."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
-    with token_renewal.keep_fresh(cell) as may_start:
+    with token_renewal.keep_fresh(cell, token) as renewals:
         for scenario in cell.scenarios:
             checksum = step_library.checksum(scenario.folder, scenario.scripts)
             key = CheckpointKey(Kind.SCENARIO, f"{scenario.name}.{checksum}")
-            if cell.checkpoints.is_done(key) or not may_start(scenario):
+            if cell.checkpoints.is_done(key) or (renewals and not renewals.may_start(scenario)):
                 continue
             with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
                 outcome = execution.run_scenario(
                     scenario,
                     hosts,
                     journal=cell.journal,
-                    facts=cell.scenario_facts(),
-                    factor=cell.timeout_factor * cell.product.patience,
-                    find_token_refusal=lambda since: token_renewal.why_refused(cell, since),
-                    find_log_cause=lambda: _likeliest_cause(cell, hosts),
+                    facts=facts,
+                    factor=cell.settings.timeout_factor * cell.product.patience,
+                    find_token_refusal=renewals.find_refusal if renewals else None,
+                    find_log_cause=lambda: _find_log_cause(cell, hosts),
                 )
                 checkpoint.undone = outcome is not Outcome.PASSED
-    last: list[Callable[[], object]] = [
+
+
+def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> str:
+    """Return the cause the logs of the hosts name, or else the last lines of pilots that ended."""
+    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
+
+
+def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
+    """Check, at the same time, that all services are still up and that the platform is unchanged."""
+    checks: list[Callable[[], object]] = [
         lambda: in_parallel(
             cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0)
         ),
-        lambda: inspect_after_tests(cell),
+        lambda: inspect_after_tests(cell, build, installed),
     ]
-    in_parallel(last, lambda work: work())
-
-
-def _likeliest_cause(cell: Cell, hosts: Mapping[str, Host]) -> str:
-    """Return the cause the logs of the hosts name, or else the last lines of pilots that ended."""
-    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
+    in_parallel(checks, lambda check: check())

@@ -12,7 +12,7 @@ from itb.config.scenario import Scenario
 from itb.containers.host import FileSpec
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Phase, Token
-from itb.run.cell import BAD_TOKENS, CE, Cell
+from itb.run.cell import CE, Cell
 from itb.run.phases.token import (
     LOCAL,
     as_token_error,
@@ -23,13 +23,14 @@ from itb.run.phases.token import (
     token_request,
 )
 from itb.run.phases.up import load_issuer
-from itb.rundir import values
 from itb.tokens import renewal
 from itb.tokens.ce import refusal
 from itb.tokens.delivery import is_ours
 from itb.tokens.issuer import FAULTS
 from itb.tokens.request import Secret
 from itb.util.redact import remember
+
+BAD_TOKENS = "/var/lib/itb/tokens"  # folder on the token's role: a good token, and some a CE must refuse
 
 
 class Renewals:
@@ -97,17 +98,33 @@ class Renewals:
         """
         if not scenario.needs.token:
             return True
+        factor = self._cell.settings.timeout_factor
         try:
             if self.problem:
-                renewal.require(self.token, longest_wait(scenario) * self._cell.timeout_factor, "one step of it")
+                renewal.require(self.token, longest_wait(scenario) * factor, "one step of it")
             self._restore()
-            if self._cell.settings.token_hook == LOCAL:
+            if has_bad_tokens(self._cell):
                 _deliver_test_tokens(self._cell, self._wanted)
         except (TokenError, TestbedError) as error:
             with self._cell.journal.case(Phase.TEST, "", f"{scenario.name}: {scenario.title}") as trial:
                 trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
             return False
         return True
+
+    def find_refusal(self, since: float) -> str:
+        """Return what the CE has refused since a time, in one line, for a failed step that needs the token.
+
+        Raises TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
+        """
+        if self.token.expires <= time.time():
+            ended = time.strftime("%H:%M:%S UTC", time.gmtime(self.token.expires))
+            raise TokenError(f"the token expired at {ended} and could not be renewed")
+        try:
+            return refusal(self._cell.host(CE), self.token.issuer, since=since)
+        except InterruptedRunError:
+            raise
+        except TestbedError:
+            return ""  # a CE that is gone says nothing; the step's own evidence stands
 
     def _restore(self) -> None:
         """Deliver the run's own token again where an earlier scenario left another one, or none."""
@@ -125,8 +142,13 @@ class Renewals:
             trial.passed(", ".join(f"{place.path} on {place.role}" for place in places))
 
 
+def has_bad_tokens(cell: Cell) -> bool:
+    """Return whether scenarios find tokens a CE must refuse: only the run's own issuer makes them."""
+    return cell.settings.token_hook == LOCAL and cell.product.token is not None
+
+
 def _deliver_test_tokens(cell: Cell, wanted: TokenDelivery) -> None:
-    """Put a good token and some a CE must refuse where a scenario finds them; only our own issuer makes them."""
+    """Put a good token and some a CE must refuse where a scenario finds them."""
     host, issuer, request = cell.host(wanted.role), load_issuer(cell), token_request(cell, wanted)
     tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
     tokens["valid"] = issuer.mint_for(request)
@@ -147,33 +169,14 @@ def longest_wait(scenario: Scenario) -> float:
 
 
 @contextmanager
-def keep_fresh(cell: Cell) -> Iterator[Callable[[Scenario], bool]]:
-    """Renew the run's token before it is needed while the block runs; yields whether a scenario may start."""
-    token, wanted = cell.rundir.saved(values.TOKEN), cell.product.token
+def keep_fresh(cell: Cell, token: Token | None) -> Iterator[Renewals | None]:
+    """Renew the run's token before it expires while the block runs; yields None for a run without a token."""
+    wanted = cell.product.token
     if token is None or wanted is None:
-        yield lambda _scenario: True
+        yield None
         return
     renewals = Renewals(cell, wanted, token)
     if renewal.due(token) <= time.time():  # a run that goes on after a pause must not begin without
         renewals.renew_first()
     with renewal.keep_renewed(renewals.token, renewals.renew, renewals.report):
-        yield renewals.may_start
-
-
-def why_refused(cell: Cell, since: float) -> str:
-    """Return one line from the CE for a failed step that needs the token: what it refused since then, or ``""``.
-
-    Raises TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
-    """
-    token = cell.rundir.saved(values.TOKEN)
-    if token is None:
-        return ""
-    if token.expires <= time.time():
-        ended = time.strftime("%H:%M:%S UTC", time.gmtime(token.expires))
-        raise TokenError(f"the token expired at {ended} and could not be renewed")
-    try:
-        return refusal(cell.host(CE), token.issuer, since=since)
-    except InterruptedRunError:
-        raise
-    except TestbedError:
-        return ""  # a CE that is gone says nothing; the step's own evidence stands
+        yield renewals

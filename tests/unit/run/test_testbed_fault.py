@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from itb.containers.host import Host
 from itb.errors import InstallError, InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
 from itb.run import testbed_fault
+from itb.run.cell import Cell
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
@@ -50,9 +51,6 @@ def test_a_cause_is_said_once_and_an_interruption_stays_one(tmp_path: Path) -> N
     assert isinstance(journal.diagnose("ce", ScenarioError("no jobs")), TestbedError)
 
 
-HOST: Any = SimpleNamespace(role="ce")
-
-
 @pytest.mark.parametrize(
     ("findings", "text", "cause"),
     [
@@ -69,46 +67,46 @@ HOST: Any = SimpleNamespace(role="ce")
     ],
 )  # fmt: skip
 def test_what_a_look_at_a_host_comes_to(findings: dict[str, list[str]], text: str, cause: str) -> None:
-    assert next(testbed_fault._host_causes(HOST, findings, text), "") == cause
+    assert next(testbed_fault._host_causes("ce", findings, text), "") == cause
 
 
-def cell(tmp_path: Path, *, drift: float = 0.0) -> Any:
-    journal = Journal(RunDir(tmp_path))
-    journal.began = (time.time() - drift, time.monotonic())
-    return SimpleNamespace(rundir=journal.rundir, journal=journal, settings=SimpleNamespace(cache_dir=tmp_path))
+def machine_causes(rundir: Path, *, drift: float = 0.0) -> list[str]:
+    began = (time.time() - drift, time.monotonic())
+    return list(testbed_fault._machine_causes(rundir, rundir.parent, began))
 
 
 def test_a_sound_machine_is_not_at_fault(tmp_path: Path) -> None:
-    assert list(testbed_fault._machine_causes(cell(tmp_path))) == []
+    assert machine_causes(tmp_path) == []
 
 
 @pytest.mark.parametrize("drift", [3600, -3600])
 def test_a_clock_that_jumped_is_the_machines_fault(tmp_path: Path, drift: int) -> None:
-    assert list(testbed_fault._machine_causes(cell(tmp_path, drift=drift))) == [
-        f"the machine's clock jumped by {drift:+d} s during the run"
-    ]
+    assert machine_causes(tmp_path, drift=drift) == [f"the machine's clock jumped by {drift:+d} s during the run"]
 
 
 def test_a_run_directory_that_is_gone_is_the_machines_fault(tmp_path: Path) -> None:
-    broken_cell = cell(tmp_path / "gone")
-    assert list(testbed_fault._machine_causes(broken_cell)) == [f"run directory {tmp_path / 'gone'} is gone"]
+    assert machine_causes(tmp_path / "gone") == [f"run directory {tmp_path / 'gone'} is gone"]
 
 
-def test_an_engine_that_cannot_be_asked_is_the_cause(tmp_path: Path) -> None:
+def test_an_engine_that_cannot_be_asked_is_the_cause(
+    new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def alive() -> set[str]:
         raise TestbedError("container engine 'podman' does not answer")
 
-    broken_cell = cell(tmp_path)
-    broken_cell.testbed = SimpleNamespace(alive=alive, started={"ce"})
-    assert testbed_fault.find(broken_cell, "ce", "") == "container engine 'podman' does not answer"
+    cell = new_cell()
+    monkeypatch.setattr(cell.testbed, "alive", alive)
+    assert testbed_fault.find(cell, "ce", "") == "container engine 'podman' does not answer"
 
 
-def test_what_was_never_started_is_not_missing(tmp_path: Path) -> None:
+def test_what_was_never_started_is_not_missing(
+    new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mirror that fails before there is a testbed, or a build without the other hosts, names no container."""
-    broken_cell = cell(tmp_path)
-    broken_cell.testbed = SimpleNamespace(alive=lambda: {"workspace"}, started={"workspace"})
-    assert list(testbed_fault._container_causes(broken_cell, "images")) == []
-    assert list(testbed_fault._container_causes(broken_cell, "workspace")) == []
-    broken_cell.testbed.started = {"workspace", "services"}
-    broken_cell.host = lambda role: SimpleNamespace(why_not_running=lambda: f"{role} is gone")
-    assert list(testbed_fault._container_causes(broken_cell, "workspace")) == ["services is gone"]
+    cell = new_cell()
+    cell.testbed.containers, cell.testbed.started = {"workspace": "1"}, {"workspace"}
+    assert list(testbed_fault._container_causes(cell, "images")) == []
+    assert list(testbed_fault._container_causes(cell, "workspace")) == []
+    cell.testbed.started = {"workspace", "services"}
+    monkeypatch.setattr(Host, "why_not_running", lambda host: f"{host.role} is gone")
+    assert list(testbed_fault._container_causes(cell, "workspace")) == ["services is gone"]

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.settings import Settings
+from itb.containers.host import Host
 from itb.errors import TestbedError, TokenError, UsageError
 from itb.model import Outcome
-from itb.process.runner import Runner
+from itb.run.cell import Cell
 from itb.run.phases import token as phases_token
 from itb.run.phases.token import CheckedToken
 from itb.rundir.checkpoints import Checkpoints
-from itb.rundir.directory import RunDir
-from itb.rundir.journal import Journal
 from itb.tokens.request import Secret
 
 PLACES = (TokenPlace(role="factory", path="/u", owner="a:b"), TokenPlace(role="factory", path="/v"))
 WANTED = TokenDelivery(role="frontend", path="/t", also=PLACES)
-CE = "ce.example.org:9619"
+
+
+FAULTY = Settings(token={"local": {"fault": "expired"}})
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Any:
-    """As much of a cell as acquiring and handing out a token looks at."""
-    rundir = RunDir.create(tmp_path, "x")
-    rundir.tokens.mkdir(mode=0o700)
-    return SimpleNamespace(
-        journal=Journal(rundir), rundir=rundir, settings=Settings(token_min_lifetime=60), host=str,
-        product=SimpleNamespace(token=WANTED), ce_address=CE, engine=SimpleNamespace(runner=Runner()),
-        checkpoints=Checkpoints(rundir), value_once=lambda _name, _kind, work, **_: work(),
-    )  # fmt: skip
+def cell(new_cell: Callable[..., Cell]) -> Cell:
+    """A cell whose product wants a token at three places."""
+    return new_cell(Settings(token_min_lifetime=60), token=WANTED)
+
+
+def refused(cell: Cell) -> Cell:
+    """A cell of the same run, in a process that has done nothing yet, whose hook gives a token that is refused."""
+    other = dataclasses.replace(cell, settings=FAULTY, checkpoints=Checkpoints(cell.rundir))
+    vars(other)["testbed"] = cell.testbed
+    return other
 
 
 @pytest.fixture
@@ -43,10 +45,10 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """What went where; ``role gone`` cannot be reached."""
     deliveries: list[tuple[object, ...]] = []
 
-    def deliver(role: str, secret: Secret, *, path: str, owner: str) -> bool:
+    def deliver(host: Host, secret: Secret, *, path: str, owner: str) -> bool:
         if path == "/u" and owner == "gone":
             raise TestbedError("host factory: gone")
-        deliveries.append((role, path, owner, secret.reveal()))
+        deliveries.append((host.role, path, owner, secret.reveal()))
         return True
 
     monkeypatch.setattr(phases_token, "deliver", deliver)
@@ -55,7 +57,7 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
 
 
 def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
-    cell: Any, delivered: list[tuple[object, ...]]
+    cell: Cell, delivered: list[tuple[object, ...]]
 ) -> None:
     checked = phases_token.acquire_token(cell)
     assert checked is not None
@@ -67,14 +69,17 @@ def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
     where = [("frontend", "/t", "root:root"), ("factory", "/u", "a:b"), ("factory", "/v", "root:root")]
     assert set(delivered) == {(*place, text) for place in where}
     assert [case.name for case in cell.journal.cases[1:]].count("token delivered to /u") == 1
-    assert phases_token.acquire_token(SimpleNamespace(product=SimpleNamespace(token=None))) is None  # type: ignore[arg-type]
+
+
+def test_a_product_without_a_token_is_asked_for_none(new_cell: Callable[..., Cell]) -> None:
+    assert phases_token.acquire_token(new_cell(FAULTY)) is None
 
 
 def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
-    cell: Any, delivered: list[tuple[object, ...]]
+    new_cell: Callable[..., Cell], delivered: list[tuple[object, ...]]
 ) -> None:
     unreachable = TokenPlace(role="factory", path="/u", owner="gone")
-    cell.product.token = TokenDelivery(role="frontend", path="/t", also=(unreachable,))
+    cell = new_cell(token=TokenDelivery(role="frontend", path="/t", also=(unreachable,)))
     with pytest.raises(TestbedError, match="host factory: gone"):
         phases_token.deliver_token(cell, None)
     assert len(delivered) == 1
@@ -82,15 +87,14 @@ def test_a_role_a_token_does_not_reach_is_a_case_of_its_own(
     assert kinds == {"frontend": Outcome.PASSED, "factory": Outcome.ERROR}
 
 
-def test_a_refused_token_is_known_before_anything_starts(cell: Any) -> None:
-    cell.settings = Settings(token={"local": {"fault": "expired"}})
+def test_a_refused_token_is_known_before_anything_starts(cell: Cell) -> None:
     with pytest.raises(TokenError, match="expired at"):
-        phases_token.acquire_token(cell)
+        phases_token.acquire_token(refused(cell))
     assert [(case.phase, case.exit_code) for case in cell.journal.cases] == [("token", 6)]
 
 
 def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
-    cell: Any, delivered: list[tuple[object, ...]]
+    cell: Cell, delivered: list[tuple[object, ...]]
 ) -> None:
     old = phases_token.acquire_token(cell)
     assert old is not None
@@ -102,16 +106,15 @@ def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
     assert cell.journal.cases[1].name == "SciToken renewal 1"
     assert {delivery[3] for delivery in delivered} != {old.secret.reveal()}
     # If that cannot be done the old one does, and the report says so.
-    cell.settings = Settings(token={"local": {"fault": "expired"}})
     delivered.clear()
-    phases_token.deliver_token(cell, aged)
+    phases_token.deliver_token(refused(cell), aged)
     assert {delivery[3] for delivery in delivered} == {old.secret.reveal()}
     failed = [case for case in cell.journal.cases if case.exit_code]
     assert [(case.name, case.exit_code) for case in failed] == [("SciToken renewal 2", 6)]
     assert "the old token serves until" in failed[0].message
     expired = CheckedToken(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
     with pytest.raises(TokenError, match="the old token has expired"):
-        phases_token.deliver_token(cell, expired)
+        phases_token.deliver_token(refused(cell), expired)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +138,9 @@ def test_a_hook_that_can_be_is_not_called_for_that() -> None:
     phases_token.check_hook(Settings(token_hook="/no/such/hook"))
 
 
-def test_a_refused_token_is_never_the_testbeds_fault(cell: Any) -> None:
+def test_a_refused_token_is_never_the_testbeds_fault(cell: Cell) -> None:
     """There is no testbed yet: a look at it would find that all its hosts are missing."""
     cell.journal.find_testbed_fault = lambda _role, _seen: "host frontend: gone"
-    cell.settings = Settings(token={"local": {"fault": "expired"}})
     with pytest.raises(TokenError, match="expired at"):
-        phases_token.acquire_token(cell)
+        phases_token.acquire_token(refused(cell))
     assert [case.exit_code for case in cell.journal.cases] == [6]

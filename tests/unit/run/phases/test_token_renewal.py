@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.scenario import Eventually, Needs, Scenario, Step
 from itb.config.settings import Settings
+from itb.containers.host import Host
 from itb.errors import ItbError, TestbedError, TokenError
 from itb.model import Outcome, Token
+from itb.run.cell import Cell
 from itb.run.phases import token as phases_token
 from itb.run.phases import token_renewal
 from itb.run.phases.token import CheckedToken
 from itb.rundir import values
-from itb.rundir.directory import RunDir
-from itb.rundir.journal import Journal
 from itb.tokens.renewal import Renewal
 from itb.tokens.request import AcquireError, Cause, Secret
 
@@ -34,18 +33,18 @@ class Hosts:
         self.delivered = dict(self.holds)
         self.unreachable: set[str] = set()
 
-    def deliver(self, role: str, secret: Secret, *, path: str, owner: str, force: bool = True) -> bool:
+    def deliver(self, host: Host, secret: Secret, *, path: str, owner: str, force: bool = True) -> bool:
         assert owner == "root:root"
-        if role in self.unreachable:
-            raise TestbedError(f"host {role}: gone")
-        if not force and not self.is_ours(role, path):
+        if host.role in self.unreachable:
+            raise TestbedError(f"host {host.role}: gone")
+        if not force and not self.is_ours(host, path):
             return False
         self.holds[path] = self.delivered[path] = secret.reveal()
         return True
 
-    def is_ours(self, role: str, path: str) -> bool:
-        if role in self.unreachable:
-            raise TestbedError(f"host {role}: gone")
+    def is_ours(self, host: Host, path: str) -> bool:
+        if host.role in self.unreachable:
+            raise TestbedError(f"host {host.role}: gone")
         return self.holds[path] == self.delivered[path]
 
 
@@ -58,14 +57,9 @@ def token(left: float) -> Token:
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Any:
-    """As much of a cell as renewals look at."""
-    rundir = RunDir.create(tmp_path, "x")
-    settings = Settings(token_hook="file")
-    product = SimpleNamespace(token=WANTED)
-    return SimpleNamespace(
-        journal=Journal(rundir), rundir=rundir, timeout_factor=1.0, settings=settings, host=str, product=product
-    )
+def cell(new_cell: Callable[..., Cell]) -> Cell:
+    """A cell whose token comes from somewhere else, and goes to two places."""
+    return new_cell(Settings(token_hook="file"), token=WANTED)
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +86,14 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[ItbError | Token]:
     return pending
 
 
-def play(*, needs_token: bool = True) -> Scenario:
+def scenario(*, needs_token: bool = True) -> Scenario:
     patient = Step(name="b", role="ce", run="x", eventually=Eventually(within=300))
     steps = (Step(name="a", role="ce", run="x", timeout=10), patient)
-    return Scenario(title="t", name="play", needs=Needs(token=needs_token), steps=steps)
+    return Scenario(title="t", name="pilots", needs=Needs(token=needs_token), steps=steps)
 
 
 def test_the_most_patient_step_is_what_a_token_has_to_outlive() -> None:
-    assert token_renewal.longest_wait(play()) == 300
+    assert token_renewal.longest_wait(scenario()) == 300
 
 
 @pytest.mark.parametrize(
@@ -114,11 +108,11 @@ def test_the_most_patient_step_is_what_a_token_has_to_outlive() -> None:
     ],
 )
 def test_a_scenario_that_would_outlive_its_token_does_not_start(
-    cell: Any, left: float, problem: str, needs_token: bool, starts: bool
+    cell: Cell, left: float, problem: str, needs_token: bool, starts: bool
 ) -> None:
     renewals = token_renewal.Renewals(cell, WANTED, token(left))
     renewals.report(Renewal(problem=problem, left=left))
-    assert renewals.may_start(play(needs_token=needs_token)) is starts
+    assert renewals.may_start(scenario(needs_token=needs_token)) is starts
     cases = cell.journal.cases
     if starts:
         assert not cases  # its steps are the cases
@@ -128,7 +122,7 @@ def test_a_scenario_that_would_outlive_its_token_does_not_start(
 
 
 def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time(
-    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     old, fresh = token(100), token(3600)
     answers += [TokenError("hook x: no answer", hint="look"), TestbedError("no network"), fresh]
@@ -153,7 +147,7 @@ def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time
     assert [case.name for case in cell.journal.cases] == ["SciToken renewal 1", "SciToken renewal 2"]
 
 
-def test_a_renewal_that_came_too_late_stays_an_error(cell: Any, answers: list[ItbError | Token]) -> None:
+def test_a_renewal_that_came_too_late_stays_an_error(cell: Cell, answers: list[ItbError | Token]) -> None:
     answers += [TokenError("hook x: no answer"), token(3600)]
     renewals = token_renewal.Renewals(cell, WANTED, token(-5))
     with pytest.raises(TokenError, match="the old token has expired"):
@@ -165,7 +159,7 @@ def test_a_renewal_that_came_too_late_stays_an_error(cell: Any, answers: list[It
 
 
 def test_a_role_that_a_new_token_does_not_reach_is_named(
-    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     answers += [token(3600), token(3600)]
     hosts.unreachable = {"factory"}
@@ -182,7 +176,7 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
 
 
 def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_the_runs_own(
-    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     renewals = token_renewal.Renewals(cell, WANTED, token(100))
     hosts.holds["/t"] = "expired"
@@ -190,77 +184,75 @@ def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_
     renewals.renew()
     assert hosts.holds == {"/t": "expired", "/u": "new0"}
     assert "/t on frontend holds what a scenario put there" in cell.journal.cases[0].message
-    assert renewals.may_start(play())
+    assert renewals.may_start(scenario())
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
     assert cell.journal.cases[1].name == "the run's own SciToken is put back where a scenario left another"
-    assert renewals.may_start(play())
+    assert renewals.may_start(scenario())
     assert len(cell.journal.cases) == 2
 
 
 def test_what_a_scenario_left_is_replaced_by_a_new_token_where_the_old_one_is_not_at_hand(
-    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     hosts.holds["/u"] = "expired"
     answers.append(token(3600))
-    assert token_renewal.Renewals(cell, WANTED, token(3000)).may_start(play())
+    assert token_renewal.Renewals(cell, WANTED, token(3000)).may_start(scenario())
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
 
 
-def test_without_a_token_nothing_is_renewed(cell: Any) -> None:
-    with token_renewal.keep_fresh(cell) as may_start:
-        assert may_start(play())
-    assert token_renewal.why_refused(cell, 0) == ""
+def test_without_a_token_nothing_is_renewed(cell: Cell) -> None:
+    with token_renewal.keep_fresh(cell, None) as renewals:
+        assert renewals is None
 
 
-def test_a_token_that_has_ended_is_why(cell: Any) -> None:
-    cell.rundir.save(values.TOKEN, token(-5))
+def test_a_token_that_has_ended_is_why(cell: Cell) -> None:
     with pytest.raises(TokenError, match=r"expired at .* and could not be renewed"):
-        token_renewal.why_refused(cell, 0)
+        token_renewal.Renewals(cell, WANTED, token(-5)).find_refusal(0)
 
 
 def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_product(
-    cell: Any, monkeypatch: pytest.MonkeyPatch
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell.settings = Settings()
+    cell = dataclasses.replace(cell, settings=Settings())
 
     def fail(*_: object) -> None:
         raise TestbedError("host frontend: gone")
 
     monkeypatch.setattr(token_renewal, "_deliver_test_tokens", fail)
-    assert not token_renewal.Renewals(cell, WANTED, token(3000)).may_start(play())
+    assert not token_renewal.Renewals(cell, WANTED, token(3000)).may_start(scenario())
     (case,) = cell.journal.cases
     assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
 
 
 def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
-    cell: Any, answers: list[ItbError | Token]
+    cell: Cell, answers: list[ItbError | Token]
 ) -> None:
-    cell.rundir.save(values.TOKEN, token(-5))
     fresh = token(3600)
     answers.append(fresh)
-    with token_renewal.keep_fresh(cell) as may_start:
-        assert may_start(play())
+    with token_renewal.keep_fresh(cell, token(-5)) as renewals:
+        assert renewals
+        assert renewals.may_start(scenario())
     (case,) = cell.journal.cases
     assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
     assert cell.rundir.saved(values.TOKEN) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
 
 
 def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
-    cell: Any, hosts: Hosts, answers: list[ItbError | Token]
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
     """A look at the testbed makes another error of a renewal that failed for it."""
-    cell.rundir.save(values.TOKEN, token(-5))
     cell.journal.find_testbed_fault = lambda _role, _seen: "the disk is full"
     hosts.unreachable = {"factory"}
     answers += [token(3600), token(3600)]  # one more is asked for in the background
-    with token_renewal.keep_fresh(cell) as may_start:
-        assert not may_start(play())
-        assert may_start(play(needs_token=False))
+    with token_renewal.keep_fresh(cell, token(-5)) as renewals:
+        assert renewals
+        assert not renewals.may_start(scenario())
+        assert renewals.may_start(scenario(needs_token=False))
     assert (cell.journal.cases[0].name, cell.journal.cases[0].exit_code) == ("SciToken renewal 1", 5)
     assert any(case.message.startswith("not started: ") for case in cell.journal.cases)
 
 
-def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Any, answers: list[ItbError | Token]) -> None:
+def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Cell, answers: list[ItbError | Token]) -> None:
     cell.journal.find_testbed_fault = lambda _role, _seen: "host factory: gone"
     answers.append(AcquireError("hook x: no", cause=Cause.HOOK))
     with pytest.raises(TokenError):
