@@ -12,7 +12,7 @@ from typing import Self
 
 
 class ExitCode(IntEnum):
-    """How itb ends, with what that means and whom it speaks of (README, "Exit codes").
+    """An exit code of itb: its number, what it means and what it says of the candidate.
 
     Files and JSON hold plain numbers.
     """
@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
     )
 
     def __new__(cls, value: int, meaning: str, blame: str) -> Self:
-        """Return the number with its words."""
+        """Return the member of a number, with its meaning and blame as attributes."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.meaning, member.blame = meaning, blame
@@ -64,7 +64,7 @@ class ExitCode(IntEnum):
 
     @property
     def label(self) -> str:
-        """What JUnit's ``type`` calls it: ``nothing-ran``."""
+        """Return the code's name in JUnit's attribute ``type``, such as ``nothing-ran``."""
         return self.name.lower().replace("_", "-")
 
 
@@ -79,15 +79,16 @@ PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 
 
 class ItbError(Exception):
-    """Base of everything itb raises on purpose.
+    """The base of every exception that itb raises on purpose.
 
-    ``evidence`` is text that belongs in a report's body; ``log`` the path of
-    the complete output it was cut from; ``sure`` that no host has a part in
-    it, so that looking at the testbed would find no better cause.
+    ``evidence`` is text for the body of a report, ``log`` the path of the
+    complete output that the evidence was cut from.  ``conclusive`` says that
+    no host has a part in the error: a look at the testbed would find no
+    better cause.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
-    sure = False
+    conclusive = False
 
     def __init__(self, message: str, *, hint: str = "", evidence: str = "", log: Path | None = None) -> None:
         super().__init__(message)
@@ -98,7 +99,7 @@ class ItbError(Exception):
 
 
 class UsageError(ItbError):
-    """The command line or a configuration file is wrong; nothing was started."""
+    """The command line or a configuration file is wrong, and nothing was started."""
 
     exit_code = ExitCode.USAGE
 
@@ -110,7 +111,7 @@ class ScenarioError(ItbError):
 
 
 class NothingRanError(ItbError):
-    """Every scenario was skipped or none was selected."""
+    """Every scenario was skipped, or none was selected."""
 
     exit_code = ExitCode.NOTHING_RAN
 
@@ -122,14 +123,14 @@ class BuildError(ItbError):
 
 
 class TestbedError(ItbError):
-    """The machine, engine, image, network or disk failed: not the product."""
+    """The machine, the engine, an image, the network or a disk failed, and not the product."""
 
     exit_code = ExitCode.TESTBED
     __test__ = False  # its name looks like a test class to pytest
 
 
 class TokenError(ItbError):
-    """No usable token was to be had."""
+    """No provider gave a usable token."""
 
     exit_code = ExitCode.TOKEN
 
@@ -151,7 +152,7 @@ PRODUCT_ERRORS = (ScenarioError, BuildError, InstallError)
 
 
 def worst(codes: list[int]) -> int:
-    """Return the exit code that stands for all of ``codes`` (0 if all are 0)."""
+    """Return the exit code that stands for all of ``codes``: the worst, or 0 if all are 0."""
     bad = [code for code in codes if code]
     if not bad:
         return ExitCode.PASSED

@@ -1,4 +1,4 @@
-"""podman or docker: images, networks, containers, labels and their removal.
+"""Running podman or docker: images, networks and containers, found and removed by their labels.
 
 Everything itb creates is labelled (:mod:`itb.containers.naming`), so that it
 can be found and removed without any file of the run.
@@ -38,7 +38,7 @@ _CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
 class _Answer(dict[str, Any]):
-    """An object of an engine's answer; a key that it lacks is the engine's fault."""
+    """A JSON object of an engine's answer; reading a key that it lacks raises TestbedError."""
 
     error_of: Callable[[str], TestbedError]
 
@@ -47,7 +47,7 @@ class _Answer(dict[str, Any]):
 
 
 class Engine:
-    """One container engine's command line."""
+    """Runs the command line of one container engine."""
 
     def __init__(self, runner: Runner, program: str = "podman", *, env: Mapping[str, str] | None = None) -> None:
         self.runner = runner
@@ -58,23 +58,24 @@ class Engine:
 
     @property
     def is_podman(self) -> bool:
-        """Return whether it is podman, also under another path."""
+        """Return whether the program is podman, by its name or its path."""
         return Path(self.program).name.startswith("podman")
 
     @property
     def info(self) -> tuple[str, ...]:
-        """Return the call that tells what the engine is and how it is set up."""
+        """Return the arguments of the call that describes the engine and its setup."""
         return ("info", "--format", "json" if self.is_podman else "{{json .}}")
 
     def call(self, *argv: str) -> Completed:
-        """Run ``podman ARGV`` with the default options."""
+        """Run ``podman ARGV`` with the defaults of a request."""
         return self.run(Request(argv))
 
     def run(self, request: Request) -> Completed:
         """Run ``podman ARGV`` as the request says.
 
-        Without a limit of its own a call is one that any engine answers in
-        no time: TestbedError, also without ``check``, if it does not.
+        An engine answers a request without a timeout at once: the limit is
+        ``engine``, and trouble that may pass is tried again.  Raises
+        TestbedError, even without ``check``, if there is no answer.
         """
         self.calls += 1
         own = replace(request, argv=[self.program, *request.argv], env={**self.env, **request.env})
@@ -98,14 +99,15 @@ class Engine:
             raise CommandError(completed, about=request.about or about)
         return completed
 
-    def ask(self, *argv: str, count: int | None = None) -> list[dict[str, Any]]:
-        """Call the engine and :meth:`read` what it answers."""
-        return self.read(self.call(*argv), count=count)
+    def query(self, *argv: str, count: int | None = None) -> list[dict[str, Any]]:
+        """Call the engine and return the objects of its answer, as :meth:`parse_answer` does."""
+        return self.parse_answer(self.call(*argv), count=count)
 
-    def read(self, completed: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
-        """Return the objects of an answer in JSON, one after the other or in a list; ``count`` of them if given.
+    def parse_answer(self, completed: Completed, *, count: int | None = None) -> list[dict[str, Any]]:
+        """Return the JSON objects of an answer, which stand one after the other or in a list.
 
-        TestbedError if it is none: some program in between may print words of its own.
+        ``count`` is the number that is expected.  Raises TestbedError for any
+        other answer: a program in between may print words of its own.
         """
 
         def error_of(why: str = "") -> TestbedError:
@@ -135,7 +137,7 @@ class Engine:
 
     @functools.cached_property
     def uninterruptible(self) -> Engine:
-        """Return the same engine, which ignores interruptions: they must not keep a cleanup from running."""
+        """Return the same engine, whose calls ignore interruptions: these must not keep a cleanup from running."""
         runner = copy.copy(self.runner)
         runner.stop = Stop()
         engine = Engine(runner, self.program, env=self.env)
@@ -147,7 +149,7 @@ class Engine:
     ) -> Request:
         """Return the request to the engine that runs a request's command in a container.
 
-        Secrets are named without their value: the engine finds it in its own environment.
+        A variable that holds a secret is passed by its name: the engine finds the value in its own environment.
         """
         options = ["exec"]
         if interactive or request.input is not None:
@@ -164,47 +166,47 @@ class Engine:
         return replace(request, argv=[*options, container, *request.argv], env=secret, user="", cwd="")
 
     def run_beside(self, container: str, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
-        """Run a command in a new container of ``image`` that sees a container's processes; it is gone afterwards.
+        """Run a command in a new container of ``image`` that sees a container's processes; remove it afterwards.
 
-        /proc/1/root is the other's file system there.  What runs in the
-        other cannot touch the command: it lacks a capability that this has.
+        The command finds the other's file system at /proc/1/root.  The other's
+        processes cannot touch the command: they lack a capability that it has.
         """
         options = ["run", "--rm", "--interactive", "--network", "none", "--pid", f"container:{container}"]
         options += ["--cap-add", "SYS_PTRACE", *naming.options(labels)]
         return self.run(replace(request, argv=[*options, image, *request.argv]))
 
     def image_id(self, reference: str) -> str:
-        """Return the id of a local image, or the empty string."""
+        """Return the id of a local image; empty if there is none."""
         answer = self.run(Request(["image", "inspect", "--format", "{{.Id}}", reference], check=False))
         return answer.stdout.strip().removeprefix("sha256:") if answer.ok else ""
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """Return what the engine says of a container; empty if there is none."""
+        """Return the engine's description of a container; empty if there is none."""
         answer = self.run(Request(["container", "inspect", container], check=False))
         if not answer.ok:
             if _ABSENT.search(answer.stderr):
                 return {}
             raise TestbedError(f"container engine {self.program!r} fails: {answer.reason}", evidence=answer.output)
-        return next(iter(self.read(answer)), {})
+        return next(iter(self.parse_answer(answer)), {})
 
     def inspect_all(self, containers: Sequence[str]) -> list[dict[str, Any]]:
-        """Return what the engine says of containers that exist, in this order."""
-        return self.ask("container", "inspect", *containers, count=len(containers))
+        """Return the engine's descriptions of containers that exist, in this order."""
+        return self.query("container", "inspect", *containers, count=len(containers))
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> str:
-        """Create a bridge network of the engine's choice of addresses and return its subnet (CIDR)."""
+        """Create a bridge network and return its subnet (CIDR), which the engine chooses."""
         self.call("network", "create", *naming.options(labels), name)
-        if subnet := _subnet(self.ask("network", "inspect", name, count=1)[0]):
+        if subnet := _subnet(self.query("network", "inspect", name, count=1)[0]):
             return subnet
         raise TestbedError(f"network {name}: the engine gave it no IPv4 subnet")
 
     def subnet(self, network: str) -> str:
         """Return the subnet (CIDR) of a network; empty if there is none."""
         answer = self.run(Request(["network", "inspect", network], check=False))
-        return next(filter(None, map(_subnet, self.read(answer))), "") if answer.ok else ""
+        return next(filter(None, map(_subnet, self.parse_answer(answer))), "") if answer.ok else ""
 
     def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """List containers, stopped ones too, that have all these labels (empty value: any)."""
+        """List the containers, stopped ones too, that have all these labels (empty value: any)."""
         return self._list("ps", "--all", filters=filters)
 
     def labelled(self, kind: str, filters: Mapping[str, str]) -> list[str]:
@@ -212,17 +214,17 @@ class Engine:
         return [str(item.get("Name") or item.get("name")) for item in self.listing(kind, filters)]
 
     def listing(self, kind: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return what the engine tells of its networks or volumes that have all these labels."""
+        """Return the engine's descriptions of its networks or volumes that have all these labels."""
         return self._list(kind, "ls", filters=filters)
 
     def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         if not self.is_podman:
             wanted = [f"label={key}={value}" if value else f"label={key}" for key, value in filters.items()]
-            return self.ask(*argv, *_each("--filter", wanted), "--format", "{{json .}}")
+            return self.query(*argv, *_each("--filter", wanted), "--format", "{{json .}}")
         # podman takes a filter for comma-separated values with quotes, and several labels of a
         # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
         wanted = [f"label={key}" for key in filters]
-        items = self.ask(*argv, *_each("--filter", wanted), "--format", "json")
+        items = self.query(*argv, *_each("--filter", wanted), "--format", "json")
         return [item for item in items if _has_labels(labels_of(item), filters)]
 
     def remove_run(self, filters: Mapping[str, str]) -> list[str]:
@@ -250,7 +252,7 @@ class Engine:
 
 
 def _transient_trouble(completed: Completed) -> str:
-    """Return the engine's trouble that another try may cure: what it says in a moment of contention."""
+    """Return the trouble of an engine that another try may cure, such as contention; empty for any other end."""
     match = None if completed.ok or completed.timed_out else retry.ENGINE.search(completed.stderr)
     return f"{completed.argv[1]}: {completed.reason}" if match else ""
 
@@ -282,7 +284,7 @@ def container_name(item: Mapping[str, Any]) -> str:
 
 
 def privileges_of(details: Mapping[str, Any]) -> str:
-    """Say what a container may do, from what the engine tells of it: privileged, capabilities, what it shares."""
+    """Return what a container may do, in words, from the engine's description of it."""
     host = details.get("HostConfig", {})
     parts = ["PRIVILEGED"] if host.get("Privileged") else ["not privileged"]
     if (caps := details.get("EffectiveCaps")) is not None:  # podman's; docker tells differences only
@@ -319,7 +321,7 @@ def _each(option: str, values: Sequence[str]) -> list[str]:
 
 
 def connect(runner: Runner, program: str, cache: Path) -> Engine:
-    """Return the engine of this name, with a containers.conf of our own where the machine needs one.
+    """Return the engine of this name, with a containers.conf of itb's own where the machine needs one.
 
     Raises TestbedError with what to install when it is missing or unusable.
     """
@@ -343,12 +345,12 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
             hint="itb doctor explains",
             evidence=answer.output,
         )
-    engine.read(answer, count=1)
+    engine.parse_answer(answer, count=1)
     return engine
 
 
 def podman_env(cache: Path) -> dict[str, str]:
-    """Return the environment podman needs here: empty, or CONTAINERS_CONF with what the machine refuses.
+    """Return the environment podman needs here: empty, or a CONTAINERS_CONF without what the machine refuses.
 
     A user's own CONTAINERS_CONF is never replaced.  Source of the three
     limits: podman 4.3 on a machine without CAP_SYS_RESOURCE, with hybrid

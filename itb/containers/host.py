@@ -1,4 +1,4 @@
-"""A host of a testbed: run, put, get; containers of an engine."""
+"""A host of a testbed: a container on which commands run, and to and from which files are copied."""
 
 from __future__ import annotations
 
@@ -163,12 +163,12 @@ class Host:
         argv = ["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths]
         self.run(Request(argv, stdout_to=destination))
 
-    def alive(self) -> bool:
+    def is_running(self) -> bool:
         """Return whether the container runs."""
         return not self.why_not_running()
 
     def why_not_running(self) -> str:
-        """Return what became of the container if it does not run; the empty string if it does.
+        """Return why the container does not run, in words; empty if it does.
 
         Raises TestbedError if the engine cannot tell.
         """

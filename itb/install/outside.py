@@ -1,4 +1,4 @@
-"""The files of a host, looked at from outside of it: what the candidate could change has no say in it.
+"""Inspecting the files of a host from outside of it, where the candidate could change nothing.
 
 ``outside.py`` of ``build_ws/hosts`` does it in a container of the image the
 host was made from; what its findings mean is decided here, by the platform's
@@ -29,10 +29,10 @@ _MAX_SHOWN = 100  # findings in the evidence of a case
 class TamperedError(InstallError):
     """A host that was tampered with, as its files show from outside.
 
-    It is ``sure``: asking the host itself whether it is at fault would find no better cause.
+    It is ``conclusive``: asking the host itself whether it is at fault would find no better cause.
     """
 
-    sure = True
+    conclusive = True
 
 
 class Inspection(Record):
@@ -79,7 +79,7 @@ def served_checksums(services: Host, folder: str) -> ServedChecksums:
     return ServedChecksums(sha256=tuple(line.split()[0] for line in completed.stdout.splitlines() if line))
 
 
-def look(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[str, str]) -> Inspection:
+def inspect(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[str, str]) -> Inspection:
     """Compare a host's files with those of the image it was made from.
 
     ``trusted`` are checksums (SHA-256) of RPM files a repository of the run

@@ -36,7 +36,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     engine, info = None, {}
     try:
         engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
-        info = engine.ask(*engine.info, count=1)[0]
+        info = engine.query(*engine.info, count=1)[0]
     except TestbedError as error:
         findings.append(bad("engine", error.message, _engine_remedy(settings.engine)))
     if engine:

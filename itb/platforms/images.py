@@ -151,7 +151,7 @@ def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
     answer = engine.run(Request(["image", "inspect", *references.values()], check=False))
     if not answer.ok:
         return None
-    details = engine.read(answer, count=len(references))
+    details = engine.parse_answer(answer, count=len(references))
     return PlatformImages(
         platform=name,
         key=key,
@@ -224,7 +224,7 @@ def _inspect_images(engine: Engine, name: str) -> list[dict[str, Any]]:
     if not ids:
         return []
     answer = engine.run(Request(["image", "inspect", *dict.fromkeys(ids)], check=False))
-    return engine.read(answer)
+    return engine.parse_answer(answer)
 
 
 def _find_newest(engine: Engine, name: str, definition: str) -> PlatformImages | None:

@@ -110,7 +110,7 @@ _LASTING = _any(
 )
 
 
-def line(pattern: re.Pattern[str], text: str) -> str:
+def find_line(pattern: re.Pattern[str], text: str) -> str:
     """Return the first line that names trouble of a kind, or the empty string."""
     return next((line.strip() for line in text.splitlines() if pattern.search(line)), "")
 

@@ -1,4 +1,8 @@
-"""What reports say of a run, gathered from its directory."""
+"""The facts of a run, gathered from its directory.
+
+Everything a report shows comes through :func:`gather`, which removes secrets
+and control characters once, so that no renderer can forget to.
+"""
 
 from __future__ import annotations
 

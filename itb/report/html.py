@@ -23,7 +23,7 @@ from itb.model import Case, InstalledPackage, Outcome, Token
 from itb.report import self_reported, summary
 from itb.report.facts import Facts, base_phase, busy_seconds, phases
 from itb.report.timeline import draw
-from itb.report.verdict import Verdict, culprit
+from itb.report.verdict import Verdict, sort_failures
 from itb.util.files import write_atomically
 from itb.util.text import clean, duration
 
@@ -77,12 +77,12 @@ def write_overview(path: Path, runs: Sequence[tuple[Facts, Verdict]]) -> None:
 
 
 def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
-    """Return what the template shows."""
+    """Return the variables of the template by name."""
     return {
         "facts": facts,
         "verdict": verdict,
         "candidate": summary.candidate(facts),
-        "failures": failures(facts, verdict)[:SHOWN_FAILURES],
+        "failures": sort_failures(facts, verdict.exit_code)[:SHOWN_FAILURES],
         "more_failures": max(0, len(facts.bad) - SHOWN_FAILURES),
         "timeline": draw(facts),
         "self_reported": self_reported.summary_line(facts),
@@ -97,12 +97,6 @@ def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "reproduce": summary.reproduce(facts),
         "missing": missing(facts),
     }
-
-
-def failures(facts: Facts, verdict: Verdict) -> list[Case]:
-    """Return what went wrong, that which decided the verdict first."""
-    deciding_case = culprit(facts, verdict.exit_code)
-    return sorted(facts.bad, key=lambda case: case is not deciding_case)
 
 
 def group_phases(facts: Facts) -> list[Phase]:
@@ -147,7 +141,7 @@ def short_name(case: Case, scenario: str) -> str:
 
 
 def group_packages(facts: Facts) -> list[Role]:
-    """Return what each host holds, the candidate's packages apart."""
+    """Return the packages of each host, the candidate's apart."""
     roles = []
     for role, packages in (facts.installed.packages if facts.installed else {}).items():
         origins: dict[str, list[str]] = {}
@@ -181,7 +175,7 @@ def token_life(token: Token | None, started: float) -> str:
 
 
 def missing(facts: Facts) -> list[str]:
-    """Return what this report cannot show, in words."""
+    """Return in words the facts that this report lacks."""
     absent = {
         "commit": facts.commit is None and "the reference was not resolved to a commit",
         "build": facts.build is None and "no RPMs are on record",

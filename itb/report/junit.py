@@ -1,9 +1,9 @@
 """JUnit XML of a run: one suite per cell, valid against ``reports/junit.xsd`` whatever a test printed.
 
-The tree is junit-xml's; what that library leaves out or gets wrong is put
-right on it: a time of zero, wall time of the suite, characters XML cannot
-hold (its own filter runs after they became character references), and a
-failure without a message, which it would count as passed.
+The library junit-xml makes the tree.  This module corrects what the library
+leaves out or gets wrong: a time of zero, wall time of the suite, characters
+XML cannot hold (its own filter runs after they became character references),
+and a failure without a message, which it would count as passed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Live progress of a run: what each host is doing and for how long.
+"""The progress of a run: what each host is doing and for how long.
 
-A thread of its own does all the writing; who reports only queues an event
-for it, so that a slow terminal never slows down a run.
+A thread of its own does all the writing; the journal's listener only queues
+events for it, so that a slow terminal never slows down a run.
 """
 
 from __future__ import annotations

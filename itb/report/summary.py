@@ -1,4 +1,4 @@
-"""The end of a run in a terminal: verdict, seconds of each phase, failures, where the reports are, what next."""
+"""The summary of a run in a terminal: verdict, seconds of each phase, failures, reports, next commands."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from itb.model import Case, Commit, CommitKind, Outcome, Phase
+from itb.model import Commit, CommitKind, Outcome, Phase
 from itb.report import self_reported
 from itb.report.facts import UNKNOWN_PRODUCT, Facts, base_phase, busy_seconds, phases
-from itb.report.verdict import Kind, Verdict, culprit
+from itb.report.verdict import Kind, Verdict, find_deciding_case, sort_failures
 from itb.util.text import duration
 
 SHOWN_FAILURES = 8
@@ -79,7 +79,7 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
     if verdict.blame and not verdict.good:
         parts.append(Text(verdict.blame, "dim"))
     parts += [Text(), Padding(_phases(facts, verdict), (0, 0, 0, 2))]
-    for case in _deciding_first(facts, verdict)[:SHOWN_FAILURES]:
+    for case in sort_failures(facts, verdict.exit_code)[:SHOWN_FAILURES]:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         parts += [
             Text(),
@@ -87,7 +87,8 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
             Padding(Text(case.message or "no reason was given"), (0, 0, 0, 4)),
         ]
         if case.log:
-            parts.append(Padding(Text(_near(facts.rundir.path / case.log), "dim", overflow="fold"), (0, 0, 0, 4)))
+            log = Text(_shorten(facts.rundir.path / case.log), "dim", overflow="fold")
+            parts.append(Padding(log, (0, 0, 0, 4)))
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         parts.append(Text(f"  and {more} more, see the reports", "dim"))
     rows = Table.grid(padding=(0, 2))
@@ -132,26 +133,21 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
         yield f"  {name:<10} {duration(busy_seconds(cases)):>12}  {counts}"
     for name in verdict.not_reached:
         yield f"  {name:<10} {'-':>12}  not reached"
-    for case in _deciding_first(facts, verdict)[:SHOWN_FAILURES]:
+    for case in sort_failures(facts, verdict.exit_code)[:SHOWN_FAILURES]:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}: {case.message or 'no reason was given'}"
         if case.log:
-            yield f"  log: {_near(facts.rundir.path / case.log)}"
+            yield f"  log: {_shorten(facts.rundir.path / case.log)}"
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         yield f"and {more} more, see the reports"
     for title, value in _closing_rows(facts, verdict):
         yield f"{title + ':':<8} {value}"
 
 
-def _deciding_first(facts: Facts, verdict: Verdict) -> list[Case]:
-    """Return what went wrong, the case that decided the verdict first."""
-    deciding_case = culprit(facts, verdict.exit_code)
-    return sorted(facts.bad, key=lambda case: case is not deciding_case)
-
-
 def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
-    """Return (title, text) of what a summary ends with: reports, notes, next commands."""
-    rows = [(title, _near(path)) for title, path in (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))]
+    """Return (title, text) of the rows at the end of a summary: reports, notes, next commands."""
+    reports = (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))
+    rows = [(title, _shorten(path)) for title, path in reports]
     rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
     if verdict.good and (line := self_reported.summary_line(facts)):
         rows.append(("note", line))
@@ -163,8 +159,8 @@ def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
-    """Return what a person may want to type now: (title, command, why)."""
-    deciding_case = culprit(facts, verdict.exit_code)
+    """Return the commands a person may want to type now: (title, command, why)."""
+    deciding_case = find_deciding_case(facts, verdict.exit_code)
     run, runs = facts.rundir.id, _runs_words(facts)
     commands = []
     if facts.state.kept:
@@ -227,13 +223,13 @@ def _from_here(facts: Facts, value: str, *, bare: bool = False) -> str:
     if "/" not in value and value not in (".", "..") and not bare:
         return value
     path = Path(facts.state.cwd, value)
-    return _near(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else value
+    return _shorten(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else value
 
 
 def _runs_words(facts: Facts) -> list[str]:
     """Return the flag that finds the run; none where it is in the default folder."""
     runs = facts.rundir.path.parent
-    return [] if runs == Path.cwd() / "runs" else ["--runs", _near(runs)]
+    return [] if runs == Path.cwd() / "runs" else ["--runs", _shorten(runs)]
 
 
 def _published_words(facts: Facts, commit: Commit) -> list[str]:
@@ -246,7 +242,7 @@ def _published_words(facts: Facts, commit: Commit) -> list[str]:
     return [*words, "--allow-unsigned"] if settings.get("allow_unsigned") else words
 
 
-def _near(path: Path) -> str:
+def _shorten(path: Path) -> str:
     """Return the path relative to here, unless it is far away."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("../..") else relative

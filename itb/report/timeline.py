@@ -1,4 +1,4 @@
-"""Where and how wide the bars of a run's timeline are: a lane per role, more than one row where work overlaps."""
+"""The timeline of a run: bars in a lane per role, with more than one row where work overlaps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from itb.util.text import duration
 # Hues far enough apart to tell phases from one another; red and magenta are
 # left to failures and errors.
 _HUES = (210, 165, 35, 255, 95, 55, 190, 280, 140, 230, 20)
-_MOST_ROWS = 8  # what does not fit into them is in the table of cases
-_NARROWEST = 0.15  # percent of the width; less could not be seen
+_MAX_ROWS = 8  # what does not fit into them is in the table of cases
+_MIN_WIDTH = 0.15  # percent of the width; less could not be seen
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def draw(facts: Facts) -> Timeline | None:
 
     def bar(start: float, seconds: float, *, label: str, tip: str, phase: str, outcome: Outcome) -> Bar:
         left = 100 * max(0.0, start - first) / whole
-        width = max(_NARROWEST, 100 * seconds / whole)
-        return Bar(min(left, 100 - _NARROWEST), min(width, 100 - left), label, tip, hues[phase], outcome)
+        width = max(_MIN_WIDTH, 100 * seconds / whole)
+        return Bar(min(left, 100 - _MIN_WIDTH), min(width, 100 - left), label, tip, hues[phase], outcome)
 
     def of_case(case: Case) -> Bar:
         tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
@@ -78,14 +78,14 @@ def draw(facts: Facts) -> Timeline | None:
             spans.append(bar(start, end - start, label=label, tip=label, phase=name, outcome=outcome))
     lanes = [Lane("phases", rows(spans))]
     for role in dict.fromkeys(case.role for case in facts.cases):
-        bars = [of_case(case) for case in drawn(facts.cases, role)]
+        bars = [of_case(case) for case in cases_with_bar(facts.cases, role)]
         if bars:
             lanes.append(Lane(role or "itb", rows(bars)))
     return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
 
 
-def drawn(cases: Iterable[Case], role: str) -> list[Case]:
-    """Return the cases of a role that get a bar: not what was skipped, nor parts of a longer case."""
+def cases_with_bar(cases: Iterable[Case], role: str) -> list[Case]:
+    """Return the cases of a role that get a bar: none that was skipped, and no part of a longer case."""
     mine = [case for case in cases if case.role == role and case.outcome is not Outcome.SKIPPED]
     longest: dict[float, Case] = {}
     for case in mine:
@@ -113,7 +113,7 @@ def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
                 row.append(bar)
                 break
         else:
-            if len(filled) < _MOST_ROWS:
+            if len(filled) < _MAX_ROWS:
                 filled.append([bar])
     return tuple(tuple(row) for row in filled)
 

@@ -1,8 +1,4 @@
-"""What a run directory says about a run: its facts, cleaned for showing, and the verdict in words.
-
-Everything a report shows comes through :func:`gather`, which removes secrets
-and control characters once, so that no renderer can forget to.
-"""
+"""The verdict on a run: its kind, its exit code, and how the run ended in words."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase
 
 
 class Kind(StrEnum):
-    """What a verdict comes to."""
+    """The kind of a verdict."""
 
     PASSED = "passed"
     PARTIAL = "partial"  # all that was asked for passed, but it was not a whole run
@@ -91,7 +87,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
-    """Return what the verdict comes to, and the exit code that belongs to it; ``tried`` counts cases."""
+    """Return the kind of the verdict and the exit code that belongs to it; ``tried`` counts cases."""
     if not facts.ended:
         return (Kind.RUNNING, code) if is_running(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
     if code == ExitCode.INTERRUPTED:
@@ -116,10 +112,16 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
 
 
-def culprit(facts: Facts, code: int) -> Case | None:
+def find_deciding_case(facts: Facts, code: int) -> Case | None:
     """Return the case that decided the exit code: of those, the one that ended first."""
     deciding = [case for case in facts.bad if code_of(case) == code] or facts.bad
     return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+
+
+def sort_failures(facts: Facts, code: int) -> list[Case]:
+    """Return the cases that went wrong, the one that decided the exit code first."""
+    deciding_case = find_deciding_case(facts, code)
+    return sorted(facts.bad, key=lambda case: case is not deciding_case)
 
 
 def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) -> str:
@@ -145,7 +147,7 @@ def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) ->
 def _reason(facts: Facts, kind: Kind, code: int) -> str:
     if kind in (Kind.PASSED, Kind.PARTIAL):
         return ""
-    case = culprit(facts, code)
+    case = find_deciding_case(facts, code)
     if case is not None:
         where = f"{case.phase} on {case.role}" if case.role else case.phase
         return f"{where}: {case.name}: {case.message or 'no reason was given'}"

@@ -207,7 +207,7 @@ def fingerprints(services: Host, path: str) -> list[str]:
     return digests
 
 
-def look(services: Host, url: str, globs: Sequence[str]) -> list[Offered]:
+def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[Offered]:
     """Return the product's packages in a repository, newest first; TestbedError if it cannot be used."""
     lines = _run_offered(services, url, ["list", url, *globs])
     return [

@@ -77,7 +77,7 @@ class Cell:
         """
         roles = {*on, *taints}
         if roles - set(self.testbed.containers):
-            self.testbed.alive()
+            self.testbed.find_running_roles()
         containers, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
         entry = self.checkpoints.begin(key, {role: containers[role] for role in roles}, taints=taints)
         checkpoint = Checkpoint()

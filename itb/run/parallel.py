@@ -1,10 +1,10 @@
-"""Work at the same time, and the error that was the cause."""
+"""Doing the same work for several keys at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from itb.errors import InterruptedRunError
 
@@ -13,7 +13,7 @@ V = TypeVar("V")
 
 
 def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
-    """Do the same for all keys at once; return the results by key.
+    """Call ``work`` with each key at the same time; return the results by key.
 
     All calls end before the first error is raised; an interruption goes before other errors.
     """
@@ -29,15 +29,3 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
     if errors:
         raise errors[0]
     return {key: future.result() for key, future in futures.items()}
-
-
-def wait_for_all(futures: Sequence[Future[Any]]) -> None:
-    """Wait for all; raise the interruption if there was one, else the first error."""
-    wait(futures, return_when=FIRST_EXCEPTION)
-    wait(futures)
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    for error in errors:
-        if isinstance(error, InterruptedRunError):
-            raise error
-    if errors:
-        raise errors[0]

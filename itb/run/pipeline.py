@@ -66,7 +66,7 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
 
     Raises UsageError naming the phase that has to come first.
     """
-    cell.testbed.alive()
+    cell.testbed.find_running_roles()
     cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
     names = PHASES.of_command(phase)
     values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
@@ -79,7 +79,7 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
     The workspace may die: once it has built, no phase needs it.
     """
     find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
-    with watchdog.pulse(cell.engine, cell.engine.runner.stop, find_stopped_host):
+    with watchdog.monitor(cell.engine, cell.engine.runner.stop, find_stopped_host):
         PHASES.execute(names, values)
 
 

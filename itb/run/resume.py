@@ -93,20 +93,20 @@ def _remove_doubtful_hosts(cell: Cell) -> str:
     testbed = cell.testbed
     orphans.wait_for_other_guards()
     existing = testbed.roles_with_container()
-    running = testbed.alive()
+    running = testbed.find_running_roles()
     if not existing:
         testbed.down()  # a network may be left
         return "no host is left"
     doubtful = cell.checkpoints.doubtful(testbed.containers)
     if reason := _why_unusable(cell, running - set(doubtful)):
         testbed.down()
-        testbed.alive()
+        testbed.find_running_roles()
         return f"all hosts removed: {reason}"
     removed = dict.fromkeys(existing - running, "does not run") | {
         role: f"cut off in {checkpoint.partition('.')[0]}" for role, checkpoint in doubtful.items()
     }
     testbed.remove(removed)
-    testbed.alive()
+    testbed.find_running_roles()
     request = Request(timeout=30)
     parallel.in_parallel(sorted(testbed.containers), lambda role: cell.host(role).script(_KILL_COMMANDS, request))
     return "removed: " + ", ".join(f"{role} ({why})" for role, why in sorted(removed.items())) if removed else ""

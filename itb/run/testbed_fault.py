@@ -90,10 +90,10 @@ def _free_bytes(path: Path) -> int:
 def _container_causes(cell: Cell, role: str) -> Iterator[str]:
     """Yield why hosts of the testbed do not run, that of ``role`` first; what was never started is not missing."""
     saved = cell.rundir.saved(values.TESTBED)
-    alive = cell.testbed.alive()
+    running_roles = cell.testbed.find_running_roles()
     expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
     expected |= {role, SERVICES} & cell.testbed.started
-    missing = expected - alive
+    missing = expected - running_roles
     for name in sorted(missing, key=lambda other: (other != role, other)):
         if reason := cell.host(name).why_not_running():
             yield reason

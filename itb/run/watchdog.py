@@ -71,7 +71,7 @@ class Watchdog:
 
 
 @contextmanager
-def pulse(engine: Engine, stop: Stop, find_stopped_host: Callable[[], str]) -> Iterator[None]:
+def monitor(engine: Engine, stop: Stop, find_stopped_host: Callable[[], str]) -> Iterator[None]:
     """Check at intervals that the engine answers and every host runs; stop the run if not.
 
     A command on a host may be silent for many minutes, also where it waits

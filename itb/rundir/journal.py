@@ -126,7 +126,7 @@ class Journal:
 
     def diagnose(self, role: str, error: ItbError) -> ItbError:
         """Return the error, or a TestbedError with the cause if the testbed is found to be at fault."""
-        if error.sure or isinstance(error, InterruptedRunError | UsageError):
+        if error.conclusive or isinstance(error, InterruptedRunError | UsageError):
             return error
         cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
         engine = "container engine "  # its own trouble is cause enough

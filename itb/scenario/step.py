@@ -116,7 +116,7 @@ def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
     completed = step_output.completed
     if not step_output.entered:
         may_be_dead = completed.returncode in _NOT_ENTERED_CODES
-        if may_be_dead and (_ENGINE_ERROR.search(completed.stderr) or not host.alive()):
+        if may_be_dead and (_ENGINE_ERROR.search(completed.stderr) or not host.is_running()):
             raise TestbedError(
                 f"host {host.role}: container {host.container} cannot be entered any more: {completed.reason}",
                 evidence=completed.output,

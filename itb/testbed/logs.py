@@ -169,7 +169,7 @@ def across(
     """
     causes = []
     for role, host in hosts.items():
-        if globs.get(role) and host.alive():
+        if globs.get(role) and host.is_running():
             errors = find_errors(host, globs[role], ignored=ignored, ended=ended)
             causes += [f"{role}: {error}" for error in errors[:1]]
     return "; ".join(causes)

@@ -197,17 +197,17 @@ class Testbed:
         # Compose programs start one container after the other.
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
             list(pool.map(lambda host: self.engine.call("start", host.container), hosts.values()))
-        alive = self.alive()
+        running_roles = self.find_running_roles()
         for host in hosts.values():
-            if host.role not in alive:
+            if host.role not in running_roles:
                 logs = self.engine.run(Request(["logs", "--tail", "20", host.container], check=False))
                 raise TestbedError(
                     f"host {host.role}: container {host.container} did not start", evidence=logs.output
                 )
         return hosts
 
-    def alive(self) -> set[str]:
-        """Return the roles whose hosts run now."""
+    def find_running_roles(self) -> set[str]:
+        """Ask the engine which hosts run now, remember their containers, and return their roles."""
         running = {
             container_name(container): str(container.get("Id") or container.get("ID"))
             for container in self.engine.containers(self.labels)

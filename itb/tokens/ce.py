@@ -1,4 +1,4 @@
-"""Asking a CE about tokens: whether it can reach the issuer, and why it refused a token.
+"""Finding out from a CE whether it can reach a token's issuer, and why it refused a token.
 
 A client of HTCondor only sees AUTHENTICATE:1004; the reason is in the log of
 the daemon that it talked to.
@@ -64,7 +64,7 @@ def issuer_problem(ce: Host, issuer: str) -> str:
     return f"host {ce.role} cannot read {url}: {_CURL_ERRORS.get(answer.returncode, answer.reason)}"
 
 
-def refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
+def find_refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
     """Return why a CE refused the last token, empty if its logs do not say.
 
     ``since`` is in seconds since the epoch: older refusals do not count.

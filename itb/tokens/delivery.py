@@ -77,8 +77,3 @@ def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = Non
     if not completed.ok:
         raise TestbedError(f"host {host.role}: {about}: {completed.reason}", evidence=completed.output)
     return True
-
-
-def withdraw(host: Host, path: str) -> None:
-    """Remove a delivered token, if it exists."""
-    host.run(Request(["rm", "-f", "--", path], timeout=30, check=False))

@@ -40,7 +40,7 @@ class TokenRequest(Record):
 
 
 class Cause(StrEnum):
-    """The cause why there is no token; the first four are a hook's exit codes 2 to 5."""
+    """Why there is no token; the first four are a hook's exit codes 2 to 5."""
 
     CONFIGURATION = "configuration"
     PERSON = "a person must act"
@@ -53,7 +53,7 @@ class Cause(StrEnum):
 class AcquireError(TokenError):
     """A provider gave no usable token; ``cause`` says who can change that."""
 
-    sure = True
+    conclusive = True
 
     def __init__(self, message: str, *, cause: Cause, hint: str = "", evidence: str = "") -> None:
         super().__init__(message, hint=hint, evidence=evidence)

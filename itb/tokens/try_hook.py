@@ -41,7 +41,7 @@ class Attempt(Record):
         return not self.problem and all(verdict.ok for verdict in self.verdicts)
 
 
-def attempt(name: str, request: TokenRequest, context: Context) -> Attempt:
+def try_hook(name: str, request: TokenRequest, context: Context) -> Attempt:
     """Ask a provider or hook once, without the second and third try of a run; return the result.
 
     Raises UsageError for a name or option that does not exist.

@@ -84,7 +84,7 @@ def test_compose_program(hostile: Hostile, engine: Engine, images: PlatformImage
     try:
         prefix = hand.create_network()
         hand.up(["bare"], {"bare": images.references["bare"]}, prefix)
-        assert hand.alive() == {"bare"}
+        assert hand.find_running_roles() == {"bare"}
     finally:
         hand.down()
     assert hostile.ran == []

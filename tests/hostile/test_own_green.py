@@ -74,7 +74,7 @@ def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[Path]) -> outside.Inspection:
     key, _, value = own_label.partition("=")
     sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in trusted]
-    return outside.look(host, images.bare.id, trusted=sums, labels={key: value})
+    return outside.inspect(host, images.bare.id, trusted=sums, labels={key: value})
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_change_of_the_platform_is_seen(
     line = next((line for line in caught.value.evidence.splitlines() if line.startswith(f"{path}: ")), "")
     assert line.partition(": ")[2].partition(";")[0].startswith(what), caught.value.evidence
     assert f"%post of hostile-{name}-1-1.noarch" in line
-    assert (caught.value.exit_code, caught.value.sure) == (7, True)
+    assert (caught.value.exit_code, caught.value.conclusive) == (7, True)
     assert caught.value.hint
 
 

@@ -132,9 +132,9 @@ def test_get_is_redacted(shared_host: Host, place: str) -> None:
 
 def test_host_that_is_gone(engine: object, new_host: object) -> None:
     host: Host = new_host(boot=False)  # type: ignore[operator]
-    assert host.alive()
+    assert host.is_running()
     host.engine.call("kill", host.container)
-    assert not host.alive()
+    assert not host.is_running()
     with pytest.raises(TestbedError, match=f"host bare: container {host.container} is not running"):
         host.call("true")
 

@@ -60,7 +60,7 @@ def host(module_hosts: Callable[..., Host]) -> Host:
 
 def test_versions_are_in_rpms_order(host: Host) -> None:
     """Newest first over all packages, whatever they are called; candidates below their final version."""
-    offered = published.look(host, URL, GLOBS)
+    offered = published.list_packages(host, URL, GLOBS)
     order = list(dict.fromkeys(f"{item.rpm.version}-{item.rpm.release}" for item in offered))
     assert order == ["1.10-1", "1.10-0.1.rc1", "1.9-1", "1.2-3"]
     assert {item.rpm.name for item in offered} == {"probe-one", "probe-two"}
@@ -73,7 +73,7 @@ def test_versions_are_in_rpms_order(host: Host) -> None:
 
 def test_hosts_see_the_chosen_version_only(host: Host) -> None:
     """Of the product; what is published with it they may use."""
-    offered = published.look(host, URL, GLOBS)
+    offered = published.list_packages(host, URL, GLOBS)
     chosen = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
     there = Repo(id="itb-candidate", url=URL, key_url="", key_fingerprint="", packages=2, gpgcheck=False,
                  repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in chosen.rpms))  # fmt: skip
@@ -88,7 +88,7 @@ def test_hosts_see_the_chosen_version_only(host: Host) -> None:
 
 
 def test_unsigned_packages_are_named(host: Host) -> None:
-    offered = published.look(host, URL, GLOBS)
+    offered = published.list_packages(host, URL, GLOBS)
     rpms = published.choose(offered, {"probe-one"}, pin="1.2", where=URL).rpms
     seen = published.check(host, URL, rpms, "")
     assert len(seen.bad) == 2
@@ -108,11 +108,11 @@ def test_unsigned_packages_are_named(host: Host) -> None:
 )
 def test_repository_that_cannot_be_used(host: Host, url: str, words: str) -> None:
     with pytest.raises(TestbedError, match=words):
-        published.look(host, url, GLOBS)
+        published.list_packages(host, url, GLOBS)
 
 
 def test_package_that_is_not_what_the_index_says(host: Host) -> None:
     url = "file:///srv/changed"
-    rpms = published.choose(published.look(host, url, GLOBS), {"probe-one"}, pin="1.10-1", where=url).rpms
+    rpms = published.choose(published.list_packages(host, url, GLOBS), {"probe-one"}, pin="1.10-1", where=url).rpms
     with pytest.raises(TestbedError, match=f"repository {url} cannot be used"):
         published.check(host, url, rpms, "")

@@ -10,7 +10,7 @@ from itb.process.runner import Runner
 from itb.tokens.issuer import Issuer
 from itb.tokens.providers.base import Context
 from itb.tokens.request import TokenRequest
-from itb.tokens.try_hook import attempt
+from itb.tokens.try_hook import try_hook
 
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="try", ce=CE, audience=CE, deadline_s=10)
@@ -28,7 +28,7 @@ def test_a_good_hook(tmp_path: Path) -> None:
     token = issuer.mint(CE)
     body = f'echo hello {token} >&2; echo \'{{"version": 1, "token": "{token}"}}\''
     given = hook(tmp_path, body)
-    seen = attempt("mine", REQUEST, Context(runner=Runner(), issuer=issuer, hook_dirs=given.hook_dirs))
+    seen = try_hook("mine", REQUEST, Context(runner=Runner(), issuer=issuer, hook_dirs=given.hook_dirs))
     assert seen.good
     assert seen.exit_code == 0
     assert seen.output_bytes > len(token)
@@ -42,14 +42,14 @@ def test_a_good_hook(tmp_path: Path) -> None:
 def test_a_hook_with_a_bad_token_is_explained_claim_by_claim(tmp_path: Path) -> None:
     issuer = Issuer.create(tmp_path / "issuer")
     given = hook(tmp_path, f'echo \'{{"version": 1, "token": "{issuer.mint_faulty(REQUEST, "expired")}"}}\'')
-    seen = attempt("mine", REQUEST, given)
+    seen = try_hook("mine", REQUEST, given)
     assert not seen.good
     assert not seen.problem
     assert [verdict.claim for verdict in seen.verdicts if not verdict.ok][-1] == "exp"
 
 
 def test_a_hook_that_breaks_the_protocol(tmp_path: Path) -> None:
-    seen = attempt("mine", REQUEST, hook(tmp_path, "echo thinking >&2; exit 9"))
+    seen = try_hook("mine", REQUEST, hook(tmp_path, "echo thinking >&2; exit 9"))
     assert not seen.good
     assert seen.exit_code == 9
     assert "exit 9, which the protocol does not know: thinking" in seen.problem
@@ -59,11 +59,11 @@ def test_a_hook_that_breaks_the_protocol(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [2, 3, 4, 5])
 def test_no_next_step_is_what_was_typed(code: int, tmp_path: Path) -> None:
-    seen = attempt("mine", REQUEST, hook(tmp_path, f"exit {code}"))
+    seen = try_hook("mine", REQUEST, hook(tmp_path, f"exit {code}"))
     assert seen.hint
     assert "token try" not in seen.hint
 
 
 def test_a_provider_that_is_no_program(tmp_path: Path) -> None:
-    assert attempt("local", REQUEST, hook(tmp_path, "true")).good
-    assert "no issuer" in attempt("local", REQUEST, Context(runner=Runner())).problem
+    assert try_hook("local", REQUEST, hook(tmp_path, "true")).good
+    assert "no issuer" in try_hook("local", REQUEST, Context(runner=Runner())).problem

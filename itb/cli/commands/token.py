@@ -112,7 +112,7 @@ def hooks(*, as_json: bool) -> None:
 def try_hook(name: str, audience: str) -> int:
     """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token."""
     settings = common.settings_from({})
-    attempt = tokens_try_hook.attempt(name, _request(settings, audience), hook_context(settings, Runner()))
+    attempt = tokens_try_hook.try_hook(name, _request(settings, audience), hook_context(settings, Runner()))
     rows = [("asked", " ".join(attempt.asked.split())), ("environment", " ".join(attempt.environment))]
     if attempt.exit_code >= 0 or attempt.output_bytes > 0:
         size = attempt.output_bytes

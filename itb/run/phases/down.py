@@ -83,4 +83,4 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
         if role == SERVICES and build and not build.published and cell.rundir.saved(values.REPO):
             repository_signed.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repository_signed.SIGNED)
 
-    in_parallel(sorted(cell.testbed.alive() & set(roles)), collect_role)
+    in_parallel(sorted(cell.testbed.find_running_roles() & set(roles)), collect_role)

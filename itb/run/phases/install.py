@@ -134,7 +134,7 @@ def _check_platform(
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
     with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
-        inspection = outside.look(cell.host(role), host.image_id, trusted=checksums, labels=cell.testbed.labels)
+        inspection = outside.inspect(cell.host(role), host.image_id, trusted=checksums, labels=cell.testbed.labels)
         expected = outside.side_effects(cell.platform)
         trial.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
     return inspection

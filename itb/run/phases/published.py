@@ -106,7 +106,7 @@ def choose_candidate(cell: Cell) -> Cell:
     names = build_rpms.wanted(cell.product)
     with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {location.shown}") as trial:
         repository = _open_repository(cell, location, trial)
-        offered = published.look(cell.host(SERVICES), repository.url, cell.product.packages)
+        offered = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
         choice = published.choose(offered, names, pin=pin, where=location.shown)
         trial.passed(
             f"{choice.version}-{choice.release}, {len(choice.rpms)} packages of {repository.url}",
@@ -134,7 +134,7 @@ def _open_repository(cell: Cell, location: Location, trial: Trial) -> _Published
         fingerprints = " ".join(published.fingerprints(services, _KEY))
         return _PublishedRepo(cell, location, url, _KEY, key_from, fingerprints)
     if not allow_unsigned:
-        published.look(services, url, ["-"])  # a repository that does not answer is the better reason
+        published.list_packages(services, url, ["-"])  # a repository that does not answer is the better reason
         raise InstallError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
     return _PublishedRepo(cell, location, url, "", "", "")
 

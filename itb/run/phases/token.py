@@ -158,7 +158,7 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
 def as_token_error(message: str, error: ItbError) -> TokenError:
     """Return an error of the token with more to say than the one that caused it."""
     token_error = TokenError(message, hint=error.hint, evidence=error.evidence, log=error.log)
-    token_error.sure = error.sure
+    token_error.conclusive = error.conclusive
     return token_error
 
 

@@ -24,7 +24,7 @@ from itb.run.phases.token import (
 )
 from itb.run.phases.up import load_issuer
 from itb.tokens import renewal
-from itb.tokens.ce import refusal
+from itb.tokens.ce import find_refusal
 from itb.tokens.delivery import is_ours
 from itb.tokens.issuer import FAULTS
 from itb.tokens.request import Secret
@@ -120,7 +120,7 @@ class Renewals:
             ended = time.strftime("%H:%M:%S UTC", time.gmtime(self.token.expires))
             raise TokenError(f"the token expired at {ended} and could not be renewed")
         try:
-            return refusal(self._cell.host(CE), self.token.issuer, since=since)
+            return find_refusal(self._cell.host(CE), self.token.issuer, since=since)
         except InterruptedRunError:
             raise
         except TestbedError:

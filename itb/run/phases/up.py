@@ -60,7 +60,7 @@ def load_issuer(cell: Cell) -> Issuer:
 def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
     """Create the network and start the containers of these roles at once; those that run stay as they are."""
     with cell.testbed.starting:
-        missing = sorted(set(roles) - cell.testbed.alive(), key=roles.index)
+        missing = sorted(set(roles) - cell.testbed.find_running_roles(), key=roles.index)
         if not missing:
             return
         with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
@@ -128,7 +128,7 @@ def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
     """Return the bare hosts, booted, with certificates, trusting the run's CA."""
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     _boot(cell, cell.testbed_roles)
-    workspace = [role for role in (WORKSPACE,) if role in cell.testbed.alive()]
+    workspace = [role for role in (WORKSPACE,) if role in cell.testbed.find_running_roles()]
     hosts = cell.testbed.describe([SERVICES, *workspace, *cell.testbed_roles])
     cell.rundir.save(values.TESTBED, hosts)
     return hosts

@@ -15,7 +15,7 @@ from itb.tokens.request import Secret, TokenRequest
 
 @dataclass(frozen=True)
 class Context:
-    """What providers get beside the request.
+    """What a provider may use beside the request.
 
     ``options`` are the sections below ``token:`` in the configuration, by
     provider; ``where`` names the configuration in errors; ``hook_dirs`` hold

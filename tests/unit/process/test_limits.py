@@ -9,14 +9,14 @@ import pytest
 
 from itb.config import settings as config_settings
 from itb.errors import InterruptedRunError, TestbedError, UsageError
-from itb.process.limits import DEFAULTS, Limits, called
+from itb.process.limits import DEFAULTS, Limits, name_of_limit
 from itb.process.output import make_folder
 from itb.process.result import CommandError, Completed
 from itb.process.retry import retry_while
 from itb.process.runner import Runner
 from itb.process.stop import Stop
 from itb.run import watchdog
-from itb.run.watchdog import Watchdog, pulse
+from itb.run.watchdog import Watchdog, monitor
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
@@ -26,8 +26,8 @@ def test_a_limit_has_a_name_a_default_and_the_common_factor() -> None:
     assert limits("boot") == 20
     assert limits("engine") == 2 * DEFAULTS["engine"]
     assert limits.of(7, "timeout of role ce") == 14
-    assert called(limits("boot")) == " (limit 'boot')"
-    assert called(5.0) == ""
+    assert name_of_limit(limits("boot")) == " (limit 'boot')"
+    assert name_of_limit(5.0) == ""
 
 
 def test_what_is_over_its_limit_is_said_by_its_name_with_what_it_was_doing() -> None:
@@ -138,7 +138,7 @@ def test_a_run_ends_without_an_engine_or_a_host(
 ) -> None:
     monkeypatch.setattr(watchdog, "_REBOOT", 0.01)
     stop, engine = Stop(), _Engine(*answers)
-    with pulse(engine, stop, engine.lost):  # type: ignore[arg-type]
+    with monitor(engine, stop, engine.lost):  # type: ignore[arg-type]
         assert stop.event.wait(10)
     assert not engine.answers
     assert (stop.error().message, stop.error().exit_code) == (why, 5)

@@ -25,7 +25,7 @@ def test_every_stop_hears_a_signal_but_those_that_remove() -> None:
 
 def test_what_comes_after_the_signal_stops_too() -> None:
     ending = Ending()
-    ending.on_time(3)
+    ending.on_timeout(3)
     assert ending.stop().event.is_set()
     assert "within 3 s" in ending.reason
     assert ending.signals == 0

@@ -204,7 +204,7 @@ def test_repository_file() -> None:
 def test_installed_is_what_is_published() -> None:
     (package,) = offered("1.0-1", names=("factory",))
     rpm = package.rpm.model_copy(update={"header": "abc"})
-    commit = phases_published.unresolved("g", "http://x", "")
+    commit = phases_published.unresolved_commit("g", "http://x", "")
     build = Build(commit=commit, platform="el9", directory="", rpms=(rpm,), published="http://x")
     packages = [InstalledPackage(nevra=rpm.nevra, origin="itb-candidate", candidate=True)]
     dnf.check_headers(cast("Host", _Recorder("abc\n")), packages, build)

@@ -26,7 +26,7 @@ NewCell = Callable[..., Cell]
 class HostsInMemory(Testbed):
     """A testbed that asks no engine: ids of containers by role."""
 
-    def alive(self) -> set[str]:
+    def find_running_roles(self) -> set[str]:
         return set(self.containers)
 
     def network_prefix(self) -> str:

@@ -91,11 +91,11 @@ def test_a_run_directory_that_is_gone_is_the_machines_fault(tmp_path: Path) -> N
 def test_an_engine_that_cannot_be_asked_is_the_cause(
     new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def alive() -> set[str]:
+    def find_running_roles() -> set[str]:
         raise TestbedError("container engine 'podman' does not answer")
 
     cell = new_cell()
-    monkeypatch.setattr(cell.testbed, "alive", alive)
+    monkeypatch.setattr(cell.testbed, "find_running_roles", find_running_roles)
     assert testbed_fault.find(cell, "ce", "") == "container engine 'podman' does not answer"
 
 
