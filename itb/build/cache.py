@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,8 @@ def key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def shape() -> str:
-    """Return what changes with the form of an entry: versions of itb that write another one never meet."""
+def record_version() -> str:
+    """Return a checksum of the form of an entry's record: versions of itb with another form share no entries."""
     return key(CachedBuild.model_json_schema())
 
 
@@ -99,26 +98,26 @@ def take(
     trust: Trust,
     rpms: Path,
     log: Path,
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> CachedBuild | None:
     """Copy an entry's files to ``rpms`` and ``log``; None if there is none to be trusted.
 
     ``commit`` is the id of what is wanted and ``trust`` its level: an entry
-    of a lower one does not serve.  ``say`` is told what is wrong with one
-    that was there; it goes, unless it is another user's.
+    of a lower one does not serve.  ``report`` is called with what is wrong
+    with an entry; that entry is removed, unless it is another user's.
     """
     for level in trust.sources:
         entry = folder(cache, name, level)
-        if entry.is_dir() and (cached := _copy(entry, (name, commit, level), rpms, say)):
+        if entry.is_dir() and (cached := _copy(entry, (name, commit, level), rpms, report)):
             if (entry / LOG).is_file():
                 shutil.copyfile(entry / LOG, log)
-            os.utime(entry / RECORD)  # used now: prune() keeps it
+            os.utime(entry)  # itb clean --unused goes by it
             return cached
     return None
 
 
 def _copy(
-    entry: Path, identity: tuple[str, str, Trust], rpms: Path, say: Callable[[str], None]
+    entry: Path, identity: tuple[str, str, Trust], rpms: Path, report: Callable[[str], None]
 ) -> CachedBuild | None:
     """Copy the files of one entry to ``rpms`` and return what it says; None if it is not to be trusted.
 
@@ -126,7 +125,7 @@ def _copy(
     """
     status = entry.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        say(f"{entry} (another user may have written it)")
+        report(f"{entry} (another user may have written it)")
         return None
     try:
         cached = CachedBuild.model_validate_json((entry / RECORD).read_bytes())
@@ -140,7 +139,7 @@ def _copy(
     except ValidationError:
         damaged = [f"{RECORD} (unreadable)"]
     if damaged:
-        say(f"{', '.join(damaged)} in {entry}")
+        report(f"{', '.join(damaged)} in {entry}")
         discard(entry)
         return None
     return cached
@@ -152,16 +151,3 @@ def discard(entry: Path) -> None:
         return
     with tempfile.TemporaryDirectory(prefix=".old-", dir=entry.parent) as temporary:
         entry.rename(Path(temporary) / "entry")
-
-
-def prune(cache: Path, *, days: float) -> list[str]:
-    """Remove entries nobody took for so many days, and halves of ended processes; return their names."""
-    entries = cache / "builds"
-    removed = []
-    for entry in entries.iterdir() if entries.is_dir() else ():
-        record = entry / RECORD
-        used = (record if record.is_file() else entry).stat().st_mtime
-        if used < time.time() - days * 86400:
-            shutil.rmtree(entry, ignore_errors=True)
-            removed.append(entry.name)
-    return removed

@@ -1,4 +1,4 @@
-"""The reason of a failed build, in one line, out of a ReleaseManager's log."""
+"""Finding the cause of a failed build, in one line, in a ReleaseManager's log."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def take_cached(
         trust=commit.trust,
         rpms=rundir.build / "rpms",
         log=rundir.build / LOG,
-        say=damaged.append,
+        report=damaged.append,
     )
     if damaged:
         with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
@@ -192,7 +192,7 @@ def is_whole(build: Build) -> bool:
 def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
     """Return the name of the cache entry: a checksum of everything that decides what the RPMs are."""
     facts: dict[str, Any] = {
-        "shape": build_cache.shape(),
+        "shape": build_cache.record_version(),
         "commit": commit.id,  # a ReleaseManager may ask git, too
         "tree": commit.tree,
         "date": commit.date,

@@ -1,4 +1,4 @@
-"""What a candidate's RPMs must be: the arguments that ask for them and the look at what came."""
+"""The RPMs a candidate must have: the arguments that ask for them, and the check of those that were built."""
 
 from __future__ import annotations
 

@@ -252,6 +252,7 @@ def materialise(history_file: Path, destination: Path, *, runner: Runner | None 
     digest = hashlib.sha256(stream).hexdigest()[:12]
     repository = destination / f"{history_file.parent.name}-{digest}.git"
     if repository.is_dir():
+        os.utime(repository)  # itb clean --unused goes by it
         return repository
     destination.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{repository.name}.", dir=destination))

@@ -240,6 +240,7 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
             _copy_refs(git, wanted, known)
         elif wanted != known:
             _fetch(git, origin, "HEAD" in refs)
+        os.utime(mirror)  # itb clean --unused goes by it
     return git, default
 
 

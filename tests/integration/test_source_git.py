@@ -107,6 +107,19 @@ def resolve(product: Product, repository: Repository, caches: Path) -> Resolve:
     return call
 
 
+@pytest.mark.parametrize("as_url", [False, True], ids=["folder", "url"])
+def test_a_mirror_that_is_up_to_date_is_in_use(
+    resolve: Resolve, repository: Repository, caches: Path, as_url: bool
+) -> None:
+    """itb clean --unused goes by when mirrors were changed: one that was only read stays, too."""
+    where = repository.path.as_uri() if as_url else ""
+    resolve("main", where)
+    (mirror,) = caches.glob("sources/*.git")
+    os.utime(mirror, (1, 1))
+    resolve("main", where)
+    assert mirror.stat().st_mtime > 1
+
+
 @pytest.fixture(params=["folder", "url"])
 def where(request: pytest.FixtureRequest, repository: Repository) -> str:
     return str(repository.path) if request.param == "folder" else repository.path.as_uri()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,11 @@ def take(
     into = folder / "into"
     into.mkdir(exist_ok=True)
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         (folder / "said").write_text(text)
 
     return build_cache.take(
-        folder / "cache", name, commit=commit, trust=trust, rpms=into / "rpms", log=into / "log", say=say
+        folder / "cache", name, commit=commit, trust=trust, rpms=into / "rpms", log=into / "log", report=report
     )
 
 
@@ -171,12 +173,13 @@ def test_half_an_entry_is_replaced(tmp_path: Path) -> None:
     assert take(tmp_path) == entry
 
 
-def test_unused_builds_are_pruned(tmp_path: Path) -> None:
+def test_a_build_that_was_taken_is_in_use(tmp_path: Path) -> None:
+    """itb clean --unused goes by when entries were changed: one that is taken again and again stays."""
     keep(tmp_path)
-    cache = tmp_path / "cache"
-    assert build_cache.prune(cache, days=1) == []
-    assert build_cache.prune(cache, days=-1) == ["k-release"]
-    assert build_cache.prune(cache / "none", days=1) == []
+    entry, now = tmp_path / "cache" / "builds" / "k-release", time.time()
+    os.utime(entry, (1, 1))
+    assert take(tmp_path)
+    assert entry.stat().st_mtime >= now - 1
 
 
 def test_every_fact_counts_in_a_key() -> None:
@@ -185,11 +188,11 @@ def test_every_fact_counts_in_a_key() -> None:
 
 
 def test_versions_that_write_another_entry_never_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = build_cache.shape()
-    assert before == build_cache.shape()
+    before = build_cache.record_version()
+    assert before == build_cache.record_version()
 
     class Later(CachedBuild):
         more: int
 
     monkeypatch.setattr(build_cache, "CachedBuild", Later)
-    assert build_cache.shape() != before
+    assert build_cache.record_version() != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,8 +142,10 @@ def test_same_data_is_the_same_repository(small: Path, tmp_path: Path) -> None:
     assert repository.suffix == ".git"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [repository.name]
     calls = len(runner.commands)
+    os.utime(repository, (1, 1))
     assert embedded.materialise(small, tmp_path / "cache", runner=runner) == repository
     assert len(runner.commands) == calls
+    assert repository.stat().st_mtime > 1, "itb clean --unused would remove what is in use"
     (small.parent / "source" / "a.txt").write_text("one\ntwo\nthree\n")
     assert embedded.materialise(small, tmp_path / "cache", runner=runner) != repository
 
