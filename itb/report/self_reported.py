@@ -1,4 +1,4 @@
-"""Self-reported cases: those that rest on what a host says of itself that has the candidate, installed by root."""
+"""Self-reported cases: those that rest on the word of a host that the candidate, as root, could have changed."""
 
 from __future__ import annotations
 
