@@ -127,13 +127,13 @@ def shared_host(engine: Engine, images: PlatformImages, own_label: str) -> Itera
 
 @contextlib.contextmanager
 def _hosts(engine: Engine, images: PlatformImages, label: str) -> Iterator[NewHost]:
-    made: list[str] = []
+    names: list[str] = []
 
     def make(
         kind: Literal["bare", "build", "services"] = "bare", *options: str, fqdn: str = "", boot: bool = True
     ) -> Host:
         name = f"itb-test-{secrets.token_hex(4)}"
-        made.append(name)
+        names.append(name)
         naming = ("--hostname", fqdn) if fqdn else ()
         systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
         engine.call(
@@ -149,8 +149,8 @@ def _hosts(engine: Engine, images: PlatformImages, label: str) -> Iterator[NewHo
         yield make
     finally:
         at_once = ("--time", "0") if engine.is_podman else ()
-        if made:
-            engine.run(Request(["rm", "--force", *at_once, "--volumes", *made], check=False))
+        if names:
+            engine.run(Request(["rm", "--force", *at_once, "--volumes", *names], check=False))
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def run_scenario(
     token has failed, ``find_token_refusal`` returns what the CE refused since a
     time (seconds since the epoch), and raises TokenError if there is no valid
     token any more.  After the first failure, ``find_log_cause`` returns the
-    cause that logs name, which the message then gives too.  A step that fails ends the ordinary steps
-    unless they are independent; ``always`` steps follow in any case but an
-    interruption.
+    cause that logs name, which the message then gives too.  A step that fails
+    ends the ordinary steps unless they are independent; ``always`` steps follow
+    in any case but an interruption.
 
     Raises UsageError before anything is tried if a role is missing.
     """

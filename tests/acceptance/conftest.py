@@ -71,10 +71,10 @@ class Finished:
 
 def _case(item: Any) -> JunitCase:
     parts = item.get("classname").split(".")
-    found = next((child for child in item if child.tag in ("failure", "error", "skipped")), None)
-    kind = "passed" if found is None else found.tag
-    message = "" if found is None else found.get("message") or ""
-    body = "" if found is None else found.text or ""
+    result = next((child for child in item if child.tag in ("failure", "error", "skipped")), None)
+    kind = "passed" if result is None else result.tag
+    message = "" if result is None else result.get("message") or ""
+    body = "" if result is None else result.text or ""
     return JunitCase(parts[2], parts[3], item.get("name"), kind, message, body)
 
 
@@ -87,9 +87,9 @@ def itb_run(itb: Callable[..., Any], images: PlatformImages, tmp_path: Path) -> 
     ) -> Finished:
         before = runs_in(tmp_path)
         ended = itb(*RUN, "--product", product, *args, env=env, timeout=timeout)
-        made = sorted(runs_in(tmp_path) - before)
-        assert len(made) == 1, f"one run was to be made, not {made}\n{ended.out}\n{ended.err}"
-        return Finished(ended, made[0])
+        new_runs = sorted(runs_in(tmp_path) - before)
+        assert len(new_runs) == 1, f"one run was to be made, not {new_runs}\n{ended.out}\n{ended.err}"
+        return Finished(ended, new_runs[0])
 
     return call
 

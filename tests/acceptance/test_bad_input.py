@@ -105,11 +105,11 @@ def test_ambiguous_reference(itb: Callable[..., Any], tmp_path: Path) -> None:
 
 def newest_history() -> Path:
     """The repository of pocketwms as itb keeps it (an earlier test or run has made it)."""
-    found = sorted(
+    repositories = sorted(
         (Settings().cache_dir / "history").glob("pocketwms-*.git"), key=lambda path: path.stat().st_mtime
     )
-    assert found
-    return found[-1]
+    assert repositories
+    return repositories[-1]
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def check_secrets(folder: Path) -> None:
     assert not list((folder / "tokens").iterdir())
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".rpm":
-            found = SECRETS.search(path.read_text(errors="replace"))
-            assert not found, f"{path}: {redact(found[0])[:40]}"
+            match = SECRETS.search(path.read_text(errors="replace"))
+            assert not match, f"{path}: {redact(match[0])[:40]}"
 
 
 def check_evidence(run: Any) -> None:

@@ -54,8 +54,8 @@ def test_phase_by_phase(
     tmp_path: Path,
 ) -> None:
     """build, serve, up, install, token, test, report, down: each goes on where the one before ended."""
-    made = itb("build", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
-    assert made.code == 0, made.err
+    build_run = itb("build", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
+    assert build_run.code == 0, build_run.err
     (folder,) = run_dirs(tmp_path)
     assert list((folder / "build" / "rpms").glob("pocketwms-factory-*.rpm"))
 
@@ -107,11 +107,11 @@ def test_worktree_with_odd_names(
     (source / "-rf; $(touch touched) ünï\ncode").write_text("odd\n")
     readme = source / "README.md"
     readme.write_text(readme.read_text() + "changed, not committed\n")
-    made = itb(
+    build_run = itb(
         "build", "--product", "pocketwms", "--source", str(source), "--ref", "worktree", "--progress", "plain"
     )
     try:
-        assert made.code == 0, made.err + made.out
+        assert build_run.code == 0, build_run.err + build_run.out
         (folder,) = run_dirs(tmp_path)
         commit = json.loads((folder / "state" / "commit.json").read_text())
         assert commit["kind"] == "worktree"

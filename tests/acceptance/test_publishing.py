@@ -30,8 +30,8 @@ def test_published_and_taken_back(
 ) -> None:
     """What a run signed is a repository others can be tested from; what is not it is refused."""
     candidate = ("--product", "pocketwms", "--ref", "v1_1_0", "--fresh-build")
-    made = itb("build", *candidate, "--platform", "deb13", "--progress", "plain")
-    assert made.code == 0, made.err
+    build_run = itb("build", *candidate, "--platform", "deb13", "--progress", "plain")
+    assert build_run.code == 0, build_run.err
     (folder,) = run_dirs(tmp_path)
     try:
         served = itb("serve", "--progress", "plain")
@@ -110,9 +110,9 @@ def check_taken(run: Any, repository: Path) -> None:
     """The version that was asked for, its signatures and where it comes from are in the report."""
     assert run.code == 0, run.story
     assert not run.of_kind("failure", "error"), run.story
-    said = {case.name for case in run.cases}
-    assert f"pocketwms-factory-1.1.0 of {repository}" in said
-    assert "published packages are whole and signed" in said
+    case_names = {case.name for case in run.cases}
+    assert f"pocketwms-factory-1.1.0 of {repository}" in case_names
+    assert "published packages are whole and signed" in case_names
     assert run.properties["published.version"] == "1.1.0-1.deb13"
     built = json.loads((run.folder / "state" / "build.json").read_text())
     assert {rpm["name"] for rpm in built["rpms"]} == {

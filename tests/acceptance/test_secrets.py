@@ -259,12 +259,12 @@ def test_no_secret_is_left(itb_run: Callable[..., Any], tmp_path: Path, product:
         needles[f"token {number} of the run"] = token.rpartition(".")[2]
         needles[f"payload of token {number}"] = token.split(".")[1]
     assert any("git-remote-http" in line for line in processes)  # what shows the password, had it one
-    found = [f"{what} in ps: {line[:200]}" for what, needle in needles.items() for line in processes
+    leaks = [f"{what} in ps: {line[:200]}" for what, needle in needles.items() for line in processes
              if needle in line and "worker --token" not in line]  # fmt: skip
-    found += [f"{what} in the output" for what, needle in needles.items() if needle in run.out + run.err]
-    found += list(search(run.folder, needles))
-    found += [f"the caller's bearer token in the environment of {line[:200]}" for line in processes.heirs]
-    assert not found, "\n".join(found) + run.story
+    leaks += [f"{what} in the output" for what, needle in needles.items() if needle in run.out + run.err]
+    leaks += list(search(run.folder, needles))
+    leaks += [f"the caller's bearer token in the environment of {line[:200]}" for line in processes.heirs]
+    assert not leaks, "\n".join(leaks) + run.story
     assert not any((run.folder / "tokens").iterdir())
     assert run.code == 2, run.story
     check_that_it_was_looked_for(run)

@@ -113,8 +113,8 @@ class Bench:
         argv += ["--source", str(self.git), "--ref", self.ref, "--scenario", "smoke"]
         argv += ["--cache", str(self.cache), "--progress", "plain"]
         env = {**self.engine.env, **({"PATH": path} if path else {})}
-        found = measure(argv, env=env, cwd=folder, log=folder / "out.log")
-        return found, RunDir.find(folder / "runs")
+        measured = measure(argv, env=env, cwd=folder, log=folder / "out.log")
+        return measured, RunDir.find(folder / "runs")
 
     def counting(self, log: Path) -> str:
         """A PATH on which every call of podman leaves a line in ``log``."""
@@ -144,9 +144,9 @@ def whole_runs(bench: Bench, pairs: int) -> None:
             flush=True,
         )
     print(f"\nratio of wall times, median of {pairs} pairs: {statistics.median(ratios):.3f}")
-    for label, found in (("itb", own), ("by hand", theirs)):
+    for label, measured in (("itb", own), ("by hand", theirs)):
         wall, cpu, peak = (
-            statistics.median(getattr(item, name) for item in found) for name in ("wall", "cpu", "peak")
+            statistics.median(getattr(item, name) for item in measured) for name in ("wall", "cpu", "peak")
         )
         print(f"{label:<8} {wall:6.1f} s wall, {cpu:5.1f} s of its own processes, largest process {peak:.0f} MB")
     print("\nseconds of each phase of the last run, from its first case to the end of its last:")
@@ -210,15 +210,15 @@ def main() -> None:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--steps-only", action="store_true")
     only.add_argument("--runs-only", action="store_true")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="itb-benchmark-") as folder:
-        bench = Bench(Path(folder), chosen.product, chosen.source, chosen.ref)
+        bench = Bench(Path(folder), arguments.product, arguments.source, arguments.ref)
         load = os.getloadavg()[0]
         print(json.dumps({"processors": os.cpu_count(), "load": round(load, 1), "commit": bench.commit.id[:12]}))
-        if not chosen.runs_only:
-            steps(bench, chosen.pairs)
-        if not chosen.steps_only:
-            whole_runs(bench, chosen.pairs)
+        if not arguments.runs_only:
+            steps(bench, arguments.pairs)
+        if not arguments.steps_only:
+            whole_runs(bench, arguments.pairs)
 
 
 if __name__ == "__main__":

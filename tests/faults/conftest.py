@@ -171,9 +171,9 @@ class Bench:
     def settled(self, *, within: float = 60) -> list[str]:
         """What is still left once everything that was about to end had time to."""
         deadline = time.monotonic() + within
-        while (found := self.left()) and time.monotonic() < deadline:
+        while (remaining := self.left()) and time.monotonic() < deadline:
             time.sleep(0.2)
-        return found
+        return remaining
 
     def score(self, fault: str, *, leftovers: list[str], lost: bool, seconds: float = 0) -> None:
         """Put a line into the table: what was done, what stayed behind, and whether the run was lost for good."""

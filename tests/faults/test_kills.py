@@ -58,13 +58,13 @@ MOMENTS = {
 
 def journal(bench: Any) -> list[dict[str, Any]]:
     """The lines of the run's journal that are whole."""
-    found = []
+    records = []
     for run in bench.runs[:1]:
         path = run / "cases.jsonl"
         for line in path.read_text().split("\n")[:-1] if path.exists() else []:
             if line:
-                found.append(json.loads(line))
-    return found
+                records.append(json.loads(line))
+    return records
 
 
 def wait_for_line(bench: Any, process: subprocess.Popen[bytes], wanted: Any) -> bool:

@@ -68,9 +68,10 @@ class Plant:
 
     def define(self, base: str) -> None:
         """Write a definition that makes images like those of deb13 from its services image."""
-        said = yaml.safe_load((shipped.folder("build_ws") / "platforms" / "deb13" / "platform.yaml").read_text())
-        said |= {"base": {"image": base}, "settings": {}, "converter": False, "stages": STAGES}
-        (self.folder / "platform.yaml").write_text(yaml.safe_dump(said))
+        file = shipped.folder("build_ws") / "platforms" / "deb13" / "platform.yaml"
+        content = yaml.safe_load(file.read_text())
+        content |= {"base": {"image": base}, "settings": {}, "converter": False, "stages": STAGES}
+        (self.folder / "platform.yaml").write_text(yaml.safe_dump(content))
         for script, text in SCRIPTS.items():
             (self.folder / script).write_text(f"#!/bin/bash\nset -euo pipefail\n{text}\n")
 
@@ -110,9 +111,9 @@ class Plant:
     def settled(self, *, images: bool = False) -> list[str]:
         """What is still left, of runs too, once everything that was about to end had time to."""
         deadline = time.monotonic() + 10
-        while (found := self.left(images=images)) and time.monotonic() < deadline:
+        while (remaining := self.left(images=images)) and time.monotonic() < deadline:
             time.sleep(0.2)
-        return found + list(self.bench.settled())
+        return remaining + list(self.bench.settled())
 
 
 def has_children(item: dict[str, Any], images: list[dict[str, Any]]) -> bool:
@@ -122,16 +123,16 @@ def has_children(item: dict[str, Any], images: list[dict[str, Any]]) -> bool:
 @pytest.fixture
 def plant(bench: Any, images: PlatformImages) -> Iterator[Plant]:
     """A platform made from deb13's services image; its own images go as the test ends."""
-    made = Plant(bench, f"plant{os.getpid()}x{time.monotonic_ns() % 10**9}")
-    made.define(images.services.reference)
-    yield made
+    new_plant = Plant(bench, f"plant{os.getpid()}x{time.monotonic_ns() % 10**9}")
+    new_plant.define(images.services.reference)
+    yield new_plant
     for process in bench.started:
         if process.poll() is None:
             process.kill()
             process.wait()
-    gone = bench.itb("platform", "remove", f"./{made.name}", *OWN_CACHE)
+    gone = bench.itb("platform", "remove", f"./{new_plant.name}", *OWN_CACHE)
     assert gone.returncode == 0, gone.stderr
-    assert not platforms_images._inspect_images(bench.engine, made.name)
+    assert not platforms_images._inspect_images(bench.engine, new_plant.name)
 
 
 def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:

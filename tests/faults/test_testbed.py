@@ -285,11 +285,11 @@ def test_disk_of_the_runs_is_full(bench: Any) -> None:
 @pytest.fixture
 def own_cache(bench: Any, cache: Path) -> Path:
     """A cache without builds that knows which images there are."""
-    made = Path(bench.folder) / "cache"
-    (made / "platforms").mkdir(parents=True)
+    own = Path(bench.folder) / "cache"
+    (own / "platforms").mkdir(parents=True)
     for memo in (cache / "platforms").glob("*.json"):
-        shutil.copy(memo, made / "platforms")
-    return made
+        shutil.copy(memo, own / "platforms")
+    return own
 
 
 def test_workspace_dies_while_it_builds(bench: Any, own_cache: Path) -> None:

@@ -56,12 +56,12 @@ def hostile(tmp_path: Path) -> Path:
 @pytest.fixture
 def own_cache(tmp_path: Path, cache: Path, images: PlatformImages) -> Path:
     """A cache without builds that knows which images there are; the settings of the test's directory name it."""
-    made = tmp_path / "cache"
-    (made / "platforms").mkdir(parents=True)
+    own = tmp_path / "cache"
+    (own / "platforms").mkdir(parents=True)
     for memo in (cache / "platforms").glob("*.json"):
-        shutil.copy(memo, made / "platforms")
-    (tmp_path / "itb.yaml").write_text(yaml.safe_dump({"cache": str(made)}))
-    return made
+        shutil.copy(memo, own / "platforms")
+    (tmp_path / "itb.yaml").write_text(yaml.safe_dump({"cache": str(own)}))
+    return own
 
 
 def runs(folder: Path) -> list[Path]:

@@ -156,9 +156,9 @@ def test_good_package_is_good(
     host = new_host()
     host.put_into(CACHE, rpms["good"])
     host.call("rpm", "--install", f"{CACHE}/{rpms['good'].name}")
-    found = looked_at(host, images, own_label, [rpms["good"]])
-    assert "differ" in outside.check_platform(found, expected, [])
-    assert outside.check_packages(found, expected, [package("good")], ["hostile-good"]).startswith("1 packages")
+    seen = looked_at(host, images, own_label, [rpms["good"]])
+    assert "differ" in outside.check_platform(seen, expected, [])
+    assert outside.check_packages(seen, expected, [package("good")], ["hostile-good"]).startswith("1 packages")
 
 
 FORGING = r"""

@@ -145,19 +145,19 @@ class Try:
         )
 
     def rundir(self) -> tuple[RunDir, Journal]:
-        made = RunDir.create(self.folder / "runs", "mini")
-        return made, Journal(made)
+        new_build = RunDir.create(self.folder / "runs", "mini")
+        return new_build, Journal(new_build)
 
     def build(self, commit: Commit, *, of: Product = PRODUCT) -> tuple[Build, Journal]:
         rundir, journal = self.rundir()
         clone = checkout.checkout(
             commit, rundir.path / "clone" / "mini", cache=self.folder / "cache", runner=Runner()
         )
-        made = release_manager.build(
+        new_build = release_manager.build(
             commit, of, clone=clone, workspace=self.workspace, cache=self.folder / "cache", rundir=rundir,
             journal=journal,
         )  # fmt: skip
-        return made, journal
+        return new_build, journal
 
 
 @pytest.fixture
@@ -167,16 +167,16 @@ def attempt(tmp_path: Path, workspace: release_manager.Workspace) -> Try:
 
 def test_good_build_then_the_same_from_the_cache(attempt: Try) -> None:
     commit = attempt.commit()
-    made, journal = attempt.build(commit)
-    assert [rpm.name for rpm in made.rpms] == ["mini", "mini-lib"]
-    assert {rpm.version for rpm in made.rpms} == {"1.2.0"}
-    assert made.rpms[0].release.startswith("1")
-    assert made.arguments == (
+    new_build, journal = attempt.build(commit)
+    assert [rpm.name for rpm in new_build.rpms] == ["mini", "mini-lib"]
+    assert {rpm.version for rpm in new_build.rpms} == {"1.2.0"}
+    assert new_build.rpms[0].release.startswith("1")
+    assert new_build.arguments == (
         *("--release-version", "1_2_0", "--source-dir", "/var/lib/itb/source/mini"),
         *("--release-dir", "/var/lib/itb/release", "--no-mock"),
     )
-    for rpm in made.rpms:
-        assert files.sha256(Path(made.directory) / rpm.file) == rpm.sha256
+    for rpm in new_build.rpms:
+        assert files.sha256(Path(new_build.directory) / rpm.file) == rpm.sha256
     assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 3
     assert {(case.phase, case.role) for case in journal.cases} == {("build", "workspace")}
     log = (journal.rundir.build / release_manager.LOG).read_text()
@@ -193,7 +193,7 @@ def test_good_build_then_the_same_from_the_cache(attempt: Try) -> None:
     )
     assert again
     assert again.cached
-    assert again.rpms == made.rpms
+    assert again.rpms == new_build.rpms
     assert "taken from the cache" in journal.cases[0].message
     assert (rundir.build / release_manager.LOG).read_text() == log
 
@@ -213,16 +213,16 @@ def test_the_cache_is_not_asked_for_another_build(attempt: Try) -> None:
 
 def test_nothing_is_kept_of_a_workspace_that_is_not_fresh(attempt: Try) -> None:
     used = dataclasses.replace(attempt.workspace, fresh=False)
-    made, _ = dataclasses.replace(attempt, workspace=used).build(attempt.commit())
-    assert len(made.rpms) == 2
+    new_build, _ = dataclasses.replace(attempt, workspace=used).build(attempt.commit())
+    assert len(new_build.rpms) == 2
     assert not (attempt.folder / "cache" / "builds").exists()
 
 
 def test_a_release_is_not_taken_from_what_was_built_as_something_else(attempt: Try) -> None:
     commit = attempt.commit()
     attempt.build(commit.model_copy(update={"kind": "pr"}))
-    made, journal = attempt.build(commit)
-    assert not made.cached
+    new_build, journal = attempt.build(commit)
+    assert not new_build.cached
     again, journal = attempt.build(commit)
     assert again.cached
     assert "by run r as release" in journal.cases[0].message
@@ -240,8 +240,8 @@ def test_two_builds_of_a_commit_are_the_same_bytes(attempt: Try) -> None:
 def test_much_on_standard_error_blocks_nobody(attempt: Try) -> None:
     """More than the 64 KiB a pipe holds, through a ReleaseManager that reads the other pipe first."""
     noise = "%install\nset +x; yes 'a line of complaint' | head --bytes=300000 >&2\n"
-    made, journal = attempt.build(attempt.commit(spec=("%install\n", noise)))
-    assert len(made.rpms) == 2
+    new_build, journal = attempt.build(attempt.commit(spec=("%install\n", noise)))
+    assert len(new_build.rpms) == 2
     assert (journal.rundir.build / release_manager.LOG).read_text().count("a line of complaint") > 10_000
 
 
@@ -355,8 +355,8 @@ def test_hanging_build_is_ended_to_its_last_child(
 
 def test_daemon_left_by_a_good_build_does_not_outlive_it(attempt: Try) -> None:
     daemon = "%install\nsetsid sleep 6543 </dev/null >/dev/null 2>&1 &\n"
-    made, _ = attempt.build(attempt.commit(spec=("%install\n", daemon)))
-    assert len(made.rpms) == 2
+    new_build, _ = attempt.build(attempt.commit(spec=("%install\n", daemon)))
+    assert len(new_build.rpms) == 2
     assert attempt.workspace.host
     assert "6543" not in attempt.workspace.host.call("bash", "-c", "cat /proc/[0-9]*/cmdline").stdout
 

@@ -56,15 +56,15 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
 
 def clean(engine: Engine, folder: Path, *, include_kept: bool = False) -> list[str]:
     """Sweep, but never what other sessions on this machine have left."""
-    said: list[str] = []
+    reported: list[str] = []
     own = [run for run in cleanup.leftover_runs(engine) if run[1].startswith(str(folder))]
     original = cleanup.leftover_runs
     cleanup.leftover_runs = lambda _: own
     try:
-        cleanup.clean_runs(engine, folder / "runs", include_kept=include_kept, report=said.append)
+        cleanup.clean_runs(engine, folder / "runs", include_kept=include_kept, report=reported.append)
     finally:
         cleanup.leftover_runs = original
-    return said
+    return reported
 
 
 def there(engine: Engine, rundir: RunDir) -> list[str]:
@@ -78,8 +78,8 @@ def there(engine: Engine, rundir: RunDir) -> list[str]:
 def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     rundir = leave("20260101T000000Z-p-1-d")
     assert len(there(engine, rundir)) == 3
-    said = clean(engine, tmp_path)
-    assert [line.split()[2] for line in said] == ["container", "network", "volume"]
+    reported = clean(engine, tmp_path)
+    assert [line.split()[2] for line in reported] == ["container", "network", "volume"]
     assert there(engine, rundir) == []
     assert list(rundir.tokens.iterdir()) == []
     assert rundir.state.id == rundir.id, "the report stays"
@@ -103,8 +103,8 @@ def test_run_whose_state_is_broken(engine: Engine, leave: Leave, tmp_path: Path)
 def test_living_and_kept_runs_stay(engine: Engine, leave: Leave, tmp_path: Path) -> None:
     alive, kept = leave("alive"), leave("kept", kept=True)
     with alive.lock():
-        said = clean(engine, tmp_path)
-    assert [line.partition(",")[0] for line in said] == ["alive: still running", "kept: kept on purpose"]
+        reported = clean(engine, tmp_path)
+    assert [line.partition(",")[0] for line in reported] == ["alive: still running", "kept: kept on purpose"]
     assert len(there(engine, alive)) == len(there(engine, kept)) == 3
     clean(engine, tmp_path, include_kept=True)
     assert there(engine, alive) == there(engine, kept) == []
@@ -128,11 +128,11 @@ def test_cache(tmp_path: Path) -> None:
         if "old" in name:
             long_ago = time.time() - 15 * 86400
             os.utime(tmp_path / name, (long_ago, long_ago))
-    said: list[str] = []
-    cleanup.clean_cache(tmp_path, everything=False, report=said.append)
+    reported: list[str] = []
+    cleanup.clean_cache(tmp_path, everything=False, report=reported.append)
     assert sorted(path.parent.name for path in tmp_path.glob("*/*/file")) == ["new", "old"]
-    assert len(said) == 3
-    cleanup.clean_cache(tmp_path, everything=True, report=said.append)
+    assert len(reported) == 3
+    cleanup.clean_cache(tmp_path, everything=True, report=reported.append)
     assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
         "images' state is not the cache's"
     )
@@ -152,12 +152,12 @@ def monitor(folder: Path, name: str, *, elsewhere: bool = False) -> Iterator[Cal
     if elsewhere:
         begin = f"mount -t tmpfs none {place}; mkdir {place}/bundle; {begin}"
     argv = [*(["unshare", "--mount"] if elsewhere else []), "bash", "-c", begin]
-    said = folder / f"{name}.txt"
-    with said.open("w") as out:
+    reported = folder / f"{name}.txt"
+    with reported.open("w") as out:
         process = subprocess.Popen(argv, stdout=out, start_new_session=True)
     try:
-        wait_until(lambda: "child" in said.read_text())
-        yield lambda: "ended" not in said.read_text()
+        wait_until(lambda: "child" in reported.read_text())
+        yield lambda: "ended" not in reported.read_text()
     finally:
         os.killpg(process.pid, 9)
         process.wait()
@@ -211,8 +211,8 @@ def test_container_the_engine_has_forgotten_is_ended(
     name = name.format(secrets.token_hex(4))
     run = ("run", "--detach", "--name", name, "--label", own_label, "--network", "none")
     engine.call(*run, images.bare.reference, "sleep", "1000")
-    found = engine.inspect(name)
-    folder = Path(found["OCIConfigPath"]).parent
+    details = engine.inspect(name)
+    folder = Path(details["OCIConfigPath"]).parent
     try:
         forgetful: Any = Knowing()
         assert f"container {name}" not in cleanup.end_orphans(forgetful, tmp_path)
@@ -220,9 +220,9 @@ def test_container_the_engine_has_forgotten_is_ended(
         assert f"container {name}" not in cleanup.end_orphans(engine, tmp_path)
         assert f"container {name}" in cleanup.end_orphans(forgetful, tmp_path)
         deadline = time.monotonic() + 60
-        while Path(f"/proc/{found['State']['Pid']}").exists() and time.monotonic() < deadline:
+        while Path(f"/proc/{details['State']['Pid']}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not Path(f"/proc/{found['State']['Pid']}").exists()
+        assert not Path(f"/proc/{details['State']['Pid']}").exists()
     finally:
         if not folder.exists():
             folder.with_name("moved").rename(folder)

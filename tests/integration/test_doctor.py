@@ -51,22 +51,22 @@ def serve() -> Iterator[Serve]:
 
 
 def look(mirror: str, *, images_there: bool = False) -> dict[str, Finding]:
-    found = network.examine(lookup.load_platform("deb13"), {"mirror": mirror}, images_there=images_there)
-    return {item.name.removeprefix("deb13: "): item for item in found}
+    examined = network.examine(lookup.load_platform("deb13"), {"mirror": mirror}, images_there=images_there)
+    return {item.name.removeprefix("deb13: "): item for item in examined}
 
 
 def test_mirror_that_answers(serve: Serve) -> None:
-    found = look(serve())
-    assert found["mirror"].level is Level.OK
-    assert found["clock"].level is Level.OK
+    examined = look(serve())
+    assert examined["mirror"].level is Level.OK
+    assert examined["clock"].level is Level.OK
 
 
 def test_clock_that_is_wrong(serve: Serve) -> None:
-    found = look(serve(ahead=600))["clock"]
-    if found.level is Level.OK:
+    examined = look(serve(ahead=600))["clock"]
+    if examined.level is Level.OK:
         pytest.skip("a registry answers here too, and its clock is right")
-    assert found.level is Level.BAD
-    assert "s behind the servers'" in found.seen
+    assert examined.level is Level.BAD
+    assert "s behind the servers'" in examined.seen
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,15 @@ def test_mirror_that_is_ill(serve: Serve) -> None:
 
 def test_no_engine(tmp_path: Any, serve: Serve) -> None:
     settings = Settings(engine="no-such-engine", platform_options={"deb13": {"mirror": serve()}})
-    found = {item.name: item for item in doctor.examine(settings)}
-    assert found["engine"].level is Level.BAD
-    assert "podman" in found["engine"].remedy
-    assert doctor.exit_code(list(found.values())) == 5
+    examined = {item.name: item for item in doctor.examine(settings)}
+    assert examined["engine"].level is Level.BAD
+    assert "podman" in examined["engine"].remedy
+    assert doctor.exit_code(list(examined.values())) == 5
 
 
 def test_unknown_platform(engine: Engine) -> None:
-    found = {item.name: item for item in doctor.examine(Settings(platform=("deb31",)))}
-    assert "did you mean 'deb13'" in found["platform deb31"].seen
+    examined = {item.name: item for item in doctor.examine(Settings(platform=("deb31",)))}
+    assert "did you mean 'deb13'" in examined["platform deb31"].seen
 
 
 def test_this_machine_from_top_to_bottom(itb: Any, images: Any, engine: Engine) -> None:

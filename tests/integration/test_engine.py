@@ -18,9 +18,9 @@ from itb.model import PlatformImages
 def labels(engine: Engine, own_label: str) -> Iterator[dict[str, str]]:
     """Labels of a run of the test's own, whose folder has an odd name."""
     key, _, value = own_label.partition("=")
-    made = {**naming.run_labels(f"test-{secrets.token_hex(4)}", '/no where/ü, "$x"'), key: value}
-    yield made
-    engine.remove_run(naming.run_labels(naming.run_of(made)[0]))
+    all_labels = {**naming.run_labels(f"test-{secrets.token_hex(4)}", '/no where/ü, "$x"'), key: value}
+    yield all_labels
+    engine.remove_run(naming.run_labels(naming.run_of(all_labels)[0]))
 
 
 def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labels: dict[str, str]) -> None:

@@ -19,9 +19,9 @@ JWT = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
 @pytest.fixture
 def logs(shared_host: Host) -> Iterator[str]:
     """A directory of logs on the shared host that goes as the test ends."""
-    made = shared_host.call("mktemp", "-d", "/var/log/itb test.XXXXXX").stdout.strip()
-    yield made
-    shared_host.call("rm", "-rf", made)
+    new_folder = shared_host.call("mktemp", "-d", "/var/log/itb test.XXXXXX").stdout.strip()
+    yield new_folder
+    shared_host.call("rm", "-rf", new_folder)
 
 
 def collect(host: Host, folder: Path, *globs: str) -> tuple[dict[str, bytes], list[str]]:
@@ -44,15 +44,15 @@ def test_state_of_the_host(shared_host: Host, tmp_path: Path) -> None:
 def test_globs_and_odd_names(shared_host: Host, logs: str, tmp_path: Path) -> None:
     names = ["a.log", "b c.log", "-x.log", "$(id).log", "new\nline.log", "ü.log", "deep/er/d.log", "not.txt"]
     shared_host.put(*(FileSpec(f"{logs}/{name}", name.encode()) for name in names))
-    found, left_out = collect(shared_host, tmp_path, f"{logs}/**/*.log", f"{logs}/no-such-*")
-    assert found == {name: name.encode() for name in names[:-1]}
+    collected, left_out = collect(shared_host, tmp_path, f"{logs}/**/*.log", f"{logs}/no-such-*")
+    assert collected == {name: name.encode() for name in names[:-1]}
     assert not left_out
 
 
 def test_name_that_is_no_text(shared_host: Host, logs: str, tmp_path: Path) -> None:
     shared_host.script(r"""cd "$1"; echo fine > $'bad\xff.log'; printf '\0' > $'bin\xff.log'""", Request([logs]))
-    found, left_out = collect(shared_host, tmp_path, f"{logs}/*")
-    assert list(found.values()) == [b"fine\n"]
+    collected, left_out = collect(shared_host, tmp_path, f"{logs}/*")
+    assert list(collected.values()) == [b"fine\n"]
     assert len(left_out) == 1
     assert "bin\\" in (tmp_path / "left-out.txt").read_text()
 
@@ -61,9 +61,9 @@ def test_secrets_are_redacted_wherever_they_are(shared_host: Host, logs: str, tm
     across = b"x" * ((1 << 20) - 20) + b" " + JWT + b" tail\n"
     key = b"-----BEGIN EC PRIVATE KEY-----\n" + b"QUJD" * 16 + b"\n-----END EC PRIVATE KEY-----\n"
     shared_host.put(FileSpec(f"{logs}/across", across), FileSpec(f"{logs}/key.pem", b"a\n" + key + b"z\n"))
-    found, _ = collect(shared_host, tmp_path, f"{logs}/*")
-    assert found["across"].endswith(f" {MARK} tail\n".encode())
-    assert found["key.pem"] == f"a\n{MARK}\nz\n".encode()
+    collected, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    assert collected["across"].endswith(f" {MARK} tail\n".encode())
+    assert collected["key.pem"] == f"a\n{MARK}\nz\n".encode()
 
 
 def test_what_cannot_be_redacted_is_left_out_by_name(
@@ -72,18 +72,18 @@ def test_what_cannot_be_redacted_is_left_out_by_name(
     monkeypatch.setattr(testbed_logs, "LIMIT", 1)
     make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
     shared_host.script(make, Request([logs]))
-    found, _ = collect(shared_host, tmp_path, f"{logs}/*")
-    assert not found
-    said = (tmp_path / "left-out.txt").read_text()
+    collected, _ = collect(shared_host, tmp_path, f"{logs}/*")
+    assert not collected
+    left_out_text = (tmp_path / "left-out.txt").read_text()
     for words in (f"binary: {logs}/old.log.gz", f"binary: {logs}/core", f"too large: {logs}/big (3000000 bytes)"):
-        assert words in said
+        assert words in left_out_text
 
 
 def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Path) -> None:
     make = 'cd "$1"; ln -s /etc/shadow link; ln -s . loop; mkfifo pipe; mkdir dir.log; ln -s nowhere dead'
     shared_host.script(make, Request([logs]))
-    found, _ = collect(shared_host, tmp_path, f"{logs}/*", f"{logs}/../../../etc/hostname")
-    assert not found
+    collected, _ = collect(shared_host, tmp_path, f"{logs}/*", f"{logs}/../../../etc/hostname")
+    assert not collected
     assert not list(tmp_path.rglob("shadow"))
     assert all(path.is_relative_to(tmp_path) for path in tmp_path.rglob("*"))
 
@@ -94,10 +94,10 @@ def test_growing_file(shared_host: Host, logs: str, tmp_path: Path) -> None:
     shared_host.call("systemd-run", "--quiet", *unit, "bash", "-c", grow, "grow", logs)
     try:
         for _ in range(3):
-            found, _ = collect(shared_host, tmp_path, f"{logs}/*")
+            collected, _ = collect(shared_host, tmp_path, f"{logs}/*")
     finally:
         shared_host.call("systemctl", "stop", "grow")
-    assert found["grows"].startswith(b"1\n2\n")
+    assert collected["grows"].startswith(b"1\n2\n")
 
 
 def test_host_that_is_gone(new_host: object, tmp_path: Path) -> None:

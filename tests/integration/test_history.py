@@ -24,13 +24,13 @@ def refs(repository: Path) -> str:
 
 
 def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
-    made = embedded.materialise(FILE, tmp_path)
-    git(made, "fsck", "--strict")
-    names = {line.split()[1] for line in refs(made).splitlines()}
+    repositories = embedded.materialise(FILE, tmp_path)
+    git(repositories, "fsck", "--strict")
+    names = {line.split()[1] for line in refs(repositories).splitlines()}
     assert {"refs/heads/main", "refs/tags/v1_1_0", "refs/pull/1/head", "refs/heads/broken/unit-dies"} <= names
-    assert git(made, "describe", "v1_2_0_rc1") == "v1_2_0_rc1"
-    assert git(made, "symbolic-ref", "HEAD") == "refs/heads/main"
-    assert "100755 blob" in git(made, "ls-tree", "main", "build/ReleaseManager/release.py")
+    assert git(repositories, "describe", "v1_2_0_rc1") == "v1_2_0_rc1"
+    assert git(repositories, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert "100755 blob" in git(repositories, "ls-tree", "main", "build/ReleaseManager/release.py")
 
 
 def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,6 @@ def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeyp
 
 def test_runs_that_need_it_at_once_get_the_same_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = set(pool.map(lambda _: embedded.materialise(FILE, tmp_path), range(4)))
-    assert len(made) == 1
-    assert list(tmp_path.iterdir()) == list(made)
+        repositories = set(pool.map(lambda _: embedded.materialise(FILE, tmp_path), range(4)))
+    assert len(repositories) == 1
+    assert list(tmp_path.iterdir()) == list(repositories)

@@ -18,9 +18,9 @@ from itb.util.redact import MARK
 @pytest.fixture
 def place(shared_host: Host) -> Iterator[str]:
     """A directory on the shared host that goes as the test ends."""
-    made = shared_host.call("mktemp", "-d", "/tmp/itb test.XXXXXX").stdout.strip()
-    yield made
-    shared_host.call("rm", "-rf", made)
+    folder = shared_host.call("mktemp", "-d", "/tmp/itb test.XXXXXX").stdout.strip()
+    yield folder
+    shared_host.call("rm", "-rf", folder)
 
 
 def test_command_as_it_is(shared_host: Host) -> None:

@@ -168,9 +168,9 @@ def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 def served(host: Host, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The candidate's repository, and the host pointed at it."""
     key = repository_signed.prepare(host, {"itb/jwks.json": b"{}"})
-    found = repository_signed.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
-    repository_signed.point_host(host, found, GLOBS)
-    return found
+    repo = repository_signed.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
+    repository_signed.point_host(host, repo, GLOBS)
+    return repo
 
 
 @pytest.fixture
@@ -194,22 +194,22 @@ def test_served_over_https_and_signed(host: Host, served: Repo, build: Build) ->
 
 def test_good_one(clean: Host, served: Repo, build: Build, tmp_path: Path) -> None:
     dnf(clean, tmp_path, "probe-good")
-    found = install_dnf.installed_packages(clean, GLOBS)
-    ours = [item for item in found if item.candidate]
+    packages = install_dnf.installed_packages(clean, GLOBS)
+    ours = [item for item in packages if item.candidate]
     assert [(item.nevra, item.origin) for item in ours] == [("probe-good-1.0-1.noarch", served.id)]
     assert "1 packages: probe-good-1.0-1.noarch" in install_dnf.check_origin(
-        found, build, served.id, ["probe-good"]
+        packages, build, served.id, ["probe-good"]
     )
-    install_dnf.verify_files(clean, found)
-    others = {item.origin for item in found if not item.candidate}
+    install_dnf.verify_files(clean, packages)
+    others = {item.origin for item in packages if not item.candidate}
     assert served.id not in others
 
 
 def test_origin_that_is_another(clean: Host, served: Repo, build: Build) -> None:
     clean.call("rpm", "--install", f"{repository_signed.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm")
-    found = install_dnf.installed_packages(clean, GLOBS)
+    packages = install_dnf.installed_packages(clean, GLOBS)
     with pytest.raises(InstallError, match=r"not the candidate's: probe-clash-a-1\.0-1\.noarch \(from "):
-        install_dnf.check_origin(found, build, served.id, ["probe-clash-a"])
+        install_dnf.check_origin(packages, build, served.id, ["probe-clash-a"])
 
 
 def test_asked_for_but_absent(host: Host, served: Repo, build: Build) -> None:
@@ -320,10 +320,10 @@ def test_publishing_needs_nobody_elses_rpm_database(
     host.call("systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER)
     try:
         assert not host.run(Request(["rpmkeys", "--import", _KEY_FILE], check=False)).ok
-        found = repository_signed.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
+        repo = repository_signed.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
     finally:
         host.call("systemctl", "stop", "writer")
-    assert found.packages == len(build.rpms)
+    assert repo.packages == len(build.rpms)
 
 
 def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path: Path) -> None:

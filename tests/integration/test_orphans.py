@@ -31,10 +31,10 @@ def children(session_of: int) -> list[int]:
     """Processes below a process, at any depth."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     parents = {int(pid): int(parent) for pid, parent in map(str.split, listed.splitlines())}
-    found = [session_of]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found[1:]
+    descendants = [session_of]
+    for pid in descendants:
+        descendants += [child for child, parent in parents.items() if parent == pid]
+    return descendants[1:]
 
 
 def lives(pid: int) -> bool:

@@ -81,11 +81,11 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    threading.Thread(target=made.http.serve_forever, daemon=True).start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    new_server = Server()
+    threading.Thread(target=new_server.http.serve_forever, daemon=True).start()
+    yield new_server
+    new_server.http.shutdown()
+    new_server.http.server_close()
 
 
 class Site:
@@ -124,11 +124,11 @@ class Site:
 
 @pytest.fixture
 def site(engine: Engine, server: Server, tmp_path: Path) -> Iterator[Site]:
-    made = Site(engine, tmp_path, server)
+    new_site = Site(engine, tmp_path, server)
     (tmp_path / "logs").mkdir()
-    yield made
+    yield new_site
     engine.run(Request(["rmi", server.image], check=False))
-    images.remove(engine, made.name, cache=tmp_path)
+    images.remove(engine, new_site.name, cache=tmp_path)
     assert not list(Path(tempfile.gettempdir()).glob(f"itb-scratch-{os.getpid()}-*"))
 
 

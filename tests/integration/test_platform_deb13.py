@@ -156,7 +156,7 @@ START = True
 
 
 def test_trust_is_added_either_way(shared_host: Host) -> None:
-    made = shared_host.script(
+    verified = shared_host.script(
         """
         cd "$(mktemp -d)"
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=itb-trust-test -keyout k -out c.pem 2>/dev/null
@@ -167,4 +167,4 @@ def test_trust_is_added_either_way(shared_host: Host) -> None:
         [ "$before" = "$(wc -c </etc/pki/tls/cert.pem)" ] && echo as before
         """
     )
-    assert made.stdout == "c.pem: OK\nas before\n"
+    assert verified.stdout == "c.pem: OK\nas before\n"

@@ -94,11 +94,11 @@ def yard(
 ) -> Iterator[Yard]:
     """A platform in miniature on top of deb13's bare image; its own images go as the test ends."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    made = Yard(engine, tmp_path / f"mini{os.getpid()}x{time.monotonic_ns() % 10**9}", images.bare.reference)
-    yield made
-    platforms_images.remove(engine, made.platform.name, cache=made.cache)
-    assert not made.leftovers()
-    assert not platforms_images.built(engine, made.platform.name)
+    new_yard = Yard(engine, tmp_path / f"mini{os.getpid()}x{time.monotonic_ns() % 10**9}", images.bare.reference)
+    yield new_yard
+    platforms_images.remove(engine, new_yard.platform.name, cache=new_yard.cache)
+    assert not new_yard.leftovers()
+    assert not platforms_images.built(engine, new_yard.platform.name)
 
 
 def test_stages_build_on_each_other(yard: Yard) -> None:

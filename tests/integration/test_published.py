@@ -53,9 +53,9 @@ rm -f /etc/yum.repos.d/*
 @pytest.fixture(scope="module")
 def host(module_hosts: Callable[..., Host]) -> Host:
     """A host with several versions of a product in one repository, and two ways it can be broken."""
-    made = module_hosts("build")
-    made.put(FileSpec("/root/probe.spec", SPEC.encode()), then=MAKE, request=Request(EVRS))
-    return made
+    builder = module_hosts("build")
+    builder.put(FileSpec("/root/probe.spec", SPEC.encode()), then=MAKE, request=Request(EVRS))
+    return builder
 
 
 def test_versions_are_in_rpms_order(host: Host) -> None:
@@ -74,9 +74,9 @@ def test_versions_are_in_rpms_order(host: Host) -> None:
 def test_hosts_see_the_chosen_version_only(host: Host) -> None:
     """Of the product; what is published with it they may use."""
     offered = published.list_packages(host, URL, GLOBS)
-    chosen = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
+    choice = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
     there = Repo(id="itb-candidate", url=URL, key_url="", key_fingerprint="", packages=2, gpgcheck=False,
-                 repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in chosen.rpms))  # fmt: skip
+                 repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in choice.rpms))  # fmt: skip
     signed.point_host(host, there, GLOBS)
     seen = host.call("dnf", "--quiet", "repoquery", "--queryformat", "%{repoid} %{name}-%{version}\n").stdout
     lines = set(seen.split("\n")) - {""}

@@ -356,8 +356,8 @@ def ask(ce: Host, tokens: list[str]) -> list[bool]:
     ce.call("rm", "-rf", "/root/tokens")
     ce.put(*(FileSpec(f"/root/tokens/{n:03}", text.encode(), mode=0o600) for n, text in enumerate(tokens)))
     lines = ce.script(ASK, Request(timeout=300)).stdout.splitlines()
-    said = {int(line.split()[0]): line.endswith(" yes") for line in lines}
-    return [said[number] for number in range(len(tokens))]
+    accepted = {int(line.split()[0]): line.endswith(" yes") for line in lines}
+    return [accepted[number] for number in range(len(tokens))]
 
 
 def test_the_ce_and_the_preflight_agree(ce: Host, issuer: Issuer) -> None:
@@ -367,8 +367,8 @@ def test_the_ce_and_the_preflight_agree(ce: Host, issuer: Issuer) -> None:
     request = request_for(CE, issuer=issuer.url)
     verdicts = [explain(token, request, issuer.jwks()) for token in tokens]
     wrong = []
-    for row, found, by_ce in zip(ROWS, verdicts, ask(ce, tokens), strict=True):
-        refused = [verdict for verdict in found if not verdict.ok]
+    for row, checks, by_ce in zip(ROWS, verdicts, ask(ce, tokens), strict=True):
+        refused = [verdict for verdict in checks if not verdict.ok]
         if by_ce != row.ce:
             wrong.append(f"{row.name}: the CE says {by_ce}")
         if (not refused) != (row.ce and not row.stricter):

@@ -377,12 +377,12 @@ def test_available_says_what_is_missing(context: Context, hook: MakeHook, hooks:
     hook("true", name="good")
     hook("true", name="bad", mode=0o644)
     hook("true", name="local")
-    found = {item.path or item.name: item for item in available(context)}
-    assert found["local"].usable == ""
-    assert "command" in found["command"].usable
-    assert found[str(hooks / "good")].usable == ""
-    assert found[str(hooks / "bad")].usable == "not executable (chmod +x)"
-    assert "comes first" in found[str(hooks / "local")].usable
+    hooks_by_name = {item.path or item.name: item for item in available(context)}
+    assert hooks_by_name["local"].usable == ""
+    assert "command" in hooks_by_name["command"].usable
+    assert hooks_by_name[str(hooks / "good")].usable == ""
+    assert hooks_by_name[str(hooks / "bad")].usable == "not executable (chmod +x)"
+    assert "comes first" in hooks_by_name[str(hooks / "local")].usable
 
 
 def test_an_unknown_name_comes_with_the_nearest(context: Context, hook: MakeHook) -> None:

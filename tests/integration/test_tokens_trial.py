@@ -27,8 +27,8 @@ def test_a_good_hook(tmp_path: Path) -> None:
     issuer = Issuer.create(tmp_path / "issuer")
     token = issuer.mint(CE)
     body = f'echo hello {token} >&2; echo \'{{"version": 1, "token": "{token}"}}\''
-    given = hook(tmp_path, body)
-    seen = try_hook("mine", REQUEST, Context(runner=Runner(), issuer=issuer, hook_dirs=given.hook_dirs))
+    context = hook(tmp_path, body)
+    seen = try_hook("mine", REQUEST, Context(runner=Runner(), issuer=issuer, hook_dirs=context.hook_dirs))
     assert seen.good
     assert seen.exit_code == 0
     assert seen.output_bytes > len(token)
@@ -41,8 +41,8 @@ def test_a_good_hook(tmp_path: Path) -> None:
 
 def test_a_hook_with_a_bad_token_is_explained_claim_by_claim(tmp_path: Path) -> None:
     issuer = Issuer.create(tmp_path / "issuer")
-    given = hook(tmp_path, f'echo \'{{"version": 1, "token": "{issuer.mint_faulty(REQUEST, "expired")}"}}\'')
-    seen = try_hook("mine", REQUEST, given)
+    context = hook(tmp_path, f'echo \'{{"version": 1, "token": "{issuer.mint_faulty(REQUEST, "expired")}"}}\'')
+    seen = try_hook("mine", REQUEST, context)
     assert not seen.good
     assert not seen.problem
     assert [verdict.claim for verdict in seen.verdicts if not verdict.ok][-1] == "exp"

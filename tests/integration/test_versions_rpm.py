@@ -21,10 +21,10 @@ def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:
 
 def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tuple[str, str]:
     """Version and Release, with a dist, of a commit so many commits after the highest of these tags."""
-    found = versions.derive(
+    derived = versions.derive(
         pattern=PATTERN, asked="", here=tags if here else [], reachable=tags, commit=commit, count=lambda _: steps
     )
-    return found.version, f"{versions.release(found.rc, found.rpm_release)}.el9"
+    return derived.version, f"{versions.release(derived.rc, derived.rpm_release)}.el9"
 
 
 @pytest.mark.parametrize("ids", [("a", "b"), ("b", "a"), ("0", "9"), ("9", "0"), ("e", "1")])

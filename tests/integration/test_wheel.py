@@ -76,8 +76,8 @@ def itb(python: Path, *args: str) -> str:
 
 
 def test_nothing_but_itb(python: Path) -> None:
-    found = {path.name for path in site_packages(python).iterdir()}
-    assert found == {"itb", next(name for name in found if name.endswith(".dist-info"))}
+    installed_names = {path.name for path in site_packages(python).iterdir()}
+    assert installed_names == {"itb", next(name for name in installed_names if name.endswith(".dist-info"))}
 
 
 def test_all_data_inside(wheel: Path) -> None:

@@ -28,18 +28,18 @@ FILLED = "X1"  # takes the place of what a message fills in
 
 def parse(line: list[str]) -> str:
     """Read a command line without doing it; what is wrong with it, or nothing."""
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=COMMANDS)
-    made.create_config()
+    itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=COMMANDS)
+    itb_program.create_config()
     with contextlib.suppress(Exit):  # of an option that is all there is to do, such as --version
-        return _problem(made, line)
+        return _problem(itb_program, line)
     return ""
 
 
-def _problem(made: program.ItbProgram, line: list[str]) -> str:
+def _problem(itb_program: program.ItbProgram, line: list[str]) -> str:
     try:
-        made.parse_core(["itb", *program.join_groups(line, program.without_value(COMMANDS))])
-        made.parse_collection()
-        made.parse_tasks()
+        itb_program.parse_core(["itb", *program.join_groups(line, program.without_value(COMMANDS))])
+        itb_program.parse_collection()
+        itb_program.parse_tasks()
     except errors.UsageError as error:
         return error.message
     return ""

@@ -48,9 +48,9 @@ def is_apart(path: Path, words: list[str]) -> bool:
 
 
 def test_every_start_of_python_keeps_the_current_directory_off_its_path() -> None:
-    found = [(path, line, words) for path in MODULES for line, words in starts(path)]
-    assert len(found) >= 4, "the starts are not where this test looks for them"
-    assert not [f"{path.name}:{line}: {words[:3]}" for path, line, words in found if not is_apart(path, words)]
+    started = [(path, line, words) for path in MODULES for line, words in starts(path)]
+    assert len(started) >= 4, "the starts are not where this test looks for them"
+    assert not [f"{path.name}:{line}: {words[:3]}" for path, line, words in started if not is_apart(path, words)]
 
 
 def test_interpreter_is_named_only_where_it_is_started() -> None:

@@ -47,9 +47,9 @@ def derive(
     ],
 )
 def test_version_tags(tag: str, version: str, rc: int) -> None:
-    found = versions.parse(tag, PATTERN)
-    assert found
-    assert (found.version, found.rc) == (version, rc)
+    derived = versions.parse(tag, PATTERN)
+    assert derived
+    assert (derived.version, derived.rc) == (version, rc)
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_other_tags(tag: str) -> None:
 
 
 def test_highest_is_by_number_not_by_text() -> None:
-    found = versions.highest(["v3_9_6", "v3_11_1", "v3_11_2_rc10", "v3_11_2_rc9", "nightly"], PATTERN)
-    assert found
-    assert found.tag == "v3_11_2_rc10"
+    derived = versions.highest(["v3_9_6", "v3_11_1", "v3_11_2_rc10", "v3_11_2_rc9", "nightly"], PATTERN)
+    assert derived
+    assert derived.tag == "v3_11_2_rc10"
 
 
 def test_final_is_above_its_candidates() -> None:
-    found = versions.highest(["v3_11_2", "v3_11_2_rc10"], PATTERN)
-    assert found
-    assert found.tag == "v3_11_2"
+    derived = versions.highest(["v3_11_2", "v3_11_2_rc10"], PATTERN)
+    assert derived
+    assert derived.tag == "v3_11_2"
 
 
 def test_tagged_commit_is_the_version_itself() -> None:
@@ -84,15 +84,15 @@ def test_of_two_tags_the_one_asked_for_counts_else_the_final() -> None:
 
 
 def test_commit_after_a_candidate() -> None:
-    found = derive(reachable=("v3_11_2", "v3_11_3_rc2"))
-    assert (found.version, found.rc, found.rpm_release) == ("3.11.3", 2, "6.g14394c235")
-    assert found.describe == "v3_11_3_rc2-6-g14394c235"
-    assert versions.release(found.rc, found.rpm_release) == "0.2.rc2.6.g14394c235"
+    derived = derive(reachable=("v3_11_2", "v3_11_3_rc2"))
+    assert (derived.version, derived.rc, derived.rpm_release) == ("3.11.3", 2, "6.g14394c235")
+    assert derived.describe == "v3_11_3_rc2-6-g14394c235"
+    assert versions.release(derived.rc, derived.rpm_release) == "0.2.rc2.6.g14394c235"
 
 
 def test_commit_after_a_final_release() -> None:
-    found = derive(reachable=("v3_11_3_rc3", "v3_11_3"))
-    assert versions.release(found.rc, found.rpm_release) == "1.6.g14394c235"
+    derived = derive(reachable=("v3_11_3_rc3", "v3_11_3"))
+    assert versions.release(derived.rc, derived.rpm_release) == "1.6.g14394c235"
 
 
 def test_a_merged_old_branch_does_not_lower_the_version() -> None:
@@ -101,14 +101,14 @@ def test_a_merged_old_branch_does_not_lower_the_version() -> None:
 
 
 def test_no_version_tag_at_all() -> None:
-    found = derive(reachable=("nightly",), steps=120)
-    assert (found.version, found.rc, found.rpm_release) == ("0", 0, "0.120.g14394c235")
+    derived = derive(reachable=("nightly",), steps=120)
+    assert (derived.version, derived.rc, derived.rpm_release) == ("0", 0, "0.120.g14394c235")
 
 
 def test_work_tree_says_so() -> None:
-    found = derive(reachable=("v3_11_3",), steps=1, dirty=True)
-    assert found.rpm_release == "1.1.g14394c235.dirty"
-    assert found.describe == "v3_11_3-1-g14394c235-dirty"
+    derived = derive(reachable=("v3_11_3",), steps=1, dirty=True)
+    assert derived.rpm_release == "1.1.g14394c235.dirty"
+    assert derived.describe == "v3_11_3-1-g14394c235-dirty"
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_lower_trust_never_serves_a_higher_one(tmp_path: Path, built: Trust, wan
         Trust.PULL: {Trust.RELEASE, Trust.BRANCH, Trust.PULL},
         Trust.WORKTREE: {Trust.WORKTREE},
     }[wanted]
-    found = take(tmp_path, wanted)
-    assert (found is not None) == (built in serves)
+    cached = take(tmp_path, wanted)
+    assert (cached is not None) == (built in serves)
     assert not (tmp_path / "said").exists(), "an entry of another level is not damaged"
 
 

@@ -58,8 +58,8 @@ def test_scripts_that_lose_the_blank_behind_a_group() -> None:
 
 @pytest.mark.parametrize("words", [["--complete"], ["--complete", "--", "itb"]])
 def test_the_program_offers(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=COMMANDS)
+    itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=COMMANDS)
     with pytest.raises(SystemExit) as ended:
-        made.run(["itb", *words])
+        itb_program.run(["itb", *words])
     assert ended.value.code == 0
     assert "\nplatform\n" in capsys.readouterr().out

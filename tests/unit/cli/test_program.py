@@ -107,9 +107,9 @@ def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
 )
 def test_an_argument_that_is_empty(given: list[str], said: str) -> None:
     """An unset variable in a script, most likely."""
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     with pytest.raises(errors.UsageError) as caught:
-        made.run(["itb", *given])
+        itb_program.run(["itb", *given])
     assert caught.value.message == said
     assert "--help explains it" in caught.value.hint
 
@@ -136,8 +136,8 @@ def _invoke_with(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(inspect.shutil, "which", lambda _: None)
-    made = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
-    made.run(["itb", "version", "--json"])
+    itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
+    itb_program.run(["itb", "version", "--json"])
 
 
 def test_characters_the_locale_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,8 +129,8 @@ def test_without_an_error_the_last_words_of_what_has_ended_count(
     (tmp_path / "daemon.log").write_text("all is well\n")
     words = ["-w", str(tmp_path / "job.*.err"), str(tmp_path / "*.log")]
     script.main(words)
-    said = capsys.readouterr().out
-    assert said.startswith("what has ended there said last: no working directory to be had\t")
+    output = capsys.readouterr().out
+    assert output.startswith("what has ended there said last: no working directory to be had\t")
     (tmp_path / "daemon.log").write_text("ERROR: out of order\n")
     script.main(words)
     assert capsys.readouterr().out.startswith("ERROR: out of order\t")

@@ -215,8 +215,8 @@ def test_links_to_folders_are_files(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     root = tree(tmp_path / "one", "/a/b")
     (root / "l").symlink_to("a")
-    found = payload.move_into(root, tmp_path / "root")
-    assert [(entry.path, entry.directory) for entry in found] == [("/a", True), ("/a/b", False), ("/l", False)]
+    moved = payload.move_into(root, tmp_path / "root")
+    assert [(entry.path, entry.directory) for entry in moved] == [("/a", True), ("/a/b", False), ("/l", False)]
 
 
 @pytest.mark.parametrize(
@@ -262,10 +262,10 @@ def test_modules_come_compiled(tmp_path: Path) -> None:
     source.write_text("x = 1\n")
     (tmp_path / "usr/lib/python3/broken.py").write_text("def\n")
     payload.compile_python(tmp_path, ["/usr/lib/python3", "/nowhere"])
-    (made,) = (tmp_path / "usr/lib/python3/__pycache__").iterdir()
-    assert made.name.startswith("m.")
-    assert made.stat().st_mtime_ns == source.stat().st_mtime_ns, "the same package gives the same file"
-    assert str(tmp_path).encode() not in made.read_bytes()
+    (compiled,) = (tmp_path / "usr/lib/python3/__pycache__").iterdir()
+    assert compiled.name.startswith("m.")
+    assert compiled.stat().st_mtime_ns == source.stat().st_mtime_ns, "the same package gives the same file"
+    assert str(tmp_path).encode() not in compiled.read_bytes()
 
 
 def test_shares_are_about_as_heavy(tmp_path: Path) -> None:

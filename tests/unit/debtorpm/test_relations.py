@@ -84,8 +84,8 @@ def test_provisions_leave_out_what_nobody_may_offer() -> None:
 
 
 def test_conflicts_with_packages_that_are_there() -> None:
-    found = relations.conflicts("old (<< 2), absent", "other", own=set(), real={"old", "other"})
-    assert found == ["old < 2", "other"]
+    conflicting = relations.conflicts("old (<< 2), absent", "other", own=set(), real={"old", "other"})
+    assert conflicting == ["old < 2", "other"]
 
 
 def test_no_package_conflicts_with_itself() -> None:

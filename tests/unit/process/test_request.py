@@ -68,7 +68,7 @@ def test_host_runs_as_a_user_and_the_machine_does_not() -> None:
 
 
 def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said: list[tuple[str, Sequence[str], Path]] = []
+    sent: list[tuple[str, Sequence[str], Path]] = []
 
     class Session:
         """A session that has ended as soon as it is started."""
@@ -76,7 +76,7 @@ def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPa
         status, stdout, stderr, error = 3, b"out", b"err", None
 
         def __init__(self, host: str, command: str, file: Path) -> None:
-            said.append((host, shlex.split(command), file))
+            sent.append((host, shlex.split(command), file))
 
         def start(self) -> None: ...
 
@@ -89,6 +89,6 @@ def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPa
     told: list[Command] = []
     odd = ["python3", "-c", "a; 'b' $c", "/srv/a b; rm -rf /"]
     done = ssh.run(Request(odd, host="u@h", input=tmp_path / "f", shown=["x"]), Runner(record=told.append))
-    assert said == [("u@h", odd, tmp_path / "f")]
+    assert sent == [("u@h", odd, tmp_path / "f")]
     assert (done.argv, done.returncode, done.stdout) == (("x",), 3, "out")
     assert [(line.host, line.argv) for line in told] == [("u@h", ("x",))]

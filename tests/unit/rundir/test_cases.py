@@ -17,9 +17,10 @@ from itb.rundir.journal import Journal
 
 @pytest.fixture
 def rundir(tmp_path: Path) -> RunDir:
-    made = RunDir.create(tmp_path, "p-1234-deb13")
-    made.write_state(RunState(id=made.id, short="s", product="p", platform="deb13", ref="r", started=time.time()))
-    return made
+    begun = RunDir.create(tmp_path, "p-1234-deb13")
+    state = RunState(id=begun.id, short="s", product="p", platform="deb13", ref="r", started=time.time())
+    begun.write_state(state)
+    return begun
 
 
 def killed(rundir: RunDir, *names: str) -> None:

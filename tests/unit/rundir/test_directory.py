@@ -26,9 +26,9 @@ def state(rundir: RunDir) -> RunState:
 
 @pytest.fixture
 def rundir(tmp_path: Path) -> RunDir:
-    made = RunDir.create(tmp_path / "runs", "p-1234-deb13")
-    made.write_state(state(made))
-    return made
+    new_rundir = RunDir.create(tmp_path / "runs", "p-1234-deb13")
+    new_rundir.write_state(state(new_rundir))
+    return new_rundir
 
 
 def test_names_are_unique_and_private(tmp_path: Path) -> None:

@@ -99,9 +99,9 @@ def test_verdicts_without_an_error(journal: Journal) -> None:
         trial.error("broken")
     with journal.case("p", "r", "pass") as trial:
         trial.passed("seen")
-    found = [(case.outcome.value, case.message, case.exit_code) for case in journal.cases]
-    assert found[:2] == [("skipped", "no token", 0), ("failed", "bad", 2)]
-    assert found[2:] == [("error", "broken", 5), ("passed", "seen", 0)]
+    outcomes = [(case.outcome.value, case.message, case.exit_code) for case in journal.cases]
+    assert outcomes[:2] == [("skipped", "no token", 0), ("failed", "bad", 2)]
+    assert outcomes[2:] == [("error", "broken", 5), ("passed", "seen", 0)]
 
 
 def test_goes_on_where_it_was(journal: Journal) -> None:
