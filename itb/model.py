@@ -204,7 +204,7 @@ class Rpm(Record):
 class Build(Record):
     """The candidate's RPMs: built of a commit, or chosen from those published elsewhere.
 
-    ``directory`` holds the files, ``arguments`` are ReleaseManager's;
+    ``directory`` holds the files, ``arguments`` are ReleaseManager's, or the product's build command;
     ``published`` is the repository of RPMs that were not built here, in
     which case there are no files and no arguments.
     """

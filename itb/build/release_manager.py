@@ -1,24 +1,24 @@
-"""RPMs of a commit, made in the build workspace by the product's own ReleaseManager.
+"""RPMs of a commit, made in the build workspace by the product's own ReleaseManager, or by its build command.
 
-What a ReleaseManager says of itself, its exit status included, is not
-believed: the RPM files are looked at.
+What these say of themselves, their exit status included, is not believed:
+the RPM files are looked at.
 """
 
 from __future__ import annotations
 
 import re
-import tarfile
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from itb.build import cache as build_cache
+from itb.build import invocation as build_invocation
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
+from itb.build.invocation import Invocation
 from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
@@ -40,7 +40,6 @@ _PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A ReleaseManager packs its sources as it finds them: order, owners and times would be this hour's and host's.
 _TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
 _SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
-_OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -147,11 +146,11 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
     job.prepare(clone)
     with journal.case(PHASE, ROLE, "what the spec needs to be built is there") as trial:
         job.install_requires(trial, clone)
-    with journal.case(PHASE, ROLE, f"ReleaseManager builds {commit.describe or commit.id[:12]}") as trial:
-        arguments = job.arguments()
-        listing = job.release(trial, arguments)
+    with journal.case(PHASE, ROLE, f"{job.builder} builds {commit.describe or commit.id[:12]}") as trial:
+        invocation = job.invocation()
+        listing = job.make(trial, invocation)
     with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
-        rpms, source_rpm = job.collect(trial, listing)
+        rpms, source_rpm = job.collect(trial, listing, invocation.hint)
     seconds = time.monotonic() - began
     if workspace.fresh:
         kept = build_cache.CachedBuild(
@@ -161,7 +160,7 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
             trust=commit.trust,
             rpms=rpms,
             source_rpm=source_rpm,
-            arguments=arguments,
+            arguments=invocation.arguments,
             seconds=seconds,
             built=time.time(),
         )
@@ -172,7 +171,7 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
         directory=str(rundir.build / "rpms"),
         rpms=rpms,
         source_rpm=source_rpm,
-        arguments=arguments,
+        arguments=invocation.arguments,
         seconds=seconds,
     )
 
@@ -229,15 +228,15 @@ class _Job:
 
     @property
     def source(self) -> str:
-        return f"{_HOME}/source/{self.product.build.checkout_name}"
+        return f"{_HOME}/source/{self.product.checkout_name}"
 
     @property
     def result(self) -> str:
         return f"{_HOME}/release"
 
     @property
-    def manager(self) -> str:
-        return f"{self.source}/{self.product.build.release_manager}"
+    def builder(self) -> str:
+        return build_invocation.COMMAND if self.product.build.command else build_invocation.RELEASE_MANAGER
 
     @property
     def env(self) -> dict[str, str]:
@@ -258,7 +257,7 @@ class _Job:
         """Put clone and tools into the workspace, and nothing of an earlier build."""
         self.host.call("sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result)
         self.host.put(*_tools())
-        assert clone.name == self.product.build.checkout_name
+        assert clone.name == self.product.checkout_name
         self.host.put_into(f"{_HOME}/source", clone)
 
     def install_requires(self, trial: Trial, clone: Path) -> None:
@@ -305,32 +304,30 @@ class _Job:
         specs = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
         return str(specs[0]) if len(specs) == 1 else ""
 
-    def arguments(self) -> tuple[str, ...]:
-        """Return the arguments for this ReleaseManager; which exist depends on its age."""
-        answer = self.host.run(Request(
-            ["python3", self.manager, "--help"],
-            env=self.env,
-            cwd=self.source,
-            timeout=self.host.engine.runner.limits("command"),
-            check=False,
-            log=self.log,
-        ))
-        offered = _OPTION.findall(answer.stdout)  # some print their help and end with status 1
-        lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
-        if lacking:
-            raise BuildError(
-                f"ReleaseManager offers no {', '.join(lacking)}"
-                if offered
-                else f"ReleaseManager does not say what its arguments are: {build_log.classify(answer.output)}",
-                evidence=answer.output,
-                log=self.log,
+    def invocation(self) -> Invocation:
+        """Return what is started to make the RPMs."""
+        definition = self.product.build
+        if definition.command:
+            return build_invocation.of_command(
+                definition.command,
+                self.commit,
+                product=self.product.name,
+                platform=self.workspace.platform,
+                result=self.result,
             )
-        arguments = build_rpms.version_arguments(self.commit, offered)
-        arguments += ["--source-dir", self.source, "--release-dir", self.result]
-        return (*arguments, *build_rpms.builder_arguments(self.workspace.mock, offered))
+        return build_invocation.of_release_manager(
+            f"{self.source}/{definition.release_manager}",
+            self.commit,
+            host=self.host,
+            env=self.env,
+            source=self.source,
+            result=self.result,
+            mock=self.workspace.mock,
+            log=self.log,
+        )
 
-    def release(self, trial: Trial, arguments: Sequence[str]) -> str:
-        """Run the ReleaseManager to its end or its time limit; return packages.sh's list of its RPMs."""
+    def make(self, trial: Trial, invocation: Invocation) -> str:
+        """Run the builder to its end or its time limit; return packages.sh's list of its RPMs."""
         limit = self.host.engine.runner.limits.of(self.product.build.timeout, "timeout of build")
         trial.log = self.log
 
@@ -339,61 +336,52 @@ class _Job:
                 trial.note(text)
 
         completed = self.host.run(Request(
-            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", "python3", self.manager, *arguments],
-            env=self.env,
+            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", *invocation.argv],
+            env={**self.env, **invocation.env},
             cwd=self.source,
             timeout=limit + _SETTLE,
             check=False,
             log=self.log,
             on_line=note,
         ))
+        builder = invocation.builder
         if completed.returncode == 124:
             running = build_log.running_at_limit(completed.stdout)
             last = f"; what ran last: {running[-1][:200]}" if running else ""
-            reason = f"ReleaseManager did not end within its time limit of {limit:.0f} s{last}"
-            self._fail(reason, completed.stdout)
+            self._fail(f"{builder} did not end within its time limit of {limit:.0f} s{last}", completed.stdout)
         if not completed.ok:
             self._fail(build_log.classify(completed.stdout), completed.stdout)
         listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout
         if not listing:
-            self._fail(
-                f"ReleaseManager ended with status 0 but made no RPM: {build_log.classify(completed.stdout)}",
-                completed.stdout,
-            )
-        trial.passed(f"in {completed.seconds:.0f} s: {Path(self.manager).name} {' '.join(arguments)}")
+            reason = self._find_elsewhere() or build_log.classify(completed.stdout)
+            self._fail(f"{builder} {invocation.nothing_made}: {reason}", completed.stdout)
+        how = f": {' '.join([*invocation.program, *invocation.arguments])}" if invocation.program else ""
+        trial.passed(f"in {completed.seconds:.0f} s{how}")
         return listing
+
+    def _find_elsewhere(self) -> str:
+        """Return where a build command has left RPMs instead, in words; empty if nowhere."""
+        if not self.product.build.command:
+            return ""
+        find = ["find", "/root", self.source, "-name", "*.rpm", "-not", "-path", "*/.git/*", "-print", "-quit"]
+        place = self.host.run(Request(find, check=False)).stdout.strip()
+        return f"there is {place}" if place else ""
 
     def _fail(self, reason: str, log: str) -> None:
         if build_log.disk_full(log):
             raise TestbedError("the disk of the build workspace is full", evidence=log[-4000:], log=self.log)
         raise BuildError(reason, evidence=log[-8000:], log=self.log)
 
-    def collect(self, trial: Trial, listing: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
+    def collect(self, trial: Trial, listing: str, hint: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
         """Compare the RPMs with what was asked for and copy them to the run directory."""
         packages, sources, paths = build_rpms.parse_listing(listing)
         problems = build_rpms.check(self.commit, self.product, packages)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise BuildError(f"{problems[0]}{more}", evidence="\n".join([*problems, "", listing]), log=self.log)
-        self._fetch([*packages, *sources], paths)
+            evidence = "\n".join([*problems, "", listing])
+            hint = hint if build_rpms.MISNAMED in problems[0] else ""
+            raise BuildError(f"{problems[0]}{more}", hint=hint, evidence=evidence, log=self.log)
+        build_rpms.fetch(self.host, [*packages, *sources], paths, self.rundir.build / "rpms")
         trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
         trial.evidence = "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in packages)
         return tuple(packages), sources[0] if len(sources) == 1 else None
-
-    def _fetch(self, rpms: Sequence[Rpm], paths: Mapping[str, str]) -> None:
-        """Copy package files out of the workspace and compare their checksums."""
-        folder = self.rundir.build / "rpms"
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
-        with tempfile.TemporaryDirectory(prefix=".rpms-", dir=self.rundir.build) as temporary:
-            archive = Path(temporary) / "rpms.tar"
-            self.host.get_archive([paths[rpm.file] for rpm in rpms], archive)
-            with tarfile.open(archive) as tar:
-                for rpm in rpms:
-                    content = tar.extractfile(paths[rpm.file].lstrip("/"))
-                    assert content is not None
-                    (folder / rpm.file).write_bytes(content.read())
-        for rpm in rpms:
-            if files.sha256(folder / rpm.file) != rpm.sha256:
-                raise TestbedError(f"{rpm.file} changed on its way out of the build workspace")

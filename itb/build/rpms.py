@@ -1,16 +1,22 @@
-"""The RPMs a candidate must have: the arguments that ask for them, and the check of those that were built."""
+"""The RPMs a candidate must have: the arguments that ask for them, the check of those built, their copy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from itb import versions
 from itb.config.product import Product
-from itb.errors import BuildError
+from itb.containers.host import Host
+from itb.errors import BuildError, TestbedError
 from itb.model import Commit, Rpm
+from itb.util import files
+
+MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
 
 
 def wanted(product: Product) -> set[str]:
@@ -94,9 +100,9 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
     release = versions.release(commit.rc, commit.rpm_release)
     for rpm in packages:
         if rpm.version != commit.version:
-            problems.append(f"{rpm.nevra} is stale or misnamed: its version is not {commit.version}")
+            problems.append(f"{rpm.nevra} {MISNAMED}: its version is not {commit.version}")
         elif not _is_release(rpm.release, commit, release):
-            problems.append(f"{rpm.nevra} is stale or misnamed: its release is not {release}")
+            problems.append(f"{rpm.nevra} {MISNAMED}: its release is not {release}")
         elif not any(fnmatchcase(rpm.name, glob) for glob in product.packages):
             problems.append(f"{rpm.nevra} is no package of {product.name} ({', '.join(product.packages)})")
     names = [rpm.name for rpm in packages]
@@ -112,3 +118,21 @@ def _is_release(release: str, commit: Commit, expected: str) -> bool:
     """Return whether a Release is the expected one, with or without ``%dist`` after it."""
     old = f"0.{commit.rc}.{commit.rpm_release}.rc{commit.rc}" if commit.rc and commit.rpm_release else expected
     return any(re.fullmatch(rf"{re.escape(item)}(?:\.[A-Za-z]\S*)?", release) for item in (expected, old))
+
+
+def fetch(host: Host, rpms: Sequence[Rpm], paths: Mapping[str, str], folder: Path) -> None:
+    """Copy package files out of the workspace to a folder, empty before, and compare their checksums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    with tempfile.TemporaryDirectory(prefix=".rpms-", dir=folder.parent) as temporary:
+        archive = Path(temporary) / "rpms.tar"
+        host.get_archive([paths[rpm.file] for rpm in rpms], archive)
+        with tarfile.open(archive) as tar:
+            for rpm in rpms:
+                content = tar.extractfile(paths[rpm.file].lstrip("/"))
+                assert content is not None
+                (folder / rpm.file).write_bytes(content.read())
+    for rpm in rpms:
+        if files.sha256(folder / rpm.file) != rpm.sha256:
+            raise TestbedError(f"{rpm.file} changed on its way out of the build workspace")

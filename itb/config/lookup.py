@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from itb.config import step_library
-from itb.config.platform import Platform
-from itb.config.product import Product, with_variants
-from itb.config.scenario import Scenario
+from itb.config.platform import BASE, FINAL_STAGES, Platform, PlatformFile
+from itb.config.product import Product, ProductFile, with_variants
+from itb.config.scenario import Scenario, ScenarioFile
 from itb.data import shipped
 from itb.errors import UsageError
 from itb.util import ownership, yamlfile
@@ -25,8 +26,37 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
     """Return the platform of this name or folder; UsageError with the nearest name if there is none."""
     folder = find("platform", name, _platform_folders(folders), _PLATFORM_FILE)
-    platform = yamlfile.load(folder / _PLATFORM_FILE, Platform)
-    return platform.model_copy(update={"name": folder.name, "folder": folder})
+    file = yamlfile.load(folder / _PLATFORM_FILE, PlatformFile)
+    platform = Platform(**dict(file), name=folder.name, folder=folder)
+    _check_scripts_of_images(platform)
+    return platform
+
+
+def _check_scripts_of_images(platform: Platform) -> None:
+    """Refuse a platform whose shared folder or whose scripts are not there, and stages no image can be made of."""
+    definition = platform.folder / _PLATFORM_FILE
+    for folder in platform.folders:
+        if not folder.is_dir():
+            raise UsageError(f"{definition}: shared {platform.shared!r}: there is no folder {folder}")
+        _trusted(folder)
+    scripts = {f"stage {name}": stage.script for name, stage in platform.stages.items()}
+    scripts |= {"resolve": platform.resolve} if platform.resolve else {}
+    for what, script in scripts.items():
+        if not any(_is_inside(folder, script) for folder in platform.folders):
+            places = " or ".join(str(folder) for folder in platform.folders)
+            raise UsageError(f"{definition}: {what}: script {script!r} is not a file in {places}")
+    for missing in (name for name in FINAL_STAGES if name not in platform.stages):
+        raise UsageError(f"{definition}: no stage {missing!r}; a run needs {', '.join(FINAL_STAGES)}")
+    for name, stage in platform.stages.items():
+        for other in (stage.from_, *stage.after):
+            if other not in (BASE, *platform.stages):
+                hint = yamlfile.nearest(other, [BASE, *platform.stages])
+                raise UsageError(f"{definition}: stage {name}: there is no stage {other!r}{hint}")
+    needs = {name: (stage.from_, *stage.after) for name, stage in platform.stages.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        raise UsageError(f"{definition}: stages wait for each other: {' and '.join(error.args[1])}") from None
 
 
 def platform_names(folders: Sequence[Path] = ()) -> list[str]:
@@ -45,13 +75,14 @@ def _names(folders: Sequence[Path], file: str) -> list[str]:
 def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
     """Return the product of this name or folder; UsageError with the nearest name if there is none."""
     folder = find("product", name, [*folders, shipped.folder("build_ws") / "products"], "product.yaml")
-    product = yamlfile.load(folder / "product.yaml", Product)
+    file = yamlfile.load(folder / "product.yaml", ProductFile)
+    product = Product(**dict(file), name=folder.name, folder=folder)
     _check_roles(product, folder)
     for variant in product.variants:
         _check_roles(with_variants(product, [variant]), folder)
     if product.source.history:
         _check_file(folder, "product.yaml", "history", product.source.history)
-    return product.model_copy(update={"name": folder.name, "folder": folder})
+    return product
 
 
 def _check_roles(product: Product, folder: Path) -> None:
@@ -68,9 +99,10 @@ def _check_roles(product: Product, folder: Path) -> None:
 def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:
     """Return the scenario of this name or folder; UsageError with the nearest name if there is none."""
     folder = find("scenario", name, [*folders, shipped.folder("scenarios")], "scenario.yaml")
-    scenario = yamlfile.load(folder / "scenario.yaml", Scenario)
+    file = yamlfile.load(folder / "scenario.yaml", ScenarioFile)
+    scenario = Scenario(**dict(file), name=folder.name, folder=folder)
     check_scripts(scenario, folder)
-    return scenario.model_copy(update={"name": folder.name, "folder": folder})
+    return scenario
 
 
 def check_scripts(scenario: Scenario, folder: Path) -> None:

@@ -5,45 +5,58 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from itb.model import Record
+from itb.config.written import WrittenRecord, exactly_one
+from itb.data import shipped
 
+FINAL_STAGES = ("bare", "build", "services")  # the images a run uses; every platform has these stages
+BASE = "base"  # the image that stages start from
 SIDE_EFFECTS = "side-effects.yaml"  # beside platform.yaml, in the shared folder and in platforms/ itself
 
 
-class Ce(Record):
-    """How a Compute Entrypoint comes to be on a platform; ``configure`` is a script of ``build_ws/ce``."""
+class Ce(WrittenRecord):
+    """How a Compute Entrypoint comes to be on a platform."""
 
     packages: tuple[str, ...]
+    """Packages that dnf installs."""
     configure: str
+    """Script of build_ws/ce that configures it."""
     services: tuple[str, ...]
+    """systemd units that are started, in this order."""
     logs: tuple[str, ...] = ("/var/log/condor/*",)
+    """Globs of log files that are kept as evidence."""
 
 
-class BaseImage(Record):
-    """Where a platform starts: a public image, or (``debian``) a mirror where no registry answers."""
+class BaseImage(WrittenRecord):
+    """Where a platform starts: a public image, or a mirror where no registry answers."""
 
     image: str
+    """Name of the image."""
     debian: bool = False
+    """Whether mmdebstrap makes the same from a Debian mirror where no registry answers."""
 
 
-class ImageStage(Record):
-    """One image: a script run in a container of another stage (``from``), once those in ``after`` are there."""
+class ImageStage(WrittenRecord):
+    """One image: what a script makes of another one in a container."""
 
     from_: str = Field(alias="from")
+    """The image it starts from: base, or another stage."""
     script: str
+    """File of the folder, or of the shared one. It may be tried twice, each time in a fresh container."""
     after: tuple[str, ...] = ()
+    """Stages that have to be there before."""
 
 
-class Mock(Record):
-    """How mock builds in the workspace, which then runs privileged; ``refused`` is why it cannot.
+class Mock(WrittenRecord):
+    """How mock builds in the workspace, which then runs privileged."""
 
-    ``python_version`` is what a ReleaseManager has mock install (its ``--python-version``).
-    """
+    model_config = ConfigDict(json_schema_extra=exactly_one("python_version", "refused"))
 
     python_version: str = ""
+    """What a ReleaseManager has mock install (its --python-version)."""
     refused: str = ""
+    """Why it cannot build with mock."""
 
     @model_validator(mode="after")
     def _has_version_or_refusal(self) -> Self:
@@ -52,26 +65,27 @@ class Mock(Record):
         return self
 
 
-class Workspace(Record):
-    """The build workspace: environment every build is run with, and mock where the platform has it."""
+class Workspace(WrittenRecord):
+    """The build workspace."""
 
     env: dict[str, str] = {}
+    """Environment that every build is run with."""
     mock: Mock = Mock(refused="its definition does not say how")
 
 
-class PublishedRepository(Record):
-    """A repository a product's packages are published in, for ``--from-repo NAME``.
+class PublishedRepository(WrittenRecord):
+    """A repository that packages are published in, for --from-repo NAME."""
 
-    ``url`` may hold settings of the platform in braces and dnf's variables;
-    ``key`` is a glob of key files on the platform's hosts; ``priority`` is
-    dnf's, for what else is in it.  ``refused`` is why there is none on this
-    platform.
-    """
+    model_config = ConfigDict(json_schema_extra=exactly_one("url", "refused"))
 
     url: str = ""
+    """Its URL; settings of the platform in braces and variables of dnf are filled in."""
     key: str = ""
+    """Glob of key files on the platform's hosts."""
     priority: int = Field(default=99, ge=1, le=99)
+    """dnf's priority for what else is in it."""
     refused: str = ""
+    """Why there is none on this platform."""
 
     @model_validator(mode="after")
     def _has_url_or_refusal(self) -> Self:
@@ -80,56 +94,73 @@ class PublishedRepository(Record):
         return self
 
 
-class Platform(Record):
-    """``platform.yaml``: the stages ``bare``, ``build`` and ``services`` are what a run is made of.
-
-    ``settings`` reach the scripts as ``ITB_<NAME>``; ``shared`` names a folder
-    beside the definition's own whose files are put with them; ``resolve``
-    prints every package the images are made from; ``stand_ins`` are packages that only
-    carry the name of the real one; ``note`` is what a reader of a report has
-    to know; ``tested`` is false where nobody ran it.
-    """
+class PlatformFile(WrittenRecord):
+    """A platform: an operating system, its images, its Compute Entrypoint and its repositories."""
 
     title: str
+    """What the platform is, in one line."""
     note: str = ""
+    """What a reader of a report has to know."""
     tested: bool = False
+    """Whether somebody ran it."""
     base: BaseImage
     settings: dict[str, str] = {}
+    """What scripts find as ITB_<NAME>; platform_options of itb.yaml override it."""
     shared: str = ""
+    """A folder beside the platform's own, or one of itb's platforms, whose files are put with the own ones."""
     converter: bool = False
+    """Whether itb's converter of Debian packages is put beside the scripts."""
     resolve: str = ""
+    """Script that prints every package the images are made from: other ones make other images."""
     stages: dict[str, ImageStage]
+    """The images. A run needs bare (hosts), build (the workspace) and services."""
     build: Workspace = Workspace()
     repository: str = ""
+    """Folder on the services host that is served as https://repo.glideinwms.org/platform/."""
     stand_ins: tuple[str, ...] = ()
+    """Packages that only carry the name of the real one; reports name them."""
     ce: Ce
     published: dict[str, PublishedRepository] = {}
+    """By name, repositories for --from-repo."""
+
+
+class Platform(PlatformFile):
+    """A platform as it was read: what ``platform.yaml`` says, its name and its folder."""
+
     name: str = ""
     folder: Path = Path()
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders with its files, the shared one first."""
+        if not self.shared:
+            return (self.folder,)
+        beside = self.folder.parent / self.shared
+        return (beside if beside.is_dir() else shipped.folder("build_ws") / "platforms" / self.shared, self.folder)
 
-class Explained(Record):
-    """Files that installing packages changes or makes besides the packages' own, and why.
 
-    In ``paths`` (globs of whole paths) ``*`` stands for anything within a
-    name and ``**`` for anything.  With ``new`` they explain files that are
-    made, and none of the image's that is changed.  Where packages' files
-    belong (``packaged``), a new file counts as the candidate is installed:
-    later, a scenario may have installed more.
-    """
+class Explained(WrittenRecord):
+    """Files that installing packages changes or makes besides the packages' own, and why."""
 
     paths: tuple[str, ...] = Field(min_length=1)
+    """Globs of whole paths: * stands for anything within a name, ** for anything."""
     reason: str = Field(min_length=1)
+    """Why they differ."""
     new: bool = False
+    """Whether only files that are made are meant, and none of the image's that is changed."""
     packaged: bool = False
+    """Whether packages' files belong here: a new file counts as the candidate is installed; later, a scenario may
+    have installed more."""
 
 
-class SideEffects(Record):
-    """``side-effects.yaml``: what may differ on a host from image and packages, and where new files count.
+class SideEffects(WrittenRecord):
+    """What may differ on a host from image and packages, and where new files count.
 
-    A file of the image that was changed always counts unless it is among
-    ``expected``; one that no package has counts in ``watched`` places only.
+    A file of the image that was changed always counts unless it is among the
+    expected ones; one that no package has counts in watched places only.
     """
 
     watched: tuple[Explained, ...] = ()
+    """Places where a new file counts."""
     expected: tuple[Explained, ...] = ()
+    """What may differ."""

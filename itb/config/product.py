@@ -7,24 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from itb.config.written import WrittenRecord, at_most_one, exactly_one
 from itb.errors import UsageError
-from itb.model import Environment, Record
+from itb.model import Environment, Word
 from itb.util import yamlfile
 
 
-class Source(Record):
-    """Where a product comes from: an embedded history or a git URL.
+class Source(WrittenRecord):
+    """Where a product's source comes from: a git repository, or a history that is kept as files."""
 
-    ``default_ref`` is built when no reference is asked for: empty for the
-    source's default branch, ``newest-version`` for the highest version tag,
-    release candidates included, or any reference.
-    """
+    model_config = ConfigDict(json_schema_extra=exactly_one("history", "url"))
 
-    history: str | None = None
     url: str | None = None
+    """Git URL, or path of a clone on this machine."""
+    history: str | None = None
+    """File beside product.yaml that lists commits and tags of a repository kept as files (history.yaml)."""
     default_ref: str = ""
+    """What is tested when no reference is asked for: a branch, tag or commit, or newest-version for the
+    highest version tag, release candidates included. Empty: the source's default branch."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -33,20 +35,36 @@ class Source(Record):
         return self
 
 
-class ReleaseManager(Record):
-    """How a product builds its RPMs.
+class BuildDefinition(WrittenRecord):
+    """How a product's RPMs are built: by its own ReleaseManager, or by a command."""
 
-    ``checkout_name`` is the directory name it wants its clone in; ``env`` is
-    set for it; ``timeout`` is in seconds; ``version_tags`` is a regular
-    expression with the groups ``version`` and, optionally, ``rc``.
-    """
+    model_config = ConfigDict(json_schema_extra=at_most_one("release_manager", "command"))
 
     release_manager: str = "build/ReleaseManager/release.py"
+    """The product's ReleaseManager, a file of its source that Python runs. It has to offer --release-version,
+    --source-dir and --release-dir, and leaves the RPMs below the latter."""
+    command: Word | None = None
+    """A command line for bash that makes the RPMs instead, in a checkout of the commit. It leaves them in or
+    below $ITB_RPM_DIR, with the version $ITB_PRODUCT_VERSION and the Release $ITB_RPM_RELEASE."""
     spec: str = ""
-    checkout_name: str
+    """The spec file, a path in the source: its BuildRequires are installed. Empty: the only one there is."""
+    checkout_name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
+    """Name of the folder the source is checked out to. Empty: the product's name."""
     version_tags: str = r"v(?P<version>\d+(?:_\d+)+)(?:_rc(?P<rc>\d+))?"
+    """Regular expression that a whole version tag matches, in upper or lower case. Its group "version" holds
+    numbers between underscores, dots or dashes, its group "rc", if it has one, the number of a candidate."""
     env: Environment = {}
+    """Environment of the build."""
     timeout: float = Field(default=900, gt=0)
+    """Seconds that a build may take."""
+
+    @model_validator(mode="after")
+    def _has_one_builder(self) -> Self:
+        if self.command is not None and "release_manager" in self.model_fields_set:
+            raise ValueError("one of release_manager and command is expected, not both")
+        if self.command is not None and not self.command.strip():
+            raise ValueError("command is empty")
+        return self
 
     @model_validator(mode="after")
     def _has_version_group(self) -> Self:
@@ -59,41 +77,47 @@ class ReleaseManager(Record):
         return self
 
 
-class RoleDefinition(Record):
-    """What a release consists of on one role.
-
-    ``packages`` are installed from the candidate; ``configure`` is a script
-    run as root after the files were verified; ``services`` are started in
-    this order and must stay up; ``logs`` are globs collected as evidence;
-    ``probes`` are command lines, by unit, that run a service in the
-    foreground: for one that fails and hides what it says; ``repositories``
-    are ids of repositories that the hosts know and use for this role only.
-    """
+class RoleDefinition(WrittenRecord):
+    """What a release consists of on one role."""
 
     packages: tuple[str, ...] = ()
+    """Packages that dnf installs, from the candidate's repository or the platform's."""
     repositories: tuple[str, ...] = ()
+    """Ids of repositories that the host knows and uses for this role only."""
     configure: str = ""
+    """Script beside product.yaml that configures the role, run as root after its files were verified."""
     services: tuple[str, ...] = ()
+    """systemd units that are started, in this order, and must stay up."""
     logs: tuple[str, ...] = ()
+    """Globs of log files that are kept as evidence and searched for causes."""
     probes: dict[str, str] = {}
+    """By unit, a command line that runs a service in the foreground: for one that fails and hides what it says."""
     timeout: float = Field(default=600, gt=0)
+    """Seconds that installing the packages may take."""
 
 
-class TokenPlace(Record):
-    """A role that gets the SciToken, where and for whom (``user:group``)."""
+class TokenPlace(WrittenRecord):
+    """A role that gets the SciToken."""
 
     role: str
+    """The role that gets the token."""
     path: str = Field(pattern=r"^/.*[^/]$")
+    """Absolute path that the token is put to."""
     owner: str = Field(default="root:root", pattern=r"^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$")
+    """User and group that own the file."""
 
 
 class TokenDelivery(TokenPlace):
-    """The SciToken a product wants and where it goes; ``also`` are further places that get the same one."""
+    """The SciToken that a product wants, and where it goes."""
 
     also: tuple[TokenPlace, ...] = ()
+    """Further places that get the same token."""
     scopes: tuple[str, ...] = ("condor:/READ", "condor:/WRITE")
+    """Scopes that are asked for."""
     profile: str = "scitoken"
+    """Profile of the token."""
     min_lifetime: int = Field(default=1200, ge=0)
+    """Seconds that the token has to live to be taken."""
 
     @property
     def places(self) -> tuple[TokenPlace, ...]:
@@ -112,68 +136,85 @@ class TokenDelivery(TokenPlace):
         return next((place.path for place in self.places if place.role == role), self.path)
 
 
-class Trust(Record):
-    """An HTCondor IDTOKEN made on one role and put on another (``to``; the same if left out)."""
+class Trust(WrittenRecord):
+    """An HTCondor IDTOKEN made on one role and put on another."""
 
     on: str
+    """The role whose HTCondor makes it."""
     identity: str
+    """The identity it stands for: USER@HOST."""
     to: str = ""
+    """The role it is put on. Empty: the one that makes it."""
     path: str
+    """Absolute path that it is put to."""
     owner: str = "root:root"
+    """User and group that own the file."""
     key: str = "POOL"
+    """Name of the signing key."""
     lifetime: int = Field(default=86400, gt=0)
+    """Seconds that it is valid."""
 
 
-class Variant(Record):
-    """What is different when a product is tested with ``--variant NAME``.
+class Variant(WrittenRecord):
+    """What is different when a product is tested with --variant NAME.
 
-    ``more`` adds to a role's packages, services, logs and so on, and replaces
-    its configuration script if it names one; ``instead`` replaces a role.
-    What is given otherwise takes the place of the product's, ``env`` adds to
-    it.  ``tested`` is false where nobody ran it; ``note`` is what to know.
+    What is given takes the place of the product's; env adds to it.
     """
 
     title: str
+    """What the variant is, in one line."""
     note: str = ""
+    """What to know before it is tested."""
     tested: bool = False
+    """Whether somebody ran it."""
     testbed: str = ""
+    """Another testbed than the product's."""
     more: dict[str, RoleDefinition] = {}
+    """By role, what is added to its packages, services, logs and so on; configure replaces its script."""
     instead: dict[str, RoleDefinition] = {}
+    """By role, what takes its place."""
     token: TokenDelivery | None = None
+    """The SciToken, if it goes elsewhere."""
     trust: tuple[Trust, ...] = ()
+    """Other IDTOKENs than the product's."""
     scenarios: tuple[str, ...] = ()
+    """Other scenarios than the product's."""
     env: Environment = {}
+    """What is added to the environment of scenario steps."""
 
 
-class Product(Record):
-    """``product.yaml``; ``packages`` are globs of package names that belong to the product.
-
-    ``env`` reaches every scenario step: what a general scenario has to know
-    of this product; ``pilot_logs``, a glob of the files the output of pilots
-    comes back to, does as ITB_PILOT_LOGS.  ``evidence`` are globs of files the product leaves on
-    hosts that are not its own, by role; ``ignored_errors`` are regular
-    expressions of lines in its logs that look like errors and mean none;
-    ``patience`` multiplies the time limits of scenarios: pilots of some
-    products take longer to start than others'.
-    """
+class ProductFile(WrittenRecord):
+    """A product: what is released, how it is built, and what a release consists of on each role."""
 
     title: str
+    """What the product is, in one line."""
     source: Source
     packages: tuple[str, ...]
-    build: ReleaseManager
+    """Globs of the names of all packages that belong to the product, such as "hello*"."""
+    build: BuildDefinition = BuildDefinition()
     roles: dict[str, RoleDefinition]
+    """What is installed and started where: the name of a role is that of a host of the testbed."""
     token: TokenDelivery | None = None
+    """The SciToken, for products that submit to a Compute Entrypoint."""
     trust: tuple[Trust, ...] = ()
+    """IDTOKENs, made where HTCondor runs, before the product's other services start."""
     testbed: str = "three-hosts"
+    """Testbed: NAME.compose.yaml beside product.yaml, or one that itb has (three-hosts, one-host, ...)."""
     scenarios: tuple[str, ...] = ("smoke",)
+    """Scenarios that are tried unless others are asked for, of folder scenarios beside product.yaml or itb's.
+    smoke is for pilot systems and needs a token."""
     env: Environment = {}
+    """Environment of every scenario step: what a general scenario has to know of this product."""
     pilot_logs: str = ""
+    """Glob of the files that the output of pilots comes back to; steps find it as ITB_PILOT_LOGS."""
     evidence: dict[str, tuple[str, ...]] = {}
+    """By role, globs of files that the product leaves on hosts that are not its own."""
     ignored_errors: tuple[str, ...] = ()
+    """Regular expressions of log lines that look like errors and mean none."""
     patience: float = Field(default=1, gt=0)
+    """Multiplies the time limits of scenarios: pilots of some products take longer to start than others'."""
     variants: dict[str, Variant] = {}
-    name: str = ""
-    folder: Path = Path()
+    """By name, what --variant NAME changes."""
 
     @model_validator(mode="after")
     def _names_known_roles(self) -> Self:
@@ -184,6 +225,18 @@ class Product(Record):
                 hint = yamlfile.nearest(role, list(self.roles))
                 raise ValueError(f"{what}: the product has no role {role!r}{hint}")
         return self
+
+
+class Product(ProductFile):
+    """A product as it was read: what ``product.yaml`` says, its name and its folder."""
+
+    name: str = ""
+    folder: Path = Path()
+
+    @property
+    def checkout_name(self) -> str:
+        """Return the name of the folder that the source is checked out to."""
+        return self.build.checkout_name or self.name
 
 
 def with_variants(product: Product, names: Sequence[str]) -> Product:

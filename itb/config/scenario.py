@@ -6,44 +6,57 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from itb.model import Environment, Record, Word
+from itb.config.written import WrittenRecord, exactly_one
+from itb.model import Environment, Word
 
 
-class Eventually(Record):
-    """Poll a step until it passes: seconds in all, seconds between tries."""
+class Eventually(WrittenRecord):
+    """Poll a step until it passes."""
 
     within: float = Field(gt=0)
+    """Seconds after which it has failed."""
     every: float = Field(default=2, gt=0)
+    """Seconds between two tries."""
 
 
-class KnownFailure(Record):
-    """A failure that is expected up to and including a date."""
+class KnownFailure(WrittenRecord):
+    """A failure that is expected for a while: it counts as a skip."""
 
     until: date
+    """The last day, such as 2026-12-31."""
     reason: str = Field(min_length=1)
+    """Why it fails, for reports."""
 
 
-class Step(Record):
-    """One step of a scenario: a command line, a script or an action of the engine's on a role.
+class Step(WrittenRecord):
+    """One step of a scenario: a command line, a script, or an action of the engine's, on the host of a role."""
 
-    ``timeout`` is in seconds, for one try; ``flaky`` the number of tries
-    allowed after the first; ``action`` what no program inside a host can do
-    to it.
-    """
+    model_config = ConfigDict(json_schema_extra=exactly_one("run", "script", "action"))
 
     name: str = Field(min_length=1, max_length=200)
+    """What is tried, as reports show it; no two steps of a scenario have the same."""
     role: str
+    """The host: a role of the testbed."""
     run: Word | None = None
+    """A command line, run by bash."""
     script: Word | None = None
+    """A file of the scenario's folder, or lib/NAME.sh of itb's library."""
     action: Literal["reboot"] | None = None
+    """What no program inside a host can do to it."""
     user: str = Field(default="root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+    """Who runs it."""
     env: Environment = {}
+    """Environment of this step."""
     timeout: float = Field(default=120, gt=0)
+    """Seconds that one try may take."""
     eventually: Eventually | None = None
+    """Poll the step until it passes."""
     flaky: int = Field(default=0, ge=0, le=100)
+    """How many more tries are allowed after one that failed."""
     known_failure: KnownFailure | None = None
+    """A failure that is expected for a while."""
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
@@ -54,34 +67,35 @@ class Step(Record):
         return self
 
 
-class Needs(Record):
-    """What a scenario needs to be tried at all; unmet needs are skips.
-
-    ``previous``: packages of an earlier version, to upgrade from.
-    """
+class Needs(WrittenRecord):
+    """What a scenario cannot be tried without; where a need is not met it is skipped with the reason."""
 
     roles: tuple[str, ...] = ()
+    """Roles that scripts use besides those of the steps; one that the testbed has not is refused."""
     token: bool = False
+    """A SciToken: the product has token: in its definition."""
     previous: bool = False
+    """Packages of an earlier version, to upgrade from."""
     products: tuple[str, ...] = ()
+    """Names of the products it is for."""
     platforms: tuple[str, ...] = ()
+    """Names of the platforms it is for."""
 
 
-class Scenario(Record):
-    """``scenario.yaml``; ``always`` steps run however the steps ended.
-
-    A step is not tried after one that failed, unless they are
-    ``independent`` of each other.
-    """
+class ScenarioFile(WrittenRecord):
+    """A scenario: what is tried on an installed testbed, step by step."""
 
     title: str
+    """What the scenario shows, in one line."""
     needs: Needs = Needs()
     independent: bool = False
+    """Whether steps are tried though one before them failed."""
     env: Environment = {}
+    """Environment of every step."""
     steps: tuple[Step, ...] = Field(min_length=1)
+    """What is tried, in this order."""
     always: tuple[Step, ...] = ()
-    name: str = ""
-    folder: Path = Path()
+    """Steps that run however the others ended: evidence, clean-up."""
 
     @model_validator(mode="after")
     def _has_distinct_names(self) -> Self:
@@ -90,6 +104,13 @@ class Scenario(Record):
         if duplicate is not None:
             raise ValueError(f"two steps are named {duplicate!r}; reports tell them apart by name")
         return self
+
+
+class Scenario(ScenarioFile):
+    """A scenario as it was read: what ``scenario.yaml`` says, its name and its folder."""
+
+    name: str = ""
+    folder: Path = Path()
 
     @property
     def roles(self) -> tuple[str, ...]:

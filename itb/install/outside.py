@@ -56,8 +56,7 @@ class Inspection(Record):
 
 def side_effects(platform: Platform) -> SideEffects:
     """Return what installing packages may change on a platform; UsageError for a file that is wrong."""
-    shared = [platform.folder.parent / platform.shared] if platform.shared else []
-    folders = [shipped.folder("build_ws") / "platforms", *shared, platform.folder]
+    folders = [shipped.folder("build_ws") / "platforms", *platform.folders]
     files = [folder / SIDE_EFFECTS for folder in dict.fromkeys(folders) if (folder / SIDE_EFFECTS).is_file()]
     declarations = [yamlfile.load(file, SideEffects) for file in files]
     return SideEffects(

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from itb.config.platform import SIDE_EFFECTS, Platform
+from itb.config.platform import FINAL_STAGES, SIDE_EFFECTS, Platform
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.containers.naming import ImageLabels
@@ -28,7 +28,7 @@ from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import Image, PlatformImages, Record
 from itb.platforms import base_image, stages
-from itb.platforms.stages import FINAL_STAGES, REFRESH_HOURS, ImageBuild, Note, reference
+from itb.platforms.stages import REFRESH_HOURS, ImageBuild, Note, reference
 from itb.process.request import Request
 from itb.util import filelock, ownership
 from itb.util.files import write_atomically
@@ -116,7 +116,7 @@ def digest(platform: Platform, settings: Mapping[str, str]) -> str:
         "stages": {name: stage.model_dump(by_alias=True) for name, stage in platform.stages.items()},
     }
     checksum = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    folders = [*stages.definition_folders(platform), *([shipped.converter()] if platform.converter else [])]
+    folders = [*platform.folders, *([shipped.converter()] if platform.converter else [])]
     for folder in folders:
         for path in _definition_files(folder):
             checksum.update(f"\0{path.relative_to(folder)}\0{path.stat().st_mode & 0o111}\0".encode())

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from itb.config.platform import Platform
+from itb.config.platform import BASE, FINAL_STAGES, Platform
 from itb.containers import naming
 from itb.containers.engine import Engine, labels_of
 from itb.containers.host import Host
@@ -39,7 +39,6 @@ INIT = "/usr/lib/systemd/systemd"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 REFRESH_HOURS = "refresh_hours"  # the one setting that does not change the images
-FINAL_STAGES = ("bare", "build", "services")  # the images a run uses; every platform has these stages
 
 Note = Callable[[str], None]
 
@@ -56,12 +55,6 @@ def lock_file(name: str) -> Path:
 def reference(name: str, kind: str, key: str) -> str:
     """Return the name of an image in the engine's store."""
     return f"localhost/itb/{name}-{kind}:{key}"
-
-
-def definition_folders(platform: Platform) -> list[Path]:
-    """Return the folders with a platform's scripts, the shared one first."""
-    shared = [platform.folder.parent / platform.shared] if platform.shared else []
-    return [*shared, platform.folder]
 
 
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
@@ -109,7 +102,7 @@ class ImageBuild:
     @contextmanager
     def open(self, base: str) -> Iterator[None]:
         """Create the volume with the definition on it; remove it and all containers when the block ends."""
-        self.images["base"] = base
+        self.images[BASE] = base
         try:
             self.engine.call("volume", "create", *naming.options(naming.build_labels(self.lock)), self.name)
             self._copy_definition()
@@ -118,8 +111,8 @@ class ImageBuild:
             self.engine.uninterruptible.remove_run(naming.build_labels(self.lock))
 
     def _copy_definition(self) -> None:
-        with self.container("furnish", self.images["base"]) as host:
-            for folder in definition_folders(self.platform):
+        with self.container("furnish", self.images[BASE]) as host:
+            for folder in self.platform.folders:
                 host.put_tree(folder, "/mnt/definition")
             if self.platform.converter:
                 host.put_tree(shipped.converter(), "/mnt/debtorpm")
@@ -150,7 +143,7 @@ class ImageBuild:
         def save_packages(host: Host, packages: str) -> None:
             host.run(Request(["tee", "/mnt/resolved"], input=packages.encode()))
 
-        packages = self._run("resolve", "base", self.platform.resolve, then=save_packages)
+        packages = self._run("resolve", BASE, self.platform.resolve, then=save_packages)
         if not packages.strip():
             raise TestbedError(f"platform {self.platform.name}: {self.platform.resolve} printed no package")
         return packages
@@ -174,13 +167,13 @@ class ImageBuild:
 
     def _remove_images(self) -> None:
         """Remove the images of a build that failed: nothing will use them."""
-        images = [image for stage, image in self.images.items() if stage != "base"]
+        images = [image for stage, image in self.images.items() if stage != BASE]
         for image in reversed(images):  # an image cannot be removed before those made from it
             self.engine.uninterruptible.run(Request(["rmi", image], check=False, uninterruptible=True))
 
     def _needed_stages(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
-        return [need for need in (definition.from_, *definition.after) if need != "base"]
+        return [need for need in (definition.from_, *definition.after) if need != BASE]
 
     def _sort_stages(self) -> list[str]:
         """Return the stages in an order in which each follows those it needs; TestbedError if there is none."""

@@ -14,7 +14,6 @@ from itb.config.scenario import Scenario
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
-from itb.errors import UsageError
 from itb.model import Commit, Notes, Outcome, Record
 from itb.process.limits import Limits
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
@@ -121,23 +120,23 @@ class Cell:
         """Return the time limits of the run, in seconds by name."""
         return self.engine.runner.limits
 
-    @functools.cached_property
+    @property
     def roles(self) -> dict[str, RoleDefinition]:
-        """Return the product's roles by name; UsageError if the testbed has no host for one."""
-        roles = dict(self.product.roles)
-        for role in roles:
-            if role not in self.topology.hosts:
-                testbed = self.topology.file.name
-                raise UsageError(f"product {self.product.name}: testbed {testbed} has no role {role!r}")
-        return roles
+        """Return the product's roles by name."""
+        return self.product.roles
+
+    @property
+    def has_ce(self) -> bool:
+        """Return whether the testbed has a Compute Entrypoint."""
+        return CE in self.topology.hosts
 
     @property
     def testbed_roles(self) -> list[str]:
         """Return the roles of the bare hosts, in the order of the testbed's file.
 
-        Optional ones are among them only if a scenario uses them.
+        Optional ones are among them only if the product or a scenario uses them.
         """
-        used = {role for scenario in self.scenarios for role in scenario.roles}
+        used = {*self.roles, *(role for scenario in self.scenarios for role in scenario.roles)}
         return [
             role
             for role in self.topology.hosts
@@ -159,8 +158,8 @@ class Cell:
 
     @property
     def ce_address(self) -> str:
-        """Return host and port the CE listens on, which is also the audience of its tokens."""
-        return f"{self.topology.hosts[CE]}:9619"
+        """Return host and port the CE listens on, which is also the audience of its tokens; empty without a CE."""
+        return f"{self.topology.hosts[CE]}:9619" if self.has_ce else ""
 
     @property
     def facts(self) -> RunFacts:
@@ -187,4 +186,4 @@ class Cell:
     def services(self) -> dict[str, Sequence[str]]:
         """Return the units that must be up, in the order they are started, by role."""
         units: dict[str, Sequence[str]] = {role: definition.services for role, definition in self.roles.items()}
-        return {**units, CE: self.platform.ce.services}
+        return {**units, CE: self.platform.ce.services} if self.has_ce else units

@@ -28,7 +28,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         "reference": cell.commit.ref,
         "source": cell.commit.source,
         "upgraded_from": (cell.previous.id or cell.previous.describe) if cell.previous else None,
-        "release_manager": {"arguments": list(build.arguments)},
+        **_builder(cell, build),
         "published": _published(build, repo),
         "platform": cell.platform.name,
         "images": images.model_dump(mode="json"),
@@ -51,6 +51,13 @@ def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
         if path.is_file():
             yield str(path.relative_to(scenario.folder)), path
     yield from step_library.library_scripts(scenario.folder, scenario.scripts).items()
+
+
+def _builder(cell: Cell, build: Build) -> dict[str, Any]:
+    """Return what the candidate was built with."""
+    if command := cell.product.build.command:
+        return {"build": {"command": command, "timeout": cell.product.build.timeout}}
+    return {"release_manager": {"arguments": list(build.arguments)}}
 
 
 def _published(build: Build, repo: Repo) -> dict[str, Any] | None:

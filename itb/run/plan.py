@@ -24,7 +24,7 @@ from itb.model import Commit
 from itb.process.runner import Runner
 from itb.process.stop import EndedRunError, Stop
 from itb.run import resume, testbed_fault
-from itb.run.cell import Cell
+from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog
 from itb.rundir import seal, values
@@ -38,6 +38,7 @@ from itb.testbed import testbed
 from itb.testbed.testbed import Topology
 from itb.util import ownership
 from itb.util.files import expand
+from itb.util.yamlfile import nearest
 from itb.version import VERSION
 
 
@@ -55,8 +56,10 @@ def plan_cells(settings: Settings) -> list[Plan]:
     """Look up everything the settings name; UsageError for the first thing that does not exist."""
     product = load_product(settings)
     token.check_hook(settings)
-    topology = testbed.find_topology(product.testbed)
-    names, folders = settings.scenario or product.scenarios, [expand(folder) for folder in settings.scenarios]
+    topology = testbed.find_topology(product.testbed, product.folder)
+    _check_roles(product, topology)
+    names = settings.scenario or product.scenarios
+    folders = [*(expand(folder) for folder in settings.scenarios), product.folder / "scenarios"]
     scenarios = tuple(lookup.load_scenario(name, folders) for name in names)
     for scenario in scenarios:
         execution.check_roles(scenario, topology.roles)
@@ -64,8 +67,25 @@ def plan_cells(settings: Settings) -> list[Plan]:
     platforms = [lookup.load_platform(name, folders) for name in settings.platform]
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
-    topology = _with_builder(settings, platforms, topology)
+    topology = _with_builder(settings, product, platforms, topology)
     return [Plan(product, platform, scenarios, topology) for platform in platforms]
+
+
+def _check_roles(product: Product, topology: Topology) -> None:
+    """Refuse a product with a role that the testbed has not, or with a token where there is no CE to take it."""
+    for role in product.roles:
+        if role not in topology.hosts or role in (SERVICES, WORKSPACE):
+            known = [name for name in topology.roles if name not in (SERVICES, WORKSPACE)]
+            raise UsageError(
+                f"product {product.name}: testbed {product.testbed} has no host for role {role!r}"
+                f"{nearest(role, known)}; it has: {', '.join(known)}",
+                hint="testbed: in product.yaml names another one (itb help scenarios)",
+            )
+    if product.token and CE not in topology.hosts:
+        raise UsageError(
+            f"product {product.name}: it has a token, but testbed {product.testbed} no Compute Entrypoint",
+            hint="leave token: out of product.yaml, or name another testbed",
+        )
 
 
 def _check_distinct(kind: str, definitions: Sequence[Scenario] | Sequence[Platform]) -> None:
@@ -82,10 +102,17 @@ def _check_distinct(kind: str, definitions: Sequence[Scenario] | Sequence[Platfo
             )
 
 
-def _with_builder(settings: Settings, platforms: Sequence[Platform], topology: Topology) -> Topology:
+def _with_builder(
+    settings: Settings, product: Product, platforms: Sequence[Platform], topology: Topology
+) -> Topology:
     """Return the topology in which the chosen builder can work; UsageError where a platform has it not."""
     if settings.builder != "mock" or settings.from_repo:
         return topology
+    if product.build.command:
+        raise UsageError(
+            f"product {product.name} is built by a command of its own: only a ReleaseManager is told to use mock",
+            hint="leave --builder out",
+        )
     for platform in platforms:
         if platform.build.mock.refused:
             raise UsageError(
@@ -105,11 +132,15 @@ def load_product(settings: Settings) -> Product:
 
 
 def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
-    """Return where the product's source is: as asked for, its URL, or its embedded history made a repository."""
+    """Return where the product's source is: as asked for, its URL, or its embedded history made a repository.
+
+    A URL that is a path is relative to the product's folder.
+    """
     if settings.source:
         return settings.source
-    if product.source.url:
-        return product.source.url
+    if url := product.source.url:
+        folder = product.folder / expand(url)
+        return str(folder.resolve()) if "://" not in url and folder.is_dir() else url
     assert product.source.history is not None
     file = product.folder / product.source.history
     cache = ownership.own_folder(settings.cache_dir)

@@ -59,11 +59,12 @@ class RunFacts:
         env = {
             "ITB_RUN": self.run,
             "ITB_ROLE": role,
-            "ITB_CE_ADDRESS": self.ce_address,
             "ITB_PRODUCT": self.product,
             "ITB_PRODUCT_VERSION": self.product_version,
             "ITB_PLATFORM": self.platform,
         }
+        if self.ce_address:
+            env["ITB_CE_ADDRESS"] = self.ce_address
         for name, fqdn in self.hosts.items():
             env[f"ITB_HOST_{_variable(name)}"] = fqdn
         for name, services in self.services.items():

@@ -291,12 +291,15 @@ def _protect_commit(git: Git, resolved: ResolvedRef) -> None:
 
 
 def _check_release_manager(git: Git, product: Product, resolved: ResolvedRef, origin: Origin) -> None:
+    if product.build.command:
+        return
     path = product.build.release_manager
     kind = git.run(Request(["cat-file", "-t", f"{resolved.id}:{path}"], check=False))
     if kind.stdout.strip() != "blob":
         raise BuildError(
             f"{resolved.title} ({resolved.id[:12]}) of {origin.shown} has no ReleaseManager: {path} is not in it",
-            hint=f"is it the source of {product.name}? its definition says where the ReleaseManager is",
+            hint=f"is it the source of {product.name}? its definition says where the ReleaseManager is "
+            "(build.release_manager), or with which command it is built (build.command)",
         )
 
 

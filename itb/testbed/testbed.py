@@ -42,6 +42,9 @@ fi
 """
 
 
+_ENDING = ".compose.yaml"
+
+
 @dataclass(frozen=True)
 class Topology:
     """What a Compose file declares: its path and, by role, each host's full name.
@@ -63,12 +66,16 @@ class Topology:
         return sorted(self.hosts)
 
 
-def find_topology(name: str) -> Topology:
-    """Return the testbed of this name or path; UsageError with the nearest name if there is none."""
-    folder = shipped.folder("scenarios") / "testbeds"
-    path = expand(name) if "/" in name else folder / f"{name}.compose.yaml"
-    if not path.is_file():
-        known = sorted(file.name.removesuffix(".compose.yaml") for file in folder.glob("*.compose.yaml"))
+def find_topology(name: str, folder: Path | None = None) -> Topology:
+    """Return the testbed of this name, of a product's folder or of itb, or at this path, relative to the former.
+
+    Raises UsageError with the nearest name if there is none.
+    """
+    folders = [*([folder] if folder else []), shipped.folder("scenarios") / "testbeds"]
+    files = [(folder or Path()) / expand(name)] if "/" in name else [at / f"{name}{_ENDING}" for at in folders]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        known = sorted(file.name.removesuffix(_ENDING) for at in folders for file in at.glob(f"*{_ENDING}"))
         hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
         raise UsageError(f"unknown testbed {name!r}{hint}")
     bases: dict[Path, Mapping[str, Any]] = {}
@@ -265,7 +272,7 @@ class Testbed:
         hosts = [self.host(role) for role in roles]
         containers = self.engine.inspect_all([host.container for host in hosts])
         return TestbedHosts(
-            name=self.topology.file.name.removesuffix(".compose.yaml"),
+            name=self.topology.file.name.removesuffix(_ENDING),
             network=self.project,
             hosts=tuple(
                 _host_info(host, inspected)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.containers.engine import Engine
 from itb.platforms.images import PlatformImages
 from itb.process.request import Request
@@ -172,7 +172,7 @@ def test_git_in_the_tree_of_a_candidate(hostile: Hostile, repository: Path, tmp_
         _arm(hostile, directory)
     product = Product(
         title="p", name="p", source=Source(url="https://host/p"), packages=("p*",),
-        build=ReleaseManager(checkout_name="p", release_manager="release.py"), roles={"r": RoleDefinition()},
+        build=BuildDefinition(checkout_name="p", release_manager="release.py"), roles={"r": RoleDefinition()},
     )  # fmt: skip
     commit = resolve.resolve(product, ref=ref, source=".", cache=tmp_path / "cache", runner=Runner())
     assert commit.kind == ("branch" if ref == "main" else "worktree")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from itb.build import release_manager
-from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.errors import BuildError, TestbedError
@@ -93,7 +93,7 @@ PRODUCT = Product(
     name="mini",
     source=Source(url="https://host/mini"),
     packages=("mini*",),
-    build=ReleaseManager(checkout_name="mini", timeout=60),
+    build=BuildDefinition(checkout_name="mini", timeout=60),
     roles={"factory": RoleDefinition(packages=("mini", "mini-lib", "condor"))},
 )
 
@@ -196,6 +196,51 @@ def test_good_build_then_the_same_from_the_cache(attempt: Try) -> None:
     assert again.rpms == new_build.rpms
     assert "taken from the cache" in journal.cases[0].message
     assert (rundir.build / release_manager.LOG).read_text() == log
+
+
+COMMAND = """
+mkdir -p "$ITB_RPM_DIR/made"
+sed -e "s/__VERSION__/$ITB_PRODUCT_VERSION/" -e "s/__RELEASE__/$ITB_RPM_RELEASE/" build/mini.spec >mini.spec
+rpmbuild -ba --define "_topdir $ITB_RPM_DIR/made" mini.spec
+"""
+
+
+def with_command(command: str) -> Product:
+    return PRODUCT.model_copy(
+        update={"build": BuildDefinition(command=command, checkout_name="mini", spec=SPEC, timeout=60)}
+    )
+
+
+def test_build_by_a_command(attempt: Try) -> None:
+    """It needs no ReleaseManager; what it makes is looked at as closely."""
+    commit = attempt.commit()
+    made, journal = attempt.build(commit, of=with_command(COMMAND))
+    assert [rpm.name for rpm in made.rpms] == ["mini", "mini-lib"]
+    assert {(rpm.version, rpm.release.partition(".")[0]) for rpm in made.rpms} == {("1.2.0", "1")}
+    assert made.source_rpm
+    assert made.arguments == (COMMAND,)
+    assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("$ITB_RPM_RELEASE", "7",
+         "mini-1.2.0-7.deb13.noarch is stale or misnamed: its release is not 1 (and 1 more)"),
+        ('--define "_topdir $ITB_RPM_DIR/made" ', "",
+         "build command ended with status 0 but left no RPM in $ITB_RPM_DIR (/var/lib/itb/release): "
+         "there is /root/rpmbuild/"),
+        ("-ba", "-bz", "-bz: unknown option"),
+        ("mkdir", "no-such-program; mkdir", "bash: line 1: no-such-program: command not found"),
+    ],
+)  # fmt: skip
+def test_build_commands_that_fail(attempt: Try, old: str, new: str, message: str) -> None:
+    attempt.workspace.host.call("rm", "-rf", "/root/rpmbuild")  # type: ignore[union-attr]
+    commit = attempt.commit()
+    command = COMMAND.replace(old, new).lstrip()
+    with pytest.raises(BuildError) as caught:
+        attempt.build(commit, of=with_command(command))
+    assert message in caught.value.message
 
 
 def test_the_cache_is_not_asked_for_another_build(attempt: Try) -> None:

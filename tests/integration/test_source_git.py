@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.errors import BuildError, ItbError, TestbedError, UsageError
 from itb.model import Commit
 from itb.process.limits import DEFAULTS
@@ -86,7 +86,7 @@ def product() -> Product:
         name="p",
         source=Source(url="https://host/p"),
         packages=("p*",),
-        build=ReleaseManager(checkout_name="p"),
+        build=BuildDefinition(checkout_name="p"),
         roles={"factory": RoleDefinition(packages=("p",))},
     )
 

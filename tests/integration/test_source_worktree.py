@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.process.runner import Runner
 from itb.source import resolve
 
 PRODUCT = Product(
     title="p", name="p", source=Source(url="https://host/p"), packages=("p*",),
-    build=ReleaseManager(checkout_name="p", release_manager="release.py"), roles={"r": RoleDefinition()},
+    build=BuildDefinition(checkout_name="p", release_manager="release.py"), roles={"r": RoleDefinition()},
 )  # fmt: skip
 
 NAMES = ("release.py", "gone", "staged and gone", "was a file", "emptied", "was/a/folder", "kept/x", "日本 \n x")

@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from itb import versions
-from itb.config.product import ReleaseManager
+from itb.config.product import BuildDefinition
 from itb.containers.host import Host
 
-PATTERN = versions.compile_pattern(ReleaseManager(checkout_name="x").version_tags)
+PATTERN = versions.compile_pattern(BuildDefinition(checkout_name="x").version_tags)
 
 
 def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:

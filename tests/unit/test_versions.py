@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from itb import versions
-from itb.config.product import ReleaseManager
+from itb.config.product import BuildDefinition
 
-PATTERN = versions.compile_pattern(ReleaseManager(checkout_name="x").version_tags)
+PATTERN = versions.compile_pattern(BuildDefinition(checkout_name="x").version_tags)
 ID = "14394c235eebe123dabe61a447c17866b675972c"
 
 

@@ -73,12 +73,12 @@ def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:
 def _clone(cell: Cell, commit: Commit) -> Path:
     # In the folder that teardown empties, and `itb clean` after a run that was killed.
     folder = Path(tempfile.mkdtemp(prefix="clone-", dir=cell.rundir.tokens))
-    target = folder / cell.product.build.checkout_name
+    target = folder / cell.product.checkout_name
     return checkout.checkout(commit, target, cache=cell.settings.cache_dir, runner=cell.engine.runner)
 
 
 def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | None, clone: Path | None) -> Build:
-    """Return the candidate's RPMs, made by its own ReleaseManager in the workspace unless they are there."""
+    """Return the candidate's RPMs, built in the workspace unless they are there."""
     if cached_build or clone is None:
         assert cached_build
         return cached_build

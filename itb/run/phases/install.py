@@ -53,7 +53,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
 
 def complete(cell: Cell, installed_roles: Installed) -> Installed:
     """Return what the candidate's roles and the CE have of the product, and save it."""
-    on_ce = {} if CE in cell.roles else {CE: _packages(cell, CE)}
+    on_ce = {CE: _packages(cell, CE)} if cell.has_ce and CE not in cell.roles else {}
     packages = {**installed_roles.packages, **{role: items for role, items in on_ce.items() if items}}
     installed = Installed(packages=packages)
     cell.rundir.save(values.INSTALLED, installed)

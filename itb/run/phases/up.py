@@ -135,8 +135,12 @@ def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
 
 
 def prepare_ce(cell: Cell) -> None:
-    """Install and start the CE while the candidate is built: it is the platform's, not the product's."""
-    cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
+    """Install and start the CE while the candidate is built: it is the platform's, not the product's.
+
+    Nothing is done on a testbed without one.
+    """
+    if cell.has_ce:
+        cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
 
 
 def _prepare_ce(cell: Cell) -> None:

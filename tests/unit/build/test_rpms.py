@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from itb.build import rpms
-from itb.config.product import Product, ReleaseManager, RoleDefinition, Source
+from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.errors import BuildError
 from itb.model import Commit, Rpm
 
@@ -16,7 +16,7 @@ PRODUCT = Product(
     name="glideinwms",
     source=Source(url="https://host/x"),
     packages=("glideinwms*",),
-    build=ReleaseManager(checkout_name="glideinwms"),
+    build=BuildDefinition(checkout_name="glideinwms"),
     roles={
         "factory": RoleDefinition(packages=("glideinwms-factory", "rrdtool")),
         "frontend": RoleDefinition(packages=("glideinwms-vofrontend",)),

@@ -49,6 +49,54 @@ def test_scenarios_of_ours(path: Path) -> None:
     assert scenario.roles
 
 
+PLATFORM = """
+title: t
+base: {image: i}
+stages: {bare: {from: base, script: s.sh}, build: {from: bare, script: s.sh}, services: {from: bare, script: s.sh}}
+ce: {packages: [condor], configure: condor.sh, services: [condor]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("services: {from: bare, script: s.sh}", "", "no stage 'services'; a run needs bare, build, services"),
+        ("build: {from: bare, script: s.sh}", "build: {from: bar, script: s.sh}",
+         "stage build: there is no stage 'bar'; did you mean 'bare'?"),
+        ("bare: {from: base, script: s.sh}", "bare: {from: base, script: t.sh}",
+         "stage bare: script 't.sh' is not a file in {folder}"),
+        ("bare: {from: base,", "bare: {from: build,", "stages wait for each other: "),
+        ("title: t", "title: t\nresolve: r.sh", "resolve: script 'r.sh' is not a file in {folder}"),
+        ("title: t", "title: t\nshared: gone", "shared 'gone': there is no folder "),
+    ],
+)  # fmt: skip
+def test_platforms_that_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / "s.sh").touch()
+    (folder / "platform.yaml").write_text(PLATFORM)
+    assert lookup.load_platform(str(folder)).name == "p"
+    assert old in PLATFORM
+    (folder / "platform.yaml").write_text(PLATFORM.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        lookup.load_platform(str(folder))
+    assert message.replace("{folder}", str(folder)) in caught.value.message
+    assert "platform.yaml" in caught.value.message
+
+
+def test_platform_that_shares_the_files_of_ours(tmp_path: Path) -> None:
+    """A folder beside its own of that name comes first."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    text = PLATFORM.replace("s.sh", "bare.sh").replace("title: t", "title: t\nshared: common-el")
+    (folder / "platform.yaml").write_text(text)
+    ours = data_shipped.folder("build_ws") / "platforms" / "common-el"
+    assert lookup.load_platform(str(folder)).folders == (ours, folder)
+    (tmp_path / "common-el").mkdir()
+    (tmp_path / "common-el" / "bare.sh").touch()
+    assert lookup.load_platform(str(folder)).folders == (tmp_path / "common-el", folder)
+
+
 @pytest.fixture
 def product(tmp_path: Path) -> Path:
     (tmp_path / "x").mkdir()
@@ -100,6 +148,17 @@ def test_names_that_lead_nowhere(name: str, message: str) -> None:
         ("{checkout_name: x}", "{checkout_name: x, version_tags: 'v(1'}", "version_tags: not a regular"),
         ("{checkout_name: x}", "{checkout_name: x, version_tags: v1}", "the group (?P<version>...) is missing"),
         ("{checkout_name: x}", "{checkout_name: x, timeout: 0}", "build.timeout: Input should be greater than 0"),
+        ("{checkout_name: x}", "{checkout_name: a/b}", "build.checkout_name: "),
+        (
+            "{checkout_name: x}",
+            "{command: make, release_manager: release.py}",
+            ":5: build: one of release_manager and command is expected, not both",
+        ),
+        ("{checkout_name: x}", "{command: ' '}", ":5: build: command is empty"),
+        ("{checkout_name: x}", "{comand: make}", ":5: unknown key 'build.comand'; did you mean 'command'?"),
+        # What itb adds to what it has read.
+        ("title: t", "title: t\nname: y", ":3: unknown key 'name'"),
+        ("title: t", "title: t\nfolder: /y", ":3: unknown key 'folder'"),
         ("title: t", "title: t\ntoken: {role: fronted, path: /t}", "token: the product has no role 'fronted';"),
         (
             "title: t",

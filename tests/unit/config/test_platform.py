@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from itb.config import lookup
+from itb.config.platform import FINAL_STAGES
 from itb.data import shipped
 from itb.debtorpm import overrides
 from itb.errors import UsageError
-from itb.platforms import images, stages
+from itb.platforms import images
 
 NAMES = ("deb13", "el8", "el9", "el10")
 DEB13 = shipped.folder("build_ws") / "platforms/deb13"
@@ -20,8 +21,8 @@ DEB13 = shipped.folder("build_ws") / "platforms/deb13"
 @pytest.mark.parametrize("name", NAMES)
 def test_definition_is_whole(name: str) -> None:
     platform = lookup.load_platform(name)
-    assert set(stages.FINAL_STAGES) <= set(platform.stages)
-    folders = stages.definition_folders(platform)
+    assert set(FINAL_STAGES) <= set(platform.stages)
+    folders = platform.folders
     for script in [platform.resolve, *(stage.script for stage in platform.stages.values())]:
         assert any((folder / script).is_file() for folder in folders), script
     for stage in platform.stages.values():
@@ -35,7 +36,7 @@ def test_definition_is_whole(name: str) -> None:
 def test_scripts_use_declared_settings_only(name: str) -> None:
     platform = lookup.load_platform(name)
     text = "".join(
-        path.read_text() for folder in stages.definition_folders(platform) for path in folder.glob("*.sh")
+        path.read_text() for folder in platform.folders for path in folder.glob("*.sh")
     )
     used = {name.lower() for name in re.findall(r"\bITB_([A-Z_]+)\b", text)}
     assert used <= set(platform.settings)

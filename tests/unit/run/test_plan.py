@@ -11,6 +11,7 @@ from itb.cli.commands import new_run
 from itb.config import settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
+from itb.process.runner import Runner
 from itb.run import plan
 
 SCENARIO = "title: T\nsteps: [{name: n, role: frontend, run: 'true'}]\n"
@@ -66,6 +67,84 @@ def test_two_scenarios_of_one_name(names: tuple[str, ...], message: str, tmp_pat
         plan.plan_cells(Settings(product="pocketwms", scenario=names))
     assert caught.value.message == message.format(here=tmp_path)
     assert len(plan.plan_cells(Settings(product="pocketwms", scenario=("smoke", "d2/same")))[0].scenarios) == 2
+
+
+PRODUCT = """
+title: t
+source: {url: src}
+packages: [x]
+build: {command: make}
+testbed: one-host
+scenarios: [own]
+roles: {server: {packages: [x]}}
+"""
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """A product on one host, with a scenario and a source of its own."""
+    folder = tmp_path / "x"
+    (folder / "scenarios" / "own").mkdir(parents=True)
+    (folder / "src").mkdir()
+    (folder / "product.yaml").write_text(PRODUCT)
+    (folder / "scenarios" / "own" / "scenario.yaml").write_text(SCENARIO.replace("frontend", "server"))
+    return folder
+
+
+def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are found from any directory, before itb's own."""
+    (part,) = plan.plan_cells(Settings(product=str(product)))
+    assert part.topology.file.name == "one-host.compose.yaml"
+    assert [scenario.folder for scenario in part.scenarios] == [product / "scenarios" / "own"]
+    ours = part.topology.file.with_name("three-hosts.compose.yaml").read_text()
+    for name, written in (("one-host", "one-host"), ("mine", "./mine.compose.yaml")):
+        (product / f"{name}.compose.yaml").write_text(ours)
+        (product / "product.yaml").write_text(
+            PRODUCT.replace("one-host", written).replace("server", "factory").replace("[own]", "[services]")
+        )
+        (part,) = plan.plan_cells(Settings(product=str(product)))
+        assert part.topology.file == product / f"{name}.compose.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{server: {packages", "{serv: {packages",
+         "product x: testbed one-host has no host for role 'serv'; did you mean 'server'?; it has: bare, server"),
+        ("server", "workspace",
+         "product x: testbed one-host has no host for role 'workspace'; it has: bare, server"),
+        ("title: t", "title: t\ntoken: {role: server, path: /t}",
+         "product x: it has a token, but testbed one-host no Compute Entrypoint"),
+        ("one-host", "one-hots", "unknown testbed 'one-hots'; did you mean 'one-host'?"),
+        ("[own]", "[owm]", "unknown scenario 'owm'; did you mean 'own'?"),
+    ],
+)  # fmt: skip
+def test_products_that_do_not_fit_their_testbed(product: Path, old: str, new: str, message: str) -> None:
+    (product / "product.yaml").write_text(PRODUCT.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        plan.plan_cells(Settings(product=str(product)))
+    assert caught.value.message == message
+
+
+def test_a_build_command_is_not_told_to_use_mock(product: Path) -> None:
+    with pytest.raises(UsageError, match="product x is built by a command of its own"):
+        plan.plan_cells(Settings(product=str(product), builder="mock"))
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("src", "{product}/src"), (".", "{product}"), ("..", "{above}"), ("/", "/"), ("gone", "gone"),
+        ("https://example.org/src", "https://example.org/src"), ("git@host:src", "git@host:src"),
+    ],
+)  # fmt: skip
+def test_source_that_is_a_path_is_relative_to_the_product(product: Path, url: str, origin: str) -> None:
+    (product / "product.yaml").write_text(PRODUCT.replace("{url: src}", f"{{url: '{url}'}}"))
+    settings = Settings(product=str(product))
+    expected = origin.format(product=product, above=product.parent)
+    assert plan.locate_source(plan.load_product(settings), settings, Runner()) == expected
+    given = Settings(product=str(product), source="elsewhere")
+    assert plan.locate_source(plan.load_product(given), given, Runner()) == "elsewhere"
 
 
 def test_two_platforms_of_one_name() -> None:

@@ -35,6 +35,14 @@ def test_testbed_that_extends_another() -> None:
     assert base.bases == ()
 
 
+def test_testbed_of_one_host() -> None:
+    """Its host is another one than those of three-hosts, under no name of theirs, and nobody takes tokens."""
+    topology, base = testbed.find_topology("one-host"), testbed.find_topology("three-hosts")
+    assert topology.roles == ["bare", "server", "services", "workspace"]
+    assert topology.optional == {"bare", "workspace"}
+    assert topology.hosts["server"] not in base.hosts.values()
+
+
 @pytest.mark.parametrize(
     ("extends", "message"),
     [
