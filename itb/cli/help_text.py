@@ -36,11 +36,11 @@ def program(commands: Commands, width: int) -> list[str]:
     """Return the lines that show every command, grouped by what people do, and how to go on."""
     lines = ["Usage: itb COMMAND [OPTIONS]", ""]
     for section in commands.sections:
-        lines += _fill(f"{section.title}:", width)
         names = [entry.name or "" for entry in section.entries]
         if section.short:
-            lines += _fill(" ".join(names), width, _INDENT)
+            lines += _fill(f"{section.title}: {' '.join(names)}", width, _INDENT, first="")
         else:
+            lines += _fill(f"{section.title}:", width)
             pairs = [(name, entry.brief) for name, entry in zip(names, section.entries, strict=True)]
             lines += _columns(pairs, width, _longest(_names(commands)))
     return [*lines, "", *_fill(_NEXT, width)]

@@ -16,7 +16,7 @@ from itb.cli import completion, documents, help_text
 from itb.cli.declaration import Commands
 from itb.errors import UsageError
 
-GROUPS = ("platform", "token", "show")
+GROUPS = ("platform", "token", "show", "new")
 # Their one bare word is a run.
 OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
 _OF_SHOW = ("run", "config", "product")

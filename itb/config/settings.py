@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb.config import lookup, options, untrusted_source
+from itb.config import lookup, options, untrusted_source, written
 from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, Option, as_setting
 from itb.errors import UsageError
 from itb.model import Record
@@ -24,11 +24,11 @@ from itb.util.redact import remember_passwords
 
 
 class KojiSettings(DeclaredKoji, Record):
-    """How ``itb publish --koji`` reaches Koji; ``options`` declares the keys."""
+    """How itb publish --koji reaches Koji."""
 
 
 class PublishSettings(DeclaredPublish, Record):
-    """Where ``itb publish`` puts packages, and the gpg key it signs them with; ``options`` declares the keys."""
+    """Where itb publish puts packages, and the gpg key it signs them with."""
 
     koji: KojiSettings = KojiSettings()
 
@@ -105,6 +105,29 @@ def settings_table() -> str:
         cells = (f"`{option.name}`", option.default_text, flag, variable, option.help)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``itb.yaml``: types from the record, the rest as the options are declared."""
+    schema = written.json_schema(Settings, "itb.yaml")
+    _describe(Settings, schema)
+    for record in (PublishSettings, KojiSettings):
+        _describe(record, schema["$defs"][record.__name__])
+    schema["properties"]["platform"]["minItems"] = 1
+    schema["properties"]["limits"] |= {
+        "propertyNames": {"enum": list(DEFAULTS)},
+        "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+    }
+    return {**schema, "description": "Settings of itb, as itb show config lists them."}
+
+
+def _describe(record: type[Record], schema: Mapping[str, Any]) -> None:
+    """Add to the schema of a record what the declarations of its keys say: what each is, and its bounds."""
+    for name, field in record.model_fields.items():
+        if option := next((item for item in field.metadata if isinstance(item, Option)), None):
+            bounds = {"minimum": option.at_least, "exclusiveMinimum": option.above, "maximum": option.at_most}
+            schema["properties"][name] |= {word: bound for word, bound in bounds.items() if bound is not None}
+            schema["properties"][name]["description"] = option.help
 
 
 DEFAULT = "default"

@@ -20,8 +20,8 @@ from typing import Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from itb.config.written import WrittenRecord
 from itb.errors import UsageError
-from itb.model import Record
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.util import yamlfile
@@ -30,16 +30,17 @@ from itb.util import yamlfile
 _TOOL_FOLDERS = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
 
 
-class Edit(Record):
-    """One change of one file: ``old``, which must occur exactly once, becomes ``new``.
-
-    Without ``old``, ``new`` is the content of a new file; ``remove`` deletes a file.
-    """
+class Edit(WrittenRecord):
+    """One change of one file: another text in it, a new file, or its removal."""
 
     file: str
+    """Path of the file."""
     old: str = ""
+    """Text that is in the file exactly once."""
     new: str = ""
+    """What takes its place; without old, the content of a new file."""
     remove: bool = False
+    """Whether the file is removed."""
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -50,19 +51,21 @@ class Edit(Record):
         return self
 
 
-class Expect(Record):
-    """What a run of a broken branch must report; ``case`` and ``message`` are regular expressions.
-
-    ``scenario`` is the one that finds the defect, if the installation does
-    not; ``exit_code`` is the run's.
-    """
+class Expect(WrittenRecord):
+    """What a run of a broken branch must report; tests compare."""
 
     phase: str
+    """Phase of the case that fails."""
     role: str = ""
+    """Role of the case."""
     case: str
+    """Regular expression for its name."""
     message: str
+    """Regular expression for its message."""
     exit_code: int
+    """Exit code of the run."""
     scenario: str = ""
+    """The scenario that finds the defect, if the installation does not."""
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:
@@ -74,43 +77,52 @@ class Expect(Record):
         return self
 
 
-class CommitSpec(Record):
-    """A commit, whose tree is the newest tree with the named ``edits``.
-
-    ``after`` names the parent (empty: the commit before it in the file);
-    ``pull`` is the number of a pull request with this commit as its head.
-    """
+class CommitSpec(WrittenRecord):
+    """A commit, whose tree is the newest one with some edits."""
 
     name: str
+    """What the file calls it."""
     subject: str
+    """First line of its message."""
     date: AwareDatetime
+    """When it was made, with its time zone: 2026-02-02T09:00:00Z."""
     after: str = ""
+    """Name of its parent. Empty: the commit before it in the file."""
     branch: str = ""
+    """Branch it is made on."""
     tag: str = ""
+    """Tag that it gets."""
     pull: int = 0
+    """Number of a pull request with this commit as its head."""
     edits: tuple[str, ...] = ()
+    """Names of edits of the newest tree."""
 
 
-class Defect(Record):
-    """A branch ``broken/NAME``: one commit with exactly one defect, and what a run must report of it."""
+class Defect(WrittenRecord):
+    """A branch broken/NAME: one commit with one defect."""
 
     subject: str
+    """First line of its message."""
     changes: tuple[Edit, ...] = Field(min_length=1)
+    """The defect."""
     expect: Expect
 
 
-class History(Record):
-    """The content of ``history.yaml``.
-
-    ``source`` is the folder of the newest tree, ``base`` the parent of the broken branches.
-    """
+class History(WrittenRecord):
+    """A git repository kept as files: the newest tree in a folder, and commits that are it with some edits."""
 
     author: str = Field(pattern=r"^[^<>\n]+ <[^<>\n]+>$")
+    """Author of all commits: NAME <ADDRESS>."""
     source: str
+    """Folder of the newest tree."""
     base: str
+    """Name of the commit that broken branches start from."""
     edits: dict[str, tuple[Edit, ...]] = {}
+    """By name, changes of the newest tree."""
     commits: tuple[CommitSpec, ...] = Field(min_length=1)
+    """The commits, oldest first."""
     broken: dict[str, Defect] = {}
+    """By name, branches with a defect each."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itb.cli.declaration import Commands, Group, Section
-from itb.cli.tasks import inspect, publish, run
+from itb.cli.tasks import definitions, inspect, publish, run
 from itb.cli.tasks import platform as tasks_platform
 from itb.cli.tasks import token as tasks_token
 
@@ -17,6 +17,10 @@ def namespace() -> Commands:
     platform = Group(
         "platform", "Manage images of platforms: list, show, build, remove.",
         tasks_platform.list_, tasks_platform.show, tasks_platform.build, tasks_platform.remove,
+    )  # fmt: skip
+    new = Group(
+        "new", "Write a product, scenario, token hook or platform to start from.",
+        definitions.new_product, definitions.new_scenario, definitions.new_hook, definitions.new_platform,
     )  # fmt: skip
     show = Group(
         "show", "Print the summary of a run; also show config, show product NAME.",
@@ -35,4 +39,5 @@ def namespace() -> Commands:
         Section("Look at runs", (inspect.list_, show, inspect.logs, inspect.shell)),
         Section("This machine", (inspect.doctor, inspect.status, inspect.clean, inspect.version)),
         Section("Platforms and tokens", (platform, token)),
+        Section("Write a product, scenario, hook or platform", (new, definitions.schema), short=True),
     )

@@ -1,0 +1,153 @@
+"""Commands for who writes definitions: new ones out of templates, and the schemas that editors check them with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from itb.cli.commands import common
+from itb.cli.commands.common import Flags
+from itb.config import lookup, templates, under_test, written
+from itb.config import settings as config_settings
+from itb.config.platform import PlatformFile, SideEffects
+from itb.config.product import ProductFile
+from itb.config.scenario import ScenarioFile
+from itb.config.settings import Settings
+from itb.config.templates import Kind
+from itb.data import shipped
+from itb.errors import UsageError
+from itb.source.embedded import History
+from itb.tokens.lookup import BUILTIN
+from itb.util import yamlfile
+from itb.util.files import expand
+
+# What people write: the record of each file.
+RECORDS: dict[str, type[BaseModel]] = {
+    "product": ProductFile,
+    "scenario": ScenarioFile,
+    "platform": PlatformFile,
+    "side-effects": SideEffects,
+    "history": History,
+}
+ITB = "itb"  # itb.yaml, whose keys are declared as options
+NAMES = (*RECORDS, ITB)
+EXAMPLE = "pocketwms"  # the product that new definitions are tried with, unless one is set
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON schema of a file, named with or without ``.yaml``; UsageError with the nearest."""
+    name = name.removesuffix(".yaml")
+    if name == ITB:
+        return config_settings.json_schema()
+    if name not in RECORDS:
+        hint = yamlfile.nearest(name, list(NAMES)) or f"; there are: {', '.join(NAMES)}"
+        raise UsageError(f"no schema of {name[:60]!r}{hint}")
+    return written.json_schema(RECORDS[name], f"{name}.yaml")
+
+
+def print_schema(name: str) -> None:
+    """Print a schema as JSON."""
+    print(json.dumps(schema(name), indent=1))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a definition goes; ``setting`` is the folder that itb.yaml is to look it up in, empty if none."""
+
+    target: Path
+    setting: str = ""
+
+
+def new(what: str, name: str, flags: Flags, *, like: str = "") -> None:
+    """Write a new definition of a kind and print what it is used with."""
+    kind = Kind(what)
+    settings = common.settings_from(flags)
+    place = _place(kind, name, settings)
+    own_name = place.target.name
+    templates.check_name(kind, own_name)
+    if own_name in _taken(kind):
+        raise UsageError(f"{kind} {own_name!r} is one of itb's own", hint="another name tells them apart")
+    templates.write(place.target, templates.with_schemas(_files(kind, own_name, settings, like), schema))
+    print(f"{_shown(place.target)}{'' if kind is Kind.HOOK else '/'} is made")
+    if place.setting:
+        _look_up_here(kind, place)
+    _print_next(kind, _usable_name(kind, place.target, flags), settings)
+
+
+def _place(kind: Kind, name: str, settings: Settings) -> _Place:
+    """Return where a definition goes: to its path, to the first folder of its setting, or to one made here."""
+    if "/" in name or name in (".", ".."):
+        return _Place(Path.cwd() / expand(name.rstrip("/") or "/"))
+    folders = getattr(settings, kind.setting)
+    if folders:
+        return _Place(expand(folders[0]).absolute() / name)
+    if untrusted_source.is_untrusted(Path.cwd(), settings.source):
+        return _Place(Path.cwd() / name)
+    return _Place(Path.cwd() / kind.setting / name, setting=kind.setting)
+
+
+def _taken(kind: Kind) -> set[str]:
+    """Return the names that itb's own definitions of a kind have."""
+    folders = {
+        Kind.PRODUCT: shipped.folder("build_ws") / "products",
+        Kind.PLATFORM: shipped.folder("build_ws") / "platforms",
+        Kind.SCENARIO: shipped.folder("scenarios"),
+    }
+    return {path.name for path in folders[kind].iterdir()} if kind in folders else set(BUILTIN)
+
+
+def _files(kind: Kind, name: str, settings: Settings, like: str) -> Mapping[str, str]:
+    """Return the files of a new definition."""
+    if kind is Kind.PLATFORM:
+        other = lookup.load_platform(like, [expand(folder) for folder in settings.platforms])
+        return templates.platform_like(other, name)
+    product = lookup.load_product(settings.product or EXAMPLE, [expand(folder) for folder in settings.products])
+    role = next(reversed(product.roles))  # of pilot systems the one that users see
+    files = templates.filled(kind, {f"new{kind}": name, "newrole": role})
+    return {"": next(iter(files.values()))} if kind is Kind.HOOK else files
+
+
+def _look_up_here(kind: Kind, place: _Place) -> None:
+    """Have the itb.yaml of the working directory name the folder; say what was done to it."""
+    file = Path.cwd() / "itb.yaml"
+
+    def check(text: str) -> None:
+        yamlfile.loads(text, Settings, where=str(file))
+
+    if templates.add_folder_setting(file, kind.setting, place.setting, check):
+        print(f"itb.yaml: {kind.setting}: [{place.setting}], where {kind}s are now looked up by name")
+
+
+def _usable_name(kind: Kind, target: Path, flags: Flags) -> str:
+    """Return what the definition is to be called in commands: its name if that leads to it, else its path."""
+    settings = common.settings_from(flags)
+    folders = [expand(folder).absolute() for folder in getattr(settings, kind.setting)]
+    first = next((folder for folder in folders if (folder / target.name).exists()), None)
+    return target.name if first == target.parent else shlex.quote(_shown(target))
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it can be typed here: ``./x`` below the current directory."""
+    try:
+        return f"./{path.relative_to(Path.cwd())}"
+    except ValueError:
+        return str(path)
+
+
+def _print_next(kind: Kind, name: str, settings: Settings) -> None:
+    """Print the commands that use a new definition."""
+    run = f"itb run --product {settings.product or EXAMPLE}"
+    commands = {
+        Kind.PRODUCT: (f"itb run --product {name}",),
+        Kind.SCENARIO: (f"{run} --scenario {name}",),
+        Kind.HOOK: (f"itb token try {name}", f"{run} --token-hook {name}"),
+        Kind.PLATFORM: (f"itb platform build {name}", f"{run} --platform {name}"),
+    }
+    for command in commands[kind]:
+        print(f"next: {command}")
