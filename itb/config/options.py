@@ -248,8 +248,15 @@ class DeclaredSettings:
     min_free_gb: Annotated[float, Option("free disk space, in GB, without which nothing starts", at_least=0)] = 4
     progress: Annotated[
         Literal["auto", "live", "plain", "quiet"],
-        Option("how progress is shown: auto, live, plain or quiet", Heading.OUTPUT, "HOW"),
+        Option(
+            "how progress is shown: auto, live, plain, or quiet (nothing, not even the summary of a green run)",
+            Heading.OUTPUT,
+            "HOW",
+        ),
     ] = "auto"
+    report_dir: Annotated[
+        str, Option("folder that gets junit.xml, report.html and verdict.json as well", Heading.OUTPUT, "DIR")
+    ] = ""
     products: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("products"))] = ()
     platforms: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("platforms"))] = ()
     scenarios: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("scenarios"))] = ()

@@ -80,6 +80,11 @@ class Settings(DeclaredSettings, Record):
         return expand(self.runs).absolute()
 
     @property
+    def reports_dir(self) -> Path | None:
+        """Return the folder that reports go to besides the run directory, absolute; None if there is none."""
+        return expand(self.report_dir).absolute() if self.report_dir else None
+
+    @property
     def cache_dir(self) -> Path:
         """Return the cache's folder, absolute; what first writes there makes it."""
         if self.cache:
@@ -197,12 +202,15 @@ def _current_directory() -> Path:
 
 def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
     """Raise UsageError where the path of a folder, there or to be made, cannot be one."""
-    for key, folder in (("runs", settings.runs_dir), ("cache", settings.cache_dir)):
+    folders = {"runs": settings.runs_dir, "cache": settings.cache_dir}
+    if settings.reports_dir:
+        folders["report_dir"] = settings.reports_dir
+    for key, folder in folders.items():
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         if not existing.is_dir():
             raise UsageError(
                 f"{key} is {folder} ({origins[key]}), but {existing} is not a directory",
-                hint=f"--{key} DIR chooses another",
+                hint=f"--{key.replace('_', '-')} DIR chooses another",
             )
 
 

@@ -105,6 +105,7 @@ def write(target: Path, files: Mapping[str, str]) -> None:
     if not above.is_dir():
         raise UsageError(f"{target} cannot be made: {above} is not a directory")
     ownership.check(above)
+    first = next(place for place in (*reversed(target.parents), target) if not place.exists())
     try:
         for place in reversed(target.parents):
             if not place.exists():
@@ -122,6 +123,7 @@ def write(target: Path, files: Mapping[str, str]) -> None:
             new.rename(target)
     except OSError as error:
         raise UsageError(f"{target} cannot be made: {error.strerror}") from None
+    ownership.give_to_caller(first)
 
 
 def add_folder_setting(file: Path, key: str, folder: str, check: Callable[[str], object]) -> bool:
@@ -137,6 +139,7 @@ def add_folder_setting(file: Path, key: str, folder: str, check: Callable[[str],
         check(new)
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
         write_atomically(file.resolve(), new, mode=mode)
+        ownership.give_to_caller(file.resolve())
     except (OSError, UnicodeDecodeError, UsageError):
         return False
     return True

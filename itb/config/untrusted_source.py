@@ -20,10 +20,13 @@ ENGINES = ("podman", "docker")  # names that mean the machine's own programs, wh
 # Programs, what they are given, and folders in which definitions, programs or packages are looked up.
 _REFUSED = (
     "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
-    "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned",
+    "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned", "report_dir",
 )  # fmt: skip
 BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
-_WITH_FLAG = ("engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", *BY_NAME_ONLY)
+_WITH_FLAG = (
+    "engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", "report_dir",
+    *BY_NAME_ONLY,
+)  # fmt: skip
 _RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of GlideinWMS and its relatives
 
 

@@ -16,26 +16,27 @@ _SHIPPED = f"{_FOLDER}/shipped"
 _NOTE = "note: "
 _INTERPRETERS = {".py": "python3", ".sh": "bash"}
 
-# Whole folders, since what a site adds beside the shipped files counts as well.
+# Whole folders of /etc, since what a site adds beside the shipped files counts as well; of /etc itself the files.
 _COPY_FOLDERS = """
 shipped=$1
 shift
 rm -rf "$shipped"
 mkdir -p "$shipped"
-rpm --query --configfiles "$@" | sed -n 's|^\\(/etc/[^/]*\\)/.*|\\1|p' | sort -u | while read -r folder; do
-    cp --archive --parents "$folder" "$shipped"
+rpm --query --configfiles "$@" | sed -n 's|^\\(/etc/[^/]*\\).*|\\1|p' | sort -u | while read -r path; do
+    [ ! -e "$path" ] || cp --archive --parents "$path" "$shipped"
 done
 """
 _COMPARE = """
 cd "$1"
-for folder in etc/*; do
-    diff --unified --recursive --new-file --no-dereference "$folder" "/$folder" || [ "$?" -eq 1 ]
+for path in etc/*; do
+    [ -e "$path" ] || continue  # packages without configuration
+    diff --unified --recursive --new-file --no-dereference "$path" "/$path" || [ "$?" -eq 1 ]
 done
 """
 
 
 def copy_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
-    """Copy every folder of /etc the product's packages have configuration in, for :func:`differences`."""
+    """Copy what the product's packages have of configuration in /etc, for :func:`differences`."""
     names = [package.nevra for package in packages if package.candidate]
     if names:
         host.script(_COPY_FOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))

@@ -66,13 +66,13 @@ class Role:
 
 def write(path: Path, facts: Facts, verdict: Verdict) -> None:
     """Write the report of a run."""
-    page = _render("report.html.j2", facts.rundir.path, **view(facts, verdict))
+    page = _render("report.html.j2", facts.rundir.path, at=path.parent, **view(facts, verdict))
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
 def write_overview(path: Path, runs: Sequence[tuple[Facts, Verdict]]) -> None:
     """Write a page with a line per run that links to the runs' reports."""
-    page = _render("overview.html.j2", path.parent, runs=runs, candidate=summary.candidate)
+    page = _render("overview.html.j2", path.parent, at=path.parent, runs=runs, candidate=summary.candidate)
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
@@ -192,15 +192,15 @@ def utc(when: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
 
 
-def href(rundir: Path, log: str) -> str:
-    """Return the link to a file inside the run directory; empty if it is not there."""
+def href(rundir: Path, log: str, at: Path) -> str:
+    """Return the link from a page in folder ``at`` to a file inside the run directory; empty without the file."""
     path = rundir / log
     if not log or Path(log).is_absolute() or ".." in Path(log).parts or not path.is_file():
         return ""
-    return "./" + quote(log)
+    return "./" + quote(os.path.relpath(path, at))
 
 
-def _render(template: str, base: Path, **values: Any) -> str:
+def _render(template: str, base: Path, *, at: Path, **values: Any) -> str:
     folder = shipped.folder("reports")
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -211,8 +211,8 @@ def _render(template: str, base: Path, **values: Any) -> str:
     )
     environment.filters |= {"duration": duration, "utc": utc, "short_name": short_name}
     environment.globals |= {
-        "href": lambda log: href(base, log),
-        "link": lambda path: quote(os.path.relpath(path, base)),
+        "href": lambda log: href(base, log, at),
+        "link": lambda path: quote(os.path.relpath(path, at)),
         "marks": summary.MARKS,
         "Outcome": Outcome,
         # our own file, and CSS cannot be escaped as HTML is

@@ -75,7 +75,9 @@ class RunDir:
     def create(cls, runs: Path, label: str) -> RunDir:
         """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        runs.mkdir(0o755, parents=True, exist_ok=True)
+        if not runs.is_dir():
+            runs.mkdir(0o755, parents=True, exist_ok=True)
+            ownership.give_to_caller(runs)
         ownership.check(runs)  # who can write there can put another directory in the run's place
         for number in range(1, 1000):
             suffix = "" if number == 1 else f"-{number}"
@@ -84,6 +86,7 @@ class RunDir:
                 path.mkdir(mode=0o700)
             except FileExistsError:
                 continue
+            ownership.give_to_caller(path)  # who may look into it while the run goes on
             return cls(path)
         raise UsageError(f"{runs}: no free run name for {label}")
 

@@ -17,7 +17,8 @@ import os
 import pwd
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from itb.errors import UsageError
@@ -85,10 +86,35 @@ def own_folder(path: Path) -> Path:
 def trusted_users() -> set[int]:
     """Return the user ids whose files are believed."""
     trusted = {0, os.geteuid(), *_named(USERS, lambda name: pwd.getpwnam(name).pw_uid)}
-    by_sudo = os.environ.get("SUDO_UID", "")
-    if os.geteuid() == 0 and by_sudo.isascii() and by_sudo.isdigit():
-        trusted.add(int(by_sudo))
+    if (caller := _id_by_sudo("SUDO_UID")) >= 0:
+        trusted.add(caller)
     return trusted
+
+
+def _id_by_sudo(variable: str) -> int:
+    """Return the id, of the user or group that became root by sudo, in its variable; -1 if nobody did."""
+    text = os.environ.get(variable, "")
+    return int(text) if os.geteuid() == 0 and text.isascii() and text.isdigit() else -1
+
+
+def give_to_caller(path: Path, *, but: Collection[str] = ()) -> None:
+    """Give a folder and what is in it, or a file, to who became root by sudo; do nothing if nobody did.
+
+    Names in ``but`` stay root's, with what is in them.  Nothing outside of
+    the folder is reached by a link.
+    """
+    user, group = _id_by_sudo("SUDO_UID"), _id_by_sudo("SUDO_GID")
+    if user < 0 or not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir():
+        os.chown(path, user, group, follow_symlinks=False)
+        return
+    for _, folders, files, descriptor in os.fwalk(path, follow_symlinks=False):
+        folders[:] = [name for name in folders if name not in but]
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):  # gone since it was listed
+                os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(descriptor, user, group)
 
 
 def _named(variable: str, id_of: Callable[[str], int]) -> set[int]:

@@ -14,6 +14,7 @@ import pytest
 
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError
+from itb.install import configure
 from itb.install import dnf as install_dnf
 from itb.model import Build, Commit, Repo, Rpm, SigningKey
 from itb.process.request import Request
@@ -203,6 +204,24 @@ def test_good_one(clean: Host, served: Repo, build: Build, tmp_path: Path) -> No
     install_dnf.verify_files(clean, packages)
     others = {item.origin for item in packages if not item.candidate}
     assert served.id not in others
+
+
+def test_configuration_right_in_etc_is_compared_and_none_is_no_error(
+    clean: Host, served: Repo, build: Build, tmp_path: Path
+) -> None:
+    """Not every product has a folder of its own there."""
+    dnf(clean, tmp_path, "probe-good", "probe-owner")
+    good, owner = (
+        list(install_dnf.installed_packages(clean, (name,))) for name in ("probe-good", "probe-owner")
+    )
+    configure.copy_shipped(clean, good)
+    assert configure.differences(clean) == ""
+    clean.script("echo y >/etc/probe.conf")
+    diff = configure.differences(clean)
+    assert configure.changed_files(diff) == ["/etc/probe.conf"]
+    assert "-x\n+y\n" in diff
+    configure.copy_shipped(clean, owner)
+    assert configure.differences(clean) == ""
 
 
 def test_origin_that_is_another(clean: Host, served: Repo, build: Build) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from itb.model import Notes
 from itb.process.runner import Runner
 from itb.report import progress as report_progress
 from itb.report import write
+from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
+from itb.util import ownership
 
 Flags = Mapping[str, Any]
 
@@ -34,14 +36,59 @@ def progress(settings: Settings, title: str) -> Iterator[Listener]:
         yield listener
 
 
+def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
+    """Hand on the reports of runs that have ended, and print their summaries unless they are not wanted."""
+    kept = [(journal.rundir, notes) for journal, notes in runs if not journal.lost]
+    problem: TestbedError | None = None
+    try:
+        if kept:
+            hand_on(settings, [rundir for rundir, _ in kept], [notes or Notes() for _, notes in kept])
+    except TestbedError as error:
+        if as_json:
+            raise  # the one document there is
+        problem = error
+    is_quiet = settings.progress == "quiet" and not as_json
+    if not (is_quiet and len(kept) == len(runs) and all(write.judge_run(rundir).good for rundir, _ in kept)):
+        show(*runs, as_json=as_json)
+    if problem:
+        raise problem
+
+
+def begin_reports(settings: Settings) -> None:
+    """Remove old reports from the folder the settings name; TestbedError if that cannot be done."""
+    if folder := settings.reports_dir:
+        with _writing(folder):
+            write.remove_reports(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raise TestbedError, which names the file, for one that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TestbedError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+
+
+def hand_on(settings: Settings, rundirs: Sequence[RunDir], notes: Sequence[Notes]) -> None:
+    """Write reports to the folder the settings name; give all to who started itb by sudo.
+
+    Raises TestbedError if the folder cannot be written.
+    """
+    if folder := settings.reports_dir:
+        with _writing(folder):
+            write.write_overview(rundirs, folder, notes=notes)
+        ownership.give_to_caller(folder)
+    for rundir in rundirs:
+        ownership.give_to_caller(rundir.path, but=(rundir.tokens.name,))
+
+
 def show(*runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
     """Print the summaries of runs: for people, or as one JSON document, a list where there are several."""
     lost = next((journal.lost for journal, _ in runs if journal.lost), "")
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
         if as_json and not lost:
-            verdicts = [write.judge_run(journal.rundir, notes=notes) for journal, notes in runs]
-            documents = [verdict.model_dump(mode="json") for verdict in verdicts]
-            print(json.dumps(documents if len(documents) > 1 else documents[0]))
+            print(write.as_json([write.judge_run(journal.rundir, notes=notes) for journal, notes in runs]))
         for journal, notes in runs if not as_json else ():
             if not journal.lost:
                 write.show(journal.rundir, Console(highlight=False), notes=notes)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from itb.cli.commands import common
 from itb.cli.commands.common import Flags
-from itb.config import lookup, templates, under_test, written
+from itb.config import lookup, templates, untrusted_source, written
 from itb.config import settings as config_settings
 from itb.config.platform import PlatformFile, SideEffects
 from itb.config.product import ProductFile

@@ -37,6 +37,7 @@ from itb.version import VERSION
 # Folders of definitions and what they are given: compose files mount folders of the machine, options reach
 # programs that run on it, and a cache has git directories.
 _DEFINITIONS = ("products", "platforms", "scenarios", "platform_options", "builder", "cache")
+_ANEW = ("runs", "keep", "progress", "report_dir")  # what may be given to a run that is resumed
 _NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}  # down calls none
 
 
@@ -158,7 +159,7 @@ def run_phase(settings: Settings, wanted: str, phase: str) -> int:
         with rundir.lock():
             cell.journal.reopen()
             code = pipeline.run_phase(cell, ending, Phase(phase))
-    common.show((cell.journal, cell.notes))
+    common.conclude(settings, (cell.journal, cell.notes))
     return code
 
 
@@ -191,7 +192,7 @@ def down(settings: Settings, wanted: str) -> int:
             phases_down.collect_evidence(cell)
             ending.shield(stop)
         code = phases_down.down(journal, engine, notes=notes)
-    common.show((journal, notes))
+    common.conclude(settings, (journal, notes))
     return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
 
 
@@ -210,11 +211,11 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     """Go on with a run, however it ended, with its own settings, and return its exit code."""
     if not wanted:
         raise UsageError("--resume: no run named", hint="itb list shows them")
-    refused = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
+    refused = {key: value for key, value in flags.items() if value and key not in _ANEW}
     if refused:
         names = ", ".join(f"--{key.replace('_', '-')}" for key in refused)
         raise UsageError(f"{names}: a resumed run goes on with its own settings", hint="leave it out")
-    settings = common.settings_from({"runs": flags.get("runs", "")})
+    settings = common.settings_from({key: flags.get(key, "") for key in ("runs", "progress", "report_dir")})
     rundir = RunDir.find(settings.runs_dir, wanted)
     before = rundir.state
     changes = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
@@ -232,5 +233,5 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
             rundir.tokens.mkdir(mode=0o700, exist_ok=True)
             rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=VERSION)
             code = pipeline.run_cell(cell, ending, lambda: resume.restore_checkpoints(cell, notes))
-    common.show((cell.journal, cell.notes), as_json=as_json)
+    common.conclude(settings, (cell.journal, cell.notes), as_json=as_json)
     return code

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 
 from rich.console import Console
 
-from itb.cli.commands.common import progress, show
+from itb.cli.commands.common import begin_reports, conclude, hand_on, progress
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
@@ -47,6 +47,7 @@ def build(settings: Settings, *, as_json: bool = False) -> int:
 
 def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
     check_working_directory()
+    begin_reports(settings)
     ending = Ending()
     with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard(), ExitStack() as locks:
         plans = plan_cells(settings)
@@ -73,7 +74,7 @@ def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: 
             with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
                 futures = [pool.submit(work, cell, ending) for cell in cells]
                 codes = [future.result() for future in futures]
-    show(*((cell.journal, cell.notes) for cell in cells), as_json=as_json)
+    conclude(settings, *((cell.journal, cell.notes) for cell in cells), as_json=as_json)
     return worst(codes)
 
 
@@ -103,6 +104,7 @@ def report_run(settings: Settings, wanted: str, *, as_json: bool) -> int:
     except OSError as error:  # a directory that cannot be written can still be read
         print(f"itb: reports cannot be written: {error}", file=sys.stderr)
         verdict = write.judge_run(rundir, notes=notes)
+    hand_on(settings, [rundir], [notes])
     with suppress(OSError):  # as with the summary of a run
         if as_json:
             print(verdict.model_dump_json())

@@ -7,9 +7,9 @@ from itb.config.options import JSON, RUN, Heading
 
 _NEW_RUN_OPTIONS = (
     "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
-    "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", JSON,
+    "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", "report_dir", JSON,
 )  # fmt: skip
-_EXISTING_RUN_OPTIONS = (RUN, "runs", "progress")
+_EXISTING_RUN_OPTIONS = (RUN, "runs", "progress", "report_dir")
 
 
 @command(
@@ -36,7 +36,7 @@ def run(flags: Flags, *, resume: str | None, json: bool) -> int:
 
     --resume RUN goes on with a run that ended in any way, with that run's own
     settings: what is done is not repeated, what is gone is made again.  Only
-    --keep and --progress may be given anew.
+    --keep, --progress and --report-dir may be given anew.
     """
     from itb.cli.commands import common, existing_run, new_run
 
@@ -95,7 +95,7 @@ def down(flags: Flags, *, run: str) -> int:
     return existing_run.down(common.settings_from(flags), run)
 
 
-@command(RUN, "runs", JSON, example="itb report RUN")
+@command(RUN, "runs", "report_dir", JSON, example="itb report RUN")
 def report(flags: Flags, *, run: str, json: bool) -> int:
     """Write JUnit and HTML reports of a run from whatever is there, and print the summary.
 

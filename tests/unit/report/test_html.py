@@ -107,7 +107,7 @@ def test_steps_are_shown_under_their_scenario(rundir: RunDir) -> None:
 
 @pytest.mark.parametrize("log", ["../secret", "/etc/passwd", "absent.log", ""])
 def test_only_files_of_the_run_are_linked(tmp_path: Path, log: str) -> None:
-    assert href(tmp_path, log) == ""
+    assert href(tmp_path, log, tmp_path) == ""
 
 
 def test_bars_of_one_row_do_not_overlap(rundir: RunDir) -> None:

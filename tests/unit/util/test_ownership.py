@@ -72,6 +72,30 @@ def test_sudo_counts_for_root_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @ROOT
+def test_what_root_made_goes_to_who_became_root_by_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but what is to stay root's, and nothing that a link leads to."""
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    for file in (run / "hosts" / "ce" / "log", run / "tokens" / "key", outside):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (run / "link").symlink_to(outside)
+    (run / "gone").symlink_to("nowhere")
+    ownership.give_to_caller(run)
+    assert run.stat().st_uid == 0, "nobody became root by sudo"
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
+    monkeypatch.setenv("SUDO_GID", str(OTHER + 1))
+    ownership.give_to_caller(run, but=("tokens",))
+    ownership.give_to_caller(tmp_path / "no-folder")
+    (tmp_path / "file").touch()
+    ownership.give_to_caller(tmp_path / "file")
+    assert (tmp_path / "file").stat().st_uid == OTHER
+    for path in (run, *run.rglob("*")):
+        is_kept = "tokens" in path.parts
+        assert (path.lstat().st_uid, path.lstat().st_gid) == ((0, 0) if is_kept else (OTHER, OTHER + 1)), path
+    assert outside.stat().st_uid == 0
+
+
+@ROOT
 @pytest.mark.parametrize(
     ("group", "mode", "who"),
     [(0, 0o664, ""), (OTHER, 0o644, ""), (OTHER, 0o664, f"group {OTHER}"), (0, 0o646, "everybody")],

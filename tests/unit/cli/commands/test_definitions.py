@@ -201,6 +201,15 @@ def test_in_a_candidate_itb_yaml_would_not_be_believed(new: New) -> None:
     assert not Path("itb.yaml").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_root_writes_belongs_to_who_used_sudo(new: New, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("SUDO_UID", "54321")
+    monkeypatch.setenv("SUDO_GID", "54321")
+    new(kind, "mine")
+    assert {path.stat().st_uid for path in Path.cwd().rglob("*")} == {54321}
+
+
 def test_a_folder_that_others_can_change(new: New, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
