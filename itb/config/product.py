@@ -21,7 +21,7 @@ class Source(WrittenRecord):
     model_config = ConfigDict(json_schema_extra=exactly_one("history", "url"))
 
     url: str | None = None
-    """Git URL, or path of a clone on this machine."""
+    """Git URL, or the path of a clone on this machine, relative to product.yaml."""
     history: str | None = None
     """File beside product.yaml that lists commits and tags of a repository kept as files (history.yaml)."""
     default_ref: str = ""

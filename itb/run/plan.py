@@ -56,19 +56,26 @@ def plan_cells(settings: Settings) -> list[Plan]:
     """Look up everything the settings name; UsageError for the first thing that does not exist."""
     product = load_product(settings)
     token.check_hook(settings)
-    topology = testbed.find_topology(product.testbed, product.folder)
-    _check_roles(product, topology)
-    names = settings.scenario or product.scenarios
-    folders = [*(expand(folder) for folder in settings.scenarios), product.folder / "scenarios"]
-    scenarios = tuple(lookup.load_scenario(name, folders) for name in names)
-    for scenario in scenarios:
-        execution.check_roles(scenario, topology.roles)
+    topology, scenarios = find_parts(product, settings.scenario or product.scenarios, settings)
     folders = [expand(folder) for folder in settings.platforms]
     platforms = [lookup.load_platform(name, folders) for name in settings.platform]
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
     topology = _with_builder(settings, product, platforms, topology)
     return [Plan(product, platform, scenarios, topology) for platform in platforms]
+
+
+def find_parts(
+    product: Product, scenarios: Sequence[str], settings: Settings
+) -> tuple[Topology, tuple[Scenario, ...]]:
+    """Return the testbed of a product and scenarios by their names; UsageError if these do not fit together."""
+    topology = testbed.find_topology(product.testbed, product.folder)
+    _check_roles(product, topology)
+    folders = [*(expand(folder) for folder in settings.scenarios), product.folder / "scenarios"]
+    loaded = tuple(lookup.load_scenario(name, folders) for name in scenarios)
+    for scenario in loaded:
+        execution.check_roles(scenario, topology.roles)
+    return topology, loaded
 
 
 def _check_roles(product: Product, topology: Topology) -> None:

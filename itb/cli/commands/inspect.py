@@ -16,6 +16,7 @@ from rich.console import Console
 from itb.cli.commands import common
 from itb.cli.commands.common import Flags, make_console, print_json
 from itb.cli.commands.listing import Listing
+from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.containers import naming
 from itb.containers.engine import Engine, container_name, labels_of
@@ -119,9 +120,15 @@ def show_config(*, as_json: bool) -> None:
 
 
 def show_product(name: str) -> None:
-    """Print roles, packages and services of a product, and how its variants differ."""
-    product = plan.load_product(common.settings_from({"product": name}))
+    """Print roles, packages and services of a product, and how its variants differ; UsageError for a wrong one."""
+    settings = common.settings_from({"product": name})
+    product = plan.load_product(settings)
+    for names in ((), *((name,) for name in product.variants)):
+        varied = config_product.with_variants(product, names)
+        plan.find_parts(varied, varied.scenarios, settings)
     print(f"{product.name}: {product.title}")
+    builder = "a command" if product.build.command else product.build.release_manager
+    print(f"  source {product.source.url or product.source.history}, built by {builder}")
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
     shown = Listing("role", "packages", "services", "configuration")
     for role, definition in product.roles.items():

@@ -117,7 +117,7 @@ def show_config(_: Flags, *, json: bool) -> None:
     name="product",
 )
 def show_product(_: Flags, *, name: str) -> None:
-    """Print what a product consists of, role by role, and its variants."""
+    """Check a product; print what it consists of, role by role, and its variants."""
     from itb.cli.commands import inspect
 
     inspect.show_product(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itb.cli.commands import new_run
+from itb.cli.commands import inspect, new_run
 from itb.config import settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
@@ -121,9 +121,11 @@ def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pyt
 )  # fmt: skip
 def test_products_that_do_not_fit_their_testbed(product: Path, old: str, new: str, message: str) -> None:
     (product / "product.yaml").write_text(PRODUCT.replace(old, new))
-    with pytest.raises(UsageError) as caught:
-        plan.plan_cells(Settings(product=str(product)))
-    assert caught.value.message == message
+    wrong = Settings(product=str(product))
+    for refuse in (lambda: plan.plan_cells(wrong), lambda: inspect.show_product(str(product))):
+        with pytest.raises(UsageError) as caught:
+            refuse()
+        assert caught.value.message == message
 
 
 def test_a_build_command_is_not_told_to_use_mock(product: Path) -> None:
