@@ -140,7 +140,9 @@ def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
             return _trusted((folder / name).absolute())
     known = _names(folders, file)
     hint = yamlfile.nearest(name, known) or f"; known: {', '.join(known)}"
-    raise UsageError(f"unknown {kind} {name[:200]!r}{hint}")
+    here = _expand(f"./{name}") if NAME.fullmatch(name) else None
+    way = f"--{kind} ./{name} takes the folder of that name here" if here and (here / file).is_file() else ""
+    raise UsageError(f"unknown {kind} {name[:200]!r}{hint}", hint=way)
 
 
 def _trusted(folder: Path) -> Path:

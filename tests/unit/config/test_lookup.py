@@ -112,6 +112,17 @@ def test_by_name_and_by_path(product: Path, tmp_path: Path, monkeypatch: pytest.
     assert lookup.load_product(".").folder == product
 
 
+def test_a_folder_here_is_taken_by_its_path_only(
+    product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may be in a file of the directory, which may be a candidate's; what to write is said."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="unknown product 'x'") as caught:
+        lookup.load_product("x")
+    assert caught.value.hint == "--product ./x takes the folder of that name here"
+    assert lookup.load_product("./x").folder == product
+
+
 def test_own_ones_come_first(product: Path, tmp_path: Path) -> None:
     product.rename(tmp_path / "pocketwms")
     assert lookup.load_product("pocketwms", [tmp_path]).title == "t"
