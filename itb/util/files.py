@@ -30,10 +30,15 @@ def program(written: str) -> str:
     return str(expand(written).absolute()) if "/" in written else written
 
 
+_SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")  # of a machine's network and disks; cron and some users do without
+
+
 def settle_search_paths(environ: MutableMapping[str, str]) -> None:
     """Leave only absolute folders in the variables programs and Python modules are looked up by.
 
-    An empty or relative one is a folder of the current directory, whosever that is.
+    An empty or relative one is a folder of the current directory, whosever
+    that is.  Folders of system programs are added last: an engine that looks
+    for iptables does not find it by cron's PATH.
     """
     for name, otherwise in (("PATH", os.defpath), ("PYTHONPATH", "")):
         if name in environ:
@@ -41,6 +46,8 @@ def settle_search_paths(environ: MutableMapping[str, str]) -> None:
             environ[name] = os.pathsep.join(folders) or otherwise
             if not environ[name]:
                 del environ[name]
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    environ["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *_SYSTEM_PROGRAMS]))
 
 
 def xdg(variable: str, otherwise: str) -> Path:

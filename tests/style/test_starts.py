@@ -89,14 +89,25 @@ def test_commands_start_in_the_root_directory(monkeypatch: pytest.MonkeyPatch, t
 def test_search_path_has_absolute_folders_only(given: str, left: str) -> None:
     environ = {"PATH": given, "PYTHONPATH": given, "OTHER": given}
     files.settle_search_paths(environ)
-    assert environ == {"PATH": left, "PYTHONPATH": left, "OTHER": given}
+    assert environ == {"PATH": f"{left}:/usr/sbin:/sbin", "PYTHONPATH": left, "OTHER": given}
 
 
 def test_search_path_of_here_alone_is_no_search_path() -> None:
     """An empty PATH means the current directory to some, the system's own to others."""
     environ = {"PATH": ".", "PYTHONPATH": ""}
     files.settle_search_paths(environ)
-    assert environ == {"PATH": os.defpath}
+    assert environ == {"PATH": f"{os.defpath}:/usr/sbin:/sbin"}
+
+
+@pytest.mark.parametrize("given", ["/usr/bin:/bin", "/sbin:/usr/bin:/usr/sbin:/bin", ""])
+def test_system_programs_are_found_by_the_path_of_cron(given: str) -> None:
+    """A container engine starts iptables; folders that are there keep their place, and none is there twice."""
+    environ = {"PATH": given} if given else {}
+    files.settle_search_paths(environ)
+    folders = environ["PATH"].split(":")
+    assert {"/usr/sbin", "/sbin"} <= set(folders)
+    assert len(folders) == len(set(folders))
+    assert ":".join(folders).startswith(given or os.defpath)
 
 
 def test_program_by_its_path_is_found_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
