@@ -131,7 +131,7 @@ class Host:
         return self._extract(buffer, f"put {', '.join(file.path for file in files)}", then, request)
 
     def put_tree(self, source: Path, destination: str) -> None:
-        """Copy a directory to the host, as ``destination``."""
+        """Copy a directory to the host, as ``destination``; files that are there are replaced or stay."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             archive.add(source, arcname=destination.strip("/"), filter=_as_root)
@@ -148,7 +148,8 @@ class Host:
         return self._extract(buffer, f"put {len(sources)} files into {folder}", then, request)
 
     def _extract(self, archive: io.BytesIO, about: str, then: str, request: Request) -> Completed:
-        argv = ["tar", "--extract", "--file=-", "--directory=/", "--unlink-first"]
+        # Files and links that are there are replaced, none is written through; folders are added to.
+        argv = ["tar", "--extract", "--file=-", "--directory=/"]
         if then:
             script = f"{shlex.join(argv)}\nexec </dev/null\n{then}"
             argv = ["bash", "-euo", "pipefail", "-c", script, "put", *request.argv]

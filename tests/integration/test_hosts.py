@@ -112,6 +112,33 @@ def test_trees_and_files(shared_host: Host, place: str, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_tree_over_a_tree(shared_host: Host, place: str, tmp_path: Path) -> None:
+    """A platform's own files over those it shares; what runs and what a link leads to stay as they are."""
+    for name, files in {"one": ("a", "b", "sub/c", "link"), "two": ("b", "sub/d", "link", "run")}.items():
+        for file in files:
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+    shared_host.put_tree(tmp_path / "one", f"{place}/copy")
+    script = """
+        cd "$1"
+        echo old >target
+        ln -sf ../target copy/link
+        cp /usr/bin/sleep copy/run
+        copy/run 60 &>/dev/null &
+        until pgrep -f "copy/run 6[0]" >/dev/null; do sleep 0.05; done
+    """
+    shared_host.script(script, Request([place]))
+    try:
+        shared_host.put_tree(tmp_path / "two", f"{place}/copy")
+        shared_host.put_into(f"{place}", tmp_path / "one")
+        shared_host.put_into(f"{place}", tmp_path / "one")
+    finally:
+        shared_host.call("pkill", "-f", "copy/run 6[0]")
+    seen = shared_host.script('cd "$1/copy"; grep --recursive . | sort; cat ../target', Request([place])).stdout
+    assert seen.split() == ["a:one", "b:two", "link:two", "run:two", "sub/c:one", "sub/d:two", "old"]
+
+
 def test_put_and_then(shared_host: Host, place: str, tmp_path: Path) -> None:
     script = 'read -r line || echo "nothing to read"; cat "$1"; false; echo later'
     request = Request([f"{place}/a"], about="prepare")
