@@ -25,7 +25,7 @@ def test_what_is_new_works_at_once(itb: Callable[..., Any], tmp_path: Path) -> N
     assert verdict["exit_code"] == 0
     suites = etree.parse(tmp_path / "reports" / "junit.xml")
     etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(suites)
-    names = {case.get("name") for case in suites.iter("testcase")}
+    names = {str(case.get("name")) for case in suites.iter("testcase")}
     assert {
         "works: the service says what it was configured to say",
         "mine: the product's packages are installed",

@@ -8,7 +8,7 @@ from itb import versions
 from itb.build import invocation
 from itb.build import rpms as build_rpms
 from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
-from itb.model import Commit, Rpm
+from itb.model import Commit, CommitKind, Rpm
 
 PRODUCT = Product(
     name="hello",
@@ -22,7 +22,8 @@ PRODUCT = Product(
 
 def commit(rc: int, rpm_release: str) -> Commit:
     return Commit(
-        product="hello", source="s", ref="r", kind="tag", id="1" * 40, tree="2" * 40, date="2026-01-01T00:00:00Z",
+        product="hello", source="s", ref="r", kind=CommitKind.TAG, id="1" * 40, tree="2" * 40,
+        date="2026-01-01T00:00:00Z",
         subject="x", version="1.2.0", rc=rc, rpm_release=rpm_release,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from itb.run import plan
 from itb.run.phases import token
 from itb.source import embedded
 from itb.tokens.lookup import find_provider
+from itb.tokens.providers.command import Command
 from itb.util import yamlfile
 
 KINDS = ("product", "scenario", "hook", "platform")
@@ -88,7 +89,9 @@ def test_a_hook(new: New) -> None:
     printed = new("hook", "mine")
     assert "next: itb token try mine\n" in printed
     loaded = settings.load()[0]
-    assert find_provider("mine", token.hook_context(loaded, Runner())).name == "mine"
+    hook = find_provider("mine", token.hook_context(loaded, Runner()))
+    assert isinstance(hook, Command)
+    assert hook.name == "mine"
     check_whole(Path.cwd() / "hooks")
 
 
