@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -85,13 +84,43 @@ class CommitKind(StrEnum):
     PUBLISHED = "published"  # no commit: packages that were published elsewhere
 
 
+class CaseKey(NamedTuple):
+    """What tells one test case of a run from the others, and what it is followed by from run to run.
+
+    The name says what is tried and nothing of how it went this time: no
+    reference, commit, version, number of tries, nor whether a cache had it.
+    """
+
+    phase: str
+    role: str
+    name: str
+
+
+class PlannedCases(Record):
+    """The cases that a run would have if it got to its end, in the order of its phases."""
+
+    cases: tuple[CaseKey, ...]
+
+
+class Try(Record):
+    """A try that failed or was an error before the one that counts; fields as those of a case."""
+
+    outcome: Outcome
+    message: str = ""
+    evidence: str = ""
+    log: str = ""
+    started: Moment
+    seconds: Seconds = 0.0
+
+
 class Case(Record):
     """One thing that was tried.
 
     ``started`` is seconds since the epoch, ``seconds`` the duration, ``log``
     a path relative to the run directory.  ``exit_code`` is what this case
     contributes to the run's exit code (0 when it passed or was skipped);
-    ``supersedes`` that it takes the place of an earlier one of the same name.
+    ``supersedes`` that it takes the place of the last one of the same name;
+    ``tries`` are those before this one that did not go well.
     """
 
     phase: str
@@ -105,19 +134,35 @@ class Case(Record):
     seconds: Seconds
     exit_code: int = 0
     supersedes: bool = False
+    tries: tuple[Try, ...] = ()
+
+    @property
+    def key(self) -> CaseKey:
+        """What tells it from the other cases of its run."""
+        return CaseKey(self.phase, self.role, self.name)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it failed or was an error."""
+        return self.outcome in (Outcome.FAILED, Outcome.ERROR)
+
+    @property
+    def bad_tries(self) -> tuple[Try, ...]:
+        """Its tries that did not go well, itself as the last if it did not."""
+        if not self.is_bad:
+            return self.tries
+        fields = self.model_dump(include=set(Try.model_fields))
+        return (*self.tries, Try.model_validate(fields))
 
 
-def drop_superseded(cases: Iterable[Case]) -> list[Case]:
-    """Return cases in their order with those that supersede another one in its place."""
-    settled: list[Case] = []
-    for case in cases:
-        names = [(item.phase, item.role, item.name) for item in settled] if case.supersedes else []
-        key = (case.phase, case.role, case.name)
-        if key in names:
-            settled[names.index(key)] = case
-        else:
-            settled.append(case)
-    return settled
+def append_case(cases: list[Case], case: Case) -> None:
+    """Append a case; one that supersedes takes the place of the last of its name, which becomes a try of it."""
+    numbers = reversed(range(len(cases))) if case.supersedes else ()
+    index = next((number for number in numbers if cases[number].key == case.key), None)
+    if index is None:
+        cases.append(case)
+    else:
+        cases[index] = case.model_copy(update={"tries": (*cases[index].bad_tries, *case.tries)})
 
 
 class Trust(StrEnum):

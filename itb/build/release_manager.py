@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.build import cache as build_cache
+from itb.build import cases as build_cases
 from itb.build import invocation as build_invocation
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
@@ -23,15 +24,13 @@ from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import BuildError, TestbedError
-from itb.model import Build, Commit, Phase, Rpm
+from itb.model import Build, Commit, Rpm
 from itb.process import retry
 from itb.process.request import Request
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Trial
 from itb.util import filelock, files
 
-PHASE = Phase.BUILD
-ROLE = "workspace"
 LOG = build_cache.LOG
 
 _HOME = "/var/lib/itb"  # in the workspace; the same in every build, since paths may end up in packages
@@ -79,17 +78,11 @@ def take_cached(
         report=damaged.append,
     )
     if damaged:
-        with journal.case(PHASE, ROLE, "RPMs kept from an earlier build are whole") as trial:
-            trial.skip(f"damaged: {damaged[0]}; they are built again")
+        with journal.case(*build_cases.BUILT) as trial:
+            trial.skip(f"RPMs kept from an earlier build are damaged: {damaged[0]}; they are built again")
     if cached is None:
         return None
-    with journal.case(PHASE, ROLE, f"RPMs of {commit.describe or commit.id[:12]}") as trial:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.built))
-        trial.passed(
-            f"{len(cached.rpms)} RPMs taken from the cache: same commit, platform and arguments, built {when} "
-            f"in {cached.seconds:.0f} s by run {cached.run} as {cached.trust}"
-        )
-        trial.log = rundir.build / LOG
+    build_cases.report_cached(cached, journal, log=rundir.build / LOG)
     return Build(
         commit=commit,
         platform=workspace.platform,
@@ -128,8 +121,9 @@ def build(
     alone = filelock.hold(lock, host.engine.runner.stop.event)
     with ExitStack() as stack:
         if filelock.is_held(lock):
-            with journal.case(PHASE, ROLE, "another run that builds the same has ended"):
+            with journal.case(*build_cases.BUILT) as trial:
                 stack.enter_context(alone)
+                trial.skip("another run was building the same")  # what came of it follows
         else:
             stack.enter_context(alone)
         cached = None
@@ -144,12 +138,12 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
     began = time.monotonic()
     (rundir.build / LOG).unlink(missing_ok=True)
     job.prepare(clone)
-    with journal.case(PHASE, ROLE, "what the spec needs to be built is there") as trial:
+    with journal.case(*build_cases.REQUIRES) as trial:
         job.install_requires(trial, clone)
-    with journal.case(PHASE, ROLE, f"{job.builder} builds {commit.describe or commit.id[:12]}") as trial:
+    with journal.case(*build_cases.BUILT) as trial:
         invocation = job.invocation()
         listing = job.make(trial, invocation)
-    with journal.case(PHASE, ROLE, "the RPMs are the commit's and complete") as trial:
+    with journal.case(*build_cases.COMPLETE) as trial:
         rpms, source_rpm = job.collect(trial, listing, invocation.hint)
     seconds = time.monotonic() - began
     if workspace.fresh:
@@ -383,5 +377,5 @@ class _Job:
             raise BuildError(f"{problems[0]}{more}", hint=hint, evidence=evidence, log=self.log)
         build_rpms.fetch(self.host, [*packages, *sources], paths, self.rundir.build / "rpms")
         trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
-        trial.evidence = "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in packages)
+        trial.evidence = build_cases.list_rpms(packages)
         return tuple(packages), sources[0] if len(sources) == 1 else None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from itb.config.written import WrittenRecord, exactly_one
 from itb.model import Environment, Word
+
+_SERVICE = "{service}"
 
 
 class Eventually(WrittenRecord):
@@ -57,6 +60,17 @@ class Step(WrittenRecord):
     """How many more tries are allowed after one that failed."""
     known_failure: KnownFailure | None = None
     """A failure that is expected for a while."""
+    results: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    """Names of results that its script lists in any case, one for each service of the role if with {service}."""
+
+    def result_names(self, services: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the names of its results on a testbed; ``services`` are units by role."""
+        units = services.get(self.role, ())
+        return [
+            name.replace(_SERVICE, unit)
+            for name in self.results
+            for unit in (units if _SERVICE in name else ("",))
+        ]
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
@@ -64,6 +78,10 @@ class Step(WrittenRecord):
             raise ValueError("exactly one of run, script and action is expected")
         if self.action and self.eventually:
             raise ValueError("an action is not repeated: eventually goes with run or script")
+        if self.action and self.results:
+            raise ValueError("an action lists no results: they go with run or script")
+        if duplicate := next((name for name in self.results if self.results.count(name) > 1), None):
+            raise ValueError(f"results: {duplicate!r} is named twice; reports tell them apart by name")
         return self
 
 

@@ -12,9 +12,23 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from itb.errors import UsageError
-from itb.model import Build, Case, Commit, Installed, Notes, Outcome, Record, Repo, TestbedHosts, Token
+from itb.model import (
+    Build,
+    Case,
+    CaseKey,
+    Commit,
+    Installed,
+    Notes,
+    Phase,
+    Record,
+    Repo,
+    TestbedHosts,
+    Token,
+    Try,
+)
+from itb.report import cases as report_cases
 from itb.rundir import values
-from itb.rundir.cases import Attempts
+from itb.rundir.cases import RUN_END, Attempts
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import Value
 from itb.util.text import clean, cut, one_line
@@ -25,8 +39,10 @@ UNKNOWN_PRODUCT = "unknown product"  # of a run whose directory does not say
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of a run, safe to show; ``cases`` in order of start.
+    """All that is known of a run, safe to show; ``cases`` in order of start, one of each name.
 
+    ``unreached`` are the planned cases that the run has not come to, skipped
+    with that reason; ``planned`` says whether it is known which these are.
     ``problems`` says what could not be read; ``ended`` is false while the
     run goes on or when its process died.
     """
@@ -44,6 +60,8 @@ class Facts:
     previous: Commit | None
     problems: tuple[str, ...]
     ended: bool
+    unreached: tuple[Case, ...] = ()
+    planned: bool = False
     resumed: tuple[str, ...] = ()  # when the run was taken up again, and what that replaced
     paused: float = 0.0  # seconds in which nobody worked on it
 
@@ -57,7 +75,12 @@ class Facts:
     @property
     def bad(self) -> list[Case]:
         """Return the cases that failed or could not be tried properly, in order of start."""
-        return [case for case in self.cases if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+        return [case for case in self.cases if case.is_bad]
+
+    @property
+    def all_cases(self) -> tuple[Case, ...]:
+        """Return the cases of the run, in order of start, then those that it has not come to."""
+        return (*self.cases, *self.unreached)
 
 
 def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
@@ -78,12 +101,19 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
 
     attempts = _attempts(rundir, problems)
     # What the last process began and did not end is cut off, unless that process is alive.
-    cut_off = () if is_running(rundir) else attempts.unfinished
-    cases = sorted((clean_case(case) for case in (*attempts.cases, *cut_off)), key=lambda case: case.started)
-    build, commit = saved(values.BUILD), saved(values.COMMIT)
+    is_held = is_running(rundir)
+    ended_cases = map(clean_case, attempts.cases if is_held else (*attempts.cases, *attempts.unfinished))
+    cases = report_cases.one_per_name(ended_cases, map(clean_case, attempts.replaced))
+    build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
     state = clean_record(_state(rundir, commit, cases, problems))
     if exit_code is not None:
         state = state.model_copy(update={"exit_code": exit_code})
+    ended = state.exit_code is not None or state.finished is not None
+    keys = [clean_key(key) for key in planned.cases] if planned else []
+    goes_on = is_held and not ended
+    end = report_cases.run_end(cases, keys, state, ended=ended, is_running=goes_on)
+    cases = [*(case for case in cases if case.key != RUN_END), *end]
+    unreached = report_cases.not_reached(cases, keys, state, is_running=goes_on)
     return Facts(
         rundir=rundir,
         state=state,
@@ -97,7 +127,9 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         token=saved(values.TOKEN),
         previous=saved(values.PREVIOUS),
         problems=tuple(problems),
-        ended=state.exit_code is not None or state.finished is not None,
+        ended=ended,
+        unreached=tuple(map(clean_case, unreached)),
+        planned=planned is not None,
         resumed=_resumptions(attempts),
         paused=attempts.paused,
     )
@@ -139,7 +171,7 @@ def _resumptions(attempts: Attempts) -> tuple[str, ...]:
     times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(resumption.at)) for resumption in attempts.resumed]
     if not times:
         return ()
-    bad = [case for case in attempts.replaced if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    bad = [case for case in attempts.replaced if case.is_bad]
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
     repeated = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
     return (f"resumed {', '.join(times)}{repeated}",)
@@ -162,17 +194,23 @@ def _cleaned(value: Any) -> Any:
 
 def clean_case(case: Case) -> Case:
     """Return a case as reports show it: one-line name and message, evidence of bounded size."""
-    return case.model_copy(
-        update={
-            "phase": one_line(clean(case.phase), 100) or "run",
-            "role": one_line(clean(case.role), 100),
-            "name": one_line(clean(case.name), 300) or "unnamed",
-            "message": one_line(clean(case.message)),
-            "evidence": cut(clean(cut(case.evidence))),
-            "log": clean(case.log),
-            "seconds": max(0.0, case.seconds),
-        }
-    )
+    tries = tuple(each.model_copy(update=_clean_texts(each)) for each in case.tries)
+    return case.model_copy(update={**clean_key(case.key)._asdict(), **_clean_texts(case), "tries": tries})
+
+
+def clean_key(key: CaseKey) -> CaseKey:
+    """Return what names a case, as reports show it."""
+    phase, role = one_line(clean(key.phase), 100) or Phase.RUN, one_line(clean(key.role), 100)
+    return CaseKey(phase, role, one_line(clean(key.name), 300) or "unnamed")
+
+
+def _clean_texts(record: Case | Try) -> dict[str, Any]:
+    return {
+        "message": one_line(clean(record.message)),
+        "evidence": cut(clean(cut(record.evidence))),
+        "log": clean(record.log),
+        "seconds": max(0.0, record.seconds),
+    }
 
 
 def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:

@@ -1,6 +1,7 @@
 """JUnit XML of a run: one suite per cell, valid against ``reports/junit.xsd`` whatever a test printed.
 
-The library junit-xml makes the tree.  This module corrects what the library
+What is valid there is so by the schema of Jenkins' xunit plugin, too.  The
+library junit-xml makes the tree.  This module corrects what the library
 leaves out or gets wrong: a time of zero, wall time of the suite, characters
 XML cannot hold (its own filter runs after they became character references),
 and a failure without a message, which it would count as passed.
@@ -18,14 +19,15 @@ from pathlib import Path
 from junit_xml import TestCase, TestSuite
 
 from itb.errors import ExitCode
-from itb.model import Case, CommitKind, Outcome, Phase
+from itb.model import Case, CommitKind, Outcome
 from itb.report import self_reported
 from itb.report.facts import Facts
-from itb.report.verdict import Kind, Verdict, judge
+from itb.report.verdict import Verdict, judge
 from itb.util.files import write_atomically
 from itb.util.text import one_line
 
 EVIDENCE_BUDGET = 1_000_000  # characters of evidence in one suite; beyond it only paths
+_LEFT_OUT = "(left out: this report has evidence enough)"
 
 
 def write(path: Path, runs: Iterable[Facts]) -> None:
@@ -33,7 +35,7 @@ def write(path: Path, runs: Iterable[Facts]) -> None:
     root = ET.Element("testsuites", {"name": "itb"})
     for facts in runs:
         root.append(_suite(facts, judge(facts)))
-    for name in ("tests", "failures", "errors", "skipped"):
+    for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     root.set("time", _seconds(sum(float(suite.get("time", "0")) for suite in root)))
     ET.indent(root, " ")
@@ -44,15 +46,17 @@ def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
     """Return the suite of a run."""
     used: Counter[str] = Counter()
     budget = EVIDENCE_BUDGET
-    elements, self_reported_ids = [], {id(case) for case in self_reported.cases(facts)}
-    for case in [*facts.cases, *_missing(facts, verdict)]:
-        budget -= len(case.evidence)
-        elements.append(_case(facts, case, used, evidence=budget >= 0))
-        if id(case) in self_reported_ids:
-            elements[-1].stdout = "\n".join(filter(None, [elements[-1].stdout, f"({self_reported.REMARK})"]))
+    test_cases, shown, self_reported_ids = [], [], {id(case) for case in self_reported.cases(facts)}
+    for case in facts.all_cases:
+        budget -= len(case.evidence) + sum(len(each.evidence) for each in case.tries)
+        shown.append((case, budget >= 0))
+        test_cases.append(_case(facts, case, used, evidence=budget >= 0))
+        remark = f"({self_reported.REMARK})" if id(case) in self_reported_ids else ""
+        lines = [test_cases[-1].stdout, remark, *_attachments(facts, case)]
+        test_cases[-1].stdout = "\n".join(filter(None, lines))
     suite = TestSuite(
         one_line(f"{facts.state.product}.{facts.state.platform}"),
-        elements,
+        test_cases,
         hostname=socket.gethostname(),
         timestamp=_stamp(facts.state.started),
         properties=properties(facts, verdict),
@@ -60,50 +64,45 @@ def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
     element: ET.Element = suite.build_xml_doc()
     element.attrib.pop("disabled", None)
     element.set("time", _seconds(facts.seconds))
+    for test_case, (case, evidence) in zip(element.iter("testcase"), shown, strict=True):
+        _add_tries(test_case, case, evidence=evidence)
     return element
-
-
-def _missing(facts: Facts, verdict: Verdict) -> list[Case]:
-    """Return a case for a run that did not go well although no case says so: never a silent pass."""
-    if verdict.good or facts.bad:
-        return []
-    return [
-        Case(
-            phase=Phase.RUN,
-            role="itb",
-            name="the run came to its end",
-            outcome=Outcome.SKIPPED if verdict.kind is Kind.NOTHING else Outcome.ERROR,
-            message=one_line(f"{verdict.headline}. {verdict.reason}"),
-            started=facts.state.started + facts.seconds,
-            seconds=0,
-            exit_code=verdict.exit_code,
-        )
-    ]
 
 
 def _case(facts: Facts, case: Case, used: Counter[str], *, evidence: bool) -> TestCase:
     """Return a case as junit-xml takes it; ``used`` counts the names there are so far."""
-    classname = one_line(f"{facts.state.product}.{facts.state.platform}.{case.phase}.{case.role or 'itb'}")
-    name = unique(case.name, classname, used)
+    classname = classname_of(facts, case)
     # a time of zero would be left out
-    element = TestCase(name, classname, elapsed_sec=max(case.seconds, 1e-6), timestamp=_stamp(case.started))
-    message = case.message or "no reason was given"
-    body = _body(facts, case, evidence=evidence)
-    code = ExitCode.known(case.exit_code)
-    kind = code.label if code else ""
+    test_case = TestCase(unique(case.name, classname, used), classname, elapsed_sec=max(case.seconds, 1e-6))
+    message = _inert(case.message) or "no reason was given"
+    body = _body(case, evidence=evidence)
     if case.outcome is Outcome.FAILED:
-        element.add_failure_info(message, body, kind or "failure")
+        test_case.add_failure_info(message, body, _type(case))
     elif case.outcome is Outcome.ERROR:
-        element.add_error_info(message, body, kind or "error")
+        test_case.add_error_info(message, body, _type(case))
     elif case.outcome is Outcome.SKIPPED:
-        element.add_skipped_info(message)
+        test_case.add_skipped_info(message)
     elif case.message:
-        element.stdout = case.message
-    return element
+        test_case.stdout = message
+    return test_case
+
+
+def classname_of(facts: Facts, case: Case) -> str:
+    """Return what JUnit calls the class of a case: product, platform, phase and role."""
+    return one_line(f"{facts.state.product}.{facts.state.platform}.{case.phase}.{case.role or 'itb'}")
+
+
+def _type(case: Case) -> str:
+    code = ExitCode.known(case.exit_code)
+    return code.label if code else str(case.outcome)
 
 
 def unique(name: str, classname: str, used: Counter[str]) -> str:
-    """Return a name no other case of the class has: the second ``x`` becomes ``x (2)``."""
+    """Return a name no other case of the class has.
+
+    Names of one run differ; those that a script has chosen may become the
+    same where characters that cannot be shown are left out.
+    """
     candidate, number = name, 1
     while used[f"{classname}\0{candidate}"]:
         number += 1
@@ -112,12 +111,41 @@ def unique(name: str, classname: str, used: Counter[str]) -> str:
     return candidate
 
 
-def _body(facts: Facts, case: Case, *, evidence: bool) -> str:
-    """Return the text of a failure or an error: its evidence, and where the whole log is."""
-    parts = [case.evidence.strip("\n")] if evidence else ["(left out: this report has evidence enough)"]
+def _body(case: Case, *, evidence: bool) -> str:
+    """Return the text of a failure or an error: its evidence, and where the whole log is in the run directory."""
+    parts = [_inert(case.evidence.strip("\n"))] if evidence else [_LEFT_OUT]
     if case.log:
-        parts.append(f"full log: {facts.rundir.path / case.log}")
+        parts.append(f"full log: {_inert(case.log)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _add_tries(test_case: ET.Element, case: Case, *, evidence: bool) -> None:
+    """Add the tries that did not go well before the one that counts, as surefire does and Jenkins reads them."""
+    kind = "rerun" if case.is_bad else "flaky"
+    tries = case.tries if case.outcome is not Outcome.SKIPPED else ()
+    place = next((number for number, child in enumerate(test_case) if child.tag == "system-out"), len(test_case))
+    for number, each in enumerate(tries):
+        word = "Failure" if each.outcome is Outcome.FAILED else "Error"
+        message = _inert(each.message) or "no reason was given"
+        element = ET.Element(f"{kind}{word}", {"message": message, "type": str(each.outcome)})
+        ET.SubElement(element, "stackTrace").text = _inert(each.evidence) if evidence else _LEFT_OUT
+        test_case.insert(place + number, element)
+
+
+def _attachments(facts: Facts, case: Case) -> list[str]:
+    """Return the line that makes Jenkins attach the log of a case that did not go well; none without a log.
+
+    The format is https://plugins.jenkins.io/junit-attachments: an absolute path, on a line of its own.
+    """
+    log = facts.rundir.path / case.log
+    if not case.is_bad or not case.log or ".." in log.parts or not log.is_relative_to(facts.rundir.path):
+        return []
+    return [f"[[ATTACHMENT|{log}]]"] if log.is_file() and not log.is_symlink() else []
+
+
+def _inert(text: str) -> str:
+    """Return a text in which no line is an attachment: a candidate's words would have Jenkins read any file."""
+    return text.replace("[[ATTACHMENT|", "[[ ATTACHMENT|")
 
 
 def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from itb.errors import PRODUCT_CODES, ExitCode, worst
 from itb.model import Case, Outcome, Phase, Record
+from itb.report import cases as report_cases
+from itb.report.cases import exit_code_of
 from itb.report.facts import Facts, base_phase, is_running, phases
 
 # What a whole run tries, in order.
@@ -25,7 +28,12 @@ class Kind(StrEnum):
 
 
 class Verdict(Record):
-    """How a run ended, in words; ``seconds`` is wall time, paths are absolute."""
+    """How a run ended, in words; ``seconds`` is wall time, paths are absolute.
+
+    The numbers are of cases; ``skipped`` were decided not to be tried,
+    ``unreached`` were not come to, ``not_reached`` names the phases of which
+    none was.
+    """
 
     run: str
     product: str
@@ -39,6 +47,7 @@ class Verdict(Record):
     failed: int = 0
     errors: int = 0
     skipped: int = 0
+    unreached: int = 0
     not_reached: tuple[str, ...] = ()
     seconds: float = 0.0
     junit: str = ""
@@ -50,17 +59,10 @@ class Verdict(Record):
         return self.kind in (Kind.PASSED, Kind.PARTIAL)
 
 
-def code_of(case: Case) -> int:
-    """Return the exit code that a case alone would give the run."""
-    if case.outcome in (Outcome.FAILED, Outcome.ERROR):
-        return case.exit_code or (ExitCode.SCENARIO if case.outcome is Outcome.FAILED else ExitCode.TESTBED)
-    return ExitCode.PASSED
-
-
 def judge(facts: Facts) -> Verdict:
     """Return the verdict on a run; what went wrong anywhere is never outvoted."""
     count = {outcome: sum(case.outcome is outcome for case in facts.cases) for outcome in Outcome}
-    code = worst([facts.state.exit_code or ExitCode.PASSED, *(code_of(case) for case in facts.cases)])
+    code = worst([facts.state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in facts.cases)])
     kind, code = _kind(facts, code, tried=len(facts.cases) - count[Outcome.SKIPPED])
     missing = not_reached(facts, failed=kind not in (Kind.PASSED,))
     if kind is Kind.PASSED and missing:
@@ -79,6 +81,7 @@ def judge(facts: Facts) -> Verdict:
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],
         skipped=count[Outcome.SKIPPED],
+        unreached=len(facts.unreached),
         not_reached=missing,
         seconds=facts.seconds,
         junit=str(facts.rundir.junit),
@@ -106,16 +109,20 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     not needed (a product without a token).
     """
     # The CE is the platform's own: preparing it does not mean that the candidate came so far.
-    tried = (case for case in facts.cases if case.role != "ce" or base_phase(case) == Phase.TEST)
-    reached = set(phases(tried)) | {name.partition(".")[0] for name in facts.state.phases}
+    reached, missing = set(phases(_candidates(facts.cases))), set(phases(_candidates(facts.unreached)))
+    if facts.planned:
+        return tuple(name for name in PLANNED if name in missing - reached)
     last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
     return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
 
 
+def _candidates(cases: Iterable[Case]) -> list[Case]:
+    return [case for case in cases if case.role != "ce" or base_phase(case) == Phase.TEST]
+
+
 def find_deciding_case(facts: Facts, code: int) -> Case | None:
     """Return the case that decided the exit code: of those, the one that ended first."""
-    deciding = [case for case in facts.bad if code_of(case) == code] or facts.bad
-    return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+    return report_cases.find_deciding_case(facts.bad, code)
 
 
 def sort_failures(facts: Facts, code: int) -> list[Case]:
@@ -151,8 +158,5 @@ def _reason(facts: Facts, kind: Kind, code: int) -> str:
     if case is not None:
         where = f"{case.phase} on {case.role}" if case.role else case.phase
         return f"{where}: {case.name}: {case.message or 'no reason was given'}"
-    if kind is Kind.INTERRUPTED and facts.cases:
-        last = max(facts.cases, key=lambda case: case.started + case.seconds)
-        return f"the last case that ended: {last.phase} {last.role}".rstrip() + f": {last.name}"
     reasons = dict.fromkeys(c.message for c in facts.cases if c.outcome is Outcome.SKIPPED and c.message)
     return "; ".join(list(reasons)[:3]) if kind is Kind.NOTHING else ""

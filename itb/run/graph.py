@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from itb.errors import InterruptedRunError, UsageError
-from itb.model import Phase
+from itb.model import CaseKey, Phase
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Node:
     where they are done by the same command.  ``command`` is the command that
     does this phase; without one, every command does it whose phases name it.
     ``load`` reads the value that an earlier command has left; None says that
-    there is none, unless it is ``optional``.
+    there is none, unless it is ``optional``.  ``cases`` lists, from what a run
+    begins with or as they always are, the test cases that the phase has in every run that gets so far.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Node:
     after: tuple[str, ...] = ()
     load: Callable[[Any], object] | None = None
     optional: bool = False
+    cases: Callable[[Any], Iterable[CaseKey]] | tuple[CaseKey, ...] = ()
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -127,6 +129,12 @@ class Graph:
         for error in [*(error for error in errors if isinstance(error, InterruptedRunError)), *errors]:
             raise error
         return known
+
+    def cases(self, source: Any) -> list[CaseKey]:
+        """Return the test cases of all phases in the order of the phases, each once."""
+        nodes = [self.nodes[name] for name in self._order(self.nodes).static_order()]
+        each = (node.cases if isinstance(node.cases, tuple) else node.cases(source) for node in nodes)
+        return list(dict.fromkeys(key for keys in each for key in keys))
 
     def picture(self) -> str:
         """Return the graph as text: a phase a line, below what it needs; the cell, which all need, is left out."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from itb.model import Phase, Record
+from itb.build import cases as build_cases
+from itb.model import Phase, PlannedCases, Record
 from itb.run import lock_yaml
-from itb.run.cell import Cell
+from itb.run.cell import WORKSPACE, Cell
 from itb.run.graph import Graph, Node
-from itb.run.phases import build, install, previous, published, test, token, up
+from itb.run.phases import build, down, install, previous, published, test, token, up
 from itb.rundir import values
+from itb.rundir.cases import RUN_END
 from itb.rundir.values import Value
 
 R = TypeVar("R", bound=Record)
@@ -31,17 +33,31 @@ def _unchanged(cell: Cell) -> Cell:
 PHASES = Graph(
     [
         # Asked first: a hook that is missing or wrong and a token that is refused are known in seconds.
-        Node("checked_token", token.acquire_token, Phase.TOKEN),
-        Node("images", up.prepare_platform, Phase.BUILD, after=("checked_token",), load=_saved(values.IMAGES)),
-        Node("cell", published.choose_published, Phase.BUILD, load=_unchanged),
+        Node("checked_token", token.acquire_token, Phase.TOKEN, cases=token.acquired_cases),
+        Node(
+            "images",
+            up.prepare_platform,
+            Phase.BUILD,
+            after=("checked_token",),
+            load=_saved(values.IMAGES),
+            cases=(up.IMAGES,),
+        ),
+        Node("cell", published.choose_published, Phase.BUILD, load=_unchanged, cases=(published.CANDIDATE,)),
         Node("cached_build", build.cached_candidate, Phase.BUILD),
         Node("previous_is_built", previous.is_built, Phase.BUILD),
         # All at once: a step that starts its own hosts finds them there in a whole run.
-        Node("hosts", up.start_all, Phase.RUN),
-        Node("key", up.prepare_services, after=("hosts",)),
-        Node("workspace", up.boot_workspace, Phase.BUILD, after=("hosts",)),
+        Node("hosts", up.start_all, Phase.RUN, cases=(up.STARTED,)),
+        Node("key", up.prepare_services, after=("hosts",), cases=up.SERVICES_CASES),
+        Node("workspace", up.boot_workspace, Phase.BUILD, after=("hosts",), cases=(up.boots(WORKSPACE),)),
         Node("clone", build.clone_candidate, Phase.BUILD),
-        Node("build", build.build_candidate, Phase.BUILD, after=("workspace",), load=_saved(values.BUILD)),
+        Node(
+            "build",
+            build.build_candidate,
+            Phase.BUILD,
+            after=("workspace",),
+            load=_saved(values.BUILD),
+            cases=build_cases.CASES,
+        ),
         # There is one workspace, and the candidate goes first.
         Node(
             "previous_build",
@@ -51,12 +67,27 @@ PHASES = Graph(
             after=("workspace", "build", "testbed"),
             load=previous.saved_build,
             optional=True,
+            cases=previous.build_cases,
         ),
-        Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO)),
-        Node("previous_repo", previous.serve, Phase.SERVE, load=previous.saved_repo, optional=True),
-        Node("testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED)),
-        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed")),
-        Node("installed_roles", install.install_roles, Phase.INSTALL),
+        Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO), cases=(published.SERVED,)),
+        Node(
+            "previous_repo",
+            previous.serve,
+            Phase.SERVE,
+            load=previous.saved_repo,
+            optional=True,
+            cases=previous.served_cases,
+        ),
+        Node(
+            "testbed",
+            up.boot_testbed,
+            Phase.UP,
+            after=("hosts",),
+            load=_saved(values.TESTBED),
+            cases=up.testbed_cases,
+        ),
+        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed"), cases=up.ce_cases),
+        Node("installed_roles", install.install_roles, Phase.INSTALL, cases=install.installed_cases),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
         Node("lock", lock_yaml.write, Phase.INSTALL),
         Node("condor", install.start_condor, Phase.INSTALL, after=("lock",)),
@@ -68,13 +99,41 @@ PHASES = Graph(
             after=("lock",),
             load=_saved(values.TOKEN),
             optional=True,
+            cases=token.delivered_cases,
         ),
-        Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token")),
+        Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token"), cases=install.start_cases),
         # While services are watched nothing but waiting goes on: that is when looking costs least.
-        Node("watched", install.watch_services, Phase.TOKEN, after=("services",)),
-        Node("looked", install.inspect_hosts, Phase.INSTALL, after=("lock", "services")),
-        Node("linted", build.lint_packages, Phase.SERVE, requires=("repo",), after=("condor", "token")),
-        Node("tested", test.test, Phase.TEST, after=("watched", "looked", "linted")),
+        Node("watched", install.watch_services, Phase.TOKEN, after=("services",), cases=install.watched_cases),
+        Node(
+            "looked", install.inspect_hosts, Phase.INSTALL, after=("lock", "services"), cases=install.looked_cases
+        ),
+        Node(
+            "linted",
+            build.lint_packages,
+            Phase.SERVE,
+            requires=("repo",),
+            after=("condor", "token"),
+            cases=(build.LINTED,),
+        ),
+        Node("tested", test.test, Phase.TEST, after=("watched", "looked", "linted"), cases=test.cases),
     ],
     initial=["opened"],
 )
+
+
+def plan_again(cell: Cell) -> None:
+    """Save the planned cases of a run that goes on, maybe with other scenarios.
+
+    One that an earlier version began has none, and other names.
+    """
+    if cell.rundir.readable(values.PLANNED_CASES):
+        cell.rundir.save(values.PLANNED_CASES, planned_cases(cell))
+
+
+def planned_cases(cell: Cell) -> PlannedCases:
+    """Return the cases of a run that gets to its end, however it goes; of published packages, too.
+
+    Only results that a step's script lists itself are not among them: nobody
+    knows their names before it has run.
+    """
+    return PlannedCases(cases=(*PHASES.cases(cell), down.EVIDENCE, down.REMOVED, RUN_END))

@@ -13,8 +13,9 @@ from itb.process.stop import Ending
 from itb.report import write
 from itb.run import watchdog
 from itb.run.cell import WORKSPACE, Cell
-from itb.run.order import PHASES
+from itb.run.order import PHASES, plan_again
 from itb.run.phases import build, down, install, test
+from itb.rundir.cases import RUN_END
 from itb.rundir.checkpoints import Kind
 
 # Kinds of work that a phase asked for by name does again, though they are done.
@@ -66,11 +67,13 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
 
     Raises UsageError naming the phase that has to come first.
     """
+    if phase is Phase.TEST:  # it may have been given other scenarios than the run began with
+        plan_again(cell)
     cell.testbed.find_running_roles()
     cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
     names = PHASES.of_command(phase)
-    values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
-    return _step(cell, ending, lambda: _execute(cell, names, values))
+    known = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
+    return _step(cell, ending, lambda: _execute(cell, names, known))
 
 
 def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> None:
@@ -121,7 +124,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     stop = cell.engine.runner.stop
     stop.clear()
     if ending.reason:
-        with cell.journal.case(Phase.RUN, "itb", "the run goes to its end") as trial:
+        with cell.journal.case(*RUN_END) as trial:
             cause = InterruptedRunError if ending.signals else TestbedError
             trial.error(ending.reason, exit_code=cause.exit_code)
     if error is not None:
@@ -151,7 +154,7 @@ def _report_error(cell: Cell, error: ItbError) -> None:
     """Report an error as a case unless one names it: something failed between two cases."""
     is_reported = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
     if not is_reported and not isinstance(error, InterruptedRunError):
-        with suppress(ItbError), cell.journal.case(Phase.RUN, "itb", "the run goes on"):
+        with suppress(ItbError), cell.journal.case(*RUN_END):
             raise error
 
 

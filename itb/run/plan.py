@@ -25,6 +25,7 @@ from itb.process.runner import Runner
 from itb.process.stop import EndedRunError, Stop
 from itb.run import resume, testbed_fault
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.run.order import planned_cases
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog
 from itb.rundir import seal, values
@@ -241,18 +242,18 @@ def create_cell(
     rundir.tokens.mkdir(mode=0o700)
     if previous:
         rundir.save(values.PREVIOUS, previous)
+    cell = assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
+    rundir.save(values.PLANNED_CASES, planned_cases(cell))
     rundir.write_state(state)  # last: where it is, all that a run begins with is
     seal.put(rundir)
-    return assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
+    return cell
 
 
 def assemble_cell(
     settings: Settings, cell_plan: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
     """Return the cell with everything the phases of a run need, whether it begins or is resumed."""
-    runner = Runner(
-        record=rundir.record_command, stop=stop, limits=settings.time_limits, retries=settings.retries
-    )
+    runner = Runner(record=rundir.record_command, stop=stop, limits=settings.time_limits, retries=settings.retries)
     cell = Cell(
         settings=settings,
         product=cell_plan.product,

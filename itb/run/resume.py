@@ -11,13 +11,15 @@ from itb.build import release_manager
 from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.errors import UsageError
-from itb.model import Phase, Record
+from itb.model import Record
 from itb.process import orphans
 from itb.process.request import Request
 from itb.run import parallel
 from itb.run.cell import SERVICES, Cell
+from itb.run.order import plan_again
 from itb.run.phases import up
 from itb.rundir import checkpoints, values
+from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunState
 from itb.testbed.testbed import Topology
 
@@ -76,9 +78,9 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
 
     This is the first case of the attempt; ``notes`` go first in its message.
     """
-    name = time.strftime("run resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    with cell.journal.case(Phase.RUN, "itb", name) as trial:
-        findings = [*notes]
+    plan_again(cell)
+    with cell.journal.case(*RUN_END) as trial:
+        findings = [time.strftime("resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime()), *notes]
         for folder in cell.rundir.tokens.glob("*-*"):  # temporary folders of a killed process
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)

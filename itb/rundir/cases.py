@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from itb.errors import ExitCode
-from itb.model import END_OF_TIME, Case, Moment, Outcome, Record, drop_superseded
+from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Phase, Record, append_case
 
+RUN_END = CaseKey(Phase.RUN, "itb", "the run goes on to its end")
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
 
 Identity = tuple[str, str, str]
@@ -142,8 +143,11 @@ class _Reading:
         ]
 
     def result(self) -> Attempts:
+        cases: list[Case] = []
+        for case in self.standing.values():
+            append_case(cases, case)
         return Attempts(
-            cases=tuple(drop_superseded(self.standing.values())),
+            cases=tuple(cases),
             unfinished=tuple(self.cut_off()),
             replaced=tuple(self.replaced),
             resumed=tuple(self.resumed),

@@ -10,15 +10,15 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, Outcome, Phase, drop_superseded
+from itb.model import Case, CaseKey, Outcome, Try, append_case
 from itb.process import retry
-from itb.rundir.cases import Begun, Process
+from itb.rundir.cases import RUN_END, Begun, Process
 from itb.rundir.directory import RunDir
 from itb.util.redact import redact
 from itb.util.text import EVIDENCE_LIMIT, cut
@@ -64,6 +64,7 @@ class Trial:
         self.exit_code: int = ExitCode.PASSED
         self.supersedes = False
         self.retry_causes: list[str] = []  # causes of what was tried again
+        self.tries: list[Try] = []  # those before the one that counts
         self._journal = journal
 
     def note(self, text: str) -> None:
@@ -107,6 +108,11 @@ class Trial:
         else:
             text = "".join(traceback.format_exception(error))
             self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text, None)
+
+
+def _redacted(record: Case | Try) -> dict[str, str]:
+    """Return the texts of a record without secrets, by field."""
+    return {key: redact(value) for key, value in record if isinstance(value, str) and key != "outcome"}
 
 
 class Journal:
@@ -188,21 +194,31 @@ class Journal:
             seconds=time.monotonic() - trial.clock,
             exit_code=trial.exit_code,
             supersedes=trial.supersedes,
+            tries=tuple(trial.tries),
         )
 
     def add(self, case: Case) -> None:
         """Record a case that has ended; no secret of it gets any further."""
-        texts = {key: redact(value) for key, value in case if isinstance(value, str) and key != "outcome"}
-        case = case.model_copy(update=texts)
+        tries = tuple(each.model_copy(update=_redacted(each)) for each in case.tries)
+        case = case.model_copy(update={**_redacted(case), "tries": tries})
         with self._lock:
-            self.cases.append(case)
-            if case.supersedes:
-                self.cases[:] = drop_superseded(self.cases)
+            append_case(self.cases, case)
             problem = "" if self.lost else self._write(lambda: self.rundir.append_case(case))
         for listener in self.listeners:
             listener.finished(case)
         if problem:
             self.mark_lost(problem)
+
+    def has(self, key: CaseKey) -> bool:
+        """Return whether a case has ended, in this attempt at the run or in one that it goes on with."""
+        return any(case.key == key for case in self.cases)
+
+    def leave_out(self, keys: Iterable[CaseKey], reason: str) -> None:
+        """Record cases as skipped that this run has no need of, unless they have ended."""
+        for key in keys:
+            if not self.has(key):
+                with self.case(*key) as trial:
+                    trial.skip(reason)
 
     def _write(self, write: Callable[[], None]) -> str:
         """Add something to the run directory; return why that is not possible any more, empty if it is."""
@@ -220,7 +236,7 @@ class Journal:
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
-        trial = Trial(self, Phase.RUN, "itb", "the run directory is there")
+        trial = Trial(self, *RUN_END)
         trial.error(self.lost)
         case = self._finish(trial)
         self.cases.append(case)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from itb.model import Build, Commit, Installed, PlatformImages, Record, Repo, SigningKey, TestbedHosts, Token
+from itb.model import (
+    Build,
+    Commit,
+    Installed,
+    PlannedCases,
+    PlatformImages,
+    Record,
+    Repo,
+    SigningKey,
+    TestbedHosts,
+    Token,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -18,6 +29,7 @@ class Value(Generic[R]):
     type: type[R]
 
 
+PLANNED_CASES = Value("planned_cases", PlannedCases)
 COMMIT = Value("commit", Commit)
 PREVIOUS = Value("previous", Commit)  # what scenarios upgrade from
 IMAGES = Value("platform", PlatformImages)

@@ -8,7 +8,6 @@ scripts may use are put on a host once, before the first step there.
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,14 +18,16 @@ from itb.config import step_library
 from itb.config.scenario import Scenario, Step
 from itb.containers.host import FileSpec, Host
 from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
-from itb.model import Case, Outcome, Phase
+from itb.model import Case, Outcome, Phase, Try
 from itb.process.request import Request
 from itb.rundir.journal import Journal, Trial
+from itb.scenario import cases as scenario_cases
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
 from itb.scenario.environment import RunFacts
 from itb.scenario.results import SubResult, SubResults
 from itb.util.redact import redact
+from itb.util.text import cut
 from itb.util.yamlfile import nearest
 
 PHASE = Phase.TEST
@@ -89,8 +90,9 @@ def run_scenario(
     """
     check_roles(scenario, hosts)
     if reason := facts.unmet(scenario.needs):
-        with journal.case(PHASE, "", f"{scenario.name}: {scenario.title}") as trial:
-            trial.skip(reason)
+        for key in scenario_cases.planned_cases(scenario, facts.services):
+            with journal.case(*key) as trial:
+                trial.skip(reason)
         return Outcome.SKIPPED
     find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
@@ -141,15 +143,16 @@ class _ScenarioRun:
 
     def skip_step(self, step: Step, reason: str) -> None:
         """Report a step that is not tried."""
-        with self.journal.case(PHASE, step.role, self._title(step)) as trial:
-            trial.skip(reason)
+        for key in scenario_cases.cases_of_step(self.scenario, step, self.facts.services):
+            with self.journal.case(*key) as trial:
+                trial.skip(reason)
         self.outcomes.append(Outcome.SKIPPED)
 
     def try_step(self, number: int, step: Step) -> Outcome:
         """Try a step as one case; a broken testbed makes it an error, an interruption goes on up."""
         outcome = Outcome.ERROR
         try:
-            with self.journal.case(PHASE, step.role, self._title(step)) as trial:
+            with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as trial:
                 trial.log = self._log(number, step)
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
                 trial.log.unlink(missing_ok=True)
@@ -164,9 +167,6 @@ class _ScenarioRun:
         self.outcomes.append(outcome)
         return outcome
 
-    def _title(self, step: Step) -> str:
-        return f"{self.scenario.name}: {step.name}"
-
     def _log(self, number: int, step: Step) -> Path:
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
@@ -174,12 +174,16 @@ class _ScenarioRun:
         """Try a step as often as ``flaky`` allows; the message says how often it failed."""
         first = ""
         for number in range(1, step.flaky + 2):
+            began = time.time()
             result = self._try_once(step, trial)
             if result.outcome is not Outcome.FAILED:
                 break
             first = first or result.message
             if number <= step.flaky:
                 trial.note(f"flaky: try {number} failed, trying again")
+                seconds = max(0.0, time.time() - began)
+                details = {"message": result.message, "evidence": cut(redact(result.evidence))}
+                trial.tries.append(Try(outcome=result.outcome, started=began, seconds=seconds, **details))
         if first and result.outcome is not Outcome.FAILED:
             result.message = f"flaky: passed only at try {number}; the first failed: {first}"
         elif first and step.flaky:
@@ -198,7 +202,12 @@ class _ScenarioRun:
         results = step_output.tap()
         if step_output.left_files:
             results.extend(self._fetch(trial, host, self._results_folder(trial)))
-        return evaluate_try(step_output, results)
+        result = evaluate_try(step_output, results)
+        missing = scenario_cases.missing_results(step, results, self.facts.services)
+        if result.outcome is Outcome.PASSED and missing:
+            message = f"declared results that it has not listed: {', '.join(missing)}"
+            return _TryResult(Outcome.FAILED, message, results=results)
+        return result
 
     def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
         self._put_files(host)
@@ -218,7 +227,7 @@ class _ScenarioRun:
     def _fetch(self, trial: Trial, host: Host, folder: str) -> SubResults:
         assert trial.log is not None
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
-        return fetch_results(host, folder, trial.log.with_suffix(""), private=private)
+        return result_files.fetch_results(host, folder, trial.log.with_suffix(""), private=private)
 
     def _run_action(self, name: str, host: Host) -> _TryResult:
         self.hosts_with_files.discard(host.role)
@@ -271,6 +280,9 @@ class _ScenarioRun:
                 raise diagnosed
         for name, sub_result in result.results.named():
             self.journal.add(self._sub_case(step, trial, name, sub_result))
+        for name in scenario_cases.missing_results(step, result.results, self.facts.services):
+            with self.journal.case(*scenario_cases.result_case(self.scenario, step, name)) as missing:
+                missing.skip(f"not listed by its step: {result.message}")
         if result.outcome is Outcome.FAILED:
             self._report_failure(trial, result)
         elif result.outcome is Outcome.SKIPPED:
@@ -292,10 +304,11 @@ class _ScenarioRun:
         trial.fail(result.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
 
     def _sub_case(self, step: Step, trial: Trial, name: str, sub_result: SubResult) -> Case:
+        key = scenario_cases.result_case(self.scenario, step, name)
         return Case(
-            phase=PHASE,
-            role=step.role,
-            name=redact(f"{self._title(step)}: {name}"),
+            phase=key.phase,
+            role=key.role,
+            name=redact(key.name),
             outcome=sub_result.outcome,
             message=redact(sub_result.message),
             evidence=redact(sub_result.evidence),
@@ -357,19 +370,6 @@ def _as_known_failure(sub_result: SubResult, reason: str) -> SubResult:
         return sub_result
     message = f"known failure: {reason}; {sub_result.message}"
     return SubResult(sub_result.name, Outcome.SKIPPED, message, "", sub_result.seconds)
-
-
-def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> SubResults:
-    """Bring the files a step left in a folder of its host here and return what its JUnit files say.
-
-    ``private`` is a directory only this user can read, which holds them unredacted until they are unpacked.
-    """
-    with tempfile.TemporaryDirectory(prefix="results-", dir=private) as temporary_folder:
-        archive = Path(temporary_folder) / "results.tar"
-        limit = host.engine.runner.limits("results")
-        argv = [*result_files.FETCH, folder]
-        host.run(Request(argv, stdout_to=archive, timeout=limit, about="fetch result files"))
-        return result_files.read(archive, destination)
 
 
 def folder_content(folder: Path) -> list[tuple[Path, bytes]]:

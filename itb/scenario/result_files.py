@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path, PurePosixPath
 
+from itb.containers.host import Host
+from itb.process.request import Request
 from itb.scenario.results import SubResults, parse_junit
 from itb.util.redact import is_text, redact_bytes, redact_name
 
@@ -28,6 +31,19 @@ FETCH = (
     f'tar --create --file=- --directory="$1" . | head --bytes={TOTAL_LIMIT}; fi; rm -rf -- "$1"',
     "fetch",
 )
+
+
+def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> SubResults:
+    """Bring the files a step left in a folder of its host here and return what its JUnit files say.
+
+    ``private`` is a directory only this user can read, which holds them unredacted until they are unpacked.
+    """
+    with tempfile.TemporaryDirectory(prefix="results-", dir=private) as temporary_folder:
+        archive = Path(temporary_folder) / "results.tar"
+        limit = host.engine.runner.limits("results")
+        argv = [*FETCH, folder]
+        host.run(Request(argv, stdout_to=archive, timeout=limit, about="fetch result files"))
+        return read(archive, destination)
 
 
 def read(archive: Path, destination: Path) -> SubResults:

@@ -29,7 +29,7 @@ status=0
 dnf --assumeyes --setopt=clean_requirements_on_remove=False remove "${names[@]}" >"$log" 2>&1 || status=$?
 left=$(rpm --query --queryformat '%{NAME}\n' "${names[@]}" | grep --invert-match ' is not installed' || true)
 [ "$status" -eq 0 ] || left="$(tail --lines=1 "$log")"$'\n'"$left"
-clean "dnf removes ${#names[@]} packages" "$left"
+clean "dnf removes all packages" "$left"
 # What a user changed is kept beside as .rpmsave, by rpm's design.
 clean "the packages' scripts succeed" "$(scriptlets "$log" | grep --invert-match 'saved as .*\.rpmsave' || true)"
 

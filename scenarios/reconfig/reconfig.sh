@@ -27,7 +27,8 @@ plan "$((3 + ${#services[@]}))"
 for number in 1 2; do
   why=''
   timeout 100 bash -c "${!command}" >"$work/log" 2>&1 || why="exit status $?: $(grep --extended-regexp 'Error|ERROR' "$work/log" | tail --lines=1)"
-  clean "${!command} ($number)" "$why"
+  clean "reconfigures $number of 2" "$why"
+  comment "${!command}"
   comment "$(tail --lines=30 "$work/log")"
   sleep "${ITB_RELOAD_SETTLE:-2}"
   state "$work/$number"

@@ -19,7 +19,7 @@ RUN = ("run", "--platform", "deb13", "--progress", "plain")
 
 @dataclass(frozen=True)
 class JunitCase:
-    """A test case as JUnit has it; ``kind`` is passed, failure, error or skipped."""
+    """A test case as JUnit has it; ``kind`` is passed, failure, error or skipped; ``message`` is its one line."""
 
     phase: str
     role: str
@@ -41,6 +41,14 @@ class Finished:
         schema = etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd"))
         self.junit = etree.parse(folder / "junit.xml").getroot()
         schema.assertValid(self.junit)
+        names = {(case.phase, case.role, case.name) for case in self.cases}
+        assert self.planned <= names, "a run has all cases that were planned, however it went"
+
+    @property
+    def planned(self) -> set[tuple[str, str, str]]:
+        """The cases that the run would have if it got to its end."""
+        planned = json.loads((self.folder / "state" / "planned_cases.json").read_text())["cases"]
+        return {tuple(key) for key in planned}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def _case(item: Any) -> JunitCase:
     parts = item.get("classname").split(".")
     result = next((child for child in item if child.tag in ("failure", "error", "skipped")), None)
     kind = "passed" if result is None else result.tag
-    message = "" if result is None else result.get("message") or ""
+    message = item.findtext("system-out") or "" if result is None else result.get("message") or ""
     body = "" if result is None else result.text or ""
     return JunitCase(parts[2], parts[3], item.get("name"), kind, message, body)
 

@@ -60,7 +60,7 @@ def left(engine: Engine, folder: Path) -> list[Any]:
 
 # Different commits: tests that run at the same time would otherwise give two runs the same name.
 @pytest.mark.parametrize(
-    ("ref", "moment"), [("v1_1_0", "ReleaseManager builds"), ("v1_0_0", "dnf install pocketwms-f")]
+    ("ref", "moment"), [("v1_1_0", "the RPMs are built"), ("v1_0_0", "install.f")]
 )
 def test_ctrl_c(
     ref: str,
@@ -73,7 +73,7 @@ def test_ctrl_c(
 ) -> None:
     """Interrupted: 130, the interrupted case is an error and no pass, reports are there, nothing is left."""
     # A commit that nobody has built before, so that there is something to interrupt.
-    args = ["--cache", str(own_cache(tmp_path))] if moment.startswith("Release") else []
+    args = ["--cache", str(own_cache(tmp_path))] if moment.endswith("built") else []
     with started(tmp_path, *RUN, "--ref", ref, *args) as process:
         wait_for(tmp_path, moment)
         os.killpg(process.pid, signal.SIGINT)

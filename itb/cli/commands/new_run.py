@@ -15,7 +15,7 @@ from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
 from itb.errors import UsageError, worst
-from itb.model import Case, Notes, Outcome, Phase
+from itb.model import Case, Notes, Outcome
 from itb.process import orphans, retry
 from itb.process.runner import Runner
 from itb.process.stop import Ending
@@ -84,11 +84,10 @@ def _add_resolve_case(cell: Cell, began: float, seconds: float, retries: str) ->
     reference = commit.ref or "default reference"
     cell.journal.add(
         Case(
-            phase=Phase.RESOLVE,
-            role="source",
-            name=f"{reference} is {commit.kind} {commit.id[:12]}, version {commit.version}",
+            **published.CANDIDATE._asdict(),
             outcome=Outcome.PASSED,
-            message=f"{commit.source}: {commit.subject}" + (f" (after {retries})" if retries else ""),
+            message=f"{reference} is {commit.kind} {commit.id[:12]}, version {commit.version}, "
+            f"of {commit.source}: {commit.subject}" + (f" (after {retries})" if retries else ""),
             started=began,
             seconds=seconds,
         )

@@ -10,12 +10,12 @@ from pathlib import Path
 from itb.build import release_manager
 from itb.containers.host import Host
 from itb.errors import TestbedError
-from itb.model import Build, Commit, Phase, PlatformImages, Repo, SigningKey
+from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.repository import rpmlint
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.phases import published
-from itb.run.phases.up import load_ca, make_ready
+from itb.run.phases.up import boots, load_ca, make_ready
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.rundir.directory import RunDir
@@ -23,6 +23,7 @@ from itb.rundir.journal import Cases
 from itb.source import checkout
 
 USED = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something was built
+LINTED = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def build_other(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
 
 def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Path) -> Build:
     try:
-        _renew_workspace(cell, images, request.journal)
+        _renew_workspace(cell, images)
         with cell.checkpoint(CheckpointKey(Kind.BUILD, request.commit.id), taints=[WORKSPACE]):
             build = release_manager.build(
                 request.commit,
@@ -115,7 +116,7 @@ def _must_build(cell: Cell, request: BuildRequest) -> bool:
     return cell.settings.fresh_build and request.commit == cell.commit
 
 
-def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None:
+def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     """Replace the workspace by a new container if something was built in it.
 
     A version's ReleaseManager runs there as root, and what it leaves behind (a
@@ -123,11 +124,11 @@ def _renew_workspace(cell: Cell, images: PlatformImages, journal: Cases) -> None
     written before the container is used, so that a resumed run knows it too.
     """
     if cell.checkpoints.holds(USED, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
-        with journal.case(Phase.BUILD, WORKSPACE, "a workspace in which nothing was built is up") as trial:
+        with cell.journal.case(*boots(WORKSPACE)) as trial:
             cell.testbed.remove([WORKSPACE])
             cell.testbed.up([WORKSPACE], images.references, cell.testbed.network_prefix())
             state = make_ready(cell.host(WORKSPACE), load_ca(cell))
-            trial.passed(f"a new container; systemd: {state.splitlines()[0]}")
+            trial.passed(f"a new container, in which nothing was built; systemd: {state.splitlines()[0]}")
     cell.checkpoints.begin(USED, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
@@ -147,10 +148,10 @@ def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
     """Return the candidate's repository: signed and served here, or where it was published."""
 
     def publish() -> Repo:
-        name = f"{build.published} is installed from" if build.published else "RPMs signed, indexed and served"
-        with cell.journal.case(Phase.SERVE, SERVICES, name) as trial:
+        with cell.journal.case(*published.SERVED) as trial:
             repo = published.serve(cell, build, cell.rundir, key, name="candidate")
-            trial.passed(f"{repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
+            done = "installed from" if build.published else "signed, indexed and served:"
+            trial.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
         return repo
 
     return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
@@ -158,7 +159,9 @@ def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
 
 def lint_packages(cell: Cell, build: Build) -> None:
     """Report what rpmlint says of packages that were built here; it never fails, so nothing waits for it."""
-    if not build.published:
+    if build.published:
+        cell.journal.leave_out([LINTED], published.NOT_BUILT)
+    else:
         cell.do_once(checkpoints.LINTED, lambda: _lint(cell), on=[SERVICES])
 
 
@@ -170,7 +173,7 @@ def lint_before_removal(cell: Cell) -> None:
 
 
 def _lint(cell: Cell) -> None:
-    with cell.journal.case(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs") as trial:
+    with cell.journal.case(*LINTED) as trial:
         log = cell.rundir.build / rpmlint.LOG
         try:
             findings = rpmlint.lint(cell.host(SERVICES), f"{repository_signed.ROOT}/candidate", log=log)

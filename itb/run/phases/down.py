@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
-from itb.model import Notes, Phase
+from itb.model import CaseKey, Notes, Phase
 from itb.report import write
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
@@ -16,10 +16,13 @@ from itb.rundir import values
 from itb.rundir.journal import Journal
 from itb.testbed import logs
 
+EVIDENCE = CaseKey(Phase.EVIDENCE, "itb", "logs collected from the hosts")
+REMOVED = CaseKey(Phase.DOWN, "network", "hosts and network removed")
+
 
 def collect_evidence(cell: Cell) -> None:
     """Collect the logs of all hosts, as a case that never fails: the verdict does not depend on it."""
-    with cell.journal.case(Phase.EVIDENCE, "itb", "logs collected from the hosts") as trial:
+    with cell.journal.case(*EVIDENCE) as trial:
         try:
             collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
@@ -42,7 +45,7 @@ def remove(journal: Journal, engine: Engine) -> int:
 def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
     labels = naming.run_labels(rundir.id, rundir.path.parent)
-    with journal.case(Phase.DOWN, "network", "hosts and network removed") as trial:
+    with journal.case(*REMOVED) as trial:
         # First the secrets: a process killed between the two leaves containers, which `itb clean` finds by label.
         try:
             rundir.forget_secrets()

@@ -6,24 +6,78 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
-from itb.config.product import RoleDefinition
+from itb.config.product import RoleDefinition, Trust
 from itb.errors import InstallError, ItbError
 from itb.install import configure, dnf, outside
 from itb.install import services as install_services
-from itb.model import Build, Installed, InstalledPackage, Phase, Repo, TestbedHosts
+from itb.model import Build, CaseKey, Installed, InstalledPackage, Phase, Repo, TestbedHosts
 from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
+from itb.run.phases.up import starts
 from itb.rundir import values
 from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.rundir.values import Value
 from itb.testbed import logs
 
 CONFIGURATION_DIFF = "configuration.diff"
+_INSTALLED = "dnf installs the packages"
+_ORIGINS = "every product package is the candidate's"
+_FILES = "files are as packaged (rpm -V)"
+_CONFIGURED = "the role is configured"
+
+
+def _delivered(trust: Trust) -> CaseKey:
+    return CaseKey(Phase.START, trust.to or trust.on, f"IDTOKEN of {trust.identity} in {trust.path}")
+
+
+def _stays_up(role: str, unit: str) -> CaseKey:
+    return CaseKey(Phase.START, role, f"{unit} stays up")
+
+
+def still_up(role: str, unit: str) -> CaseKey:
+    """Return the case that a service is up after the scenarios."""
+    return CaseKey(Phase.TEST, role, f"{unit} is still up")
+
+
+def _unchanged(phase: Phase, role: str) -> CaseKey:
+    return CaseKey(phase, role, PLATFORM_UNCHANGED)
+
+
+def installed_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that the candidate is installed, verified and configured on its roles."""
+    for role, definition in cell.roles.items():
+        names = (_INSTALLED, _ORIGINS, _FILES)
+        yield from (CaseKey(Phase.INSTALL, role, name) for name in names)
+        if definition.configure:
+            yield CaseKey(Phase.CONFIGURE, role, _CONFIGURED)
+
+
+def looked_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that hosts are as installing should leave them, seen from outside."""
+    for role in cell.roles:
+        yield from (_unchanged(Phase.INSTALL, role), CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS))
+
+
+def start_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that services start, with what they need to trust each other."""
+    yield from (starts(role, unit) for role, definition in cell.roles.items() for unit in definition.services)
+    yield from map(_delivered, cell.product.trust)
+
+
+def watched_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that services stay up."""
+    yield from (_stays_up(role, unit) for role, units_of_role in cell.services.items() for unit in units_of_role)
+
+
+def last_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases of the last look, after the scenarios."""
+    yield from (still_up(role, unit) for role, units_of_role in cell.services.items() for unit in units_of_role)
+    yield from (_unchanged(Phase.TEST, role) for role in cell.roles)
 
 
 def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -> Installed:
@@ -68,7 +122,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
     repository_signed.point_host(host, repo, cell.product.packages)
-    with cell.journal.case(Phase.INSTALL, role, f"dnf install {' '.join(definition.packages)}") as trial:
+    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as trial:
         dnf.dnf_install(
             host,
             definition.packages,
@@ -77,12 +131,12 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
             trial=trial,
             repositories=definition.repositories,
         )
-    with cell.journal.case(Phase.INSTALL, role, "every product package is the candidate's") as trial:
+    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _ORIGINS)) as trial:
         packages = dnf.installed_packages(host, cell.product.packages)
         trial.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
-    with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, "files are as packaged (rpm -V)"):
+    with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
         dnf.verify_files(host, packages)
     if definition.configure:
         _configure_role(cell, role, packages)
@@ -99,7 +153,7 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     def inspect_role(role: str) -> None:
         inspection = _check_platform(cell, role, checksums, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
-        with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, FILES_AND_ORIGINS) as trial:
+        with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as trial:
             trial.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
 
     in_parallel(
@@ -127,13 +181,13 @@ def _trusted_checksums(cell: Cell, build: Build) -> set[str]:
 
 
 def _check_platform(
-    cell: Cell, role: str, checksums: Collection[str], installed: Installed, *, phase: str
+    cell: Cell, role: str, checksums: Collection[str], installed: Installed, *, phase: Phase
 ) -> outside.Inspection:
     """Report whether the platform is as it was, as a case; return the inspection."""
     host = cell.testbed.describe([role]).host(role)
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
-    with suppress(InstallError), cell.journal.case(phase, role, PLATFORM_UNCHANGED) as trial:
+    with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as trial:
         inspection = outside.inspect(cell.host(role), host.image_id, trusted=checksums, labels=cell.testbed.labels)
         expected = outside.side_effects(cell.platform)
         trial.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
@@ -143,7 +197,7 @@ def _check_platform(
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
-    with cell.journal.case(Phase.CONFIGURE, role, script) as trial:
+    with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as trial:
         configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
@@ -183,7 +237,7 @@ def watch_services(cell: Cell) -> None:
     failed = in_parallel(
         cell.services,
         lambda role: watch(
-            cell, role, cell.services[role], phase=Phase.START, settle=install_services.SETTLE
+            cell, role, cell.services[role], case=_stays_up, settle=install_services.SETTLE
         ),
     )
     for errors in failed.values():
@@ -212,7 +266,7 @@ def _until_condor(definition: RoleDefinition) -> Sequence[str]:
 
 def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
     for unit in names:
-        with cell.journal.case(Phase.START, role, f"{unit} starts"):
+        with cell.journal.case(*starts(role, unit)):
             try:
                 install_services.start_service(cell.host(role), unit)
             except InstallError as error:
@@ -234,7 +288,7 @@ def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
 def _deliver_trust(cell: Cell, number: int) -> None:
     trust = cell.product.trust[number]
     target = trust.to or trust.on
-    with cell.journal.case(Phase.START, target, f"IDTOKEN of {trust.identity}"):
+    with cell.journal.case(*_delivered(trust)):
         install_services.deliver_idtoken(
             cell.host(trust.on),
             cell.host(target),
@@ -247,12 +301,13 @@ def _deliver_trust(cell: Cell, number: int) -> None:
         )
 
 
-def watch(cell: Cell, role: str, names: Sequence[str], *, phase: str, settle: float) -> list[ItbError]:
-    """Report for each service, as a case, whether it stays up; return the errors of those that do not."""
+def watch(
+    cell: Cell, role: str, names: Sequence[str], *, case: Callable[[str, str], CaseKey], settle: float
+) -> list[ItbError]:
+    """Report for each service whether it stays up, as the ``case`` of role and unit; return the errors."""
     errors = install_services.check_stays_up(cell.host(role), names, settle=settle)
-    name = "{} stays up" if settle else "{} is still up"
     for unit in names:
-        with suppress(InstallError), cell.journal.case(phase, role, name.format(unit)):
+        with suppress(InstallError), cell.journal.case(*case(role, unit)):
             if unit in errors:
                 raise _with_cause(cell, role, unit, errors[unit])
     return list(errors.values())

@@ -7,15 +7,16 @@ and the scenarios that need the earlier version are skipped.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from itb import versions
+from itb.build.cases import CASES as CASES_OF_BUILD
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
-from itb.model import Build, Commit, Phase, PlatformImages, Repo, SigningKey
+from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.process.runner import Runner
 from itb.run.cell import PREVIOUS, SERVICES, Cell
 from itb.run.phases import build as phases_build
@@ -47,6 +48,28 @@ def newest_before(candidate: Commit, tags: list[versions.TagVersion]) -> str:
     return max(below).tag if below else ""
 
 
+def _case(key: CaseKey) -> CaseKey:
+    return key._replace(name=f"earlier version: {key.name}")
+
+
+_BUILD_CASES = tuple(map(_case, CASES_OF_BUILD))
+_SERVED = _case(CaseKey(Phase.SERVE, SERVICES, "RPMs served"))
+
+
+def _is_wanted(cell: Cell) -> bool:
+    return any(scenario.needs.previous for scenario in cell.scenarios)
+
+
+def build_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Return the cases that the earlier version is built, where a scenario needs one."""
+    return _BUILD_CASES if _is_wanted(cell) else ()
+
+
+def served_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Return the case that the earlier version is served, where a scenario needs one."""
+    return (_SERVED,) if _is_wanted(cell) else ()
+
+
 @dataclass(frozen=True)
 class _PreviousJournal(Cases):
     """Passes the earlier version's cases on to a journal, named apart; failures become the testbed's errors."""
@@ -56,7 +79,7 @@ class _PreviousJournal(Cases):
 
     @contextmanager
     def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
-        with self.journal.case(phase, role, f"{self.subject}: {name}") as trial:
+        with self.journal.case(*_case(CaseKey(phase, role, name))) as trial:
             try:
                 yield trial
             except BuildError as error:
@@ -82,10 +105,15 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
     """Return the earlier version's RPMs, built in the workspace unless that was done; None if there are none."""
     request = _request(cell)
     if request is None:
+        reason = "there is no earlier version"
+        cell.journal.leave_out([*build_cases(cell), *served_cases(cell)], reason)
         return None
-    if request.rundir.saved(values.BUILD) is None:
+    build = request.rundir.saved(values.BUILD)
+    if build is None:
         with _ignore_errors():
             phases_build.build_other(cell, images, request)
+    elif build.published:
+        cell.journal.leave_out(build_cases(cell), published.NOT_BUILT)
     return saved_build(cell)
 
 
@@ -111,7 +139,7 @@ def saved_repo(cell: Cell) -> Repo | None:
 
 
 def _publish(cell: Cell, request: BuildRequest, previous_build: Build, key: SigningKey) -> None:
-    with request.journal.case(Phase.SERVE, SERVICES, "RPMs served") as trial:
+    with cell.journal.case(*_SERVED) as trial:
         repo = published.serve(cell, previous_build, request.rundir, key, name=PREVIOUS)
         trial.passed(f"{repo.packages} packages at {repo.url}")
         request.rundir.save(values.REPO, repo)

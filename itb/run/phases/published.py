@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from itb.build import cases as build_cases
 from itb.build import rpms as build_rpms
 from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.settings import Settings
 from itb.errors import InstallError, UsageError
-from itb.model import Build, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
+from itb.model import Build, CaseKey, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
 from itb.repository import published
 from itb.repository import signed as repository_signed
 from itb.repository.published import Choice, Location, Offered
@@ -27,6 +28,10 @@ from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Trial
 
+# A reference becomes a commit before there is a run; what is published is chosen while it goes on.
+CANDIDATE = CaseKey(Phase.RESOLVE, "source", "the candidate is found")
+SERVED = CaseKey(Phase.SERVE, SERVICES, "the candidate's repository is ready")
+NOT_BUILT = "nothing is built: the packages are published ones"
 _FOLDER = "published"
 _ROOT = f"{repository_signed.ROOT}/{_FOLDER}"
 _KEY = f"{repository_signed.ROOT}/RPM-GPG-KEY-{_FOLDER}"
@@ -104,12 +109,13 @@ def choose_candidate(cell: Cell) -> Cell:
     location = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
     names = build_rpms.wanted(cell.product)
-    with cell.journal.case(Phase.RESOLVE, "repository", f"{pin or 'newest'} of {location.shown}") as trial:
+    with cell.journal.case(*CANDIDATE) as trial:
         repository = _open_repository(cell, location, trial)
         offered = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
         choice = published.choose(offered, names, pin=pin, where=location.shown)
         trial.passed(
-            f"{choice.version}-{choice.release}, {len(choice.rpms)} packages of {repository.url}",
+            f"{pin or 'newest'} of {location.shown} is {choice.version}-{choice.release}, "
+            f"{len(choice.rpms)} packages of {repository.url}",
             evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
         )
     commit = _commit(cell.product, location, pin, choice)
@@ -141,7 +147,7 @@ def _open_repository(cell: Cell, location: Location, trial: Trial) -> _Published
 
 def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
     """Look at the packages before any host installs them; InstallError naming those without a good signature."""
-    with repository.cell.journal.case(Phase.SERVE, SERVICES, "published packages are whole and signed") as trial:
+    with repository.cell.journal.case(*SERVED) as trial:
         checked = published.check(repository.cell.host(SERVICES), repository.url, choice.rpms, repository.key)
         if not repository.key:
             trial.passed(
@@ -223,6 +229,7 @@ def choose_published(opened: Cell, images: PlatformImages) -> Cell:
     if cell.commit.describe:  # an earlier attempt chose it, and its services host is gone: choose the same again
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
         cell = dataclasses.replace(cell, settings=pinned)
+    cell.journal.leave_out(build_cases.CASES, NOT_BUILT)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     prepare_services(cell, images)
     with cell.checkpoint(checkpoints.SUPPLY, on=[SERVICES]):

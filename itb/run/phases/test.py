@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from itb.config import step_library
 from itb.containers.host import Host
-from itb.model import Build, Installed, Outcome, Phase, Repo, Token
+from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, Cell
 from itb.run.parallel import in_parallel
-from itb.run.phases import token_renewal
-from itb.run.phases.install import inspect_after_tests, watch
+from itb.run.phases import install, token_renewal
+from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, Kind
+from itb.scenario import cases as scenario_cases
 from itb.scenario import execution
 from itb.scenario.environment import RunFacts
 from itb.testbed import logs
+
+
+def cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases of the scenarios and of the last look at the hosts."""
+    for scenario in cell.scenarios:
+        yield from scenario_cases.planned_cases(scenario, cell.services)
+    yield from phases_token.validity_cases(cell)
+    yield from install.last_cases(cell)
 
 
 def tested_key(cell: Cell) -> CheckpointKey:
@@ -92,8 +101,9 @@ def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     """Check, at the same time, that all services are still up and that the platform is unchanged."""
     checks: list[Callable[[], object]] = [
         lambda: in_parallel(
-            cell.services, lambda role: watch(cell, role, cell.services[role], phase=Phase.TEST, settle=0)
+            cell.services,
+            lambda role: install.watch(cell, role, cell.services[role], case=install.still_up, settle=0),
         ),
-        lambda: inspect_after_tests(cell, build, installed),
+        lambda: install.inspect_after_tests(cell, build, installed),
     ]
     in_parallel(checks, lambda check: check())

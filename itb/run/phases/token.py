@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from itb.config.product import TokenDelivery, TokenPlace
@@ -11,7 +11,7 @@ from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.install import configure
-from itb.model import Phase, Token
+from itb.model import CaseKey, Phase, Token
 from itb.process.runner import Runner
 from itb.run.cell import CE, Cell
 from itb.run.parallel import in_parallel
@@ -28,7 +28,37 @@ from itb.tokens.request import Secret, TokenRequest
 from itb.util.files import expand
 
 LOCAL = "local"
-RENEWAL = "SciToken renewal "  # and a number: every try of one renewal is the same case
+_ISSUER_KNOWN = CaseKey(Phase.TOKEN, CE, "the CE knows the issuer of the token")
+
+
+def _acquired(wanted: TokenDelivery) -> CaseKey:
+    return CaseKey(Phase.TOKEN, wanted.role, "a SciToken is acquired and good for the CE")
+
+
+def _delivered(place: TokenPlace) -> CaseKey:
+    return CaseKey(Phase.TOKEN, place.role, f"token delivered to {place.path}")
+
+
+def stays_valid(wanted: TokenDelivery) -> CaseKey:
+    """Return the case that the token is renewed before it expires, and put back where a scenario replaced it."""
+    return CaseKey(Phase.TOKEN, wanted.role, "the SciToken stays valid while scenarios run")
+
+
+def acquired_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the case that a token is acquired; none for a product without one."""
+    return (_acquired(cell.product.token),) if cell.product.token else ()
+
+
+def delivered_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that the token is delivered; none for a product without one."""
+    if cell.product.token:
+        yield _ISSUER_KNOWN
+        yield from map(_delivered, cell.product.token.places)
+
+
+def validity_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the case that the token stays valid; none for a product without one."""
+    return (stays_valid(cell.product.token),) if cell.product.token else ()
 
 
 @dataclass(frozen=True)
@@ -59,10 +89,9 @@ def acquire_token(opened: Cell) -> CheckedToken | None:
     wanted = opened.product.token
     if wanted is None or _has_fresh_token(opened):
         return None
-    name = f"SciToken from hook {opened.settings.token_hook!r} is good for {opened.ce_address}"
-    with opened.journal.case(Phase.TOKEN, wanted.role, name) as trial:
+    with opened.journal.case(*_acquired(wanted)) as trial:
         checked = request_token(opened, wanted, note=trial.note)
-        trial.passed(_describe(checked.token))
+        trial.passed(f"hook {opened.settings.token_hook}, for {opened.ce_address}: {_describe(checked.token)}")
     return checked
 
 
@@ -93,7 +122,7 @@ def _deliver_to_places(cell: Cell, wanted: TokenDelivery, checked_token: Checked
     _map_issuer(cell, checked_token.token.issuer)
 
     def deliver_to(place: TokenPlace) -> None:
-        with cell.journal.case(Phase.TOKEN, place.role, f"token delivered to {place.path}"):
+        with cell.journal.case(*_delivered(place)):
             deliver(cell.host(place.role), checked_token.secret, path=place.path, owner=place.owner)
 
     in_parallel(wanted.places, deliver_to)
@@ -138,7 +167,7 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
     """Renew a token that has become old while the hosts were made; if that fails, return it until it expires."""
     if renewal.due(checked.token) > time.time():
         return checked
-    with cell.journal.case(Phase.TOKEN, wanted.role, next_renewal(cell), supersedes=True) as trial:
+    with cell.journal.case(*stays_valid(wanted)) as trial:
         left = checked.token.expires - time.time()
         try:
             newer = request_token(cell, wanted, note=trial.note)
@@ -162,12 +191,6 @@ def as_token_error(message: str, error: ItbError) -> TokenError:
     return token_error
 
 
-def next_renewal(cell: Cell) -> str:
-    """Return the name of the next renewal's case: its number follows that of the last that succeeded."""
-    renewals = [case for case in cell.journal.cases if case.name.startswith(RENEWAL) and not case.exit_code]
-    return f"{RENEWAL}{len(renewals) + 1}"
-
-
 def _map_issuer(cell: Cell, issuer: str) -> None:
     """Configure the CE to map the issuer's tokens, and check that it can read the issuer's keys.
 
@@ -175,18 +198,19 @@ def _map_issuer(cell: Cell, issuer: str) -> None:
     run's own issuer already, and runs again for another.
     """
     host, script = cell.host(CE), cell.platform.ce.configure
-    if issuer != URL:
-        with cell.journal.case(Phase.TOKEN, CE, f"CE maps tokens of {issuer}"), as_testbed_error():
-            configure.configure(
-                host,
-                shipped.folder("build_ws") / "ce" / script,
-                {**cell.facts.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
-                log=cell.rundir.host(CE) / "configure-issuer.log",
-                timeout=cell.limits("configure"),
-            )
-    with cell.journal.case(Phase.TOKEN, CE, f"CE can read the keys of {issuer}"):
+    with cell.journal.case(*_ISSUER_KNOWN) as trial:
+        if issuer != URL:
+            with as_testbed_error():
+                configure.configure(
+                    host,
+                    shipped.folder("build_ws") / "ce" / script,
+                    {**cell.facts.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
+                    log=cell.rundir.host(CE) / "configure-issuer.log",
+                    timeout=cell.limits("configure"),
+                )
         if problem := issuer_problem(host, issuer):
             raise TestbedError(problem)
+        trial.passed(f"maps tokens of {issuer}, and can read its keys")
 
 
 def _describe(token: Token) -> str:

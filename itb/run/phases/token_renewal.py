@@ -11,18 +11,19 @@ from itb.config.product import TokenDelivery
 from itb.config.scenario import Scenario
 from itb.containers.host import FileSpec
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
-from itb.model import Phase, Token
+from itb.model import Token
 from itb.run.cell import CE, Cell
 from itb.run.phases.token import (
     LOCAL,
     as_token_error,
     deliver_renewed,
     keep_record,
-    next_renewal,
     request_token,
+    stays_valid,
     token_request,
 )
 from itb.run.phases.up import load_issuer
+from itb.scenario.cases import planned_cases
 from itb.tokens import renewal
 from itb.tokens.ce import find_refusal
 from itb.tokens.delivery import is_ours
@@ -41,9 +42,11 @@ class Renewals:
         self.problem = ""
         self._cell, self._wanted = cell, wanted
         self._secret: Secret | None = None
-        # A renewal may have begun before there was anybody to go on with it.
-        begun = [case for case in cell.journal.cases if case.name == next_renewal(cell)]
-        self._failed, self._last_problem = len(begun), begun[0].message if begun else ""
+        self._case = stays_valid(wanted)
+        # A renewal may have begun before there was anybody to go on with it: it failed after this token was made.
+        last = next((case for case in reversed(cell.journal.cases) if case.key == self._case), None)
+        begun = last if last and last.is_bad and int(last.started) > token.issued else None
+        self._failed, self._last_problem = (len(begun.bad_tries), begun.message) if begun else (0, "")
         self._lock = threading.Lock()
 
     def renew(self) -> Token:
@@ -53,8 +56,8 @@ class Renewals:
         token had not expired by that time.
         """
         left = self.token.expires - time.time()
-        name, role = next_renewal(self._cell), self._wanted.role
-        with self._lock, self._cell.journal.case(Phase.TOKEN, role, name, supersedes=True) as trial:
+        is_next_try = self._failed > 0
+        with self._lock, self._cell.journal.case(*self._case, supersedes=is_next_try) as trial:
             try:
                 token, note = self._replace(trial.note, force=False)
             except InterruptedRunError:
@@ -106,8 +109,12 @@ class Renewals:
             if has_bad_tokens(self._cell):
                 _deliver_test_tokens(self._cell, self._wanted)
         except (TokenError, TestbedError) as error:
-            with self._cell.journal.case(Phase.TEST, "", f"{scenario.name}: {scenario.title}") as trial:
+            first, *others = planned_cases(scenario, self._cell.services)
+            with self._cell.journal.case(*first) as trial:
                 trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
+            for key in others:
+                with self._cell.journal.case(*key) as trial:
+                    trial.skip(f"scenario {scenario.name} was not started")
             return False
         return True
 
@@ -126,20 +133,25 @@ class Renewals:
         except TestbedError:
             return ""  # a CE that is gone says nothing; the step's own evidence stands
 
+    def conclude(self) -> None:
+        """Report that no renewal was due, unless there was one."""
+        if not self._cell.journal.has(self._case):
+            with self._cell.journal.case(*self._case) as trial:
+                minutes = (self.token.expires - time.time()) / 60
+                trial.passed(f"no renewal was due: {minutes:.0f} minutes left")
+
     def _restore(self) -> None:
         """Deliver the run's own token again where an earlier scenario left another one, or none."""
-        places = [
-            place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)
-        ]
+        places = [place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)]
         if not places:
             return
-        name = "the run's own SciToken is put back where a scenario left another"
-        with self._lock, self._cell.journal.case(Phase.TOKEN, self._wanted.role, name) as trial:
+        with self._lock, self._cell.journal.case(*self._case) as trial:
             if self._secret is None:
                 self._replace(trial.note, force=True)
             else:
                 deliver_renewed(self._cell, places, self._secret, force=True)
-            trial.passed(", ".join(f"{place.path} on {place.role}" for place in places))
+            where = ", ".join(f"{place.path} on {place.role}" for place in places)
+            trial.passed(f"put back where a scenario left another: {where}")
 
 
 def has_bad_tokens(cell: Cell) -> bool:
@@ -156,10 +168,7 @@ def _deliver_test_tokens(cell: Cell, wanted: TokenDelivery) -> None:
         remember(secret)
     host.call("install", "--directory", "--mode=700", BAD_TOKENS)
     host.put(
-        *(
-            FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600)
-            for name, secret in tokens.items()
-        )
+        *(FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600) for name, secret in tokens.items())
     )
 
 
@@ -180,3 +189,4 @@ def keep_fresh(cell: Cell, token: Token | None) -> Iterator[Renewals | None]:
         renewals.renew_first()
     with renewal.keep_renewed(renewals.token, renewals.renew, renewals.report):
         yield renewals
+    renewals.conclude()

@@ -6,7 +6,7 @@ next one can also start in another process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from itb.containers.host import Host
@@ -14,7 +14,7 @@ from itb.data import shipped
 from itb.errors import InstallError, TestbedError
 from itb.install import configure, dnf
 from itb.install import services as install_services
-from itb.model import Build, Phase, PlatformImages, SigningKey, TestbedHosts
+from itb.model import Build, CaseKey, Phase, PlatformImages, SigningKey, TestbedHosts
 from itb.platforms import images as platforms_images
 from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
@@ -25,10 +25,41 @@ from itb.testbed import testbed
 from itb.testbed.certificates import RunCA
 from itb.tokens.issuer import Issuer
 
+IMAGES = CaseKey(Phase.PLATFORM, "images", "the platform's images are there")
+STARTED = CaseKey(Phase.UP, "network", "hosts start on a network of their own")
+SIGNS = CaseKey(Phase.UP, SERVICES, "signing key made, web server up")
+CE_INSTALLED = CaseKey(Phase.INSTALL, CE, "dnf installs the Compute Entrypoint")
+CE_CONFIGURED = CaseKey(Phase.CONFIGURE, CE, "the Compute Entrypoint is configured")
+
+
+def boots(role: str) -> CaseKey:
+    """Return the case that a host boots."""
+    return CaseKey(Phase.UP, role, "the host boots")
+
+
+SERVICES_CASES = (boots(SERVICES), SIGNS)
+
+
+def starts(role: str, unit: str) -> CaseKey:
+    """Return the case that a service starts."""
+    return CaseKey(Phase.START, role, f"{unit} starts")
+
+
+def testbed_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that hosts without a candidate boot."""
+    yield from map(boots, cell.testbed_roles)
+
+
+def ce_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases that the CE is prepared; none for a testbed without one."""
+    if CE in cell.topology.hosts:
+        yield from (CE_INSTALLED, CE_CONFIGURED)
+        yield from (starts(CE, unit) for unit in cell.platform.ce.services)
+
 
 def prepare_platform(opened: Cell) -> PlatformImages:
     """Return the images of the platform, from the engine's store or made now."""
-    with opened.journal.case(Phase.PLATFORM, "images", f"{opened.platform.name} images are there") as trial:
+    with opened.journal.case(*IMAGES) as trial:
         images = saved_images(opened) or platforms_images.ensure(
             opened.platform,
             opened.engine,
@@ -63,9 +94,9 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         missing = sorted(set(roles) - cell.testbed.find_running_roles(), key=roles.index)
         if not missing:
             return
-        with cell.journal.case(Phase.UP, "network", f"{', '.join(missing)} start") as trial:
+        with cell.journal.case(*STARTED) as trial:
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
-            trial.passed(f"{prefix}.0/24")
+            trial.passed(f"{', '.join(missing)} on {prefix}.0/24")
             cell.testbed.up(missing, images.references, prefix)
 
 
@@ -81,7 +112,7 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
     _boot(cell, [SERVICES])
 
     def prepare() -> SigningKey:
-        with cell.journal.case(Phase.UP, SERVICES, "signing key made, web server up") as trial:
+        with cell.journal.case(*SIGNS) as trial:
             key = repository_signed.prepare(cell.host(SERVICES), load_issuer(cell).files())
             trial.passed(f"key {key.fingerprint}")
         return key
@@ -93,7 +124,9 @@ def boot_workspace(
     cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool
 ) -> None:
     """Start and boot the build workspace where something has to be built."""
-    if not (cached_build and previous_is_built):
+    if cached_build and previous_is_built:
+        cell.journal.leave_out([boots(WORKSPACE)], "nothing has to be built")
+    else:
         start_hosts(cell, images, [WORKSPACE])
         _boot(cell, [WORKSPACE])
 
@@ -109,9 +142,10 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
 
 
 def _boot_role(cell: Cell, role: str, ca: RunCA) -> None:
-    with cell.journal.case(Phase.UP, role, f"{cell.host(role).fqdn} boots") as trial:
-        state = make_ready(cell.host(role), ca)
-        trial.passed(f"systemd: {state.splitlines()[0]}", evidence=state)
+    host = cell.host(role)
+    with cell.journal.case(*boots(role)) as trial:
+        state = make_ready(host, ca)
+        trial.passed(f"{host.fqdn}, systemd: {state.splitlines()[0]}", evidence=state)
 
 
 def make_ready(host: Host, ca: RunCA) -> str:
@@ -146,14 +180,14 @@ def prepare_ce(cell: Cell) -> None:
 def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case(Phase.INSTALL, CE, f"dnf install {' '.join(ce.packages)}") as trial, as_testbed_error():
+    with cell.journal.case(*CE_INSTALLED) as trial, as_testbed_error():
         dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
-    with cell.journal.case(Phase.CONFIGURE, CE, ce.configure), as_testbed_error():
+    with cell.journal.case(*CE_CONFIGURED), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
         configure.configure(host, script, cell.facts.environment(CE), log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
-        with cell.journal.case(Phase.START, CE, f"{unit} starts"), as_testbed_error():
+        with cell.journal.case(*starts(CE, unit)), as_testbed_error():
             install_services.start_service(host, unit)
 
 

@@ -220,12 +220,11 @@ def test_independent_steps_are_all_tried(bench: ScenarioBench) -> None:
         ("{platforms: [el9, el8]}", "needs platform el9 or el8, this is deb13"),
     ],
 )
-def test_an_unmet_need_is_one_skipped_case(bench: ScenarioBench, needs: str, reason: str) -> None:
+def test_an_unmet_need_skips_every_step(bench: ScenarioBench, needs: str, reason: str) -> None:
     facts = RunFacts(product="pocketwms", platform="deb13")
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more=f"needs: {needs}\n")
     cases = bench.perform(text, facts=facts)
-    assert brief(cases) == [("a play", "skipped")]
-    assert reason in cases[0].message
+    assert [(case.outcome, reason in case.message) for case in cases] == [("skipped", True)] * 2
     assert bench.runner.calls == []
 
 
@@ -487,3 +486,15 @@ def test_last_word_of_what_was_ended(of_the_end: str, out: str, err: str, last: 
     completed = Completed(("x",), 143, out, err, 1.0, timed_out=True, limit=1.0)
     assert step.StepOutput(completed, "[m]").last_line == last
     assert of_the_end in step.StepOutput(completed, "[m]").evidence
+
+
+@pytest.mark.parametrize("answer", [(0, "1..2\nok 1 - x\nok 2 - y\n", ""), (1, "", "no"), (77, "no\n", "")])
+def test_declared_results_are_cases_however_it_goes(bench: ScenarioBench, answer: Answer) -> None:
+    cases = bench.perform(steps("name: a, role: ce, run: list, results: [x, y]"), {"list": answer})
+    outcome = Outcome.SKIPPED if answer[0] else Outcome.PASSED
+    assert [case.outcome for case in cases if case.name in ("play: a: x", "play: a: y")] == [outcome] * 2
+
+
+def test_a_declared_result_that_a_step_forgets_fails_it(bench: ScenarioBench) -> None:
+    cases = bench.perform(steps("name: a, role: ce, run: q, results: [x, y]"), {"q": (0, "1..1\nok 1 - x\n", "")})
+    assert "declared results that it has not listed: y" in [case.message for case in cases]

@@ -8,7 +8,7 @@ import pytest
 
 from itb.model import Image, PlatformImages
 from itb.run.cell import WORKSPACE, Cell
-from itb.run.phases import build
+from itb.run.phases import build, up
 
 IMAGE = Image(reference="localhost/itb/x:1", id="1")
 IMAGES = PlatformImages(platform="deb13", key="1", bare=IMAGE, build=IMAGE, services=IMAGE)
@@ -23,7 +23,7 @@ def renew(new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch) -> Call
 
     def renew_workspace() -> Cell:
         cell = new_cell()
-        build._renew_workspace(cell, IMAGES, cell.journal)
+        build._renew_workspace(cell, IMAGES)
         return cell
 
     return renew_workspace
@@ -40,7 +40,9 @@ def test_second_build_has_a_new_one(renew: Callable[[], Cell]) -> None:
     renew()
     cell = renew()
     assert cell.testbed.containers == {WORKSPACE: "new"}
-    assert [case.name for case in cell.journal.cases] == ["a workspace in which nothing was built is up"]
+    (case,) = cell.journal.cases
+    assert case.key == up.boots(WORKSPACE)
+    assert "in which nothing was built" in case.message
 
 
 def test_a_container_that_was_made_anew_meanwhile_stays(renew: Callable[[], Cell]) -> None:

@@ -61,7 +61,8 @@ def test_a_token_asked_for_before_there_is_a_host_goes_to_every_role(
 ) -> None:
     checked = phases_token.acquire_token(cell)
     assert checked is not None
-    assert [case.message.split(",")[0] for case in cell.journal.cases] == ["https://tokens.glideinwms.org/itb"]
+    (case,) = cell.journal.cases
+    assert case.message.startswith(f"hook local, for {cell.ce_address}: https://tokens.glideinwms.org/itb, ")
     text = checked.secret.reveal()
     token = phases_token.deliver_token(cell, checked)
     assert token is not None
@@ -103,14 +104,14 @@ def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
     token = phases_token.deliver_token(cell, aged)
     assert token is not None
     assert token.expires > now + 3000
-    assert cell.journal.cases[1].name == "SciToken renewal 1"
+    assert cell.journal.cases[1].key == phases_token.stays_valid(WANTED)
     assert {delivery[3] for delivery in delivered} != {old.secret.reveal()}
     # If that cannot be done the old one does, and the report says so.
     delivered.clear()
     phases_token.deliver_token(refused(cell), aged)
     assert {delivery[3] for delivery in delivered} == {old.secret.reveal()}
     failed = [case for case in cell.journal.cases if case.exit_code]
-    assert [(case.name, case.exit_code) for case in failed] == [("SciToken renewal 2", 6)]
+    assert [(case.key, case.exit_code) for case in failed] == [(phases_token.stays_valid(WANTED), 6)]
     assert "the old token serves until" in failed[0].message
     expired = CheckedToken(aged.token.model_copy(update={"expires": now - 9}), aged.secret)
     with pytest.raises(TokenError, match="the old token has expired"):

@@ -117,7 +117,8 @@ def test_a_scenario_that_would_outlive_its_token_does_not_start(
     if starts:
         assert not cases  # its steps are the cases
     else:
-        assert [(case.phase, case.outcome, case.exit_code) for case in cases] == [("test", Outcome.ERROR, 6)]
+        outcomes = [(case.phase, case.outcome, case.exit_code) for case in cases]
+        assert outcomes == [("test", Outcome.ERROR, 6), ("test", Outcome.SKIPPED, 0)]
         assert "may take 300 s" in cases[0].message
 
 
@@ -131,7 +132,7 @@ def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time
         with pytest.raises(TokenError, match=r"the old token serves until \d\d:\d\d:\d\d UTC"):
             renewals.renew()
         (case,) = cell.rundir.cases()
-        assert (case.name, case.role, case.exit_code) == ("SciToken renewal 1", "frontend", 6)
+        assert (case.key, case.exit_code) == (phases_token.stays_valid(WANTED), 6)
         assert case.outcome is Outcome.ERROR
         assert ("hook x: no answer" if number == 1 else "no network") in case.message
         assert renewals.token == old
@@ -144,7 +145,8 @@ def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
     answers.append(token(7200))
     renewals.renew()
-    assert [case.name for case in cell.journal.cases] == ["SciToken renewal 1", "SciToken renewal 2"]
+    assert [len(case.tries) for case in cell.journal.cases] == [2, 0]
+    assert {case.key for case in cell.journal.cases} == {phases_token.stays_valid(WANTED)}
 
 
 def test_a_renewal_that_came_too_late_stays_an_error(cell: Cell, answers: list[ItbError | Token]) -> None:
@@ -186,7 +188,7 @@ def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_
     assert "/t on frontend holds what a scenario put there" in cell.journal.cases[0].message
     assert renewals.may_start(scenario())
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
-    assert cell.journal.cases[1].name == "the run's own SciToken is put back where a scenario left another"
+    assert cell.journal.cases[1].message == "put back where a scenario left another: /t on frontend"
     assert renewals.may_start(scenario())
     assert len(cell.journal.cases) == 2
 
@@ -220,8 +222,9 @@ def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_pro
 
     monkeypatch.setattr(token_renewal, "_deliver_test_tokens", fail)
     assert not token_renewal.Renewals(cell, WANTED, token(3000)).may_start(scenario())
-    (case,) = cell.journal.cases
+    case, left_out = cell.journal.cases
     assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
+    assert left_out.outcome is Outcome.SKIPPED
 
 
 def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
@@ -233,7 +236,10 @@ def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
         assert renewals
         assert renewals.may_start(scenario())
     (case,) = cell.journal.cases
-    assert (case.name, case.message) == ("SciToken renewal 1", "renewed after the old one had expired")
+    assert (case.key, case.message) == (
+        phases_token.stays_valid(WANTED),
+        "renewed after the old one had expired",
+    )
     assert cell.rundir.saved(values.TOKEN) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
 
 
@@ -248,7 +254,7 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
         assert renewals
         assert not renewals.may_start(scenario())
         assert renewals.may_start(scenario(needs_token=False))
-    assert (cell.journal.cases[0].name, cell.journal.cases[0].exit_code) == ("SciToken renewal 1", 5)
+    assert (cell.journal.cases[0].key, cell.journal.cases[0].exit_code) == (phases_token.stays_valid(WANTED), 5)
     assert any(case.message.startswith("not started: ") for case in cell.journal.cases)
 
 

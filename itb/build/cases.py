@@ -1,0 +1,39 @@
+"""The cases of a build: built or taken from the cache, a run has the same ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from itb.build.cache import CachedBuild
+from itb.model import CaseKey, Phase, Rpm
+from itb.rundir.journal import Cases
+
+ROLE = "workspace"
+REQUIRES = CaseKey(Phase.BUILD, ROLE, "what the spec needs to be built is there")
+BUILT = CaseKey(Phase.BUILD, ROLE, "the RPMs are built")
+COMPLETE = CaseKey(Phase.BUILD, ROLE, "the RPMs are the commit's and complete")
+CASES = (REQUIRES, BUILT, COMPLETE)
+
+
+def report_cached(cached: CachedBuild, journal: Cases, *, log: Path) -> None:
+    """Report a build that was taken from the cache; ``log`` is the one it had."""
+    with journal.case(*REQUIRES) as trial:
+        trial.skip("nothing has to be built: the RPMs are in the cache")
+    with journal.case(*BUILT) as trial:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.built))
+        trial.passed(
+            f"taken from the cache: same commit, platform and arguments, built {when} "
+            f"in {cached.seconds:.0f} s by run {cached.run} as {cached.trust}"
+        )
+        trial.log = log
+    with journal.case(*COMPLETE) as trial:
+        trial.passed(
+            f"{len(cached.rpms)} RPMs, with the checksums they were kept with", evidence=list_rpms(cached.rpms)
+        )
+
+
+def list_rpms(rpms: Sequence[Rpm]) -> str:
+    """Return a line for each RPM: its NEVRA and checksum."""
+    return "\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in rpms)

@@ -1,0 +1,149 @@
+"""The cases of a run as reports have them: one of each name, with those that were planned and not reached.
+
+So two runs of one product, platform and scenario set have cases of the same
+names, whatever went wrong, was cached or was done in several attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from itb.errors import ExitCode, worst
+from itb.model import Case, CaseKey, Outcome, Phase
+from itb.rundir.cases import RUN_END
+from itb.rundir.directory import RunState
+
+
+def exit_code_of(case: Case) -> int:
+    """Return the exit code that a case alone would give the run."""
+    if case.is_bad:
+        return case.exit_code or (ExitCode.SCENARIO if case.outcome is Outcome.FAILED else ExitCode.TESTBED)
+    return ExitCode.PASSED
+
+
+def find_deciding_case(cases: Iterable[Case], code: int) -> Case | None:
+    """Return the case that decided the exit code: of those that are bad, the one that ended first."""
+    bad = [case for case in cases if case.is_bad]
+    deciding = [case for case in bad if exit_code_of(case) == code] or bad
+    return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+
+
+def one_per_name(cases: Iterable[Case], replaced: Iterable[Case] = ()) -> list[Case]:
+    """Return one case of each name, in order of start; what went wrong in any is not outvoted.
+
+    ``replaced`` are those of earlier attempts at the run, which do not count
+    any more: what did not go well there is told as earlier tries.
+    """
+    of_name: dict[CaseKey, list[Case]] = {}
+    for case in cases:
+        of_name.setdefault(case.key, []).append(case)
+    earlier: dict[CaseKey, list[Case]] = {}
+    for case in replaced:
+        earlier.setdefault(case.key, []).append(case)
+    united = [_united(same, earlier.get(key, ())) for key, same in of_name.items()]
+    return sorted(united, key=lambda case: case.started)
+
+
+def _united(cases: Sequence[Case], replaced: Sequence[Case]) -> Case:
+    """Return the case that stands for all of one name: the worst or, if all went well, the last one tried."""
+    if len(cases) == 1 and not replaced:
+        return cases[0]
+    code = worst([exit_code_of(case) for case in cases])
+    bad = [case for case in cases if case.is_bad and exit_code_of(case) == code]
+    tried = [case for case in cases if case.outcome is not Outcome.SKIPPED]
+    standing = bad[0] if bad else (tried or cases)[-1]
+    others = [case for case in (*replaced, *cases) if case is not standing]
+    tries = (*(each for case in others for each in case.bad_tries), *standing.tries)
+    message = standing.message
+    if not bad:
+        message = "; ".join(dict.fromkeys(case.message for case in cases if case.message))
+    seconds = sum(case.seconds for case in cases)
+    return standing.model_copy(update={"message": message, "tries": tries, "seconds": seconds})
+
+
+def run_end(
+    cases: Sequence[Case], planned: Sequence[CaseKey], state: RunState, *, ended: bool, is_running: bool
+) -> list[Case]:
+    """Return the case that the run goes on to its end; none where that is to come or other cases say why not.
+
+    A run that did not go well though no case says so is never a silent pass.
+    ``planned`` is empty where the plan is not known, as older versions left runs.
+    """
+    recorded = [case for case in cases if case.key == RUN_END]
+    others = [case for case in cases if case.key != RUN_END]
+    if is_running or any(case.is_bad for case in recorded):
+        return [case for case in recorded if case.is_bad]
+    code = worst([state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in others)])
+    last = max(others, key=lambda case: case.started + case.seconds, default=None)
+    end = Case(
+        **RUN_END._asdict(),
+        outcome=Outcome.PASSED,
+        message="; ".join(case.message for case in recorded),
+        started=state.finished or (last.started + last.seconds if last else state.started),
+        seconds=sum(case.seconds for case in recorded),
+    )
+    if not any(case.is_bad for case in others):
+        if code == ExitCode.PASSED and ended:
+            reached = {case.key for case in others}
+            if any(key not in reached for key in planned if key.phase not in _LAST_PHASES):
+                return []
+        elif code != ExitCode.NOTHING_RAN:
+            return [_without_a_word(end, code if ended else ExitCode.INTERRUPTED, last, ended=ended)]
+        if all(case.outcome is Outcome.SKIPPED for case in others):
+            update = {"outcome": Outcome.SKIPPED, "message": ExitCode.NOTHING_RAN.meaning}
+            return [end.model_copy(update=update)]
+    if RUN_END not in planned:
+        return recorded
+    # A whole run collects evidence however it went; a single command of one leaves that to itb down.
+    concluded = all(key in {case.key for case in others} for key in planned if key.phase == Phase.EVIDENCE)
+    return [end] if ended and concluded and code != ExitCode.INTERRUPTED else []
+
+
+# What of a run comes after all that is tried; of one whose hosts are kept, later.
+_LAST_PHASES = (Phase.EVIDENCE, Phase.DOWN, Phase.RUN)
+
+
+def _without_a_word(end: Case, code: int, last: Case | None, *, ended: bool) -> Case:
+    known = ExitCode.known(code)
+    meaning = known.meaning if known else f"The run ended with exit code {code}"
+    message = f"{meaning} without a word: {'no case says why' if ended else 'its process is gone'}"
+    if last:
+        message += f"; the last case that ended: {_where(last)}: {last.name}"
+    update = {"outcome": Outcome.ERROR, "message": message, "exit_code": code}
+    return end.model_copy(update=update)
+
+
+def not_reached(
+    cases: Sequence[Case], planned: Sequence[CaseKey], state: RunState, *, is_running: bool
+) -> list[Case]:
+    """Return the planned cases that the run has not come to, skipped with that reason, in order of the plan."""
+    keys = {case.key for case in cases}
+    end = max((case.started + case.seconds for case in cases), default=state.started)
+    reason = _why_not_reached(cases, state, is_running=is_running)
+    return [
+        Case(
+            **key._asdict(),
+            outcome=Outcome.SKIPPED,
+            message="the hosts are kept" if state.kept and key.phase == Phase.DOWN else reason,
+            started=end,
+            seconds=0,
+        )
+        for key in planned
+        if key not in keys
+    ]
+
+
+def _where(case: Case) -> str:
+    return f"{case.phase} on {case.role}" if case.role else case.phase
+
+
+def _why_not_reached(cases: Sequence[Case], state: RunState, *, is_running: bool) -> str:
+    code = worst([state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in cases)])
+    if is_running:
+        return "not reached yet"
+    if (case := find_deciding_case(cases, code)) and case.key != RUN_END:
+        return f"not reached: {_where(case)}: {case.name}: {case.message}"
+    if case:
+        return f"not reached: {case.message}"
+    interrupted = code == ExitCode.INTERRUPTED
+    return f"not reached: the run was {'interrupted' if interrupted else 'not taken so far'}"
