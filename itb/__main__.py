@@ -21,7 +21,7 @@ from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.util.files import settle_search_paths
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
-from itb.version import VERSION
+from itb.version import JSON_FORMAT, VERSION
 
 _ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
@@ -61,7 +61,7 @@ def fail(error: ItbError) -> NoReturn:
     if "--json" in sys.argv:
         error_document = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
         with suppress(OSError):
-            print(json.dumps({"error": error_document}))
+            print(json.dumps({"format": JSON_FORMAT, "error": error_document}))
     sys.exit(error.exit_code)
 
 

@@ -19,6 +19,7 @@ from itb.errors import UsageError
 GROUPS = ("platform", "token", "show", "new")
 # Their one bare word is a run.
 OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
+OF_RUNS = "report"  # of which there may be several
 _OF_SHOW = ("run", "config", "product")
 _OPTIONS_OF_ITB = ("--help", "--list", "--version")  # options that stand without a command
 _UNKNOWN = re.compile(r"No idea what ['\"](?P<word>.*)['\"] is!", re.DOTALL)
@@ -190,18 +191,20 @@ def join_groups(words: Sequence[str], switches: Sequence[str] = ()) -> list[str]
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
     if words and words[0] in OF_A_RUN and not any(word.partition("=")[0] == "--run" for word in words):
-        words = [words[0], *_with_run_flag(words[1:], switches)]
+        words = [words[0], *_with_run_flag(words[1:], switches, several=words[0] == OF_RUNS)]
     return words
 
 
-def _with_run_flag(words: list[str], switches: Sequence[str]) -> list[str]:
-    """Put ``--run`` before the first word that is neither an option nor the value of one."""
+def _with_run_flag(words: list[str], switches: Sequence[str], *, several: bool) -> list[str]:
+    """Put ``--run`` before the first word that is neither an option nor a value of one, or before ``several``."""
+    runs: list[str] = []
+    others: list[str] = []
     for index, word in enumerate(words):
         before = words[index - 1] if index else ""
         value = before.startswith("--") and "=" not in before and before not in switches
-        if word[:1] not in ("-", "") and not value:
-            return ["--run", word, *words[:index], *words[index + 1 :]]
-    return words
+        is_run = word[:1] not in ("-", "") and not value and (several or not runs)
+        (runs if is_run else others).append(word)
+    return ["--run", ",".join(runs), *others] if runs else words
 
 
 def without_value(tasks: Collection) -> list[str]:

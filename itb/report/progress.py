@@ -6,6 +6,7 @@ events for it, so that a slow terminal never slows down a run.
 
 from __future__ import annotations
 
+import copy
 import queue
 import sys
 import threading
@@ -248,6 +249,30 @@ def live_display(state: ProgressState, height: int) -> RenderableType:
     if len(running) > most:
         table.add_row("", "", Text(f"and {len(running) - most} more", "dim"))
     return Group(Text(), header, table)
+
+
+class PlatformListener:
+    """Passes the trials of a cell on with its platform's name before their phases, for a display of several."""
+
+    def __init__(self, listener: Listener, platform: str) -> None:
+        self._listener, self._platform = listener, platform
+
+    def started(self, trial: Trial) -> None:
+        """Pass on a trial that has begun."""
+        self._listener.started(self._named(trial))
+
+    def noted(self, trial: Trial, text: str) -> None:
+        """Pass on a note of a trial."""
+        self._listener.noted(self._named(trial), text)
+
+    def finished(self, case: Case) -> None:
+        """Pass on a trial that has ended."""
+        self._listener.finished(case.model_copy(update={"phase": f"{self._platform} {case.phase}"}))
+
+    def _named(self, trial: Trial) -> Trial:
+        named = copy.copy(trial)
+        named.phase = f"{self._platform} {trial.phase}"
+        return named
 
 
 @contextmanager

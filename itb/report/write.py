@@ -1,4 +1,4 @@
-"""Reports of a run: JUnit XML, one HTML file, a summary in the terminal.
+"""Reports of a run: JUnit XML, one HTML file, a verdict for programs, a summary in the terminal.
 
 All of them are made from the run directory alone, whatever is there, so a
 run that crashed can be reported like one that ended.
@@ -6,22 +6,21 @@ run that crashed can be reported like one that ended.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from itb.model import Notes
-from itb.report import html, junit, summary
-from itb.report.facts import gather
+from itb.report import document, html, junit, summary
+from itb.report.document import ReportDocument
+from itb.report.facts import Facts, gather
 from itb.report.verdict import Verdict, judge
 from itb.rundir.directory import RunDir
-from itb.util.files import write_atomically
 
 
 def write(rundir: RunDir, *, notes: Notes | None = None, exit_code: int | None = None) -> Verdict:
-    """Write ``junit.xml`` and ``report.html`` of a run and return the verdict.
+    """Write ``junit.xml``, ``report.html`` and ``verdict.json`` of a run and return the verdict.
 
     ``exit_code`` is how the run ends where ``run.json`` does not say so yet.
     Raises UsageError if the directory has no readable ``run.json``; all else
@@ -31,12 +30,13 @@ def write(rundir: RunDir, *, notes: Notes | None = None, exit_code: int | None =
     verdict = judge(facts)
     junit.write(rundir.junit, [facts])
     html.write(rundir.html, facts, verdict)
+    document.write(rundir.verdict, document.document([(facts, verdict)]))
     return verdict
 
 
 def judge_run(rundir: RunDir, *, notes: Notes | None = None) -> Verdict:
     """Return the verdict on a run; writes nothing."""
-    return judge(gather(rundir, notes))
+    return _judged(rundir, notes)[1]
 
 
 def show(
@@ -66,26 +66,29 @@ def remove_reports(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_overview(rundirs: Sequence[RunDir], out: Path, *, notes: Sequence[Notes] = ()) -> list[Verdict]:
-    """Write ``junit.xml`` (a suite per cell), ``report.html`` and ``verdict.json`` of runs to ``out``.
+def document_of(runs: Sequence[tuple[RunDir, Notes | None]], *, folder: Path | None = None) -> ReportDocument:
+    """Return what ``--json`` prints of runs; ``folder`` has their combined report, if there is one."""
+    return document.document([_judged(rundir, notes) for rundir, notes in runs], folder=folder)
 
-    The page is a run's own if there is one, else a line per run that links to
-    theirs; the last is what ``--json`` prints.  ``notes`` is one per run or empty.
+
+def write_combined(runs: Sequence[tuple[RunDir, Notes | None]], folder: Path) -> ReportDocument:
+    """Write the reports of runs to one folder and return what they say.
+
+    ``junit.xml`` has a suite per run, ``report.html`` is the page of the one
+    run, or has a line per run that links to its own; ``verdict.json`` is the document.
     """
-    notes_of_runs = list(notes) or [Notes()] * len(rundirs)
-    all_facts = [gather(rundir, note) for rundir, note in zip(rundirs, notes_of_runs, strict=True)]
-    verdicts = [judge(facts) for facts in all_facts]
-    out.mkdir(parents=True, exist_ok=True)
-    junit.write(out / "junit.xml", all_facts)
-    if len(rundirs) == 1:
-        html.write(out / "report.html", all_facts[0], verdicts[0])
+    judged = [_judged(rundir, notes) for rundir, notes in runs]
+    folder.mkdir(parents=True, exist_ok=True)
+    junit.write(folder / "junit.xml", [facts for facts, _ in judged])
+    if len(judged) == 1:
+        html.write(folder / "report.html", *judged[0])
     else:
-        html.write_overview(out / "report.html", list(zip(all_facts, verdicts, strict=True)))
-    write_atomically(out / "verdict.json", as_json(verdicts) + "\n")
-    return verdicts
+        html.write_overview(folder / "report.html", judged)
+    report = document.document(judged, folder=folder)
+    document.write(folder / "verdict.json", report)
+    return report
 
 
-def as_json(verdicts: Sequence[Verdict]) -> str:
-    """Return verdicts as the document that ``--json`` prints: a list where there are several."""
-    documents = [verdict.model_dump(mode="json") for verdict in verdicts]
-    return json.dumps(documents if len(documents) > 1 else documents[0])
+def _judged(rundir: RunDir, notes: Notes | None) -> tuple[Facts, Verdict]:
+    facts = gather(rundir, notes)
+    return facts, judge(facts)

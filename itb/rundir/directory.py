@@ -160,6 +160,11 @@ class RunDir:
         """Return the path of the HTML report."""
         return self.path / "report.html"
 
+    @property
+    def verdict(self) -> Path:
+        """Return the path of the verdict for programs: what ``--json`` prints of the run."""
+        return self.path / "verdict.json"
+
     def host(self, role: str) -> Path:
         """Return the folder of evidence of one host: logs, journal, configuration, package list."""
         return self.path / "hosts" / role

@@ -126,7 +126,7 @@ class Bench:
         named = ["--run", run] if run else []
         shown = self.itb("report", *named)
         assert "Traceback" not in shown.stdout + shown.stderr, shown.stderr
-        verdict = json.loads(self.itb("report", *named, "--json").stdout)
+        (verdict,) = json.loads(self.itb("report", *named, "--json").stdout)["runs"]
         tree = etree.parse(verdict["junit"]).getroot()
         etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
         assert "</html>" in Path(verdict["html"]).read_text()

@@ -23,14 +23,14 @@ def test_kill_in_the_middle_of_install(bench: Any) -> None:
     bench.kill(process)
     there = installed(bench)
     killed = bench.report()
-    assert (killed.code, killed.verdict["kind"]) == (130, "interrupted"), killed.story
+    assert (killed.code, killed.verdict["verdict"]) == (130, "interrupted"), killed.story
     assert any("cut off" in message for _, message in killed.cases["error"]), killed.story
     before = cases(bench)
 
     resumed = bench.itb("run", "--resume", bench.runs[0].name, "--progress", "plain")
     green = bench.report()
     assert resumed.returncode == 0, resumed.stderr
-    assert (green.code, green.verdict["kind"]) == (0, "passed"), green.story
+    assert (green.code, green.verdict["verdict"]) == (0, "passed"), green.story
     assert "resumed 20" in resumed.stdout
     # What has its turn when all is installed was not there yet.
     later = ("rpmlint", PLATFORM_UNCHANGED, FILES_AND_ORIGINS)

@@ -101,7 +101,7 @@ def kill_and_save(
     report = bench.report()
     if reached and state["exit_code"] is None:
         assert status == -9
-        assert (report.code, report.verdict["kind"], report.verdict["exit_code"]) == (130, "interrupted", 130)
+        assert (report.code, report.verdict["verdict"], report.verdict["exit_code"]) == (130, "interrupted", 130)
         assert "failure" not in report.cases, report.story
     leftovers: list[str] = []
     if clean:
@@ -111,7 +111,7 @@ def kill_and_save(
     resumed = bench.itb("run", "--resume", str(run), "--progress", "plain", cwd=Path("/"))
     leftovers += bench.settled()
     after = bench.report()
-    lost = (resumed.returncode, after.code, after.verdict["kind"]) != (0, 0, "passed")
+    lost = (resumed.returncode, after.code, after.verdict["verdict"]) != (0, 0, "passed")
     bench.score(fault, leftovers=leftovers, lost=lost, seconds=time.monotonic() - began)
     assert not leftovers
     assert not lost, f"{resumed.returncode}\n{after.story}\n{resumed.stderr[-3000:]}"

@@ -143,7 +143,7 @@ def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:
     time.sleep(delay)
     assert bench.kill(process) == -9
     report = bench.report()
-    assert (report.code, report.verdict["kind"]) == (130, "interrupted"), report.story
+    assert (report.code, report.verdict["verdict"]) == (130, "interrupted"), report.story
     assert any("images are there" in name and "cut off" in said for name, said in report.cases["error"])
     cleaned = bench.itb("clean", cwd=Path("/"))
     assert cleaned.returncode == 0, cleaned.stderr
@@ -151,7 +151,7 @@ def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:
     resumed = bench.itb("run", "--resume", str(bench.runs[0]), "--progress", "plain", cwd=Path("/"))
     leftovers += plant.settled()
     after = bench.report()
-    lost = (resumed.returncode, after.code, after.verdict["kind"]) != (0, 0, "passed")
+    lost = (resumed.returncode, after.code, after.verdict["verdict"]) != (0, 0, "passed")
     took = time.monotonic() - began
     bench.score(f"platform: {fault}, clean, resume", leftovers=leftovers, lost=lost, seconds=took)
     assert not leftovers

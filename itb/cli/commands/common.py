@@ -38,18 +38,24 @@ def progress(settings: Settings, title: str) -> Iterator[Listener]:
 
 def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
     """Hand on the reports of runs that have ended, and print their summaries unless they are not wanted."""
-    kept = [(journal.rundir, notes) for journal, notes in runs if not journal.lost]
+    kept = [(journal.rundir, notes or Notes()) for journal, notes in runs if not journal.lost]
+    lost = next((journal.lost for journal, _ in runs if journal.lost), "")
+    folder: Path | None = None
     problem: TestbedError | None = None
     try:
         if kept:
-            hand_on(settings, [rundir for rundir, _ in kept], [notes or Notes() for _, notes in kept])
+            first = kept[0][0]
+            folder = hand_on(settings, kept, combined=first.path.with_name(f"{first.id}-and-others"))
     except TestbedError as error:
         if as_json:
             raise  # the one document there is
         problem = error
     is_quiet = settings.progress == "quiet" and not as_json
-    if not (is_quiet and len(kept) == len(runs) and all(write.judge_run(rundir).good for rundir, _ in kept)):
-        show(*runs, as_json=as_json)
+    is_green = not lost and all(write.judge_run(rundir).good for rundir, _ in kept)
+    if not (is_quiet and is_green) and not (as_json and lost):
+        show_reports(kept, folder=folder, as_json=as_json)
+    if lost:
+        raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
     if problem:
         raise problem
 
@@ -70,30 +76,35 @@ def _writing(folder: Path) -> Iterator[None]:
         raise TestbedError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
 
 
-def hand_on(settings: Settings, rundirs: Sequence[RunDir], notes: Sequence[Notes]) -> None:
-    """Write reports to the folder the settings name; give all to who started itb by sudo.
+def hand_on(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *, combined: Path) -> Path | None:
+    """Combine the reports of runs in the folder the settings name; give all to who started itb by sudo.
 
-    Raises TestbedError if the folder cannot be written.
+    ``combined`` is that folder for several runs where the settings name none.
+    Returns the folder, if there is one; raises TestbedError if it cannot be written.
     """
-    if folder := settings.reports_dir:
+    folder = settings.reports_dir or (combined if len(runs) > 1 else None)
+    if folder:
         with _writing(folder):
-            write.write_overview(rundirs, folder, notes=notes)
+            write.write_combined(runs, folder)
         ownership.give_to_caller(folder)
-    for rundir in rundirs:
+    for rundir, _ in runs:
         ownership.give_to_caller(rundir.path, but=(rundir.tokens.name,))
+    return folder
 
 
-def show(*runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
-    """Print the summaries of runs: for people, or as one JSON document, a list where there are several."""
-    lost = next((journal.lost for journal, _ in runs if journal.lost), "")
+def show_reports(
+    runs: Sequence[tuple[RunDir, Notes]], *, folder: Path | None = None, as_json: bool = False
+) -> None:
+    """Print the summaries of runs, for people or as one JSON document; ``folder`` has their combined report."""
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
-        if as_json and not lost:
-            print(write.as_json([write.judge_run(journal.rundir, notes=notes) for journal, notes in runs]))
-        for journal, notes in runs if not as_json else ():
-            if not journal.lost:
-                write.show(journal.rundir, Console(highlight=False), notes=notes)
-    if lost:
-        raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
+        if as_json:
+            print(write.document_of(runs, folder=folder).model_dump_json(indent=1))
+            return
+        for rundir, notes in runs:
+            write.show(rundir, Console(highlight=False), notes=notes)
+        if folder and len(runs) > 1:
+            for title, name in (("JUnit", "junit.xml"), ("HTML", "report.html"), ("JSON", "verdict.json")):
+                print(f"{title} of all: {folder / name}")
 
 
 def find_engine(settings: Settings) -> Engine:

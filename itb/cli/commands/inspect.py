@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def show_run(flags: Flags, run: str, *, as_json: bool) -> None:
     settings = common.settings_from(flags)
     rundir = RunDir.find(settings.runs_dir, run)
     if as_json:
-        print_json(rundir.state.model_dump(mode="json"))
+        print(write.document_of([(rundir, None)]).model_dump_json(indent=1))
     else:
         write.show(rundir, make_console())
 
@@ -119,13 +120,16 @@ def show_config(*, as_json: bool) -> None:
     make_console().print(shown)
 
 
-def show_product(name: str) -> None:
+def show_product(name: str, *, as_json: bool) -> None:
     """Print roles, packages and services of a product, and how its variants differ; UsageError for a wrong one."""
     settings = common.settings_from({"product": name})
     product = plan.load_product(settings)
     for names in ((), *((name,) for name in product.variants)):
         varied = config_product.with_variants(product, names)
         plan.find_parts(varied, varied.scenarios, settings)
+    if as_json:
+        print_json(product.model_dump(mode="json"))
+        return
     print(f"{product.name}: {product.title}")
     builder = "a command" if product.build.command else product.build.release_manager
     print(f"  source {product.source.url or product.source.history}, built by {builder}")
@@ -182,13 +186,34 @@ def table(rundirs: Iterable[RunDir]) -> Listing:
     return shown
 
 
+@dataclass(frozen=True)
+class ContainerOfItb:
+    """A container on this machine, of a run (empty if its labels do not say) and a role; its name and state."""
+
+    run: str
+    role: str
+    container: str
+    state: str
+
+
+def containers_of_itb(engine: Engine) -> list[ContainerOfItb]:
+    """Return itb's containers on this machine now, found by their labels."""
+    return [
+        ContainerOfItb(
+            run=naming.run_of(labels_of(container))[0] or "",
+            role=naming.role_of(labels_of(container)),
+            container=container_name(container),
+            state=str(container.get("State", "")),
+        )
+        for container in engine.containers(naming.any_run())
+    ]
+
+
 def machine_table(engine: Engine) -> Listing:
-    """Return a table of itb's containers on this machine now, found by their labels."""
+    """Return a table of itb's containers on this machine now."""
     shown = Listing("run", "role", "container", "state")
-    for container in engine.containers(naming.any_run()):
-        labels = labels_of(container)
-        run, _ = naming.run_of(labels)
-        shown.add(run or "?", naming.role_of(labels), container_name(container), container.get("State", ""))
+    for found in containers_of_itb(engine):
+        shown.add(found.run or "?", found.role, found.container, found.state)
     return shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from rich.table import Column, Table
@@ -28,8 +29,11 @@ def table(findings: Sequence[Finding]) -> Table:
     return shown
 
 
-def machine(flags: Flags) -> None:
+def machine(flags: Flags, *, as_json: bool) -> None:
     """Print itb's hosts on this machine."""
+    if as_json:
+        print_json([dataclasses.asdict(found) for found in inspect.containers_of_itb(engine_from(flags))])
+        return
     shown = inspect.machine_table(engine_from(flags))
     if shown.row_count:
         make_console().print(shown)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
-from rich.console import Console
-
-from itb.cli.commands.common import begin_reports, conclude, hand_on, progress
+from itb.cli.commands.common import begin_reports, conclude, hand_on, progress, show_reports
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
@@ -20,6 +18,8 @@ from itb.process import orphans, retry
 from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.report import write
+from itb.report.progress import PlatformListener
+from itb.report.verdict import Verdict
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import published
@@ -61,12 +61,12 @@ def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: 
             previous = resolve_previous(plans[0], settings, commit, runner)
         seconds = time.monotonic() - clock
         with progress(settings, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
-            cells = [
-                create_cell(
-                    settings, cell_plan, commit, previous=previous, listener=listener, stop=ending.stop()
+            cells = []
+            for cell_plan in plans:
+                own = listener if len(plans) == 1 else PlatformListener(listener, cell_plan.platform.name)
+                cells.append(
+                    create_cell(settings, cell_plan, commit, previous=previous, listener=own, stop=ending.stop())
                 )
-                for cell_plan in plans
-            ]
             for cell in cells:
                 locks.enter_context(cell.rundir.lock())
                 if not settings.from_repo:
@@ -94,22 +94,29 @@ def _add_resolve_case(cell: Cell, began: float, seconds: float, retries: str) ->
     )
 
 
-def report_run(settings: Settings, wanted: str, *, as_json: bool) -> int:
-    """Write the reports of a run from what is there, print the summary and return the run's exit code."""
-    rundir = RunDir.find(settings.runs_dir, wanted)
-    notes = _notes(rundir, settings)
+def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> int:
+    """Write the reports of runs from what is there, print the summaries and return the exit code of the worst.
+
+    Those of several are combined in a folder of their own, unless the settings name one.
+    """
+    rundirs = [RunDir.find(settings.runs_dir, name) for name in wanted] or [RunDir.find(settings.runs_dir)]
+    paths = [rundir.path.resolve() for rundir in rundirs]
+    if repeated := next((path for path in paths if paths.count(path) > 1), None):
+        raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
+    runs = [(rundir, _notes(rundir, settings)) for rundir in rundirs]
+    verdicts = [_report(rundir, notes) for rundir, notes in runs]
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = hand_on(settings, runs, combined=settings.runs_dir / f"{stamp}-report")
+    show_reports(runs, folder=folder, as_json=as_json)
+    return worst([verdict.exit_code for verdict in verdicts])
+
+
+def _report(rundir: RunDir, notes: Notes) -> Verdict:
     try:
-        verdict = write.write(rundir, notes=notes)
+        return write.write(rundir, notes=notes)
     except OSError as error:  # a directory that cannot be written can still be read
         print(f"itb: reports cannot be written: {error}", file=sys.stderr)
-        verdict = write.judge_run(rundir, notes=notes)
-    hand_on(settings, [rundir], [notes])
-    with suppress(OSError):  # as with the summary of a run
-        if as_json:
-            print(verdict.model_dump_json())
-        else:
-            write.show(rundir, Console(highlight=False), notes=notes)
-    return verdict.exit_code
+        return write.judge_run(rundir, notes=notes)
 
 
 def _notes(rundir: RunDir, settings: Settings) -> Notes:

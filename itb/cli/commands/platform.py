@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
@@ -13,6 +13,7 @@ from itb.cli.commands.listing import Listing
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.containers.engine import connect
+from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
 from itb.process import orphans, stop
 from itb.process.runner import Runner
@@ -46,20 +47,31 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     """Print the platforms that are defined and the images that are there."""
     engine = engine_from(flags)
     built = platforms_images.built(engine)
+    platforms = [lookup.load_platform(name) for name in lookup.platform_names()]
     if as_json:
-        print_json([images.model_dump(mode="json") for images in built])
+        print_json([_as_json(platform, built) for platform in platforms])
         return
     shown = Listing("platform", "title", "tested", "images")
-    for name in lookup.platform_names():
-        platform = lookup.load_platform(name)
+    for platform in platforms:
+        name = platform.name
         own = [f"{images.key} ({images.size / 1e6:.0f} MB)" for images in built if images.platform == name]
         shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(own) or "none")
     make_console().print(shown)
 
 
-def platform_show(flags: Flags, name: str) -> None:
+def _as_json(platform: Platform, built: Sequence[PlatformImages]) -> dict[str, object]:
+    """Return a platform as ``--json`` lists it, with those of the images that are its own."""
+    own = [images.model_dump(mode="json") for images in built if images.platform == platform.name]
+    return {"name": platform.name, "title": platform.title, "tested": platform.tested, "images": own}
+
+
+def platform_show(flags: Flags, name: str, *, as_json: bool) -> None:
     """Print what a platform is made of."""
     platform, options = _platform(flags, name)
+    if as_json:
+        listed = _as_json(platform, platforms_images.built(engine_from(flags)))
+        print_json({**listed, "options": {**platform.settings, **options}, **platform.model_dump(mode="json")})
+        return
     console = make_console()
     console.print(f"{platform.name}: {platform.title}")
     for line in platform.note.splitlines():

@@ -33,12 +33,12 @@ def list_(flags: Flags, *, json: bool) -> None:
     inspect.runs(flags, as_json=json)
 
 
-@command("engine", example="itb status")
-def status(flags: Flags) -> None:
+@command("engine", JSON, example="itb status")
+def status(flags: Flags, *, json: bool) -> None:
     """Show everything of itb's that is on this machine now."""
     from itb.cli.commands import machine
 
-    machine.machine(flags)
+    machine.machine(flags, as_json=json)
 
 
 @command(
@@ -113,11 +113,12 @@ def show_config(_: Flags, *, json: bool) -> None:
 
 @command(
     argument("name", "product: a name or a folder with product.yaml"),
+    JSON,
     example="itb show product pocketwms",
     name="product",
 )
-def show_product(_: Flags, *, name: str) -> None:
+def show_product(_: Flags, *, name: str, json: bool) -> None:
     """Check a product; print what it consists of, role by role, and its variants."""
     from itb.cli.commands import inspect
 
-    inspect.show_product(name)
+    inspect.show_product(name, as_json=json)

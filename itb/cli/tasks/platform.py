@@ -24,12 +24,12 @@ def list_(flags: Flags, *, json: bool) -> None:
     platform.platform_list(flags, as_json=json)
 
 
-@command(_NAME, "engine", example="itb platform show deb13")
-def show(flags: Flags, *, name: str) -> None:
+@command(_NAME, "engine", JSON, example="itb platform show deb13")
+def show(flags: Flags, *, name: str, json: bool) -> None:
     """Show a platform: what it is made from, its stand-ins, its images."""
     from itb.cli.commands import platform
 
-    platform.platform_show(flags, name)
+    platform.platform_show(flags, name, as_json=json)
 
 
 @command(_NAME, "cache", "engine", example="itb platform remove deb13")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from itb.cli.declaration import Flags, command, option
 from itb.config.options import JSON, RUN, Heading
 
@@ -95,15 +97,21 @@ def down(flags: Flags, *, run: str) -> int:
     return existing_run.down(common.settings_from(flags), run)
 
 
-@command(RUN, "runs", "report_dir", JSON, example="itb report RUN")
+@command(
+    dataclasses.replace(RUN, help="name of a run, or a unique part of it; several make a combined report"),
+    "runs", "report_dir", JSON,
+    example="itb report RUN1 RUN2 --report-dir reports",
+)  # fmt: skip
 def report(flags: Flags, *, run: str, json: bool) -> int:
-    """Write JUnit and HTML reports of a run from whatever is there, and print the summary.
+    """Write JUnit, HTML and JSON reports of runs from whatever is there, and print the summaries.
 
-    Ends with the run's own exit code; 130 if its process was killed.
+    Ends with the run's own exit code, of several with the worst; 130 if its
+    process was killed.
     """
     from itb.cli.commands import common, new_run
 
-    return new_run.report_run(common.settings_from(flags), run, as_json=json)
+    wanted = [name for name in run.split(",") if name]
+    return new_run.report_runs(common.settings_from(flags), wanted, as_json=json)
 
 
 @command(*_EXISTING_RUN_OPTIONS, "token_hook", example="itb token --token-hook command")

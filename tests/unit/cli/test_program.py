@@ -6,8 +6,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -15,7 +13,9 @@ from itb import __main__, errors
 from itb.cli import program
 from itb.cli.commands import common, inspect
 from itb.cli.tasks import collection
-from itb.report import write
+from itb.config.settings import Settings
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ from itb.report import write
         (["publish", "RUN", "--koji"], ["publish", "--run", "RUN", "--koji"]),
         (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
         (["report", "--json"], ["report", "--json"]),
+        (["report", "A", "B", "--report-dir", "d", "C"], ["report", "--run", "A,B,C", "--report-dir", "d"]),
         (["report", "--runs", "DIR", "RUN"], ["report", "--run", "RUN", "--runs", "DIR"]),
         (["report", "--json", "RUN"], ["report", "--run", "RUN", "--json"]),
         (["report", "--runs=DIR", "RUN"], ["report", "--run", "RUN", "--runs=DIR"]),
@@ -189,21 +190,37 @@ def test_json_is_one_document_where_nothing_ran(
     assert error["hint"] == "itb list --help explains it"
 
 
-def test_json_is_one_document_however_many_cells(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    verdicts = {name: SimpleNamespace(model_dump=lambda name=name, **_: {"run": name}) for name in "ab"}
-    monkeypatch.setattr(write, "judge_run", lambda run, **_: verdicts[run])
-    runs = [(SimpleNamespace(rundir=name, lost=""), None) for name in "ab"]
-    a, b = cast("Any", runs)
-    common.show(a, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"run": "a"}
-    common.show(a, b, as_json=True)
-    assert json.loads(capsys.readouterr().out) == [{"run": "a"}, {"run": "b"}]
-    b[0].lost = "its directory is gone"
+def test_json_is_one_document_however_many_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journals = []
+    for name in "ab":
+        folder = tmp_path / name
+        folder.mkdir()
+        journals.append(Journal(RunDir(folder)))
+    settings = Settings()
+    common.conclude(settings, (journals[0], None), as_json=True)
+    assert [run["run"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["a"]
+    common.conclude(settings, *((journal, None) for journal in journals), as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in document["runs"]] == ["a", "b"]
+    assert Path(document["junit"]) == tmp_path / "a-and-others" / "junit.xml"
+    assert json.loads(Path(document["junit"]).with_name("verdict.json").read_text()) == document
+    journals[1].lost = "its directory is gone"
     with pytest.raises(errors.TestbedError, match="its directory is gone"):
-        common.show(a, b, as_json=True)
+        common.conclude(settings, *((journal, None) for journal in journals), as_json=True)
     assert not capsys.readouterr().out, "the document is the error's"
+
+
+def test_every_command_that_shows_data_has_json() -> None:
+    """What a command does beyond showing (removing, building an image, a shell) has no result to print."""
+    others = {"serve", "up", "install", "test", "down", "publish", "logs", "shell", "clean", "platform build"}
+    others |= {"platform remove", "token", "token get", "token check", "token try", "token acquire"}
+    others |= {"new product", "new platform", "new scenario", "new hook"}
+    others |= {"schema"}  # which is JSON
+    without = {
+        command.words for command in collection.namespace().every
+        if "json" not in {option.name for option in command.options}
+    }  # fmt: skip
+    assert not without - others
 
 
 def test_every_task_of_the_contract_is_there_and_says_what_it_does() -> None:

@@ -90,6 +90,18 @@ def test_plain_lines_say_how_it_ended(rundir: RunDir) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def test_lines_of_several_cells_name_the_platform(rundir: RunDir, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    with report_progress.progress("x", stream=stream) as listener:
+        for platform in ("el9", "deb13"):
+            journal = Journal(rundir, [report_progress.PlatformListener(listener, platform)])
+            with journal.case("install", "factory", "dnf installs") as trial:
+                trial.note("halfway")
+            assert journal.cases[-1].phase == "install", "the run itself keeps its names"
+    lines = [line.partition("] ")[2].partition(" (")[0] for line in stream.getvalue().splitlines()]
+    assert lines == ["ok    el9 install.factory  dnf installs", "ok    deb13 install.factory  dnf installs"]
+
+
 def test_plain_log_shows_life(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_progress, "LONG", 0.0)
     monkeypatch.setattr(report_progress, "HEARTBEAT", 0.0)

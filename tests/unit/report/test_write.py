@@ -380,10 +380,10 @@ def test_overview_has_a_suite_per_cell(rundir: RunDir, add: Add, tmp_path: Path)
     add("ok")
     write.write(rundir)
     out = tmp_path / "all of it"
-    verdicts = write.write_overview([rundir, rundir], out)
+    report = write.write_combined([(rundir, None), (rundir, None)], out)
     tree = etree.parse(out / "junit.xml")
     etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
-    assert len(tree.getroot().findall("testsuite")) == len(verdicts) == 2
+    assert len(tree.getroot().findall("testsuite")) == len(report.runs) == 2
     assert f'href="../{rundir.path.name}/report.html"' in (out / "report.html").read_text()
 
 

@@ -122,7 +122,7 @@ def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pyt
 def test_products_that_do_not_fit_their_testbed(product: Path, old: str, new: str, message: str) -> None:
     (product / "product.yaml").write_text(PRODUCT.replace(old, new))
     wrong = Settings(product=str(product))
-    for refuse in (lambda: plan.plan_cells(wrong), lambda: inspect.show_product(str(product))):
+    for refuse in (lambda: plan.plan_cells(wrong), lambda: inspect.show_product(str(product), as_json=False)):
         with pytest.raises(UsageError) as caught:
             refuse()
         assert caught.value.message == message

@@ -64,9 +64,9 @@ def test_reports_in_a_folder_of_ones_own(tmp_path: Path) -> None:
     common.conclude(settings, red)
     assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.html", "verdict.json"]
     assert 'href="./../../runs/red/a%20log"' in (folder / "report.html").read_text()
-    assert json.loads((folder / "verdict.json").read_text())["exit_code"] == 2
+    assert [run["exit_code"] for run in json.loads((folder / "verdict.json").read_text())["runs"]] == [2]
     common.conclude(settings, red, ended(tmp_path / "runs", "green", Outcome.PASSED))
-    assert [verdict["exit_code"] for verdict in json.loads((folder / "verdict.json").read_text())] == [2, 0]
+    assert [run["exit_code"] for run in json.loads((folder / "verdict.json").read_text())["runs"]] == [2, 0]
     assert len(etree.parse(folder / "junit.xml").getroot().findall("testsuite")) == 2
 
 

@@ -1,0 +1,78 @@
+"""``itb report`` of several runs: one folder, one exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from itb.cli.commands import new_run
+from itb.config.settings import Settings
+from itb.errors import ExitCode, TestbedError, UsageError
+from itb.model import Case, Outcome, Phase
+from itb.rundir.directory import RunDir, RunState
+
+
+def make_run(runs: Path, platform: str, code: int) -> RunDir:
+    """Make a run of which one case is known, which failed unless the exit code is 0."""
+    rundir = RunDir(runs / f"20261123T020000Z-pocketwms-4f2a9c1e-{platform}")
+    rundir.path.mkdir(parents=True)
+    rundir.write_state(
+        RunState(
+            id=rundir.id, short="s", product="pocketwms", platform=platform, ref="main", started=1, finished=2,
+            exit_code=code,
+        )
+    )  # fmt: skip
+    outcome = Outcome.FAILED if code else Outcome.PASSED
+    rundir.append_case(
+        Case(phase=Phase.BUILD, role="workspace", name="n", outcome=outcome, started=1, seconds=1, exit_code=code)
+    )
+    return rundir
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    make_run(tmp_path / "runs", "deb13", ExitCode.PASSED)
+    make_run(tmp_path / "runs", "el9", ExitCode.BUILD)
+    return Settings(runs=str(tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_several_runs_are_one_report_in_a_folder(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], named: bool
+) -> None:
+    place = str(tmp_path / "a new" / "place") if named else ""
+    settings = settings.model_copy(update={"report_dir": place})
+    code = new_run.report_runs(settings, ["deb13", "el9"], as_json=True)
+    assert code == ExitCode.BUILD
+    document = json.loads(capsys.readouterr().out)
+    assert [(run["platform"], run["exit_code"]) for run in document["runs"]] == [("deb13", 0), ("el9", 4)]
+    folder = Path(document["junit"]).parent
+    assert folder == Path(place) if named else folder.parent == settings.runs_dir
+    assert json.loads((folder / "verdict.json").read_text()) == document
+    suites = etree.parse(folder / "junit.xml").getroot().findall("testsuite")
+    assert [suite.get("name") for suite in suites] == ["pocketwms.deb13", "pocketwms.el9"]
+    assert "pocketwms-4f2a9c1e-el9/report.html" in (folder / "report.html").read_text()
+
+
+def test_one_run_has_no_other_folder_unless_it_is_named(settings: Settings, tmp_path: Path) -> None:
+    before = set(settings.runs_dir.iterdir())
+    assert new_run.report_runs(settings, ["deb13"], as_json=False) == ExitCode.PASSED
+    assert set(settings.runs_dir.iterdir()) == before
+    named = settings.model_copy(update={"report_dir": str(tmp_path / "out")})
+    new_run.report_runs(named, ["deb13"], as_json=False)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"junit.xml", "report.html", "verdict.json"}
+
+
+def test_a_folder_that_cannot_be_written_is_no_success(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    named = settings.model_copy(update={"report_dir": str(tmp_path / "file" / "x")})
+    with pytest.raises(TestbedError, match="file/x cannot be written: Not a directory"):
+        new_run.report_runs(named, ["deb13"], as_json=False)
+
+
+def test_a_run_that_is_named_twice_is_refused(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="named twice"):
+        new_run.report_runs(settings, ["deb13", "4f2a9c1e-deb13"], as_json=False)
