@@ -6,9 +6,11 @@ something to do, says what in its hint (printed as a second line).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 
 class ExitCode(IntEnum):
@@ -78,11 +80,29 @@ SEVERITY = (
 PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """A line that a message quotes; ``number`` counts from 1, 0 where only the text is known.
+
+    ``log`` is a file of this machine or, with ``role``, of that role's host:
+    the run directory gets it when logs are collected.  None: the line is in
+    no log, only in the evidence.  ``also`` marks another trouble than the one
+    the message tells of.
+    """
+
+    text: str
+    log: Path | None = None
+    number: int = 0
+    role: str = ""
+    also: bool = False
+
+
 class ItbError(Exception):
     """The base of every exception that itb raises on purpose.
 
     ``evidence`` is text for the body of a report, ``log`` the path of the
-    complete output that the evidence was cut from.  ``conclusive`` says that
+    complete output that the evidence was cut from, ``quotes`` are the lines
+    that the message was read from, the cause first.  ``conclusive`` says that
     no host has a part in the error: a look at the testbed would find no
     better cause.
     """
@@ -90,12 +110,30 @@ class ItbError(Exception):
     exit_code: ExitCode = ExitCode.USAGE
     conclusive = False
 
-    def __init__(self, message: str, *, hint: str = "", evidence: str = "", log: Path | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        evidence: str = "",
+        log: Path | None = None,
+        quotes: Sequence[LogLine] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.evidence = evidence
         self.log = log
+        self.quotes = tuple(quotes)
+
+    def turned_into(self, kind: type[E], message: str) -> E:
+        """Return an error of another kind and message that tells of the same, with all that is known of it."""
+        error = kind(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
+        error.conclusive = self.conclusive
+        return error
+
+
+E = TypeVar("E", bound=ItbError)
 
 
 class UsageError(ItbError):

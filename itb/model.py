@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Record(BaseModel):
@@ -20,31 +20,6 @@ END_OF_TIME = 1e11
 Moment = Annotated[float, Field(ge=0, le=END_OF_TIME)]
 Seconds = Annotated[float, Field(ge=-END_OF_TIME, le=END_OF_TIME)]
 
-_LONGEST = 127 << 10  # bytes; the kernel takes no longer word than 128 KiB, NAME= included
-_TOGETHER = 512 << 10  # bytes; all words together may have some 2 MiB, and several environments add up
-
-
-def _word(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("a NUL cannot be part of a command")
-    if len(text.encode("utf-8", "surrogatepass")) > _LONGEST:
-        raise ValueError(f"longer than {_LONGEST >> 10} KiB, more than a command may be; a script file may")
-    return text
-
-
-def _together(environment: dict[str, str]) -> dict[str, str]:
-    if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _TOGETHER:
-        raise ValueError(f"more than {_TOGETHER >> 10} KiB in all, more than a command may have")
-    return environment
-
-
-# A word of a command line; the name of a variable that is none would be taken for something else there.
-Word = Annotated[str, AfterValidator(_word)]
-Environment = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,255}$")], Word],
-    AfterValidator(_together),
-]
-
 
 class Outcome(StrEnum):
     """How a test case ended; the words are JUnit's."""
@@ -53,6 +28,13 @@ class Outcome(StrEnum):
     FAILED = "failed"  # the product's fault
     ERROR = "error"  # the testbed's, the tool's, or an interruption
     SKIPPED = "skipped"  # an unmet need, with its reason
+
+
+class Remark(StrEnum):
+    """What is to be said of an outcome that is less than it seems."""
+
+    FLAKY = "flaky"  # passed, and not at the first try
+    KNOWN_FAILURE = "known failure"  # failed, and that was known: skipped
 
 
 class Phase(StrEnum):
@@ -113,11 +95,27 @@ class Try(Record):
     seconds: Seconds = 0.0
 
 
+class Quote(Record):
+    """A line that a message was read from.
+
+    ``file`` is its log's path in the run directory, empty if only the evidence
+    has it; ``line`` its number from 1, or 0 where only the text is known: logs
+    of hosts are collected later.  Without a text only the number is known.
+    ``also`` marks another trouble than the one the message tells of.
+    """
+
+    file: str = ""
+    line: int = 0
+    text: str
+    also: bool = False
+
+
 class Case(Record):
     """One thing that was tried.
 
     ``started`` is seconds since the epoch, ``seconds`` the duration, ``log``
-    a path relative to the run directory.  ``exit_code`` is what this case
+    a path relative to the run directory, ``quotes`` the lines its message was
+    read from, the cause first.  ``exit_code`` is what this case
     contributes to the run's exit code (0 when it passed or was skipped);
     ``supersedes`` that it takes the place of the last one of the same name;
     ``tries`` are those before this one that did not go well.
@@ -130,10 +128,12 @@ class Case(Record):
     message: str = ""
     evidence: str = ""
     log: str = ""
+    quotes: tuple[Quote, ...] = ()
     started: Moment
     seconds: Seconds
     exit_code: int = 0
     supersedes: bool = False
+    remark: Remark | None = None
     tries: tuple[Try, ...] = ()
 
     @property

@@ -2,8 +2,9 @@
 
 usage: findings.py [-x REGEX]... [-w GLOB] GLOB...
 
-Prints the errors found, likeliest cause first, one line each: message, a tab,
-the file.  The end of a Python traceback weighs more than a line that says
+Prints the errors found, likeliest cause first, one line each, a JSON list:
+message, file, number of the line there (from 1, 0 of a file that is not read
+from its start), that line.  The end of a Python traceback weighs more than a line that says
 ERROR, unless it came once and the line again and again; what is repeated
 weighs more than what happened once; what a log has gone on from for long,
 less than what it has not; of equals the earliest is the cause of the others.
@@ -13,6 +14,7 @@ Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
 import glob
+import json
 import re
 import sys
 from pathlib import Path
@@ -44,14 +46,17 @@ OFTEN = 5  # times: a program that goes on after a traceback may have met a file
 
 
 def expand(text):
-    """Lines of a log; a child's output that was logged in one line, as Python shows bytes, becomes several."""
-    for line in text.splitlines():
+    """Lines of a log; a child's output that was logged in one line, as Python shows bytes, becomes several.
+
+    Each with the number (from 0) of the line of the log that it is of.
+    """
+    for number, line in enumerate(text.splitlines()):
         if TRACEBACK in line and "\\n" in line:
             # As bytes, or as a list of lines.
             pieces = line.replace("\\'", "'").split("\\n")
-            yield from (re.sub(r"""^['"], ?['"]""", "", piece) for piece in pieces)
+            yield from ((number, re.sub(r"""^['"], ?['"]""", "", piece)) for piece in pieces)
         else:
-            yield line
+            yield number, line
 
 
 def tracebacks(lines):
@@ -93,24 +98,26 @@ def reason(lines, number):
 
 
 def findings(texts, ignored):
-    """Return (message, name) of the errors in named texts, likeliest first."""
+    """Return (message, name, number from 0, line) of the errors in named texts, likeliest first."""
     seen = {}
     for name, text in texts:
-        lines = list(expand(text))
+        expanded, written = list(expand(text)), text.splitlines()
+        lines = [line for _, line in expanded]
         for rank, found in enumerate((tracebacks(lines), errors(lines))):
             for number, message in found:
                 if any(item.search(message) for item in ignored):
                     continue
                 key = (rank, re.sub(r"/\S*/|[0-9a-f]{8,}|\d+", "#", message))
-                entry = seen.setdefault(key, [True, rank, 0, len(seen), message, name])
+                place = expanded[number][0]
+                entry = seen.setdefault(key, [True, rank, 0, len(seen), message, name, place, written[place]])
                 entry[2] -= 1
                 # The log may have gone on for long without it.
                 entry[0] = entry[0] and len(lines) - number > max(LONG, len(lines) // 10)
-    found = sorted(seen.values())
+    found = sorted(seen.values(), key=lambda entry: entry[:4])
     often = [entry for entry in found if -entry[2] >= OFTEN and not entry[0]]
     if often and found[0][2] == -1:
         found = often + [entry for entry in found if entry not in often]
-    return [(message, name) for *_, message, name in found]
+    return [tuple(entry[4:]) for entry in found]
 
 
 def read(path):
@@ -119,10 +126,18 @@ def read(path):
         return sys.stdin.read()
     try:
         with Path(path).open("rb") as file:
-            file.seek(max(0, Path(path).stat().st_size - LIMIT))
+            file.seek(max(0, size(path) - LIMIT))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def size(path):
+    """Bytes of a file; 0 of one that was rotated away."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def expand_globs(patterns):
@@ -135,11 +150,14 @@ def expand_globs(patterns):
 
 
 def last_words(texts):
-    """Return [(what most of the texts end with, name of one)]: lines of words, no marks and no encoded ones."""
-    said = [(line.strip(), name) for name, text in texts for line in text.splitlines() if WORDS.search(line)]
-    last = list({name: line for line, name in said}.items())
-    lines = [line for _, line in last]
-    return sorted(((line, name) for name, line in last), key=lambda item: -lines.count(item[0]))[:1]
+    """Return what most of the texts end with, as findings() does: lines of words, no marks and no encoded ones."""
+    last = {}
+    for name, text in texts:
+        for number, line in enumerate(text.splitlines()):
+            if WORDS.search(line):
+                last[name] = (line.strip(), name, number, line)
+    lines = [line for line, *_ in last.values()]
+    return sorted(last.values(), key=lambda item: -lines.count(item[0]))[:1]
 
 
 def main(arguments):
@@ -154,9 +172,10 @@ def main(arguments):
     found = findings([(path, read(path)) for path in expand_globs(arguments)], ignored)[:MOST]
     if not found:
         words = last_words([(path, read(path)) for path in expand_globs(ended)[-NEWEST:]])
-        found = [(f"what has ended there said last: {line}", name) for line, name in words]
-    for message, name in found:
-        print(f"{message[:400]}\t{name}")
+        found = [("what has ended there said last: " + line, *place) for line, *place in words]
+    for message, name, number, line in found:
+        is_whole = name == "-" or size(name) <= LIMIT
+        print(json.dumps([message[:400], name, number + 1 if is_whole else 0, line[:2000]]))
 
 
 if __name__ == "__main__":

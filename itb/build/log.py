@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
+DISK_FULL = "No space left on device"
 STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes it
 
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
@@ -19,6 +21,14 @@ _MILESTONES = (
 )
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why a build failed, in one line, and the line of its log that says so."""
+
+    reason: str
+    line: str
+
+
 def milestone(line: str) -> str:
     """Return what a line of a build's log says of its progress; empty if nothing."""
     for pattern, form in _MILESTONES:
@@ -27,22 +37,22 @@ def milestone(line: str) -> str:
     return ""
 
 
-def classify(log: str) -> str:
-    """Return the cause of a failed build in one line; the log is all output, in order.
+def classify(log: str) -> Cause:
+    """Return the cause of a failed build; the log is all output, in order.
 
     Specific causes come before general ones: rpmbuild repeats its errors,
     and a ReleaseManager repeats rpmbuild's.
     """
     for find_cause in _CAUSE_FINDERS:
-        if reason := find_cause(log):
-            return " ".join(reason.split())
+        if cause := find_cause(log):
+            return Cause(" ".join(cause.reason.split()), cause.line)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it printed nothing"
+    return Cause(lines[-1][:300], lines[-1]) if lines else Cause("it printed nothing", "")
 
 
 def disk_full(log: str) -> bool:
     """Return whether a build failed for want of space: the machine's fault, not the candidate's."""
-    return "No space left on device" in log
+    return DISK_FULL in log
 
 
 def running_at_limit(log: str) -> list[str]:
@@ -69,39 +79,42 @@ def _join(items: list[str]) -> str:
     return ", ".join(items[:5]) + more
 
 
-def _build_requires(log: str) -> str:
-    missing = _listed(log, "error: Failed build dependencies:", r"\s+(.+) is needed by \S+")
-    return f"missing BuildRequires: {_join(missing)}" if missing else ""
+def _build_requires(log: str) -> Cause | None:
+    heading = "error: Failed build dependencies:"
+    missing = _listed(log, heading, r"\s+(.+) is needed by \S+")
+    return Cause(f"missing BuildRequires: {_join(missing)}", heading) if missing else None
 
 
-def _unpackaged(log: str) -> str:
-    files = _listed(log, "Installed (but unpackaged) file(s) found:", r"\s+(/.*)")
-    return f"Installed (but unpackaged) file(s) found: {_join(files)}" if files else ""
+def _unpackaged(log: str) -> Cause | None:
+    heading = "Installed (but unpackaged) file(s) found:"
+    files = _listed(log, heading, r"\s+(/.*)")
+    return Cause(f"{heading} {_join(files)}", f"error: {heading}") if files else None
 
 
-def _section(log: str) -> str:
+def _section(log: str) -> Cause | None:
     """Return which script of the spec failed, and the last line that it printed."""
     match = re.search(r"error: Bad exit status from \S+ \((%\w+)\)", log)
     if match is None:
-        return ""
+        return None
     noise = re.compile(r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: ")
     output = [line.strip() for line in log[: match.start()].splitlines() if not noise.match(line)]
     last_line = f": {output[-1][:240]}" if output else ""
-    return f"{match[1]} of the spec failed{last_line}"
+    return Cause(f"{match[1]} of the spec failed{last_line}", output[-1] if output else match[0])
 
 
-def _rpm_error(log: str) -> str:
+def _rpm_error(log: str) -> Cause | None:
     """Return rpm's first error, of which later ones are consequences; name all files that are missing."""
     errors = list(dict.fromkeys(item.strip() for item in _RPM_ERROR.findall(log)))
-    absent = [item.split(": ", 1)[1] for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
+    absent = [item for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
     if absent:
-        return f"in %files but not installed: {_join([_BUILDROOT.sub('', path) for path in absent])}"
+        paths = [_BUILDROOT.sub("", item.split(": ", 1)[1]) for item in absent]
+        return Cause(f"in %files but not installed: {_join(paths)}", f"error: {absent[0]}")
     # rpm 4.20 says this of a %patch in a comment too, and goes on.
     errors = [item for item in errors if not item.startswith("No patch number")] or errors
-    return errors[0][:300] if errors else ""
+    return Cause(errors[0][:300], f"error: {errors[0]}") if errors else None
 
 
-def _not_attempted(log: str) -> str:
+def _not_attempted(log: str) -> Cause | None:
     """Return why a ReleaseManager skipped the RPMs: it says so at its start, and exits with 0."""
     for message, meaning in (
         (
@@ -112,24 +125,26 @@ def _not_attempted(log: str) -> str:
         ("Skipping RPM build as requested", "it was told to skip them"),
     ):
         if message in log:
-            return f"ReleaseManager skipped the RPMs: {meaning} ({message!r})"
-    return ""
+            return Cause(f"ReleaseManager skipped the RPMs: {meaning} ({message!r})", message)
+    return None
 
 
-def _skipped(log: str) -> str:
+def _skipped(log: str) -> Cause | None:
     match = re.search(r"^(\S*RPM\S*)\s+SKIPPED\s*$", log, re.MULTILINE)
-    return f"ReleaseManager skipped its task {match[1]} without a reason" if match else ""
+    return Cause(f"ReleaseManager skipped its task {match[1]} without a reason", match[0]) if match else None
 
 
-def _command(log: str) -> str:
+def _command(log: str) -> Cause | None:
     """Return the command that failed and its last line: GlideinWMS's ReleaseManager prints Python lists."""
     match = re.search(r"Error running '(.*?)'\nStdout:(\[.*?\])\nStderr:(\[.*?\])\n", log, re.DOTALL)
     if match is None:
-        return ""
+        return None
     last_line = _last_line(match[3]) or _last_line(match[2])
+    stream = f"Stderr:{match[3]}" if _last_line(match[3]) else f"Stdout:{match[2]}"
     words = re.split(r"&&|;", match[1])[-1].split()
     program = words[0].rpartition("/")[2] if words else match[1]
-    return f"{program}: {last_line[:240]}" if last_line else f"{program} failed without a word"
+    reason = f"{program}: {last_line[:240]}" if last_line else f"{program} failed without a word"
+    return Cause(reason, stream[:300])
 
 
 def _last_line(literal: str) -> str:
@@ -141,22 +156,22 @@ def _last_line(literal: str) -> str:
     return next((text.strip() for text in reversed(texts) if text.strip()), "")
 
 
-def _traceback(log: str) -> str:
+def _traceback(log: str) -> Cause | None:
     start = log.rfind("Traceback (most recent call last):")
     if start < 0:
-        return ""
+        return None
     for line in log[start:].splitlines()[1:]:
         if line and not line.startswith((" ", "\t")):
-            return f"ReleaseManager stopped: {line.strip()[:300]}"
-    return ""
+            return Cause(f"ReleaseManager stopped: {line.strip()[:300]}", line)
+    return None
 
 
-def _usage(log: str) -> str:
+def _usage(log: str) -> Cause | None:
     match = re.search(r"^\S+\.py: error: (.+)$", log, re.MULTILINE)
-    return f"ReleaseManager refuses its arguments: {match[1][:240]}" if match else ""
+    return Cause(f"ReleaseManager refuses its arguments: {match[1][:240]}", match[0]) if match else None
 
 
-_CAUSE_FINDERS: tuple[Callable[[str], str], ...] = (
+_CAUSE_FINDERS: tuple[Callable[[str], Cause | None], ...] = (
     _not_attempted,
     _build_requires,
     _unpackaged,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from itb.build import cache as build_cache
 from itb.build import cases as build_cases
@@ -27,6 +27,7 @@ from itb.errors import BuildError, TestbedError
 from itb.model import Build, Commit, Rpm
 from itb.process import retry
 from itb.process.request import Request
+from itb.process.result import Completed
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases, Trial
 from itb.util import filelock, files
@@ -276,20 +277,17 @@ class _Job:
         needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
         trial.log = self.log
         if missing:
-            raise BuildError(
+            raise completed.error(
+                BuildError,
                 f"BuildRequires no repository of {self.workspace.platform} provides: {', '.join(missing)}",
-                evidence=completed.output,
-                log=self.log,
+                quoted=f"missing: {missing[0]}",
             )
         if not completed.ok:
             kind = TestbedError if completed.timed_out or retry.REPOSITORY.search(completed.output) else BuildError
             problems = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
-            raise kind(
-                f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: "
-                f"{problems[0].strip() if problems else completed.reason}",
-                evidence=completed.output,
-                log=self.log,
-            )
+            problem = problems[0].strip() if problems else completed.reason
+            message = f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {problem}"
+            raise completed.error(kind, message, quoted=problem)
         trial.passed(f"installed {', '.join(needed)}" if needed else "")
 
     def _spec(self, clone: Path) -> str:
@@ -342,13 +340,17 @@ class _Job:
         if completed.returncode == 124:
             running = build_log.running_at_limit(completed.stdout)
             last = f"; what ran last: {running[-1][:200]}" if running else ""
-            self._fail(f"{builder} did not end within its time limit of {limit:.0f} s{last}", completed.stdout)
+            message = f"{builder} did not end within its time limit of {limit:.0f} s{last}"
+            _fail(message, completed, quoted=running[-1] if running else "")
         if not completed.ok:
-            self._fail(build_log.classify(completed.stdout), completed.stdout)
+            cause = build_log.classify(completed.stdout)
+            _fail(cause.reason, completed, quoted=cause.line)
         listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout
         if not listing:
-            reason = self._find_elsewhere() or build_log.classify(completed.stdout)
-            self._fail(f"{builder} {invocation.nothing_made}: {reason}", completed.stdout)
+            cause = build_log.classify(completed.stdout)
+            elsewhere = self._find_elsewhere()
+            message = f"{builder} {invocation.nothing_made}: {elsewhere or cause.reason}"
+            _fail(message, completed, quoted="" if elsewhere else cause.line)
         how = f": {' '.join([*invocation.program, *invocation.arguments])}" if invocation.program else ""
         trial.passed(f"in {completed.seconds:.0f} s{how}")
         return listing
@@ -360,11 +362,6 @@ class _Job:
         find = ["find", "/root", self.source, "-name", "*.rpm", "-not", "-path", "*/.git/*", "-print", "-quit"]
         place = self.host.run(Request(find, check=False)).stdout.strip()
         return f"there is {place}" if place else ""
-
-    def _fail(self, reason: str, log: str) -> None:
-        if build_log.disk_full(log):
-            raise TestbedError("the disk of the build workspace is full", evidence=log[-4000:], log=self.log)
-        raise BuildError(reason, evidence=log[-8000:], log=self.log)
 
     def collect(self, trial: Trial, listing: str, hint: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
         """Compare the RPMs with what was asked for and copy them to the run directory."""
@@ -379,3 +376,11 @@ class _Job:
         trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
         trial.evidence = build_cases.list_rpms(packages)
         return tuple(packages), sources[0] if len(sources) == 1 else None
+
+
+def _fail(reason: str, completed: Completed, *, quoted: str) -> NoReturn:
+    """Raise the error of a builder that failed, which says so in the first such line of its log."""
+    if build_log.disk_full(completed.stdout):
+        raise completed.error(TestbedError, "the disk of the build workspace is full", quoted=build_log.DISK_FULL)
+    quotes = completed.quote(quoted, first=True)
+    raise BuildError(reason, evidence=completed.stdout, log=completed.log, quotes=quotes)

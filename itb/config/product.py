@@ -9,9 +9,9 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from itb.config.command import Environment, Word
 from itb.config.written import WrittenRecord, at_most_one, exactly_one
 from itb.errors import UsageError
-from itb.model import Environment, Word
 from itb.util import yamlfile
 
 

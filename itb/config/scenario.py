@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from itb.config.command import Environment, Word
 from itb.config.written import WrittenRecord, exactly_one
-from itb.model import Environment, Word
 
 _SERVICE = "{service}"
 

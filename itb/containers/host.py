@@ -99,12 +99,10 @@ class Host:
     def _check_result(self, completed: Completed, request: Request) -> Completed:
         is_doubtful = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out
         if is_doubtful and (reason := self.why_not_running()):
-            raise TestbedError(reason, evidence=completed.output, log=completed.log)
+            raise completed.error(TestbedError, reason)
         if request.check and not completed.ok:
             about = request.about or shlex.join(completed.argv)[:200]
-            raise TestbedError(
-                f"host {self.role}: {about}: {completed.reason}", evidence=completed.output, log=completed.log
-            )
+            raise completed.error(TestbedError, f"host {self.role}: {about}: {completed.reason}")
         return completed
 
     def script(self, source: str | Path, request: Request = _PLAIN) -> Completed:

@@ -72,5 +72,5 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     argv = [interpreter, f"{_FOLDER}/{script.name}"]
     completed = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))
     if not completed.ok:
-        raise InstallError(f"{script.name} on {host.role}: {completed.reason}", evidence=completed.output, log=log)
+        raise completed.error(InstallError, completed.reason)
     return [line.removeprefix(_NOTE) for line in completed.stdout.splitlines() if line.startswith(_NOTE)]

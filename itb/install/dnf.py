@@ -5,10 +5,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from itb.containers.host import Host
-from itb.errors import InstallError, TestbedError
+from itb.errors import InstallError, LogLine, TestbedError
 from itb.model import Build, InstalledPackage
 from itb.process import retry
 from itb.process.request import Request
@@ -65,18 +66,14 @@ def dnf_install(
     request = Request(argv, timeout=timeout, check=False, log=log)
     completed = host.engine.runner.retry(lambda: host.run(request), _transient_trouble)
     if completed.timed_out:
-        raise InstallError(
-            f"dnf install {' '.join(packages)}: no end within {timeout:.0f} s", evidence=completed.output, log=log
-        )
-    scriptlet = failed_scriptlet(completed.output)
-    if scriptlet:
-        raise InstallError(scriptlet, evidence=completed.output, log=log)
+        raise completed.error(InstallError, completed.reason)
+    if scriptlet := failed_scriptlet(completed.output):
+        raise completed.error(InstallError, scriptlet.message, quoted=scriptlet.line)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
         names_fault = any(mark in completed.output for mark in _TESTBED_FAULTS)
         is_testbed_fault = _transient_trouble(completed) or names_fault
-        error_class = TestbedError if is_testbed_fault else InstallError
-        raise error_class(reason, evidence=completed.output, log=log)
+        raise completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
 
 
 def _transient_trouble(completed: Completed) -> str:
@@ -85,8 +82,16 @@ def _transient_trouble(completed: Completed) -> str:
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
 
 
-def failed_scriptlet(output: str) -> str:
-    """Return which scriptlet failed and its last line of output, or the empty string if none failed."""
+@dataclass(frozen=True)
+class FailedScriptlet:
+    """A scriptlet that failed: which it is and what it said last, in one line; the line of dnf's output for it."""
+
+    message: str
+    line: str
+
+
+def failed_scriptlet(output: str) -> FailedScriptlet | None:
+    """Return the first scriptlet that failed, or None."""
     lines = output.replace(_NICE_WARNING, "").splitlines()
     for number, line in enumerate(lines):
         match = _SCRIPTLET.search(line)
@@ -94,8 +99,10 @@ def failed_scriptlet(output: str) -> str:
             before = [text.strip() for text in lines[max(0, number - 3) : number]]
             own_lines = [text for text in before if text and not text.startswith(_PROGRESS_LINES)]
             kind, package, status = match.groups()
-            return f"%{kind} scriptlet of {package} failed, {status}" + (f": {own_lines[-1]}" if own_lines else "")
-    return ""
+            said = f": {own_lines[-1]}" if own_lines else ""
+            message = f"%{kind} scriptlet of {package} failed, {status}{said}"
+            return FailedScriptlet(message, own_lines[-1] if own_lines else match[0])
+    return None
 
 
 def dnf_reason(output: str) -> str:
@@ -177,21 +184,21 @@ def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build
         raise InstallError(
             f"installed is not what {build.published} holds: {', '.join(wrong)}",
             evidence="\n".join(f"{name}\n  there {headers[name]}\n  here  {installed[name]}" for name in wrong),
+            quotes=[LogLine(wrong[0])],
         )
 
 
-def verify_files(host: Host, packages: Sequence[InstalledPackage]) -> None:
+def verify_files(host: Host, packages: Sequence[InstalledPackage], *, log: Path | None = None) -> None:
     """Verify the product's packages with ``rpm -V``; raise InstallError naming the first deviating file."""
     names = [package.nevra for package in packages if package.candidate]
     if not names:
         return
-    completed = host.run(Request(["rpm", "--verify", *names], check=False))
+    completed = host.run(Request(["rpm", "--verify", *names], check=False, log=log))
     lines = [line.strip() for line in completed.output.splitlines() if line.strip()]
     if lines or not completed.ok:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
-        raise InstallError(
-            f"rpm -V: {explain_verify(lines[0]) if lines else completed.reason}{more}", evidence=completed.output
-        )
+        deviation = explain_verify(lines[0]) if lines else completed.reason
+        raise completed.error(InstallError, f"{deviation}{more}", quoted=lines[0] if lines else "")
 
 
 def explain_verify(line: str) -> str:
@@ -202,4 +209,4 @@ def explain_verify(line: str) -> str:
     }  # fmt: skip
     flags, _, rest = line.partition(" ")
     words = [word for letter, word in meanings.items() if letter in flags and len(flags) == 9]
-    return f"{rest.split()[-1]}: {', '.join(words)} differ ({line})" if words and rest.split() else line
+    return f"{rest.split()[-1]}: {', '.join(words)} differ ({flags})" if words and rest.split() else line

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from itb.config.platform import SIDE_EFFECTS, Explained, Platform, SideEffects
 from itb.containers.host import Host
 from itb.data import shipped
-from itb.errors import InstallError, TestbedError
+from itb.errors import InstallError, LogLine, TestbedError
 from itb.model import InstalledPackage, Record
 from itb.process.request import Request
 from itb.util import yamlfile
@@ -188,6 +188,7 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
         f"{lines[0]}{more}",
         hint=f"what packages may change besides their own files is in {SIDE_EFFECTS} of the platform",
         evidence="\n".join(lines),
+        quotes=[LogLine(lines[0])],
     )
 
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from itb.containers.host import FileSpec, Host
-from itb.errors import InstallError, ItbError, TestbedError
+from itb.errors import InstallError, ItbError, LogLine, TestbedError
 from itb.process.request import Request
 from itb.process.result import Completed
+from itb.rundir.directory import JOURNAL
+from itb.util import causes
 
 SETTLE = 3.0  # seconds a service must stay up with the same process
 
@@ -64,18 +66,23 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     full = unit if "." in unit else f"{unit}.service"
     journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
     journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
-    cause = find_cause(journal) or (started.reason if started else "")
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
+    cause = find_cause(journal)
+    quotes: Sequence[LogLine] = [LogLine(cause, JOURNAL, role=host.role)] if cause else []
+    if started and not cause:
+        cause, quotes = started.reason, started.quote(started.reason)
     if started and _NO_UNIT.search(started.output):
-        cause, result = f"unit {unit} does not exist: no installed package brings it", ""
+        cause, result = "its unit does not exist, no installed package brings it", ""
     evidence = f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip()
     if _NO_WATCH.search(journal):
         return TestbedError(
             f"{unit} {what}: systemd on host {host.role} has no inotify instance left",
             hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
             evidence=evidence,
+            quotes=quotes,
         )
-    return InstallError(f"{unit} {what}{result}: {cause or 'its journal names no cause'}", evidence=evidence)
+    message = f"{unit} {what}{result}: {cause or 'its journal names no cause'}"
+    return InstallError(message, evidence=evidence, quotes=quotes)
 
 
 # All hosts of a machine share one limit: the machine's fault, not the candidate's.
@@ -86,7 +93,6 @@ _SYSTEMD_LINE = re.compile(
     r"|Deactivated|Consumed|Start request repeated|Control process exited|Unit process \d+|Found left-over process"
     r"|This usually indicates unclean termination)|Failed to start)"
 )
-_MISSING_FILE = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
 _ERROR_LINE = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\b.*|.*\b(ERROR|CRITICAL|FATAL|fatal)\b.*"
 )
@@ -95,7 +101,7 @@ _ERROR_LINE = re.compile(
 def names_cause(message: str) -> bool:
     """Return True if a message has the name of an exception or calls something an error."""
     names_error = re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message)
-    return bool(names_error or _MISSING_FILE.search(message))
+    return bool(names_error or causes.misses_file(message))
 
 
 def find_cause(text: str) -> str:
@@ -108,10 +114,8 @@ def find_cause(text: str) -> str:
     if error_lines:
         return error_lines[-1]
     program_lines = [line for line in lines if not _SYSTEMD_LINE.match(line)]
-    missing = [line for line in program_lines if _MISSING_FILE.search(line)]
-    if missing:  # a shell script goes on without the file it misses: later errors follow from the first
-        return missing[0]
-    return program_lines[-1] if program_lines else ""
+    last_line = program_lines[-1] if program_lines else ""
+    return causes.first_missing("\n".join(program_lines)) or last_line
 
 
 _MAKE_IDTOKEN = """

@@ -229,11 +229,7 @@ class ImageBuild:
 
         completed = self.retry_while_transient(stage, attempt)
         if not completed.ok:
-            raise TestbedError(
-                f"host {self.platform.name}-{stage}: {script}: {completed.reason}",
-                evidence=completed.output,
-                log=log,
-            )
+            raise completed.error(TestbedError, f"host {self.platform.name}-{stage}: {script}: {completed.reason}")
         return completed.stdout
 
     def retry_while_transient(self, label: str, work: Callable[[], Completed]) -> Completed:

@@ -32,11 +32,13 @@ class Sink:
         self._on_line = on_line
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
+        self.begins = 0  # bytes the log had before
         self.failure: OSError | None = None
         if path is not None:
             try:
                 make_folder(path.parent)
                 self._file = path.open("ab", buffering=0)
+                self.begins = self._file.tell()
             except OSError as error:
                 raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
 

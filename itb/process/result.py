@@ -6,8 +6,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb.errors import TestbedError
+from itb.errors import E, LogLine, TestbedError
 from itb.process.limits import name_of_limit
+from itb.util import loglines
 from itb.util.redact import redact
 
 
@@ -19,6 +20,7 @@ class Completed:
     redacted text, cut in the middle when longer than 4 MiB (of ``stdout``
     ``left_out`` bytes then).  ``limit`` is the
     time it had (seconds), ``doing`` lists its processes as that was up.
+    Its output begins at byte ``log_begins`` of ``log``.
     """
 
     argv: tuple[str, ...]
@@ -31,6 +33,7 @@ class Completed:
     limit: float = 0.0
     doing: str = ""
     left_out: int = 0
+    log_begins: int = 0
 
     @property
     def ok(self) -> bool:
@@ -51,13 +54,35 @@ class Completed:
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.returncode} without a word"
 
+    def quote(self, text: str, *, first: bool = False) -> tuple[LogLine, ...]:
+        """Return a line that it printed, with its place in the log: the last such, or the first; () if none."""
+        if not text.strip():
+            return ()
+        if self.log is None:
+            return (LogLine(text),) if text in self.output else ()
+        number = loglines.number_of(self.log, text, begin=self.log_begins, first=first)
+        return (LogLine(text, self.log, number),) if number else ()
+
+    def error(self, kind: type[E], message: str, *, quoted: str = "", hint: str = "") -> E:
+        """Return an error that tells of this process, with its output, its log and the place of what it quotes.
+
+        ``quoted`` is the line that the message was read from; without it that is :attr:`reason`, if it has that.
+        """
+        quotes = self.quote(quoted or (self.reason if self.reason in message else ""))
+        return kind(message, hint=hint, evidence=self.output, log=self.log, quotes=quotes)
+
 
 class CommandError(TestbedError):
     """A command itb itself depends on failed; ``completed`` has the details."""
 
     def __init__(self, completed: Completed, *, about: str = "") -> None:
         command = about or shlex.join(completed.argv)
-        super().__init__(f"{redact(command)}: {completed.reason}", evidence=completed.output, log=completed.log)
+        super().__init__(
+            f"{redact(command)}: {completed.reason}",
+            evidence=completed.output,
+            log=completed.log,
+            quotes=completed.quote(completed.reason),
+        )
         self.completed = completed
 
 

@@ -171,6 +171,7 @@ class Runner:
             seconds=time.monotonic() - clock,
             timed_out=timed_out,
             log=sink.path,
+            log_begins=sink.begins,
             limit=timeout,
             doing=doing,
             left_out=left_out,

@@ -28,6 +28,17 @@ def find_deciding_case(cases: Iterable[Case], code: int) -> Case | None:
     return min(deciding, key=lambda case: case.started + case.seconds, default=None)
 
 
+def sentence(case: Case) -> str:
+    """Return in one sentence who failed at what, and why; what the message itself names is said once."""
+    message = case.message or "no reason was given"
+    names_role = case.role in ("", "itb") or message.startswith((f"host {case.role}:", f"{case.role}:", "the CE:"))
+    # Between cases, the message is all that is known.
+    names_subject = case.phase == Phase.RUN or message.split()[0] == case.name.split()[0]
+    parts = [] if names_role else [case.role]
+    parts += [] if names_subject else [case.name]
+    return ": ".join([*parts, message])
+
+
 def one_per_name(cases: Iterable[Case], replaced: Iterable[Case] = ()) -> list[Case]:
     """Return one case of each name, in order of start; what went wrong in any is not outvoted.
 
@@ -142,7 +153,7 @@ def _why_not_reached(cases: Sequence[Case], state: RunState, *, is_running: bool
     if is_running:
         return "not reached yet"
     if (case := find_deciding_case(cases, code)) and case.key != RUN_END:
-        return f"not reached: {_where(case)}: {case.name}: {case.message}"
+        return f"not reached: {sentence(case)}"
     if case:
         return f"not reached: {case.message}"
     interrupted = code == ExitCode.INTERRUPTED

@@ -14,9 +14,10 @@ from pydantic import ConfigDict, TypeAdapter
 
 from itb.errors import worst
 from itb.model import Case, Commit, CommitKind, Outcome, Record
-from itb.report import summary
+from itb.report import commands
 from itb.report.facts import Facts, base_phase, busy_seconds, phases
 from itb.report.junit import classname_of
+from itb.report.passages import located
 from itb.report.verdict import Kind, Verdict, sort_failures
 from itb.util.files import write_atomically
 from itb.version import JSON_FORMAT, VERSION
@@ -87,9 +88,23 @@ class TryEntry(Entry):
     seconds: float
 
 
+class SourceEntry(Entry):
+    """A line that a message was read from."""
+
+    file: str
+    """Its log, relative to the run's directory; empty if only the evidence has it."""
+    line: int
+    """Its number from 1; 0 if it is not known."""
+    text: str
+    also: bool
+    """Whether it tells of other trouble than the message."""
+
+
 class FailureEntry(CaseEntry):
     """A case that failed or was an error, with its evidence."""
 
+    sources: tuple[SourceEntry, ...]
+    """Where the message was read from, the cause first."""
     evidence: str
     earlier_tries: tuple[TryEntry, ...]
 
@@ -258,6 +273,7 @@ def _run(facts: Facts, verdict: Verdict) -> RunEntry:
         failed=tuple(
             FailureEntry(
                 **_case(facts, case, reached=True),
+                sources=tuple(SourceEntry(**dict(quote)) for quote in located(facts.rundir.path, case)),
                 evidence=case.evidence,
                 earlier_tries=tuple(TryEntry(**each.model_dump()) for each in case.tries),
             )
@@ -270,10 +286,10 @@ def _run(facts: Facts, verdict: Verdict) -> RunEntry:
         ),
         junit=str(facts.rundir.junit),
         html=str(facts.rundir.html),
-        reproduce=summary.reproduce(facts),
+        reproduce=commands.reproduce(facts),
         next=tuple(
             CommandEntry(title=title, command=command, why=why)
-            for title, command, why in summary.next_commands(facts, verdict)
+            for title, command, why in commands.next_commands(facts, verdict, anywhere=True)
         ),
     )
 

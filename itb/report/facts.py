@@ -31,9 +31,10 @@ from itb.rundir import values
 from itb.rundir.cases import RUN_END, Attempts
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import Value
-from itb.util.text import clean, cut, one_line
+from itb.util.text import EVIDENCE_LIMIT, clean, cut, one_line
 
 R = TypeVar("R", bound=Record)
+_EVIDENCE_BOUND = EVIDENCE_LIMIT + 200  # characters, with the marks of what was left out when it was recorded
 UNKNOWN_PRODUCT = "unknown product"  # of a run whose directory does not say
 
 
@@ -195,7 +196,12 @@ def _cleaned(value: Any) -> Any:
 def clean_case(case: Case) -> Case:
     """Return a case as reports show it: one-line name and message, evidence of bounded size."""
     tries = tuple(each.model_copy(update=_clean_texts(each)) for each in case.tries)
-    return case.model_copy(update={**clean_key(case.key)._asdict(), **_clean_texts(case), "tries": tries})
+    quotes = tuple(
+        quote.model_copy(update={"file": clean(quote.file), "text": one_line(clean(quote.text))})
+        for quote in case.quotes
+    )
+    update = {**clean_key(case.key)._asdict(), **_clean_texts(case), "tries": tries, "quotes": quotes}
+    return case.model_copy(update=update)
 
 
 def clean_key(key: CaseKey) -> CaseKey:
@@ -207,7 +213,7 @@ def clean_key(key: CaseKey) -> CaseKey:
 def _clean_texts(record: Case | Try) -> dict[str, Any]:
     return {
         "message": one_line(clean(record.message)),
-        "evidence": cut(clean(cut(record.evidence))),
+        "evidence": cut(clean(cut(record.evidence, _EVIDENCE_BOUND)), _EVIDENCE_BOUND),
         "log": clean(record.log),
         "seconds": max(0.0, record.seconds),
     }
@@ -234,9 +240,17 @@ def base_phase(case: Case) -> str:
     return case.phase.partition(".")[0]
 
 
-def phases(cases: Iterable[Case]) -> list[str]:
-    """Return the phases of cases in the order they began."""
-    return list(dict.fromkeys(base_phase(case) for case in cases))
+# The phases in the order of the pipeline; what was done at the same time is told one after the other.
+PIPELINE = (
+    Phase.RESOLVE, Phase.PLATFORM, Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.CONFIGURE, Phase.START,
+    Phase.TOKEN, Phase.TEST, Phase.RUN, Phase.EVIDENCE, Phase.DOWN,
+)  # fmt: skip
+
+
+def phases(cases: Iterable[Case], others: Iterable[str] = ()) -> list[str]:
+    """Return the phases of cases, and ``others``, in the order of the pipeline; one it lacks comes last."""
+    names = dict.fromkeys([*(base_phase(case) for case in cases), *others])
+    return sorted(names, key=lambda name: [*PIPELINE, name].index(name))
 
 
 def is_running(rundir: RunDir) -> bool:

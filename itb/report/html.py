@@ -1,57 +1,33 @@
-"""One self-contained HTML file per run: outcome first, then failures, what was tested, timeline and all the rest.
+"""One self-contained HTML file per run: outcome first, then its cases, what was tested, timeline and all the rest.
 
-The template escapes everything; nothing is fetched and nothing is executed
-(the page forbids both itself), so that hostile output of a test stays text.
+What is too long for it, and what a browser would not show, is beside it in
+pages of their own.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from itb.data import shipped
-from itb.model import Case, InstalledPackage, Outcome, Token
-from itb.report import self_reported, summary
-from itb.report.facts import Facts, base_phase, busy_seconds, phases
+from itb.model import HostInfo, InstalledPackage, Quote, Token
+from itb.report import commands, entries, pages, self_reported, summary
+from itb.report.cases import sentence
+from itb.report.entries import Entry
+from itb.report.facts import Facts
+from itb.report.notable import notable
+from itb.report.passages import inside
+from itb.report.template import render
 from itb.report.timeline import draw
 from itb.report.verdict import Verdict, sort_failures
 from itb.util.files import write_atomically
-from itb.util.text import clean, duration
+from itb.util.text import clean, duration, utc
 
-SHOWN_FAILURES = 100  # failures shown with their evidence; the table of cases has all
 KEPT_FILES = 60  # evidence files listed per host
-
-
-@dataclass(frozen=True)
-class Group:
-    """Cases that are shown together; ``title`` is a scenario's name or empty."""
-
-    title: str
-    cases: Sequence[Case]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A phase with its cases; ``seconds`` is wall time."""
-
-    name: str
-    seconds: float
-    groups: Sequence[Group]
-    counts: Counter[Outcome]
-
-    @property
-    def bad(self) -> bool:
-        """Return whether something in it went wrong."""
-        return bool(self.counts[Outcome.FAILED] or self.counts[Outcome.ERROR])
+LOCK = "lock.yaml"  # which browsers offer to save
 
 
 @dataclass(frozen=True)
@@ -65,66 +41,104 @@ class Role:
 
 
 def write(path: Path, facts: Facts, verdict: Verdict) -> None:
-    """Write the report of a run."""
-    page = _render("report.html.j2", facts.rundir.path, at=path.parent, **view(facts, verdict))
+    """Write the report of a run to a file, and pages that it links to into the run directory."""
+    shown = entries.entries(facts)
+    written = pages.write(facts.rundir.path, _lines_by_file(shown))
+    links = _Links(facts.rundir.path, path.parent, written)
+    page = render("report.html.j2", links=links, **view(facts, verdict, shown))
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
 def write_overview(path: Path, runs: Sequence[tuple[Facts, Verdict]]) -> None:
     """Write a page with a line per run that links to the runs' reports."""
-    page = _render("overview.html.j2", path.parent, at=path.parent, runs=runs, candidate=summary.candidate)
+    page = render(
+        "overview.html.j2",
+        runs=runs,
+        candidate=summary.candidate,
+        link=lambda target: quote(os.path.relpath(target, path.parent)),
+    )
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def view(facts: Facts, verdict: Verdict) -> dict[str, Any]:
-    """Return the variables of the template by name."""
+def _lines_by_file(shown: Iterable[Entry]) -> dict[str, list[int]]:
+    """Return the files that a report has pages of, with the lines that it links to."""
+    lines: dict[str, list[int]] = {LOCK: []}
+    for entry in shown:
+        for place in entry.quotes:
+            if place.line:
+                lines.setdefault(place.file, []).append(place.line)
+    return lines
+
+
+def href(rundir: Path, file: str, at: Path) -> str:
+    """Return the link from a page in folder ``at`` to a file inside the run directory; empty without the file."""
+    return f"./{quote(os.path.relpath(rundir / file, at))}" if inside(rundir, file) else ""
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Links of a report in folder ``at``; ``written`` are pages by the file that they show."""
+
+    rundir: Path
+    at: Path
+    written: Mapping[str, str]
+
+    def file(self, file: str) -> str:
+        """Return the link to a file; empty without the file."""
+        return href(self.rundir, file, self.at)
+
+    def page(self, file: str) -> str:
+        """Return the link to the page of a file or, without one, to the file."""
+        return self.file(self.written.get(file, file))
+
+    def line(self, place: Quote) -> str:
+        """Return the link to a line of a log: on its page, or else to the log."""
+        has_page = place.file in self.written and place.line
+        return f"{self.page(place.file)}#L{place.line}" if has_page else self.file(place.file)
+
+
+def view(facts: Facts, verdict: Verdict, shown: Sequence[Entry]) -> dict[str, Any]:
+    """Return what the template shows."""
+    entry_of = {id(entry.case): entry for entry in shown}
     return {
         "facts": facts,
         "verdict": verdict,
         "candidate": summary.candidate(facts),
-        "failures": sort_failures(facts, verdict.exit_code)[:SHOWN_FAILURES],
-        "more_failures": max(0, len(facts.bad) - SHOWN_FAILURES),
+        "bad": [entry_of[id(case)] for case in sort_failures(facts, verdict.exit_code)],
+        "sentence": sentence,
+        "place": clean_place,
+        "phases": entries.by_phase(facts, shown, verdict.not_reached),
+        "short_name": entries.short_name,
+        "statuses": dict.fromkeys(entry.status for entry in shown),
+        "case_roles": sorted({entry.case.role for entry in shown if entry.case.role}),
+        "notable": notable(facts.cases),
         "timeline": draw(facts),
         "self_reported": self_reported.summary_line(facts),
-        "self_reported_cases": self_reported.cases(facts),
-        "phases": group_phases(facts),
         "hosts": facts.testbed.hosts if facts.testbed else (),
+        "privileges_of": group_privileges(facts.testbed.hosts if facts.testbed else ()),
         "images": group_images(facts),
         "roles": group_packages(facts),
         "evidence": evidence_files(facts.rundir.path),
         "token_life": token_life(facts.token, facts.state.started),
-        "commands": summary.next_commands(facts, verdict),
-        "reproduce": summary.reproduce(facts),
+        "commands": commands.next_commands(facts, verdict, anywhere=True),
+        "reproduce": commands.reproduce(facts),
         "missing": missing(facts),
+        "lock": LOCK,
     }
 
 
-def group_phases(facts: Facts) -> list[Phase]:
-    """Return the cases by phase in order of their beginning, those of scenarios by scenario."""
-    grouped = []
-    for name in phases(facts.cases):
-        cases = [case for case in facts.cases if base_phase(case) == name]
-        groups: dict[str, list[Case]] = {}
-        for case in cases:
-            groups.setdefault(scenario_of(case, facts.state.scenarios), []).append(case)
-        counts = Counter(case.outcome for case in cases)
-        shown = [Group(title, members) for title, members in groups.items()]
-        grouped.append(Phase(name, busy_seconds(cases), shown, counts))
-    return grouped
+def clean_place(place: Quote) -> str:
+    """Return where a quote is in words: ``hosts/factory/journal.txt, line 12``."""
+    return f"{place.file}, line {place.line}" if place.line else place.file
 
 
-def scenario_of(case: Case, scenarios: Sequence[str]) -> str:
-    """Return the scenario a case belongs to, known from its phase, its log or its name; else empty."""
-    _, _, rest = case.phase.partition(".")
-    if rest:
-        return rest
-    parts = Path(case.log).parts
-    if len(parts) == 3 and parts[0] == "results":
-        return parts[1]
-    for name in scenarios:
-        if case.name.startswith((f"{name}:", f"{name}/", f"{name} ")):
-            return name
-    return ""
+def group_privileges(hosts: Iterable[HostInfo]) -> list[tuple[str, str]]:
+    """Return what containers may do as (roles, privileges): each kind of privileges once."""
+    roles_of: dict[str, list[str]] = {}
+    for host in hosts:
+        if host.privileges:
+            roles_of.setdefault(host.privileges, []).append(host.role)
+    return [(", ".join(roles), privileges) for privileges, roles in roles_of.items()]
 
 
 def group_images(facts: Facts) -> list[tuple[str, str, str]]:
@@ -133,11 +147,6 @@ def group_images(facts: Facts) -> list[tuple[str, str, str]]:
     for host in facts.testbed.hosts if facts.testbed else ():
         roles_of.setdefault((host.image, host.image_id), []).append(host.role)
     return [(", ".join(roles), image, digest) for (image, digest), roles in roles_of.items()]
-
-
-def short_name(case: Case, scenario: str) -> str:
-    """Return a case's name without the name of the scenario it is shown under."""
-    return case.name.removeprefix(f"{scenario}: ") if scenario else case.name
 
 
 def group_packages(facts: Facts) -> list[Role]:
@@ -185,37 +194,3 @@ def missing(facts: Facts) -> list[str]:
         "token": facts.token is None and "no token is on record",
     }
     return [*facts.problems, *(reason for reason in absent.values() if reason)]
-
-
-def utc(when: float) -> str:
-    """Return a time as reports show it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
-
-
-def href(rundir: Path, log: str, at: Path) -> str:
-    """Return the link from a page in folder ``at`` to a file inside the run directory; empty without the file."""
-    path = rundir / log
-    if not log or Path(log).is_absolute() or ".." in Path(log).parts or not path.is_file():
-        return ""
-    return "./" + quote(os.path.relpath(path, at))
-
-
-def _render(template: str, base: Path, *, at: Path, **values: Any) -> str:
-    folder = shipped.folder("reports")
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": duration, "utc": utc, "short_name": short_name}
-    environment.globals |= {
-        "href": lambda log: href(base, log, at),
-        "link": lambda path: quote(os.path.relpath(path, at)),
-        "marks": summary.MARKS,
-        "Outcome": Outcome,
-        # our own file, and CSS cannot be escaped as HTML is
-        "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
-    }
-    return environment.get_template(template).render(**values)

@@ -22,6 +22,7 @@ from itb.errors import ExitCode
 from itb.model import Case, CommitKind, Outcome
 from itb.report import self_reported
 from itb.report.facts import Facts
+from itb.report.passages import inside, located, place
 from itb.report.verdict import Verdict, judge
 from itb.util.files import write_atomically
 from itb.util.text import one_line
@@ -75,7 +76,7 @@ def _case(facts: Facts, case: Case, used: Counter[str], *, evidence: bool) -> Te
     # a time of zero would be left out
     test_case = TestCase(unique(case.name, classname, used), classname, elapsed_sec=max(case.seconds, 1e-6))
     message = _inert(case.message) or "no reason was given"
-    body = _body(case, evidence=evidence)
+    body = _body(facts, case, evidence=evidence)
     if case.outcome is Outcome.FAILED:
         test_case.add_failure_info(message, body, _type(case))
     elif case.outcome is Outcome.ERROR:
@@ -111,11 +112,17 @@ def unique(name: str, classname: str, used: Counter[str]) -> str:
     return candidate
 
 
-def _body(case: Case, *, evidence: bool) -> str:
-    """Return the text of a failure or an error: its evidence, and where the whole log is in the run directory."""
-    parts = [_inert(case.evidence.strip("\n"))] if evidence else [_LEFT_OUT]
-    if case.log:
-        parts.append(f"full log: {_inert(case.log)}")
+def _body(facts: Facts, case: Case, *, evidence: bool) -> str:
+    """Return the text of a failure or an error: its evidence, other trouble, and where the message is from.
+
+    Logs are named by their paths in the run directory, with the line.
+    """
+    quotes = located(facts.rundir.path, case)
+    also = [f"also: {quote.text}" for quote in quotes if quote.also]
+    sources = dict.fromkeys(f"log: {place(quote)}" for quote in quotes if quote.file)
+    log = [f"full log: {case.log}"] if case.log else []
+    parts = [_inert(case.evidence.strip("\n")) if evidence else _LEFT_OUT]
+    parts.append("\n".join(map(_inert, [*also, *sources, *log])))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -133,14 +140,13 @@ def _add_tries(test_case: ET.Element, case: Case, *, evidence: bool) -> None:
 
 
 def _attachments(facts: Facts, case: Case) -> list[str]:
-    """Return the line that makes Jenkins attach the log of a case that did not go well; none without a log.
+    """Return the lines that make Jenkins attach the logs of a case that did not go well, that of the cause first.
 
     The format is https://plugins.jenkins.io/junit-attachments: an absolute path, on a line of its own.
     """
-    log = facts.rundir.path / case.log
-    if not case.is_bad or not case.log or ".." in log.parts or not log.is_relative_to(facts.rundir.path):
-        return []
-    return [f"[[ATTACHMENT|{log}]]"] if log.is_file() and not log.is_symlink() else []
+    files = [*(quote.file for quote in case.quotes), case.log] if case.is_bad else []
+    paths = [inside(facts.rundir.path, file) for file in dict.fromkeys(files)]
+    return [f"[[ATTACHMENT|{path}]]" for path in paths if path and not path.is_symlink()]
 
 
 def _inert(text: str) -> str:

@@ -172,8 +172,13 @@ class PlainProgress(Progress):
 def plain_line(case: Case) -> str:
     """Return the line of a log for a case that has ended."""
     name, message = one_line(clean(case.name), 200), one_line(clean(case.message), 400)
-    reason = f": {message}" if message and case.outcome is not Outcome.PASSED else ""
+    reason = f": {message}" if message and _has_reason(case) else ""
     return f"{PLAIN_MARKS[case.outcome]:<5} {where(case)}  {name} ({duration(case.seconds)}){reason}"
+
+
+def _has_reason(case: Case) -> bool:
+    """Return whether a case's message says why it is as it is: not of one that simply passed."""
+    return case.outcome is not Outcome.PASSED or case.remark is not None
 
 
 def where(trial: Case | RunningTrial) -> str:
@@ -220,7 +225,7 @@ def ended_line(case: Case) -> RenderableType:
     table.add_column(ratio=1, overflow="ellipsis", no_wrap=case.outcome is Outcome.PASSED)
     table.add_column(justify="right", no_wrap=True)
     description = Text(one_line(clean(case.name), 200), "" if case.outcome is Outcome.PASSED else style)
-    if case.message and case.outcome is not Outcome.PASSED:
+    if case.message and _has_reason(case):
         description.append(f"\n{one_line(clean(case.message))}", "default")
     mark, seconds = Text(MARKS[case.outcome], style), Text(duration(case.seconds), "dim")
     table.add_row(mark, Text(where(case), "dim", overflow="ellipsis"), description, seconds)

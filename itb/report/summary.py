@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -12,13 +13,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from itb.model import Commit, CommitKind, Outcome, Phase
+from itb.model import Case, CommitKind, Outcome
 from itb.report import self_reported
-from itb.report.facts import UNKNOWN_PRODUCT, Facts, base_phase, busy_seconds, phases
-from itb.report.verdict import Kind, Verdict, find_deciding_case, sort_failures
+from itb.report.commands import next_commands
+from itb.report.facts import Facts, base_phase, busy_seconds, phases
+from itb.report.notable import Notable, notable
+from itb.report.passages import located, place
+from itb.report.verdict import Kind, Verdict, sort_failures
 from itb.util.text import duration
 
 SHOWN_FAILURES = 8
+SHOWN_NOTABLE = 8  # reasons for which cases were skipped, or known to fail
 
 MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.ERROR: "!", Outcome.SKIPPED: "–"}
 PLAIN_MARKS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAIL", Outcome.ERROR: "ERROR", Outcome.SKIPPED: "skip"}
@@ -86,11 +91,12 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
             Text.assemble("  ", (MARKS[case.outcome], STYLES[case.outcome]), f" {where}  ", (case.name, "bold")),
             Padding(Text(case.message or "no reason was given"), (0, 0, 0, 4)),
         ]
-        if case.log:
-            log = Text(_shorten(facts.rundir.path / case.log), "dim", overflow="fold")
-            parts.append(Padding(log, (0, 0, 0, 4)))
+        parts += [Padding(Text(line, "dim", overflow="fold"), (0, 0, 0, 4)) for line in _sources(facts, case)]
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         parts.append(Text(f"  and {more} more, see the reports", "dim"))
+    for number, item in enumerate(_notable(facts)):
+        line = Text.assemble(f"  {len(item.cases)} {item.label}: {item.reason}  ", (item.subject, "dim"))
+        parts += [line] if number else [Text(), line]
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -100,20 +106,41 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
     return Group(*parts)
 
 
+@dataclass(frozen=True)
+class _PhaseLine:
+    """What a summary says of a phase; ``rest`` of what was not reached of it."""
+
+    name: str
+    seconds: str
+    counts: Mapping[Outcome, int]
+    rest: str
+
+
+def _phase_lines(facts: Facts, verdict: Verdict) -> Iterator[_PhaseLine]:
+    """Yield what is said of each phase, in the order of the pipeline."""
+    for name in phases(facts.all_cases, verdict.not_reached):
+        cases = [case for case in facts.cases if base_phase(case) == name]
+        unreached = sum(base_phase(case) == name for case in facts.unreached)
+        counts = Counter(case.outcome for case in cases)
+        rest = f"{unreached} not reached" if unreached and cases else "not reached"
+        if not unreached and cases:
+            rest = "not reached by the candidate" if name in verdict.not_reached else ""
+        yield _PhaseLine(name, duration(busy_seconds(cases)) if cases else "", counts, rest)
+
+
 def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    for name in phases(facts.cases):
-        cases = [case for case in facts.cases if base_phase(case) == name]
+    for line in _phase_lines(facts, verdict):
+        style = "" if line.counts else "dim"
         counts = Text()
         for outcome in Outcome:
-            if number := sum(case.outcome is outcome for case in cases):
+            if number := line.counts.get(outcome):
                 counts.append(f"{number} {MARKS[outcome]}  ", STYLES[outcome])
-        table.add_row(name, duration(busy_seconds(cases)), counts)
-    for name in verdict.not_reached:
-        table.add_row(Text(name, "dim"), Text("–", "dim"), Text("not reached", "dim"))
+        counts.append(line.rest, "dim")
+        table.add_row(Text(line.name, style), Text(line.seconds or "–", style), counts)
     return table
 
 
@@ -123,25 +150,38 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
     yield f"  {candidate(facts)}, {duration(verdict.seconds)}, exit code {verdict.exit_code}"
     if verdict.blame and not verdict.good:
         yield f"  {verdict.blame}"
-    for name in phases(facts.cases):
-        cases = [case for case in facts.cases if base_phase(case) == name]
-        counts = ", ".join(
-            f"{number} {outcome}"
-            for outcome in Outcome
-            if (number := sum(case.outcome is outcome for case in cases))
-        )
-        yield f"  {name:<10} {duration(busy_seconds(cases)):>12}  {counts}"
-    for name in verdict.not_reached:
-        yield f"  {name:<10} {'-':>12}  not reached"
+    for line in _phase_lines(facts, verdict):
+        counts = [f"{line.counts[outcome]} {outcome}" for outcome in Outcome if line.counts.get(outcome)]
+        said = ", ".join(filter(None, [*counts, line.rest]))
+        yield f"  {line.name:<10} {line.seconds or '-':>12}  {said}"
     for case in sort_failures(facts, verdict.exit_code)[:SHOWN_FAILURES]:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}: {case.message or 'no reason was given'}"
-        if case.log:
-            yield f"  log: {_shorten(facts.rundir.path / case.log)}"
+        yield from (f"  {line}" for line in _sources(facts, case))
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         yield f"and {more} more, see the reports"
+    for item in _notable(facts):
+        yield f"{len(item.cases)} {item.label}: {item.reason} ({item.subject})"
     for title, value in _closing_rows(facts, verdict):
         yield f"{title + ':':<8} {value}"
+
+
+def _sources(facts: Facts, case: Case) -> list[str]:
+    """Return where the message of a case is from, and what other trouble there is: a line each."""
+    lines = []
+    quotes = located(facts.rundir.path, case)
+    for quote in sorted(quotes, key=lambda quote: not quote.also):
+        path = _shorten(facts.rundir.path / place(quote)) if quote.file else ""
+        also = f"also: {quote.text}" + (f" ({path})" if path else "")
+        lines.append(also if quote.also else f"log: {path}")
+    if case.log and case.log not in [quote.file for quote in quotes]:
+        lines.append(f"log: {_shorten(facts.rundir.path / case.log)}")
+    return list(dict.fromkeys(lines))
+
+
+def _notable(facts: Facts) -> list[Notable]:
+    """Return what is to be named of skipped, flaky and known cases."""
+    return notable(facts.cases)[:SHOWN_NOTABLE]
 
 
 def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
@@ -156,90 +196,6 @@ def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
     for title, command, _ in next_commands(facts, verdict):
         rows.append((title, command))
     return rows
-
-
-def next_commands(facts: Facts, verdict: Verdict) -> list[tuple[str, str, str]]:
-    """Return the commands a person may want to type now: (title, command, why)."""
-    deciding_case = find_deciding_case(facts, verdict.exit_code)
-    run, runs = facts.rundir.id, _runs_words(facts)
-    commands = []
-    if facts.state.kept:
-        # A run that was only built has hosts, but no testbed.
-        booted = [case.role for case in facts.cases if case.phase == Phase.UP and case.role != "network"]
-        roles = [host.role for host in facts.testbed.hosts] if facts.testbed else booted
-        role = deciding_case.role if deciding_case and deciding_case.role in roles else (roles or ["frontend"])[0]
-        commands.append(("look", ["itb", "shell", run, role, *runs], "a shell on a host of this run"))
-        commands.append(("remove", ["itb", "down", "--run", run, *runs], "remove the hosts"))
-    elif not verdict.good and verdict.kind is not Kind.RUNNING:
-        if facts.commit and verdict.kind in (Kind.INTERRUPTED, Kind.ERROR):
-            commands.append(("go on", ["itb", "run", "--resume", run, *runs], "what is done is not repeated"))
-        if facts.state.product != UNKNOWN_PRODUCT:
-            again = [*_same_run(facts), *runs, "--keep", "failed"]
-            commands.append(("again", again, "again, keeping the hosts when it fails"))
-    return [(title, shlex.join(words), why) for title, words, why in commands]
-
-
-def reproduce(facts: Facts) -> str:
-    """Return the command that tests the same commit again; empty where nothing says of what product it is."""
-    return shlex.join(_same_run(facts)) if facts.state.product != UNKNOWN_PRODUCT else ""
-
-
-def _same_run(facts: Facts) -> list[str]:
-    """Return the command line of a run of the same commit with the same settings."""
-    state, commit, settings = facts.state, facts.commit, facts.state.settings
-    product = _from_here(facts, settings.get("product") or state.product)
-    words = ["itb", "run", "--product", product, "--platform", _platform(facts)]
-    if commit and commit.kind is CommitKind.PUBLISHED:
-        words += _published_words(facts, commit)
-    elif ref := commit.id if commit and commit.kind is not CommitKind.WORKTREE else state.ref:
-        words += ["--ref", ref]
-    if settings.get("source"):
-        words += ["--source", _from_here(facts, settings["source"], bare=True)]
-    if settings.get("variant"):
-        words += ["--variant", ",".join(settings["variant"])]
-    for name, default in (("builder", "rpmbuild"), ("token_hook", "local"), ("engine", "podman")):
-        if settings.get(name, default) != default:
-            words += [f"--{name.replace('_', '-')}", _from_here(facts, settings[name])]
-    if facts.previous:
-        words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
-    scenarios = settings.get("scenario") or state.scenarios
-    if scenarios:
-        words += ["--scenario", ",".join(_from_here(facts, name) for name in scenarios)]
-    return words
-
-
-def _platform(facts: Facts) -> str:
-    """Return the run's platform as it was asked for: by its name or its folder."""
-    folder, name = Path(facts.state.cwd), facts.state.platform
-    asked = facts.state.settings.get("platform") or ()
-    return next((_from_here(facts, value) for value in asked if (folder / value).resolve().name == name), name)
-
-
-def _from_here(facts: Facts, value: str, *, bare: bool = False) -> str:
-    """Return a name as it is, a path so that it leads to the same file from here.
-
-    Settings that know no names take a path without a slash too (``bare``).
-    """
-    if "/" not in value and value not in (".", "..") and not bare:
-        return value
-    path = Path(facts.state.cwd, value)
-    return _shorten(path) if path.exists() and Path.cwd() != Path(facts.state.cwd) else value
-
-
-def _runs_words(facts: Facts) -> list[str]:
-    """Return the flag that finds the run; none where it is in the default folder."""
-    runs = facts.rundir.path.parent
-    return [] if runs == Path.cwd() / "runs" else ["--runs", _shorten(runs)]
-
-
-def _published_words(facts: Facts, commit: Commit) -> list[str]:
-    """Return the flags that install the same published packages again."""
-    settings = facts.state.settings
-    words = ["--from-repo", _from_here(facts, commit.source)]
-    pin = commit.describe or str(settings.get("nevra") or "")
-    words += ["--nevra", pin] if pin else []
-    words += ["--repo-key", _from_here(facts, settings["repo_key"], bare=True)] if settings.get("repo_key") else []
-    return [*words, "--allow-unsigned"] if settings.get("allow_unsigned") else words
 
 
 def _shorten(path: Path) -> str:

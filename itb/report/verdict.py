@@ -142,7 +142,8 @@ def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) ->
     if kind is Kind.RUNNING:
         return f"Still going on: {cases} so far"
     if kind is Kind.NOTHING:
-        return "Nothing was tried: no case passed or failed"
+        others = cases.replace("case", "other case", 1)
+        return f"No scenario was tried: {others}{also}" if passed else "Nothing was tried"
     if kind is Kind.INTERRUPTED and not facts.ended:
         unreadable = any(problem.startswith("run.json") for problem in facts.problems)
         reason = "run.json cannot be read" if unreadable else "its process is gone"
@@ -156,7 +157,17 @@ def _reason(facts: Facts, kind: Kind, code: int) -> str:
         return ""
     case = find_deciding_case(facts, code)
     if case is not None:
-        where = f"{case.phase} on {case.role}" if case.role else case.phase
-        return f"{where}: {case.name}: {case.message or 'no reason was given'}"
-    reasons = dict.fromkeys(c.message for c in facts.cases if c.outcome is Outcome.SKIPPED and c.message)
-    return "; ".join(list(reasons)[:3]) if kind is Kind.NOTHING else ""
+        return report_cases.sentence(case)
+    return _why_nothing(facts) if kind is Kind.NOTHING else ""
+
+
+def _why_nothing(facts: Facts) -> str:
+    """Return which scenarios were not tried and why; of a run without any, why what there is was skipped."""
+    skipped = [case for case in facts.cases if case.outcome is Outcome.SKIPPED]
+    of_tests = [case for case in skipped if base_phase(case) == Phase.TEST]
+    reasons: dict[str, list[str]] = {}
+    for case in of_tests or skipped:
+        subject = case.name.partition(":")[0] if of_tests else case.name
+        reasons.setdefault(case.message or "no reason was given", []).append(subject)
+    parts = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
+    return "; ".join(parts[:3]) or "no scenario was asked for"

@@ -226,4 +226,4 @@ def submit_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path)
         limit = _KOJI_TIMEOUT if argv is commands[-1] else _TIMEOUT
         completed = runner.run(Request(argv, timeout=limit, check=False, log=log, on_line=print))
         if not completed.ok:
-            raise TestbedError(f"{Path(argv[0]).name}: {completed.reason}", evidence=completed.output, log=log)
+            raise completed.error(TestbedError, f"{Path(argv[0]).name}: {completed.reason}")

@@ -40,7 +40,7 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     if completed.returncode == _NOT_INSTALLED:
         return None
     if not _LAST_LINE.search(completed.stdout):
-        raise TestbedError(f"host {host.role}: rpmlint: {completed.reason}", evidence=completed.output, log=log)
+        raise completed.error(TestbedError, f"host {host.role}: rpmlint: {completed.reason}")
     return summarise(completed.stdout)
 
 

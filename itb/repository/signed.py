@@ -140,11 +140,8 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
     verdicts = completed.stdout.partition("--- signatures")[2].strip().splitlines()
     invalid = [line for line in verdicts if "signatures OK" not in line]
     if invalid or len(verdicts) != len(build.rpms):
-        raise TestbedError(
-            f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}",
-            evidence=completed.output,
-            log=log,
-        )
+        message = f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}"
+        raise completed.error(TestbedError, message, quoted=invalid[0] if invalid else "")
     url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
     fetched = services.run(Request(fetch, check=False))

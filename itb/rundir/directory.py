@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from itb.errors import UsageError
-from itb.model import Case, Moment, Record
+from itb.errors import LogLine, UsageError
+from itb.model import Case, Moment, Quote, Record
 from itb.process.result import Command
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
@@ -25,9 +25,12 @@ from itb.rundir.values import Value
 from itb.util import files, ownership
 from itb.util.files import write_atomically
 from itb.util.redact import redact
+from itb.util.text import one_line
 from itb.version import VERSION
 
 R = TypeVar("R", bound=Record)
+
+JOURNAL = Path("journal.txt")  # a host's systemd journal, among its logs
 
 _TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
 
@@ -181,6 +184,11 @@ class RunDir:
         if path is None:
             return ""
         return str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
+
+    def quote(self, line: LogLine) -> Quote:
+        """Return a line that a message quotes, with its log as the run directory names it once it is collected."""
+        log = self.host(line.role) / str(line.log).lstrip("/") if line.log and line.role else line.log
+        return Quote(file=self.relative(log), line=line.number, text=one_line(line.text), also=line.also)
 
     def save(self, key: Value[R], value: R) -> None:
         """Write a phase's value, redacted, to ``state/NAME.json``."""

@@ -10,20 +10,47 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
-from itb.model import Case, CaseKey, Outcome, Try, append_case
+from itb.errors import (
+    PRODUCT_ERRORS,
+    ExitCode,
+    InterruptedRunError,
+    ItbError,
+    LogLine,
+    TestbedError,
+    UsageError,
+)
+from itb.model import Case, CaseKey, Outcome, Remark, Try, append_case
 from itb.process import retry
 from itb.rundir.cases import RUN_END, Begun, Process
 from itb.rundir.directory import RunDir
+from itb.util import causes, loglines
 from itb.util.redact import redact
 from itb.util.text import EVIDENCE_LIMIT, cut
 
 _DELETED = "it was deleted while the run went on"
+
+
+def _evidence(text: str, quoted: str) -> str:
+    """Return evidence redacted and cut to what a report shows, the line that is quoted among it."""
+    # Cut before too, for memory: no edge of that cut is within what is kept by the next.
+    return cut(redact(cut(text, 40 * EVIDENCE_LIMIT, around=quoted)), around=redact(quoted))
+
+
+def _also(trial: Trial) -> list[LogLine]:
+    """Return another trouble that the evidence of something that went wrong names; none if the message has it."""
+    is_bad = trial.outcome in (Outcome.FAILED, Outcome.ERROR)
+    text = causes.first_missing(trial.evidence) if is_bad else ""
+    if not text or text in trial.message:
+        return []
+    if trial.log and (number := loglines.number_of(trial.log, text)):
+        return [LogLine(text, trial.log, number, also=True)]
+    source = trial.quotes[0] if trial.quotes else LogLine("")
+    return [LogLine(text, source.log, role=source.role, also=True)]
 
 
 class Listener(Protocol):
@@ -61,8 +88,10 @@ class Trial:
         self.message = ""
         self.evidence = ""
         self.log: Path | None = None
+        self.quotes: Sequence[LogLine] = ()
         self.exit_code: int = ExitCode.PASSED
         self.supersedes = False
+        self.remark: Remark | None = None
         self.retry_causes: list[str] = []  # causes of what was tried again
         self.tries: list[Try] = []  # those before the one that counts
         self._journal = journal
@@ -72,47 +101,45 @@ class Trial:
         for listener in self._journal.listeners:
             listener.noted(self, redact(text))
 
-    def fail(self, message: str, *, exit_code: int, evidence: str = "", log: Path | None = None) -> None:
+    def fail(self, message: str, *, exit_code: int, evidence: str = "") -> None:
         """Record that the product is at fault."""
-        self._set(Outcome.FAILED, message, exit_code, evidence, log)
+        self._set(Outcome.FAILED, message, exit_code, evidence)
 
-    def error(
-        self, message: str, *, exit_code: int = ExitCode.TESTBED, evidence: str = "", log: Path | None = None
-    ) -> None:
+    def error(self, message: str, *, exit_code: int = ExitCode.TESTBED, evidence: str = "") -> None:
         """Record that the testbed, the tool or an interruption is at fault."""
-        self._set(Outcome.ERROR, message, exit_code, evidence, log)
+        self._set(Outcome.ERROR, message, exit_code, evidence)
 
     def skip(self, reason: str) -> None:
         """Record that it could not be tried, and that this is nobody's fault."""
-        self._set(Outcome.SKIPPED, reason, ExitCode.PASSED, "", None)
+        self._set(Outcome.SKIPPED, reason, ExitCode.PASSED)
 
     def passed(self, message: str = "", *, evidence: str = "") -> None:
         """Record that it went well; ``message`` says what was observed."""
-        self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence, None)
+        self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence)
 
-    def _set(self, outcome: Outcome, message: str, code: int, evidence: str, log: Path | None) -> None:
+    def _set(self, outcome: Outcome, message: str, code: int, evidence: str = "") -> None:
         self.outcome, self.message, self.exit_code = outcome, message, code
-        self.evidence = evidence
-        self.log = log or self.log
+        self.evidence, self.quotes = evidence, ()
 
     def set_from_error(self, error: BaseException) -> None:
         """Take outcome, message and evidence from an exception."""
         if isinstance(error, ItbError):
             outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
             message = f"{error.message} ({error.hint})" if error.hint else error.message
-            self._set(outcome, message, error.exit_code, error.evidence, error.log)
+            self._set(outcome, message, error.exit_code, error.evidence)
+            self.log, self.quotes = error.log or self.log, error.quotes
         elif isinstance(error, KeyboardInterrupt):
-            self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code, "", None)
+            self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code)
         elif isinstance(error, OSError) and error.filename:
-            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", ExitCode.TESTBED, "", None)
+            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", ExitCode.TESTBED)
         else:
             text = "".join(traceback.format_exception(error))
-            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text, None)
+            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text)
 
 
 def _redacted(record: Case | Try) -> dict[str, str]:
     """Return the texts of a record without secrets, by field."""
-    return {key: redact(value) for key, value in record if isinstance(value, str) and key != "outcome"}
+    return {key: redact(value) for key, value in record if type(value) is str}
 
 
 class Journal:
@@ -138,7 +165,8 @@ class Journal:
         engine = "container engine "  # its own trouble is cause enough
         if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
             return error
-        return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
+        message = f"{cause}; seen of it: {error.message}"
+        return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
 
     def reopen(self, *, resume: bool = False) -> None:
         """Record this process and load the cases of earlier ones; ``resume``: bad cases are to be repeated."""
@@ -181,26 +209,30 @@ class Journal:
             passed = trial.outcome is Outcome.PASSED
             parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
             message = ("; " if passed else " ").join(filter(None, parts))
+            trial.remark = Remark.FLAKY if passed else trial.remark
+        quotes = tuple(self.rundir.quote(line) for line in [*trial.quotes, *_also(trial)])
         return Case(
             phase=trial.phase,
             role=trial.role,
             name=trial.name,
             outcome=trial.outcome,
             message=message,
-            # Cut before too, for memory: no edge of that cut is within what is kept by the next.
-            evidence=cut(redact(cut(trial.evidence, 40 * EVIDENCE_LIMIT))),
+            evidence=_evidence(trial.evidence, quotes[0].text if quotes else ""),
             log=self.rundir.relative(trial.log),
+            quotes=quotes,
             started=trial.began,
             seconds=time.monotonic() - trial.clock,
             exit_code=trial.exit_code,
             supersedes=trial.supersedes,
             tries=tuple(trial.tries),
+            remark=trial.remark,
         )
 
     def add(self, case: Case) -> None:
         """Record a case that has ended; no secret of it gets any further."""
         tries = tuple(each.model_copy(update=_redacted(each)) for each in case.tries)
-        case = case.model_copy(update={**_redacted(case), "tries": tries})
+        quotes = tuple(item.model_copy(update={"text": redact(item.text)}) for item in case.quotes)
+        case = case.model_copy(update={**_redacted(case), "tries": tries, "quotes": quotes})
         with self._lock:
             append_case(self.cases, case)
             problem = "" if self.lost else self._write(lambda: self.rundir.append_case(case))

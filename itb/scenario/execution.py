@@ -9,33 +9,43 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from itb.config import step_library
 from itb.config.scenario import Scenario, Step
 from itb.containers.host import FileSpec, Host
-from itb.errors import ExitCode, InterruptedRunError, ItbError, ScenarioError, TestbedError, TokenError, UsageError
-from itb.model import Case, Outcome, Phase, Try
+from itb.errors import (
+    PRODUCT_ERRORS,
+    InterruptedRunError,
+    ItbError,
+    LogLine,
+    ScenarioError,
+    TestbedError,
+    TokenError,
+    UsageError,
+)
+from itb.model import Case, Outcome, Phase, Remark, Try
 from itb.process.request import Request
 from itb.rundir.journal import Journal, Trial
 from itb.scenario import cases as scenario_cases
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
 from itb.scenario.environment import RunFacts
+from itb.scenario.judgement import Diagnosis, TryResult, apply_known_failure, evaluate_try
 from itb.scenario.results import SubResult, SubResults
 from itb.util.redact import redact
 from itb.util.text import cut
 from itb.util.yamlfile import nearest
 
 PHASE = Phase.TEST
-SKIP = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
 ON_HOST = "/var/lib/itb/scenarios"
+_QUOTED = 20  # failed checks of a step whose line is looked for in its log
 
 Action = Callable[[Host], str]
 FindTokenRefusal = Callable[[float], str]
+FindLogCause = Callable[[], tuple[str, Sequence[LogLine]]]
 
 
 def check_roles(scenario: Scenario, roles: Iterable[str]) -> None:
@@ -73,7 +83,7 @@ def run_scenario(
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
     find_token_refusal: FindTokenRefusal | None = None,
-    find_log_cause: Callable[[], str] | None = None,
+    find_log_cause: FindLogCause | None = None,
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
@@ -82,9 +92,9 @@ def run_scenario(
     token has failed, ``find_token_refusal`` returns what the CE refused since a
     time (seconds since the epoch), and raises TokenError if there is no valid
     token any more.  After the first failure, ``find_log_cause`` returns the
-    cause that logs name, which the message then gives too.  A step that fails
-    ends the ordinary steps unless they are independent; ``always`` steps follow
-    in any case but an interruption.
+    cause that logs name, which the message then gives too, and the lines it
+    was read from.  A step that fails ends the ordinary steps unless they are
+    independent; ``always`` steps follow in any case but an interruption.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -98,25 +108,14 @@ def run_scenario(
     scenario_run = _ScenarioRun(
         scenario, hosts, journal, facts, factor, actions or ACTIONS, find_token_refusal, find_log_cause
     )
-    failed = ""
     for number, step in enumerate(scenario.steps, 1):
-        if failed and not scenario.independent:
-            scenario_run.skip_step(step, f"step {failed!r} failed before")
-        elif scenario_run.try_step(number, step) in (Outcome.FAILED, Outcome.ERROR):
-            failed = step.name
+        if scenario_run.failed and not scenario.independent:
+            scenario_run.skip_step(step, f"{scenario_run.failed} failed before")
+        else:
+            scenario_run.try_step(number, step)
     for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
         scenario_run.try_step(number, step)
     return scenario_run.worst()
-
-
-@dataclass
-class _TryResult:
-    """The result of one try of a step."""
-
-    outcome: Outcome
-    message: str
-    evidence: str = ""
-    results: SubResults = field(default_factory=SubResults)
 
 
 @dataclass
@@ -130,8 +129,9 @@ class _ScenarioRun:
     factor: float
     actions: Mapping[str, Action]
     find_token_refusal: FindTokenRefusal | None = None
-    find_log_cause: Callable[[], str] | None = None
+    find_log_cause: FindLogCause | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    failed: str = ""  # what of the ordinary steps has failed last
     hosts_with_files: set[str] = field(default_factory=set)
 
     def worst(self) -> Outcome:
@@ -148,9 +148,9 @@ class _ScenarioRun:
                 trial.skip(reason)
         self.outcomes.append(Outcome.SKIPPED)
 
-    def try_step(self, number: int, step: Step) -> Outcome:
+    def try_step(self, number: int, step: Step) -> None:
         """Try a step as one case; a broken testbed makes it an error, an interruption goes on up."""
-        outcome = Outcome.ERROR
+        outcome, failed = Outcome.ERROR, f"step {step.name!r}"
         try:
             with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as trial:
                 trial.log = self._log(number, step)
@@ -158,19 +158,20 @@ class _ScenarioRun:
                 trial.log.unlink(missing_ok=True)
                 result = self._try_with_retries(step, trial)
                 result = apply_known_failure(step, result) if step.known_failure else result
-                self._report(step, trial, result)
-                outcome = trial.outcome
+                outcome = self._report(step, trial, result)
+                failed = f"a check of {failed}" if result.by_checks else failed
         except InterruptedRunError:
             raise
         except ItbError:
             pass  # the case reports it
         self.outcomes.append(outcome)
-        return outcome
+        if outcome in (Outcome.FAILED, Outcome.ERROR):
+            self.failed = failed
 
     def _log(self, number: int, step: Step) -> Path:
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
-    def _try_with_retries(self, step: Step, trial: Trial) -> _TryResult:
+    def _try_with_retries(self, step: Step, trial: Trial) -> TryResult:
         """Try a step as often as ``flaky`` allows; the message says how often it failed."""
         first = ""
         for number in range(1, step.flaky + 2):
@@ -186,11 +187,13 @@ class _ScenarioRun:
                 trial.tries.append(Try(outcome=result.outcome, started=began, seconds=seconds, **details))
         if first and result.outcome is not Outcome.FAILED:
             result.message = f"flaky: passed only at try {number}; the first failed: {first}"
+            result.remark = Remark.FLAKY if result.outcome is Outcome.PASSED else None
         elif first and step.flaky:
-            result.message = f"{result.message} (failed {number} times)"
+            result.times = f" (failed {number} times)"
+            result.message += result.times
         return result
 
-    def _try_once(self, step: Step, trial: Trial) -> _TryResult:
+    def _try_once(self, step: Step, trial: Trial) -> TryResult:
         host = self.hosts[step.role]
         if step.action:
             return self._run_action(step.action, host)
@@ -202,11 +205,11 @@ class _ScenarioRun:
         results = step_output.tap()
         if step_output.left_files:
             results.extend(self._fetch(trial, host, self._results_folder(trial)))
-        result = evaluate_try(step_output, results)
+        result = evaluate_try(step_output, results, role=host.role)
         missing = scenario_cases.missing_results(step, results, self.facts.services)
         if result.outcome is Outcome.PASSED and missing:
             message = f"declared results that it has not listed: {', '.join(missing)}"
-            return _TryResult(Outcome.FAILED, message, results=results)
+            return TryResult(Outcome.FAILED, message, results=results)
         return result
 
     def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
@@ -229,12 +232,12 @@ class _ScenarioRun:
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
         return result_files.fetch_results(host, folder, trial.log.with_suffix(""), private=private)
 
-    def _run_action(self, name: str, host: Host) -> _TryResult:
+    def _run_action(self, name: str, host: Host) -> TryResult:
         self.hosts_with_files.discard(host.role)
         try:
-            return _TryResult(Outcome.PASSED, self.actions[name](host))
+            return TryResult(Outcome.PASSED, self.actions[name](host))
         except ScenarioError as error:
-            return _TryResult(Outcome.FAILED, error.message, error.evidence)
+            return TryResult(Outcome.FAILED, error.message, error.evidence)
 
     def _put_files(self, host: Host) -> None:
         """Put the scenario's folder on a host, once."""
@@ -271,105 +274,83 @@ class _ScenarioRun:
             "LOGNAME": step.user,
         }
 
-    def _report(self, step: Step, trial: Trial, result: _TryResult) -> None:
-        """Report a result as the case of the step, after one case for each of its sub-results."""
-        if result.outcome is Outcome.FAILED:
-            error = ScenarioError(result.message, evidence=result.evidence, log=trial.log)
-            diagnosed = self.journal.diagnose(step.role, error)
-            if diagnosed is not error:
-                raise diagnosed
-        for name, sub_result in result.results.named():
-            self.journal.add(self._sub_case(step, trial, name, sub_result))
+    def _report(self, step: Step, trial: Trial, result: TryResult) -> Outcome:
+        """Report a result as the case of the step, after one case for each of its checks; return its outcome.
+
+        What failed is said once: if that was checks, by their cases and not by the step's.
+        """
+        is_failed = result.outcome is Outcome.FAILED
+        diagnosis = self._diagnose(step, trial, result) if is_failed else Diagnosis()
+        of_check = diagnosis if result.by_checks else Diagnosis(diagnosis.kind)
+        quoted = {id(check) for check in result.results.failed[:_QUOTED]}
+        for name, check in result.results.named():
+            case = self._check_case(step, trial, name, check)
+            if check.outcome is Outcome.FAILED:
+                quotes = result.quotes_of(check) if id(check) in quoted else ()
+                case = self._blamed(case, of_check.error(check.message, check.evidence, quotes, trial.log))
+                of_check = Diagnosis(diagnosis.kind)  # it is said once
+            self.journal.add(case)
         for name in scenario_cases.missing_results(step, result.results, self.facts.services):
             with self.journal.case(*scenario_cases.result_case(self.scenario, step, name)) as missing:
                 missing.skip(f"not listed by its step: {result.message}")
-        if result.outcome is Outcome.FAILED:
-            self._report_failure(trial, result)
-        elif result.outcome is Outcome.SKIPPED:
+        if is_failed and not result.by_checks:
+            trial.set_from_error(diagnosis.error(result.message, result.evidence, result.quotes, trial.log))
+            return trial.outcome
+        trial.remark = result.remark
+        if result.outcome is Outcome.SKIPPED:
             trial.skip(result.message)
         else:
-            trial.passed(result.message)
+            trial.passed(result.of_checks if result.by_checks else result.message)
+        return result.outcome
 
-    def _report_failure(self, trial: Trial, result: _TryResult) -> None:
-        """Call a failed step the product's fault, unless there was no token to do it with."""
+    def _diagnose(self, step: Step, trial: Trial, result: TryResult) -> Diagnosis:
+        """Return what else is to be said of a failed step: whose fault it is, and what logs name as its cause.
+
+        Raises TestbedError if the testbed is at fault.
+        """
+        error = ScenarioError(result.message, evidence=result.evidence, log=trial.log, quotes=result.quotes)
+        diagnosed = self.journal.diagnose(step.role, error)
+        if diagnosed is not error:
+            raise diagnosed
         try:
             refused = self.find_token_refusal(trial.began) if self.find_token_refusal else ""
-        except TokenError as error:
-            message = f"{error.message}; without it: {result.message}"
-            trial.error(message, exit_code=error.exit_code, evidence=result.evidence, log=trial.log)
-            return
-        if self.find_log_cause and Outcome.FAILED not in self.outcomes and (cause := self.find_log_cause()):
-            result.message += f"; {cause}"
-        evidence = f"the CE on tokens: {refused}\n\n{result.evidence}" if refused else result.evidence
-        trial.fail(result.message, exit_code=ScenarioError.exit_code, evidence=evidence, log=trial.log)
+        except TokenError as token_error:
+            return Diagnosis(TokenError, before=f"{token_error.message}; without it: ")
+        cause: str = ""
+        quotes: Sequence[LogLine] = ()
+        if self.find_log_cause and Outcome.FAILED not in self.outcomes:
+            cause, quotes = self.find_log_cause()
+        return Diagnosis(
+            after=f"; {cause}" if cause else "",
+            evidence=f"the CE on tokens: {refused}\n\n" if refused else "",
+            quotes=quotes,
+        )
 
-    def _sub_case(self, step: Step, trial: Trial, name: str, sub_result: SubResult) -> Case:
+    def _check_case(self, step: Step, trial: Trial, name: str, check: SubResult) -> Case:
         key = scenario_cases.result_case(self.scenario, step, name)
         return Case(
             phase=key.phase,
             role=key.role,
             name=redact(key.name),
-            outcome=sub_result.outcome,
-            message=redact(sub_result.message),
-            evidence=redact(sub_result.evidence),
+            outcome=check.outcome,
+            message=check.message,
+            evidence=check.evidence,
             log=self.journal.rundir.relative(trial.log),
             started=trial.began,
-            seconds=sub_result.seconds,
-            exit_code=ScenarioError.exit_code if sub_result.outcome is Outcome.FAILED else ExitCode.PASSED,
+            seconds=check.seconds,
         )
 
-
-def evaluate_try(step_output: scenario_step.StepOutput, results: SubResults) -> _TryResult:
-    """Return the result of a try, from its exit status and its sub-results."""
-    completed, last_line = step_output.completed, step_output.last_line
-    empty = completed.ok and results.skipped and not results.items and not results.problem
-    if completed.returncode == SKIP or empty:
-        reason = results.skipped or last_line or "skipped without a reason"
-        return _TryResult(Outcome.SKIPPED, reason, results=results)
-    failed = results.failed
-    waited = step_output.waited
-    if completed.ok and not step_output.entered:
-        message = "what runs steps on this host did not run, and yet it ended with exit status 0"
-    elif failed:
-        more = f" (and {len(failed) - 1} more of {len(results.items)})" if len(failed) > 1 else ""
-        message = f"{failed[0].name}: {failed[0].message}{more}"
-    elif results.problem:
-        message = results.problem
-    elif completed.timed_out:
-        message = f"no end within {completed.limit:g} s" + (f"; last: {last_line}" if last_line else "")
-    elif not completed.ok:
-        message = last_line or f"exit status {completed.returncode} without a word"
-    else:
-        listed = f", {len(results.items)} of them listed" if results.left_out else ""
-        summary = f"{len(results.items) + results.left_out} checks{listed}" if results.items else last_line
-        message = "; ".join(part for part in (waited, summary) if part)
-        return _TryResult(Outcome.PASSED, message, results=results)
-    return _TryResult(Outcome.FAILED, f"{waited}: {message}" if waited else message, step_output.evidence, results)
-
-
-def apply_known_failure(step: Step, result: _TryResult, *, today: str = "") -> _TryResult:
-    """Apply a step's ``known_failure``: excused up to its date, and never silently."""
-    known_failure = step.known_failure
-    if known_failure is None or result.outcome is Outcome.SKIPPED:
-        return result
-    now = today or datetime.now(UTC).date().isoformat()
-    until = known_failure.until.isoformat()
-    if result.outcome is Outcome.PASSED:
-        result.message = f"passed, but known_failure is declared until {until} ({known_failure.reason}): remove it"
-    elif now > until:
-        result.message += f" (known failure, but the exception expired on {until}: {known_failure.reason})"
-    else:
-        result.message = f"known failure until {until}: {known_failure.reason}; this time: {result.message}"
-        result.outcome = Outcome.SKIPPED
-        result.results.items = [_as_known_failure(item, known_failure.reason) for item in result.results.items]
-    return result
-
-
-def _as_known_failure(sub_result: SubResult, reason: str) -> SubResult:
-    if sub_result.outcome is not Outcome.FAILED:
-        return sub_result
-    message = f"known failure: {reason}; {sub_result.message}"
-    return SubResult(sub_result.name, Outcome.SKIPPED, message, "", sub_result.seconds)
+    def _blamed(self, case: Case, error: ItbError) -> Case:
+        """Return the case of a check that failed, with what is known of that."""
+        return case.model_copy(
+            update={
+                "outcome": Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR,
+                "message": error.message,
+                "evidence": cut(redact(error.evidence)),
+                "quotes": tuple(self.journal.rundir.quote(line) for line in error.quotes),
+                "exit_code": error.exit_code,
+            }
+        )
 
 
 def folder_content(folder: Path) -> list[tuple[Path, bytes]]:

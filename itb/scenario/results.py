@@ -29,13 +29,14 @@ _TAP_BAIL = re.compile(r"Bail out!\s*(.*)")
 
 @dataclass(frozen=True)
 class SubResult:
-    """One result; ``seconds`` is 0 where the script does not say."""
+    """One result; ``seconds`` is 0 where the script does not say, ``source`` the result file it is from."""
 
     name: str
     outcome: Outcome
     message: str = ""
     evidence: str = ""
     seconds: float = 0.0
+    source: Path | None = None
 
 
 @dataclass
@@ -216,7 +217,7 @@ def parse_junit(path: Path) -> SubResults:
     calls an error is not a fault of the testbed.  One that is a suite's own is
     a result too, and a suite that counts failures must list one.
     """
-    reader = _Junit()
+    reader = _Junit(path)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = reader.doctype
@@ -256,7 +257,8 @@ class _Suite:
 class _Junit:
     """Handlers of the XML parser; ``contradiction`` is what a suite counts and does not list."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.results = SubResults()
         self.is_junit = False
         self.contradiction = ""
@@ -322,7 +324,7 @@ class _Junit:
         classname, name = attributes.get("classname", ""), attributes.get("name", "")
         full_name = ".".join(part for part in (classname, name) if part) or "unnamed"
         seconds = _number(attributes.get("time", ""))
-        self.results.add(SubResult(full_name[:500], outcome, message, evidence, seconds))
+        self.results.add(SubResult(full_name[:500], outcome, message, evidence, seconds, self.path))
 
 
 def _number(text: str) -> float:

@@ -6,12 +6,20 @@ import errno
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from itb.containers.host import Host
 from itb.data import shipped
+from itb.errors import LogLine
 from itb.process.request import Request
+from itb.process.result import Completed
+from itb.rundir.directory import JOURNAL
 from itb.util.redact import Stream, is_text, redact_name
 
 LIMIT = 20  # MB a single file may have; larger ones are left out by name
@@ -24,7 +32,7 @@ set +e
 set -- /dev/null @GLOBS@
 folder=$(mktemp -d /tmp/itb-evidence.XXXXXX)
 trap 'rm -rf "$folder" "$folder.list"' EXIT
-journalctl --boot --no-pager --output=short-precise 2>&1 | tail --bytes=16M > "$folder/journal.txt"
+journalctl --boot --no-pager --output=short-precise 2>&1 | tail --bytes=16M > "$folder/@JOURNAL@"
 systemctl list-units --all --no-pager --plain > "$folder/units.txt" 2>&1
 rpm --query --all 2>&1 | sort > "$folder/packages.txt"
 ps -ef > "$folder/processes.txt" 2>&1
@@ -50,7 +58,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as temporary_folder:
         archive = Path(temporary_folder) / "evidence.tar"
         host.run(Request(
-            ["bash", "-c", _GATHER.replace("@GLOBS@", patterns)],
+            ["bash", "-c", _GATHER.replace("@GLOBS@", patterns).replace("@JOURNAL@", str(JOURNAL))],
             env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
             stdout_to=archive,
             check=False,
@@ -129,15 +137,30 @@ def _copy_text(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path,
 
 
 PROBE_SECONDS = 20
+_ROW = TypeAdapter(tuple[str, str, Annotated[int, Field(ge=0)], str])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An error in a log of a host: its message, which names the log, and the line it was read from."""
+
+    message: str
+    line: LogLine
 
 
 def find_errors(
-    host: Host, globs: Sequence[str], *, ignored: Sequence[str] = (), text: str = "", ended: str = ""
-) -> list[str]:
-    """Return the errors in a host's logs and in ``text``, likeliest cause first, as "MESSAGE (FILE)".
+    host: Host,
+    globs: Sequence[str],
+    *,
+    ignored: Sequence[str] = (),
+    output: Completed | None = None,
+    ended: str = "",
+) -> list[Finding]:
+    """Return the errors in a host's logs and in ``output`` of a program on it, likeliest cause first.
 
     If there are none, return the last lines of the files of the glob ``ended``.
     """
+    text = output.output if output else ""
     script = (shipped.folder("build_ws") / "hosts" / "findings.py").read_text()
     options = [word for pattern in ignored for word in ("-x", pattern)]
     options += ["-w", ended] if ended else []
@@ -145,31 +168,44 @@ def find_errors(
     completed = host.run(
         Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
     )
-    findings = [line.partition("\t") for line in completed.stdout.splitlines() if "\t" in line]
-    return [message if name == "-" else f"{message} ({Path(name).name})" for message, _, name in findings]
+    findings = []
+    for message, name, number, line in _rows(completed.stdout):
+        if name != "-":
+            place = LogLine(line, Path(name), number, role=host.role)
+            findings.append(Finding(f"{message} ({Path(name).name})", place))
+        elif output:
+            findings.append(Finding(message, (output.quote(line) or (LogLine(line),))[0]))
+    return findings
 
 
-def probe(host: Host, command: str) -> str:
-    """Run a service in the foreground and return its output: some hide there what their logs do not tell."""
-    completed = host.run(Request(
+def _rows(text: str) -> Iterator[tuple[str, str, int, str]]:
+    """Yield the rows that findings.py printed; others are the host's, where anything may stand in for Python."""
+    for row in text.splitlines():
+        with suppress(ValidationError):
+            yield _ROW.validate_json(row, strict=True)
+
+
+def probe(host: Host, command: str, *, log: Path) -> Completed:
+    """Run a service in the foreground for a while: some say there what their logs do not tell."""
+    return host.run(Request(
         ["timeout", str(PROBE_SECONDS), "bash", "-c", command],
         timeout=PROBE_SECONDS + 10,
         check=False,
+        log=log,
         about="run the service in the foreground",
     ))
-    return completed.output
 
 
 def across(
     hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
-) -> str:
-    """Return the likeliest cause of each host in one line, "ROLE: CAUSE; ROLE: CAUSE"; "" if logs name none.
+) -> list[Finding]:
+    """Return the likeliest cause that each host's logs name, as "ROLE: CAUSE", of hosts whose logs name one.
 
     ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
     """
-    causes = []
+    findings = []
     for role, host in hosts.items():
         if globs.get(role) and host.is_running():
             errors = find_errors(host, globs[role], ignored=ignored, ended=ended)
-            causes += [f"{role}: {error}" for error in errors[:1]]
-    return "; ".join(causes)
+            findings += [Finding(f"{role}: {error.message}", error.line) for error in errors[:1]]
+    return findings

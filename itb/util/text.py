@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from itb.util.redact import redact
 
@@ -39,12 +40,27 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def utc(when: float) -> str:
+    """Return a time (seconds since the epoch) as reports show it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
+
+
 EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
 
 
-def cut(text: str, limit: int = EVIDENCE_LIMIT) -> str:
-    """Shorten a long text to its first quarter and its end, ``limit`` characters in all: causes stand last."""
+def cut(text: str, limit: int = EVIDENCE_LIMIT, *, around: str = "") -> str:
+    """Shorten a long text to ``limit`` characters: its first quarter and its end, for causes stand last.
+
+    If that leaves out the last place of ``around``, keep that place and what
+    follows it, with a quarter of the limit before it.
+    """
     if len(text) <= limit:
         return text
     head, tail = limit // 4, limit - limit // 4
+    place = text.rfind(around) if around else -1
+    if 0 <= place < len(text) - tail and place + len(around) > head:
+        begin = max(0, place - head)
+        end = begin + limit
+        before = f"[... {begin} characters left out ...]\n" if begin else ""
+        return f"{before}{text[begin:end]}\n[... {len(text) - end} characters left out ...]"
     return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[-tail:]}"

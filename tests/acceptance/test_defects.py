@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lxml import html
 
 from itb.data import shipped
 from itb.model import PlatformImages
@@ -82,14 +83,16 @@ def judge(run: Any, expect: dict[str, Any]) -> None:
     assert wanted, run.story
     assert failures[0].phase == expect["phase"], run.story
     assert not run.of_kind("error"), run.story
+    for case in failures:
+        assert not [other for other in failures if other is not case and case.message in other.message], run.story
     for case in wanted:
         assert "\n" not in case.message
         assert len(case.message) < 600
         assert len(case.body) < 10_000
     assert "FAILED" in run.out
     assert re.search(expect["message"], run.out), run.out
-    page = (run.folder / "report.html").read_text()
-    assert "failed" in page.lower()
+    page = html.fromstring((run.folder / "report.html").read_text())
+    assert page.xpath("//li[contains(@class, 'case failed')]//mark"), "the line that the message was read from"
 
 
 def matches(case: Any, expect: dict[str, Any]) -> bool:

@@ -266,7 +266,7 @@ def test_reasons(clean: Host, served: Repo, tmp_path: Path, packages: list[str],
 
 
 def test_scriptlet_that_does_not_end(clean: Host, served: Repo, tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match="dnf install probe-slow: no end within 8 s"):
+    with pytest.raises(InstallError, match="no end within 8 s"):
         dnf(clean, tmp_path, "probe-slow", timeout=8)
     clean.script("pkill -9 -f 'sleep 600' || true; rm -f /var/cache/dnf/*.pid /var/lib/rpm/.rpm.lock")
 
@@ -274,7 +274,7 @@ def test_scriptlet_that_does_not_end(clean: Host, served: Repo, tmp_path: Path) 
 def test_files_that_deviate(clean: Host, served: Repo, tmp_path: Path) -> None:
     dnf(clean, tmp_path, "probe-owner")
     with pytest.raises(
-        InstallError, match=r"rpm -V: /usr/share/probe/owner: mode, owner differ \(\.M\.\.\.U"
+        InstallError, match=r"/usr/share/probe/owner: mode, owner differ \(\.M\.\.\.U"
     ):
         install_dnf.verify_files(clean, install_dnf.installed_packages(clean, GLOBS))
     clean.call("rm", "/usr/share/probe/owner")

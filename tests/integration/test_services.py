@@ -67,7 +67,7 @@ def start_and_watch(units: Host, unit: str) -> None:
             "probe-absent",
             r"^probe-absent does not (start|stay up) \(exit-code, status 203\): .*no-such-program",
         ),
-        ("no-such-unit", r"^no-such-unit does not start: unit no-such-unit does not exist"),
+        ("no-such-unit", r"^no-such-unit does not start: its unit does not exist"),
     ],
 )
 def test_service_that_does_not_start(units: Host, unit: str, message: str) -> None:

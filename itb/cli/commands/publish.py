@@ -16,8 +16,8 @@ from itb.containers import naming
 from itb.errors import UsageError
 from itb.model import Build, CommitKind, Record
 from itb.process.runner import Runner
+from itb.report import commands as report_commands
 from itb.report import facts as report_facts
-from itb.report import summary
 from itb.report import verdict as report_verdict
 from itb.report.verdict import Kind
 from itb.repository import export
@@ -73,7 +73,7 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
         raise UsageError(
             f"run {rundir.id} took its RPMs from the cache: only what was built for the run that tested it "
             "is published",
-            hint=f"build and test it again: {summary.reproduce(facts)} --fresh-build",
+            hint=f"build and test it again: {report_commands.reproduce(facts)} --fresh-build",
         )
     if verdict.kind is not Kind.PASSED and not force:
         raise UsageError(

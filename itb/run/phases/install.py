@@ -137,7 +137,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
-        dnf.verify_files(host, packages)
+        dnf.verify_files(host, packages, log=folder / "verify.log")
     if definition.configure:
         _configure_role(cell, role, packages)
     return packages
@@ -278,11 +278,13 @@ def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
     if install_services.names_cause(error.message) or role not in cell.roles:
         return error
     definition, host = cell.roles[role], cell.host(role)
-    output = logs.probe(host, definition.probes[unit]) if unit in definition.probes else ""
-    errors = logs.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, text=output)
-    message = f"{error.message.partition(': ')[0]}: {errors[0]}" if errors else error.message
-    evidence = "\n".join([error.message, *errors, output, error.evidence])
-    return InstallError(message, hint=error.hint, evidence=evidence, log=error.log)
+    log = cell.rundir.host(role) / f"{unit}-foreground.log"
+    output = logs.probe(host, definition.probes[unit], log=log) if unit in definition.probes else None
+    errors = logs.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, output=output)
+    message = f"{error.message.partition(': ')[0]}: {errors[0].message}" if errors else error.message
+    parts = [error.message, *(item.message for item in errors), output.output if output else "", error.evidence]
+    quotes = [*(item.line for item in errors[:1]), *error.quotes]
+    return InstallError(message, hint=error.hint, evidence="\n".join(parts), log=error.log, quotes=quotes)
 
 
 def _deliver_trust(cell: Cell, number: int) -> None:

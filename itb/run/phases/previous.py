@@ -83,9 +83,7 @@ class _PreviousJournal(Cases):
             try:
                 yield trial
             except BuildError as error:
-                raise TestbedError(
-                    f"{self.subject}: {error.message}", evidence=error.evidence, log=error.log
-                ) from None
+                raise error.turned_into(TestbedError, f"{self.subject}: {error.message}") from None
 
 
 def _request(cell: Cell) -> BuildRequest | None:

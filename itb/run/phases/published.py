@@ -17,7 +17,7 @@ from itb.build import rpms as build_rpms
 from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.settings import Settings
-from itb.errors import InstallError, UsageError
+from itb.errors import InstallError, LogLine, UsageError
 from itb.model import Build, CaseKey, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
 from itb.repository import published
 from itb.repository import signed as repository_signed
@@ -160,6 +160,7 @@ def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
                 f"{checked.bad[0]}{more}",
                 hint="--repo-key names another key, --allow-unsigned takes packages whose signature nobody checks",
                 evidence="\n".join([f"key {repository.fingerprint} from {repository.key_from}", *checked.bad]),
+                quotes=[LogLine(checked.bad[0])],
             )
         else:
             key = f"{repository.fingerprint} from {repository.key_from}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from itb.config import step_library
 from itb.containers.host import Host
+from itb.errors import LogLine
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, Cell
@@ -92,9 +93,10 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
                 checkpoint.undone = outcome is not Outcome.PASSED
 
 
-def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> str:
-    """Return the cause the logs of the hosts name, or else the last lines of pilots that ended."""
-    return logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
+def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequence[LogLine]]:
+    """Return the cause that the logs of the hosts name, or else the last lines of pilots that ended; and where."""
+    findings = logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
+    return "; ".join(item.message for item in findings), [item.line for item in findings]
 
 
 def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:

@@ -177,18 +177,13 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
             left = checked.token.expires - time.time()
             message = renewal.Renewal(problem=error.message, left=left).message
             if left <= 0:
-                raise as_token_error(message, error) from None
-            trial.error(message, exit_code=TokenError.exit_code, evidence=error.evidence, log=error.log)
+                raise error.turned_into(TokenError, message) from None
+            trial.set_from_error(error.turned_into(TokenError, message))
             return checked
         trial.passed(renewal.Renewal(token=newer.token, left=left).message)
     return newer
 
 
-def as_token_error(message: str, error: ItbError) -> TokenError:
-    """Return an error of the token with more to say than the one that caused it."""
-    token_error = TokenError(message, hint=error.hint, evidence=error.evidence, log=error.log)
-    token_error.conclusive = error.conclusive
-    return token_error
 
 
 def _map_issuer(cell: Cell, issuer: str) -> None:

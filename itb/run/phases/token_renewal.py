@@ -15,7 +15,6 @@ from itb.model import Token
 from itb.run.cell import CE, Cell
 from itb.run.phases.token import (
     LOCAL,
-    as_token_error,
     deliver_renewed,
     keep_record,
     request_token,
@@ -67,7 +66,7 @@ class Renewals:
                 left = self.token.expires - time.time()
                 result = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
                 self._last_problem = error.message
-                raise as_token_error(result.message, error) from None
+                raise error.turned_into(TokenError, result.message) from None
             result = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._last_problem)
             self._failed = 0
             if result.gap:

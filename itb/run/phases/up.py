@@ -197,6 +197,4 @@ def as_testbed_error() -> Iterator[None]:
     try:
         yield
     except InstallError as error:
-        raise TestbedError(
-            f"the CE: {error.message}", hint=error.hint, evidence=error.evidence, log=error.log
-        ) from None
+        raise error.turned_into(TestbedError, f"the CE: {error.message}") from None

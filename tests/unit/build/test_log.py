@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from itb.build import log as build_log
+from itb.util import loglines
 
 RELEASE = "/var/lib/itb/release/3_11_2/rpmbuild"
 EXE_ERROR = f"""\
@@ -120,17 +123,27 @@ ___________________________________
 
 @pytest.mark.parametrize("reason", list(SAMPLES))
 def test_reason(reason: str) -> None:
-    assert build_log.classify(SAMPLES[reason]) == reason
+    assert build_log.classify(SAMPLES[reason]).reason == reason
+
+
+@pytest.mark.parametrize("reason", [reason for reason in SAMPLES if reason != "it printed nothing"])
+def test_the_line_of_a_reason_is_where_it_was_printed_first(reason: str, tmp_path: Path) -> None:
+    """Not where rpmbuild sums up its errors, indented and without a word before."""
+    log = tmp_path / "log"
+    log.write_text(SAMPLES[reason])
+    number = loglines.number_of(log, build_log.classify(SAMPLES[reason]).line, first=True)
+    assert number
+    assert "RPM build errors:" not in SAMPLES[reason].splitlines()[:number]
 
 
 def test_reason_is_one_line_whatever_the_log_holds() -> None:
-    assert "\n" not in build_log.classify("error: a\x0bb\n")
-    assert len(build_log.classify("x" * 100_000)) <= 300
+    assert "\n" not in build_log.classify("error: a\x0bb\n").reason
+    assert len(build_log.classify("x" * 100_000).reason) <= 300
 
 
 def test_many_files_are_counted() -> None:
     log = "error: Installed (but unpackaged) file(s) found:\n" + "".join(f"   /x/{i}\n" for i in range(12))
-    assert build_log.classify(log).endswith("/x/4 and 7 more")
+    assert build_log.classify(log).reason.endswith("/x/4 and 7 more")
 
 
 def test_full_disk() -> None:

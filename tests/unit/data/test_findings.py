@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -84,12 +85,25 @@ LISTED = (
     ],
 )
 def test_the_likeliest_cause(script: ModuleType, text: str, first: str) -> None:
-    assert script.findings([("log", text)], [])[0] == (first, "log")
+    assert script.findings([("log", text)], [])[0][:2] == (first, "log")
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "line"),
+    [
+        (f"up\n{TRACEBACK}down\n", 5, "ModuleNotFoundError: No module named 'absent'"),
+        (f"up\n{QUOTED}\ndown\n", 1, QUOTED),  # several lines in one
+        (f"up\n{QUOTED}\nERROR: x\n" * 5, 1, QUOTED),
+        ("up\n01/02/26 03:04:05 (pid:7) ERROR: cannot bind\n", 1, "01/02/26 03:04:05 (pid:7) ERROR: cannot bind"),
+    ],
+)
+def test_the_line_that_it_was_read_from(script: ModuleType, text: str, number: int, line: str) -> None:
+    assert script.findings([("log", text)], [])[0][2:] == (number, line)
 
 
 def test_what_comes_again_and_again_is_likelier_than_one_traceback(script: ModuleType) -> None:
     refused = "11/23/26 06:31:29 [1] condor_job_submit() failed: refused\n"
-    names = [message for message, _ in script.findings([("a", TRACEBACK), ("b", refused * 9)], [])]
+    names = [message for message, *_ in script.findings([("a", TRACEBACK), ("b", refused * 9)], [])]
     assert names[:2] == ["condor_job_submit() failed: refused", "ModuleNotFoundError: No module named 'absent'"]
     assert script.findings([("a", TRACEBACK * 2), ("b", refused * 9)], [])[0][1] == "a"
     assert script.findings([("a", TRACEBACK), ("b", refused * 2)], [])[0][1] == "a"
@@ -98,9 +112,9 @@ def test_what_comes_again_and_again_is_likelier_than_one_traceback(script: Modul
 def test_what_a_log_has_gone_on_from_is_less_likely(script: ModuleType) -> None:
     """Tracebacks while the host rebooted, and what is still wrong since."""
     still = "[2026-01-01 00:00:01,1] ERROR: lib:15: schedd not found\n" + "[2026-01-01 00:00:01,1] DEBUG: x\n" * 9
-    names = [message for message, _ in script.findings([("log", TRACEBACK * 3 + still * 20)], [])]
+    names = [message for message, *_ in script.findings([("log", TRACEBACK * 3 + still * 20)], [])]
     assert names[:2] == ["schedd not found", "ModuleNotFoundError: No module named 'absent'"]
-    names = [message for message, _ in script.findings([("log", still * 2 + TRACEBACK * 3 + "DEBUG\n" * 9)], [])]
+    names = [message for message, *_ in script.findings([("log", still * 2 + TRACEBACK * 3 + "DEBUG\n" * 9)], [])]
     assert names[0] == "ModuleNotFoundError: No module named 'absent'"
 
 
@@ -115,7 +129,7 @@ def test_lines_that_mean_nothing(script: ModuleType) -> None:
 
 def test_the_same_with_other_numbers_is_the_same(script: ModuleType) -> None:
     text = "".join(f"ERROR: glidein {number} died\n" for number in range(9)) + "ERROR: first\n" * 2
-    messages = [message for message, _ in script.findings([("log", text)], [])]
+    messages = [message for message, *_ in script.findings([("log", text)], [])]
     assert messages == ["ERROR: glidein 0 died", "ERROR: first"]
 
 
@@ -129,11 +143,13 @@ def test_without_an_error_the_last_words_of_what_has_ended_count(
     (tmp_path / "daemon.log").write_text("all is well\n")
     words = ["-w", str(tmp_path / "job.*.err"), str(tmp_path / "*.log")]
     script.main(words)
-    output = capsys.readouterr().out
-    assert output.startswith("what has ended there said last: no working directory to be had\t")
+    said = capsys.readouterr().out
+    message, name, number, line = json.loads(said)
+    assert message == "what has ended there said last: no working directory to be had"
+    assert (Path(name).name, number, line) == ("job.0.err", 2, "no working directory to be had")
     (tmp_path / "daemon.log").write_text("ERROR: out of order\n")
     script.main(words)
-    assert capsys.readouterr().out.startswith("ERROR: out of order\t")
+    assert json.loads(capsys.readouterr().out)[0] == "ERROR: out of order"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
+from itb.errors import InstallError, LogLine
 from itb.process import stop as process_stop
 from itb.process.result import Completed
 from itb.process.stop import Stop
@@ -71,3 +73,20 @@ def test_stop_may_be_requested_by_a_signal_handler_that_interrupts_it() -> None:
     assert stop.event.is_set()
     stop.clear()
     assert not stop.event.is_set()
+
+
+def test_a_line_is_quoted_with_its_place_in_the_log(tmp_path: Path) -> None:
+    """A log that another command has begun, with the same words; of one's own, the last line is quoted."""
+    log = tmp_path / "log"
+    log.write_text("why\nwhy\n")
+    begins = log.stat().st_size
+    log.write_text("why\nwhy\nwhy\nbecause\nwhy\n")
+    ended = Completed(("prog",), 1, "why\nbecause\nwhy\n", "", 1.0, log=log, log_begins=begins)
+    assert ended.quote("why") == (LogLine("why", log, 5),)
+    assert ended.quote("why", first=True) == (LogLine("why", log, 3),)
+    assert ended.quote("never said") == ended.quote("") == ()
+    error = ended.error(InstallError, "it failed: because", quoted="because")
+    assert (error.quotes, error.log, error.evidence) == ((LogLine("because", log, 4),), log, ended.output)
+    assert ended.error(InstallError, "it failed: why").quotes == (LogLine("why", log, 5),)
+    assert ended.error(InstallError, "its host is gone").quotes == ()
+    assert completed(1, "why\n").quote("why") == (LogLine("why"),)

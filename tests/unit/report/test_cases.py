@@ -98,7 +98,7 @@ def test_what_a_red_run_did_not_come_to_is_skipped_with_the_cause(rundir: RunDir
     skipped = {key for key, outcome in outcomes.items() if outcome == "skipped"}
     assert {name for _, name in skipped} == {SERVED.name, INSTALLED.name, STEP.name}
     facts = gather(rundir)
-    reason = "not reached: build on workspace: RPMs are built: no spec file"
+    reason = "not reached: workspace: RPMs are built: no spec file"
     assert {case.message for case in facts.unreached} == {reason}
     verdict = judge(facts)
     assert (verdict.skipped, verdict.unreached) == (0, 3)

@@ -1,7 +1,9 @@
-"""The HTML report: self-contained, escaped, complete."""
+"""The HTML report: self-contained, escaped, complete; it begins with what went wrong and where that is said."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import re
 from pathlib import Path
@@ -9,12 +11,15 @@ from pathlib import Path
 import pytest
 from lxml import html
 
-from itb.model import Case, Notes, Outcome
-from itb.report import write
+from itb.errors import InstallError, LogLine
+from itb.model import Case, CaseKey, HostInfo, Notes, Outcome, PlannedCases, Quote, Remark
+from itb.report import entries, pages, write
 from itb.report.facts import gather
-from itb.report.html import group_phases, href
+from itb.report.html import group_privileges, href
 from itb.report.timeline import draw, ticks
+from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
+from itb.rundir.journal import Journal
 
 START = 1_795_400_000.0
 
@@ -48,40 +53,196 @@ def page(rundir: RunDir) -> html.HtmlElement:
     return html.fromstring(rundir.html.read_text())
 
 
+def shown_phases(rundir: RunDir) -> list[entries.Phase]:
+    facts = gather(rundir)
+    return entries.by_phase(facts, entries.entries(facts), ())
+
+
+def lines(passage: html.HtmlElement) -> list[tuple[str, str]]:
+    """Numbers and texts of the lines of a passage that are shown at once, the quoted one first if there is one."""
+    shown = passage.xpath("./pre[1]/mark | ./pre[1]/span")
+    return [(line.get("data-number") or "", line.text_content()) for line in shown]
+
+
 def test_page_needs_nothing_from_elsewhere(rundir: RunDir) -> None:
-    rundir.append_case(case("x"))
+    """The only script that may run is its own, which is known by its checksum."""
+    rundir.append_case(case("<script>alert(1)</script>", outcome=Outcome.FAILED, message="<img src=x>"))
     tree = page(rundir)
-    assert not tree.xpath("//script | //img | //iframe | //link[@href != 'data:,']")
+    (script,) = tree.xpath("//script")
+    assert not script.attrib
+    assert not tree.xpath("//img | //iframe | //object | //link[@href != 'data:,']")
+    assert not tree.xpath("//@*[starts-with(name(), 'on')]")
     assert not re.search(r"@import|url\(", rundir.html.read_text())
-    assert "default-src 'none'" in tree.xpath("string(//meta/@content[contains(., 'default-src')])")
+    policy = tree.xpath("string(//meta/@content[contains(., 'default-src')])")
+    checksum = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'")
+    assert policy.endswith(f"script-src 'sha256-{checksum}'")
     assert tree.get("lang") == "en"
     assert tree.xpath("//meta[@name='viewport']")
 
 
-def test_failures_come_first_with_evidence_and_a_link_to_the_log(rundir: RunDir) -> None:
-    log = rundir.results / "smoke" / "01 odd #name?.log"
+def test_a_failure_is_shown_with_the_line_of_the_log_it_was_read_from(rundir: RunDir) -> None:
+    """Of another host than the step's; the page of that log is linked at that line, and has it."""
+    log = rundir.host("factory") / "var" / "log" / "odd #name?"
     log.parent.mkdir(parents=True)
-    log.write_text("all of it")
-    relative = str(log.relative_to(rundir.path))
+    log.write_text("".join(f"line {number} <b>\n" for number in range(1, 200)))
+    step = rundir.results / "smoke" / "01-x.log"
+    step.parent.mkdir(parents=True)
+    step.write_text("waiting\nheld & gone\n")
+    quotes = [
+        Quote(file=str(log.relative_to(rundir.path)), line=100, text="line 100 <b>"),
+        Quote(file="results/smoke/01-x.log", text="held & gone"),
+        Quote(file="hosts/factory/absent.log", line=7, text="not collected"),
+    ]
     rundir.append_case(case("smoke: fine"))
     rundir.append_case(
-        case(
-            "smoke: jobs <run>",
-            outcome=Outcome.FAILED,
-            message="held & gone",
-            evidence="<b>x</b>",
-            log=relative,
-            exit_code=2,
-        )
-    )
+        case("smoke: jobs <run>", outcome=Outcome.FAILED, message="held & gone; factory: line 100 <b>",
+             evidence="<b>x</b>", log="results/smoke/01-x.log", exit_code=2, quotes=quotes)
+    )  # fmt: skip
     tree = page(rundir)
-    article = tree.xpath("//section[1]//article")[0]
-    assert "smoke: jobs <run>" in article.text_content()
-    assert article.xpath("string(pre)") == "<b>x</b>"
-    assert article.xpath("string(.//a/@href)") == "./results/smoke/01%20odd%20%23name%3F.log"
+    (red,) = tree.xpath("//ol/li[contains(@class, 'failed')]")
+    assert red.xpath("ancestor::details[@open]")
+    assert "jobs <run>" in red.text_content()
+    sources = red.xpath(".//p[@class='source']")
+    link = "./pages/1-odd-name-.html#L100"
+    assert sources[0].xpath("string(a/@href)") == link
+    assert sources[0].text_content() == "hosts/factory/var/log/odd #name?, line 100"
+    assert sources[1].text_content() == "results/smoke/01-x.log, line 2"
+    assert sources[2].text_content() == "hosts/factory/absent.log, line 7 (not in the run directory)"
+    cause, polled, evidence = red.xpath(".//div[@class='passage']")
+    assert lines(cause)[:2] == [("100", "line 100 <b>"), ("101", "line 101 <b>")]
+    assert cause.xpath("string(details[1]/summary)") == "30 lines before"
+    assert sum(len(pre.xpath("*")) for pre in cause.xpath(".//pre")) == 30 + 1 + 60
+    assert lines(polled) == [("2", "held & gone")]
+    assert lines(evidence) == [("", "<b>x</b>")]
+    text = html.fromstring((rundir.path / link.partition("#")[0]).read_text())
+    assert text.xpath("string(//span[@id='L100'])") == "line 100 <b>"
+    assert "quoted" in text.xpath("string(//span[@id='L100']/@class)")
     assert "held & gone" in tree.xpath("string(//header)")
+    assert tree.xpath("string(//header//a/@href)") == f"#{red.get('id')}"
     assert "itb shell" in tree.text_content()
     assert "--ref 'broken/x; rm -rf ~'" in tree.text_content()
+
+
+@pytest.mark.parametrize(
+    ("evidence", "shown"),
+    [
+        ("before\nthe  cause is this\nafter\n", ["the  cause is this", "after"]),
+        ("".join(f"{number}\n" for number in range(30)), [str(number) for number in range(18, 30)]),
+        ("only this", ["only this"]),
+        ("it failed: the cause\nanother\n", ["it failed: the cause", "another"]),
+    ],
+)
+def test_evidence_begins_with_what_is_quoted_or_is_its_end(
+    rundir: RunDir, evidence: str, shown: list[str]
+) -> None:
+    rundir.append_case(
+        case("x", outcome=Outcome.ERROR, message="it failed: the cause (and 1 more)", evidence=evidence,
+             quotes=[Quote(text="the cause is this")])
+    )  # fmt: skip
+    tree = page(rundir)
+    (passage,) = tree.xpath("//div[@class='passage']")
+    assert [text for _, text in lines(passage)] == shown
+    everything = "\n".join(pre.text_content().rstrip() for pre in passage.xpath(".//pre"))
+    assert [line.strip() for line in everything.splitlines()] == [line.strip() for line in evidence.splitlines()]
+
+
+@pytest.mark.parametrize("number", [0, 700, 2500, 4999])
+def test_evidence_that_was_cut_has_the_line_that_is_quoted(rundir: RunDir, number: int) -> None:
+    evidence = "".join(f"line {number:04}\n" for number in range(5000))
+    quotes = [LogLine(f"line {number:04}")]
+    with pytest.raises(InstallError), Journal(rundir).case("install", "ce", "x"):
+        raise InstallError("it failed", evidence=evidence, quotes=quotes)
+    (passage,) = page(rundir).xpath("//div[@class='passage']")
+    assert passage.xpath("string(.//mark)") == f"line {number:04}"
+    assert passage.text_content().count("characters left out") <= 2
+
+
+def test_another_trouble_is_the_second_line(rundir: RunDir) -> None:
+    also = Quote(text="functions: No such file or directory", also=True)
+    rundir.append_case(case("x starts", outcome=Outcome.FAILED, message="m", quotes=[Quote(text="m"), also]))
+    tree = page(rundir)
+    for place in ("//header//p", "//li//p"):
+        assert tree.xpath(f"string({place}[@class='also'])") == f"Also: {also.text}"
+
+
+def test_a_run_of_an_earlier_version_has_its_cause_and_log(rundir: RunDir) -> None:
+    log = rundir.results / "smoke" / "01-x.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("it\n")
+    old = case("x", outcome=Outcome.FAILED, message="m", evidence="it", log="results/smoke/01-x.log")
+    line = old.model_dump_json(exclude={"quotes", "remark"})
+    (rundir.path / "cases.jsonl").write_text(f"{line}\n")
+    tree = page(rundir)
+    assert tree.xpath("string(//p[@class='source']/a/@href)") == "./results/smoke/01-x.log"
+    assert [text for _, text in lines(tree.find_class("passage")[0])] == ["it"]
+
+
+def test_no_file_outside_of_the_run_is_shown(rundir: RunDir, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret"
+    secret.write_text("the secret\n")
+    (rundir.path / "hosts").mkdir()
+    (rundir.path / "hosts" / "link").symlink_to(secret)
+    for file in ("hosts/link", str(secret), f"../{secret.parent.name}/secret"):
+        quote = Quote(file=file, line=1, text="the secret")
+        rundir.append_case(case(file, outcome=Outcome.FAILED, message="m", quotes=[quote]))
+    page(rundir)
+    assert not [path for path in rundir.path.rglob("*.html") if ">the secret<" in path.read_text()]
+
+
+def test_a_page_of_a_long_log_has_what_is_around_the_lines_that_are_linked(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"{number}\n" for number in range(1, 20_001)))
+    written = pages.write(tmp_path, {"log": [5000, 15_000], "absent": []})
+    assert written == {"log": "pages/1-log.html"}
+    text = html.fromstring((tmp_path / "pages" / "1-log.html").read_text())
+    assert len(text.xpath("//span[@data-number]")) == 2 * (2 * pages.MARGIN + 1)
+    assert [gap.text_content() for gap in text.find_class("gap")] == [
+        "lines 1 to 2999 are in the file itself", "lines 7001 to 12999 are in the file itself",
+    ]  # fmt: skip
+    assert text.xpath("string(//a[2]/@href)") == "../log"
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "a/b.html", "ü\n%2e", "..html"])
+def test_a_page_of_a_log_that_a_host_has_named(tmp_path: Path, name: str) -> None:
+    for file in (name, "a.html"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("it\n")
+    assert set(pages.write(tmp_path, {"a.html": [1], name: [1]})) == {"a.html", name}
+
+
+def test_the_lock_opens_as_text(rundir: RunDir) -> None:
+    (rundir.path / "lock.yaml").write_text("product: pocketwms\n")
+    rundir.append_case(case("x"))
+    assert page(rundir).xpath("string(//footer//a[. = 'lock.yaml']/@href)") == "./pages/1-lock.yaml.html"
+    assert "product: pocketwms" in (rundir.path / "pages" / "1-lock.yaml.html").read_text()
+
+
+def test_cases_can_be_filtered_and_say_what_they_are(rundir: RunDir) -> None:
+    """By a script; without it, the form is hidden and all cases are there."""
+    rundir.update(exit_code=0)
+    rundir.append_case(case("a", outcome=Outcome.SKIPPED, remark=Remark.KNOWN_FAILURE, message="known: b"))
+    rundir.append_case(case("b", remark=Remark.FLAKY, role="factory", message="at the second try"))
+    rundir.append_case(case("c", outcome=Outcome.SKIPPED, message="no token"))
+    rundir.append_case(case("d", outcome=Outcome.SKIPPED, message="no token"))
+    tree = page(rundir)
+    assert tree.xpath("//form[@id='filter'][@hidden]")
+    assert tree.xpath("//form//input[@name='status']/@value") == ["known failure", "flaky", "skipped"]
+    assert tree.xpath("//form//select[@name='role']/option/text()") == ["every role", "ce", "factory"]
+    assert [item.get("data-status") for item in tree.find_class("case")] == [
+        "known failure", "flaky", "skipped", "skipped",
+    ]  # fmt: skip
+    assert [item.text_content() for item in tree.xpath("//ul[@class='notable']/li")] == [
+        "1 known failure: known: bce: a",
+        "1 flaky: at the second tryfactory: b",
+        "2 skipped: no tokence: c, ce: d",
+    ]  # fmt: skip
+
+
+def test_what_hosts_may_do_is_said_once() -> None:
+    some = HostInfo(role="", container="c", fqdn="f", address="a", image="i", image_id="i")
+    may_do = {"ce": "few", "factory": "few", "workspace": "all", "old": ""}
+    hosts = [some.model_copy(update={"role": role, "privileges": may}) for role, may in may_do.items()]
+    assert group_privileges(hosts) == [("ce, factory", "few"), ("workspace", "all")]
 
 
 def test_phases_never_reached_are_shown_and_not_counted(rundir: RunDir) -> None:
@@ -89,8 +250,51 @@ def test_phases_never_reached_are_shown_and_not_counted(rundir: RunDir) -> None:
         case("build", phase="build", role="", outcome=Outcome.FAILED, message="m", exit_code=4)
     )
     tree = page(rundir)
-    unreached = [element.text_content().split()[0] for element in tree.find_class("unreached")]
-    assert unreached == ["serve", "up", "install", "token", "test"]
+    shown = [element.text_content().split()[0] for element in tree.find_class("phase")]
+    assert shown == ["build", "serve", "up", "install", "token", "test"]
+    assert len(tree.find_class("unreached")) == 5
+
+
+def test_phases_are_in_the_order_of_the_pipeline_and_open_where_red(rundir: RunDir) -> None:
+    for number, phase in enumerate(("down", "up", "test", "build", "odd", "install")):
+        outcome = Outcome.FAILED if phase == "install" else Outcome.PASSED
+        rundir.append_case(case(phase, phase=phase, outcome=outcome, message="m", started=START + number))
+    tree = page(rundir)
+    phases = tree.xpath("//details[@data-phase]")
+    assert [phase.get("data-phase") for phase in phases] == ["build", "up", "install", "test", "down", "odd"]
+    assert [phase.get("data-phase") for phase in phases if phase.get("open") is not None] == ["install"]
+    assert tree.xpath("//main/*[1]//h2/text()") == ["Cases"]
+
+
+def test_a_phase_that_only_the_ce_has_reached_is_there_once(rundir: RunDir) -> None:
+    rundir.append_case(case("dnf", phase="install", role="ce"))
+    rundir.append_case(case("b", phase="build", role="", outcome=Outcome.FAILED, message="m", exit_code=4))
+    (install,) = page(rundir).xpath("//*[contains(@class, 'phase')][.//span[@class='name'] = 'install']")
+    assert "not reached by the candidate" in install.text_content()
+
+
+def test_what_the_run_has_not_come_to_is_counted(rundir: RunDir) -> None:
+    keys = [CaseKey("build", "", "b"), CaseKey("test", "ce", "a"), CaseKey("test", "ce", "b")]
+    rundir.save(values.PLANNED_CASES, PlannedCases(cases=(*keys, CaseKey("install", "ce", "c"))))
+    rundir.append_case(case("b", phase="build", role="", outcome=Outcome.FAILED, message="m", exit_code=4))
+    rundir.append_case(case("a"))
+    shown = {phase.name: (len(phase.groups), phase.unreached) for phase in shown_phases(rundir)}
+    assert shown["build"] == (1, 0)
+    assert shown["install"] == (0, 1)
+    assert shown["test"] == (1, 1)
+    text = page(rundir).text_content()
+    assert "not reached (1 case)" in text
+    assert "1 not reached" in text
+
+
+def test_checks_are_shown_below_their_step(rundir: RunDir) -> None:
+    for name in ("smoke: a: one", "smoke: a: two", "smoke: a", "smoke: b"):
+        rundir.append_case(case(name, seconds=0.0 if "a:" in name else 1.0))
+    (phase,) = [phase for phase in shown_phases(rundir) if phase.name == "test"]
+    (group,) = phase.groups
+    assert [(entries.short_name(entry, group.title), bool(entry.step)) for entry in group.entries] == [
+        ("a", False), ("one", True), ("two", True), ("b", False),
+    ]  # fmt: skip
 
 
 def test_steps_are_shown_under_their_scenario(rundir: RunDir) -> None:
@@ -102,7 +306,7 @@ def test_steps_are_shown_under_their_scenario(rundir: RunDir) -> None:
         case("d"),
     ):
         rundir.append_case(step)
-    (phase,) = group_phases(gather(rundir))
+    (phase,) = [phase for phase in shown_phases(rundir) if phase.name == "test"]
     assert [group.title for group in phase.groups] == ["smoke", "tokens", "extra", ""]
 
 
@@ -134,5 +338,5 @@ def test_every_element_is_closed(rundir: RunDir) -> None:
     rundir.append_case(case("x", outcome=Outcome.FAILED, message="m", evidence="e"))
     page(rundir)
     source = rundir.html.read_text()
-    for tag in ("div", "section", "article", "details", "table", "ul", "dl", "main", "header", "p"):
+    for tag in ("div", "section", "details", "table", "ul", "ol", "li", "dl", "main", "header", "p", "pre"):
         assert len(re.findall(rf"<{tag}\b", source)) == source.count(f"</{tag}>"), tag

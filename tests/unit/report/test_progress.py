@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from itb.errors import InstallError
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, Remark
 from itb.report import progress as report_progress
 from itb.report import summary
 from itb.report import write as report_write
@@ -82,11 +82,15 @@ def test_plain_lines_say_how_it_ended(rundir: RunDir) -> None:
             raise InstallError("nothing provides z")
         with journal.case("test", "", "smoke") as trial:
             trial.skip("needs el9")
+        with journal.case("test", "", "flaky") as trial:
+            trial.passed("passed only at try 2")
+            trial.remark = Remark.FLAKY
     lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
     assert lines[0].startswith("ok    install.factory  dnf install x (0.0")
     assert lines[1].startswith("FAIL  install.frontend  dnf install y (0.0")
     assert lines[1].endswith("s): nothing provides z")
     assert lines[2].startswith("skip  test  smoke (")
+    assert lines[3].endswith("s): passed only at try 2")
     assert "\x1b" not in stream.getvalue()
 
 

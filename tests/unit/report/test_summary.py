@@ -1,17 +1,21 @@
-"""Commands a summary prints: they work as they stand, from where it is read."""
+"""A summary names what matters, and prints commands that work as they stand, from where they are read."""
 
 from __future__ import annotations
 
+import io
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from itb.cli import program
 from itb.cli.tasks import collection
-from itb.model import Case, Commit, HostInfo, Outcome, TestbedHosts
+from itb.model import Case, Commit, HostInfo, Outcome, Quote, Remark, TestbedHosts
+from itb.report import commands as report_commands
 from itb.report import summary
+from itb.report.commands import next_commands
 from itb.report.facts import Facts, gather
 from itb.report.verdict import judge
 from itb.rundir import values
@@ -38,9 +42,9 @@ def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None 
 
 def commands(rundir: RunDir) -> dict[str, list[str]]:
     facts: Facts = gather(rundir)
-    lines = {title: shlex.split(line) for title, line, _ in summary.next_commands(facts, judge(facts))}
+    lines = {title: shlex.split(line) for title, line, _ in next_commands(facts, judge(facts))}
     for line in lines.values():
-        parse(line)
+        parse(line[3:] if line[0] == "cd" else line)
     return lines
 
 
@@ -65,36 +69,53 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_again_is_asked_for_as_it_was(
+def test_the_same_is_asked_for_where_it_was_and_as_it_was(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    rundir = run_in(tmp_path, settings=settings)
-    assert commands(rundir)["again"] == shlex.split(
+    """From any directory: paths lead from the run's own on, and its itb.yaml counts again."""
+    expected = shlex.split(
         f"itb run --product products/mine --platform ./odd --ref {COMMIT.id} --source clone --variant a,b "
         "--builder mock --token-hook ./hook --engine docker --scenario ./triv,smoke --keep failed"
     )
-    assert commands(rundir)["go on"] == ["itb", "run", "--resume", "r"]
-
-
-def test_paths_lead_to_the_same_from_elsewhere(
-    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sub").mkdir()
-    monkeypatch.chdir(tmp_path / "sub")
     rundir = run_in(tmp_path, settings=settings)
-    assert commands(rundir)["again"] == shlex.split(
-        f"itb run --product ../products/mine --platform ../odd --ref {COMMIT.id} --source ../clone --variant a,b "
-        "--builder mock --token-hook ../hook --engine docker --scenario ../triv,smoke --runs ../runs --keep failed"
-    )
+    for place in (tmp_path, tmp_path / "clone", Path("/")):
+        monkeypatch.chdir(place)
+        assert commands(rundir)["again"] == ["cd", str(tmp_path), "&&", *expected]
 
 
-def test_names_stay_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "triv").mkdir()
-    assert commands(run_in(tmp_path))["again"] == shlex.split(
-        f"itb run --product mine --platform odd --ref {COMMIT.id} --scenario triv,smoke --keep failed"
-    )
+@pytest.mark.parametrize(
+    ("settings", "goes_there"),
+    [
+        ({}, False),
+        ({"platform": ["odd"], "runs": "runs"}, False),  # a name, though there is a folder of that name
+        ({"source": "https://example.org/x.git"}, False),
+        ({"product": "/products/mine"}, False),
+        ({"scenario": ["smoke", "./odd"]}, True),
+        ({"source": "odd"}, True),
+    ],
+)
+def test_what_does_not_depend_on_a_directory_needs_none(
+    tmp_path: Path, settings: dict[str, Any], goes_there: bool
+) -> None:
+    (tmp_path / "odd").mkdir()
+    rundir = run_in(tmp_path, settings=settings)
+    assert (commands(rundir)["again"][0] == "cd") is goes_there
+    (tmp_path / "itb.yaml").write_text("timeout_factor: 3\n")
+    assert commands(rundir)["again"][:3] == ["cd", str(tmp_path), "&&"]
+
+
+def test_the_program_is_named_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    itb = tmp_path / "bin" / "itb"
+    itb.parent.mkdir()
+    itb.write_text("#!/bin/sh\n")
+    itb.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(itb), "run"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert report_commands.program() == str(itb)
+    monkeypatch.setenv("PATH", str(itb.parent))
+    assert report_commands.program() == "itb"
+    monkeypatch.setattr("sys.argv", ["-c"])
+    assert report_commands.program() == "itb"
 
 
 def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,12 +124,16 @@ def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.M
     host = HostInfo(role="ce", container="c", fqdn="f", address="a", image="i", image_id="i")
     kept.save(values.TESTBED, TestbedHosts(name="t", network="n", hosts=(host,)))
     assert commands(kept) == {
-        "look": ["itb", "shell", "r", "ce", "--runs", "o ut"],
-        "remove": ["itb", "down", "--run", "r", "--runs", "o ut"],
+        "look": ["itb", "shell", "r", "ce", "--runs", str(tmp_path / "o ut")],
+        "remove": ["itb", "down", "--run", "r", "--runs", str(tmp_path / "o ut")],
     }
-    failed = run_in(tmp_path, "far/away")
-    assert commands(failed)["go on"] == ["itb", "run", "--resume", "r", "--runs", "far/away"]
-    assert commands(failed)["again"][-4:] == ["--runs", "far/away", "--keep", "failed"]
+    failed = run_in(tmp_path, "far/away", settings={"runs": "far/away"})
+    assert commands(failed)["go on"] == ["itb", "run", "--resume", "r", "--runs", str(tmp_path / "far/away")]
+    assert commands(failed)["again"][-6:] == ["--runs", "far/away", "--scenario", "triv,smoke", "--keep", "failed"]
+    here = gather(run_in(tmp_path))
+    assert commands(here.rundir)["go on"] == ["itb", "run", "--resume", "r"]
+    go_on = next(line for title, line, _ in next_commands(here, judge(here), anywhere=True) if title == "go on")
+    assert shlex.split(go_on)[-2:] == ["--runs", str(tmp_path / "runs")]
 
 
 def test_a_look_at_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +156,80 @@ def test_a_run_that_does_not_say_what_it_was(name: str, tmp_path: Path, monkeypa
     lost = RunDir(tmp_path / "runs" / name)
     lost.path.mkdir(parents=True)
     (lost.path / "run.json").touch()
-    offered = commands(lost)
-    assert "unknown" not in str(offered) + summary.reproduce(gather(lost))
-    assert ("again" in offered) == (name != "r")
+    found = commands(lost)
+    assert "unknown" not in str(found) + report_commands.reproduce(gather(lost))
+    assert ("again" in found) == (name != "r")
+
+
+def plain(rundir: RunDir) -> list[str]:
+    facts = gather(rundir)
+    return list(summary.plain_lines(facts, judge(facts)))
+
+
+def bad(name: str, **more: Any) -> Case:
+    fields = {"phase": "test", "role": "factory", "outcome": Outcome.FAILED, "started": 2, "seconds": 1}
+    return Case.model_validate({**fields, "name": name, "message": "why", "exit_code": 2, **more})
+
+
+def test_the_log_that_names_the_cause_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rundir = run_in(tmp_path)
+    log = rundir.host("ce") / "var" / "log" / "x"
+    log.parent.mkdir(parents=True)
+    log.write_text("up\nit is held\n")
+    quotes = [Quote(file="hosts/ce/var/log/x", text="it is held"), Quote(text="also this", also=True)]
+    quotes.append(Quote(file="hosts/ce/var/log/x", text="up", also=True))
+    rundir.append_case(bad("polls", log="results/a.log", quotes=quotes))
+    lines = plain(rundir)
+    at = lines.index("FAIL test.factory polls: why")
+    assert lines[at + 1 : at + 5] == [
+        "  also: also this",
+        "  also: up (runs/r/hosts/ce/var/log/x:1)",
+        "  log: runs/r/hosts/ce/var/log/x:2",
+        "  log: runs/r/results/a.log",
+    ]
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
+    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    assert "log: runs/r/hosts/ce/var/log/x:2" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=0)
+    for number in range(5):
+        rundir.append_case(bad(f"s{number}", outcome=Outcome.SKIPPED, message="no token", exit_code=0))
+    rundir.append_case(bad("f", outcome=Outcome.PASSED, remark=Remark.FLAKY, message="at try 2", exit_code=0))
+    known = bad("k", outcome=Outcome.SKIPPED, message="bug 7", exit_code=0)
+    rundir.append_case(known.model_copy(update={"remark": Remark.KNOWN_FAILURE}))
+    named = [line for line in plain(rundir) if line[0].isdigit()]
+    assert named == [
+        "1 known failure: bug 7 (factory: k)",
+        "1 flaky: at try 2 (factory: f)",
+        "5 skipped: no token (factory: s0, factory: s1, factory: s2 and 2 more)",
+    ]
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
+    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    assert "5 skipped: no token" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_nothing_tried_is_said_with_what_passed_and_why(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=3)
+    for number in range(22):
+        rundir.append_case(bad(f"p{number}", phase="install", outcome=Outcome.PASSED, message="", exit_code=0))
+    for name in ("smoke: ten jobs", "smoke: a pilot"):
+        rundir.append_case(bad(name, outcome=Outcome.SKIPPED, message="needs a token", exit_code=0))
+    first = plain(rundir)[0]
+    assert first == "NOTHING: No scenario was tried: 22 other cases passed, 2 skipped"
+    assert judge(gather(rundir)).reason == "smoke: needs a token"
+
+
+def test_a_phase_that_only_the_ce_has_reached_is_there_once(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=4)
+    rundir.append_case(bad("dnf", phase="install", role="ce", outcome=Outcome.PASSED, message="", exit_code=0))
+    rundir.append_case(bad("b", phase="build", role="workspace", exit_code=4))
+    (line,) = [line for line in plain(rundir) if line.startswith("  install")]
+    assert line.endswith("1 passed, not reached by the candidate")
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
+    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    assert console.file.getvalue().count("\n  install") == 1  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lxml import etree
+from lxml import etree, html
 
 from itb.data import shipped
 from itb.model import (
@@ -24,6 +24,7 @@ from itb.model import (
     Token,
 )
 from itb.report import self_reported, write
+from itb.report.cases import sentence
 from itb.report.facts import gather, intervals
 from itb.report.summary import plain_lines
 from itb.report.verdict import Kind, judge
@@ -167,8 +168,8 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
     assert f"note:    {properties['own_word']}" in plain_lines(gather(rundir), verdict)
     page = rundir.html.read_text()
     assert properties["own_word"] in page
-    assert "unit starts *" in page
-    assert "job ends *" not in page
+    starred = [item.text_content() for item in html.fromstring(page).xpath("//*[@class='what'][contains(., '*')]")]
+    assert [text.split("\xa0")[0] for text in starred] == marked
 
 
 def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rundir: RunDir, add: Add) -> None:
@@ -228,7 +229,25 @@ def test_a_failed_case_outvotes_the_exit_code(rundir: RunDir, add: Add) -> None:
     add("bad", Outcome.FAILED, message="why", phase="test", exit_code=0)
     verdict = judge(gather(rundir))
     assert (verdict.kind, verdict.exit_code) == (Kind.FAILED, 2)
-    assert verdict.reason == "test on factory: bad: why"
+    assert verdict.reason == "factory: bad: why"
+
+
+@pytest.mark.parametrize(
+    ("phase", "role", "name", "message", "said"),
+    [
+        ("configure", "factory", "factory.py", "gwms-factory upgrade: no module imp",
+         "factory: factory.py: gwms-factory upgrade: no module imp"),
+        ("start", "frontend", "x starts", "x does not start (exit-code, status 1): KeyError",
+         "frontend: x does not start (exit-code, status 1): KeyError"),
+        ("install", "ce", "dnf install condor", "host ce: disk full: /var has 3 KiB left",
+         "dnf install condor: host ce: disk full: /var has 3 KiB left"),
+        ("run", "itb", "the run goes on", "host ce: c is not running", "host ce: c is not running"),
+        ("test", "ce", "smoke: a job", "", "ce: smoke: a job: no reason was given"),
+    ],
+)  # fmt: skip
+def test_a_sentence_says_who_what_and_why_once(phase: str, role: str, name: str, message: str, said: str) -> None:
+    case = Case(phase=phase, role=role, name=name, message=message, outcome=Outcome.FAILED, started=1, seconds=0)
+    assert sentence(case) == said
 
 
 def test_reason_is_the_first_failure_of_the_deciding_kind(rundir: RunDir, add: Add) -> None:
@@ -339,7 +358,7 @@ def test_whatever_a_test_prints_the_reports_are_valid(rundir: RunDir, add: Add, 
     write.write(rundir)
     junit(rundir)
     page = rundir.html.read_text()
-    assert "<script" not in page
+    assert page.count("<script") == 1  # its own
     assert "\x1b" not in page
     assert "{{" not in page or "7*7" in nasty
 

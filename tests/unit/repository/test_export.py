@@ -128,7 +128,7 @@ def test_red_run_only_by_force(tmp_path: Path, force: bool) -> None:
     if force:
         assert publish.publishable(rundir, force=True)
     else:
-        with pytest.raises(UsageError, match="is not green: A scenario failed: test on factory: test: no glidein"):
+        with pytest.raises(UsageError, match="is not green: A scenario failed: factory: test: no glidein"):
             publish.publishable(rundir, force=False)
 
 

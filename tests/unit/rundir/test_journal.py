@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from itb import errors
-from itb.model import Case, Outcome
+from itb.model import Case, Outcome, Quote
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Trial
 from itb.util.redact import MARK
@@ -82,6 +83,50 @@ def test_what_an_error_says(journal: Journal, tmp_path: Path) -> None:
     assert case.log == "hosts/ce/x.log"
 
 
+def test_a_message_knows_the_line_that_it_is_from(journal: Journal) -> None:
+    """Of a host's log it is known before the log is there; a run of an earlier version knows of none."""
+    quotes = [
+        errors.LogLine(f"died {JWT}", Path("/var/log/x"), 7, role="factory"),
+        errors.LogLine("last words", journal.rundir.results / "a.log", 2),
+        errors.LogLine("only said"),
+    ]
+    with pytest.raises(errors.InstallError), journal.case("p", "r", "n"):
+        raise errors.InstallError("why", quotes=quotes)
+    (case,) = journal.rundir.cases()
+    assert case.quotes == (
+        Quote(file="hosts/factory/var/log/x", line=7, text=f"died {MARK}"),
+        Quote(file="results/a.log", line=2, text="last words"),
+        Quote(text="only said"),
+    )
+    earlier = case.model_dump(exclude={"quotes"})
+    assert Case.model_validate(earlier).quotes == ()
+
+
+def test_another_trouble_of_the_evidence_is_named(journal: Journal) -> None:
+    missing = "/usr/sbin/x: line 30: /etc/rc.d/init.d/functions: No such file or directory"
+    cause = errors.LogLine("ValueError: no", Path("journal.txt"), role="factory")
+    evidence = f"Starting x\n{missing}\nTraceback\nValueError: no\n"
+    for message in ("x does not start: ValueError: no", f"x does not start: {missing}"):
+        with pytest.raises(errors.InstallError), journal.case("start", "factory", "x starts"):
+            raise errors.InstallError(message, evidence=evidence, quotes=[cause])
+    named, not_twice = journal.rundir.cases()
+    assert named.quotes[1:] == (Quote(file="hosts/factory/journal.txt", text=missing, also=True),)
+    assert len(not_twice.quotes) == 1
+    with journal.case("start", "factory", "y starts") as trial:
+        trial.passed("up", evidence=evidence)
+    assert journal.cases[-1].quotes == ()
+
+
+def test_the_testbeds_fault_keeps_what_was_seen_of_it(journal: Journal) -> None:
+    journal.find_testbed_fault = lambda _role, _output: "disk full"
+    line = errors.LogLine("no room", Path("/x"), 1, role="ce")
+    with pytest.raises(errors.TestbedError) as caught, journal.case("p", "ce", "n"):
+        raise errors.InstallError("no room", evidence="e", quotes=[line])
+    assert caught.value.message == "disk full; seen of it: no room"
+    assert caught.value.quotes == (line,)
+    assert journal.cases[0].quotes[0].file == "hosts/ce/x"
+
+
 def test_a_fault_of_our_own_is_not_the_products(journal: Journal) -> None:
     with pytest.raises(KeyError), journal.case("p", "r", "n"):
         raise KeyError("x")
@@ -118,6 +163,17 @@ def test_evidence_is_cut_in_the_middle() -> None:
     assert short.endswith("line 4999\n")
     assert f"{len(text) - EVIDENCE_LIMIT} characters left out" in short
     assert cut("short") == "short"
+
+
+@pytest.mark.parametrize("number", [0, 700, 2500, 4999])
+def test_evidence_keeps_the_line_that_is_quoted(number: int) -> None:
+    text = "".join(f"line {number:04}\n" for number in range(5000))
+    short = cut(text, around=f"line {number:04}")
+    assert f"line {number:04}" in short
+    assert len(short) < EVIDENCE_LIMIT + 150
+    left_out = [int(count) for count in re.findall(r"\[\.\.\. (\d+) characters left out", short)]
+    assert sum(left_out) == len(text) - EVIDENCE_LIMIT
+    assert cut(text, around="nowhere") == cut(text)
 
 
 def test_no_part_of_a_case_is_a_secret(journal: Journal, ear: Ear) -> None:

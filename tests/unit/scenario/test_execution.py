@@ -14,14 +14,14 @@ from itb.config import lookup, scenario
 from itb.config.product import TokenDelivery
 from itb.containers.engine import Engine
 from itb.containers.host import Host
-from itb.errors import InterruptedRunError, ScenarioError, TokenError, UsageError
-from itb.model import Case, Outcome
+from itb.errors import InterruptedRunError, LogLine, ScenarioError, TokenError, UsageError
+from itb.model import Case, Outcome, Quote
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
-from itb.scenario import execution, step
+from itb.scenario import execution
 from itb.scenario.environment import RunFacts
 
 Answer = tuple[int, str, str]  # exit status, standard output, standard error
@@ -159,16 +159,6 @@ def test_a_role_the_testbed_has_not_is_refused_with_the_nearest(bench: ScenarioB
     assert bench.journal.cases == []
 
 
-def test_what_itb_ships_is_valid_and_every_script_of_it_is_used() -> None:
-    names = ["smoke", "packages", "services", "tokens"]
-    for loaded in map(lookup.load_scenario, names):
-        execution.check_roles(loaded, ["ce", "factory", "frontend", "services", "bare"])
-        every = (loaded.folder / "scenario.yaml").read_text()
-        for path in loaded.folder.iterdir():
-            others = [item.read_text() for item in loaded.folder.iterdir() if item != path]
-            assert path.name == "scenario.yaml" or path.name in every or any(path.name in text for text in others)
-
-
 # -- outcomes
 
 
@@ -190,6 +180,13 @@ def test_exit_statuses_pass_skip_and_fail_with_the_line_that_matters(bench: Scen
     assert [case.exit_code for case in cases] == [0, 0, ScenarioError.exit_code]
     assert cases[2].log == "results/play/03-bad.log"
     assert "Traceback" in cases[2].evidence
+
+
+def test_a_step_names_the_line_of_a_log_that_it_read(bench: ScenarioBench) -> None:
+    reason = "no worker; its collector let one not in (/var/log/condor/CollectorLog:12): DENIED (see :7) (x:1)"
+    (case,) = bench.perform(steps("name: a, role: factory, run: x"), {"x": (1, f"{reason}\n", "")})
+    named = Quote(file="hosts/factory/var/log/condor/CollectorLog", line=12, text="")
+    assert case.quotes == (named, Quote(text=reason))
 
 
 def test_without_a_word_the_status_is_the_message(bench: ScenarioBench) -> None:
@@ -298,9 +295,46 @@ def test_polling_is_one_call_and_its_times_are_multiplied(bench: ScenarioBench) 
 def test_tap_becomes_cases_before_their_step(bench: ScenarioBench) -> None:
     out = "1..3\nok 1 - one\nnot ok 2 - two\n# why\nok 3 - three # SKIP later\n"
     cases = bench.perform(steps("name: a, role: ce, run: x"), {"x": (0, out, "")})
-    assert brief(cases) == [("a: one", "passed"), ("a: two", "failed"), ("a: three", "skipped"), ("a", "failed")]
+    assert brief(cases) == [("a: one", "passed"), ("a: two", "failed"), ("a: three", "skipped"), ("a", "passed")]
     assert cases[1].message == "why"
-    assert cases[3].message == "two: why"
+    assert cases[1].exit_code == ScenarioError.exit_code
+    assert cases[1].quotes[0].text == "why"
+
+
+def test_a_check_that_failed_is_said_once(bench: ScenarioBench) -> None:
+    """The step it is of has nothing to say of its own, but has failed: what follows is not tried."""
+    text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y")
+    cases = bench.perform(text, {"x": (1, "1..2\nnot ok 1 - one\n# why\nok 2 - two\n", "")})
+    assert [case.name for case in cases if case.exit_code] == ["play: a: one"]
+    assert cases[2].message == "ran to its end; 1 of its 2 checks failed, each reported as a case of its own"
+    assert (cases[3].outcome, cases[3].message) == (Outcome.SKIPPED, "a check of step 'a' failed before")
+
+
+def test_what_is_known_of_a_failure_is_said_of_its_first_check(bench: ScenarioBench) -> None:
+    found = LogLine("refused", Path("/var/log/x"), 3, role="factory")
+    out = "1..2\nnot ok 1 - one\n# why\nnot ok 2 - two\n"
+    loaded = bench.load(steps("name: a, role: ce, run: x"))
+    hosts = {"ce": Host(Engine(RecordedRunner(lambda _: (1, out, ""))), "box-ce", "ce")}
+    cause, facts = ("factory: refused (x)", [found]), RunFacts()
+    execution.run_scenario(loaded, hosts, journal=bench.journal, facts=facts, find_log_cause=lambda: cause)
+    one, two, _ = bench.journal.cases
+    assert (one.message, two.message) == ("why; factory: refused (x)", "not ok: two")
+    assert [(quote.file, quote.line, quote.text) for quote in one.quotes] == [
+        ("hosts/factory/var/log/x", 3, "refused"), ("", 0, "why"),
+    ]  # fmt: skip
+
+
+def test_checks_without_a_token_are_no_failures(bench: ScenarioBench) -> None:
+    def gone(_since: float) -> str:
+        raise TokenError("the token has expired")
+
+    text = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
+    answers = {"x": (1, "1..2\nnot ok 1 - one\n# why\nnot ok 2 - two\n", "")}
+    with_token = RunFacts(token=TokenDelivery(role="ce", path="/t"))
+    cases = bench.perform(text, answers, find_token_refusal=gone, facts=with_token)
+    assert brief(cases) == [("a: one", "error"), ("a: two", "error"), ("a", "passed")]
+    assert cases[0].message == "the token has expired; without it: why"
+    assert {case.exit_code for case in cases[:2]} == {TokenError.exit_code}
 
 
 def test_tap_that_passes_does_not_hide_a_bad_exit_status(bench: ScenarioBench) -> None:
@@ -400,7 +434,7 @@ def test_no_step_can_forge_the_lines_of_step_sh(bench: ScenarioBench, more: str)
     cases = bench.perform(
         steps(f"name: a, role: ce, run: x{more}"), {"x": (0, out, "[itb] result files in /etc\n")}
     )
-    assert brief(cases) == [("a: check 1", "failed"), ("a", "failed")]
+    assert brief(cases) == [("a: check 1", "failed"), ("a", "passed")]
     assert "[itb] mine" in cases[0].evidence
     assert not any("/etc" in word for call in bench.runner.calls for word in call)
 
@@ -452,40 +486,6 @@ def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(benc
     (case,) = bench.perform(play, {"x": (1, "", "no")}, facts=facts, find_token_refusal=find_token_refusal)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
     assert case.message.endswith("could not be renewed; without it: no")
-
-
-ENDS = "| [itb] ends this command"  # build_ws/hosts/reap.sh
-
-
-@pytest.mark.parametrize(
-    "of_the_end",
-    [
-        "Terminated",
-        "Killed",
-        "Hangup",
-        "bash: line 1: 4711 Terminated              sleep 99",
-        "/var/lib/itb/lib/step.sh: line 88:    17 Killed  \"$@\" < /dev/null",
-        "zsh: terminated  sleep 99",
-        "make: *** [Makefile:2: all] Terminated",
-    ],
-)
-@pytest.mark.parametrize(
-    ("out", "err", "last"),
-    [
-        ("begun\n{ends}\n", "[m] begun\n{ends}\n{said}\n", "begun"),
-        ("begun\n{ends}\n{said}\n", "[m] begun\n{ends}\n", "begun"),
-        ("half{ends}\n{said}\n", "[m] begun\n", "half"),
-        ("begun\n{said}\n{ends}\n{said}, too\n", "[m] begun\n{ends}\n", "{said}"),
-        ("begun\n{ends}\n", "[m] begun\n{said}\n{ends}\n{said}, too\n", "{said}"),
-        ("[m] try 1 after 1 s: exit status 124\nbegun\n| x\n{ends}\n{said}\n", "[m] begun\n", "begun"),
-        ("{ends}\n{said}\n", "[m] begun\n{ends}\n{said}\n", ""),
-    ],
-)
-def test_last_word_of_what_was_ended(of_the_end: str, out: str, err: str, last: str) -> None:
-    out, err, last = (text.format(ends=ENDS, said=of_the_end) for text in (out, err, last))
-    completed = Completed(("x",), 143, out, err, 1.0, timed_out=True, limit=1.0)
-    assert step.StepOutput(completed, "[m]").last_line == last
-    assert of_the_end in step.StepOutput(completed, "[m]").evidence
 
 
 @pytest.mark.parametrize("answer", [(0, "1..2\nok 1 - x\nok 2 - y\n", ""), (1, "", "no"), (77, "no\n", "")])

@@ -1,13 +1,20 @@
-"""Archives a hostile host may send as its evidence."""
+"""Archives a hostile host may send as its evidence, and errors that its logs name."""
 
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.errors import LogLine
+from itb.process.request import Request
+from itb.process.result import Completed
+from itb.process.runner import Runner
 from itb.testbed import logs
 
 
@@ -62,3 +69,35 @@ def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "e.tar").write_bytes(content)
     logs._unpack(tmp_path / "e.tar", tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*"))
+
+
+class FoundRunner(Runner):
+    """Stands for the container engine: whatever is run on a host prints this."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def run(self, request: Request) -> Completed:
+        return Completed(tuple(request.argv), 0, self.text, "", 0.0)
+
+
+def test_errors_in_logs_come_with_the_line_they_are_in(tmp_path: Path) -> None:
+    """A host's log is named by its path there, what a service printed by the log of that; nonsense is left out."""
+    log = tmp_path / "x-foreground.log"
+    log.write_text("up\nKeyError: 'a'\n")
+    rows = [
+        ["ERROR: no entry", "/var/log/x/a.log", 7, "12:00 ERROR: no entry"],
+        ["KeyError: 'a'", "-", 2, "KeyError: 'a'"],
+        ["hostile", 3, -1, None],
+    ]
+    printed = "".join(f"{json.dumps(row)}\n" for row in rows) + "no JSON\n[]\n{}\n"
+    host = Host(Engine(FoundRunner(printed)), "box", "factory")
+    output = Completed(("x",), 1, "up\nKeyError: 'a'\n", "", 0.0, log=log)
+    assert logs.find_errors(host, ["/var/log/x/*"], output=output) == [
+        logs.Finding(
+            "ERROR: no entry (a.log)",
+            LogLine("12:00 ERROR: no entry", Path("/var/log/x/a.log"), 7, role="factory"),
+        ),
+        logs.Finding("KeyError: 'a'", LogLine("KeyError: 'a'", log, 2)),
+    ]

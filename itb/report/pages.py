@@ -1,0 +1,61 @@
+"""Pages of text files of a run: numbered lines that reports link to, in a browser that would not show the file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from itb.report.passages import inside
+from itb.report.template import render
+from itb.util import loglines
+from itb.util.files import write_atomically
+from itb.util.text import clean
+
+FOLDER = "pages"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+MARGIN = 2000  # lines shown before and after one that is linked to; the file has all
+
+
+def write(rundir: Path, files: Mapping[str, Iterable[int]]) -> dict[str, str]:
+    """Write a page of each of these files of a run directory; return the pages' paths by file.
+
+    ``files`` holds the numbers of the lines that reports link to; without
+    one, a page begins with the file.  Pages of earlier reports are removed.
+    """
+    shutil.rmtree(rundir / FOLDER, ignore_errors=True)
+    pages: dict[str, str] = {}
+    for file, numbers in files.items():
+        # A host chose the name: it may be too long with more to it, or that of another page's folder.
+        page = f"{FOLDER}/{len(pages) + 1}-{_UNSAFE.sub('-', Path(file).name)[-60:]}.html"
+        if _write(rundir, page, file, sorted(set(numbers))):
+            pages[file] = page
+    return pages
+
+
+def _write(rundir: Path, page: str, file: str, numbers: list[int]) -> bool:
+    """Write the page of a file; return whether there is something of it to show."""
+    path = inside(rundir, file)
+    lines = _lines(path, numbers) if path else {}
+    if lines:
+        text = render(
+            "text.html.j2",
+            file=clean(file),
+            raw=f"../{quote(file)}",
+            lines=lines,
+            marked=set(numbers),
+        )
+        write_atomically(rundir / page, text.encode("utf-8", "replace"))
+    return bool(lines)
+
+
+def _lines(path: Path, numbers: list[int]) -> dict[int, str]:
+    """Return the lines of a file around those of these numbers, each with its own."""
+    lines: dict[int, str] = {}
+    for number in numbers or [1]:
+        excerpt = loglines.excerpt(path, number, before=MARGIN, after=MARGIN)
+        if excerpt:
+            lines |= {excerpt.first + index: clean(line) for index, line in enumerate(excerpt.lines)}
+    return dict(sorted(lines.items()))
