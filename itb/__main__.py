@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from itb.cli import documents
+from itb.cli import documents, words
 from itb.cli import program as cli_program
 from itb.cli.tasks import collection
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
@@ -35,15 +35,15 @@ def main() -> None:
     handle_signals()
     settle_search_paths(os.environ)
     try:
-        cli_program.check_text(sys.argv[1:])
+        words.check_text(sys.argv[1:])
         hide_secret_arguments()
         namespace = collection.namespace()
-        known = [*namespace.task_names, *cli_program.GROUPS]
+        known = [*namespace.task_names, *words.GROUPS]
         if topic := documents.topic_asked_for(sys.argv[1:], known):
             documents.show(topic)
             return
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
-        program.run(["itb", *cli_program.join_groups(sys.argv[1:], cli_program.without_value(namespace))])
+        program.run(["itb", *words.join_groups(sys.argv[1:])])
     except ItbError as error:
         fail(error)
     except BrokenPipeError:

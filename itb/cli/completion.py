@@ -51,7 +51,7 @@ def _of_group(group: Group, before: Sequence[str], typed: str) -> list[str]:
     if before and before[0] in names:
         return _options(names[before[0]], typed)
     if before or typed.startswith("-"):
-        return _options(group.commands[0], typed)
+        return _options(group.implied, typed) if group.implied else []
     return sorted(names)
 
 

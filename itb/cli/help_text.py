@@ -59,18 +59,17 @@ def listing(commands: Sequence[Command], width: int) -> list[str]:
 
 
 def group(shown: Group, width: int) -> list[str]:
-    """Return the lines that show the commands of a group, and the one its name alone stands for."""
-    default = shown.commands[0]
-    return [
-        *_fill(f"Usage: itb {shown.name} [COMMAND] [OPTIONS]", width),
+    """Return the lines that show the commands of a group, and what the group's name means before other words."""
+    lines = [
+        *_fill(f"Usage: itb {shown.name} COMMAND [OPTIONS]", width),
         "",
         "Commands:",
         *listing(shown.commands, width),
-        "",
-        *_fill(f"itb {shown.name} alone is itb {default.words}:", width),
-        "",
-        *command(default, width),
     ]
+    if shown.implied:
+        meaning = f"itb {shown.name} RUN is itb {shown.implied.words} RUN."
+        lines += ["", *_fill(meaning, width)]
+    return [*lines, "", *_fill(f"itb {shown.name} COMMAND --help explains one.", width)]
 
 
 def command(shown: Command, width: int) -> list[str]:

@@ -120,7 +120,8 @@ def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
 def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
     """Return the summary as lines of text."""
     yield f"{verdict.kind.upper()}: {verdict.headline}"
-    yield f"  {candidate(facts)}, {duration(verdict.seconds)}, exit code {verdict.exit_code}"
+    code = "" if verdict.exit_code is None else f", exit code {verdict.exit_code}"
+    yield f"  {candidate(facts)}, {duration(verdict.seconds)}{code}"
     if verdict.blame and not verdict.good:
         yield f"  {verdict.blame}"
     for name in phases(facts.cases):
@@ -148,7 +149,7 @@ def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
     """Return (title, text) of the rows at the end of a summary: reports, notes, next commands."""
     reports = (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))
     rows = [(title, _shorten(path)) for title, path in reports]
-    rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
+    rows += [("note", line) for line in (*facts.resumed, *facts.entered, *facts.problems)]
     if verdict.good and (line := self_reported.summary_line(facts)):
         rows.append(("note", line))
     if facts.notes.platform_note and verdict.good:

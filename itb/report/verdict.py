@@ -25,13 +25,16 @@ class Kind(StrEnum):
 
 
 class Verdict(Record):
-    """How a run ended, in words; ``seconds`` is wall time, paths are absolute."""
+    """How a run ended, in words; ``seconds`` is wall time, paths are absolute.
+
+    ``exit_code`` is None while the run goes on.
+    """
 
     run: str
     product: str
     platform: str
     kind: Kind
-    exit_code: int
+    exit_code: int | None
     headline: str
     reason: str = ""
     blame: str = ""
@@ -71,7 +74,7 @@ def judge(facts: Facts) -> Verdict:
         product=facts.state.product,
         platform=facts.state.platform,
         kind=kind,
-        exit_code=code,
+        exit_code=None if kind is Kind.RUNNING else code,
         headline=_headline(facts, kind, code, count),
         reason=_reason(facts, kind, code),
         blame=known.blame if known else "",
@@ -112,7 +115,7 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
     return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
 
 
-def find_deciding_case(facts: Facts, code: int) -> Case | None:
+def find_deciding_case(facts: Facts, code: int | None) -> Case | None:
     """Return the case that decided the exit code: of those, the one that ended first."""
     deciding = [case for case in facts.bad if code_of(case) == code] or facts.bad
     return min(deciding, key=lambda case: case.started + case.seconds, default=None)

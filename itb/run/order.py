@@ -37,10 +37,10 @@ PHASES = Graph(
         Node("cached_build", build.cached_candidate, Phase.BUILD),
         Node("previous_is_built", previous.is_built, Phase.BUILD),
         # All at once: a step that starts its own hosts finds them there in a whole run.
-        Node("hosts", up.start_all, Phase.RUN),
-        Node("key", up.prepare_services, after=("hosts",)),
-        Node("workspace", up.boot_workspace, Phase.BUILD, after=("hosts",)),
-        Node("clone", build.clone_candidate, Phase.BUILD),
+        Node("hosts", up.start_all, Phase.RUN, prepares=True),
+        Node("key", up.prepare_services, after=("hosts",), prepares=True),
+        Node("workspace", up.boot_workspace, Phase.BUILD, after=("hosts",), prepares=True),
+        Node("clone", build.clone_candidate, Phase.BUILD, prepares=True),
         Node("build", build.build_candidate, Phase.BUILD, after=("workspace",), load=_saved(values.BUILD)),
         # There is one workspace, and the candidate goes first.
         Node(
@@ -51,11 +51,16 @@ PHASES = Graph(
             after=("workspace", "build", "testbed"),
             load=previous.saved_build,
             optional=True,
+            prepares=True,
         ),
         Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO)),
-        Node("previous_repo", previous.serve, Phase.SERVE, load=previous.saved_repo, optional=True),
-        Node("testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED)),
-        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed")),
+        Node(
+            "previous_repo", previous.serve, Phase.SERVE, load=previous.saved_repo, optional=True, prepares=True
+        ),
+        Node(
+            "testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED), prepares=True
+        ),
+        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed"), prepares=True),
         Node("installed_roles", install.install_roles, Phase.INSTALL),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
         Node("lock", lock_yaml.write, Phase.INSTALL),

@@ -46,11 +46,19 @@ class RunState(Record):
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
+    open: bool = False  # done step by step: others may follow, until itb down
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
     cwd: str = ""  # what relative paths in the settings are relative to
     definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
+
+
+class Entry(Record):
+    """Somebody entered a host of the run with a shell, at a time (epoch)."""
+
+    role: str
+    at: Moment
 
 
 def _misfit(path: Path, error: ValidationError) -> str:
@@ -246,6 +254,22 @@ class RunDir:
     def cases(self) -> list[Case]:
         """Return every case that stands, in the order it ended."""
         return list(self.attempts().cases)
+
+    def append_entry(self, role: str) -> None:
+        """Add to ``entered.jsonl`` that somebody enters a host now: what is tried there later may rest on that."""
+        self._append("entered.jsonl", Entry(role=role, at=time.time()).model_dump_json())
+
+    def entries(self) -> list[Entry]:
+        """Return who entered hosts and when; a line that cannot be read is left out."""
+        try:
+            lines = files.read(self.path / "entered.jsonl").split(b"\n")
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            with suppress(ValidationError):
+                entries.append(Entry.model_validate_json(line))
+        return entries
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 from itb.errors import PRODUCT_ERRORS, ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.model import Case, Outcome, Phase, drop_superseded
 from itb.process import retry
+from itb.process.stop import AbandonedError
 from itb.rundir.cases import Begun, Process
 from itb.rundir.directory import RunDir
 from itb.util.redact import redact
@@ -96,7 +97,9 @@ class Trial:
 
     def set_from_error(self, error: BaseException) -> None:
         """Take outcome, message and evidence from an exception."""
-        if isinstance(error, ItbError):
+        if isinstance(error, AbandonedError):
+            self.skip(error.message)
+        elif isinstance(error, ItbError):
             outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
             message = f"{error.message} ({error.hint})" if error.hint else error.message
             self._set(outcome, message, error.exit_code, error.evidence, error.log)
@@ -134,9 +137,13 @@ class Journal:
             return error
         return TestbedError(f"{cause}; seen of it: {error.message}", evidence=error.evidence, log=error.log)
 
-    def reopen(self, *, resume: bool = False) -> None:
-        """Record this process and load the cases of earlier ones; ``resume``: bad cases are to be repeated."""
-        self.rundir.append_process(Process(pid=os.getpid(), at=time.time(), resumed=resume))
+    def reopen(self, *, resume: bool = False, again: Sequence[str] = ()) -> None:
+        """Record this process and load the cases of earlier ones.
+
+        ``resume``: bad cases are to be repeated; ``again``: those of these phases.
+        """
+        process = Process(pid=os.getpid(), at=time.time(), resumed=resume, again=tuple(again))
+        self.rundir.append_process(process)
         self.cases = list(self.rundir.attempts().cases)
 
     @contextmanager

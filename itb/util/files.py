@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from itb.errors import UsageError
 
@@ -65,16 +66,31 @@ def private_directory(path: Path) -> Path:
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
     """Open a regular file, following links, and return its descriptor; OSError for anything else."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO would wait
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    seen = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(seen):
         os.close(descriptor)
+        if stat.S_ISDIR(seen):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return descriptor
 
 
-def read(path: Path) -> bytes:
-    """Return the content of a regular file; OSError for anything else."""
+TEXT_LIMIT = 16 << 20  # bytes of a file that a person writes, or that says what a run is
+_LIMIT = 1 << 30  # bytes of any file that is read whole
+
+
+def read(path: Path, limit: int = _LIMIT) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; OSError for anything else."""
     with os.fdopen(open_regular(path), "rb") as file:
-        return file.read()
+        return read_open(file, path, limit)
+
+
+def read_open(file: IO[bytes], path: Path, limit: int = _LIMIT) -> bytes:
+    """Return what is left in an open file; OSError, which names ``path``, if that is more than ``limit`` bytes."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit >> 10} KiB", str(path))
+    return data
 
 
 def append(path: Path, text: str) -> None:

@@ -37,7 +37,7 @@ def read(path: Path) -> bytes:
     _check_links(path, set())
     with os.fdopen(util_files.open_regular(path), "rb") as file:
         _check(path, os.fstat(file.fileno()))
-        return file.read()
+        return util_files.read_open(file, path, util_files.TEXT_LIMIT)
 
 
 def check(path: Path) -> None:

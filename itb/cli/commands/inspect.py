@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -198,6 +199,10 @@ def enter_host(engine: Engine, rundir: RunDir, role: str) -> None:
         roles = sorted(naming.container_role(name, rundir.state.short) for name in names)
         hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
         raise UsageError(f"run {rundir.id} has no host {role!r}{hint}")
+    try:
+        rundir.append_entry(role)
+    except OSError as error:  # a full disk is what people enter a host for
+        print(f"itb: no report will say that you were here: {error.filename}: {error.strerror}", file=sys.stderr)
     program = shutil.which(engine.program) or engine.program
     shell = engine.exec_request(container, Request(["bash", "-l"]), interactive=True, tty=os.isatty(0))
     argv = [program, *shell.argv]

@@ -14,7 +14,7 @@ from itb.cli.commands.common import progress, show
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
-from itb.errors import UsageError, worst
+from itb.errors import ExitCode, UsageError, worst
 from itb.model import Case, Notes, Outcome, Phase
 from itb.process import orphans, retry
 from itb.process.runner import Runner
@@ -95,7 +95,10 @@ def _add_resolve_case(cell: Cell, began: float, seconds: float, retries: str) ->
 
 
 def report_run(settings: Settings, wanted: str, *, as_json: bool) -> int:
-    """Write the reports of a run from what is there, print the summary and return the run's exit code."""
+    """Write the reports of a run from what is there, print the summary and return the run's exit code.
+
+    A run that goes on has none: then it is that of a wrong command, which nobody takes for a pass.
+    """
     rundir = RunDir.find(settings.runs_dir, wanted)
     notes = _notes(rundir, settings)
     try:
@@ -108,6 +111,9 @@ def report_run(settings: Settings, wanted: str, *, as_json: bool) -> int:
             print(verdict.model_dump_json())
         else:
             write.show(rundir, Console(highlight=False), notes=notes)
+    if verdict.exit_code is None:
+        print(f"itb: run {rundir.id} is going on: it has no exit code yet", file=sys.stderr)
+        return ExitCode.USAGE
     return verdict.exit_code
 
 

@@ -106,7 +106,7 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     return new_run.report_run(common.settings_from(flags), run, as_json=json)
 
 
-@command(*_EXISTING_RUN_OPTIONS, "token_hook", example="itb token --token-hook command")
+@command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")
 def acquire(flags: Flags, *, run: str) -> int:
     """Acquire and check the SciToken, deliver it, start the candidate's services."""
     return _run_phase("token", flags, run)

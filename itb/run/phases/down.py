@@ -67,7 +67,7 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     else:
         # A run without an exit code was cut off.
         run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
-        journal.rundir.update(exit_code=worst([run_code, code]), kept=False)
+        journal.rundir.update(exit_code=worst([run_code, code]), kept=False, open=False)
     write.write(journal.rundir, notes=notes)
     return code
 
