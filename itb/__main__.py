@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -50,6 +51,8 @@ def main() -> None:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
         named = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        if error.errno == errno.ENAMETOOLONG:  # nobody but who typed it has made it
+            fail(UsageError(f"{str(error.filename)[:60]!r}...: {error.strerror}"))
         fail(TestbedError(one_line(named)))
     finally:
         flush_streams()

@@ -161,7 +161,7 @@ def _entered(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
     except OSError as error:
         problems.append(clean(f"entered.jsonl: {error}"))
     return tuple(
-        f"host {role} was entered with itb shell ({', '.join(when[:3])}{', ...' if when[3:] else ''}): "
+        f"host {role} was entered by hand (itb shell) at {', '.join(when[:3])}{', ...' if when[3:] else ''}: "
         "what was tried on it since may rest on what somebody changed there"
         for role, when in times.items()
     )

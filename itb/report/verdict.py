@@ -121,7 +121,7 @@ def find_deciding_case(facts: Facts, code: int | None) -> Case | None:
     return min(deciding, key=lambda case: case.started + case.seconds, default=None)
 
 
-def sort_failures(facts: Facts, code: int) -> list[Case]:
+def sort_failures(facts: Facts, code: int | None) -> list[Case]:
     """Return the cases that went wrong, the one that decided the exit code first."""
     deciding_case = find_deciding_case(facts, code)
     return sorted(facts.bad, key=lambda case: case is not deciding_case)

@@ -26,6 +26,14 @@ def expand(written: str) -> Path:
         raise UsageError(message, hint="write out the path") from None
 
 
+def resolve(path: Path) -> Path:
+    """Return where a path leads to, without links; UsageError where they lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise UsageError(f"{str(path)[:200]!r}: its links lead in a circle") from None
+
+
 def program(written: str) -> str:
     """Return a program's name as it is, its path absolute: what is started is started in another directory."""
     return str(expand(written).absolute()) if "/" in written else written

@@ -177,9 +177,9 @@ def test_runs_folder_that_is_a_file(itb: Callable[..., Any], tmp_path: Path) -> 
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize("task", ["serve", "up", "install", "test", "down", "report", "token"])
+@pytest.mark.parametrize("task", ["serve", "up", "install", "test", "down", "report", "token acquire"])
 def test_phase_without_a_run(task: str, itb: Callable[..., Any], tmp_path: Path) -> None:
-    refuse(itb(task), 1, "no run in", folder=tmp_path)
+    refuse(itb(*task.split()), 1, "no run in", folder=tmp_path)
 
 
 @pytest.mark.parametrize("closed", ["0", "1", "2", "1 2", "0 1 2"])

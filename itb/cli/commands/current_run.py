@@ -92,5 +92,5 @@ def _has_ended(rundir: RunDir, subject: str) -> UsageError:
         is_green = False
     hint = f"itb run --resume {rundir.id} goes on with it"
     if is_green:
-        hint += ", and has nothing left to do; itb run --keep always starts one whose hosts stay"
+        hint += ", and has nothing left to do; itb run with --keep always starts one whose hosts stay"
     return UsageError(f"{subject} {rundir.id} has ended, and its hosts are gone", hint=hint)

@@ -232,8 +232,6 @@ def _recorded_engine(rundir: RunDir, settings: Settings) -> str:
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
     """Go on with a run, however it ended, with its own settings, and return its exit code."""
-    if not wanted:
-        raise UsageError("--resume: no run named", hint="itb list shows them")
     refused = {key: value for key, value in flags.items() if value and key not in ("runs", "keep", "progress")}
     if refused:
         names = ", ".join(f"--{key.replace('_', '-')}" for key in refused)

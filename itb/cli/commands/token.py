@@ -49,7 +49,7 @@ def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
         try:
             files.write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
         except OSError as error:
-            raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
+            raise UsageError(f"{output[:200]}: cannot be written: {error.strerror}") from None
         print(f"   written  {output}")
 
 
@@ -66,7 +66,7 @@ def check(file: str, audience: str) -> int:
         text = files.read(Path(file), 4 * SIZE_LIMIT).decode("utf-8", "replace").removesuffix("\n")
     except OSError as error:
         hint = "a file with one token is expected"
-        raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=hint) from None
+        raise UsageError(f"{file[:200]}: cannot be read: {error.strerror}", hint=hint) from None
     Secret(text)  # whatever goes wrong from here on does not show it
     issuer = unverified_issuer(text)
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from itb.cli.declaration import Flags, command, option
 from itb.config.options import JSON, RUN, Heading
 
@@ -9,7 +11,7 @@ _NEW_RUN_OPTIONS = (
     "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
     "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", JSON,
 )  # fmt: skip
-_EXISTING_RUN_OPTIONS = (RUN, "runs", "progress")
+_EXISTING_RUN_OPTIONS = (dataclasses.replace(RUN, unset="the one whose hosts are up"), "runs", "progress")
 
 
 @command(

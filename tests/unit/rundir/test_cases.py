@@ -89,7 +89,7 @@ def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None
         trial.fail("no", exit_code=2)
     killed(rundir, "cut")
     journal = Journal(rundir)
-    journal.take_up(again=["install", "run"])
+    journal.reopen(again=["install", "run"])
     for name in ("good", "bad"):
         with journal.case("install", "ce", name):
             pass
@@ -105,7 +105,7 @@ def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None
 
 def test_a_step_done_again_that_had_gone_well_is_no_news(rundir: RunDir) -> None:
     tried(rundir, "good")
-    Journal(rundir).take_up(again=["install"])
+    Journal(rundir).reopen(again=["install"])
     assert rundir.attempts().resumed == ()
 
 

@@ -100,7 +100,7 @@ def test_a_build_from_the_cache_has_no_hosts_and_goes_on(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "message", "hint"),
     [
-        ({}, "run r has ended, and its hosts are gone", "itb run --keep always starts one whose hosts stay"),
+        ({}, "run r has ended, and its hosts are gone", "itb run with --keep always starts one whose hosts stay"),
         ({"exit_code": 7}, "run r has ended, and its hosts are gone", "itb run --resume r goes on with it"),
         ({"kept": True, "open": True}, "run r has ended, and its hosts are gone", "itb run --resume r"),
         ({"finished": None, "exit_code": None}, "run r was cut off: what it was doing is half-done", "--resume r"),
@@ -126,7 +126,7 @@ def test_nothing_of_it_is_rewritten(
     before = content(runs)
     monkeypatch.setattr(existing_run.common, "find_engine", lambda _settings: machine(runs))
     with pytest.raises(UsageError, match="r has ended, and its hosts are gone"):
-        existing_run.go_on(Settings(runs=str(runs), progress="quiet"), wanted, phase)
+        existing_run.run_phase(Settings(runs=str(runs), progress="quiet"), wanted, phase)
     assert content(runs) == before
 
 
@@ -168,7 +168,7 @@ def test_reports_say_who_entered_a_host(tmp_path: Path, capsys: pytest.CaptureFi
     rundir.append_entry("frontend")
     with (rundir.path / "entered.jsonl").open("a") as file:
         file.write('{"role": "ce", "at": "never"}\n\x00\n{"role": "ce"\n')
-    said = "host frontend was entered with itb shell ("
+    said = "host frontend was entered by hand (itb shell) at 20"
     assert new_run.report_run(Settings(runs=str(tmp_path)), "r", as_json=False) == 0
     for text in (" ".join(capsys.readouterr().out.split()), rundir.html.read_text(), rundir.junit.read_text()):
         assert said in text
