@@ -75,7 +75,9 @@ class ItbProgram(Program):
         """Read the one task and its options."""
         with self._usage_errors():
             typed = self.core.unparsed
-            if typed and typed[0] in self.namespace.task_names:
+            if typed and typed[0] not in self.namespace.task_names:
+                raise _command_error(typed[0], self.argv[1:], self.namespace, "itb --help lists the commands")
+            if typed:
                 known = [*self.namespace.task_names, *words.GROUPS]
                 typed[1:] = words.checked(self.namespace[typed[0]], typed[1:], known)
             super().parse_tasks()
@@ -202,8 +204,8 @@ def _unknown_command(word: str, known: Sequence[str], hint: str) -> tuple[str, s
 
 
 def _as_typed(task: str) -> str:
-    """Return a task as people write it."""
-    return task.replace(".", " ")
+    """Return a task as people write it; what is none stays as it is."""
+    return task.replace(".", " ", 1) if task.partition(".")[0] in words.GROUPS else task
 
 
 def _nearest(word: str, valid: Sequence[str]) -> str:
