@@ -83,7 +83,9 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     with suppress(InstallError), cell.journal.case(Phase.INSTALL, role, "files are as packaged (rpm -V)"):
-        dnf.verify_files(host, packages)
+        container = cell.testbed.containers.get(role, "")
+        configured = cell.checkpoints.holds(CheckpointKey(Kind.CONFIGURED, role), role, container)
+        dnf.verify_files(host, packages, configured=configured)
     if definition.configure:
         _configure_role(cell, role, packages)
     return packages
@@ -143,8 +145,12 @@ def _check_platform(
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
+    key, container = CheckpointKey(Kind.CONFIGURED, role), cell.testbed.containers.get(role, "")
+    is_first = not cell.checkpoints.holds(key, role, container)
+    cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(Phase.CONFIGURE, role, script) as trial:
-        configure.copy_shipped(host, packages)
+        if is_first:  # else what a step that is done again finds there is not what was shipped
+            configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
                 host,
