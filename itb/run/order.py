@@ -54,12 +54,8 @@ PHASES = Graph(
             prepares=True,
         ),
         Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO)),
-        Node(
-            "previous_repo", previous.serve, Phase.SERVE, load=previous.saved_repo, optional=True, prepares=True
-        ),
-        Node(
-            "testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED), prepares=True
-        ),
+        Node("previous_repo", previous.serve, Phase.SERVE, load=previous.saved_repo, optional=True, prepares=True),
+        Node("testbed", up.boot_testbed, Phase.UP, after=("hosts",), load=_saved(values.TESTBED), prepares=True),
         Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed"), prepares=True),
         Node("installed_roles", install.install_roles, Phase.INSTALL),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
