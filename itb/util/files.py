@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -120,6 +121,33 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+
+
+def share(source: Path, destination: Path) -> None:
+    """Give a regular file a second name that takes no room of its own where that can be had, else copy it.
+
+    A clone, which later changes do not meet, where the file system shares
+    blocks; a hard link where both are on one: such files are read-only, for
+    whoever changes one would change both.
+    """
+    destination.unlink(missing_ok=True)
+    with os.fdopen(open_regular(source), "rb") as original:
+        try:
+            with destination.open("xb") as clone:
+                fcntl.ioctl(clone, _FICLONE, original.fileno())
+            return
+        except OSError:  # another file system, or one that cannot do it
+            destination.unlink()
+        try:
+            if source.is_symlink():
+                raise OSError(errno.EINVAL, "a link itself would be linked", str(source))
+            os.fchmod(original.fileno(), 0o444)
+            os.link(source, destination)
+        except OSError:
+            shutil.copyfile(source, destination)
 
 
 _TEMPORARY_PREFIX = "itb-scratch-"
