@@ -60,9 +60,10 @@ def main() -> None:
 
 def fail(error: ItbError) -> NoReturn:
     """Report the error that ends itb on standard error, with ``--json`` also as the one document there is."""
-    print_error(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
+    hint = words.useful_hint(error.hint, sys.argv[1:])
+    print_error(f"itb: {error.message}", *([f"     {hint}"] if hint else []))
     if "--json" in sys.argv:
-        error_document = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
+        error_document = {"message": clean(error.message), "hint": clean(hint), "exit_code": error.exit_code}
         with suppress(OSError):
             print(json.dumps({"error": error_document}))
     sys.exit(error.exit_code)

@@ -136,16 +136,17 @@ def command(*options: Option | str, example: str, name: str = "") -> Callable[[B
     return wrap
 
 
-def argument(name: str, help: str, *, value: str = "") -> Option:
+def argument(name: str, help: str, *, value: str = "", required: bool = True, **more: Any) -> Option:
     """Return an argument that is given by its position, or by its flag."""
     return Option(
         help,
         declared.Heading.ARGUMENTS,
         value or name.upper(),
         name=name,
-        default=None,
+        default=None if required else "",
         positional=True,
-        required=True,
+        required=required,
+        **more,
     )
 
 
@@ -162,9 +163,10 @@ def _argument(option: Option) -> Argument:
     if option.setting:
         default = False if switch else ""  # a setting that is not given comes from a lower layer
     return Argument(
-        names=(name,),
+        names=(name, option.short[1:]) if option.short else (name,),
         attr_name=option.name if name != option.name else None,
         kind=bool if switch else str,
+        optional=option.bare,
         default=default,
         help=option.help,
         positional=option.positional,

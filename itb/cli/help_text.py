@@ -74,7 +74,9 @@ def group(shown: Group, width: int) -> list[str]:
 
 def command(shown: Command, width: int) -> list[str]:
     """Return the lines that explain a command: what it does, its options by heading, an example."""
-    arguments = [option.value for option in shown.options if option.positional]
+    arguments = [
+        option.value if option.required else f"[{option.value}]" for option in shown.options if option.positional
+    ]
     synopsis = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
     lines = [*_fill(synopsis, width), ""]
     for paragraph in (shown.__doc__ or "").strip().split("\n\n"):
@@ -94,8 +96,9 @@ def _usage(option: Option) -> str:
     if option.positional:
         return option.value
     if isinstance(option.default, bool):
-        return f"--no-{option.flag[2:]}" if option.default else option.flag
-    return f"{option.flag} {option.value}"
+        flag = f"--no-{option.flag[2:]}" if option.default else option.flag
+        return f"{option.short}, {flag}" if option.short else flag
+    return f"{option.flag} [{option.value}]" if option.bare else f"{option.flag} {option.value}"
 
 
 def _longest(words: Iterable[str]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +15,7 @@ from itb.errors import UsageError
 
 GROUPS = ("platform", "token", "show")
 _OF_SHOW = ("run", "config", "product")
+_NEXT_STEP = re.compile(r"itb (?P<command>[a-z]+(?: [a-z]+)?)(?P<rest>.*)", re.DOTALL)
 _UNSET = "a variable that is not set, perhaps"
 
 
@@ -48,9 +51,43 @@ def join_groups(words: Sequence[str]) -> list[str]:
         words = ["show", "run", *words[1:]]
     if len(words) > 1 and words[0] in GROUPS and words[1] and not words[1].startswith("-"):
         words = [f"{words[0]}.{words[1]}", *words[2:]]
+    if words[:1] == ["shell"]:
+        words = _with_command_line(words)
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
     return words
+
+
+def _with_command_line(words: list[str]) -> list[str]:
+    """Return the words of ``shell`` with all behind RUN and ROLE, whatever they are, as the option ``--command``.
+
+    So are those behind ``--``, where RUN or ROLE are left out.
+    """
+    place, bare = 1, 0
+    while place < len(words) and bare < 2 and words[place] != "--":
+        flag, equals, _ = words[place].partition("=")
+        bare += flag in ("--run", "--role") or not flag.startswith("-")
+        place += 1 if equals or not flag.startswith("--") else 2  # every option of shell takes a value
+    rest = words[place:]
+    rest = rest[1:] if rest[:1] == ["--"] else rest
+    return [*words[:place], *([f"--command={shlex.join(rest)}"] if rest else [])]
+
+
+def useful_hint(hint: str, typed: Sequence[str]) -> str:
+    """Return a hint without the sentences that only advise the command that was just typed.
+
+    One that names it with other words (``itb logs RUN --follow waits``) is
+    kept.
+    """
+    kept = []
+    for sentence in hint.split("; "):
+        advised = _NEXT_STEP.fullmatch(sentence)
+        words = advised["command"].split() if advised else []
+        names_more = bool(advised) and re.match(r" (?:-|[A-Z0-9])", advised["rest"] if advised else "") is not None
+        size = 2 if words[:1] and words[0] in GROUPS else 1
+        if not words or names_more or words[:size] != [*typed[:size]]:
+            kept.append(sentence)
+    return "; ".join(kept)
 
 
 def checked(command: Command, words: Sequence[str], known: Sequence[str] = ()) -> list[str]:
@@ -66,6 +103,8 @@ def checked(command: Command, words: Sequence[str], known: Sequence[str] = ()) -
         if option.name == "run" and option not in positional and option.name not in given:
             positional.append(option)
     for option, word in zip(positional, bare, strict=False):
+        if word in known and option.choices and word not in option.choices:
+            raise _left_over(command, word, known)
         _check_value(command, option, option.value, word)
         given[option.name] = f"{option.flag}={word}"
     if len(bare) > len(positional):
@@ -74,6 +113,9 @@ def checked(command: Command, words: Sequence[str], known: Sequence[str] = ()) -
     if missing:
         names = ", ".join(option.value if option.positional else option.flag for option in missing)
         raise _error(command, f"not given: {names}")
+    for option in command.options:
+        if option.name in given:
+            _check_choice(command, option, given[option.name].partition("=")[2])
     return list(given.values())
 
 
@@ -81,6 +123,7 @@ def _sorted_out(command: Command, words: Sequence[str]) -> tuple[dict[str, str],
     """Return options as ``--name=value`` by name, and the words that are none."""
     flags = {option.flag: option for option in command.options}
     flags |= {f"--no-{option.flag[2:]}": option for option in command.options if option.default is True}
+    flags |= {option.short: option for option in command.options if option.short}
     given: dict[str, str] = {}
     bare: list[str] = []
     rest = list(words)
@@ -96,8 +139,11 @@ def _sorted_out(command: Command, words: Sequence[str]) -> tuple[dict[str, str],
         if isinstance(option.default, bool):
             if equals:
                 raise _error(command, f"option {flag} takes no value")
-            new = flag
+            new = option.flag if flag == option.short else flag
         else:
+            if not equals and option.bare and (not rest or rest[0].startswith("--")):
+                given[option.name] = flag
+                continue
             if not equals:
                 if not rest or rest[0].startswith("--"):
                     raise _error(command, f"option {flag} needs a value")
@@ -113,6 +159,14 @@ def _check_value(command: Command, option: Option, what: str, value: str) -> Non
     if not value.strip():
         default = "" if option.required else "; without it the default counts"
         raise _error(command, f"{what} is empty", hint=_UNSET + default)
+
+
+def _check_choice(command: Command, option: Option, value: str) -> None:
+    """Raise UsageError for a value that is none of those there are; those of settings are checked later."""
+    if option.choices and not option.setting and value not in option.choices:
+        near = difflib.get_close_matches(value, option.choices, n=1, cutoff=0.5)
+        told = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(option.choices)}"
+        raise _error(command, f"{option.value} {value[:60]!r} is none of those it may be{told}")
 
 
 def _given_twice(command: Command, option: Option) -> UsageError:

@@ -105,6 +105,28 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
     )
 
 
+def outline(rundir: RunDir, state: RunState) -> Facts:
+    """Return what a verdict needs of a run whose state is known; nothing is cleaned for showing."""
+    attempts = _attempts(rundir, [])
+    cut_off = () if rundir.is_locked() else attempts.unfinished
+    return Facts(
+        rundir=rundir,
+        state=state,
+        cases=tuple(sorted((*attempts.cases, *cut_off), key=lambda case: case.started)),
+        notes=Notes(),
+        commit=None,
+        build=None,
+        repo=None,
+        testbed=None,
+        installed=None,
+        token=None,
+        previous=None,
+        problems=(),
+        ended=state.exit_code is not None or state.finished is not None,
+        paused=attempts.paused,
+    )
+
+
 def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
     """Return the cases of every attempt at the run; none, and a problem more, if they cannot be read."""
     try:

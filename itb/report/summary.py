@@ -28,6 +28,7 @@ STYLES = {
     Outcome.ERROR: "bold magenta",
     Outcome.SKIPPED: "yellow",
 }
+BAD = (Outcome.FAILED, Outcome.ERROR)
 KIND_STYLES = {
     Kind.PASSED: "bold green",
     Kind.PARTIAL: "bold green",
@@ -143,6 +144,22 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
         yield f"and {more} more, see the reports"
     for title, value in _closing_rows(facts, verdict):
         yield f"{title + ':':<8} {value}"
+
+
+def show_failed(console: Console, facts: Facts, verdict: Verdict) -> None:
+    """Print every case that failed with all its evidence, the one that decided the verdict first."""
+    lines = [f"{verdict.kind.upper()}: {verdict.headline}", f"  {candidate(facts)}"]
+    for case in sort_failures(facts, verdict.exit_code):
+        where = f"{case.phase}.{case.role}" if case.role else case.phase
+        lines += ["", f"{PLAIN_MARKS[case.outcome]} {where} {case.name} ({duration(case.seconds)})"]
+        lines.append(f"  {case.message or 'no reason was given'}")
+        lines += [f"  | {line}" for line in case.evidence.splitlines()]
+        lines += [f"  log: {_shorten(facts.rundir.path / case.log)}"] if case.log else []
+    if not facts.bad:
+        lines += ["", f"no case of run {facts.rundir.id} failed"]
+    for line in lines:
+        style = STYLES[Outcome.FAILED] if line.startswith(tuple(PLAIN_MARKS[bad] for bad in BAD)) else ""
+        console.print(Text(line, style), soft_wrap=True)
 
 
 def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Outcome, Phase
 from itb.process.stop import AbandonedError, Ending
-from itb.report import write
+from itb.report import ended, write
 from itb.run import watchdog
 from itb.run.cell import WORKSPACE, Cell
 from itb.run.order import PHASES
@@ -116,8 +116,9 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     codes += [case.exit_code for case in cell.journal.cases]
     if ending.signals:
         codes.append(InterruptedRunError.exit_code)
-    cell.rundir.update(finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), open=True)
+    cell.rundir.update(finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), open=True, ended=None)
     verdict = write.write(cell.rundir, notes=cell.notes)
+    ended.record(cell.rundir, verdict)
     assert verdict.exit_code is not None, "it has just been written"
     return verdict.exit_code
 
@@ -175,8 +176,8 @@ def _report_error(cell: Cell, error: ItbError) -> None:
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Write how a run ended, and its reports; return the exit code of what keeps them from being written."""
     try:
-        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False)
-        write.write(cell.rundir, notes=cell.notes)
+        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False, ended=None)
+        ended.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
     except UsageError:
         cell.journal.mark_lost("it is not readable any more")
         return TestbedError.exit_code

@@ -29,7 +29,26 @@ from itb.version import VERSION
 
 R = TypeVar("R", bound=Record)
 
-_TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+CASES = "cases.jsonl"  # every case as it began and as it ended
+_TRACES = (CASES, "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+
+
+class Ended(Record):
+    """What a run came to when it ended, so that a list of many runs need not read their cases.
+
+    ``kind`` is a :class:`itb.report.verdict.Kind`, ``at`` what failed or how
+    far it came, ``cause`` the decisive case in one line.
+    """
+
+    kind: str
+    at: str = ""
+    cause: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return it as lists show it: ``passed``, ``failed (install)``, ``partial (build)``."""
+        kind = "nothing ran" if self.kind == "nothing" else self.kind
+        return f"{kind} ({self.at})" if self.at else kind
 
 
 class RunState(Record):
@@ -47,6 +66,7 @@ class RunState(Record):
     exit_code: int | None = None
     kept: bool = False
     open: bool = False  # done step by step: others may follow, until itb down
+    ended: Ended | None = None
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
@@ -231,23 +251,23 @@ class RunDir:
 
     def append_case(self, case: Case) -> None:
         """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
-        self._append("cases.jsonl", case.model_dump_json())
+        self._append(CASES, case.model_dump_json())
 
     def append_begun(self, begun: Begun) -> None:
         """Add that a case begins, so that one that is cut off has a name."""
-        self._append("cases.jsonl", rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
+        self._append(CASES, rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
 
     def append_process(self, process: Process) -> None:
         """Add that a process takes the run up; a line that was cut off before is closed first."""
-        path = self.path / "cases.jsonl"
+        path = self.path / CASES
         torn = path.exists() and not files.read(path).endswith(b"\n")
         line = rundir_cases.Line(process=process).model_dump_json(exclude_none=True)
-        self._append("cases.jsonl", f"\n{line}" if torn else line)
+        self._append(CASES, f"\n{line}" if torn else line)
 
     def attempts(self) -> Attempts:
         """Return every case so far, over all attempts; a line cut by a crash is left out."""
         try:
-            return rundir_cases.read(files.read(self.path / "cases.jsonl"))
+            return rundir_cases.read(files.read(self.path / CASES))
         except FileNotFoundError:
             return Attempts()
 
@@ -286,6 +306,10 @@ class RunDir:
     def is_held(self) -> bool:
         """Return whether a process holds the lock of this run, also if the directory is gone."""
         return rundir_lock.holder(self.path) is not None
+
+    def is_locked(self) -> bool:
+        """Return whether a process holds the lock of this run, whose directory is there."""
+        return rundir_lock.is_held(self.path)
 
     def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
         """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""

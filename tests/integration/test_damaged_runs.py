@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from itb.cli.commands import inspect
+from itb.cli.commands import runs
 from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.report import write
@@ -52,7 +52,7 @@ def in_time(work: Callable[[], object]) -> None:
 def look(rundir: RunDir) -> None:
     """What list, show and report do."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(inspect.table(inspect.every(rundir.path.parent)))
+    runs.table(list(runs.matching(rundir.path.parent, runs.Wanted()))).lines()
     write.write(rundir)
     write.show(rundir, console)
 

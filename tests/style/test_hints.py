@@ -117,7 +117,7 @@ def test_hints_name_commands_that_are_there(path: Path) -> None:
         ("itb down X1 makes room; itb down --run", "down: option --run needs a value"),
         ("see itb list, and others; itb makes one", ""),
         ("itb token try and its documentation", ""),
-        ("itb shell RUN is no whole line", "shell: not given: ROLE"),
+        ("itb platform build is no whole line; itb platform build --x", "platform build: unknown option '--x'"),
     ],
 )
 def test_what_is_wrong_in_a_sentence_is_seen(text: str, problem: str) -> None:

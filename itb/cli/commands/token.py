@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from itb.cli.commands import common
+from itb.cli.commands.listing import Listing
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
 from itb.process.runner import Runner
@@ -114,12 +115,12 @@ def hooks(*, as_json: bool) -> None:
         json.dump([hook.model_dump() for hook in available], sys.stdout, indent=1)
         print()
         return
-    shown = _table("hook", "what it is", "usable")
+    shown = Listing("hook", "usable", "what it is")
     for hook in available:
         # "configuration: token.vault: key 'server' is missing", one line for each
         lacks = "; ".join(line.rpartition(f"token.{hook.name}: ")[2] for line in hook.usable.splitlines())
-        shown.add_row(hook.name, hook.about, lacks or "yes")
-    Console(highlight=False, markup=False, emoji=False).print(shown)
+        shown.add(hook.name, lacks or "yes", hook.about)
+    shown.print()
 
 
 def try_hook(name: str, audience: str) -> int:

@@ -22,6 +22,7 @@ _EXISTING_RUN_OPTIONS = (dataclasses.replace(RUN, unset="the one whose hosts are
         None,
         value="RUN",
         heading=Heading.RUNNING,
+        completes="runs",
     ),
     example="itb run --product pocketwms --ref v1_2_0_rc2 --keep failed",
 )  # fmt: skip

@@ -30,7 +30,7 @@ def test_commands_as_people_write_them() -> None:
         ("platform build --", ["--cache", "--engine", "--help", "--progress"]),
         ("show config --", ["--help", "--json"]),
         ("platform --", []),
-        ("show --", ["--help", "--json", "--run", "--runs"]),
+        ("show --", ["--failed", "--help", "--json", "--run", "--runs"]),
         ("version --", ["--help", "--json"]),
         ("run --platform ", []),
         ("nosuch --", []),

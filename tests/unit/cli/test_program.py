@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,10 @@ import pytest
 from itb import __main__, errors
 from itb.cli import program
 from itb.cli import words as cli_words
-from itb.cli.commands import common, inspect
+from itb.cli.commands import common
 from itb.cli.tasks import collection
 from itb.report import write
+from itb.source import tool
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,15 @@ def test_words_behind_a_command(line: str, expected: str) -> None:
         ("--json list", "option '--json' stands before the command", "itb list --json"),
         ("--runs", "unknown option '--runs'", "itb --help lists the commands"),
         ("refs --source", "refs: option --source needs a value", "itb refs --help explains it"),
-        ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
+        (
+            "list nosuch",
+            "list: WHAT 'nosuch' is none of those it may be; known: runs, products, platforms, scenarios, hooks",
+            "itb list --help",
+        ),
+        ("list prodcts", "list: WHAT 'prodcts' is none of those it may be; did you mean 'products'?", ""),
+        ("logs a b c d", "logs: 'd' is not expected here", ""),
+        ("logs -g", "logs: unknown option '-g'", ""),
+        ("clean --keep --unused", "clean: option --keep needs a value", ""),
         ("token x", "unknown command 'token x'; itb token has: acquire, check, get, hooks, try", "itb token"),
         ("help platform x", "unknown command 'platform x'; itb platform has: build, list, remove, show", ""),
         ("overview", "unknown command 'overview'", "itb help overview shows"),
@@ -131,7 +141,7 @@ def test_words_behind_a_command(line: str, expected: str) -> None:
         ("run -p", "run: unknown option '-p'", "itb run --help"),
         (
             "--print-completion-script tcsh",
-            'Completion for shell "tcsh" not supported (options are: bash, fish, zsh).',
+            "--print-completion-script: 'tcsh' is none of bash, zsh, fish",
             "",
         ),
     ],
@@ -193,7 +203,7 @@ def _invoke_with(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     """Have itb print its version with these variables; no git is asked for a commit."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(inspect.shutil, "which", lambda _: None)
+    monkeypatch.setattr(tool.shutil, "which", lambda _: None)
     itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     itb_program.run(["itb", "version", "--json"])
 
@@ -297,3 +307,43 @@ def test_a_full_disk_is_the_machines(monkeypatch: pytest.MonkeyPatch, capsys: py
         __main__.main()
     assert ended.value.code == 5
     assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint", "left"),
+    [
+        ("doctor", "itb doctor explains; itb clean removes what is left", "itb clean removes what is left"),
+        ("clean", "itb clean", ""),
+        ("clean", "itb clean --unused makes room", "itb clean --unused makes room"),
+        ("run --x", "itb doctor looks at the network", "itb doctor looks at the network"),
+        ("token hooks", "itb token hooks lists what there is; a hook is a file", "a hook is a file"),
+        ("token try ./x", "itb token hooks lists what there is", "itb token hooks lists what there is"),
+        ("logs x", "itb logs 2026-x --follow waits", "itb logs 2026-x --follow waits"),
+        ("list --x", "itb list --help explains it", "itb list --help explains it"),
+        ("", "itb list shows them", "itb list shows them"),
+    ],
+)
+def test_no_next_step_is_the_command_just_typed(typed: str, hint: str, left: str) -> None:
+    assert cli_words.useful_hint(hint, typed.split()) == left
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("shell", ["shell"]),
+        ("shell r", ["shell", "r"]),
+        ("shell r ce condor_q -all --json", ["shell", "r", "ce", "--command=condor_q -all --json"]),
+        ("shell r ce ls --help", ["shell", "r", "ce", "--command=ls --help"]),
+        ("shell --runs d r ce -x", ["shell", "--runs", "d", "r", "ce", "--command=-x"]),
+        ("shell --run=r --role ce id", ["shell", "--run=r", "--role", "ce", "--command=id"]),
+        ("shell r ce git log -- file", ["shell", "r", "ce", "--command=git log -- file"]),
+        ("shell r ce -- ls", ["shell", "r", "ce", "--command=ls"]),
+        ("shell ce -- ls -l", ["shell", "ce", "--command=ls -l"]),
+        ("shell r ce sh -c 'a  b'", ["shell", "r", "ce", "--command=sh -c 'a  b'"]),
+        ("shell --help", ["--help", "shell"]),
+        ("shell r --help", ["--help", "shell"]),
+        ("shell -h", ["--help", "shell"]),
+    ],
+)
+def test_what_stands_behind_a_role_belongs_to_the_command(typed: str, read: list[str]) -> None:
+    assert cli_words.join_groups(shlex.split(typed)) == read

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from itb.cli import program
 from itb.cli.tasks import collection
 from itb.model import Case, Commit, HostInfo, Outcome, TestbedHosts
-from itb.report import summary
+from itb.report import summary, write
 from itb.report.facts import Facts, gather
 from itb.report.verdict import judge
 from itb.rundir import values
@@ -134,3 +136,31 @@ def test_a_run_that_does_not_say_what_it_was(name: str, tmp_path: Path, monkeypa
     offered = commands(lost)
     assert "unknown" not in str(offered) + summary.reproduce(gather(lost))
     assert ("again" in offered) == (name != "r")
+
+
+def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=7)
+    for number, code in ((1, 2), (2, 7)):
+        rundir.append_case(
+            Case(
+                phase="start", role="factory", name=f"case {number}", outcome=Outcome.FAILED,
+                message=f"cause {number}",
+                evidence="seen\x1b[31m of it\n" * 20, log=f"hosts/factory/{number}.log", started=number, seconds=1,
+                exit_code=code,
+            )
+        )  # fmt: skip
+    console = Console(file=io.StringIO(), width=40)
+    write.show_failed(rundir, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if line.startswith("FAIL ")] == [
+        "FAIL start.factory case 2 (1.0 s)", "FAIL start.factory case 1 (1.0 s)"
+    ]  # fmt: skip
+    assert lines.count("  | seen of it") == 40
+    assert any(line.endswith("hosts/factory/2.log") for line in lines)
+    assert [case.name for case in write.failed_cases(rundir)] == ["case 2", "case 1"]
+
+
+def test_where_nothing_failed_that_is_said(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    write.show_failed(run_in(tmp_path, exit_code=0), console)
+    assert "no case of run r failed" in console.file.getvalue()  # type: ignore[attr-defined]
