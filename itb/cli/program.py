@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from invoke import Argument, Config, Parser, ParserContext, Program
-from invoke.completion.complete import print_completion_script
 from invoke.exceptions import Exit, ParseError
 
 from itb.cli import completion, documents, help_text, words
@@ -66,7 +65,7 @@ class ItbProgram(Program):
                 raise Exit
             shell = self.args["print-completion-script"].value
             if shell is not None:
-                _print_script(shell, self.binary_names)
+                _print_script(shell)
                 raise Exit
             if self.core.remainder and not self.args.complete.value:
                 raise ParseError(f"'--' is not expected here; what follows it is {self.core.remainder[:60]!r}")
@@ -103,7 +102,7 @@ class ItbProgram(Program):
             raise Exit
         if self.args.complete.value:
             typed = self.argv[self.argv.index("--") + 2 :] if "--" in self.argv else []
-            _print(completion.candidates(typed, self.namespace))
+            _print(completion.offered(typed, self.namespace))
             raise Exit
         if help_wanted or not self.tasks:
             self.print_help()
@@ -149,12 +148,11 @@ def _print(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
-def _print_script(shell: str, names: list[str]) -> None:
+def _print_script(shell: str) -> None:
     """Print what makes a shell complete; ParseError for a shell that is not known."""
-    if shell == "bash":
-        print(completion.BASH, end="")
-    else:
-        print_completion_script(shell=shell, names=names)
+    if shell not in completion.SCRIPTS:
+        raise ParseError(f"--print-completion-script: {shell[:60]!r} is none of {', '.join(completion.SCRIPTS)}")
+    print(completion.SCRIPTS[shell], end="")
 
 
 def _usage_error(error: ParseError, tasks: Commands, typed: Sequence[str]) -> UsageError:
