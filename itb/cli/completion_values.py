@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from itb.cli.commands import definitions, runs
+from itb.cli.commands import choices, runs
 from itb.cli.line import Line
 from itb.config import lookup
 from itb.config import settings as config_settings
@@ -27,7 +27,7 @@ def values(what: str, line: Line) -> list[str]:
 
 def _definitions(word: str) -> Callable[[Settings, Line], Iterable[str]]:
     def names(settings: Settings, _: Line) -> list[str]:
-        return [name for name, _folder in definitions.names(definitions.kinds()[word], settings)]
+        return [name for name, _folder in choices.names(choices.kinds()[word], settings)]
 
     return names
 

@@ -70,9 +70,9 @@ def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
 
         token.hooks(as_json=json)
         return
-    from itb.cli.commands import definitions
+    from itb.cli.commands import choices
 
-    definitions.list_definitions(what, as_json=json)
+    choices.list_choices(what, as_json=json)
 
 
 @command("engine", example="itb status")

@@ -80,7 +80,7 @@ def rows(kind: Kind, settings: Settings) -> list[dict[str, Any]]:
     return sorted(described, key=lambda row: row["name"])
 
 
-def list_definitions(word: str, *, as_json: bool) -> None:
+def list_choices(word: str, *, as_json: bool) -> None:
     """Print what there is of a kind, with where it is defined."""
     kind = kinds()[word]
     described = rows(kind, config_settings.load()[0])
