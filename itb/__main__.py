@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from itb.cli import documents
+from itb.cli import documents, words
 from itb.cli import program as cli_program
 from itb.cli.tasks import collection
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
@@ -35,21 +36,23 @@ def main() -> None:
     handle_signals()
     settle_search_paths(os.environ)
     try:
-        cli_program.check_text(sys.argv[1:])
+        words.check_text(sys.argv[1:])
         hide_secret_arguments()
         namespace = collection.namespace()
-        known = [*namespace.task_names, *cli_program.GROUPS]
+        known = [*namespace.task_names, *words.GROUPS]
         if topic := documents.topic_asked_for(sys.argv[1:], known):
             documents.show(topic)
             return
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
-        program.run(["itb", *cli_program.join_groups(sys.argv[1:], cli_program.without_value(namespace))])
+        program.run(["itb", *words.join_groups(sys.argv[1:])])
     except ItbError as error:
         fail(error)
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
         named = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        if error.errno == errno.ENAMETOOLONG:  # nobody but who typed it has made it
+            fail(UsageError(f"{str(error.filename)[:60]!r}...: {error.strerror}"))
         fail(TestbedError(one_line(named)))
     finally:
         flush_streams()
@@ -57,9 +60,10 @@ def main() -> None:
 
 def fail(error: ItbError) -> NoReturn:
     """Report the error that ends itb on standard error, with ``--json`` also as the one document there is."""
-    print_error(f"itb: {error.message}", *([f"     {error.hint}"] if error.hint else []))
+    hint = words.useful_hint(error.hint, sys.argv[1:])
+    print_error(f"itb: {error.message}", *([f"     {hint}"] if hint else []))
     if "--json" in sys.argv:
-        error_document = {"message": clean(error.message), "hint": clean(error.hint), "exit_code": error.exit_code}
+        error_document = {"message": clean(error.message), "hint": clean(hint), "exit_code": error.exit_code}
         with suppress(OSError):
             print(json.dumps({"format": JSON_FORMAT, "error": error_document}))
     sys.exit(error.exit_code)

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from itb.model import Record, Rpm, Trust
-from itb.util.files import sha256
+from itb.util import files
 
 RECORD = "build.json"
 LOG = "release-manager.log"
@@ -77,7 +77,7 @@ def store(cache: Path, build: CachedBuild, rpms: Path, log: Path) -> None:
         new = Path(temporary) / "entry"
         new.mkdir(mode=0o700)  # what others may write to would not be believed
         for rpm in build.files:
-            shutil.copyfile(rpms / rpm.file, new / rpm.file)
+            files.share(rpms / rpm.file, new / rpm.file)
         if log.is_file():
             shutil.copyfile(log, new / LOG)
         (new / RECORD).write_text(build.model_dump_json(indent=1), encoding="utf-8")
@@ -100,7 +100,7 @@ def take(
     log: Path,
     report: Callable[[str], None] = lambda _: None,
 ) -> CachedBuild | None:
-    """Copy an entry's files to ``rpms`` and ``log``; None if there is none to be trusted.
+    """Put an entry's files into ``rpms`` and its log to ``log``; None if there is none to be trusted.
 
     ``commit`` is the id of what is wanted and ``trust`` its level: an entry
     of a lower one does not serve.  ``report`` is called with what is wrong
@@ -108,7 +108,7 @@ def take(
     """
     for level in trust.sources:
         entry = folder(cache, name, level)
-        if entry.is_dir() and (cached := _copy(entry, (name, commit, level), rpms, report)):
+        if entry.is_dir() and (cached := _take(entry, (name, commit, level), rpms, report)):
             if (entry / LOG).is_file():
                 shutil.copyfile(entry / LOG, log)
             os.utime(entry)  # itb clean --unused goes by it
@@ -116,10 +116,10 @@ def take(
     return None
 
 
-def _copy(
+def _take(
     entry: Path, identity: tuple[str, str, Trust], rpms: Path, report: Callable[[str], None]
 ) -> CachedBuild | None:
-    """Copy the files of one entry to ``rpms`` and return what it says; None if it is not to be trusted.
+    """Put the files of one entry into ``rpms`` and return what it says; None if it is not to be trusted.
 
     ``identity`` is the name, commit and level it must have.
     """
@@ -132,8 +132,8 @@ def _copy(
         damaged = [] if cached.is_of(*identity) else [f"{RECORD} (of another build)"]
         for rpm in cached.files if not damaged else ():
             rpms.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(entry / rpm.file, rpms / rpm.file)
-            damaged += [rpm.file] if sha256(rpms / rpm.file) != rpm.sha256 else []
+            files.share(entry / rpm.file, rpms / rpm.file)
+            damaged += [rpm.file] if files.sha256(rpms / rpm.file) != rpm.sha256 else []
     except FileNotFoundError as error:
         damaged = [f"{Path(str(error.filename)).name} (absent)"]
     except ValidationError:

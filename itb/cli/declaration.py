@@ -18,7 +18,6 @@ from invoke.exceptions import Exit
 
 from itb.config import options as declared
 from itb.config.options import Option
-from itb.errors import UsageError
 
 Flags = Mapping[str, Any]
 Body = Callable[..., int | None]
@@ -50,13 +49,7 @@ class Command(Task[Any]):
         return [_argument(option) for option in ordered]
 
     def __call__(self, _context: object, **values: Any) -> None:
-        """Do what the command does and leave with its exit code; UsageError if what it requires is not there."""
-        for option in self.options:
-            hint = f"itb {self.words} --help explains it"
-            if option.required and values[option.name] is None:
-                raise UsageError(f"{self.words}: not given: {option.flag}", hint=hint)
-            if option.required and values[option.name] == "":
-                raise UsageError(f"{self.words}: {option.value} is empty", hint=hint)
+        """Do what the command does and leave with its exit code."""
         flags = {option.name: values[option.name] for option in self.options if option.setting}
         own = {name: value for name, value in values.items() if name not in flags}
         end(self.body(flags, **own) or 0)
@@ -73,18 +66,22 @@ class Command(Task[Any]):
 
 
 class Group(Collection):
-    """Commands that share their first word; that word alone is the default one."""
+    """Commands that share their first word; that word alone prints what they are.
 
-    def __init__(self, name: str, brief: str, default: Command, *others: Command) -> None:
+    ``implied`` is the command that is meant where the word is followed by none of them.
+    """
+
+    def __init__(self, name: str, brief: str, *commands: Command, implied: Command | None = None) -> None:
         super().__init__(name)
         self.brief = brief
-        for command in (default, *others):
+        self.implied = implied
+        for command in commands:
             command.group = name
-            self.add_task(command, default=command is default)
+            self.add_task(command)
 
     @property
     def commands(self) -> list[Command]:
-        """Return the commands of the group, the default one first."""
+        """Return the commands of the group, in their order."""
         return [task for task in self.tasks.values() if isinstance(task, Command)]
 
 
@@ -139,16 +136,17 @@ def command(*options: Option | str, example: str, name: str = "") -> Callable[[B
     return wrap
 
 
-def argument(name: str, help: str, *, value: str = "") -> Option:
+def argument(name: str, help: str, *, value: str = "", required: bool = True, **more: Any) -> Option:
     """Return an argument that is given by its position, or by its flag."""
     return Option(
         help,
         declared.Heading.ARGUMENTS,
         value or name.upper(),
         name=name,
-        default=None,
+        default=None if required else "",
         positional=True,
-        required=True,
+        required=required,
+        **more,
     )
 
 
@@ -165,9 +163,10 @@ def _argument(option: Option) -> Argument:
     if option.setting:
         default = False if switch else ""  # a setting that is not given comes from a lower layer
     return Argument(
-        names=(name,),
+        names=(name, option.short[1:]) if option.short else (name,),
         attr_name=option.name if name != option.name else None,
         kind=bool if switch else str,
+        optional=option.bare,
         default=default,
         help=option.help,
         positional=option.positional,

@@ -59,23 +59,24 @@ def listing(commands: Sequence[Command], width: int) -> list[str]:
 
 
 def group(shown: Group, width: int) -> list[str]:
-    """Return the lines that show the commands of a group, and the one its name alone stands for."""
-    default = shown.commands[0]
-    return [
-        *_fill(f"Usage: itb {shown.name} [COMMAND] [OPTIONS]", width),
+    """Return the lines that show the commands of a group, and what the group's name means before other words."""
+    lines = [
+        *_fill(f"Usage: itb {shown.name} COMMAND [OPTIONS]", width),
         "",
         "Commands:",
         *listing(shown.commands, width),
-        "",
-        *_fill(f"itb {shown.name} alone is itb {default.words}:", width),
-        "",
-        *command(default, width),
     ]
+    if shown.implied:
+        meaning = f"itb {shown.name} RUN is itb {shown.implied.words} RUN."
+        lines += ["", *_fill(meaning, width)]
+    return [*lines, "", *_fill(f"itb {shown.name} COMMAND --help explains one.", width)]
 
 
 def command(shown: Command, width: int) -> list[str]:
     """Return the lines that explain a command: what it does, its options by heading, an example."""
-    arguments = [option.value for option in shown.options if option.positional]
+    arguments = [
+        option.value if option.required else f"[{option.value}]" for option in shown.options if option.positional
+    ]
     synopsis = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
     lines = [*_fill(synopsis, width), ""]
     for paragraph in (shown.__doc__ or "").strip().split("\n\n"):
@@ -95,8 +96,9 @@ def _usage(option: Option) -> str:
     if option.positional:
         return option.value
     if isinstance(option.default, bool):
-        return f"--no-{option.flag[2:]}" if option.default else option.flag
-    return f"{option.flag} {option.value}"
+        flag = f"--no-{option.flag[2:]}" if option.default else option.flag
+        return f"{option.short}, {flag}" if option.short else flag
+    return f"{option.flag} [{option.value}]" if option.bare else f"{option.flag} {option.value}"
 
 
 def _longest(words: Iterable[str]) -> int:

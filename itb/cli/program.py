@@ -1,30 +1,22 @@
-"""The words of the command line: as people write them, as Invoke takes them, and what is wrong with them."""
+"""Invoke's program with itb's own help, options and messages."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from invoke import Argument, Collection, Config, Parser, ParserContext, Program
-from invoke.completion.complete import print_completion_script
+from invoke import Argument, Config, Parser, ParserContext, Program
 from invoke.exceptions import Exit, ParseError
 
-from itb.cli import completion, documents, help_text
+from itb.cli import completion, documents, help_text, words
 from itb.cli.declaration import Commands
 from itb.errors import UsageError
 
-GROUPS = ("platform", "token", "show", "new")
-# Their one bare word is a run.
-OF_A_RUN = ("report", "logs", "down", "serve", "up", "install", "test", "publish", "show.run")
-OF_RUNS = "report"  # of which there may be several
-_OF_SHOW = ("run", "config", "product")
 _OPTIONS_OF_ITB = ("--help", "--list", "--version")  # options that stand without a command
 _UNKNOWN = re.compile(r"No idea what ['\"](?P<word>.*)['\"] is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (?P<flag>[\w-]+).*> needed value and was not given one!")
-_MISSING = re.compile(r"'.*' did not receive required positional arguments: (?P<names>.*)")
 
 
 class ItbConfig(Config):
@@ -73,14 +65,20 @@ class ItbProgram(Program):
                 raise Exit
             shell = self.args["print-completion-script"].value
             if shell is not None:
-                _print_script(shell, self.binary_names)
+                _print_script(shell)
                 raise Exit
             if self.core.remainder and not self.args.complete.value:
                 raise ParseError(f"'--' is not expected here; what follows it is {self.core.remainder[:60]!r}")
 
     def parse_tasks(self) -> None:
-        """Read the task and its options."""
+        """Read the one task and its options."""
         with self._usage_errors():
+            typed = self.core.unparsed
+            if typed and typed[0] not in self.namespace.task_names:
+                raise _command_error(typed[0], self.argv[1:], self.namespace, "itb --help lists the commands")
+            if typed:
+                known = [*self.namespace.task_names, *words.GROUPS]
+                typed[1:] = words.checked(self.namespace[typed[0]], typed[1:], known)
             super().parse_tasks()
 
     def _make_parser(self) -> Parser:
@@ -104,7 +102,7 @@ class ItbProgram(Program):
             raise Exit
         if self.args.complete.value:
             typed = self.argv[self.argv.index("--") + 2 :] if "--" in self.argv else []
-            _print(completion.candidates(typed, self.namespace))
+            _print(completion.offered(typed, self.namespace))
             raise Exit
         if help_wanted or not self.tasks:
             self.print_help()
@@ -150,133 +148,62 @@ def _print(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
-def _print_script(shell: str, names: list[str]) -> None:
+def _print_script(shell: str) -> None:
     """Print what makes a shell complete; ParseError for a shell that is not known."""
-    if shell == "bash":
-        print(completion.BASH, end="")
-    else:
-        print_completion_script(shell=shell, names=names)
+    if shell not in completion.SCRIPTS:
+        raise ParseError(f"--print-completion-script: {shell[:60]!r} is none of {', '.join(completion.SCRIPTS)}")
+    print(completion.SCRIPTS[shell], end="")
 
 
-def check_text(words: Sequence[str]) -> None:
-    """Raise UsageError, which names the option, for a value that is no text: bytes that are no characters here."""
-    before = ""
-    for word in words:
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            flag = word.partition("=")[0] if word.startswith("--") else before
-            origin = f"flag {flag}" if flag.startswith("--") and flag.isascii() else "the command line"
-            encoding = sys.getfilesystemencoding().upper()
-            hint = "" if encoding == "UTF-8" else "set LC_ALL=C.UTF-8, or do not set PYTHONUTF8=0"
-            shown = word.encode("utf-8", "replace").decode()[:60]
-            raise UsageError(f"{origin}: {shown!r} is not valid {encoding}", hint=hint) from None
-        before = word
+def _usage_error(error: ParseError, tasks: Commands, typed: Sequence[str]) -> UsageError:
+    """Return the error for words around the command that Invoke does not understand."""
+    text, hint = str(error), "itb --help lists the commands"
+    if match := _NO_VALUE.search(text):
+        return UsageError(f"option --{match['flag'].replace('_', '-')} needs a value", hint=hint)
+    if match := _UNKNOWN.search(text):
+        return _command_error(match["word"], typed, tasks, hint)
+    return UsageError(text, hint=hint)
 
 
-def join_groups(words: Sequence[str], switches: Sequence[str] = ()) -> list[str]:
-    """Return words as Invoke takes them: ``platform.build X`` for ``platform build X``, ``report --run X`` too.
-
-    ``switches`` are the options that take no value: what follows them may be
-    the run.  ``--help`` goes in front: behind a task that wants an argument,
-    Invoke would take it for the argument.
-    """
-    words = list(words)
-    if words and words[0] in documents.HELP:
-        words = [*words[1:], "--help"]
-    if len(words) > 1 and words[0] == "show" and words[1] and words[1] not in (*_OF_SHOW, "--help", "-h"):
-        words = ["show", "run", *words[1:]]
-    if len(words) > 1 and words[0] in GROUPS and words[1] and not words[1].startswith("-"):
-        words = [f"{words[0]}.{words[1]}", *words[2:]]
-    if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
-        return ["--help", words[0]]
-    if words and words[0] in OF_A_RUN and not any(word.partition("=")[0] == "--run" for word in words):
-        words = [words[0], *_with_run_flag(words[1:], switches, several=words[0] == OF_RUNS)]
-    return words
-
-
-def _with_run_flag(words: list[str], switches: Sequence[str], *, several: bool) -> list[str]:
-    """Put ``--run`` before the first word that is neither an option nor a value of one, or before ``several``."""
-    runs: list[str] = []
-    others: list[str] = []
-    for index, word in enumerate(words):
-        before = words[index - 1] if index else ""
-        value = before.startswith("--") and "=" not in before and before not in switches
-        is_run = word[:1] not in ("-", "") and not value and (several or not runs)
-        (runs if is_run else others).append(word)
-    return ["--run", ",".join(runs), *others] if runs else words
-
-
-def without_value(tasks: Collection) -> list[str]:
-    """Return the options of these tasks that take no value."""
-    contexts = tasks.to_contexts()
-    switches = {
-        flag for context in contexts for flag, argument in context.flags.items() if not argument.takes_value
-    }
-    return [*switches, *(flag for context in contexts for flag in context.inverse_flags)]
-
-
-def _usage_error(error: ParseError, tasks: Collection, words: Sequence[str]) -> UsageError:
-    """Return the error for what Invoke does not understand; it names the nearest word and where to read more."""
-    text = str(error)
+def _command_error(word: str, typed: Sequence[str], tasks: Commands, hint: str) -> UsageError:
+    """Return the error of a word that stands where a command should."""
     flags: dict[str, list[str]] = {str(name): [] for name in tasks.collections}
     for context in tasks.to_contexts():
         flags[str(context.name)] = [*context.flags, *context.inverse_flags]
-    task = str(error.context.name or "") if error.context else ""
-    about = f"{_as_typed(task)}: " if task else ""
-    hint = f"itb {_as_typed(task)} --help explains it" if task else "itb --help lists the commands"
-    if match := _NO_VALUE.search(text):
-        return UsageError(f"{about}option --{match['flag'].replace('_', '-')} needs a value", hint=hint)
-    if match := _MISSING.search(text):
-        return UsageError(f"{about}not given: {match['names'].replace(chr(39), '').upper()}", hint=hint)
-    if not (match := _UNKNOWN.search(text)):
-        return UsageError(f"{about}{text}", hint=hint)
-    word = match["word"]
-    if task and word.startswith("-"):
-        return UsageError(f"{about}unknown option {word[:60]!r}{_nearest_option(word, flags[task])}", hint=hint)
-    if task:
-        return UsageError(f"{about}{word[:60]!r} is not expected here", hint=hint)
-    return _command_error(word, words, flags, hint)
-
-
-def _command_error(word: str, words: Sequence[str], flags: Mapping[str, Sequence[str]], hint: str) -> UsageError:
-    """Return the error of a word that stands where a command should; ``flags`` are those of each task."""
     if not word.startswith("-"):
         message, hint = _unknown_command(word, list(flags), hint)
         return UsageError(message, hint=hint)
-    index = next((number for number, task in enumerate(words) if task in flags), 0)
-    if not index or word not in flags[words[index]]:
+    index = next((number for number, task in enumerate(typed) if task in flags), 0)
+    if not index or word not in flags[typed[index]]:
         # Few words are like one as short as these; only a slip of the hand is.
-        valid = [*(flags[words[index]] if index else ()), *_OPTIONS_OF_ITB]
+        valid = [*(flags[typed[index]] if index else ()), *_OPTIONS_OF_ITB]
         near = difflib.get_close_matches(word, valid, n=1, cutoff=0.8)
         suggestion = f"; did you mean {near[0]!r}?" if near else ""
         return UsageError(f"unknown option {word[:60]!r}{suggestion}", hint=hint)
-    reordered = [_as_typed(words[index]), *words[:index], *words[index + 1 :]]
+    reordered = [_as_typed(typed[index]), *typed[:index], *typed[index + 1 :]]
     return UsageError(f"option {word[:60]!r} stands before the command", hint=f"itb {' '.join(reordered)}"[:200])
 
 
 def _unknown_command(word: str, known: Sequence[str], hint: str) -> tuple[str, str]:
     """The message of a word that is no command, and its hint: of a group, what may follow it."""
     group, _, below = word.partition(".")
-    if not below or group not in GROUPS:
+    if not word:
+        return "the command is empty", hint
+    if group not in words.GROUPS:
         if word in documents.TOPICS:
             return f"unknown command {word!r}", f"itb help {word} shows the documentation of that name"
         return f"unknown command {_as_typed(word)[:60]!r}{_nearest(word, known)}", hint
     names = sorted(name.partition(".")[2] for name in known if name.startswith(f"{group}."))
+    if not below:
+        return f"{group}: no command is given; it has: {', '.join(names)}", f"itb {group} --help explains them"
     near = difflib.get_close_matches(below, names, n=1, cutoff=0.6)
     told = f"; did you mean '{group} {near[0]}'?" if near else f"; itb {group} has: {', '.join(names)}"
     return f"unknown command {_as_typed(word)[:60]!r}{told}", f"itb {group} --help explains them"
 
 
-def _nearest_option(word: str, valid: Sequence[str]) -> str:
-    """The option that a slip of the hand was for; all begin alike, so that half a likeness means nothing."""
-    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.7)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _as_typed(task: str) -> str:
-    """Return a task as people write it."""
-    return task.replace(".", " ")
+    """Return a task as people write it; what is none stays as it is."""
+    return task.replace(".", " ", 1) if task.partition(".")[0] in words.GROUPS else task
 
 
 def _nearest(word: str, valid: Sequence[str]) -> str:

@@ -118,7 +118,7 @@ def _is_inside(folder: Path, name: str) -> bool:
     try:
         path = (folder / name).resolve()
         return path.is_relative_to(folder.resolve()) and path.is_file()
-    except (OSError, ValueError):  # a name no file can have
+    except (OSError, ValueError, RuntimeError):  # a name no file can have, links in a circle
         return False
 
 

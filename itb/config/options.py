@@ -26,6 +26,8 @@ class Heading(StrEnum):
     TESTED = "What is tested"
     PUBLISHED = "Published packages instead of a build"
     ACTION = "What is done"
+    OLD_RUNS = "Old runs"
+    SHOWN = "What is shown"
     WHERE = "Where"
     TOKENS = "Tokens"
     RUNNING = "How it runs"
@@ -40,7 +42,11 @@ class Option:
     option takes in its help; ``unset`` says what an empty default stands
     for.  ``name`` and ``default`` of a setting are those of its field.  A
     ``default`` of False or True makes a switch, None marks an option that
-    was not given; ``required`` ones have to be.  ``at_least``, ``above`` and
+    was not given; ``required`` ones have to be.  A ``bare`` one may be given
+    without its value, ``several`` values may be given to one by position;
+    ``short`` is its one-letter form.  ``choices`` are all
+    its values, ``completes`` is what shells offer where those are not known
+    here (:mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
     ``at_most`` bound a number.
     """
 
@@ -52,6 +58,11 @@ class Option:
     default: Any = ""
     positional: bool = False
     required: bool = False
+    bare: bool = False
+    several: bool = False
+    short: str = ""
+    choices: tuple[str, ...] = ()
+    completes: str = ""
     setting: bool = False
     in_files_only: bool = False
     at_least: float | None = None
@@ -100,7 +111,7 @@ class Option:
 
 
 _LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
-_ENGINES = "podman or docker"
+_ENGINES = ("podman", "docker")
 _MORE_FOLDERS = "more folders with {}, comma-separated"
 
 
@@ -111,7 +122,10 @@ class DeclaredSettings:
     """
 
     product: Annotated[
-        str, Option("what is released: a name or a folder with product.yaml", Heading.TESTED, "NAME")
+        str,
+        Option(
+            "what is released: a name or a folder with product.yaml", Heading.TESTED, "NAME", completes="products"
+        ),
     ] = ""
     ref: Annotated[
         str,
@@ -125,7 +139,10 @@ class DeclaredSettings:
     platform: Annotated[
         tuple[str, ...],
         Option(
-            "operating systems, comma-separated: names or folders with platform.yaml", Heading.TESTED, "A,B"
+            "operating systems, comma-separated: names or folders with platform.yaml",
+            Heading.TESTED,
+            "A,B",
+            completes="platforms",
         ),
     ] = ("deb13",)
     scenario: Annotated[
@@ -135,6 +152,7 @@ class DeclaredSettings:
             Heading.TESTED,
             "A,B",
             unset="the product's",
+            completes="scenarios",
         ),
     ] = ()
     source: Annotated[
@@ -146,7 +164,10 @@ class DeclaredSettings:
     variant: Annotated[
         tuple[str, ...],
         Option(
-            "variants of the product, comma-separated (itb show product NAME lists them)", Heading.TESTED, "A,B"
+            "variants of the product, comma-separated (itb show product NAME lists them)",
+            Heading.TESTED,
+            "A,B",
+            completes="variants",
         ),
     ] = ()
     builder: Annotated[
@@ -202,13 +223,16 @@ class DeclaredSettings:
         str,
         Option("folder for state of images, mirrors and RPMs", Heading.WHERE, "DIR", unset="~/.cache/itb"),
     ] = ""
-    engine: Annotated[str, Option(f"container engine: {_ENGINES}", Heading.WHERE, "NAME")] = "podman"
+    engine: Annotated[
+        str, Option(f"container engine: {' or '.join(_ENGINES)}", Heading.WHERE, "NAME", choices=_ENGINES)
+    ] = "podman"
     token_hook: Annotated[
         str,
         Option(
             "managed-token hook: local, command, ... or one of your own (itb token hooks)",
             Heading.TOKENS,
             "NAME",
+            completes="hooks",
         ),
     ] = "local"
     token: Annotated[
@@ -297,7 +321,7 @@ class DeclaredPublish:
 # What commands take that is no setting.
 JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
 RUN = Option(
-    "name of a run, or a unique part of it", Heading.WHERE, "RUN", unset="the newest", name="run"
+    "name of a run, or a unique part of it", Heading.WHERE, "RUN", unset="the newest", name="run", completes="runs"
 )
 
 
@@ -311,11 +335,19 @@ def fields(declaring: type) -> dict[str, Option]:
     """Return the options that a class declares, by name and in their order, with the defaults of its fields."""
     hints = typing.get_type_hints(declaring, include_extras=True)
     return {
-        name: dataclasses.replace(option, name=name, default=getattr(declaring, name))
+        name: dataclasses.replace(
+            _with_choices(option, hint.__origin__), name=name, default=getattr(declaring, name)
+        )
         for name, hint in hints.items()
         for option in hint.__metadata__
         if isinstance(option, Option)
     }
+
+
+def _with_choices(option: Option, kind: Any) -> Option:
+    """Return the declaration of an option with the values that its type names."""
+    is_literal = typing.get_origin(kind) is Literal
+    return dataclasses.replace(option, choices=typing.get_args(kind)) if is_literal else option
 
 
 @functools.cache

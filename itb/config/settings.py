@@ -248,7 +248,7 @@ def _environment() -> dict[str, Any]:
     values = {}
     for key in Settings.model_fields:
         text = os.environ.get(f"ITB_{key.upper()}")
-        if text:
+        if text is not None:
             values[key] = _typed(key, text, f"environment ITB_{key.upper()}")
     return values
 
@@ -266,8 +266,13 @@ def _typed(key: str, text: str, where: str) -> Any:
     """Return the text as a value of the setting's type; UsageError, which names ``where``, if it is none."""
     annotation = Settings.model_fields[key].annotation
     origin = get_origin(annotation)
+    if not text.strip():
+        raise UsageError(f"{where} is empty", hint="give it a value, or leave it out: then its default counts")
     if origin is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
+            raise UsageError(f"{where}: one of {text!r} is empty", hint="a variable that is not set, perhaps")
+        return parts
     allowed = get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
     if annotation is bool and text.lower() in _SWITCHES:
         return _SWITCHES[text.lower()]

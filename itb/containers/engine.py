@@ -326,8 +326,6 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     Raises TestbedError with what to install when it is missing or unusable.
     """
     program = files.program(program)
-    if "/" in program:
-        ownership.check(Path(program))
     ownership.check(cache)  # containers.conf in it names programs, as git directories do
     if shutil.which(program) is None:
         raise TestbedError(
@@ -335,6 +333,8 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
             hint="install podman with the machine's package manager, or choose another with --engine; "
             "itb doctor explains",
         )
+    if "/" in program:
+        ownership.check(Path(program))
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))

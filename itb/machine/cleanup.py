@@ -76,7 +76,7 @@ def _clean_run(
             report(f"{name}: removed {resource}")
         rundir.forget_secrets()
         if is_kept(rundir):
-            rundir.update(kept=False)
+            rundir.update(kept=False, open=False)
     return len(removed)
 
 

@@ -8,6 +8,7 @@ import shutil
 
 from itb.containers import naming
 from itb.errors import TestbedError, UsageError
+from itb.platforms.mirror import download_error
 from itb.platforms.stages import REFRESH_HOURS, ImageBuild, reference
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
@@ -111,7 +112,8 @@ def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
 
         completed = build.retry_while_transient("base", make)
         if not completed.ok:
-            raise CommandError(completed, about="mmdebstrap")
+            problem = download_error(build.platform.name, settings, completed.output, log=log)
+            raise problem or CommandError(completed, about="mmdebstrap")
         labels = ["--change", f"LABEL {naming.image_filter(build.platform.name)}"]
         limit = build.engine.runner.limits("image-save")
         build.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))

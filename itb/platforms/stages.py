@@ -29,6 +29,7 @@ from itb.containers.host import Host
 from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError
+from itb.platforms.mirror import download_error
 from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -229,7 +230,9 @@ class ImageBuild:
 
         completed = self.retry_while_transient(stage, attempt)
         if not completed.ok:
-            raise completed.error(TestbedError, f"host {self.platform.name}-{stage}: {script}: {completed.reason}")
+            message = f"host {self.platform.name}-{stage}: {script}: {completed.reason}"
+            problem = download_error(self.platform.name, self.settings, completed.output, log=log)
+            raise problem or completed.error(TestbedError, message)
         return completed.stdout
 
     def retry_while_transient(self, label: str, work: Callable[[], Completed]) -> Completed:

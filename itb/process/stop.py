@@ -77,6 +77,10 @@ class EndedRunError(InterruptedRunError):
     exit_code = TestbedError.exit_code
 
 
+class AbandonedError(InterruptedRunError):
+    """Work is ended of which nothing could come any more: what needs it cannot be done."""
+
+
 class Stop:
     """Whether a run has been told to end; shared by all runners of a process."""
 

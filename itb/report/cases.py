@@ -21,7 +21,7 @@ def exit_code_of(case: Case) -> int:
     return ExitCode.PASSED
 
 
-def find_deciding_case(cases: Iterable[Case], code: int) -> Case | None:
+def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
     """Return the case that decided the exit code: of those that are bad, the one that ended first."""
     bad = [case for case in cases if case.is_bad]
     deciding = [case for case in bad if exit_code_of(case) == code] or bad

@@ -153,7 +153,8 @@ class RunEntry(Entry):
     tool_version: str
     """The itb that made the run."""
     verdict: Kind
-    exit_code: int
+    exit_code: int | None
+    """Null while it goes on."""
     headline: str
     reason: str
     """The case that decided, and its message; empty if all went well."""
@@ -191,7 +192,8 @@ class ReportDocument(Entry):
     """The itb that wrote this."""
     verdict: Kind
     """The worst of the runs'."""
-    exit_code: int
+    exit_code: int | None
+    """The worst; null while one goes on."""
     runs: tuple[RunEntry, ...]
     junit: str
     """Of all runs in one file: a run's own if there is one."""
@@ -217,8 +219,9 @@ class ErrorDocument(Entry):
 def document(runs: Sequence[tuple[Facts, Verdict]], *, folder: Path | None = None) -> ReportDocument:
     """Return the document of runs; ``folder`` is where the reports of all of them are, if there are several."""
     entries = tuple(_run(facts, verdict) for facts, verdict in runs)
-    code = worst([entry.exit_code for entry in entries])
-    deciding = [entry.verdict for entry in entries if entry.exit_code == code]
+    codes = [entry.exit_code for entry in entries if entry.exit_code is not None]
+    code = worst(codes) if len(codes) == len(entries) else None
+    deciding = [entry.verdict for entry in entries if entry.exit_code == code] or [Kind.RUNNING]
     return ReportDocument(
         format=JSON_FORMAT,
         tool_version=VERSION,

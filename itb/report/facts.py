@@ -65,6 +65,7 @@ class Facts:
     planned: bool = False
     resumed: tuple[str, ...] = ()  # when the run was taken up again, and what that replaced
     paused: float = 0.0  # seconds in which nobody worked on it
+    entered: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
 
     @property
     def seconds(self) -> float:
@@ -106,6 +107,7 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
     ended_cases = map(clean_case, attempts.cases if is_held else (*attempts.cases, *attempts.unfinished))
     cases = report_cases.one_per_name(ended_cases, map(clean_case, attempts.replaced))
     build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
+    entered = _entered(rundir, problems)
     state = clean_record(_state(rundir, commit, cases, problems))
     if exit_code is not None:
         state = state.model_copy(update={"exit_code": exit_code})
@@ -132,6 +134,29 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         unreached=tuple(map(clean_case, unreached)),
         planned=planned is not None,
         resumed=_resumptions(attempts),
+        paused=attempts.paused,
+        entered=entered,
+    )
+
+
+def outline(rundir: RunDir, state: RunState) -> Facts:
+    """Return what a verdict needs of a run whose state is known; nothing is cleaned for showing."""
+    attempts = _attempts(rundir, [])
+    cut_off = () if rundir.is_locked() else attempts.unfinished
+    return Facts(
+        rundir=rundir,
+        state=state,
+        cases=tuple(report_cases.one_per_name((*attempts.cases, *cut_off), attempts.replaced)),
+        notes=Notes(),
+        commit=None,
+        build=None,
+        repo=None,
+        testbed=None,
+        installed=None,
+        token=None,
+        previous=None,
+        problems=(),
+        ended=state.exit_code is not None or state.finished is not None,
         paused=attempts.paused,
     )
 
@@ -169,13 +194,33 @@ def _modified(rundir: RunDir) -> float:
 
 def _resumptions(attempts: Attempts) -> tuple[str, ...]:
     """Return a line that tells when a run was resumed and what that repeated; none if it never was."""
-    times = [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(resumption.at)) for resumption in attempts.resumed]
+    times = [
+        ("resumed " if process.resumed else "repeated in part ")
+        + time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(process.at))
+        for process in attempts.resumed
+    ]
     if not times:
         return ()
     bad = [case for case in attempts.replaced if case.is_bad]
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
     repeated = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
-    return (f"resumed {', '.join(times)}{repeated}",)
+    return (f"{', '.join(times)}{repeated}",)
+
+
+def _entered(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
+    """Return a line for each host that somebody entered by hand."""
+    times: dict[str, list[str]] = {}
+    try:
+        for entry in rundir.entries():
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.at))
+            times.setdefault(one_line(clean(entry.role), 100), []).append(when)
+    except OSError as error:
+        problems.append(clean(f"entered.jsonl: {error}"))
+    return tuple(
+        f"host {role} was entered by hand (itb shell) at {', '.join(when[:3])}{', ...' if when[3:] else ''}: "
+        "what was tried on it since may rest on what somebody changed there"
+        for role, when in times.items()
+    )
 
 
 def clean_record(record: R) -> R:

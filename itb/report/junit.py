@@ -161,11 +161,12 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
     known |= {"platform": state.platform, "reference": state.ref, "scenarios": " ".join(state.scenarios)}
     known |= {
         "verdict": verdict.kind,
-        "exit_code": str(verdict.exit_code),
+        "exit_code": "" if verdict.exit_code is None else str(verdict.exit_code),
         "tool.version": state.tool_version,
     }
     known |= {
         "resumed": "; ".join(facts.resumed),
+        "entered_by_hand": "; ".join(facts.entered),
         "not_reached": " ".join(verdict.not_reached),
         "own_word": self_reported.summary_line(facts),
         "platform.note": one_line(facts.notes.platform_note),

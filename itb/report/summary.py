@@ -33,6 +33,7 @@ STYLES = {
     Outcome.ERROR: "bold magenta",
     Outcome.SKIPPED: "yellow",
 }
+BAD = (Outcome.FAILED, Outcome.ERROR)
 KIND_STYLES = {
     Kind.PASSED: "bold green",
     Kind.PARTIAL: "bold green",
@@ -147,7 +148,8 @@ def _phases(facts: Facts, verdict: Verdict) -> RenderableType:
 def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
     """Return the summary as lines of text."""
     yield f"{verdict.kind.upper()}: {verdict.headline}"
-    yield f"  {candidate(facts)}, {duration(verdict.seconds)}, exit code {verdict.exit_code}"
+    code = "" if verdict.exit_code is None else f", exit code {verdict.exit_code}"
+    yield f"  {candidate(facts)}, {duration(verdict.seconds)}{code}"
     if verdict.blame and not verdict.good:
         yield f"  {verdict.blame}"
     for line in _phase_lines(facts, verdict):
@@ -184,11 +186,27 @@ def _notable(facts: Facts) -> list[Notable]:
     return notable(facts.cases)[:SHOWN_NOTABLE]
 
 
+def show_failed(console: Console, facts: Facts, verdict: Verdict) -> None:
+    """Print every case that failed with all its evidence, the one that decided the verdict first."""
+    lines = [f"{verdict.kind.upper()}: {verdict.headline}", f"  {candidate(facts)}"]
+    for case in sort_failures(facts, verdict.exit_code):
+        where = f"{case.phase}.{case.role}" if case.role else case.phase
+        lines += ["", f"{PLAIN_MARKS[case.outcome]} {where} {case.name} ({duration(case.seconds)})"]
+        lines.append(f"  {case.message or 'no reason was given'}")
+        lines += [f"  | {line}" for line in case.evidence.splitlines()]
+        lines += [f"  log: {_shorten(facts.rundir.path / case.log)}"] if case.log else []
+    if not facts.bad:
+        lines += ["", f"no case of run {facts.rundir.id} failed"]
+    for line in lines:
+        style = STYLES[Outcome.FAILED] if line.startswith(tuple(PLAIN_MARKS[bad] for bad in BAD)) else ""
+        console.print(Text(line, style), soft_wrap=True)
+
+
 def _closing_rows(facts: Facts, verdict: Verdict) -> list[tuple[str, str]]:
     """Return (title, text) of the rows at the end of a summary: reports, notes, next commands."""
     reports = (("JUnit", facts.rundir.junit), ("HTML", facts.rundir.html))
     rows = [(title, _shorten(path)) for title, path in reports]
-    rows += [("note", line) for line in (*facts.resumed, *facts.problems)]
+    rows += [("note", line) for line in (*facts.resumed, *facts.entered, *facts.problems)]
     if verdict.good and (line := self_reported.summary_line(facts)):
         rows.append(("note", line))
     if facts.notes.platform_note and verdict.good:

@@ -30,16 +30,16 @@ class Kind(StrEnum):
 class Verdict(Record):
     """How a run ended, in words; ``seconds`` is wall time, paths are absolute.
 
-    The numbers are of cases; ``skipped`` were decided not to be tried,
-    ``unreached`` were not come to, ``not_reached`` names the phases of which
-    none was.
+    ``exit_code`` is None while the run goes on.  The numbers are of cases;
+    ``skipped`` were decided not to be tried, ``unreached`` were not come to,
+    ``not_reached`` names the phases of which none was.
     """
 
     run: str
     product: str
     platform: str
     kind: Kind
-    exit_code: int
+    exit_code: int | None
     headline: str
     reason: str = ""
     blame: str = ""
@@ -73,7 +73,7 @@ def judge(facts: Facts) -> Verdict:
         product=facts.state.product,
         platform=facts.state.platform,
         kind=kind,
-        exit_code=code,
+        exit_code=None if kind is Kind.RUNNING else code,
         headline=_headline(facts, kind, code, count),
         reason=_reason(facts, kind, code),
         blame=known.blame if known else "",
@@ -120,12 +120,12 @@ def _candidates(cases: Iterable[Case]) -> list[Case]:
     return [case for case in cases if case.role != "ce" or base_phase(case) == Phase.TEST]
 
 
-def find_deciding_case(facts: Facts, code: int) -> Case | None:
+def find_deciding_case(facts: Facts, code: int | None) -> Case | None:
     """Return the case that decided the exit code: of those, the one that ended first."""
     return report_cases.find_deciding_case(facts.bad, code)
 
 
-def sort_failures(facts: Facts, code: int) -> list[Case]:
+def sort_failures(facts: Facts, code: int | None) -> list[Case]:
     """Return the cases that went wrong, the one that decided the exit code first."""
     deciding_case = find_deciding_case(facts, code)
     return sorted(facts.bad, key=lambda case: case is not deciding_case)

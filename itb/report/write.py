@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from itb.model import Notes
+from itb.model import Case, Notes
 from itb.report import document, html, junit, summary
 from itb.report.document import ReportDocument
 from itb.report.facts import Facts, gather
-from itb.report.verdict import Verdict, judge
+from itb.report.verdict import Verdict, judge, sort_failures
 from itb.rundir.directory import RunDir
 
 
@@ -55,6 +55,18 @@ def show(
     verdict = judge(facts)
     summary.show(console, facts, verdict, plain=plain)
     return verdict
+
+
+def failed_cases(rundir: RunDir) -> list[Case]:
+    """Return the cases of a run that failed, as reports show them, the one that decided the verdict first."""
+    facts = gather(rundir)
+    return sort_failures(facts, judge(facts).exit_code)
+
+
+def show_failed(rundir: RunDir, console: Console) -> None:
+    """Print all that the failed cases of a run say; writes nothing."""
+    facts = gather(rundir)
+    summary.show_failed(console, facts, judge(facts))
 
 
 REPORTS = ("junit.xml", "report.html", "verdict.json")

@@ -21,7 +21,7 @@ from itb.data import shipped
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.model import Record, Rpm
 from itb.process.request import Request
-from itb.util.files import expand
+from itb.util.files import expand, resolve
 from itb.util.yamlfile import nearest
 
 KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the key that itb publish exports
@@ -101,7 +101,7 @@ def locate(platform: Platform, text: str, key: str) -> Location:
     if "://" in name_or_path:
         return _locate_url(text, key)
     if "/" in name_or_path or name_or_path in (".", ".."):
-        folder = expand(name_or_path).resolve()
+        folder = resolve(expand(name_or_path))
         if not folder.is_dir():
             raise UsageError(f"from_repo {text}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():

@@ -15,6 +15,9 @@ from typing import Any
 
 from itb.errors import InterruptedRunError, UsageError
 from itb.model import CaseKey, Phase
+from itb.process.stop import AbandonedError
+
+_WORDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # commands that are typed otherwise than they are called
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Node:
     does this phase; without one, every command does it whose phases name it.
     ``load`` reads the value that an earlier command has left; None says that
     there is none, unless it is ``optional``.  ``cases`` lists, from what a run
-    begins with or as they always are, the test cases that the phase has in every run that gets so far.
+    begins with or as they always are, the test cases that the phase has in
+    every run that gets so far.  One that ``prepares`` says nothing of the
+    candidate itself: once a phase has failed, nobody needs its value.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Node:
     load: Callable[[Any], object] | None = None
     optional: bool = False
     cases: Callable[[Any], Iterable[CaseKey]] | tuple[CaseKey, ...] = ()
+    prepares: bool = False
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -97,21 +103,30 @@ class Graph:
             if known[need] is None and not node.optional:
                 # A build begins a run, and takes none to go on with.
                 begins = node.command == Phase.BUILD
-                hint = f"itb run --resume {where}" if begins else f"itb {node.command} --run {where}"
-                raise UsageError(f"run {where}: {node.command} has to come first", hint=hint)
+                words = _WORDS.get(node.command, node.command)
+                hint = f"itb run --resume {where}" if begins else f"itb {words} --run {where}"
+                raise UsageError(f"run {where}: {words} has to come first", hint=hint)
         return known
 
-    def execute(self, names: Iterable[str], values: Mapping[str, object]) -> dict[str, object]:
+    def execute(
+        self,
+        names: Iterable[str],
+        values: Mapping[str, object],
+        *,
+        abandon: Callable[[BaseException], object] = lambda _cause: None,
+    ) -> dict[str, object]:
         """Do these phases, each as soon as what it needs is there; return all values.
 
         After an error no further phase begins; those that have begun go to
-        their end.  Raises the first error, or the interruption if there was
-        one: the others may be its consequences.
+        their end, but where all of them only prepare, ``abandon`` is called
+        with the error once, to have them end at once.  Raises the first error, or the
+        interruption if there was one: the others may be its consequences.
         """
         known, errors = dict(values), list[BaseException]()
         order = self._order(names)
         order.prepare()
         running: dict[Future[object], str] = {}
+        is_abandoned = False
         with ThreadPoolExecutor(max_workers=max(1, len(self.nodes))) as pool:
             while order.is_active():
                 for name in order.get_ready() if not errors else ():
@@ -119,6 +134,10 @@ class Graph:
                     running[pool.submit(node.work, *(known[value] for value in node.takes))] = name
                 if not running:
                     break
+                if errors and not is_abandoned and all(self.nodes[name].prepares for name in running.values()):
+                    is_abandoned = True
+                    if not isinstance(errors[0], InterruptedRunError):  # that has ended them already
+                        abandon(errors[0])
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     if (error := future.exception()) is not None:
@@ -126,7 +145,8 @@ class Graph:
                     else:
                         known[name] = future.result()
                         order.done(name)
-        for error in [*(error for error in errors if isinstance(error, InterruptedRunError)), *errors]:
+        interruptions = (error for error in errors if isinstance(error, InterruptedRunError))
+        for error in [*(item for item in interruptions if not isinstance(item, AbandonedError)), *errors]:
             raise error
         return known
 

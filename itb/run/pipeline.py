@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
 from itb.model import Outcome, Phase
-from itb.process.stop import Ending
-from itb.report import write
+from itb.process.stop import AbandonedError, Ending
+from itb.report import ended, write
 from itb.run import watchdog
 from itb.run.cell import WORKSPACE, Cell
 from itb.run.order import PHASES, plan_again
@@ -25,6 +26,14 @@ _REDONE_KINDS = {
     Phase.INSTALL: {Kind.INSTALLED, Kind.LOOKED},
     Phase.TOKEN: {Kind.TOKEN},
     Phase.TEST: {Kind.SCENARIO, Kind.TESTED},
+}
+# Phases whose cases the same command brings again; errors between two cases are the run's.
+_REDONE_PHASES = {
+    Phase.SERVE: (Phase.SERVE,),
+    Phase.UP: (Phase.UP,),
+    Phase.INSTALL: (Phase.INSTALL, Phase.CONFIGURE, Phase.START),
+    Phase.TOKEN: (Phase.TOKEN, Phase.START),
+    Phase.TEST: (Phase.TEST,),
 }
 
 
@@ -42,7 +51,7 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
             _execute(cell, PHASES.nodes, {"opened": cell})
     except ItbError as caught:
         error = caught
-        _inspect_hosts(cell, caught)
+        _inspect_hosts(cell, ending, caught)
     except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
         error = TestbedError(str(caught))
     finally:
@@ -50,9 +59,10 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
     return code
 
 
-def _inspect_hosts(cell: Cell, error: ItbError) -> None:
+def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
     """Inspect hosts before they are removed: what the candidate did to them may have ended the run."""
-    if not isinstance(error, InterruptedRunError):
+    if not ending.reason and not isinstance(error, InterruptedRunError):
+        cell.engine.runner.stop.clear()  # of what was abandoned
         with suppress(ItbError, OSError):
             install.inspect_before_removal(cell)
 
@@ -65,47 +75,55 @@ def build_cell(cell: Cell, ending: Ending) -> int:
 def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
     """Do one more phase of a run whose earlier phases' values are in its directory.
 
-    Raises UsageError naming the phase that has to come first.
+    Returns the run's exit code.  Raises UsageError naming the phase that has
+    to come first; nothing of the run is changed then.
     """
     if phase is Phase.TEST:  # it may have been given other scenarios than the run began with
         plan_again(cell)
     cell.testbed.find_running_roles()
-    cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS.get(phase, ()))
     names = PHASES.of_command(phase)
-    known = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
-    return _step(cell, ending, lambda: _execute(cell, names, known))
+    values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
+    cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS[phase])
+    cell.journal.reopen(again=(*_REDONE_PHASES[phase], Phase.RUN))
+    cell.rundir.update(pid=os.getpid(), finished=None, exit_code=None)
+    return _step(cell, ending, lambda: _execute(cell, names, values))
 
 
 def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> None:
-    """Do phases; end them where the engine answers no more or a host has died.
+    """Do phases; end them where the engine answers no more, a host has died, or nothing can come of them.
 
     The workspace may die: once it has built, no phase needs it.
     """
+    stop = cell.engine.runner.stop
+
+    def abandon(cause: BaseException) -> None:
+        stop.request(AbandonedError(f"ended, since the run could not go on: {cause}"))
+
     find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
-    with watchdog.monitor(cell.engine, cell.engine.runner.stop, find_stopped_host):
-        PHASES.execute(names, values)
+    with watchdog.monitor(cell.engine, stop, find_stopped_host):
+        PHASES.execute(names, values, abandon=abandon)
 
 
 def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
-    """Do some work of a run that goes on step by step: its hosts stay, whatever happens."""
-    before = len(cell.journal.cases)
+    """Do some work of a run that goes on step by step: its hosts stay, whatever happens.
+
+    Returns the run's exit code, which its summary names.
+    """
     codes: list[int] = []
     try:
         work()
-    except UsageError:
-        raise
     except ItbError as error:
         _report_error(cell, error)
         codes.append(error.exit_code)
     cell.engine.runner.stop.clear()
-    codes += [case.exit_code for case in cell.journal.cases[before:]]
+    codes += [case.exit_code for case in cell.journal.cases]
     if ending.signals:
         codes.append(InterruptedRunError.exit_code)
-    code = worst(codes)
-    run_code = worst([code, *(case.exit_code for case in cell.journal.cases)])
-    cell.rundir.update(finished=time.time(), exit_code=run_code, kept=_has_hosts(cell))
-    write.write(cell.rundir, notes=cell.notes)
-    return code
+    cell.rundir.update(finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), open=True, ended=None)
+    verdict = write.write(cell.rundir, notes=cell.notes)
+    ended.record(cell.rundir, verdict)
+    assert verdict.exit_code is not None, "it has just been written"
+    return verdict.exit_code
 
 
 def _has_hosts(cell: Cell) -> bool:
@@ -161,8 +179,8 @@ def _report_error(cell: Cell, error: ItbError) -> None:
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Write how a run ended, and its reports; return the exit code of what keeps them from being written."""
     try:
-        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept)
-        write.write(cell.rundir, notes=cell.notes)
+        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False, ended=None)
+        ended.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
     except UsageError:
         cell.journal.mark_lost("it is not readable any more")
         return TestbedError.exit_code

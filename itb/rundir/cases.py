@@ -2,9 +2,10 @@
 
 The file is only ever added to.  A line is a case that has ended, ``begun``
 for one that begins, or ``process`` for a process that takes the run up.  A
-process that resumes a run repeats whatever did not go well, so what failed
-before it is replaced by what came of it; what passed or was skipped stands
-until a case of the same phase, role and name comes again.
+process that resumes a run repeats whatever did not go well, and one that does
+a step of it again that step, so what failed before it is replaced by what
+came of it; what passed or was skipped stands until a case of the same phase,
+role and name comes again.
 """
 
 from __future__ import annotations
@@ -33,11 +34,16 @@ class Begun(Record):
 
 
 class Process(Record):
-    """A process that took a run up at a time (epoch); ``resumed``: to repeat what did not go well."""
+    """A process that took a run up at a time (epoch).
+
+    ``resumed``: to repeat whatever did not go well; ``again``: to do these
+    phases again.
+    """
 
     pid: int
     at: Moment
     resumed: bool = False
+    again: tuple[str, ...] = ()
 
 
 class Line(Record):
@@ -52,7 +58,8 @@ class Attempts:
     """The cases that count, in the order they ended.
 
     ``unfinished`` are cases that the last process began and did not end,
-    ``replaced`` cases of earlier attempts that do not count any more.
+    ``replaced`` cases of earlier attempts that do not count any more,
+    ``resumed`` the processes that began to repeat what had not gone well.
     """
 
     cases: tuple[Case, ...] = ()
@@ -101,12 +108,14 @@ class _Reading:
             for case in self.cut_off():
                 self.add(case)
             self.begun.clear()
-            if line.process.resumed:
+            if line.process.resumed or line.process.again:
                 self.attempt += 1
                 self.paused += max(0.0, line.process.at - self.latest) if self.latest else 0.0
                 self.latest = line.process.at
-                self.resumed.append(line.process)
-                self.replace(n for n, case in self.standing.items() if case.outcome in _BAD)
+                repeated = [n for n, case in self.standing.items() if _is_repeated(case, line.process)]
+                self.replace(repeated)
+                if line.process.resumed or repeated:
+                    self.resumed.append(line.process)
 
     def take_case(self, text: bytes) -> None:
         try:
@@ -155,4 +164,8 @@ class _Reading:
         )
 
 
-_BAD = (Outcome.FAILED, Outcome.ERROR)
+def _is_repeated(case: Case, process: Process) -> bool:
+    """Return whether a process does again what a case that went wrong was about."""
+    if case.outcome not in (Outcome.FAILED, Outcome.ERROR):
+        return False
+    return process.resumed or case.phase.partition(".")[0] in process.again

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     REPO = "repo"
     LINTED = "linted"
     INSTALLED = "installed"
+    CONFIGURED = "configured"
     LOOKED = "looked"
     TOKEN = "token"
     SCENARIO = "scenario"

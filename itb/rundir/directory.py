@@ -31,8 +31,26 @@ from itb.version import VERSION
 R = TypeVar("R", bound=Record)
 
 JOURNAL = Path("journal.txt")  # a host's systemd journal, among its logs
+CASES = "cases.jsonl"  # every case as it began and as it ended
+_TRACES = (CASES, "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
 
-_TRACES = ("cases.jsonl", "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+
+class Ended(Record):
+    """What a run came to when it ended, so that a list of many runs need not read their cases.
+
+    ``kind`` is a :class:`itb.report.verdict.Kind`, ``at`` what failed or how
+    far it came, ``cause`` the decisive case in one line.
+    """
+
+    kind: str
+    at: str = ""
+    cause: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return it as lists show it: ``passed``, ``failed (install)``, ``partial (build)``."""
+        kind = "nothing ran" if self.kind == "nothing" else self.kind
+        return f"{kind} ({self.at})" if self.at else kind
 
 
 class RunState(Record):
@@ -49,11 +67,20 @@ class RunState(Record):
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
+    open: bool = False  # done step by step: others may follow, until itb down
+    ended: Ended | None = None
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
     cwd: str = ""  # what relative paths in the settings are relative to
     definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
+
+
+class Entry(Record):
+    """Somebody entered a host of the run with a shell, at a time (epoch)."""
+
+    role: str
+    at: Moment
 
 
 def _misfit(path: Path, error: ValidationError) -> str:
@@ -239,29 +266,45 @@ class RunDir:
 
     def append_case(self, case: Case) -> None:
         """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
-        self._append("cases.jsonl", case.model_dump_json())
+        self._append(CASES, case.model_dump_json())
 
     def append_begun(self, begun: Begun) -> None:
         """Add that a case begins, so that one that is cut off has a name."""
-        self._append("cases.jsonl", rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
+        self._append(CASES, rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
 
     def append_process(self, process: Process) -> None:
         """Add that a process takes the run up; a line that was cut off before is closed first."""
-        path = self.path / "cases.jsonl"
+        path = self.path / CASES
         torn = path.exists() and not files.read(path).endswith(b"\n")
         line = rundir_cases.Line(process=process).model_dump_json(exclude_none=True)
-        self._append("cases.jsonl", f"\n{line}" if torn else line)
+        self._append(CASES, f"\n{line}" if torn else line)
 
     def attempts(self) -> Attempts:
         """Return every case so far, over all attempts; a line cut by a crash is left out."""
         try:
-            return rundir_cases.read(files.read(self.path / "cases.jsonl"))
+            return rundir_cases.read(files.read(self.path / CASES))
         except FileNotFoundError:
             return Attempts()
 
     def cases(self) -> list[Case]:
         """Return every case that stands, in the order it ended."""
         return list(self.attempts().cases)
+
+    def append_entry(self, role: str) -> None:
+        """Add to ``entered.jsonl`` that somebody enters a host now: what is tried there later may rest on that."""
+        self._append("entered.jsonl", Entry(role=role, at=time.time()).model_dump_json())
+
+    def entries(self) -> list[Entry]:
+        """Return who entered hosts and when; a line that cannot be read is left out."""
+        try:
+            lines = files.read(self.path / "entered.jsonl").split(b"\n")
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            with suppress(ValidationError):
+                entries.append(Entry.model_validate_json(line))
+        return entries
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
@@ -278,6 +321,10 @@ class RunDir:
     def is_held(self) -> bool:
         """Return whether a process holds the lock of this run, also if the directory is gone."""
         return rundir_lock.holder(self.path) is not None
+
+    def is_locked(self) -> bool:
+        """Return whether a process holds the lock of this run, whose directory is there."""
+        return rundir_lock.is_held(self.path)
 
     def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
         """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""

@@ -26,6 +26,7 @@ from itb.errors import (
 )
 from itb.model import Case, CaseKey, Outcome, Remark, Try, append_case
 from itb.process import retry
+from itb.process.stop import AbandonedError
 from itb.rundir.cases import RUN_END, Begun, Process
 from itb.rundir.directory import RunDir
 from itb.util import causes, loglines
@@ -123,7 +124,9 @@ class Trial:
 
     def set_from_error(self, error: BaseException) -> None:
         """Take outcome, message and evidence from an exception."""
-        if isinstance(error, ItbError):
+        if isinstance(error, AbandonedError):
+            self.skip(error.message)
+        elif isinstance(error, ItbError):
             outcome = Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR
             message = f"{error.message} ({error.hint})" if error.hint else error.message
             self._set(outcome, message, error.exit_code, error.evidence)
@@ -168,9 +171,13 @@ class Journal:
         message = f"{cause}; seen of it: {error.message}"
         return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
 
-    def reopen(self, *, resume: bool = False) -> None:
-        """Record this process and load the cases of earlier ones; ``resume``: bad cases are to be repeated."""
-        self.rundir.append_process(Process(pid=os.getpid(), at=time.time(), resumed=resume))
+    def reopen(self, *, resume: bool = False, again: Sequence[str] = ()) -> None:
+        """Record this process and load the cases of earlier ones.
+
+        ``resume``: bad cases are to be repeated; ``again``: those of these phases.
+        """
+        process = Process(pid=os.getpid(), at=time.time(), resumed=resume, again=tuple(again))
+        self.rundir.append_process(process)
         self.cases = list(self.rundir.attempts().cases)
 
     @contextmanager

@@ -83,6 +83,18 @@ def holder(folder: Path) -> Owner | None:
         return _holder_of_removed(folder / NAME)
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether a process holds the lock of a run's directory that is there; quicker than :func:`holder`."""
+    try:
+        with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _owner(folder: Path) -> Owner | None:
     try:
         return Owner.model_validate_json(files.read(folder / NAME))

@@ -80,8 +80,10 @@ def find_provider(name: str, context: Context) -> Provider:
 
 
 def _trusted(path: str) -> str:
-    """Return a program; UsageError for one given by its path that somebody else can change."""
+    """Return a program; UsageError for one given by its path that is no file or that somebody else can change."""
     if "/" in path:
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"token hook {path[:200]}: is not a file", hint="a hook is an executable file")
         ownership.check(Path(path))
     return path
 

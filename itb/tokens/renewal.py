@@ -62,7 +62,7 @@ def require(token: Token, seconds: float, what: str, *, now: float | None = None
     if left < seconds:
         raise TokenError(
             f"{what} may take {seconds:.0f} s, and the token lives {max(left, 0):.0f} s more",
-            hint="renew it first: itb token --run ID",
+            hint="renew it first: itb token acquire --run ID",
         )
 
 

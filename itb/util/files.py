@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from itb.errors import UsageError
 
@@ -23,6 +25,14 @@ def expand(written: str) -> Path:
     except RuntimeError:
         message = f"{written[:100]!r}: no home folder of this user here"
         raise UsageError(message, hint="write out the path") from None
+
+
+def resolve(path: Path) -> Path:
+    """Return where a path leads to, without links; UsageError where they lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise UsageError(f"{str(path)[:200]!r}: its links lead in a circle") from None
 
 
 def program(written: str) -> str:
@@ -72,16 +82,31 @@ def private_directory(path: Path) -> Path:
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
     """Open a regular file, following links, and return its descriptor; OSError for anything else."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO would wait
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    seen = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(seen):
         os.close(descriptor)
+        if stat.S_ISDIR(seen):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return descriptor
 
 
-def read(path: Path) -> bytes:
-    """Return the content of a regular file; OSError for anything else."""
+TEXT_LIMIT = 16 << 20  # bytes of a file that a person writes, or that says what a run is
+_LIMIT = 1 << 30  # bytes of any file that is read whole
+
+
+def read(path: Path, limit: int = _LIMIT) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; OSError for anything else."""
     with os.fdopen(open_regular(path), "rb") as file:
-        return file.read()
+        return read_open(file, path, limit)
+
+
+def read_open(file: IO[bytes], path: Path, limit: int = _LIMIT) -> bytes:
+    """Return what is left in an open file; OSError, which names ``path``, if that is more than ``limit`` bytes."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit >> 10} KiB", str(path))
+    return data
 
 
 def append(path: Path, text: str) -> None:
@@ -103,6 +128,33 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+
+
+def share(source: Path, destination: Path) -> None:
+    """Give a regular file a second name that takes no room of its own where that can be had, else copy it.
+
+    A clone, which later changes do not meet, where the file system shares
+    blocks; a hard link where both are on one: such files are read-only, for
+    whoever changes one would change both.
+    """
+    destination.unlink(missing_ok=True)
+    with os.fdopen(open_regular(source), "rb") as original:
+        try:
+            with destination.open("xb") as clone:
+                fcntl.ioctl(clone, _FICLONE, original.fileno())
+            return
+        except OSError:  # another file system, or one that cannot do it
+            destination.unlink()
+        try:
+            if source.is_symlink():
+                raise OSError(errno.EINVAL, "a link itself would be linked", str(source))
+            os.fchmod(original.fileno(), 0o444)
+            os.link(source, destination)
+        except OSError:
+            shutil.copyfile(source, destination)
 
 
 _TEMPORARY_PREFIX = "itb-scratch-"

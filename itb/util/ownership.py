@@ -38,7 +38,7 @@ def read(path: Path) -> bytes:
     _check_links(path, set())
     with os.fdopen(util_files.open_regular(path), "rb") as file:
         _check(path, os.fstat(file.fileno()))
-        return file.read()
+        return util_files.read_open(file, path, util_files.TEXT_LIMIT)
 
 
 def check(path: Path) -> None:
@@ -49,7 +49,7 @@ def check(path: Path) -> None:
     does not exist is no concern of this function.
     """
     _check_links(path, set())
-    real = path.resolve()
+    real = util_files.resolve(path)
     for place in (real, *real.parents):
         if place.exists():
             _check(place, place.stat())
@@ -62,7 +62,7 @@ def check_tree(folder: Path) -> None:
 
 def _check_tree(folder: Path, seen: set[Path]) -> None:
     check(folder)
-    if (real := folder.resolve()) in seen:
+    if (real := util_files.resolve(folder)) in seen:
         return
     seen.add(real)
     for at, folders, files in os.walk(folder):

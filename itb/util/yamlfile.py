@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from itb.errors import UsageError
+from itb.util import files
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -119,7 +120,7 @@ def load(path: Path, kind: type[R]) -> R:
     Raises UsageError naming every wrong key, type or value with its line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path, files.TEXT_LIMIT).decode()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -50,12 +50,28 @@ def refuse(ended: Any, code: int, *words: str, folder: Path) -> None:
         (["--product", "pocketwms", "--token-hook", "vualt"], ["vualt"]),
         (["--product", "pocketwms", "--upgrade-from", "v1_1_0", "--scenario", "smoke"], ["upgrade"]),
         (["--product", "pocketwms", "--upgrade-from", "v9", "--scenario", "upgrade"], ["v9"]),
+        (["--product", "pocketwms", "--ref", ""], ["option --ref is empty"]),
+        (["--product", "pocketwms", "--ref", "main", "--ref=v1_1_0"], ["option --ref is given twice"]),
+        (["--product", "pocketwms", "doctor"], ["'doctor' is a command of its own"]),
+        (["--product", "pocketwms", "--dry"], ["unknown option '--dry'"]),
+        (["--product", "pocketwms", "--token-hook", "/no/such/hook"], ["/no/such/hook does not exist"]),
         ([], ["product"]),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
 def test_wrong_name(args: list[str], words: list[str], itb: Callable[..., Any], tmp_path: Path) -> None:
     refuse(itb("run", *args), 1, *words, folder=tmp_path)
+
+
+def test_variable_that_is_empty(itb: Callable[..., Any], tmp_path: Path) -> None:
+    ended = itb("run", "--product", "pocketwms", env={"ITB_REF": ""})
+    refuse(ended, 1, "environment ITB_REF is empty", folder=tmp_path)
+
+
+def test_pipe_instead_of_a_file(itb: Callable[..., Any], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    refuse(itb("token", "check", "fifo", "--audience", "x:1"), 1, "fifo: cannot be read", folder=tmp_path)
+    refuse(itb("token", "get", "x:1", "--output", "fifo"), 1, "fifo: not a regular file", folder=tmp_path)
 
 
 @pytest.mark.parametrize("flag", ["--prodcut=pocketwms", "--ref"])
@@ -177,9 +193,9 @@ def test_runs_folder_that_is_a_file(itb: Callable[..., Any], tmp_path: Path) -> 
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.parametrize("task", ["serve", "up", "install", "test", "down", "report", "token"])
+@pytest.mark.parametrize("task", ["serve", "up", "install", "test", "down", "report", "token acquire"])
 def test_phase_without_a_run(task: str, itb: Callable[..., Any], tmp_path: Path) -> None:
-    refuse(itb(task), 1, "no run in", folder=tmp_path)
+    refuse(itb(*task.split()), 1, "no run in", folder=tmp_path)
 
 
 @pytest.mark.parametrize("closed", ["0", "1", "2", "1 2", "0 1 2"])

@@ -89,6 +89,8 @@ def check_lock(run: Any) -> None:
     """lock.yaml: everything that decides the outcome."""
     lock = yaml.safe_load((run.folder / "lock.yaml").read_text())
     assert lock["commit"] == run.properties["commit"]
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?", lock["itb"]["commit"])
+    assert lock["itb"]["version"] == run.properties["tool.version"]
     assert re.fullmatch(r"[0-9a-f]{40}", lock["tree"])
     assert "--release-version" in lock["release_manager"]["arguments"]
     assert lock["images"]["key"]

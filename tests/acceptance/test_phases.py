@@ -65,7 +65,7 @@ def test_phase_by_phase(
 
     scenario = own_scenario(tmp_path)
     try:
-        for task in (["serve"], ["up"], ["install"], ["token"], ["test", "--scenario", str(scenario)]):
+        for task in (["serve"], ["up"], ["install"], ["token", "acquire"], ["test", "--scenario", str(scenario)]):
             ended = itb(*task, "--progress", "plain")
             assert ended.code == 0, f"{task}: {ended.err}\n{ended.out}"
         shown = itb("show", "--json")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from itb.cli.commands import inspect
+from itb.cli.commands import runs
 from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.report import write
@@ -52,7 +52,7 @@ def in_time(work: Callable[[], object]) -> None:
 def look(rundir: RunDir) -> None:
     """What list, show and report do."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(inspect.table(inspect.every(rundir.path.parent)))
+    runs.table(list(runs.matching(rundir.path.parent, runs.Wanted()))).lines()
     write.write(rundir)
     write.show(rundir, console)
 
@@ -93,7 +93,7 @@ def test_files_are_read_through_links(tmp_path: Path) -> None:
     files.append(tmp_path / "f", "b")
     (tmp_path / "link").symlink_to("f")
     assert files.read(tmp_path / "link") == b"a?b"
-    with pytest.raises(OSError, match="not a regular file"):
+    with pytest.raises(OSError, match="is a directory"):
         files.read(tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 from invoke.exceptions import Exit
 
 from itb import errors
-from itb.cli import program
+from itb.cli import program, words
 from itb.cli.declaration import Commands
 from itb.cli.tasks import collection
 
@@ -37,7 +37,7 @@ def parse(line: list[str]) -> str:
 
 def _problem(itb_program: program.ItbProgram, line: list[str]) -> str:
     try:
-        itb_program.parse_core(["itb", *program.join_groups(line, program.without_value(COMMANDS))])
+        itb_program.parse_core(["itb", *words.join_groups(line)])
         itb_program.parse_collection()
         itb_program.parse_tasks()
     except errors.UsageError as error:
@@ -117,7 +117,7 @@ def test_hints_name_commands_that_are_there(path: Path) -> None:
         ("itb down X1 makes room; itb down --run", "down: option --run needs a value"),
         ("see itb list, and others; itb makes one", ""),
         ("itb token try and its documentation", ""),
-        ("itb shell RUN is no whole line", "shell: not given: ROLE"),
+        ("itb platform build is no whole line; itb platform build --x", "platform build: unknown option '--x'"),
     ],
 )
 def test_what_is_wrong_in_a_sentence_is_seen(text: str, problem: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from itb.cli.commands import common
+from itb.cli.commands import common, current_run
 from itb.config import settings as config_settings
 from itb.config import untrusted_source
 from itb.config.settings import Settings
@@ -145,19 +145,24 @@ def _print_notes(text: str, notes: Sequence[str]) -> None:
 
 
 def run_phase(settings: Settings, wanted: str, phase: str) -> int:
-    """Do one more phase of an existing run and return its exit code."""
+    """Do one more phase of a run whose hosts are up, and return the run's exit code.
+
+    Where none is ``wanted`` it is the only one that can be gone on with.
+    """
     rundir = RunDir.find(settings.runs_dir, wanted)
+    if not wanted:
+        rundir = current_run.choose(rundir, common.find_engine(settings))
     ending = Ending()
     # What may be different when a run goes on: which scenarios and which hook.
     changes = settings.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
     saved, notes = recorded(rundir, settings, {key: value for key, value in changes.items() if value})
+    current_run.check_open(rundir, common.find_engine(saved))
     if notes:
         _print_notes(f"going on with {rundir.id}", notes)
     limit = settings.run_timeout * settings.timeout_factor
     with ending.listening(limit), orphans.guard(), common.progress(settings, phase) as listener:
         cell = reopen(rundir, saved, listener, ending.stop())
         with rundir.lock():
-            cell.journal.reopen()
             code = pipeline.run_phase(cell, ending, Phase(phase))
     common.conclude(settings, (cell.journal, cell.notes))
     return code
@@ -169,8 +174,15 @@ def down(settings: Settings, wanted: str) -> int:
     Whatever a run directory lacks for going on, its hosts are found by
     their labels: then there is no evidence, and that is said.
     """
-    rundir = RunDir.find(settings.runs_dir, wanted)
+    newest = RunDir.find(settings.runs_dir, wanted)
+    rundir = newest if wanted else current_run.choose_removable(newest, common.find_engine(settings))
+    if rundir is None:
+        print(f"nothing to remove: no run in {settings.runs_dir} has hosts, a network or volumes")
+        return ExitCode.PASSED
     program = _recorded_engine(rundir, settings)
+    if _has_nothing_left(rundir, program, settings):
+        print(f"nothing to remove: run {rundir.id} has no hosts, network, volumes or secrets")
+        return ExitCode.PASSED
     ending = Ending()
     limit = settings.run_timeout * settings.timeout_factor
     with ending.listening(limit), orphans.guard(), common.progress(settings, "down") as listener, rundir.lock():
@@ -196,6 +208,18 @@ def down(settings: Settings, wanted: str) -> int:
     return worst([code, InterruptedRunError.exit_code if ending.signals else ExitCode.PASSED])
 
 
+def _has_nothing_left(rundir: RunDir, program: str, settings: Settings) -> bool:
+    """Return whether a run has ended and left nothing; of one whose state cannot be read nobody knows."""
+    try:
+        state = rundir.state
+    except UsageError:
+        return False
+    if state.finished is None or state.kept or state.open or rundir.is_held():
+        return False
+    engine = connect(Runner(limits=settings.time_limits), program, settings.cache_dir)
+    return not current_run.is_left(rundir, engine)
+
+
 def _recorded_engine(rundir: RunDir, settings: Settings) -> str:
     """Return the engine a run was started with, as far as that can be read and may be started."""
     try:
@@ -209,8 +233,6 @@ def _recorded_engine(rundir: RunDir, settings: Settings) -> str:
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
     """Go on with a run, however it ended, with its own settings, and return its exit code."""
-    if not wanted:
-        raise UsageError("--resume: no run named", hint="itb list shows them")
     refused = {key: value for key, value in flags.items() if value and key not in _ANEW}
     if refused:
         names = ", ".join(f"--{key.replace('_', '-')}" for key in refused)

@@ -1,27 +1,88 @@
-"""Tables of text that others wrote."""
+"""Tables of text that others wrote, for any width of terminal and for pipes."""
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 
 from itb.util.text import clean
 
-
-def shown(text: str) -> str:
-    """Return text of others as a table may show it: without control characters, its brackets no markup."""
-    return escape(clean(text))
+_GAP = "  "
+_BESIDE = 24  # columns the last column wants beside the others, or each row becomes a block
 
 
-class Listing(Table):
-    """A plain table whose first column is never cut: people copy names from there."""
+class Listing:
+    """A plain table; a row is one line where it is read by programs, and a block where a terminal is narrow.
 
-    def __init__(self, first: str, *more: str) -> None:
-        super().__init__(box=None)
-        self.add_column(first, no_wrap=True)
-        for heading in more:
-            self.add_column(heading)
+    Names in the first column are never cut nor folded: people copy them from there.
+    Without ``labels`` the cells of a block go without their headings.
+    """
+
+    def __init__(self, *headings: str, labels: bool = True) -> None:
+        self.headings = headings
+        self.labels = labels
+        self.rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: object) -> None:
         """Add a row of text that others may have written."""
-        self.add_row(*(shown(str(cell)) for cell in cells))
+        self.rows.append(tuple(" ".join(str(cell).split()) for cell in cells))
+
+    def print(self) -> None:
+        """Print the table for the terminal there is; to anything else a line for each row."""
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in self.lines(width):
+            print(line)
+
+    def lines(self, width: int | None = None) -> list[str]:
+        """Return the table in lines of at most ``width`` columns; without one a row is one line, however long."""
+        table = self._cleaned()
+        filled = [place for place in range(len(self.headings)) if any(row[place] for row in table)]
+        rows = [[row[place] for place in filled] for row in (self.headings, *table)]
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        fixed = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
+        if width is None or fixed + widths[-1] <= width:
+            return [_joined(row, widths).rstrip() for row in rows]
+        if fixed + min(widths[-1], _BESIDE) <= width:
+            return [line for row in rows for line in _folded(row, widths, width)]
+        labels = rows[0] if self.labels else [""] * len(widths)
+        return [line for row in rows[1:] for line in _block(row, labels, width)]
+
+    def _cleaned(self) -> list[tuple[str, ...]]:
+        """Return the rows without control characters and secrets, cleaned all at once: that is much quicker."""
+        cells = clean("\n".join(cell for row in self.rows for cell in row)).split("\n")
+        count = len(self.headings)
+        if len(cells) != count * len(self.rows):  # a secret that went on from one cell to the next
+            return [tuple(" ".join(clean(cell).split()) for cell in row) for row in self.rows]
+        return [tuple(cells[start : start + count]) for start in range(0, len(cells), count)]
+
+
+def _joined(row: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+
+
+def _folded(row: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
+    """Return a row whose last cell goes on in lines below."""
+    margin = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
+    first, *more = textwrap.wrap(row[-1], width - margin, break_on_hyphens=False) or [""]
+    line = _joined([*row[:-1], first], [*widths[:-1], 0]).rstrip()
+    return [line, *(" " * margin + text for text in more)]
+
+
+def _block(row: Sequence[str], labels: Sequence[str], width: int) -> list[str]:
+    """Return a row as its name and, below, its other cells, the last one in lines of its own."""
+    name, *cells = row
+    named = [
+        f"{label}: {cell}" if label else cell for label, cell in zip(labels[1:-1], cells, strict=False) if cell
+    ]
+    separator = "; " if any(labels) else ", "
+    return [name, *_wrapped(separator.join(named), width), *_wrapped(cells[-1] if cells else "", width)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=_GAP, subsequent_indent=_GAP, break_long_words=False, break_on_hyphens=False
+    )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Column, Table
 
-from itb.cli.commands import common, inspect, listing
+from itb.cli.commands import common, hosts
 from itb.cli.commands.common import Flags, engine_from, make_console, print_json, print_removed
+from itb.errors import UsageError
 from itb.machine import cleanup
 from itb.machine import doctor as machine_doctor
+from itb.machine import retention as machine_retention
 from itb.machine.requirements import Finding, Level
+from itb.machine.retention import Retention
 from itb.platforms import images as platforms_images
 from itb.platforms import stages
+from itb.util import when
+from itb.util.text import clean as clean_text
 
 _STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 
@@ -23,20 +29,25 @@ def table(findings: Sequence[Finding]) -> Table:
     shown = Table("", "what", Column("seen", overflow="fold"), box=None)
     for finding in findings:
         style = _STYLE[finding.level]
-        shown.add_row(f"[{style}]{finding.level}[/]", listing.shown(finding.name), listing.shown(finding.seen))
+        shown.add_row(f"[{style}]{finding.level}[/]", _shown(finding.name), _shown(finding.seen))
         if finding.remedy:
-            shown.add_row("", "", f"[{style}]->[/] {listing.shown(finding.remedy)}")
+            shown.add_row("", "", f"[{style}]->[/] {_shown(finding.remedy)}")
     return shown
+
+
+def _shown(text: str) -> str:
+    """Return text of others as rich may show it: without control characters, its brackets no markup."""
+    return escape(clean_text(text))
 
 
 def machine(flags: Flags, *, as_json: bool) -> None:
     """Print itb's hosts on this machine."""
+    containers = hosts.containers_of_itb(engine_from(flags))
     if as_json:
-        print_json([dataclasses.asdict(found) for found in inspect.containers_of_itb(engine_from(flags))])
+        print_json([dataclasses.asdict(container) for container in containers])
         return
-    shown = inspect.machine_table(engine_from(flags))
-    if shown.row_count:
-        make_console().print(shown)
+    if containers:
+        hosts.table(containers).print()
     else:
         print("nothing of itb's is on this machine")
 
@@ -51,10 +62,25 @@ def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:
     return machine_doctor.exit_code(findings)
 
 
-def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> None:
-    """Remove leftovers of runs; on request also cache and images."""
+def clean(
+    flags: Flags,
+    *,
+    kept_too: bool,
+    unused: bool,
+    everything: bool,
+    retention: Retention | None,
+    dry_run: bool,
+) -> None:
+    """Remove leftovers of runs; on request also old runs, cache and images."""
+    if retention is None and (dry_run or flags["runs"] is True):
+        raise UsageError("clean: which old runs?", hint="--keep 30, --older-than 30d or both say which stay")
+    if flags["runs"] is True:  # --runs without a folder
+        flags = {**flags, "runs": ""}
     settings = common.settings_from(flags)
     engine = common.find_engine(settings)
+    if retention and dry_run:
+        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=True, report=print)
+        return
     count = cleanup.clean_runs(engine, settings.runs_dir, include_kept=kept_too or everything, report=print)
     for name in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
         print(f"removed {name}")
@@ -64,5 +90,17 @@ def clean(flags: Flags, *, kept_too: bool, unused: bool, everything: bool) -> No
             print_removed(platforms_images.remove(engine, images.platform, cache=settings.cache_dir))
     if unused or everything:
         cleanup.clean_cache(settings.cache_dir, everything=everything, report=print)
-    if not count:
+    if retention:
+        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=False, report=print)
+    elif not count:
         print("no run has left anything behind")
+
+
+def retention_of(*, keep: str, older_than: str) -> Retention | None:
+    """Return which runs stay by the options of ``clean``; None where old runs are not asked to be removed."""
+    if keep and not (keep.isdecimal() and keep.isascii()):
+        raise UsageError(f"clean: --keep: {keep[:60]!r} is not a number of runs")
+    if not keep and not older_than:
+        return None
+    age = when.age(older_than, option="clean: --older-than") if older_than else None
+    return Retention(keep=int(keep) if keep else None, age=age)

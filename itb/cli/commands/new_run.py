@@ -12,7 +12,7 @@ from itb.cli.commands.common import begin_reports, conclude, hand_on, progress, 
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
-from itb.errors import UsageError, worst
+from itb.errors import ExitCode, UsageError, worst
 from itb.model import Case, Notes, Outcome
 from itb.process import orphans, retry
 from itb.process.runner import Runner
@@ -98,6 +98,7 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
     """Write the reports of runs from what is there, print the summaries and return the exit code of the worst.
 
     Those of several are combined in a folder of their own, unless the settings name one.
+    A run that goes on has none: then it is that of a wrong command, which nobody takes for a pass.
     """
     rundirs = [RunDir.find(settings.runs_dir, name) for name in wanted] or [RunDir.find(settings.runs_dir)]
     paths = [rundir.path.resolve() for rundir in rundirs]
@@ -108,7 +109,11 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     folder = hand_on(settings, runs, combined=settings.runs_dir / f"{stamp}-report")
     show_reports(runs, folder=folder, as_json=as_json)
-    return worst([verdict.exit_code for verdict in verdicts])
+    for (rundir, _), verdict in zip(runs, verdicts, strict=True):
+        if verdict.exit_code is None:
+            print(f"itb: run {rundir.id} is going on: it has no exit code yet", file=sys.stderr)
+    codes = [verdict.exit_code for verdict in verdicts if verdict.exit_code is not None]
+    return worst(codes) or (ExitCode.USAGE if len(codes) < len(runs) else ExitCode.PASSED)
 
 
 def _report(rundir: RunDir, notes: Notes) -> Verdict:

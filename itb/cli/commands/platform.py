@@ -51,12 +51,12 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(platform, built) for platform in platforms])
         return
-    shown = Listing("platform", "title", "tested", "images")
+    shown = Listing("platform", "tested", "images", "what it is")
     for platform in platforms:
         name = platform.name
         own = [f"{images.key} ({images.size / 1e6:.0f} MB)" for images in built if images.platform == name]
-        shown.add(name, platform.title, "yes" if platform.tested else "no", ", ".join(own) or "none")
-    make_console().print(shown)
+        shown.add(name, "yes" if platform.tested else "no", ", ".join(own) or "none", platform.title)
+    shown.print()
 
 
 def _as_json(platform: Platform, built: Sequence[PlatformImages]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from itb.cli.commands import common
+from itb.cli.commands.listing import Listing
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
 from itb.process.runner import Runner
@@ -22,7 +24,7 @@ from itb.tokens.acquire import acquire
 from itb.tokens.check import ClaimCheck, explain, request_for, unverified_issuer
 from itb.tokens.https import fetch_jwks
 from itb.tokens.request import SIZE_LIMIT, Secret, TokenRequest
-from itb.util.files import write_atomically
+from itb.util import files
 
 MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
 
@@ -37,23 +39,35 @@ def _request(settings: Settings, audience: str) -> TokenRequest:
 def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
     """Acquire and check a token; describe it, and write it where asked."""
     settings = common.settings_from(flags)
+    if output:
+        _check_output(Path(output))
     token, secret = acquire(settings.token_hook, _request(settings, audience), hook_context(settings, Runner()))
     for key, value in token.model_dump(mode="json").items():
         if value != "":
             shown = " ".join(value) if isinstance(value, list) else value
             print(f"{key:>10}  {shown}")
     if output:
-        write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
+        try:
+            files.write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
+        except OSError as error:
+            raise UsageError(f"{output[:200]}: cannot be written: {error.strerror}") from None
         print(f"   written  {output}")
+
+
+def _check_output(path: Path) -> None:
+    """Raise UsageError for what is no regular file: the file that is written takes its place."""
+    if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
+        hint = "a device, a pipe, a folder or a link would be replaced"
+        raise UsageError(f"{path}: not a regular file, so no token is written there", hint=hint)
 
 
 def check(file: str, audience: str) -> int:
     """Print a verdict for each claim; exit code 6 if a CE would refuse the token."""
     try:
-        with Path(file).open("rb") as source:
-            text = source.read(4 * SIZE_LIMIT).decode("utf-8", "replace").removesuffix("\n")
+        text = files.read(Path(file), 4 * SIZE_LIMIT).decode("utf-8", "replace").removesuffix("\n")
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+        hint = "a file with one token is expected"
+        raise UsageError(f"{file[:200]}: cannot be read: {error.strerror}", hint=hint) from None
     Secret(text)  # whatever goes wrong from here on does not show it
     issuer = unverified_issuer(text)
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None
@@ -101,12 +115,12 @@ def hooks(*, as_json: bool) -> None:
         json.dump([hook.model_dump() for hook in available], sys.stdout, indent=1)
         print()
         return
-    shown = _table("hook", "what it is", "usable")
+    shown = Listing("hook", "usable", "what it is")
     for hook in available:
         # "configuration: token.vault: key 'server' is missing", one line for each
         lacks = "; ".join(line.rpartition(f"token.{hook.name}: ")[2] for line in hook.usable.splitlines())
-        shown.add_row(hook.name, hook.about, lacks or "yes")
-    Console(highlight=False, markup=False, emoji=False).print(shown)
+        shown.add(hook.name, lacks or "yes", hook.about)
+    shown.print()
 
 
 def try_hook(name: str, audience: str) -> int:

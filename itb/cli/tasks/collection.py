@@ -11,7 +11,7 @@ from itb.cli.tasks import token as tasks_token
 def namespace() -> Commands:
     """Return all commands, grouped by what people do with them."""
     token = Group(
-        "token", "Go on with a run's token, or outside of one: get, check, try, hooks.",
+        "token", "Tokens: acquire for a run; outside of one: get, check, try, hooks.",
         run.acquire, tasks_token.get, tasks_token.check, tasks_token.hooks, tasks_token.try_,
     )  # fmt: skip
     platform = Group(
@@ -23,8 +23,8 @@ def namespace() -> Commands:
         definitions.new_product, definitions.new_scenario, definitions.new_hook, definitions.new_platform,
     )  # fmt: skip
     show = Group(
-        "show", "Print the summary of a run; also show config, show product NAME.",
-        inspect.show_run, inspect.show_config, inspect.show_product,
+        "show", "Show a run, the configuration or a product: run, config, product.",
+        inspect.show_run, inspect.show_config, inspect.show_product, implied=inspect.show_run,
     )  # fmt: skip
     return Commands(
         Section("Validate a release", (run.run, inspect.refs, publish.publish)),

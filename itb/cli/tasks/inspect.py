@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from itb.cli.declaration import Flags, argument, command, option
-from itb.config.options import JSON, RUN, Heading
+from itb.config.options import JSON, RUN, Heading, settings
 
 
 @command("product", "source", "runs", "cache", JSON, example="itb refs --product pocketwms")
@@ -19,18 +21,58 @@ def refs(flags: Flags, *, json: bool) -> None:
 
 @command(JSON, example="itb version")
 def version(_flags: Flags, *, json: bool) -> None:
-    """Print itb's version and the commit of a checkout."""
-    from itb.cli.commands import inspect
+    """Print itb's version and its commit."""
+    from itb.cli.commands import version
 
-    inspect.version(as_json=json)
+    version.show(as_json=json)
 
 
-@command("runs", JSON, example="itb list", name="list")
-def list_(flags: Flags, *, json: bool) -> None:
-    """List runs, newest first, and how they ended."""
-    from itb.cli.commands import inspect
+_LISTED = ("runs", "products", "platforms", "scenarios", "hooks")
 
-    inspect.runs(flags, as_json=json)
+
+@command(
+    argument("what", ", ".join(_LISTED), required=False, unset=_LISTED[0], choices=_LISTED),
+    option("product", "only runs of this product", heading=Heading.SHOWN, value="NAME", completes="products"),
+    option(
+        "ref",
+        "only of this reference, of references like 'v1_*', or of a commit",
+        heading=Heading.SHOWN,
+        value="REF",
+    ),
+    option("platform", "only of this platform", heading=Heading.SHOWN, value="NAME", completes="platforms"),
+    option(
+        "outcome",
+        "only with one of these outcomes: passed, failed, error, ..., or what failed: build, install, ...",
+        heading=Heading.SHOWN,
+        value="A,B",
+        completes="outcomes",
+    ),
+    option("since", "only begun since then: an age (12h, 3d) or a date", heading=Heading.SHOWN, value="WHEN"),
+    option("limit", "at most so many, 0 for all", heading=Heading.SHOWN, value="N", unset="30; all with --json"),
+    "runs",
+    JSON,
+    example="itb list --outcome failed --since 7d",
+    name="list",
+)
+def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
+    """List runs, how they ended and why; or products, scenarios and so on.
+
+    Runs come newest first; the options that choose are about them only.
+    """
+    from itb.cli.commands import runs
+
+    if what in ("", "runs"):
+        runs.list_runs(flags, options, as_json=json)
+        return
+    runs.check_no_filter(what, options)
+    if what == "hooks":
+        from itb.cli.commands import token
+
+        token.hooks(as_json=json)
+        return
+    from itb.cli.commands import choices
+
+    choices.list_choices(what, as_json=json)
 
 
 @command("engine", JSON, example="itb status")
@@ -42,29 +84,53 @@ def status(flags: Flags, *, json: bool) -> None:
 
 
 @command(
-    argument("run", "name of the run, or a unique part of it"),
-    argument("role", "host: ce, factory, frontend, ..."),
+    dataclasses.replace(RUN, positional=True, heading=Heading.ARGUMENTS, unset="the one that has hosts"),
+    argument(
+        "role", "host: ce, factory, frontend, ...", required=False, unset="where it failed", completes="roles"
+    ),
+    argument("command", "what to run there instead of a shell", value="COMMAND...", required=False),
     "runs",
+    "engine",
     example="itb shell RUN factory",
 )
-def shell(flags: Flags, *, run: str, role: str) -> None:
-    """Open a shell in a host of a kept run."""
-    from itb.cli.commands import inspect
+def shell(flags: Flags, *, run: str, role: str, command: str) -> None:
+    """Open a shell in a host of a run, or run a command there.
 
-    inspect.shell(flags, run, role)
+    All words behind ROLE are the command's, options too; it ends with the
+    command's exit code.  Where one run has hosts, RUN may be left out.
+    """
+    from itb.cli.commands import hosts
+
+    hosts.shell(flags, run, role, command)
 
 
 @command(
-    RUN,
-    option("role", "only this host's", heading=Heading.WHERE, value="ROLE", unset="all hosts'"),
+    dataclasses.replace(RUN, positional=True, heading=Heading.ARGUMENTS),
+    argument("role", "a role; also a scenario, build or itb", required=False, unset="all", completes="places"),
+    argument("name", "name of a log, or a part of it", required=False, completes="logs"),
+    option("tail", "only the last lines of each", heading=Heading.SHOWN, value="N"),
+    option(
+        "follow",
+        "show lines as they are added; of a host that is up, its journal",
+        False,
+        heading=Heading.SHOWN,
+        short="-f",
+    ),
     "runs",
-    example="itb logs RUN --role factory",
+    "engine",
+    JSON,
+    example="itb logs RUN factory journal --tail 100",
 )
-def logs(flags: Flags, *, run: str, role: str) -> None:
-    """Show where the logs of a run are."""
-    from itb.cli.commands import inspect
+def logs(flags: Flags, *, run: str, role: str, name: str, tail: str, follow: bool, json: bool) -> None:
+    """Show the logs of a run, those of its failed cases first.
 
-    inspect.logs(flags, run, role)
+    Then it lists what other logs there are.  With a NAME, that log is printed
+    whole.  RUN may be left out before a role of the newest run: itb logs
+    factory.
+    """
+    from itb.cli.commands import logs
+
+    logs.logs(flags, run, role, name, tail=tail, follow=follow, as_json=json)
 
 
 @command(option("deep", "also start a container", False), "engine", JSON, example="itb doctor --deep")
@@ -79,28 +145,47 @@ def doctor(flags: Flags, *, deep: bool, json: bool) -> int:
     option("kept", "also the hosts of runs that were kept on purpose", False),
     option("unused", "also cached builds and mirrors not used for two weeks", False),
     option("everything", "also the whole cache and all platform images", False),
-    "runs",
+    option("keep", "also old runs; the newest N stay", heading=Heading.OLD_RUNS, value="N"),
+    option("older_than", "also old runs; younger ones stay: 12h, 30d, 8w", heading=Heading.OLD_RUNS, value="AGE"),
+    option(
+        "dry_run", "print which old runs would be removed, and remove nothing", False, heading=Heading.OLD_RUNS
+    ),
+    dataclasses.replace(settings()["runs"], bare=True),
     "cache",
     "engine",
-    example="itb clean --unused",
+    example="itb clean --runs --keep 30 --older-than 30d",
 )
-def clean(flags: Flags, *, kept: bool, unused: bool, everything: bool) -> None:
-    """Remove what runs left behind: hosts, networks, volumes, secrets.
+def clean(
+    flags: Flags, *, kept: bool, unused: bool, everything: bool, keep: str, older_than: str, dry_run: bool
+) -> None:
+    """Remove what runs left behind, and on request old runs.
 
-    Everything is found by label, from any folder, with or without a run
+    Hosts, networks, volumes and secrets are found by label, from any folder, with or without a run
     directory.  Runs that are alive and what is not itb's are never touched.
+
+    Old runs are removed with --keep or --older-than; with both, a run stays
+    if one of them spares it.  Runs that have hosts and the newest green one
+    of each product and platform always stay.
     """
     from itb.cli.commands import machine
 
-    machine.clean(flags, kept_too=kept, unused=unused, everything=everything)
+    retention = machine.retention_of(keep=keep, older_than=older_than)
+    machine.clean(flags, kept_too=kept, unused=unused, everything=everything, retention=retention, dry_run=dry_run)
 
 
-@command(RUN, "runs", JSON, example="itb show RUN", name="run")
-def show_run(flags: Flags, *, run: str, json: bool) -> None:
+@command(
+    RUN,
+    option("failed", "all that its failed cases say", False, heading=Heading.SHOWN),
+    "runs",
+    JSON,
+    example="itb show RUN --failed",
+    name="run",
+)
+def show_run(flags: Flags, *, run: str, failed: bool, json: bool) -> None:
     """Print the summary of a run."""
     from itb.cli.commands import inspect
 
-    inspect.show_run(flags, run, as_json=json)
+    inspect.show_run(flags, run, failed=failed, as_json=json)
 
 
 @command(JSON, example="itb show config", name="config")
@@ -112,7 +197,7 @@ def show_config(_: Flags, *, json: bool) -> None:
 
 
 @command(
-    argument("name", "product: a name or a folder with product.yaml"),
+    argument("name", "product: a name or a folder with product.yaml", completes="products"),
     JSON,
     example="itb show product pocketwms",
     name="product",

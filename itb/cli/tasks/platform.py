@@ -5,7 +5,7 @@ from __future__ import annotations
 from itb.cli.declaration import Flags, argument, command
 from itb.config.options import JSON
 
-_NAME = argument("name", "platform: a name or a folder with platform.yaml")
+_NAME = argument("name", "platform: a name or a folder with platform.yaml", completes="platforms")
 
 
 @command(_NAME, "cache", "engine", "progress", example="itb platform build deb13")

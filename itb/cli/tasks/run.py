@@ -11,7 +11,9 @@ _NEW_RUN_OPTIONS = (
     "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
     "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", "report_dir", JSON,
 )  # fmt: skip
-_EXISTING_RUN_OPTIONS = (RUN, "runs", "progress", "report_dir")
+_EXISTING_RUN_OPTIONS = (
+    dataclasses.replace(RUN, unset="the one whose hosts are up"), "runs", "progress", "report_dir"
+)  # fmt: skip
 
 
 @command(
@@ -22,6 +24,7 @@ _EXISTING_RUN_OPTIONS = (RUN, "runs", "progress", "report_dir")
         None,
         value="RUN",
         heading=Heading.RUNNING,
+        completes="runs",
     ),
     example="itb run --product pocketwms --ref v1_2_0_rc2 --keep failed",
 )  # fmt: skip
@@ -98,7 +101,9 @@ def down(flags: Flags, *, run: str) -> int:
 
 
 @command(
-    dataclasses.replace(RUN, help="name of a run, or a unique part of it; several make a combined report"),
+    dataclasses.replace(
+        RUN, help="name of a run, or a unique part of it; several make a combined report", several=True
+    ),
     "runs", "report_dir", JSON,
     example="itb report RUN1 RUN2 --report-dir reports",
 )  # fmt: skip
@@ -114,7 +119,7 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     return new_run.report_runs(common.settings_from(flags), wanted, as_json=json)
 
 
-@command(*_EXISTING_RUN_OPTIONS, "token_hook", example="itb token --token-hook command")
+@command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")
 def acquire(flags: Flags, *, run: str) -> int:
     """Acquire and check the SciToken, deliver it, start the candidate's services."""
     return _run_phase("token", flags, run)

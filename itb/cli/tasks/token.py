@@ -52,7 +52,7 @@ def hooks(_: Flags, *, json: bool) -> None:
 
 
 @command(
-    argument("hook", "name of the hook"),
+    argument("hook", "name of the hook", completes="hooks"),
     dataclasses.replace(_AUDIENCE, positional=False, required=False, default=_CE),
     example="itb token try ./my-hook",
     name="try",

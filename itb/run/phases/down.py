@@ -8,7 +8,7 @@ from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.model import CaseKey, Notes, Phase
-from itb.report import write
+from itb.report import ended, write
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
@@ -65,13 +65,13 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     code = remove(journal, engine)
     try:
         state = journal.rundir.state
-    except UsageError:
-        pass  # there is no state to change, and the hosts are removed all the same
+    except UsageError:  # there is no state to change, and the hosts are removed all the same
+        write.write(journal.rundir, notes=notes)
     else:
         # A run without an exit code was cut off.
         run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
-        journal.rundir.update(exit_code=worst([run_code, code]), kept=False)
-    write.write(journal.rundir, notes=notes)
+        journal.rundir.update(exit_code=worst([run_code, code]), kept=False, open=False, ended=None)
+        ended.record(journal.rundir, write.write(journal.rundir, notes=notes))
     return code
 
 

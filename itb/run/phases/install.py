@@ -136,8 +136,10 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         trial.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
+    container = cell.testbed.containers.get(role, "")
+    configured = cell.checkpoints.holds(CheckpointKey(Kind.CONFIGURED, role), role, container)
     with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
-        dnf.verify_files(host, packages, log=folder / "verify.log")
+        dnf.verify_files(host, packages, configured=configured, log=folder / "verify.log")
     if definition.configure:
         _configure_role(cell, role, packages)
     return packages
@@ -197,8 +199,12 @@ def _check_platform(
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
+    key, container = CheckpointKey(Kind.CONFIGURED, role), cell.testbed.containers.get(role, "")
+    is_first = not cell.checkpoints.holds(key, role, container)
+    cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as trial:
-        configure.copy_shipped(host, packages)
+        if is_first:  # else what a step that is done again finds there is not what was shipped
+            configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
                 host,

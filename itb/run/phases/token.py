@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.settings import Settings
 from itb.data import shipped
-from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
+from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError, UsageError
 from itb.install import configure
 from itb.model import CaseKey, Phase, Token
 from itb.process.runner import Runner
@@ -24,6 +24,7 @@ from itb.tokens.delivery import deliver
 from itb.tokens.issuer import URL
 from itb.tokens.lookup import find_provider
 from itb.tokens.providers.base import Context
+from itb.tokens.providers.command import Command
 from itb.tokens.request import Secret, TokenRequest
 from itb.util.files import expand
 
@@ -70,8 +71,10 @@ class CheckedToken:
 
 
 def check_hook(settings: Settings) -> None:
-    """Raise UsageError for a hook that does not exist or is not configured, before anything starts."""
-    find_provider(settings.token_hook, hook_context(settings, Runner()))
+    """Raise UsageError, before anything starts, for a hook that is not there, not executable or not configured."""
+    provider = find_provider(settings.token_hook, hook_context(settings, Runner()))
+    if isinstance(provider, Command) and (problem := provider.setup_problem()):
+        raise UsageError(f"token hook {settings.token_hook[:100]!r}: {problem}")
 
 
 def hook_context(settings: Settings, runner: Runner) -> Context:

@@ -34,7 +34,7 @@ class Local:
             raise AcquireError(
                 "provider local: this run has no issuer",
                 cause=Cause.CONFIGURATION,
-                hint="the provider local works inside a run only: itb token --run ID",
+                hint="the provider local works inside a run only: itb token acquire --run ID",
             )
         if request.issuer and request.issuer != self._issuer.url:
             raise AcquireError(

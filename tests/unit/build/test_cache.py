@@ -57,6 +57,28 @@ def test_a_kept_build_is_taken(tmp_path: Path) -> None:
     assert not (tmp_path / "said").exists()
 
 
+def test_runs_and_cache_share_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(files.fcntl, "ioctl", unable)  # a file system that cannot clone
+    keep(tmp_path)
+    take(tmp_path)
+    places = [tmp_path / "made", tmp_path / "cache" / "builds" / "k-release", tmp_path / "into" / "rpms"]
+    assert len({(place / "a.rpm").stat().st_ino for place in places}) == 1
+    assert (places[0] / "a.rpm").stat().st_nlink == 3
+
+
+def test_a_shared_file_that_somebody_changed_is_not_believed(tmp_path: Path) -> None:
+    keep(tmp_path)
+    take(tmp_path)
+    for path in (tmp_path / "into" / "rpms" / "a.rpm", tmp_path / "cache" / "builds" / "k-release" / "a.rpm"):
+        path.chmod(0o644)
+        path.write_bytes(b"another")
+    assert take(tmp_path) is None
+    assert "a.rpm" in (tmp_path / "said").read_text()
+
+
 @pytest.mark.parametrize(
     ("kind", "rpm_release", "trust"),
     [

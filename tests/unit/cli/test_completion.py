@@ -2,36 +2,92 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from itb.cli import completion, documents, program
 from itb.cli.tasks import collection
+from itb.rundir.directory import RunDir, RunState
 
 COMMANDS = collection.namespace()
 
 
+def make_run(folder: Path, name: str) -> RunDir:
+    rundir = RunDir(folder / name)
+    rundir.path.mkdir(parents=True)
+    rundir.write_state(RunState(id=name, short="x", product="p", platform="deb13", ref="main", started=1))
+    return rundir
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs in the current directory, the first of which has a log."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    for name in ("2026-p-1-deb13", "2026-p-2-deb13"):
+        rundir = make_run(tmp_path / "runs", name)
+    journal = RunDir(tmp_path / "runs" / "2026-p-1-deb13").host("factory") / "journal.txt"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("line\n")
+    return rundir.path.parent
+
+
 def offered(line: str) -> list[str]:
     """What a line is completed with; a blank at its end begins another word."""
-    return completion.candidates(line.split(" "), COMMANDS)
+    return completion.offered(line.split(" "), COMMANDS)
 
 
 def test_commands_as_people_write_them() -> None:
     assert {"run", "platform", "help"} <= set(offered(""))
     assert not [word for word in offered("") if "." in word]
-    assert completion.candidates([], COMMANDS) == offered("")
+    assert completion.offered([], COMMANDS) == offered("")
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ("platform ", ["build", "list", "remove", "show"]),
-        ("platform b", ["build", "list", "remove", "show"]),
+        ("platform b", ["build"]),
         ("help platform ", ["build", "list", "remove", "show"]),
         ("platform build --", ["--cache", "--engine", "--help", "--progress"]),
         ("show config --", ["--help", "--json"]),
-        ("platform --", ["--engine", "--help", "--json"]),
+        ("platform --", []),
+        ("show --", ["--failed", "--help", "--json", "--run", "--runs"]),
         ("version --", ["--help", "--json"]),
-        ("run --platform ", []),
+        ("run --ref ", []),
+        ("run --keep ", ["never", "failed", "always"]),
+        ("run --keep f", ["failed"]),
+        ("run --keep=a", ["--keep=always"]),
+        ("run --keep =", ["never", "failed", "always"]),
+        ("run --keep = f", ["failed"]),
+        ("run --engine do", ["docker"]),
+        ("run --jobs ", []),
+        ("run --platform deb13,el1", ["deb13,el10"]),
+        ("run --platform=d", ["--platform=deb13"]),
+        ("run --product po", ["pocketwms"]),
+        ("run --product glideinwms --variant de", ["decisionengine"]),
+        ("run --product=glideinwms --variant logserver,de", ["logserver,decisionengine"]),
+        ("run --product nosuch --variant ", []),
+        ("run --token-hook ht", ["htgettoken"]),
+        ("run --resume 2026", ["2026-p-2-deb13", "2026-p-1-deb13"]),
+        ("run --runs nosuch --resume 2026", []),
+        ("down --run 2026-p-1", ["2026-p-1-deb13"]),
+        ("down 2026-p-1", ["2026-p-1-deb13"]),
+        ("show product po", ["pocketwms"]),
+        ("show run 2026-p-1", ["2026-p-1-deb13"]),
+        ("show 2026-p-1", ["2026-p-1-deb13"]),
+        ("platform build d", ["deb13"]),
+        ("list pl", ["platforms"]),
+        ("list --outcome passed,fa", ["passed,failed"]),
+        ("list --json pl", ["platforms"]),
+        ("logs 2026-p-1-deb13 fac", ["factory"]),
+        ("logs 2026-p-1-deb13 --tail 3 factory ", ["journal.txt"]),
+        ("logs --run 2026-p-1-deb13 fac", ["factory"]),
+        ("shell 2026-p-1-deb13 ", ["factory"]),
+        ("shell 2026-p-1-deb13 factory ", []),
+        ("clean --runs --ke", ["--keep", "--kept"]),
+        ("clean --keep ", []),
         ("nosuch --", []),
         ("help run --", []),
         ("help --", []),
@@ -52,8 +108,11 @@ def test_topics_follow_help() -> None:
     assert {*documents.TOPICS, "topics", "run"} <= set(offered("help "))
 
 
-def test_scripts_that_lose_the_blank_behind_a_group() -> None:
-    assert {"platform", "build", "remove"} <= set(offered("platform"))
+def test_names_that_are_more_than_a_word_are_not_offered(runs: Path) -> None:
+    """A shell may expand what it is offered, and anybody can name a folder."""
+    for name in ("$(touch evil)", "a b", "x;y", "`id`", "2026*"):
+        make_run(runs, name)
+    assert offered("down ") == ["2026-p-2-deb13", "2026-p-1-deb13"]
 
 
 @pytest.mark.parametrize("words", [["--complete"], ["--complete", "--", "itb"]])

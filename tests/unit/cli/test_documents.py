@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from itb import errors
-from itb.cli import documents, program
+from itb.cli import documents
+from itb.cli import words as cli_words
 from itb.cli.tasks import collection
 from itb.config import lookup, settings
 from itb.errors import UsageError
@@ -145,7 +146,7 @@ def test_every_command_is_listed() -> None:
 
 
 def test_no_topic_has_the_name_of_a_command() -> None:
-    assert not set(documents.TOPICS) & {*collection.namespace().task_names, *program.GROUPS}
+    assert not set(documents.TOPICS) & {*collection.namespace().task_names, *cli_words.GROUPS}
 
 
 def test_as_written_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from itb import errors
 from itb.cli import help_text
 from itb.cli import program as cli_program
+from itb.cli import words as cli_words
 from itb.cli.declaration import Command, Group
 from itb.cli.tasks import collection
 from itb.config import options
@@ -38,7 +39,7 @@ def parse(line: list[str]) -> cli_program.ItbProgram:
     """Read a command line without doing it; UsageError where it cannot be read."""
     parser = program()
     parser.create_config()
-    words = cli_program.join_groups(line[1:], cli_program.without_value(collection.namespace()))
+    words = cli_words.join_groups(line[1:])
     parser.parse_core(["itb", *words])
     parser.parse_collection()
     parser.parse_tasks()
@@ -64,12 +65,12 @@ def test_every_option_has_a_word(command: Command, width: int) -> None:
 def test_a_group_shows_its_commands(group: Group, width: int) -> None:
     text = " ".join(" ".join(help_text.group(group, width)).split())
     assert all(command.words in text and command.brief in text for command in group.commands)
-    assert help_text.command(group.commands[0], width)[-1] in help_text.group(group, width)
+    assert not group.implied or f"is itb {group.implied.words} RUN" in text
 
 
 def test_help_is_printed_with_its_texts_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     """As typed: what reads the options first must not take their texts away."""
-    words = cli_program.join_groups(["run", "--help"], cli_program.without_value(collection.namespace()))
+    words = cli_words.join_groups(["run", "--help"])
     with pytest.raises(SystemExit) as ended:
         program().run(["itb", *words])
     output = capsys.readouterr().out
@@ -166,9 +167,8 @@ def test_a_setting_has_an_option_where_a_command_takes_it() -> None:
 
 
 def test_what_is_required_is_asked_for() -> None:
-    check = next(command for command in EVERY if command.words == "token check")
     with pytest.raises(errors.UsageError, match="token check: not given: --audience"):
-        check(None, file="x", audience=None)
+        parse(["itb", "token", "check", "x"])
 
 
 def test_help_needs_no_library_that_takes_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import pytest
 
 from itb import __main__, errors
 from itb.cli import program
-from itb.cli.commands import common, inspect
+from itb.cli import words as cli_words
+from itb.cli.commands import common
 from itb.cli.tasks import collection
 from itb.config.settings import Settings
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
+from itb.source import tool
 
 
 @pytest.mark.parametrize(
@@ -24,28 +27,23 @@ from itb.rundir.journal import Journal
         (["run"], ["run"]),
         (["platform", "build", "deb13"], ["platform.build", "deb13"]),
         (["show", "config"], ["show.config"]),
-        (["token"], ["token"]),
+        (["token"], ["--help", "token"]),
+        (["platform"], ["--help", "platform"]),
+        (["show"], ["--help", "show"]),
+        (["help", "token"], ["--help", "token"]),
         (["token", "--run", "x"], ["token", "--run", "x"]),
+        (["token", ""], ["token", ""]),
         (["run", "--help"], ["--help", "run"]),
         (["platform", "show", "--help"], ["--help", "platform.show"]),
         (["shell", "-h"], ["--help", "shell"]),
         (["--help"], ["--help"]),
         (["--version"], ["--version"]),
         ([], []),
-        (["report", "RUN"], ["report", "--run", "RUN"]),
-        (["show", "RUN"], ["show.run", "--run", "RUN"]),
+        (["show", "RUN"], ["show.run", "RUN"]),
         (["show", "product", "pocketwms"], ["show.product", "pocketwms"]),
-        (["publish", "RUN", "--koji"], ["publish", "--run", "RUN", "--koji"]),
-        (["report", "RUN", "--json"], ["report", "--run", "RUN", "--json"]),
-        (["report", "--json"], ["report", "--json"]),
-        (["report", "A", "B", "--report-dir", "d", "C"], ["report", "--run", "A,B,C", "--report-dir", "d"]),
-        (["report", "--runs", "DIR", "RUN"], ["report", "--run", "RUN", "--runs", "DIR"]),
-        (["report", "--json", "RUN"], ["report", "--run", "RUN", "--json"]),
-        (["report", "--runs=DIR", "RUN"], ["report", "--run", "RUN", "--runs=DIR"]),
-        (["report", "--runs", "DIR"], ["report", "--runs", "DIR"]),
-        (["show", "--runs", "DIR", "RUN"], ["show.run", "--run", "RUN", "--runs", "DIR"]),
-        (["show", "run", "RUN"], ["show.run", "--run", "RUN"]),
-        (["report", "--run", "RUN", "x"], ["report", "--run", "RUN", "x"]),
+        (["show", "--json"], ["show.run", "--json"]),
+        (["show", "--runs", "DIR", "RUN"], ["show.run", "--runs", "DIR", "RUN"]),
+        (["show", "run", "RUN"], ["show.run", "RUN"]),
         (["show", "--help"], ["--help", "show"]),
         (["help"], ["--help"]),
         (["help", "run"], ["--help", "run"]),
@@ -55,7 +53,34 @@ from itb.rundir.journal import Journal
     ],
 )
 def test_groups(words: list[str], expected: list[str]) -> None:
-    assert program.join_groups(words, program.without_value(collection.namespace())) == expected
+    assert cli_words.join_groups(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("report RUN", "--run=RUN"),
+        ("publish RUN --koji", "--koji --run=RUN"),
+        ("report --json RUN", "--json --run=RUN"),
+        ("report --json", "--json"),
+        ("report --runs DIR RUN", "--runs=DIR --run=RUN"),
+        ("report --runs=DIR", "--runs=DIR"),
+        ("report --json --json", "--json"),
+        ("token.acquire RUN", "--run=RUN"),
+        ("shell RUN ce", "--run=RUN --role=ce"),
+        ("shell --run RUN ce", "--run=RUN --role=ce"),
+        ("shell --role ce RUN", "--role=ce --run=RUN"),
+        ("run --ref=--odd", "--ref=--odd"),
+        ("run --ref -odd", "--ref=-odd"),
+        ("run --ref a=b", "--ref=a=b"),
+        ("run --ref list", "--ref=list"),
+        ("run --ref x --ref x", "--ref=x"),
+        ("publish --no-scratch", "--no-scratch"),
+    ],
+)
+def test_words_behind_a_command(line: str, expected: str) -> None:
+    name, *words = line.split()
+    assert cli_words.checked(collection.namespace()[name], words) == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -71,10 +96,44 @@ def test_groups(words: list[str], expected: list[str]) -> None:
         ("--json list", "option '--json' stands before the command", "itb list --json"),
         ("--runs", "unknown option '--runs'", "itb --help lists the commands"),
         ("refs --source", "refs: option --source needs a value", "itb refs --help explains it"),
-        ("shell x", "shell: not given: ROLE", "itb shell --help explains it"),
+        (
+            "list nosuch",
+            "list: WHAT 'nosuch' is none of those it may be; known: runs, products, platforms, scenarios, hooks",
+            "itb list --help",
+        ),
+        ("list prodcts", "list: WHAT 'prodcts' is none of those it may be; did you mean 'products'?", ""),
+        ("logs a b c d", "logs: 'd' is not expected here", ""),
+        ("logs -g", "logs: unknown option '-g'", ""),
+        ("clean --keep --unused", "clean: option --keep needs a value", ""),
         ("token x", "unknown command 'token x'; itb token has: acquire, check, get, hooks, try", "itb token"),
         ("help platform x", "unknown command 'platform x'; itb platform has: build, list, remove, show", ""),
         ("overview", "unknown command 'overview'", "itb help overview shows"),
+        ("token --run x", "token: no command is given; it has: acquire, check, get, hooks, try", "itb token"),
+        ("platform --json", "platform: no command is given; it has: build, list, remove, show", "itb platform"),
+        ("list doctor", "list: 'doctor' is a command of its own", "one at a time: itb list && itb doctor"),
+        ("list token", "list: 'token' is a command of its own", "one at a time: itb list && itb token"),
+        ("run list", "run: 'list' is a command of its own", "one at a time: itb run && itb list"),
+        ("list --json doctor", "list: 'doctor' is a command of its own", "one at a time"),
+        ("report R list", "report: 'list' is a command of its own", "one at a time"),
+        ("report --run R x", "report: 'x' is not expected here", "itb report --help explains it"),
+        ("run --ref a --ref b", "run: option --ref is given twice", "leave one out"),
+        ("run --ref a --ref list", "run: option --ref is given twice", "leave one out"),
+        ("run --scenario a --scenario=b", "run: option --scenario is given twice", "several in one"),
+        ("publish --scratch --no-scratch", "publish: option --scratch is given twice", "leave one out"),
+        ("list --json=yes", "list: option --json takes no value", "itb list --help explains it"),
+        ("run --ref --platform x", "run: option --ref needs a value", "itb run --help explains it"),
+        ("run --ref --jsn", "run: option --ref needs a value", "itb run --help explains it"),
+        ("run --ref", "run: option --ref needs a value", "itb run --help explains it"),
+        ("run --ref=", "run: option --ref is empty", "a variable that is not set, perhaps"),
+        ("run -p", "run: unknown option '-p'", "itb run --help explains it"),
+        ("run -pRewd", "run: unknown option '-pRewd'", "itb run --help explains it"),
+        ("run -p=3", "run: unknown option '-p'", "itb run --help explains it"),
+        ("-p run", "unknown option '-p'", "itb --help lists the commands"),
+        ("--dry run", "unknown option '--dry'", "itb --help lists the commands"),
+        ("down --dry", "down: unknown option '--dry'", "itb down --help explains it"),
+        ("-", "unknown option '-'", "itb --help lists the commands"),
+        ("list -", "list: unknown option '-'", "itb list --help explains it"),
+        ("--print-completion-script", "option --print-completion-script needs a value", ""),
         ("--list run", "--list: run is no group; itb run --help explains it", ""),
         ("-- run", "'--' is not expected here; what follows it is 'run'", ""),
         ("refs -- x", "'--' is not expected here; what follows it is 'x'", ""),
@@ -82,7 +141,7 @@ def test_groups(words: list[str], expected: list[str]) -> None:
         ("run -p", "run: unknown option '-p'", "itb run --help"),
         (
             "--print-completion-script tcsh",
-            'Completion for shell "tcsh" not supported (options are: bash, fish, zsh).',
+            "--print-completion-script: 'tcsh' is none of bash, zsh, fish",
             "",
         ),
     ],
@@ -90,7 +149,7 @@ def test_groups(words: list[str], expected: list[str]) -> None:
 def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
     parser = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     with pytest.raises(errors.UsageError) as caught:
-        parser.run(["itb", *program.join_groups(line.split())])
+        parser.run(["itb", *cli_words.join_groups(line.split())])
     assert caught.value.message == message
     assert caught.value.hint.startswith(hint)
 
@@ -99,7 +158,15 @@ def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
     ("given", "said"),
     [
         (["token.check", "", "--audience", "x:1"], "token check: FILE is empty"),
-        (["token.check", "f", "--audience", ""], "token check: HOST:PORT is empty"),
+        (["token.check", "f", "--audience", ""], "token check: option --audience is empty"),
+        (["run", "--ref", ""], "run: option --ref is empty"),
+        (["run", "--ref", "  "], "run: option --ref is empty"),
+        (["run", "--platform="], "run: option --platform is empty"),
+        (["down", "--run", ""], "down: option --run is empty"),
+        (["down", ""], "down: RUN is empty"),
+        (["run", "--resume", ""], "run: option --resume is empty"),
+        (["token.get", "x:1", "--output", ""], "token get: option --output is empty"),
+        (["publish", "--to", ""], "publish: option --to is empty"),
         (["token.get", ""], "token get: HOST:PORT is empty"),
         (["shell", "x", ""], "shell: ROLE is empty"),
         (["platform.build", ""], "platform build: NAME is empty"),
@@ -112,7 +179,7 @@ def test_an_argument_that_is_empty(given: list[str], said: str) -> None:
     with pytest.raises(errors.UsageError) as caught:
         itb_program.run(["itb", *given])
     assert caught.value.message == said
-    assert "--help explains it" in caught.value.hint
+    assert caught.value.hint.startswith("a variable that is not set, perhaps")
 
 
 @pytest.mark.parametrize("variable", [{"INVOKE_RUN_ENV": "x"}, {"HOME": "/dev/null"}])
@@ -136,7 +203,7 @@ def _invoke_with(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     """Have itb print its version with these variables; no git is asked for a commit."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(inspect.shutil, "which", lambda _: None)
+    monkeypatch.setattr(tool.shutil, "which", lambda _: None)
     itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     itb_program.run(["itb", "version", "--json"])
 
@@ -227,7 +294,7 @@ def test_every_task_of_the_contract_is_there_and_says_what_it_does() -> None:
     top = collection.namespace()
     names = set(top.task_names)
     wanted = {"run", "build", "serve", "up", "down", "install", "test", "report", "refs", "shell", "logs", "list"}
-    assert wanted | {"status", "doctor", "clean"} <= names
+    assert wanted | {"token.acquire", "status", "doctor", "clean"} <= names
     for name in names:
         assert (top[name].__doc__ or "").strip(), f"{name} has no description"
     for group in ("token", "platform", "show"):
@@ -256,3 +323,43 @@ def test_a_full_disk_is_the_machines(monkeypatch: pytest.MonkeyPatch, capsys: py
         __main__.main()
     assert ended.value.code == 5
     assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint", "left"),
+    [
+        ("doctor", "itb doctor explains; itb clean removes what is left", "itb clean removes what is left"),
+        ("clean", "itb clean", ""),
+        ("clean", "itb clean --unused makes room", "itb clean --unused makes room"),
+        ("run --x", "itb doctor looks at the network", "itb doctor looks at the network"),
+        ("token hooks", "itb token hooks lists what there is; a hook is a file", "a hook is a file"),
+        ("token try ./x", "itb token hooks lists what there is", "itb token hooks lists what there is"),
+        ("logs x", "itb logs 2026-x --follow waits", "itb logs 2026-x --follow waits"),
+        ("list --x", "itb list --help explains it", "itb list --help explains it"),
+        ("", "itb list shows them", "itb list shows them"),
+    ],
+)
+def test_no_next_step_is_the_command_just_typed(typed: str, hint: str, left: str) -> None:
+    assert cli_words.useful_hint(hint, typed.split()) == left
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("shell", ["shell"]),
+        ("shell r", ["shell", "r"]),
+        ("shell r ce condor_q -all --json", ["shell", "r", "ce", "--command=condor_q -all --json"]),
+        ("shell r ce ls --help", ["shell", "r", "ce", "--command=ls --help"]),
+        ("shell --runs d r ce -x", ["shell", "--runs", "d", "r", "ce", "--command=-x"]),
+        ("shell --run=r --role ce id", ["shell", "--run=r", "--role", "ce", "--command=id"]),
+        ("shell r ce git log -- file", ["shell", "r", "ce", "--command=git log -- file"]),
+        ("shell r ce -- ls", ["shell", "r", "ce", "--command=ls"]),
+        ("shell ce -- ls -l", ["shell", "ce", "--command=ls -l"]),
+        ("shell r ce sh -c 'a  b'", ["shell", "r", "ce", "--command=sh -c 'a  b'"]),
+        ("shell --help", ["--help", "shell"]),
+        ("shell r --help", ["--help", "shell"]),
+        ("shell -h", ["--help", "shell"]),
+    ],
+)
+def test_what_stands_behind_a_role_belongs_to_the_command(typed: str, read: list[str]) -> None:
+    assert cli_words.join_groups(shlex.split(typed)) == read

@@ -43,17 +43,34 @@ def test_each_layer_wins_over_the_one_below(tmp_path: Path, monkeypatch: pytest.
     ]  # fmt: skip
 
 
-def test_what_is_empty_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ITB_REF", "")
+def test_what_was_not_given() -> None:
     settings, origins = config_settings.load({"ref": "", "jobs": None, "scenario": (), "unknown": "x"})
     assert settings.ref == ""
     assert origins["ref"] == "default"
 
 
+@pytest.mark.parametrize("key", ["ref", "platform", "jobs", "keep", "allow_unsigned", "token"])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_variable_that_is_set_and_empty(key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ITB_REF=$TAG`` of a job in which TAG is not set: the default would have been tested."""
+    monkeypatch.setenv(f"ITB_{key.upper()}", value)
+    with pytest.raises(UsageError, match=f"^environment ITB_{key.upper()} is empty$"):
+        config_settings.load()
+
+
+@pytest.mark.parametrize("value", [",", "smoke,", ",smoke", "smoke,,packages", "smoke, ,packages"])
+def test_a_list_with_something_empty(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"^flag --scenario: one of '.*' is empty"):
+        config_settings.load({"scenario": value})
+    monkeypatch.setenv("ITB_SCENARIO", value)
+    with pytest.raises(UsageError, match=r"^environment ITB_SCENARIO: one of '.*' is empty"):
+        config_settings.load()
+
+
 def test_text_becomes_what_the_key_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITB_JOBS", "3")
     monkeypatch.setenv("ITB_TIMEOUT_FACTOR", "1.5")
-    settings, _ = config_settings.load({"platform": "el9, deb13,", "scenario": "smoke"})
+    settings, _ = config_settings.load({"platform": "el9, deb13", "scenario": "smoke"})
     assert (settings.jobs, settings.timeout_factor) == (3, 1.5)
     assert (settings.platform, settings.scenario) == (("el9", "deb13"), ("smoke",))
 
@@ -72,7 +89,7 @@ def test_text_becomes_what_the_key_wants(monkeypatch: pytest.MonkeyPatch) -> Non
         ("ALLOW_UNSIGNED", "maybe", "ITB_ALLOW_UNSIGNED: allow_unsigned: Input should be a valid boolean"),
         ("KEEP", "sometimes", "environment ITB_KEEP: keep: Input should be 'never', 'failed' or 'always'"),
         ("TOKEN", "x", "environment ITB_TOKEN: can only be set in a file"),
-        ("PLATFORM", " , ", "platform: at least one is needed"),
+        ("PLATFORM", " , ", "environment ITB_PLATFORM: one of"),
     ],
 )
 def test_environment_that_is_refused(

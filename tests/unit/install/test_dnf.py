@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from itb.containers.host import Host
 from itb.errors import InstallError
-from itb.install.dnf import check_origin, dnf_reason, explain_verify, failed_scriptlet
+from itb.install.dnf import check_origin, dnf_reason, explain_verify, failed_scriptlet, verify_files
 from itb.model import Build, Commit, InstalledPackage, Rpm
+from itb.process.result import Completed
 
 POST = """\
 Running transaction
@@ -137,3 +143,31 @@ def test_origin() -> None:
         check_origin([ours.model_copy(update={"nevra": "a-0-1.noarch"})], BUILD, "cand", ["a"])
     with pytest.raises(InstallError, match="asked for but not installed: b"):
         check_origin([ours], BUILD, "cand", ["a", "b"])
+
+
+CONFIG = "S.5....T.  c /etc/probe/probe.conf"
+PROGRAM = "S.5....T.    /usr/sbin/probe"
+
+
+@pytest.mark.parametrize(
+    ("lines", "configured", "deviation"),
+    [
+        ([], False, ""),
+        ([CONFIG], False, "/etc/probe/probe.conf: size, content, time differ"),
+        ([CONFIG], True, ""),
+        ([CONFIG, PROGRAM], True, "/usr/sbin/probe: size, content, time differ"),
+        (["package probe is not installed"], True, "package probe is not installed"),
+    ],
+)
+def test_a_host_that_is_configured_may_differ_in_its_configuration(
+    lines: list[str], configured: bool, deviation: str
+) -> None:
+    """``itb install`` once more, on the same host, found fault with what itb itself had configured."""
+    completed = Completed(("rpm",), int(bool(lines)), "\n".join(lines), "", 1.0)
+    host = cast("Host", SimpleNamespace(run=lambda _request: completed))
+    packages = [InstalledPackage(nevra="probe-1-1.noarch", origin="r", candidate=True)]
+    if deviation:
+        with pytest.raises(InstallError, match=re.escape(deviation)):
+            verify_files(host, packages, configured=configured)
+    else:
+        verify_files(host, packages, configured=configured)

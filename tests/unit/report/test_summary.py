@@ -14,7 +14,7 @@ from itb.cli import program
 from itb.cli.tasks import collection
 from itb.model import Case, Commit, HostInfo, Outcome, Quote, Remark, TestbedHosts
 from itb.report import commands as report_commands
-from itb.report import summary
+from itb.report import summary, write
 from itb.report.commands import next_commands
 from itb.report.facts import Facts, gather
 from itb.report.verdict import judge
@@ -156,9 +156,9 @@ def test_a_run_that_does_not_say_what_it_was(name: str, tmp_path: Path, monkeypa
     lost = RunDir(tmp_path / "runs" / name)
     lost.path.mkdir(parents=True)
     (lost.path / "run.json").touch()
-    found = commands(lost)
-    assert "unknown" not in str(found) + report_commands.reproduce(gather(lost))
-    assert ("again" in found) == (name != "r")
+    offered = commands(lost)
+    assert "unknown" not in str(offered) + report_commands.reproduce(gather(lost))
+    assert ("again" in offered) == (name != "r")
 
 
 def plain(rundir: RunDir) -> list[str]:
@@ -233,3 +233,31 @@ def test_a_phase_that_only_the_ce_has_reached_is_there_once(tmp_path: Path) -> N
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
     summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
     assert console.file.getvalue().count("\n  install") == 1  # type: ignore[attr-defined]
+
+
+def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=7)
+    for number, code in ((1, 2), (2, 7)):
+        rundir.append_case(
+            Case(
+                phase="start", role="factory", name=f"case {number}", outcome=Outcome.FAILED,
+                message=f"cause {number}",
+                evidence="seen\x1b[31m of it\n" * 20, log=f"hosts/factory/{number}.log", started=number, seconds=1,
+                exit_code=code,
+            )
+        )  # fmt: skip
+    console = Console(file=io.StringIO(), width=40)
+    write.show_failed(rundir, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if line.startswith("FAIL ")] == [
+        "FAIL start.factory case 2 (1.0 s)", "FAIL start.factory case 1 (1.0 s)"
+    ]  # fmt: skip
+    assert lines.count("  | seen of it") == 40
+    assert any(line.endswith("hosts/factory/2.log") for line in lines)
+    assert [case.name for case in write.failed_cases(rundir)] == ["case 2", "case 1"]
+
+
+def test_where_nothing_failed_that_is_said(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    write.show_failed(run_in(tmp_path, exit_code=0), console)
+    assert "no case of run r failed" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import pytest
 
 import itb
 from itb.errors import InterruptedRunError, TestbedError, UsageError
+from itb.process.stop import AbandonedError
 from itb.run.cell import Cell
 from itb.run.graph import Graph, Node
 from itb.run.order import PHASES
@@ -90,6 +91,70 @@ def test_an_interruption_is_the_cause_of_other_errors() -> None:
     graph = Graph([Node("bad", fail), Node("stopped", stop)], initial=[])
     with pytest.raises(InterruptedRunError):
         graph.execute(graph.nodes, {})
+
+
+def ending_graph(prepares: list[str], ended: threading.Event) -> Graph:
+    """A phase that fails once two others have begun, which end when ``ended`` is set."""
+    begun = threading.Barrier(3, timeout=60)
+
+    def fail() -> None:
+        begun.wait()
+        raise TestbedError("broken")
+
+    def prepare() -> None:
+        begun.wait()
+        assert ended.wait(60)
+        raise AbandonedError("ended")
+
+    others = [Node(name, prepare, prepares=name in prepares) for name in ("boot", "ce")]
+    return Graph([Node("bad", fail), *others], initial=[])
+
+
+def test_what_only_prepares_is_ended_after_an_error() -> None:
+    """A failed build, and the CE went on being installed for seconds."""
+    ended, causes = threading.Event(), list[BaseException]()
+    graph = ending_graph(["boot", "ce"], ended)
+    with pytest.raises(TestbedError, match="broken"):
+        graph.execute(graph.nodes, {}, abandon=lambda cause: (causes.append(cause), ended.set()))
+    assert [str(cause) for cause in causes] == ["broken"], "once"
+
+
+def test_what_says_something_of_the_candidate_goes_to_its_end() -> None:
+    ended = threading.Event()
+    graph = ending_graph(["boot"], ended)
+    threading.Timer(0.2, ended.set).start()
+    too_early = list[BaseException]()
+
+    def abandon(cause: BaseException) -> None:
+        if not ended.is_set():  # once it has ended, the other may be
+            too_early.append(cause)
+
+    with pytest.raises(TestbedError, match="broken"):
+        graph.execute(graph.nodes, {}, abandon=abandon)
+    assert not too_early
+
+
+def test_an_interruption_has_ended_everything_already() -> None:
+    both, ended = threading.Barrier(2, timeout=60), threading.Event()
+
+    def stop() -> None:
+        both.wait()
+        threading.Timer(0.2, ended.set).start()
+        raise InterruptedRunError("interrupted")
+
+    def prepare() -> None:
+        both.wait()
+        assert ended.wait(60)
+
+    graph = Graph([Node("stopped", stop), Node("ce", prepare, prepares=True)], initial=[])
+    with pytest.raises(InterruptedRunError, match="interrupted"):
+        graph.execute(graph.nodes, {}, abandon=pytest.fail)
+
+
+def test_only_phases_that_judge_the_candidate_outlive_an_error() -> None:
+    assert {name for name, node in PHASES.nodes.items() if node.prepares} == {
+        "hosts", "key", "workspace", "clone", "testbed", "ce", "previous_build", "previous_repo",
+    }  # fmt: skip
 
 
 STEPS = Graph(

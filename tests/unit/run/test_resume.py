@@ -88,8 +88,3 @@ def test_a_setting_no_run_can_have_is_named(tmp_path: Path) -> None:
 def test_another_setting_is_refused(flag: str) -> None:
     with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')}: a resumed run goes on with its own"):
         existing_run.resume_from({flag: "x", "keep": "failed"}, "r")
-
-
-def test_no_run_named() -> None:
-    with pytest.raises(UsageError, match="no run named"):
-        existing_run.resume_from({}, "")

@@ -72,13 +72,41 @@ def test_resumed_run_is_judged_by_what_stands(rundir: RunDir) -> None:
 
 
 def test_another_phase_is_no_resumption(rundir: RunDir) -> None:
-    """``itb test`` after a failed ``itb test`` adds to it: the failure stays."""
+    """``itb down`` after a failed ``itb test`` adds to it: the failure stays."""
     tried(rundir, "bad", good=False)
     killed(rundir, "cut")
     journal = tried(rundir, "bad", resume=False)
     assert [(case.name, case.outcome) for case in journal.cases] == [
         ("bad", "failed"), ("cut", "error"), ("bad", "passed"),
     ]  # fmt: skip
+
+
+def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None:
+    """``itb install`` after a failed ``itb install``: its cases count once, and the reports tell of the first."""
+    tried(rundir, "good")
+    tried(rundir, "bad", good=False)
+    with Journal(rundir).case("test.smoke", "ce", "other") as trial:
+        trial.fail("no", exit_code=2)
+    killed(rundir, "cut")
+    journal = Journal(rundir)
+    journal.reopen(again=["install", "run"])
+    for name in ("good", "bad"):
+        with journal.case("install", "ce", name):
+            pass
+    assert [(case.name, case.outcome) for case in Journal(rundir).cases] == [
+        ("other", "failed"), ("good", "passed"), ("bad", "passed"),
+    ]  # fmt: skip
+    rundir.update(exit_code=2, finished=time.time())
+    assert write.write(rundir).exit_code == 2
+    noted = rundir.junit.read_text().partition('name="resumed"')[2][:300]
+    assert "repeated in part" in noted
+    assert "install ce: bad" in noted
+
+
+def test_a_step_done_again_that_had_gone_well_is_no_news(rundir: RunDir) -> None:
+    tried(rundir, "good")
+    Journal(rundir).reopen(again=["install"])
+    assert rundir.attempts().resumed == ()
 
 
 def test_what_passed_before_is_replaced_when_it_comes_again(rundir: RunDir) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from itb import errors
 from itb.model import Case, Outcome, Quote
+from itb.process.stop import AbandonedError
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Trial
 from itb.util.redact import MARK
@@ -49,6 +50,15 @@ def test_passes_without_a_word(journal: Journal, ear: Ear) -> None:
     (case,) = journal.rundir.cases()
     assert (case.phase, case.role, case.name, case.outcome, case.exit_code) == ("up", "ce", "boots", "passed", 0)
     assert ear.heard == ["started boots", f"ce noted waiting {MARK}", "finished passed"]
+
+
+def test_what_is_abandoned_is_nobodys_fault(journal: Journal) -> None:
+    """The CE that is being installed when the build fails: the run has the build's exit code."""
+    with pytest.raises(AbandonedError), journal.case("install", "ce", "dnf install x"):
+        raise AbandonedError("ended, since the run could not go on: no spec file")
+    (case,) = journal.cases
+    assert (case.outcome, case.exit_code) == (Outcome.SKIPPED, 0)
+    assert case.message == "ended, since the run could not go on: no spec file"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_files(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     with pytest.raises(UsageError, match=r"x\.yaml: cannot be read: No such file"):
         yamlfile.load(path, Outer)
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="cannot be read: is a directory"):
         yamlfile.load(tmp_path, Outer)
     path.write_bytes(b"title: \xff")
     with pytest.raises(UsageError, match=r"x\.yaml: not UTF-8 text"):

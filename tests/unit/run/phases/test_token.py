@@ -123,6 +123,11 @@ def test_a_token_that_became_old_meanwhile_is_renewed_before_it_is_handed_out(
     [
         ({"token_hook": "lokal"}, "unknown token hook 'lokal'; did you mean 'local'"),
         ({"token_hook": "vault"}, "key 'server' is missing"),
+        ({"token_hook": "/no/such/hook"}, "token hook '/no/such/hook': /no/such/hook does not exist"),
+        ({"token_hook": "/dev/null"}, "token hook /dev/null: is not a file"),
+        ({"token_hook": "/"}, "token hook /: is not a file"),
+        ({"token_hook": __file__}, "is not executable"),
+        ({"token_hook": "command", "token": {"command": {"command": ["no-such-hook"]}}}, "does not exist"),
         ({"token": {"local": {"lifetme": 90}}}, "unknown key 'lifetme'; did you mean 'lifetime'"),
         ({"token": {"local": {"fault": "expierd"}}}, "fault"),
         ({"token": {"local": {"lifetime": 0}}}, "lifetime"),
@@ -136,7 +141,7 @@ def test_a_hook_that_cannot_be_is_refused_before_anything_starts(values: dict[st
 def test_a_hook_that_can_be_is_not_called_for_that() -> None:
     phases_token.check_hook(Settings())
     phases_token.check_hook(Settings(token={"local": {"lifetime": 90, "fault": "expired"}}))
-    phases_token.check_hook(Settings(token_hook="/no/such/hook"))
+    phases_token.check_hook(Settings(token_hook="/bin/false"))
 
 
 def test_a_refused_token_is_never_the_testbeds_fault(cell: Cell) -> None:

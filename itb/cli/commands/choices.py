@@ -1,0 +1,103 @@
+"""``itb list products`` and so on: what there is to choose from, itb's own and that of the user's folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itb.cli.commands.common import print_json
+from itb.cli.commands.listing import Listing
+from itb.config import lookup
+from itb.config import settings as config_settings
+from itb.config.settings import Settings
+from itb.data import shipped
+from itb.errors import UsageError
+from itb.util.files import expand
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of definitions: the setting that names more folders of them, itb's own folder, and what is told."""
+
+    setting: str
+    own: Path
+    file: str
+    describe: Callable[[str, Sequence[Path]], Row]
+
+
+def _product(name: str, folders: Sequence[Path]) -> Row:
+    product = lookup.load_product(name, folders)
+    return {"title": product.title, "scenarios": product.scenarios, "variants": tuple(product.variants)}
+
+
+def _platform(name: str, folders: Sequence[Path]) -> Row:
+    platform = lookup.load_platform(name, folders)
+    return {"title": platform.title, "tested": platform.tested}
+
+
+def _scenario(name: str, folders: Sequence[Path]) -> Row:
+    scenario = lookup.load_scenario(name, folders)
+    needs = scenario.needs
+    also = [word for word, is_needed in (("token", needs.token), ("previous", needs.previous)) if is_needed]
+    return {"title": scenario.title, "roles": scenario.roles, "needs": tuple(also), "products": needs.products}
+
+
+def kinds() -> dict[str, Kind]:
+    """Return the kinds of definitions by the word that lists them."""
+    build_ws = shipped.folder("build_ws")
+    return {
+        "products": Kind("products", build_ws / "products", "product.yaml", _product),
+        "platforms": Kind("platforms", build_ws / "platforms", "platform.yaml", _platform),
+        "scenarios": Kind("scenarios", shipped.folder("scenarios"), "scenario.yaml", _scenario),
+    }
+
+
+def names(kind: Kind, settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the name and folder of each definition there is; a user's own hides itb's of the same name."""
+    seen: set[str] = set()
+    for top in (*map(expand, getattr(settings, kind.setting)), kind.own):
+        for file in sorted(top.glob(f"*/{kind.file}")):
+            name = file.parent.name
+            if name not in seen and lookup.NAME.fullmatch(name):
+                seen.add(name)
+                yield name, file.parent
+
+
+def rows(kind: Kind, settings: Settings) -> list[dict[str, Any]]:
+    """Return what there is of a kind; of a definition that cannot be read, ``problem`` says why."""
+    folders = [expand(folder) for folder in getattr(settings, kind.setting)]
+    described = []
+    for name, folder in names(kind, settings):
+        try:
+            told = {**kind.describe(name, folders), "problem": None}
+        except UsageError as error:
+            told = {"title": "", "problem": error.message}
+        described.append({"name": name, **told, "folder": str(folder)})
+    return sorted(described, key=lambda row: row["name"])
+
+
+def list_choices(word: str, *, as_json: bool) -> None:
+    """Print what there is of a kind, with where it is defined."""
+    kind = kinds()[word]
+    described = rows(kind, config_settings.load()[0])
+    if as_json:
+        print_json(described)
+        return
+    keys = dict.fromkeys(key for row in described for key in row)
+    columns = [key for key in keys if key not in ("name", "title", "problem", "folder")]
+    shown = Listing(word.removesuffix("s"), *columns, "defined in", "what it is")
+    for row in described:
+        own = Path(row["folder"]).is_relative_to(kind.own)
+        cells = [_text(row.get(column)) for column in columns]
+        shown.add(row["name"], *cells, "itb" if own else row["folder"], row["problem"] or row["title"])
+    shown.print()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value or "")

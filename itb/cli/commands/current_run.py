@@ -1,0 +1,96 @@
+"""Which run a command goes on with: one whose hosts are up, never one that has ended."""
+
+from __future__ import annotations
+
+from itb.containers import naming
+from itb.containers.engine import Engine, labels_of
+from itb.errors import ExitCode, UsageError
+from itb.machine import cleanup
+from itb.rundir.directory import RunDir
+
+
+def choose(runs_of: RunDir, engine: Engine) -> RunDir:
+    """Return the one run beside ``runs_of``, the newest, that a step may go on with.
+
+    That is a run whose hosts run, or the newest itself where it was built
+    from the cache, which starts none.  Raises UsageError where there is none
+    or more than one.
+    """
+    folder = str(runs_of.path.parent)
+    names = {
+        name
+        for container in engine.containers(naming.runs_labels(folder))
+        if container["State"] == "running"
+        for name, _ in [naming.run_of(labels_of(container))]
+    }
+    if _waits_for_hosts(runs_of):
+        names.add(runs_of.id)
+    rundir = _only_one(runs_of, names)
+    if rundir is None:
+        raise _has_ended(runs_of, "no run's hosts are up; the newest")
+    return rundir
+
+
+def choose_removable(runs_of: RunDir, engine: Engine) -> RunDir | None:
+    """Return the one run beside ``runs_of``, the newest, that has something to remove; None if there is none.
+
+    Raises UsageError where there are more.
+    """
+    folder = str(runs_of.path.parent)
+    names = {name for name, runs in cleanup.leftover_runs(engine) if runs == folder}
+    if _waits_for_hosts(runs_of):
+        names.add(runs_of.id)
+    return _only_one(runs_of, names)
+
+
+def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
+    """Return the run of these names that nobody works on, or else works on; UsageError for more than one."""
+    runs = [RunDir(runs_of.path.parent / name) for name in sorted(names)]
+    runs = [run for run in runs if not run.is_held()] or runs
+    if len(runs) > 1:
+        raise UsageError(
+            f"which run? {len(runs)} can be gone on with: {', '.join(run.id for run in runs[:5])}",
+            hint="--run RUN, with a unique part of its name, says which",
+        )
+    return runs[0] if runs else None
+
+
+def check_open(rundir: RunDir, engine: Engine) -> None:
+    """Raise UsageError, which says how to go on, for a run that has ended: a step would rewrite its verdict."""
+    if rundir.is_held():
+        return  # who takes its lock says who works on it
+    state = rundir.state
+    if state.finished is None:
+        hint = f"itb run --resume {rundir.id} goes on with it"
+        raise UsageError(f"run {rundir.id} was cut off: what it was doing is half-done", hint=hint)
+    labels = naming.run_labels(rundir.id, rundir.path.parent)
+    has_hosts = any(container["State"] == "running" for container in engine.containers(labels))
+    if not has_hosts and not _waits_for_hosts(rundir):
+        raise _has_ended(rundir, "run")
+
+
+def is_left(rundir: RunDir, engine: Engine) -> bool:
+    """Return whether a run has left anything to be removed: hosts, a network, volumes or secrets."""
+    has_secrets = rundir.tokens.is_dir() and any(rundir.tokens.iterdir())
+    return has_secrets or (rundir.id, str(rundir.path.parent)) in cleanup.leftover_runs(engine)
+
+
+def _waits_for_hosts(rundir: RunDir) -> bool:
+    """Return whether a run was begun step by step and has had no host yet: its RPMs came from the cache."""
+    try:
+        state = rundir.state
+    except UsageError:
+        return False
+    return state.open and not state.kept
+
+
+def _has_ended(rundir: RunDir, subject: str) -> UsageError:
+    """Return the error of a run that has ended, ``subject`` before its name."""
+    try:
+        is_green = rundir.state.exit_code == ExitCode.PASSED
+    except UsageError:
+        is_green = False
+    hint = f"itb run --resume {rundir.id} goes on with it"
+    if is_green:
+        hint += ", and has nothing left to do; itb run with --keep always starts one whose hosts stay"
+    return UsageError(f"{subject} {rundir.id} has ended, and its hosts are gone", hint=hint)

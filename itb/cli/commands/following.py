@@ -1,0 +1,165 @@
+"""New lines of logs as they come: of a run's directory while it goes on, of a host while it is up."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from itb.cli.commands import common, hosts
+from itb.config.settings import Settings
+from itb.containers.engine import connect
+from itb.containers.host import Host
+from itb.errors import ItbError
+from itb.model import Outcome
+from itb.process import orphans
+from itb.process.request import Request
+from itb.process.runner import Runner
+from itb.process.stop import Ending
+from itb.report.summary import PLAIN_MARKS
+from itb.rundir import cases as rundir_cases
+from itb.rundir import logs as rundir_logs
+from itb.rundir import values
+from itb.rundir.directory import CASES, RunDir
+from itb.rundir.logs import Log
+from itb.util import files
+from itb.util.text import clean, one_line
+
+_LINES = 40  # of what a host has logged already
+_POLL = 0.3  # seconds between two looks for new lines
+_LONGEST = 30 * 86400.0  # seconds new lines of a host are waited for
+# In a host: the journal, or the files below /var/log with a word in their names, and what is added to them.
+_JOURNAL = ("journalctl", "--boot", "--no-pager", "--output=short-precise", "--follow", "--lines")
+_FOLLOW_FILES = """
+mapfile -t files < <(find /var/log -type f -path "*$1*")
+[ "${#files[@]}" -gt 0 ] || { echo "no file below /var/log has $1 in its name"; exit 1; }
+exec tail --lines="$2" --follow=name --retry -- "${files[@]}"
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose logs were asked for; ``lines`` is how many of each are shown at most, None for all."""
+
+    rundir: RunDir
+    place: str
+    name: str
+    lines: int | None
+
+
+def write(text: str) -> None:
+    """Print what others wrote; what commands a terminal does not reach one."""
+    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
+    if text and not text.endswith("\n"):
+        sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def follow(settings: Settings, asked: Asked) -> bool:
+    """Print what is added to logs until the run, or the host, is gone; False at once if nothing will be."""
+    testbed = asked.rundir.readable(values.TESTBED)
+    is_host = testbed is not None and asked.place in [host.role for host in testbed.hosts]
+    if is_host and asked.place in hosts.roles_up(common.find_engine(settings), asked.rundir):
+        _follow_host(settings, asked)
+        return True
+    if not asked.rundir.is_locked():
+        return False
+
+    _print_growing(asked, lambda: _growing(asked), asked.rundir.is_locked)
+    return True
+
+
+def _growing(asked: Asked) -> list[Path]:
+    """Return the files to follow, as far as they are there."""
+    logs = [log for log in rundir_logs.every(asked.rundir) if _is_growing(log, asked)]
+    return [log.path for log in (rundir_logs.named(logs, asked.name) if asked.name else logs)]
+
+
+def _is_growing(log: Log, asked: Asked) -> bool:
+    """Return whether to follow a log; unless asked for, none of hosts, collected at the end, and of itb."""
+    if asked.place:
+        return log.place == asked.place
+    return log.place != rundir_logs.ITB and not log.path.is_relative_to(asked.rundir.path / "hosts")
+
+
+def _print_growing(asked: Asked, current: Callable[[], Iterable[Path]], goes_on: Callable[[], bool]) -> None:
+    """Print lines as they are added to files, while ``goes_on``; each file has its name before its lines.
+
+    Where no place was asked for, the cases that end are told, too.
+    """
+    ends: dict[Path, int] = {}
+    last: Path | None = None
+    pause = threading.Event()
+    cases = asked.rundir.path / CASES
+    going = True
+    while going:
+        going = goes_on()  # first: what was added until it ended is still printed
+        for path in current():
+            added, ends[path] = _added(path, ends.get(path, 0))
+            if added:
+                if path != last:
+                    print(f"==> {asked.rundir.relative(path)} <==")
+                write(added)
+                last = path
+        if not asked.place:
+            added, ends[cases] = _added(cases, ends.get(cases, 0))
+            for line in _told(added):
+                write(line)
+                last = None
+        pause.wait(_POLL if going else 0)
+
+
+def _told(lines: str) -> Iterable[str]:
+    """Yield a line for each case that has ended, of the lines of a journal."""
+    for case in rundir_cases.read(lines.encode()).cases:
+        where = f"{case.phase}.{case.role}" if case.role else case.phase
+        told = f": {one_line(case.message)}" if case.message and case.outcome is not Outcome.PASSED else ""
+        yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}{told}\n"
+
+
+def _added(path: Path, start: int) -> tuple[str, int]:
+    """Return the whole lines of a file behind ``start`` (bytes), and where they end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+    except OSError:
+        return "", start
+    data = data[: data.rfind(b"\n") + 1]
+    return data.decode("utf-8", "replace"), start + len(data)
+
+
+def _follow_host(settings: Settings, asked: Asked) -> None:
+    """Print a host's journal, or files of a name, as they grow, until it is gone or the person has seen enough."""
+    lines = str(asked.lines or _LINES)
+    argv: Sequence[str] = [*_JOURNAL, lines]
+    if asked.name:
+        argv = ["bash", "-c", _FOLLOW_FILES, "follow", asked.name, lines]
+    ending, problems = Ending(), list[ItbError]()
+    with ending.listening(_LONGEST), orphans.guard(), files.temporary_folder() as folder:
+        log = folder / "live" / f"{asked.place}.log"
+        log.parent.mkdir()
+        log.touch()
+        runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
+        engine = connect(runner, settings.engine, settings.cache_dir)
+        host = Host(engine, hosts.container_of(asked.rundir, asked.place), asked.place)
+
+        def read() -> None:
+            try:
+                host.run(Request(argv, log=log, check=False, timeout=_LONGEST))
+            except ItbError as error:
+                problems.append(error)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        end = 0
+        going = True
+        while going:
+            reader.join(_POLL)
+            going = reader.is_alive()
+            added, end = _added(log, end)
+            write(added)
+    if problems and not ending.signals:
+        raise problems[0]

@@ -1,0 +1,147 @@
+"""``itb shell``: a shell, or one command, in a host of a run that was kept or goes on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itb.cli.commands import common, runs
+from itb.cli.commands.listing import Listing
+from itb.containers import naming
+from itb.containers.engine import Engine, container_name, labels_of
+from itb.errors import UsageError
+from itb.process.request import Request
+from itb.report import facts as report_facts
+from itb.report import verdict as report_verdict
+from itb.run.cell import SERVICES, WORKSPACE
+from itb.rundir.directory import RunDir
+from itb.util.yamlfile import nearest
+
+
+def shell(flags: Mapping[str, Any], run: str, role: str, command: str) -> None:
+    """Replace this process by a shell in a host, or by a command line there.
+
+    Without ``run`` it is the one run of the folder that has hosts, also where
+    ``run`` is a role of that one; without ``role`` the host on which it failed.
+    """
+    settings = common.settings_from(flags)
+    engine = common.find_engine(settings)
+    with_hosts = _runs_with_hosts(engine, settings.runs_dir)
+    if not run:
+        rundir = _only(with_hosts)
+    elif len(with_hosts) == 1 and _is_role(engine, with_hosts[0], run):
+        command = " ".join(filter(None, [shlex.quote(role) if role else "", command]))
+        rundir, role = with_hosts[0], run
+    else:
+        rundir = RunDir.find(settings.runs_dir, run)
+    enter(engine, rundir, role or _role_to_look_at(engine, rundir), command)
+
+
+def _is_role(engine: Engine, rundir: RunDir, word: str) -> bool:
+    """Return whether a word in the place of a run is a role of this one, or no run at all: a role misspelt."""
+    return word in roles_up(engine, rundir) or not runs.is_named(rundir.path.parent, word)
+
+
+def _runs_with_hosts(engine: Engine, folder: Path) -> list[RunDir]:
+    """Return the runs of a folder that have containers, newest first; those at work only if all are."""
+    owners = {naming.run_of(labels_of(item)) for item in engine.containers(naming.any_run())}
+    here = [RunDir(folder / name) for name, runs_of in sorted(owners, reverse=True) if runs_of == str(folder)]
+    return [rundir for rundir in here if not rundir.is_held()] or here
+
+
+def _only(with_hosts: list[RunDir]) -> RunDir:
+    if not with_hosts:
+        raise UsageError("no run here has hosts", hint="--keep failed keeps those of a run that fails")
+    if len(with_hosts) > 1:
+        names = ", ".join(rundir.id for rundir in with_hosts[:5])
+        raise UsageError(f"shell: several runs have hosts: {names}", hint="name one: itb shell RUN")
+    return with_hosts[0]
+
+
+def roles_up(engine: Engine, rundir: RunDir) -> list[str]:
+    """Return the roles whose hosts are there, those of the testbed before the services and the workspace."""
+    short = rundir.state.short
+    containers = engine.containers(naming.run_labels(rundir.id, rundir.path.parent))
+    roles = sorted(naming.container_role(container_name(item), short) for item in containers)
+    return sorted(roles, key=lambda role: role in (SERVICES, WORKSPACE))
+
+
+def container_of(rundir: RunDir, role: str) -> str:
+    """Return the name of the container that plays a role in a run."""
+    return naming.container(rundir.state.short, role)
+
+
+def _role_to_look_at(engine: Engine, rundir: RunDir) -> str:
+    """Return the role on which a run failed, or the first that is there; UsageError if none is."""
+    roles = roles_up(engine, rundir)
+    if not roles:
+        raise _no_hosts(rundir)
+    facts = report_facts.gather(rundir)
+    deciding_case = report_verdict.find_deciding_case(facts, report_verdict.judge(facts).exit_code)
+    return deciding_case.role if deciding_case and deciding_case.role in roles else roles[0]
+
+
+def _no_hosts(rundir: RunDir) -> UsageError:
+    hint = f"itb run --resume {rundir.id} makes them again and goes on; --keep always keeps them"
+    return UsageError(f"run {rundir.id} has no hosts any more", hint=hint)
+
+
+def _no_host(rundir: RunDir, role: str, roles: list[str]) -> UsageError:
+    hint = nearest(role, roles) or f"; it has: {', '.join(roles)}"
+    return UsageError(f"run {rundir.id} has no host {role[:60]!r}{hint}")
+
+
+def enter(engine: Engine, rundir: RunDir, role: str, command: str = "") -> None:
+    """Replace this process by a shell in a host, or a command line of bash there; UsageError without it."""
+    roles = roles_up(engine, rundir)
+    if not roles:
+        raise _no_hosts(rundir)
+    if role not in roles:
+        raise _no_host(rundir, role, roles)
+    words = ["bash", "-l", *(["-c", command] if command else [])]
+    is_terminal = os.isatty(0) and os.isatty(1)
+    request = engine.exec_request(container_of(rundir, role), Request(words), interactive=True, tty=is_terminal)
+    try:
+        rundir.append_entry(role)
+    except OSError as error:  # a full disk is what people enter a host for
+        print(f"itb: no report will say that you were here: {error.filename}: {error.strerror}", file=sys.stderr)
+    program = shutil.which(engine.program) or engine.program
+    argv = [program, *request.argv]
+    os.execve(program, argv, {**os.environ, **engine.env})
+
+
+@dataclass(frozen=True)
+class ContainerOfItb:
+    """A container on this machine, of a run (empty if its labels do not say) and a role; its name and state."""
+
+    run: str
+    role: str
+    container: str
+    state: str
+
+
+def containers_of_itb(engine: Engine) -> list[ContainerOfItb]:
+    """Return itb's containers on this machine now, found by their labels."""
+    return [
+        ContainerOfItb(
+            run=naming.run_of(labels_of(container))[0] or "",
+            role=naming.role_of(labels_of(container)),
+            container=container_name(container),
+            state=str(container.get("State", "")),
+        )
+        for container in engine.containers(naming.any_run())
+    ]
+
+
+def table(containers: Sequence[ContainerOfItb]) -> Listing:
+    """Return a table of containers."""
+    shown = Listing("run", "role", "container", "state")
+    for container in containers:
+        shown.add(container.run or "?", container.role, container.container, container.state)
+    return shown

@@ -1,0 +1,175 @@
+"""``itb logs``: what logs of a run say, the failed case's first, and new lines as they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from itb.cli.commands import common, following, runs
+from itb.cli.commands.following import Asked
+from itb.cli.commands.listing import Listing
+from itb.config import settings as config_settings
+from itb.config.settings import Settings
+from itb.errors import UsageError
+from itb.model import Case
+from itb.report import write
+from itb.rundir import logs as rundir_logs
+from itb.rundir import values
+from itb.rundir.directory import RunDir
+from itb.rundir.logs import Log
+from itb.util import files
+from itb.util.yamlfile import nearest
+
+_LINES = 40  # of each failed case's log, and of what goes on already
+_CASES = 3  # failed cases whose logs are shown without being asked for
+
+
+def logs(
+    flags: Mapping[str, Any], run: str, place: str, name: str, *, tail: str, follow: bool, as_json: bool
+) -> None:
+    """Print logs of a run: those of its failed cases and what else there is, those of a place, or one by its name.
+
+    A place is a role, a scenario, ``build`` or ``itb``.
+    """
+    lines = _number(tail)
+    settings = config_settings.load(flags)[0]
+    asked = Asked(*_meant(settings, run, place, name), lines)
+    if as_json:
+        if follow:
+            raise UsageError("logs: --follow has no end that a JSON document could have")
+        _print_json(asked)
+    elif not follow:
+        _show(asked)
+    elif not following.follow(settings, asked):
+        print(f"itb: run {asked.rundir.id} has ended: nothing is added to its logs", file=sys.stderr)
+        _show(asked)
+
+
+def _number(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isdecimal() and text.isascii()) or not int(text):
+        raise UsageError(f"logs: --tail: {text[:60]!r} is not a number of lines")
+    return int(text)
+
+
+def _meant(settings: Settings, run: str, place: str, name: str) -> tuple[RunDir, str, str]:
+    """Return the run, place and name that were meant: the run may be left out, also before a place."""
+    if run and not name and not (Path(run) / "run.json").is_file():
+        newest = RunDir.find(settings.runs_dir)
+        known = places(newest)
+        if run in known:
+            return newest, run, place
+        if not runs.is_named(settings.runs_dir, run):
+            message = f"no run is called {run[:60]!r}, and run {newest.id} has no logs of it"
+            raise UsageError(f"{message}{nearest(run, known)}", hint="itb list shows the runs")
+    return RunDir.find(settings.runs_dir, run), place, name
+
+
+def places(rundir: RunDir) -> list[str]:
+    """Return the places of a run's logs, those of its hosts that are up among them."""
+    testbed = rundir.readable(values.TESTBED)
+    roles = [host.role for host in testbed.hosts] if testbed else []
+    return list(dict.fromkeys([*(log.place for log in rundir_logs.every(rundir)), *roles]))
+
+
+def _logs_of(asked: Asked) -> list[Log]:
+    """Return the logs that are asked for; UsageError with what there is where there is none."""
+    available = rundir_logs.every(asked.rundir)
+    of_place = [log for log in available if asked.place in ("", log.place)]
+    if not of_place:
+        raise _no_place(asked)
+    logs = rundir_logs.named(of_place, asked.name) if asked.name else of_place
+    if not logs:
+        names = [Path(log.name).name for log in of_place]
+        hint = nearest(asked.name, names)
+        where = f"itb logs {asked.rundir.id} {asked.place} lists them"
+        raise UsageError(
+            f"run {asked.rundir.id}: no log of {asked.place} is called {asked.name!r}{hint}", hint=where
+        )
+    return logs
+
+
+def _no_place(asked: Asked) -> UsageError:
+    run = asked.rundir.id
+    if not asked.place:
+        return UsageError(f"run {run} has no logs yet", hint=f"itb logs {run} --follow waits for them")
+    known = places(asked.rundir)
+    if asked.place in known:
+        hint = f"they are collected as it ends; until then: itb logs {run} {asked.place} --follow"
+        return UsageError(f"run {run} has no logs of {asked.place!r} yet", hint=hint)
+    told = nearest(asked.place, known) or f"; it has: {', '.join(known) or 'none at all'}"
+    return UsageError(f"run {run} has no logs of {asked.place!r}{told}")
+
+
+def _print_json(asked: Asked) -> None:
+    failed = {asked.rundir.path / case.log for case in write.failed_cases(asked.rundir) if case.log}
+    common.print_json([
+        {
+            "place": log.place, "name": log.name, "path": str(log.path), "bytes": log.size,
+            "failed": log.path in failed,
+        }
+        for log in _logs_of(asked)
+    ])  # fmt: skip
+
+
+def _show(asked: Asked) -> None:
+    logs = _logs_of(asked)
+    if asked.name:
+        for log in logs:
+            _print_log(asked.rundir, log.path, asked.lines, titled=len(logs) > 1)
+        return
+    cases = _show_failed(asked)
+    if asked.place:
+        listing = Listing("log", "bytes")
+        for log in logs:
+            listing.add(log.name, log.size)
+        more = f"itb logs {asked.rundir.id} {asked.place} NAME prints one"
+    else:
+        listing = Listing("of", "logs", "bytes")
+        for place in dict.fromkeys(log.place for log in logs):
+            own = [log for log in logs if log.place == place]
+            listing.add(place, len(own), sum(log.size for log in own))
+        listed = [log.place for log in logs]
+        place = next((case.role for case in cases if case.role in listed), listed[0])
+        more = f"itb logs {asked.rundir.id} {place} lists those of {place}"
+    if cases:
+        print()
+    listing.print()
+    print(more)
+
+
+def _show_failed(asked: Asked) -> list[Case]:
+    """Print the logs of the failed cases, the one that decided first, and return these cases."""
+    cases = [case for case in write.failed_cases(asked.rundir) if not asked.place or _is_of(case, asked.place)]
+    for case in cases[:_CASES]:
+        print(f"{case.phase}.{case.role} {case.name}: {case.message}")
+        path = asked.rundir.path / case.log
+        if case.log and path.is_file():
+            _print_log(asked.rundir, path, asked.lines or _LINES, titled=True)
+        elif case.evidence:
+            following.write(f"{case.evidence}\n")
+    if (more := len(cases) - _CASES) > 0:
+        print(f"and {more} failed cases more: itb show {asked.rundir.id} --failed")
+    return cases
+
+
+def _is_of(case: Case, place: str) -> bool:
+    """Return whether a case belongs to a role or has its log in a place."""
+    return place == case.role or place in Path(case.log).parts[:-1]
+
+
+def _print_log(rundir: RunDir, path: Path, lines: int | None, *, titled: bool) -> None:
+    """Print a log, or its last lines; ``titled`` says which it is and what was left out, as tail(1) does."""
+    try:
+        text = files.read(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    every_line = text.splitlines(keepends=True)
+    last = every_line[-lines:] if lines else every_line
+    if titled:
+        left_out = f" (last {len(last)} of {len(every_line)} lines)" if len(last) < len(every_line) else ""
+        print(f"==> {rundir.relative(path)}{left_out} <==")
+    following.write("".join(last))

@@ -1,0 +1,194 @@
+"""``itb list``: the runs of a folder, how each ended and why.
+
+It is typed often and with hundreds of runs: it imports and reads no more
+than it prints.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itb.cli.commands.listing import Listing
+from itb.config import settings as config_settings
+from itb.errors import ExitCode, UsageError
+from itb.report import ended as report_ended
+from itb.report.verdict import Kind
+from itb.rundir.directory import Ended, RunDir, RunState
+from itb.util import when
+from itb.util.text import duration, one_line
+from itb.util.yamlfile import nearest
+
+SHOWN = 30  # runs a table has unless more are asked for
+_UNREADABLE = Ended(kind="unreadable", cause="run.json cannot be read: itb report makes a report of what is there")
+OUTCOMES = (*map(str, Kind), *(code.label for code in ExitCode if code not in (ExitCode.PASSED, ExitCode.USAGE)))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run as it is listed; ``state`` is None where it cannot be read."""
+
+    rundir: RunDir
+    state: RunState | None
+    ended: Ended
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it; ``seconds`` are None while it goes on."""
+        fields = (
+            self.state.model_dump(mode="json", exclude={"settings", "definitions", "ended"}) if self.state else {}
+        )
+        return {
+            "id": self.rundir.id,
+            **fields,
+            "outcome": self.ended.words,
+            **self.ended.model_dump(),
+            "directory": str(self.rundir.path),
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are listed; what is empty or None leaves them all.
+
+    ``ref`` is a reference, a pattern of such or the beginning of a commit;
+    ``outcome`` are kinds of verdicts or what failed; ``since`` is a time
+    (epoch).
+    """
+
+    product: str = ""
+    ref: str = ""
+    platform: str = ""
+    outcome: tuple[str, ...] = ()
+    since: float | None = None
+
+    def accepts(self, state: RunState, rundir: RunDir) -> bool:
+        """Return whether a run is wanted as far as ``run.json`` alone tells."""
+        if self.since is not None and state.started < self.since:
+            return False
+        if not all(fnmatch.fnmatchcase(value, pattern or "*") for value, pattern in (
+            (state.product, self.product), (state.platform, self.platform),
+        )):  # fmt: skip
+            return False
+        return not self.ref or fnmatch.fnmatchcase(state.ref, self.ref) or _is_of_commit(rundir.id, self.ref)
+
+    def accepts_outcome(self, ended: Ended) -> bool:
+        """Return whether a run that came to this is wanted."""
+        return not self.outcome or ended.kind in self.outcome or ended.at in self.outcome
+
+
+def _is_of_commit(run: str, beginning: str) -> bool:
+    """Return whether a run's name, which has eight digits of its commit, agrees with the beginning of one."""
+    digits = beginning.lower()
+    if len(digits) < 4 or not set(digits) <= set("0123456789abcdef"):
+        return False
+    return any(part.startswith(digits[:8]) for part in run.split("-")[1:] if len(part) == 8)
+
+
+def list_runs(flags: Mapping[str, Any], options: Mapping[str, str | None], *, as_json: bool) -> None:
+    """Print the runs that the options ask for, newest first."""
+    limit = _limit(options.get("limit"), as_json=as_json)
+    wanted = _wanted(options)
+    folder = config_settings.load(flags)[0].runs_dir
+    listed = list(matching(folder, wanted))
+    shown = listed[:limit] if limit else listed
+    if as_json:
+        json.dump([run.document() for run in shown], sys.stdout, indent=1)
+        print()
+        return
+    if not listed:
+        is_empty = next(every(folder), None) is None
+        print(f"no run in {folder} yet: itb run makes one" if is_empty else f"no run in {folder} is like that")
+        return
+    table(shown).print()
+    if more := len(listed) - len(shown):
+        print(f"and {more} older: itb list --limit 0")
+
+
+def check_no_filter(what: str, options: Mapping[str, str | None]) -> None:
+    """Raise UsageError if an option that chooses among runs is given for something else."""
+    given = [f"--{name}" for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"list {what}: {', '.join(given)}: about runs only")
+
+
+def _wanted(options: Mapping[str, str | None]) -> Wanted:
+    outcome = tuple(word.strip() for word in (options.get("outcome") or "").split(",") if word.strip())
+    for word in outcome:
+        if word not in OUTCOMES:
+            hint = nearest(word, list(OUTCOMES)) or f"; known: {', '.join(dict.fromkeys(OUTCOMES))}"
+            raise UsageError(f"--outcome: unknown outcome {word[:60]!r}{hint}")
+    since = options.get("since")
+    return Wanted(
+        product=options.get("product") or "",
+        ref=options.get("ref") or "",
+        platform=options.get("platform") or "",
+        outcome=outcome,
+        since=when.since(since, option="--since") if since else None,
+    )
+
+
+def _limit(text: str | None, *, as_json: bool) -> int:
+    """Return how many runs are printed, 0 for all: programs get all unless they ask for fewer."""
+    if not text:
+        return 0 if as_json else SHOWN
+    if not text.isdecimal() or not text.isascii():
+        raise UsageError(f"--limit: {text[:60]!r} is not a whole number", hint="0 lists all")
+    return int(text)
+
+
+def every(runs: Path) -> Iterator[RunDir]:
+    """Yield all runs of a folder, newest first; a link to a run of the same folder is not another one."""
+    for path in sorted(runs.glob("*/run.json"), reverse=True):
+        folder = path.parent
+        if not (folder.is_symlink() and folder.resolve().parent == runs.resolve()):
+            yield RunDir(folder)
+
+
+def is_named(runs: Path, word: str) -> bool:
+    """Return whether a word is the path of a run or a part of the name of one in this folder."""
+    return (Path(word) / "run.json").is_file() or any(word in rundir.id for rundir in every(runs))
+
+
+def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
+    """Yield all runs of a folder whose state can be read, newest first, with their state."""
+    for rundir in every(runs):
+        with suppress(UsageError):
+            yield rundir, rundir.state
+
+
+def matching(runs: Path, wanted: Wanted) -> Iterator[Listed]:
+    """Yield the runs of a folder that are wanted, newest first; those that cannot be read where all are."""
+    for rundir in every(runs):
+        try:
+            state = rundir.state
+        except UsageError:
+            if wanted == Wanted():
+                yield Listed(rundir, None, _UNREADABLE)
+            continue
+        if wanted.accepts(state, rundir):
+            ended = report_ended.of_run(rundir, state)
+            if wanted.accepts_outcome(ended):
+                yield Listed(rundir, state, ended)
+
+
+def table(listed: Sequence[Listed]) -> Listing:
+    """Return runs as a table: what, when, how long, how it ended, whether hosts were kept, why it is red."""
+    headings = ("run", "outcome", "reference", "started (UTC)", "took", "hosts", "cause")
+    shown = Listing(*headings, labels=False)
+    for run in listed:
+        state, cause = run.state, one_line(run.ended.cause, 160)
+        if state is None:
+            shown.add(run.rundir.id, run.ended.words, "", "", "", "", cause)
+            continue
+        took = duration(state.finished - state.started) if state.finished else ""
+        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(state.started))
+        hosts = "kept" if state.kept else ""
+        shown.add(run.rundir.id, run.ended.words, state.ref, started, took, hosts, cause)
+    return shown

@@ -1,0 +1,89 @@
+"""Values that are offered while a command line is typed: names of runs, roles, products and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from itb.cli.commands import choices, runs
+from itb.cli.line import Line
+from itb.config import lookup
+from itb.config import settings as config_settings
+from itb.config.settings import Settings
+from itb.errors import ItbError
+from itb.rundir import logs as rundir_logs
+from itb.rundir import values as rundir_values
+from itb.rundir.directory import RunDir
+from itb.util.files import expand
+
+
+def values(what: str, line: Line) -> list[str]:
+    """Return the names of what an option takes, as far as they can be known; none where nothing can."""
+    with suppress(ItbError, OSError):
+        folders = {name: line.value(name) for name in ("runs",) if line.value(name)}
+        return list(_PROVIDERS[what](config_settings.load(folders)[0], line))
+    return []
+
+
+def _definitions(word: str) -> Callable[[Settings, Line], Iterable[str]]:
+    def names(settings: Settings, _: Line) -> list[str]:
+        return [name for name, _folder in choices.names(choices.kinds()[word], settings)]
+
+    return names
+
+
+def _runs(settings: Settings, _: Line) -> list[str]:
+    return [rundir.id for rundir in runs.every(settings.runs_dir)]
+
+
+def _run(settings: Settings, line: Line) -> RunDir:
+    return RunDir.find(settings.runs_dir, line.value("run"))
+
+
+def _roles(settings: Settings, line: Line) -> list[str]:
+    """Return the roles of the run's hosts, whether they are there or have only left logs."""
+    rundir = _run(settings, line)
+    testbed = rundir.readable(rundir_values.TESTBED)
+    up = [host.role for host in testbed.hosts] if testbed else []
+    return list(dict.fromkeys([*up, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
+
+
+def _places(settings: Settings, line: Line) -> list[str]:
+    """Return whose logs of the run there are."""
+    places = [log.place for log in rundir_logs.every(_run(settings, line))]
+    return list(dict.fromkeys([*places, *_roles(settings, line)]))
+
+
+def _logs(settings: Settings, line: Line) -> list[str]:
+    role = line.value("role")
+    return [log.name for log in rundir_logs.every(_run(settings, line)) if role in ("", log.place)]
+
+
+def _variants(settings: Settings, line: Line) -> Iterable[str]:
+    folders = [expand(folder) for folder in settings.products]
+    return lookup.load_product(line.value("product") or settings.product, folders).variants
+
+
+def _outcomes(_: Settings, __: Line) -> Iterable[str]:
+    return runs.OUTCOMES
+
+
+def _hooks(settings: Settings, _: Line) -> list[str]:
+    from itb.tokens.lookup import BUILTIN  # takes long to import, and is not for every value
+
+    own = (path for folder in settings.hooks for path in sorted(expand(folder).glob("*")))
+    return [*BUILTIN, *(path.name for path in own if path.is_file())]
+
+
+_PROVIDERS: dict[str, Callable[[Settings, Line], Iterable[str]]] = {
+    "products": _definitions("products"),
+    "platforms": _definitions("platforms"),
+    "scenarios": _definitions("scenarios"),
+    "variants": _variants,
+    "hooks": _hooks,
+    "runs": _runs,
+    "roles": _roles,
+    "places": _places,
+    "logs": _logs,
+    "outcomes": _outcomes,
+}

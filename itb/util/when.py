@@ -1,0 +1,38 @@
+"""Points in time and ages as people type them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+from itb.errors import UsageError
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE = re.compile(r"(?P<number>\d{1,6})(?P<unit>[mhdw])")
+_AGES = "30m, 12h, 3d or 2w"
+
+
+def age(text: str, *, option: str) -> float:
+    """Return the seconds of an age: ``30m``, ``12h``, ``3d``, ``2w``; UsageError, which names the option."""
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{option}: {text[:60]!r} is no age", hint=f"such as {_AGES}")
+    return float(int(match["number"]) * _UNITS[match["unit"]])
+
+
+def since(text: str, *, option: str, now: float | None = None) -> float:
+    """Return the time (epoch) of an age before ``now``, or of a date: ``2026-11-27``, ``2026-11-27T08:00``.
+
+    A date without an offset is in UTC, as itb's own times are.  UsageError,
+    which names the option, for anything else.
+    """
+    now = time.time() if now is None else now
+    if _AGE.fullmatch(text.strip()):
+        return max(0.0, now - age(text, option=option))
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        hint = f"an age such as {_AGES}, or a date such as 2026-11-27 or 2026-11-27T08:00"
+        raise UsageError(f"{option}: {text[:60]!r} is neither an age nor a date", hint=hint) from None
