@@ -202,7 +202,7 @@ LINES = [
     ("show ''", 1, "show run: RUN is empty"),
     ("report ''", 1, "report: RUN is empty"),
     ("list doctor", 1, "list: 'doctor' is a command of its own"),
-    ("help zzzzz", 1, "no help on 'zzzzz'"),
+    ("version version", 1, "version: 'version' is a command of its own"),
     ("help zzzzz", 1, "no help on 'zzzzz'"),
     ("help topics x", 1, "help topics: 'x' is not expected here"),
     ("--list nosuch", 1, "unknown command 'nosuch'"),
