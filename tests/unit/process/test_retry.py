@@ -103,6 +103,13 @@ NO_NAME = "fatal: unable to access 'x': Could not resolve host: x"
         (retry.GIT, "fatal: repository 'x' not found", ""),
         (retry.ENGINE, "Error: database is locked", "Error: database is locked"),
         (retry.ENGINE, "Error: no such container", ""),
+        (
+            retry.ENGINE,
+            'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
+            "(consider removing the image to resolve the issue): file does not exist",
+            'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
+            "(consider removing the image to resolve the issue): file does not exist",
+        ),
     ],
 )
 def test_each_tool_has_its_own_words(kind: re.Pattern[str], text: str, wanted: str) -> None:
