@@ -142,6 +142,11 @@ class Case(Record):
         return CaseKey(self.phase, self.role, self.name)
 
     @property
+    def ended(self) -> float:
+        """When it ended, in seconds since the epoch, within what a moment can be, however damaged the record."""
+        return min(max(self.started + self.seconds, 0.0), END_OF_TIME)
+
+    @property
     def is_bad(self) -> bool:
         """Whether it failed or was an error."""
         return self.outcome in (Outcome.FAILED, Outcome.ERROR)

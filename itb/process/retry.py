@@ -87,7 +87,7 @@ ENGINE = _any(
     r"database is locked|resource temporarily unavailable|layer not known|connection (?:refused|reset)",
     r"i/o timeout|TLS handshake timeout|unexpected EOF|failed to (?:acquire|obtain) (?:the )?lock",
     r"device or resource busy",
-    r"locating item named",  # podman 4.3 lists images while one is removed
+    r"locating (?:item named|image with ID)",  # podman 4.3 lists images while one is removed
 )
 # Whatever fills an image: apt, dnf, curl, and engines that pull.
 _DOWNLOAD = _any(

@@ -25,7 +25,7 @@ def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
     """Return the case that decided the exit code: of those that are bad, the one that ended first."""
     bad = [case for case in cases if case.is_bad]
     deciding = [case for case in bad if exit_code_of(case) == code] or bad
-    return min(deciding, key=lambda case: case.started + case.seconds, default=None)
+    return min(deciding, key=lambda case: case.ended, default=None)
 
 
 def sentence(case: Case) -> str:
@@ -85,12 +85,12 @@ def run_end(
     if is_running or any(case.is_bad for case in recorded):
         return [case for case in recorded if case.is_bad]
     code = worst([state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in others)])
-    last = max(others, key=lambda case: case.started + case.seconds, default=None)
+    last = max(others, key=lambda case: case.ended, default=None)
     end = Case(
         **RUN_END._asdict(),
         outcome=Outcome.PASSED,
         message="; ".join(case.message for case in recorded),
-        started=state.finished or (last.started + last.seconds if last else state.started),
+        started=state.finished or (last.ended if last else state.started),
         seconds=sum(case.seconds for case in recorded),
     )
     if not any(case.is_bad for case in others):
@@ -129,7 +129,7 @@ def not_reached(
 ) -> list[Case]:
     """Return the planned cases that the run has not come to, skipped with that reason, in order of the plan."""
     keys = {case.key for case in cases}
-    end = max((case.started + case.seconds for case in cases), default=state.started)
+    end = max((case.ended for case in cases), default=state.started)
     reason = _why_not_reached(cases, state, is_running=is_running)
     return [
         Case(

@@ -70,7 +70,7 @@ class Facts:
     @property
     def seconds(self) -> float:
         """Return the seconds from the run's start to its end, or to that of the last case so far, less pauses."""
-        ends = [case.started + case.seconds for case in self.cases]
+        ends = [case.ended for case in self.cases]
         end = self.state.finished or max(ends, default=self.state.started)
         return max(0.0, end - self.state.started - self.paused)
 
@@ -267,7 +267,7 @@ def _clean_texts(record: Case | Try) -> dict[str, Any]:
 def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
     """Return when something of these cases went on, as (start, end), without overlaps, in order."""
     merged: list[tuple[float, float]] = []
-    for start, end in sorted((case.started, case.started + case.seconds) for case in cases):
+    for start, end in sorted((case.started, case.ended) for case in cases):
         if merged and start <= merged[-1][1] + 0.5:  # a shorter gap is no pause
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:

@@ -50,7 +50,7 @@ def draw(facts: Facts) -> Timeline | None:
     if not facts.cases:
         return None
     first = min(facts.cases[0].started, facts.state.started)
-    whole = max(max(case.started + case.seconds for case in facts.cases) - first, 0.001)
+    whole = max(max(case.ended for case in facts.cases) - first, 0.001)
     names = phases(facts.cases)
     hues = {name: _HUES[index % len(_HUES)] for index, name in enumerate(names)}
 

@@ -123,7 +123,7 @@ class _Reading:
         except ValidationError:
             return
         self.begun.pop((case.phase, case.role, case.name, case.started), None)
-        self.latest = max(self.latest, case.started + case.seconds)
+        self.latest = max(self.latest, case.ended)
         self.add(case)
 
     def add(self, case: Case) -> None:

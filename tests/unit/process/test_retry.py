@@ -105,6 +105,13 @@ NO_NAME = "fatal: unable to access 'x': Could not resolve host: x"
         (retry.ENGINE, "Error: no such container", ""),
         (
             retry.ENGINE,
+            'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
+            'locating image with ID "7d09": image not known',
+            'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
+            'locating image with ID "7d09": image not known',
+        ),
+        (
+            retry.ENGINE,
             'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
             "(consider removing the image to resolve the issue): file does not exist",
             'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
