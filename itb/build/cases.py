@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from itb.build.cache import CachedBuild
 from itb.model import CaseKey, Phase, Rpm
 from itb.rundir.journal import Cases
+from itb.util import when
 
 ROLE = "workspace"
 REQUIRES = CaseKey(Phase.BUILD, ROLE, "what the spec needs to be built is there")
@@ -22,9 +22,8 @@ def report_cached(cached: CachedBuild, journal: Cases, *, log: Path) -> None:
     with journal.case(*REQUIRES) as trial:
         trial.skip("nothing has to be built: the RPMs are in the cache")
     with journal.case(*BUILT) as trial:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.built))
         trial.passed(
-            f"taken from the cache: same commit, platform and arguments, built {when} "
+            f"taken from the cache: same commit, platform and arguments, built {when.utc(cached.built)} "
             f"in {cached.seconds:.0f} s by run {cached.run} as {cached.trust}"
         )
         trial.log = log

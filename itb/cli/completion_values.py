@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from itb.cli.commands import choices, runs
+from itb.cli.commands import choices, logs, runs
 from itb.cli.line import Line
 from itb.config import lookup
 from itb.config import settings as config_settings
@@ -13,8 +13,7 @@ from itb.config.settings import Settings
 from itb.errors import ItbError
 from itb.rundir import logs as rundir_logs
 from itb.rundir import values as rundir_values
-from itb.rundir.directory import RunDir
-from itb.util.files import expand
+from itb.rundir.directory import RunDir, runs_of
 
 
 def values(what: str, line: Line) -> list[str]:
@@ -33,7 +32,7 @@ def _definitions(word: str) -> Callable[[Settings, Line], Iterable[str]]:
 
 
 def _runs(settings: Settings, _: Line) -> list[str]:
-    return [rundir.id for rundir in runs.every(settings.runs_dir)]
+    return [rundir.id for rundir in runs_of(settings.runs_dir)]
 
 
 def _run(settings: Settings, line: Line) -> RunDir:
@@ -50,8 +49,7 @@ def _roles(settings: Settings, line: Line) -> list[str]:
 
 def _places(settings: Settings, line: Line) -> list[str]:
     """Return whose logs of the run there are."""
-    places = [log.place for log in rundir_logs.every(_run(settings, line))]
-    return list(dict.fromkeys([*places, *_roles(settings, line)]))
+    return logs.places(_run(settings, line))
 
 
 def _logs(settings: Settings, line: Line) -> list[str]:
@@ -60,7 +58,7 @@ def _logs(settings: Settings, line: Line) -> list[str]:
 
 
 def _variants(settings: Settings, line: Line) -> Iterable[str]:
-    folders = [expand(folder) for folder in settings.products]
+    folders = settings.folders("products")
     return lookup.load_product(line.value("product") or settings.product, folders).variants
 
 
@@ -71,7 +69,7 @@ def _outcomes(_: Settings, __: Line) -> Iterable[str]:
 def _hooks(settings: Settings, _: Line) -> list[str]:
     from itb.tokens.lookup import BUILTIN  # takes long to import, and is not for every value
 
-    own = (path for folder in settings.hooks for path in sorted(expand(folder).glob("*")))
+    own = (path for folder in settings.folders("hooks") for path in sorted(folder.glob("*")))
     return [*BUILTIN, *(path.name for path in own if path.is_file())]
 
 

@@ -74,6 +74,10 @@ class Settings(DeclaredSettings, Record):
         """Return the time limits, factor included."""
         return Limits(self.timeout_factor, self.limits)
 
+    def folders(self, kind: str) -> tuple[Path, ...]:
+        """Return the user's own folders of definitions: of products, platforms, scenarios or hooks."""
+        return tuple(expand(folder) for folder in getattr(self, kind))
+
     @property
     def runs_dir(self) -> Path:
         """Return the folder that run directories go to, absolute."""
@@ -222,7 +226,7 @@ def _check_platform_options(settings: Settings, origins: Mapping[str, str]) -> N
     """
     if not settings.platform_options:
         return
-    folders = [expand(folder) for folder in settings.platforms]
+    folders = settings.folders("platforms")
     known = [*lookup.platform_names(folders), *(Path(name).name for name in settings.platform)]
     for name in settings.platform_options:
         if name not in known and (hint := yamlfile.nearest(name, known)):

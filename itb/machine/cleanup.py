@@ -15,7 +15,7 @@ from itb.containers.engine import Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.process import orphans
 from itb.rundir import lock as rundir_lock
-from itb.rundir.directory import RunDir
+from itb.rundir.directory import RunDir, runs_of
 from itb.util import filelock, files
 
 KEEP_DAYS = 14  # cached builds younger than this stay
@@ -144,7 +144,7 @@ def _busy_runs(engine: Engine, runs: Path) -> set[str]:
     """Return the short names of the runs that a process works on."""
     existing = [RunDir(Path(folder or runs) / name) for name, folder in leftover_runs(engine)]
     names = set()
-    for rundir in (*existing, *(RunDir(path.parent) for path in runs.glob("*/run.json"))):
+    for rundir in (*existing, *runs_of(runs)):
         with suppress(UsageError):
             if rundir.is_held():
                 names.add(rundir.state.short)

@@ -25,7 +25,6 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.testbed.testbed import wait_booted
-from itb.util.files import expand
 
 _PLATFORM_GB = 4.0  # that building a platform takes in the engine's store
 
@@ -122,7 +121,7 @@ def _examine_disks(settings: Settings, info: dict[str, Any]) -> Iterator[Finding
 
 def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> Iterator[Finding]:
     try:
-        platform = lookup.load_platform(name, [expand(folder) for folder in settings.platforms])
+        platform = lookup.load_platform(name, settings.folders("platforms"))
     except ItbError as error:
         yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
         return

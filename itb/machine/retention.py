@@ -15,7 +15,7 @@ from itb.containers.engine import Engine, labels_of
 from itb.errors import UsageError
 from itb.report import ended as report_ended
 from itb.report.verdict import Kind
-from itb.rundir.directory import RunDir, RunState
+from itb.rundir.directory import RunDir, RunState, runs_of
 from itb.util import ownership
 
 _REMOVED = ".removed-"  # begins the name of a folder that a run is moved to before it is removed
@@ -56,8 +56,7 @@ def choose(
     removed: list[RunDir] = []
     spared: dict[str, str] = {}
     green: set[tuple[str, str]] = set()
-    paths = sorted((path.parent for path in runs.glob("*/run.json")), reverse=True)
-    for place, rundir in enumerate(RunDir(path) for path in paths if not path.is_symlink()):
+    for place, rundir in enumerate(runs_of(runs)):
         try:
             state = rundir.state
         except UsageError:

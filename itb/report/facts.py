@@ -31,6 +31,7 @@ from itb.rundir import values
 from itb.rundir.cases import RUN_END, Attempts
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import Value
+from itb.util import when
 from itb.util.text import EVIDENCE_LIMIT, clean, cut, one_line
 
 R = TypeVar("R", bound=Record)
@@ -195,8 +196,7 @@ def _modified(rundir: RunDir) -> float:
 def _resumptions(attempts: Attempts) -> tuple[str, ...]:
     """Return a line that tells when a run was resumed and what that repeated; none if it never was."""
     times = [
-        ("resumed " if process.resumed else "repeated in part ")
-        + time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(process.at))
+        ("resumed " if process.resumed else "repeated in part ") + when.utc(process.at)
         for process in attempts.resumed
     ]
     if not times:
@@ -212,8 +212,7 @@ def _entered(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
     times: dict[str, list[str]] = {}
     try:
         for entry in rundir.entries():
-            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(entry.at))
-            times.setdefault(one_line(clean(entry.role), 100), []).append(when)
+            times.setdefault(one_line(clean(entry.role), 100), []).append(when.utc(entry.at))
     except OSError as error:
         problems.append(clean(f"entered.jsonl: {error}"))
     return tuple(

@@ -24,7 +24,8 @@ from itb.report.template import render
 from itb.report.timeline import draw
 from itb.report.verdict import Verdict, sort_failures
 from itb.util.files import write_atomically
-from itb.util.text import clean, duration, utc
+from itb.util.text import clean, duration
+from itb.util.when import utc
 
 KEPT_FILES = 60  # evidence files listed per host
 LOCK = "lock.yaml"  # which browsers offer to save

@@ -10,7 +10,6 @@ and a failure without a message, which it would count as passed.
 from __future__ import annotations
 
 import socket
-import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from itb.report import self_reported
 from itb.report.facts import Facts
 from itb.report.passages import inside, located, place
 from itb.report.verdict import Verdict, judge
+from itb.util import when
 from itb.util.files import write_atomically
 from itb.util.text import one_line
 
@@ -59,7 +59,7 @@ def _suite(facts: Facts, verdict: Verdict) -> ET.Element:
         one_line(f"{facts.state.product}.{facts.state.platform}"),
         test_cases,
         hostname=socket.gethostname(),
-        timestamp=_stamp(facts.state.started),
+        timestamp=when.iso(facts.state.started),
         properties=properties(facts, verdict),
     )
     element: ET.Element = suite.build_xml_doc()
@@ -201,13 +201,9 @@ def properties(facts: Facts, verdict: Verdict) -> dict[str, str]:
             "token.subject": token.subject,
         }
         known |= {"token.audience": " ".join(token.audience), "token.scopes": " ".join(token.scopes)}
-        known |= {"token.expires": _stamp(token.expires), "token.jti": token.jti}
+        known |= {"token.expires": when.iso(token.expires), "token.jti": token.jti}
         known |= {"token.signature": "verified" if token.verified else "unverified"}
     return {one_line(name, 200): one_line(value, 50_000) for name, value in known.items() if value.strip()}
-
-
-def _stamp(when: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
 
 
 def _seconds(value: float) -> str:

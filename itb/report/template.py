@@ -17,7 +17,8 @@ from markupsafe import Markup
 from itb.data import shipped
 from itb.model import Outcome
 from itb.report import summary
-from itb.util.text import duration, utc
+from itb.util.text import duration
+from itb.util.when import utc
 
 
 def render(template: str, **values: Any) -> str:

@@ -58,8 +58,7 @@ def plan_cells(settings: Settings) -> list[Plan]:
     product = load_product(settings)
     token.check_hook(settings)
     topology, scenarios = find_parts(product, settings.scenario or product.scenarios, settings)
-    folders = [expand(folder) for folder in settings.platforms]
-    platforms = [lookup.load_platform(name, folders) for name in settings.platform]
+    platforms = [lookup.load_platform(name, settings.folders("platforms")) for name in settings.platform]
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
     topology = _with_builder(settings, product, platforms, topology)
@@ -72,7 +71,7 @@ def find_parts(
     """Return the testbed of a product and scenarios by their names; UsageError if these do not fit together."""
     topology = testbed.find_topology(product.testbed, product.folder)
     _check_roles(product, topology)
-    folders = [*(expand(folder) for folder in settings.scenarios), product.folder / "scenarios"]
+    folders = [*settings.folders("scenarios"), product.folder / "scenarios"]
     loaded = tuple(lookup.load_scenario(name, folders) for name in scenarios)
     for scenario in loaded:
         execution.check_roles(scenario, topology.roles)
@@ -135,7 +134,7 @@ def load_product(settings: Settings) -> Product:
     """Return the product of the settings; UsageError with the known ones if none is named."""
     if not settings.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
-    product = lookup.load_product(settings.product, [expand(folder) for folder in settings.products])
+    product = lookup.load_product(settings.product, settings.folders("products"))
     return config_product.with_variants(product, settings.variant)
 
 

@@ -22,6 +22,7 @@ from itb.rundir import checkpoints, values
 from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunState
 from itb.testbed.testbed import Topology
+from itb.util import when
 
 # Ends what a killed itb left running inside a host: every command of it is bounded by timeout(1), and has no
 # parent there.  A shell that a person opened has no timeout, and stays.
@@ -80,7 +81,7 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
     """
     plan_again(cell)
     with cell.journal.case(*RUN_END) as trial:
-        findings = [time.strftime("resumed at %Y-%m-%d %H:%M:%S UTC", time.gmtime()), *notes]
+        findings = [f"resumed at {when.utc(time.time())}", *notes]
         for folder in cell.rundir.tokens.glob("*-*"):  # temporary folders of a killed process
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
 from itb.rundir.cases import Attempts, Begun, Process
 from itb.rundir.values import Value
-from itb.util import files, ownership
+from itb.util import files, ownership, when
 from itb.util.files import write_atomically
 from itb.util.redact import redact
 from itb.util.text import one_line
@@ -104,7 +105,7 @@ class RunDir:
     @classmethod
     def create(cls, runs: Path, label: str) -> RunDir:
         """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        stamp = when.stamp(time.time())
         if not runs.is_dir():
             runs.mkdir(0o755, parents=True, exist_ok=True)
             ownership.give_to_caller(runs)
@@ -130,20 +131,18 @@ class RunDir:
         path = Path(wanted)
         if wanted and (path / "run.json").is_file():
             return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's
-        every = sorted(path.parent for path in runs.glob("*/run.json")) if runs.is_dir() else []
+        every = list(runs_of(runs))
         if wanted and (damaged := cls._damaged(runs, path)):
             return cls(damaged)
         if not every:
             raise UsageError(f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere")
         if not wanted:
-            return cls(every[-1])
-        matching = [path for path in every if path.name == wanted] or [
-            path for path in every if wanted in path.name
-        ]
+            return every[0]
+        matching = [run for run in every if run.id == wanted] or [run for run in every if wanted in run.id]
         if len(matching) != 1:
-            names = ", ".join(path.name for path in matching[:5]) or "none"
+            names = ", ".join(run.id for run in matching[:5]) or "none"
             raise UsageError(f"{wanted!r} must name one run; it names {names}", hint="itb list shows them")
-        return cls(matching[0])
+        return matching[0]
 
     @staticmethod
     def _damaged(runs: Path, path: Path) -> Path | None:
@@ -308,9 +307,9 @@ class RunDir:
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(command.started))
         text = redact(shlex.join(command.argv)).replace("\n", "\\n")
-        line = f"{when} {command.host} exit={command.returncode} {command.seconds:.2f}s {text[:2000]}"
+        ended = f"exit={command.returncode} {command.seconds:.2f}s"
+        line = f"{when.iso(command.started)} {command.host} {ended} {text[:2000]}"
         # A log that cannot be written must not keep a command from removing things; cases tell of it.
         with suppress(OSError):
             self._append("commands.log", line)
@@ -329,3 +328,10 @@ class RunDir:
     def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
         """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""
         return rundir_lock.hold(self.path)
+
+
+def runs_of(folder: Path) -> Iterator[RunDir]:
+    """Yield all runs of a folder, newest first; a link to a run of the same folder is not another one."""
+    for path in sorted((file.parent for file in folder.glob("*/run.json")), reverse=True):
+        if not (path.is_symlink() and path.resolve().parent == folder.resolve()):
+            yield RunDir(path)

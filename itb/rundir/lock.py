@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from itb.errors import TestbedError, UsageError
 from itb.model import Moment, Record
-from itb.util import files
+from itb.util import files, when
 
 NAME = ".lock"
 
@@ -34,8 +34,7 @@ class Owner(Record):
     def __str__(self) -> str:
         if not self.pid:
             return "a process"
-        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since))
-        return f"process {self.pid} on {self.host} (since {when})"
+        return f"process {self.pid} on {self.host} (since {when.utc(self.since)})"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from itb.model import Record, Token
 from itb.tokens import scopes
 from itb.tokens.parse import DecodedToken, MalformedTokenError, decode_token
 from itb.tokens.request import SCOPES, AcquireError, Cause, Profile, TokenRequest
+from itb.util import when
 
 ALGORITHMS = ("ES256", "RS256")
 VERSIONS = ("scitoken:2.0", "scitokens:2.0", "scitokens:1.0")
@@ -342,7 +343,7 @@ def _one_line(value: object) -> str:
 def _utc(value: int) -> str:
     if not 0 <= value < 253_402_300_800:  # the year 10000
         return f"{value} s since 1970"
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
+    return when.utc(value)
 
 
 def _duration(seconds: float) -> str:

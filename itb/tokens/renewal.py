@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from itb.errors import InterruptedRunError, ItbError, TokenError
 from itb.model import Record, Token
+from itb.util import when
 
 MARGIN = 1200.0  # seconds that a token has left when it is renewed
 RETRY_INTERVAL = 60.0  # seconds between tries when a renewal fails
@@ -40,7 +41,7 @@ class Renewal(Record):
                 return f"renewed after the old one had expired{before}"
             return f"renewed with {self.left:.0f} s left on the old one{before}"
         if self.left > 0:
-            until = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + self.left))
+            until = when.clock(time.time() + self.left)
             return f"{self.problem}; the old token serves until {until} ({self.left:.0f} s more)"
         return f"{self.problem}; the old token has expired"
 

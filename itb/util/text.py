@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 from itb.util.redact import redact
 
@@ -38,11 +37,6 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def utc(when: float) -> str:
-    """Return a time (seconds since the epoch) as reports show it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
 
 
 EVIDENCE_LIMIT = 6000  # characters; the rest is in the log

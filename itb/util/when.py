@@ -1,4 +1,4 @@
-"""Points in time and ages as people type them."""
+"""Points in time and ages: as people type them, and as itb shows them, which is always in UTC."""
 
 from __future__ import annotations
 
@@ -36,3 +36,28 @@ def since(text: str, *, option: str, now: float | None = None) -> float:
     except (ValueError, OverflowError):
         hint = f"an age such as {_AGES}, or a date such as 2026-11-27 or 2026-11-27T08:00"
         raise UsageError(f"{option}: {text[:60]!r} is neither an age nor a date", hint=hint) from None
+
+
+def utc(moment: float) -> str:
+    """Return a time (epoch) as people read it: ``2026-11-27 08:00:00 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
+
+
+def minute(moment: float) -> str:
+    """Return a time (epoch) for a column headed UTC: ``2026-11-27 08:00``."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))
+
+
+def clock(moment: float) -> str:
+    """Return the time of day of a time (epoch): ``08:00:00 UTC``."""
+    return time.strftime("%H:%M:%S UTC", time.gmtime(moment))
+
+
+def iso(moment: float) -> str:
+    """Return a time (epoch) as programs read it: ``2026-11-27T08:00:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def stamp(moment: float) -> str:
+    """Return a time (epoch) for the name of a folder, in which names sort by time: ``20261127T080000Z``."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))

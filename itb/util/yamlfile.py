@@ -72,7 +72,7 @@ _AliasLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|
 
 def nearest(word: str, valid: list[str]) -> str:
     """Return "; did you mean 'x'?" when a valid word resembles ``word``, else the empty string."""
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -14,7 +14,6 @@ from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import UsageError
-from itb.util.files import expand
 
 Row = Mapping[str, Any]
 
@@ -59,7 +58,7 @@ def kinds() -> dict[str, Kind]:
 def names(kind: Kind, settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield the name and folder of each definition there is; a user's own hides itb's of the same name."""
     seen: set[str] = set()
-    for top in (*map(expand, getattr(settings, kind.setting)), kind.own):
+    for top in (*settings.folders(kind.setting), kind.own):
         for file in sorted(top.glob(f"*/{kind.file}")):
             name = file.parent.name
             if name not in seen and lookup.NAME.fullmatch(name):
@@ -69,7 +68,7 @@ def names(kind: Kind, settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def rows(kind: Kind, settings: Settings) -> list[dict[str, Any]]:
     """Return what there is of a kind; of a definition that cannot be read, ``problem`` says why."""
-    folders = [expand(folder) for folder in getattr(settings, kind.setting)]
+    folders = settings.folders(kind.setting)
     described = []
     for name, folder in names(kind, settings):
         try:

@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.containers.engine import Engine, connect
-from itb.errors import TestbedError
+from itb.errors import TestbedError, UsageError
 from itb.model import Notes
 from itb.process.runner import Runner
 from itb.report import progress as report_progress
@@ -98,7 +99,7 @@ def show_reports(
     """Print the summaries of runs, for people or as one JSON document; ``folder`` has their combined report."""
     with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
         if as_json:
-            print(write.document_of(runs, folder=folder).model_dump_json(indent=1))
+            print_json(write.document_of(runs, folder=folder))
             return
         for rundir, notes in runs:
             write.show(rundir, Console(highlight=False), notes=notes)
@@ -122,8 +123,18 @@ def make_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
+def whole_number(text: str, *, option: str, least: int = 0, hint: str = "") -> int:
+    """Return the number that an option was given; UsageError, which names the option, for anything else."""
+    if not (text.isdecimal() and text.isascii()) or int(text) < least:
+        raise UsageError(f"{option}: {text[:60]!r} is not a whole number of at least {least}", hint=hint)
+    return int(text)
+
+
 def print_json(value: object) -> None:
-    """Print a value as JSON; what JSON has no form for, as text."""
+    """Print a record or another value as JSON; what JSON has no form for, as text."""
+    if isinstance(value, BaseModel):
+        print(value.model_dump_json(indent=1))
+        return
     json.dump(value, sys.stdout, indent=1, default=str)
     sys.stdout.write("\n")
 

@@ -84,9 +84,8 @@ def _place(kind: Kind, name: str, settings: Settings) -> _Place:
     """Return where a definition goes: to its path, to the first folder of its setting, or to one made here."""
     if "/" in name or name in (".", ".."):
         return _Place(Path.cwd() / expand(name.rstrip("/") or "/"))
-    folders = getattr(settings, kind.setting)
-    if folders:
-        return _Place(expand(folders[0]).absolute() / name)
+    if folders := settings.folders(kind.setting):
+        return _Place(folders[0].absolute() / name)
     if untrusted_source.is_untrusted(Path.cwd(), settings.source):
         return _Place(Path.cwd() / name)
     return _Place(Path.cwd() / kind.setting / name, setting=kind.setting)
@@ -105,9 +104,9 @@ def _taken(kind: Kind) -> set[str]:
 def _files(kind: Kind, name: str, settings: Settings, like: str) -> Mapping[str, str]:
     """Return the files of a new definition."""
     if kind is Kind.PLATFORM:
-        other = lookup.load_platform(like, [expand(folder) for folder in settings.platforms])
+        other = lookup.load_platform(like, settings.folders("platforms"))
         return templates.platform_like(other, name)
-    product = lookup.load_product(settings.product or EXAMPLE, [expand(folder) for folder in settings.products])
+    product = lookup.load_product(settings.product or EXAMPLE, settings.folders("products"))
     role = next(reversed(product.roles))  # of pilot systems the one that users see
     files = templates.filled(kind, {f"new{kind}": name, "newrole": role})
     return {"": next(iter(files.values()))} if kind is Kind.HOOK else files
@@ -127,7 +126,7 @@ def _look_up_here(kind: Kind, place: _Place) -> None:
 def _usable_name(kind: Kind, target: Path, flags: Flags) -> str:
     """Return what the definition is to be called in commands: its name if that leads to it, else its path."""
     settings = common.settings_from(flags)
-    folders = [expand(folder).absolute() for folder in getattr(settings, kind.setting)]
+    folders = [folder.absolute() for folder in settings.folders(kind.setting)]
     first = next((folder for folder in folders if (folder / target.name).exists()), None)
     return target.name if first == target.parent else shlex.quote(_shown(target))
 

@@ -49,10 +49,9 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
     """Print the summary of a run, or all that its failed cases say."""
     settings = common.settings_from(flags)
     rundir = RunDir.find(settings.runs_dir, run)
-    if as_json and failed:
-        print_json([case.model_dump(mode="json") for case in write.failed_cases(rundir)])
-    elif as_json:
-        print(write.document_of([(rundir, None)]).model_dump_json(indent=1))
+    if as_json:
+        document = write.document_of([(rundir, None)])
+        print_json([entry.model_dump(mode="json") for entry in document.runs[0].failed] if failed else document)
     elif failed:
         write.show_failed(rundir, make_console())
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.cli.commands import common, following, runs
+from itb.cli.commands.common import whole_number
 from itb.cli.commands.following import Asked
 from itb.cli.commands.listing import Listing
 from itb.config import settings as config_settings
@@ -33,7 +34,7 @@ def logs(
 
     A place is a role, a scenario, ``build`` or ``itb``.
     """
-    lines = _number(tail)
+    lines = whole_number(tail, option="logs: --tail", least=1) if tail else None
     settings = config_settings.load(flags)[0]
     asked = Asked(*_meant(settings, run, place, name), lines)
     if as_json:
@@ -45,14 +46,6 @@ def logs(
     elif not following.follow(settings, asked):
         print(f"itb: run {asked.rundir.id} has ended: nothing is added to its logs", file=sys.stderr)
         _show(asked)
-
-
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isdecimal() and text.isascii()) or not int(text):
-        raise UsageError(f"logs: --tail: {text[:60]!r} is not a number of lines")
-    return int(text)
 
 
 def _meant(settings: Settings, run: str, place: str, name: str) -> tuple[RunDir, str, str]:

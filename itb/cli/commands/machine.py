@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from itb.cli.commands import common, hosts
-from itb.cli.commands.common import Flags, engine_from, make_console, print_json, print_removed
+from itb.cli.commands.common import Flags, engine_from, make_console, print_json, print_removed, whole_number
 from itb.errors import UsageError
 from itb.machine import cleanup
 from itb.machine import doctor as machine_doctor
@@ -98,9 +98,7 @@ def clean(
 
 def retention_of(*, keep: str, older_than: str) -> Retention | None:
     """Return which runs stay by the options of ``clean``; None where old runs are not asked to be removed."""
-    if keep and not (keep.isdecimal() and keep.isascii()):
-        raise UsageError(f"clean: --keep: {keep[:60]!r} is not a number of runs")
     if not keep and not older_than:
         return None
     age = when.age(older_than, option="clean: --older-than") if older_than else None
-    return Retention(keep=int(keep) if keep else None, age=age)
+    return Retention(keep=whole_number(keep, option="clean: --keep") if keep else None, age=age)

@@ -33,6 +33,7 @@ from itb.run.plan import (
     resolve_previous,
 )
 from itb.rundir.directory import RunDir
+from itb.util import when
 
 
 def run(settings: Settings, *, as_json: bool = False) -> int:
@@ -106,8 +107,7 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
         raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
     runs = [(rundir, _notes(rundir, settings)) for rundir in rundirs]
     verdicts = [_report(rundir, notes) for rundir, notes in runs]
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    folder = hand_on(settings, runs, combined=settings.runs_dir / f"{stamp}-report")
+    folder = hand_on(settings, runs, combined=settings.runs_dir / f"{when.stamp(time.time())}-report")
     show_reports(runs, folder=folder, as_json=as_json)
     for (rundir, _), verdict in zip(runs, verdicts, strict=True):
         if verdict.exit_code is None:
@@ -129,7 +129,7 @@ def _notes(rundir: RunDir, settings: Settings) -> Notes:
     try:
         state = rundir.state
         product = load_product(settings.model_copy(update={"product": state.product}))
-        platform = lookup.load_platform(state.platform)
+        platform = lookup.load_platform(state.platform, settings.folders("platforms"))
     except UsageError:
         return Notes()
     return Notes(product_title=product.title, platform_title=platform.title, platform_note=platform.note)

@@ -17,14 +17,12 @@ from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
 from itb.process import orphans, stop
 from itb.process.runner import Runner
-from itb.util.files import expand
 
 
 def _platform(flags: Flags, name: str) -> tuple[Platform, dict[str, str]]:
     """Return a platform and the options that the settings have for it."""
     settings = common.settings_from(flags)
-    folders = [expand(folder) for folder in settings.platforms]
-    return lookup.load_platform(name, folders), dict(settings.platform_options.get(name, {}))
+    return lookup.load_platform(name, settings.folders("platforms")), dict(settings.platform_options.get(name, {}))
 
 
 def platform_build(flags: Flags, name: str) -> None:
@@ -47,7 +45,8 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     """Print the platforms that are defined and the images that are there."""
     engine = engine_from(flags)
     built = platforms_images.built(engine)
-    platforms = [lookup.load_platform(name) for name in lookup.platform_names()]
+    folders = common.settings_from(flags).folders("platforms")
+    platforms = [lookup.load_platform(name, folders) for name in lookup.platform_names(folders)]
     if as_json:
         print_json([_as_json(platform, built) for platform in platforms])
         return

@@ -7,21 +7,19 @@ than it prints.
 from __future__ import annotations
 
 import fnmatch
-import json
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from itb.cli.commands.common import print_json, whole_number
 from itb.cli.commands.listing import Listing
 from itb.config import settings as config_settings
 from itb.errors import ExitCode, UsageError
 from itb.report import ended as report_ended
 from itb.report.verdict import Kind
-from itb.rundir.directory import Ended, RunDir, RunState
+from itb.rundir.directory import Ended, RunDir, RunState, runs_of
 from itb.util import when
 from itb.util.text import duration, one_line
 from itb.util.yamlfile import nearest
@@ -99,11 +97,10 @@ def list_runs(flags: Mapping[str, Any], options: Mapping[str, str | None], *, as
     listed = list(matching(folder, wanted))
     shown = listed[:limit] if limit else listed
     if as_json:
-        json.dump([run.document() for run in shown], sys.stdout, indent=1)
-        print()
+        print_json([run.document() for run in shown])
         return
     if not listed:
-        is_empty = next(every(folder), None) is None
+        is_empty = next(runs_of(folder), None) is None
         print(f"no run in {folder} yet: itb run makes one" if is_empty else f"no run in {folder} is like that")
         return
     table(shown).print()
@@ -138,34 +135,24 @@ def _limit(text: str | None, *, as_json: bool) -> int:
     """Return how many runs are printed, 0 for all: programs get all unless they ask for fewer."""
     if not text:
         return 0 if as_json else SHOWN
-    if not text.isdecimal() or not text.isascii():
-        raise UsageError(f"--limit: {text[:60]!r} is not a whole number", hint="0 lists all")
-    return int(text)
-
-
-def every(runs: Path) -> Iterator[RunDir]:
-    """Yield all runs of a folder, newest first; a link to a run of the same folder is not another one."""
-    for path in sorted(runs.glob("*/run.json"), reverse=True):
-        folder = path.parent
-        if not (folder.is_symlink() and folder.resolve().parent == runs.resolve()):
-            yield RunDir(folder)
+    return whole_number(text, option="list: --limit", hint="0 lists all")
 
 
 def is_named(runs: Path, word: str) -> bool:
     """Return whether a word is the path of a run or a part of the name of one in this folder."""
-    return (Path(word) / "run.json").is_file() or any(word in rundir.id for rundir in every(runs))
+    return (Path(word) / "run.json").is_file() or any(word in rundir.id for rundir in runs_of(runs))
 
 
 def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
     """Yield all runs of a folder whose state can be read, newest first, with their state."""
-    for rundir in every(runs):
+    for rundir in runs_of(runs):
         with suppress(UsageError):
             yield rundir, rundir.state
 
 
 def matching(runs: Path, wanted: Wanted) -> Iterator[Listed]:
     """Yield the runs of a folder that are wanted, newest first; those that cannot be read where all are."""
-    for rundir in every(runs):
+    for rundir in runs_of(runs):
         try:
             state = rundir.state
         except UsageError:
@@ -188,7 +175,7 @@ def table(listed: Sequence[Listed]) -> Listing:
             shown.add(run.rundir.id, run.ended.words, "", "", "", "", cause)
             continue
         took = duration(state.finished - state.started) if state.finished else ""
-        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(state.started))
+        started = when.minute(state.started)
         hosts = "kept" if state.kept else ""
         shown.add(run.rundir.id, run.ended.words, state.ref, started, took, hosts, cause)
     return shown

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from itb.cli.commands import common
+from itb.cli.commands.common import print_json
 from itb.cli.commands.listing import Listing
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
@@ -112,8 +111,7 @@ def hooks(*, as_json: bool) -> None:
     """Print the hooks there are."""
     available = tokens_lookup.available(hook_context(common.settings_from({}), Runner()))
     if as_json:
-        json.dump([hook.model_dump() for hook in available], sys.stdout, indent=1)
-        print()
+        print_json([hook.model_dump() for hook in available])
         return
     shown = Listing("hook", "usable", "what it is")
     for hook in available:

@@ -7,7 +7,6 @@ packages' names and checksums, and a :class:`Repo` that hosts install from.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from itb.run.phases.up import prepare_services, start_hosts
 from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Trial
+from itb.util import when
 
 # A reference becomes a commit before there is a run; what is published is chosen while it goes on.
 CANDIDATE = CaseKey(Phase.RESOLVE, "source", "the candidate is found")
@@ -173,14 +173,13 @@ def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
 
 def _commit(product: Product, location: Location, ref: str, choice: Choice) -> Commit:
     version = f"{choice.version}-{choice.release}"
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(choice.built))
     commit = unresolved_commit(product.name, location.shown, ref)
     return commit.model_copy(
         update={
             "version": choice.version,
             "rpm_release": choice.release,
             "describe": version,
-            "date": when,
+            "date": when.iso(choice.built),
             "subject": f"{product.name} {version}, published in {location.shown}",
         }
     )

@@ -26,7 +26,6 @@ from itb.tokens.lookup import find_provider
 from itb.tokens.providers.base import Context
 from itb.tokens.providers.command import Command
 from itb.tokens.request import Secret, TokenRequest
-from itb.util.files import expand
 
 LOCAL = "local"
 _ISSUER_KNOWN = CaseKey(Phase.TOKEN, CE, "the CE knows the issuer of the token")
@@ -79,7 +78,7 @@ def check_hook(settings: Settings) -> None:
 
 def hook_context(settings: Settings, runner: Runner) -> Context:
     """Return what hooks may use outside of a run, where there is no issuer of our own."""
-    folders = tuple(expand(folder) for folder in settings.hooks)
+    folders = settings.folders("hooks")
     return Context(runner=runner, options=settings.token, hook_dirs=folders)
 
 
@@ -141,7 +140,7 @@ def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
 
 def request_token(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
     """Ask the run's hook for a token and check what it gives."""
-    folders = tuple(expand(folder) for folder in cell.settings.hooks)
+    folders = cell.settings.folders("hooks")
     context = Context(
         runner=cell.engine.runner,
         options=cell.settings.token,

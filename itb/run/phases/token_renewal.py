@@ -28,6 +28,7 @@ from itb.tokens.ce import find_refusal
 from itb.tokens.delivery import is_ours
 from itb.tokens.issuer import FAULTS
 from itb.tokens.request import Secret
+from itb.util import when
 from itb.util.redact import remember
 
 BAD_TOKENS = "/var/lib/itb/tokens"  # folder on the token's role: a good token, and some a CE must refuse
@@ -123,8 +124,7 @@ class Renewals:
         Raises TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
         """
         if self.token.expires <= time.time():
-            ended = time.strftime("%H:%M:%S UTC", time.gmtime(self.token.expires))
-            raise TokenError(f"the token expired at {ended} and could not be renewed")
+            raise TokenError(f"the token expired at {when.clock(self.token.expires)} and could not be renewed")
         try:
             return find_refusal(self._cell.host(CE), self.token.issuer, since=since)
         except InterruptedRunError:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
-from itb.cli.commands import new_run
+from itb.cli.commands import inspect, new_run
 from itb.config.settings import Settings
+from itb.data import shipped
 from itb.errors import ExitCode, TestbedError, UsageError
 from itb.model import Case, Outcome, Phase
 from itb.rundir.directory import RunDir, RunState
@@ -76,3 +79,27 @@ def test_a_folder_that_cannot_be_written_is_no_success(settings: Settings, tmp_p
 def test_a_run_that_is_named_twice_is_refused(settings: Settings) -> None:
     with pytest.raises(UsageError, match="named twice"):
         new_run.report_runs(settings, ["deb13", "4f2a9c1e-deb13"], as_json=False)
+
+
+def test_failed_cases_are_the_same_list_alone_and_in_the_document(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"runs": settings.runs}
+    inspect.show_run(flags, "el9", failed=False, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    inspect.show_run(flags, "el9", failed=True, as_json=True)
+    failed = json.loads(capsys.readouterr().out)
+    assert failed == document["runs"][0]["failed"]
+    assert [case["name"] for case in failed] == ["n"]
+
+
+def test_titles_come_from_the_users_own_definitions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "platforms" / "mine"
+    shutil.copytree(shipped.folder("build_ws") / "platforms" / "deb13", own)
+    text = (own / "platform.yaml").read_text()
+    (own / "platform.yaml").write_text(re.sub(r"^title:.*$", "title: my own", text, flags=re.MULTILINE))
+    make_run(tmp_path / "runs", "mine", ExitCode.PASSED)
+    settings = Settings(runs=str(tmp_path / "runs"), platforms=(str(own.parent),))
+    new_run.report_runs(settings, [], as_json=False)
+    page = next((tmp_path / "runs").glob("*-mine/report.html")).read_text()
+    assert "my own" in page

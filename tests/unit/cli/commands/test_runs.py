@@ -14,7 +14,7 @@ from itb.cli.commands import runs
 from itb.cli.commands.runs import Wanted
 from itb.errors import UsageError
 from itb.model import Case, Outcome
-from itb.rundir.directory import Ended, RunDir
+from itb.rundir.directory import Ended, RunDir, runs_of
 
 MakeRun = Callable[..., RunDir]
 RED = Ended(kind="failed", at="install", cause="install on frontend: nothing provides libfoo")
@@ -135,7 +135,7 @@ def test_a_link_to_a_run_is_not_another_run(make_run: MakeRun, tmp_path: Path) -
     (tmp_path / "runs" / "2-b").symlink_to(elsewhere)
     elsewhere.joinpath("run.json").write_text(elsewhere.joinpath("run.json").read_text())
     make_run("1-a")
-    assert [run.id for run in runs.every(tmp_path / "runs")] == ["2-b", "1-a"]
+    assert [run.id for run in runs_of(tmp_path / "runs")] == ["2-b", "1-a"]
 
 
 def test_four_hundred_runs_are_listed_at_once(make_run: MakeRun, tmp_path: Path) -> None:
