@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from itb.tokens.acquire import acquire
 from itb.tokens.check import ClaimCheck, explain, request_for, unverified_issuer
 from itb.tokens.https import fetch_jwks
 from itb.tokens.request import SIZE_LIMIT, Secret, TokenRequest
+from itb.tokens.try_hook import Attempt
 from itb.util import files
 
 MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
@@ -35,22 +37,25 @@ def _request(settings: Settings, audience: str) -> TokenRequest:
     return request.model_copy(update={"run_id": "none"})
 
 
-def get(flags: Mapping[str, Any], audience: str, output: str) -> None:
+def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) -> None:
     """Acquire and check a token; describe it, and write it where asked."""
     settings = common.settings_from(flags)
     if output:
         _check_output(Path(output))
     token, secret = acquire(settings.token_hook, _request(settings, audience), hook_context(settings, Runner()))
-    for key, value in token.model_dump(mode="json").items():
-        if value != "":
-            shown = " ".join(value) if isinstance(value, list) else value
-            print(f"{key:>10}  {shown}")
+    if as_json:
+        print_json(token)
+    else:
+        for key, value in token.model_dump(mode="json").items():
+            if value != "":
+                shown = " ".join(value) if isinstance(value, list) else value
+                print(f"{key:>10}  {shown}")
     if output:
         try:
             files.write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
         except OSError as error:
             raise UsageError(f"{output[:200]}: cannot be written: {error.strerror}") from None
-        print(f"   written  {output}")
+        print(f"   written  {output}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _check_output(path: Path) -> None:
@@ -60,7 +65,7 @@ def _check_output(path: Path) -> None:
         raise UsageError(f"{path}: not a regular file, so no token is written there", hint=hint)
 
 
-def check(file: str, audience: str) -> int:
+def check(file: str, audience: str, *, as_json: bool) -> int:
     """Print a verdict for each claim; exit code 6 if a CE would refuse the token."""
     try:
         text = files.read(Path(file), 4 * SIZE_LIMIT).decode("utf-8", "replace").removesuffix("\n")
@@ -71,16 +76,22 @@ def check(file: str, audience: str) -> int:
     issuer = unverified_issuer(text)
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None
     verdicts = explain(text, request_for(audience), keys)
-    _show(verdicts)
+    code = ExitCode.PASSED
     if failed := [verdict for verdict in verdicts if not verdict.ok]:
         refused = any(not verdict.stricter for verdict in failed)
-        print("a CE would refuse this token" if refused else "a CE might take this token; a run does not")
-        return TokenError.exit_code
-    if keys is None:
-        print(f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had")
+        words = "a CE would refuse this token" if refused else "a CE might take this token; a run does not"
+        code = TokenError.exit_code
+    elif keys is None:
+        words = f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had"
     else:
-        print("a CE would accept this token")
-    return ExitCode.PASSED
+        words = "a CE would accept this token"
+    if as_json:
+        claims = [verdict.model_dump(mode="json") for verdict in verdicts]
+        print_json({"verdict": words, "exit_code": code, "claims": claims})
+    else:
+        _show(verdicts)
+        print(words)
+    return code
 
 
 def _show(verdicts: Sequence[ClaimCheck]) -> None:
@@ -121,10 +132,18 @@ def hooks(*, as_json: bool) -> None:
     shown.print()
 
 
-def try_hook(name: str, audience: str) -> int:
+def try_hook(name: str, audience: str, *, as_json: bool) -> int:
     """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token."""
     settings = common.settings_from({})
     attempt = tokens_try_hook.try_hook(name, _request(settings, audience), hook_context(settings, Runner()))
+    if as_json:
+        print_json({**attempt.model_dump(mode="json"), "usable": attempt.good})
+    else:
+        _show_attempt(attempt)
+    return ExitCode.PASSED if attempt.good else TokenError.exit_code
+
+
+def _show_attempt(attempt: Attempt) -> None:
     rows = [("asked", " ".join(attempt.asked.split())), ("environment", " ".join(attempt.environment))]
     if attempt.exit_code >= 0 or attempt.output_bytes > 0:
         size = attempt.output_bytes
@@ -138,9 +157,8 @@ def try_hook(name: str, audience: str) -> int:
         _show(attempt.verdicts)
     print()
     if attempt.good:
-        print(f"{name}: a run could use this token")
-        return ExitCode.PASSED
-    print(f"{name}: {attempt.problem or 'a run would not use this token'}")
+        print(f"{attempt.name}: a run could use this token")
+        return
+    print(f"{attempt.name}: {attempt.problem or 'a run would not use this token'}")
     if attempt.hint:
         print(f"  next: {attempt.hint}")
-    return TokenError.exit_code

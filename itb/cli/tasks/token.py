@@ -22,25 +22,27 @@ _AUDIENCE = dataclasses.replace(
         value="FILE",
         heading=Heading.OUTPUT,
     ),
+    JSON,
     example=f"itb token get {_CE} --token-hook command",
 )
-def get(flags: Flags, *, audience: str, output: str) -> None:
+def get(flags: Flags, *, audience: str, output: str, json: bool) -> None:
     """Acquire a token through a hook, check it and describe it; never prints it."""
     from itb.cli.commands import token
 
-    token.get(flags, audience, output)
+    token.get(flags, audience, output, as_json=json)
 
 
 @command(
     argument("file", "file with one token"),
     dataclasses.replace(_AUDIENCE, positional=False),
+    JSON,
     example=f"itb token check my.token --audience {_CE}",
 )
-def check(_: Flags, *, file: str, audience: str) -> int:
+def check(_: Flags, *, file: str, audience: str, json: bool) -> int:
     """Say claim by claim what a CE would say of the token in a file."""
     from itb.cli.commands import token
 
-    return token.check(file, audience)
+    return token.check(file, audience, as_json=json)
 
 
 @command(JSON, example="itb token hooks")
@@ -54,11 +56,12 @@ def hooks(_: Flags, *, json: bool) -> None:
 @command(
     argument("hook", "name of the hook", completes="hooks"),
     dataclasses.replace(_AUDIENCE, positional=False, required=False, default=_CE),
+    JSON,
     example="itb token try ./my-hook",
     name="try",
 )
-def try_(_: Flags, *, hook: str, audience: str) -> int:
+def try_(_: Flags, *, hook: str, audience: str, json: bool) -> int:
     """Run a hook as a real run would and explain what it did, without showing the token."""
     from itb.cli.commands import token
 
-    return token.try_hook(hook, audience)
+    return token.try_hook(hook, audience, as_json=json)

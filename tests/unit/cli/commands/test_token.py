@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ def issuer(tmp_path: Path) -> Issuer:
     return Issuer.create(tmp_path / "issuer")
 
 
-def check(tmp_path: Path, token: str) -> int:
+def check(tmp_path: Path, token: str, *, as_json: bool = False) -> int:
     (tmp_path / "token").write_text(f"{token}\n")
-    return commands_token.check(str(tmp_path / "token"), AUDIENCE)
+    return commands_token.check(str(tmp_path / "token"), AUDIENCE, as_json=as_json)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,17 @@ def test_check(
     assert token.rpartition(".")[2] not in out
     if not keys:
         assert "would accept" not in out
+    assert check(tmp_path, token, as_json=True) == code
+    document = json.loads(printed := capsys.readouterr().out)
+    assert token.rpartition(".")[2] not in printed
+    assert document["exit_code"] == code
+    assert document["verdict"] in out
+    assert all(claim["ok"] for claim in document["claims"]) == (code == 0)
 
 
 def test_check_of_no_file_and_of_no_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        commands_token.check(str(tmp_path / "none"), AUDIENCE)
+        commands_token.check(str(tmp_path / "none"), AUDIENCE, as_json=False)
     assert check(tmp_path, "Bearer x") == 6
     assert "begins with the word 'Bearer'" in " ".join(capsys.readouterr().out.split())
 
@@ -63,5 +70,9 @@ def test_try_of_a_provider_that_needs_a_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert commands_token.try_hook("local", AUDIENCE) == 6
+    assert commands_token.try_hook("local", AUDIENCE, as_json=False) == 6
     assert "works inside a run only" in capsys.readouterr().out
+    assert commands_token.try_hook("local", AUDIENCE, as_json=True) == 6
+    document = json.loads(capsys.readouterr().out)
+    assert (document["name"], document["usable"]) == ("local", False)
+    assert "works inside a run only" in document["hint"]
