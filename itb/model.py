@@ -160,16 +160,6 @@ class Case(Record):
         return (*self.tries, Try.model_validate(fields))
 
 
-def append_case(cases: list[Case], case: Case) -> None:
-    """Append a case; one that supersedes takes the place of the last of its name, which becomes a try of it."""
-    numbers = reversed(range(len(cases))) if case.supersedes else ()
-    index = next((number for number in numbers if cases[number].key == case.key), None)
-    if index is None:
-        cases.append(case)
-    else:
-        cases[index] = case.model_copy(update={"tries": (*cases[index].bad_tries, *case.tries)})
-
-
 class Trust(StrEnum):
     """How far what is built of a commit is trusted, by the kind of reference it was asked for with."""
 

@@ -16,12 +16,22 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from itb.errors import ExitCode
-from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Phase, Record, append_case
+from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Phase, Record
 
 RUN_END = CaseKey(Phase.RUN, "itb", "the run goes on to its end")
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
 
 Identity = tuple[str, str, str]
+
+
+def append_case(cases: list[Case], case: Case) -> None:
+    """Append a case; one that supersedes takes the place of the last of its name, which becomes a try of it."""
+    numbers = reversed(range(len(cases))) if case.supersedes else ()
+    index = next((number for number in numbers if cases[number].key == case.key), None)
+    if index is None:
+        cases.append(case)
+    else:
+        cases[index] = case.model_copy(update={"tries": (*cases[index].bad_tries, *case.tries)})
 
 
 class Begun(Record):

@@ -24,10 +24,10 @@ from itb.errors import (
     TestbedError,
     UsageError,
 )
-from itb.model import Case, CaseKey, Outcome, Remark, Try, append_case
+from itb.model import Case, CaseKey, Outcome, Remark, Try
 from itb.process import retry
 from itb.process.stop import AbandonedError
-from itb.rundir.cases import RUN_END, Begun, Process
+from itb.rundir.cases import RUN_END, Begun, Process, append_case
 from itb.rundir.directory import RunDir
 from itb.util import causes, loglines
 from itb.util.redact import redact
