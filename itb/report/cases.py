@@ -28,12 +28,17 @@ def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
     return min(deciding, key=lambda case: case.ended, default=None)
 
 
+_NO_SUBJECTS = frozenset({"a", "an", "the", "no", "every", "nothing", "what", "there", "it"})
+
+
 def sentence(case: Case) -> str:
     """Return in one sentence who failed at what, and why; what the message itself names is said once."""
     message = case.message or "no reason was given"
     names_role = case.role in ("", "itb") or message.startswith((f"host {case.role}:", f"{case.role}:", "the CE:"))
-    # Between cases, the message is all that is known.
-    names_subject = case.phase == Phase.RUN or message.split()[0] == case.name.split()[0]
+    first, _, rest = message.partition(" ")
+    # Between cases, the message is all that is known; two sentences that begin with an article share no subject.
+    is_same = bool(case.message and rest) and first == case.name.split()[0] and first.lower() not in _NO_SUBJECTS
+    names_subject = case.phase == Phase.RUN or is_same
     parts = [] if names_role else [case.role]
     parts += [] if names_subject else [case.name]
     return ": ".join([*parts, message])

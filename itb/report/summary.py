@@ -17,7 +17,7 @@ from itb.model import Case, CommitKind, Outcome
 from itb.report import self_reported
 from itb.report.commands import next_commands
 from itb.report.facts import Facts, base_phase, busy_seconds, phases
-from itb.report.notable import Notable, notable
+from itb.report.notable import notable
 from itb.report.passages import located, place
 from itb.report.verdict import Kind, Verdict, sort_failures
 from itb.util.text import duration
@@ -95,9 +95,10 @@ def render(facts: Facts, verdict: Verdict) -> RenderableType:
         parts += [Padding(Text(line, "dim", overflow="fold"), (0, 0, 0, 4)) for line in _sources(facts, case)]
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         parts.append(Text(f"  and {more} more, see the reports", "dim"))
-    for number, item in enumerate(_notable(facts)):
+    for number, item in enumerate(notable(facts.cases)[:SHOWN_NOTABLE]):
         line = Text.assemble(f"  {len(item.cases)} {item.label}: {item.reason}  ", (item.subject, "dim"))
         parts += [line] if number else [Text(), line]
+    parts += [Text(f"  {rest}", "dim")] if (rest := _more_notable(facts)) else []
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -162,8 +163,10 @@ def plain_lines(facts: Facts, verdict: Verdict) -> Iterable[str]:
         yield from (f"  {line}" for line in _sources(facts, case))
     if (more := len(facts.bad) - SHOWN_FAILURES) > 0:
         yield f"and {more} more, see the reports"
-    for item in _notable(facts):
+    for item in notable(facts.cases)[:SHOWN_NOTABLE]:
         yield f"{len(item.cases)} {item.label}: {item.reason} ({item.subject})"
+    if rest := _more_notable(facts):
+        yield rest
     for title, value in _closing_rows(facts, verdict):
         yield f"{title + ':':<8} {value}"
 
@@ -181,9 +184,10 @@ def _sources(facts: Facts, case: Case) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _notable(facts: Facts) -> list[Notable]:
-    """Return what is to be named of skipped, flaky and known cases."""
-    return notable(facts.cases)[:SHOWN_NOTABLE]
+def _more_notable(facts: Facts) -> str:
+    """Return how many reasons of skipped, flaky and known cases are not named; empty if all are."""
+    more = len(notable(facts.cases)) - SHOWN_NOTABLE
+    return f"and {more} more reason{'' if more == 1 else 's'}, see the reports" if more > 0 else ""
 
 
 def show_failed(console: Console, facts: Facts, verdict: Verdict) -> None:
@@ -194,7 +198,7 @@ def show_failed(console: Console, facts: Facts, verdict: Verdict) -> None:
         lines += ["", f"{PLAIN_MARKS[case.outcome]} {where} {case.name} ({duration(case.seconds)})"]
         lines.append(f"  {case.message or 'no reason was given'}")
         lines += [f"  | {line}" for line in case.evidence.splitlines()]
-        lines += [f"  log: {_shorten(facts.rundir.path / case.log)}"] if case.log else []
+        lines += [f"  {line}" for line in _sources(facts, case)]
     if not facts.bad:
         lines += ["", f"no case of run {facts.rundir.id} failed"]
     for line in lines:

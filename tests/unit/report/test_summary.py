@@ -213,6 +213,19 @@ def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path)
     assert "5 skipped: no token" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_reasons_that_are_too_many_to_name_are_counted(tmp_path: Path) -> None:
+    rundir = run_in(tmp_path, exit_code=0)
+    rundir.append_case(bad("good", outcome=Outcome.PASSED, message="", exit_code=0))
+    for number in range(summary.SHOWN_NOTABLE + 2):
+        skipped = bad(f"s{number}", outcome=Outcome.SKIPPED, message=f"because of {number}", exit_code=0)
+        rundir.append_case(skipped)
+    said = "and 2 more reasons, see the reports"
+    assert said in plain(rundir)
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
+    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    assert said in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_nothing_tried_is_said_with_what_passed_and_why(tmp_path: Path) -> None:
     rundir = run_in(tmp_path, exit_code=3)
     for number in range(22):
@@ -243,7 +256,7 @@ def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) ->
                 phase="start", role="factory", name=f"case {number}", outcome=Outcome.FAILED,
                 message=f"cause {number}",
                 evidence="seen\x1b[31m of it\n" * 20, log=f"hosts/factory/{number}.log", started=number, seconds=1,
-                exit_code=code,
+                exit_code=code, quotes=(Quote(file="build/x", line=3, text=""), Quote(text="more", also=True)),
             )
         )  # fmt: skip
     console = Console(file=io.StringIO(), width=40)
@@ -254,6 +267,8 @@ def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) ->
     ]  # fmt: skip
     assert lines.count("  | seen of it") == 40
     assert any(line.endswith("hosts/factory/2.log") for line in lines)
+    assert any(line.endswith("build/x:3") for line in lines), "where the message was read from"
+    assert lines.count("  also: more") == 2
     assert [case.name for case in write.failed_cases(rundir)] == ["case 2", "case 1"]
 
 

@@ -243,6 +243,9 @@ def test_a_failed_case_outvotes_the_exit_code(rundir: RunDir, add: Add) -> None:
          "dnf install condor: host ce: disk full: /var has 3 KiB left"),
         ("run", "itb", "the run goes on", "host ce: c is not running", "host ce: c is not running"),
         ("test", "ce", "smoke: a job", "", "ce: smoke: a job: no reason was given"),
+        ("build", "itb", "the RPMs are built", "the disk is slow", "the RPMs are built: the disk is slow"),
+        ("test", "itb", "a job runs", "a pilot is held", "a job runs: a pilot is held"),
+        ("test", "itb", "no job is held", "", "no job is held: no reason was given"),
     ],
 )  # fmt: skip
 def test_a_sentence_says_who_what_and_why_once(phase: str, role: str, name: str, message: str, said: str) -> None:
