@@ -6,13 +6,17 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+from itb.config import options
 from itb.model import Commit, CommitKind, Phase
 from itb.report.facts import UNKNOWN_PRODUCT, Facts
 from itb.report.verdict import Kind, Verdict, find_deciding_case
 
 _RUNS = "runs"  # the default folder of run directories, in the directory where itb is called
-_ONLY_PATHS = ("source", "repo_key", "runs")  # settings that know no names: a word without a slash is a path too
+# Settings that know no names: a word without a slash is a path too.
+_ONLY_PATHS = ("source", "repo_key", "runs", "cache", "products", "platforms", "scenarios", "hooks")
+_DEFAULTS = {"builder": "rpmbuild", "token_hook": "local", "engine": "podman", "cache": "", "runs": _RUNS}
 
 
 def next_commands(facts: Facts, verdict: Verdict, *, anywhere: bool = False) -> list[tuple[str, str, str]]:
@@ -48,19 +52,20 @@ def reproduce(facts: Facts, *more: str) -> str:
     """
     if facts.state.product == UNKNOWN_PRODUCT:
         return ""
-    words = [*_same_run(facts), *more]
+    line = " ".join([*_variables(facts), shlex.join([*_same_run(facts), *more])])
     folder = facts.state.cwd
     if folder and (_has_relative_path(facts) or (Path(folder) / "itb.yaml").is_file()):
-        return f"cd {shlex.quote(folder)} && {shlex.join(words)}"
-    return shlex.join(words)
+        return f"cd {shlex.quote(folder)} && {line}"
+    return line
 
 
 def program() -> str:
     """Return how a shell finds this program: by its name, or its path where that is not among the programs."""
-    own = Path(sys.argv[0]).absolute()
+    own, named = Path(sys.argv[0]).absolute(), shutil.which("itb")
+    if own.parts[-2:] == ("itb", "__main__.py") and not named:  # python -m itb
+        own = Path(sys.executable).with_name("itb")
     if own.name != "itb" or not own.is_file():
         return "itb"
-    named = shutil.which("itb")
     return "itb" if named and Path(named).resolve() == own.resolve() else str(own)
 
 
@@ -77,7 +82,8 @@ def _same_run(facts: Facts) -> list[str]:
         words += ["--source", settings["source"]]
     if settings.get("variant"):
         words += ["--variant", ",".join(settings["variant"])]
-    for name, default in (("builder", "rpmbuild"), ("token_hook", "local"), ("engine", "podman"), ("runs", _RUNS)):
+    words += ["--fresh-build"] if settings.get("fresh_build") else []
+    for name, default in _DEFAULTS.items():
         if settings.get(name, default) != default:
             words += [f"--{name.replace('_', '-')}", settings[name]]
     if facts.previous:
@@ -87,13 +93,33 @@ def _same_run(facts: Facts) -> list[str]:
     return words
 
 
+def _variables(facts: Facts) -> list[str]:
+    """Return the variables, quoted for a shell, of settings without an option that are not as by default."""
+    words = []
+    for name, option in options.settings().items():
+        default = [*option.default] if isinstance(option.default, tuple) else option.default
+        value = facts.state.settings.get(name, default)
+        if option.variable and not option.heading and value != default:
+            words.append(f"{option.variable}={shlex.quote(_text(value))}")
+    return words
+
+
+def _text(value: Any) -> str:
+    """Return a setting's value as a variable holds it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def _has_relative_path(facts: Facts) -> bool:
     """Return whether a setting names a file by a path from the run's directory on."""
     settings = facts.state.settings
     values = [settings.get(name) for name in ("product", "token_hook", "from_repo")]
     values += [*(settings.get("platform") or ()), *(settings.get("scenario") or ())]
     named = [value for value in values if isinstance(value, str) and _is_path(value)]
-    named += [settings[name] for name in _ONLY_PATHS if settings.get(name) and settings[name] != _RUNS]
+    for value in (settings.get(name) for name in _ONLY_PATHS):
+        named += [value] if isinstance(value, str) else [*(value or ())]
+    named = [value for value in named if value not in ("", _RUNS)]
     return any(not Path(value).is_absolute() and (Path(facts.state.cwd) / value).exists() for value in named)
 
 

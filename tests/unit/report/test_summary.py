@@ -104,6 +104,21 @@ def test_what_does_not_depend_on_a_directory_needs_none(
     assert commands(rundir)["again"][:3] == ["cd", str(tmp_path), "&&"]
 
 
+def test_what_only_the_environment_gave_is_given_again(tmp_path: Path) -> None:
+    """In another shell the variables are not set; folders lead from the run's own directory on."""
+    (tmp_path / "my products").mkdir()
+    settings = {
+        "products": ["my products", "/srv/p"], "timeout_factor": 0.5, "run_timeout": 1234567.0, "retries": 0,
+        "token_min_lifetime": 60, "hooks": [], "min_free_gb": 4.0, "cache": "/big/cache", "fresh_build": True,
+    }  # fmt: skip
+    line = report_commands.reproduce(gather(run_in(tmp_path, settings=settings)))
+    assert line == (
+        f"cd {tmp_path} && ITB_TOKEN_MIN_LIFETIME=60 ITB_TIMEOUT_FACTOR=0.5 ITB_RETRIES=0 ITB_RUN_TIMEOUT=1234567 "
+        f"ITB_PRODUCTS='my products,/srv/p' itb run --product mine --platform odd --ref {COMMIT.id} "
+        "--fresh-build --cache /big/cache --scenario triv,smoke"
+    )
+
+
 def test_the_program_is_named_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     itb = tmp_path / "bin" / "itb"
     itb.parent.mkdir()
@@ -116,6 +131,10 @@ def test_the_program_is_named_as_a_shell_finds_it(tmp_path: Path, monkeypatch: p
     assert report_commands.program() == "itb"
     monkeypatch.setattr("sys.argv", ["-c"])
     assert report_commands.program() == "itb"
+    monkeypatch.setattr("sys.argv", ["/x/itb/__main__.py"])
+    monkeypatch.setattr("sys.executable", str(itb.with_name("python")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert report_commands.program() == str(itb), "python -m itb, and no itb among the programs"
 
 
 def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
