@@ -13,6 +13,7 @@ STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
 # Where rpm 4.20, and where older ones put what will be the root.
 _BUILDROOT = re.compile(r"^/\S*/BUILD/[^/]+/BUILDROOT(?=/)|^/\S*/BUILDROOT/[^/]+(?=/)")
+_SPEC_LINE = re.compile(r"^(line \d+): ")
 _MILESTONES = (
     (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
     (re.compile(r"Processing files: (\S+)"), "packaging {}"),
@@ -111,7 +112,8 @@ def _rpm_error(log: str) -> Cause | None:
         return Cause(f"in %files but not installed: {_join(paths)}", f"error: {absent[0]}")
     # rpm 4.20 says this of a %patch in a comment too, and goes on.
     errors = [item for item in errors if not item.startswith("No patch number")] or errors
-    return Cause(errors[0][:300], f"error: {errors[0]}") if errors else None
+    # Of what file the line is, rpm leaves to its reader.
+    return Cause(_SPEC_LINE.sub(r"\1 of the spec: ", errors[0])[:300], f"error: {errors[0]}") if errors else None
 
 
 def _not_attempted(log: str) -> Cause | None:

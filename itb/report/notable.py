@@ -27,11 +27,18 @@ class Notable:
 
 
 def notable(cases: Iterable[Case]) -> list[Notable]:
-    """Return them in the order of what to read first; those of the same reason together."""
+    """Return them in the order of what to read first; those of the same reason together.
+
+    What went wrong is said where it did, not again as the reason of what it ended.
+    """
     by_reason: dict[tuple[str, str], list[Case]] = {}
+    cases = tuple(cases)
+    causes = [case.message for case in cases if case.is_bad and case.message]
     for case in cases:
         if case.remark or case.outcome is Outcome.SKIPPED:
             reason = case.message or "no reason was given"
+            for cause in causes:
+                reason = reason.removesuffix(f": {cause}")
             by_reason.setdefault((case.remark or case.outcome, reason), []).append(case)
     order: list[str] = [Remark.KNOWN_FAILURE, Remark.FLAKY, Outcome.SKIPPED]
     found = [Notable(label, reason, members) for (label, reason), members in by_reason.items()]

@@ -301,7 +301,7 @@ CAUSES: dict[str, tuple[dict[str, tuple[str, str]], str]] = {
     ),
     "bad line": (
         {"spec": ("License: Apache-2.0", "License: Apache-2.0\nLicence: x")},
-        "line 6: Unknown tag: Licence: x",
+        "line 6 of the spec: Unknown tag: Licence: x",
     ),
     "failing section": (
         {"spec": ("%install\n", "%install\ncp /nothing/here %{buildroot}\n")},

@@ -219,6 +219,8 @@ def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path)
     for number in range(5):
         rundir.append_case(bad(f"s{number}", outcome=Outcome.SKIPPED, message="no token", exit_code=0))
     rundir.append_case(bad("f", outcome=Outcome.PASSED, remark=Remark.FLAKY, message="at try 2", exit_code=0))
+    rundir.append_case(bad("b", message="disk full"))
+    rundir.append_case(bad("e", outcome=Outcome.SKIPPED, message="ended, for it was no use: disk full", exit_code=0))
     known = bad("k", outcome=Outcome.SKIPPED, message="bug 7", exit_code=0)
     rundir.append_case(known.model_copy(update={"remark": Remark.KNOWN_FAILURE}))
     named = [line for line in plain(rundir) if line[0].isdigit()]
@@ -226,6 +228,7 @@ def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path)
         "1 known failure: bug 7 (factory: k)",
         "1 flaky: at try 2 (factory: f)",
         "5 skipped: no token (factory: s0, factory: s1, factory: s2 and 2 more)",
+        "1 skipped: ended, for it was no use (factory: e)",
     ]
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
     summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
