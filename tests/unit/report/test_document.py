@@ -110,6 +110,9 @@ def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp
     assert content["runs"][0] == alone["runs"][0]
     assert content["junit"] == str(folder / "junit.xml")
     assert {path.name for path in folder.iterdir()} == {"junit.xml", "report.html", "verdict.json"}
+    kinds = {run["verdict"] for run in content["runs"]}
+    heading = (folder / "report.html").read_text().partition("<h1")[2].partition("</h1>")[0]
+    assert heading.endswith("2 runs: " + ", ".join(f"1 {kind}" for kind in sorted(kinds)))
 
 
 def test_a_run_of_which_nothing_is_known_has_the_shape_too(tmp_path: Path) -> None:
