@@ -28,7 +28,9 @@ DATE = re.compile(r"^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} ([AP]M )?\w+ \
 ERROR = re.compile(
     r"\b(ERROR|CRITICAL|FATAL|EXCEPTION|Error running|[Vv]alidation (failed|error)|No module named)\b"
     r"|_job_submit\(\) failed: "  # HTCondor's GridManager, of a CE
+    r"|failed to (?:send|receive) file\(s\) "  # HTCondor, of a job; why is what the other side says
 )
+TRANSFER = re.compile(r".*?(\S+ at \S+ failed to (?:send|receive) file)\(s\) .*?\|Error: ([^;|]+)(?:[;|].*)?")
 JUDGED = re.compile(r"alidation error in|Error running '")
 FINE = re.compile(r": OK$|\bOK for |validation OK")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
@@ -82,7 +84,7 @@ def errors(lines):
     """Line number and text of lines that call themselves errors, without time and place."""
     for number, line in enumerate(lines):
         if ERROR.search(line) and not line.lstrip().startswith("<"):  # results of others, as XML
-            message = MODULE.sub("", PREFIX.sub("", DATE.sub("", line))).strip(" =")
+            message = TRANSFER.sub(r"\1s: \2", MODULE.sub("", PREFIX.sub("", DATE.sub("", line)))).strip(" =")
             why = reason(lines, number) if JUDGED.search(line) else ""
             yield number, f"{message}: {why}" if why else message
 

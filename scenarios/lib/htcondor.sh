@@ -33,6 +33,17 @@ pilots() {
   condor_q -global -allusers -constraint 'JobUniverse == 9' -af ClusterId "$@" | sed --quiet 's/^[0-9][0-9]* //p'
 }
 
+# exit_codes: lines of exit codes as words; a job that was removed, or ended by a signal, has none.
+exit_codes() {
+  local lines codes without
+  lines=$(sed '/^$/d')
+  codes=$(sed '/^undefined$/d' <<<"$lines" | in_line)
+  without=$(grep --count --line-regexp undefined <<<"$lines") || true
+  [ -z "$codes" ] || codes="exit code $codes"
+  [ "$without" = 0 ] || codes+="${codes:+, }$without without an exit code (removed or ended by a signal)"
+  echo "$codes"
+}
+
 # tally: lines of job states (numbers) as "3 idle, 2 running"; "none" if there are none.
 tally() {
   local state number text="" words=(unexpanded idle running removed completed held transferring suspended)

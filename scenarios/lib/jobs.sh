@@ -47,7 +47,7 @@ jobs_ended() {
   queued=$(condor_q -allusers "$cluster" -af JobStatus)
   codes=$(condor_history "$cluster" -limit "$count" -af ExitCode)
   echo "$(wc --words <<<"$codes") of $count ended; in the queue: $(tally <<<"$queued")"
-  bad=$(grep --invert-match --line-regexp 0 <<<"$codes" | sed '/^$/d' | in_line) || true
-  [ -z "$bad" ] || give_up "jobs ended with exit code $bad"
+  bad=$(grep --invert-match --line-regexp 0 <<<"$codes" | exit_codes) || true
+  [ -z "$bad" ] || give_up "jobs ended: $bad"
   [ "$(wc --words <<<"$codes")" -eq "$count" ] && [ -z "$queued" ]
 }

@@ -14,7 +14,7 @@ if grep --quiet --line-regexp 0 <<<"$ended"; then
   echo "pilots ended well already; now: $summary"
   exit 0
 fi
-[ -z "$ended" ] || summary+="; ended with exit codes $(in_line <<<"$ended")"
+[ -z "$ended" ] || summary+="; ended: $(exit_codes <<<"$ended")"
 held=$(ce_q -constraint 'JobStatus == 5' -af HoldReason | head --lines=1)
 echo "no pilot runs at the CE; pilots: $summary${held:+; held: $held}"
 exit 1

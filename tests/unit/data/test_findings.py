@@ -65,6 +65,14 @@ LISTED = (
             "11/23/26 06:31:29 [1169] (2.2) condor_job_submit() failed: Error connecting to schedd ce\n",
             "condor_job_submit() failed: Error connecting to schedd ce",
         ),
+        (
+            "11/29/26 02:22:05 (pid:640) DoDownload: C_GAHP_WORKER_THREAD at 10.89.7.12 failed to send file(s) to "
+            "<10.89.7.11:9619>: |Error: reading from file /x/no.tgz: (errno 2) No such file or directory; SCHEDD "
+            "failed to receive file(s) from <10.89.7.12:39301>\n"
+            "11/29/26 02:22:06 (pid:310) ERROR - Staging of job files failed!\n",
+            "C_GAHP_WORKER_THREAD at 10.89.7.12 failed to send files: reading from file /x/no.tgz: (errno 2) "
+            "No such file or directory",
+        ),
         ("Validation failed in main/check.sh!\n", "Validation failed in main/check.sh!"),
         (
             "/x/y/start.sh: line 43: syntax error near unexpected token `}'\n/x/y/start.sh: line 43: `}'\n"
