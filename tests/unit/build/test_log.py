@@ -53,7 +53,9 @@ RPM build errors:
     File not found: {RELEASE}/BUILD/glideinwms-3.11.2-build/BUILDROOT/usr/share/absent/one
 """
     + EXE_ERROR,
-    "line 50 of the spec: Unknown tag: Licence: oops": "error: line 50: Unknown tag: Licence:  oops\n\n\n" + EXE_ERROR,
+    "line 50 of the spec: Unknown tag: Licence: oops": (
+        "error: line 50: Unknown tag: Licence:  oops\n\n\n" + EXE_ERROR
+    ),
     f"Bad file: {RELEASE}/SOURCES/chksums.sh: No such file or directory": f"""\
 error: No patch number 0
 warning: Macro expanded in comment on line 831: %{{_sysconfdir}}/condor

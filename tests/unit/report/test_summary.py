@@ -220,7 +220,8 @@ def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path)
         rundir.append_case(bad(f"s{number}", outcome=Outcome.SKIPPED, message="no token", exit_code=0))
     rundir.append_case(bad("f", outcome=Outcome.PASSED, remark=Remark.FLAKY, message="at try 2", exit_code=0))
     rundir.append_case(bad("b", message="disk full"))
-    rundir.append_case(bad("e", outcome=Outcome.SKIPPED, message="ended, for it was no use: disk full", exit_code=0))
+    ended = "ended, for it was no use: disk full"
+    rundir.append_case(bad("e", outcome=Outcome.SKIPPED, message=ended, exit_code=0))
     known = bad("k", outcome=Outcome.SKIPPED, message="bug 7", exit_code=0)
     rundir.append_case(known.model_copy(update={"remark": Remark.KNOWN_FAILURE}))
     named = [line for line in plain(rundir) if line[0].isdigit()]
