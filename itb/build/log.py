@@ -13,6 +13,13 @@ STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
 # Where rpm 4.20, and where older ones put what will be the root.
 _BUILDROOT = re.compile(r"^/\S*/BUILD/[^/]+/BUILDROOT(?=/)|^/\S*/BUILDROOT/[^/]+(?=/)")
+# What a section's script prints besides the reason that it failed; make says only that something did.
+_NOISE = re.compile(
+    r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: |make(?:\[\d+\])?: (?:\*\*\*|[EL])"
+)
+_FIRST_ERROR = re.compile(r":\d+(?::\d+)?: (?:fatal )?error: |^FAILED \S+ - ")  # of a compiler, of pytest
+_UNREADABLE = ("SyntaxError", "IndentationError", "TabError")  # say nothing without the place
+_PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)$', re.MULTILINE)
 _SPEC_LINE = re.compile(r"^(line \d+): ")
 _MILESTONES = (
     (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
@@ -97,10 +104,12 @@ def _section(log: str) -> Cause | None:
     match = re.search(r"error: Bad exit status from \S+ \((%\w+)\)", log)
     if match is None:
         return None
-    noise = re.compile(r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: ")
-    output = [line.strip() for line in log[: match.start()].splitlines() if not noise.match(line)]
-    last_line = f": {output[-1][:240]}" if output else ""
-    return Cause(f"{match[1]} of the spec failed{last_line}", output[-1] if output else match[0])
+    begin = max(0, log.rfind(f"Executing({match[1]})", 0, match.start()))
+    output = [line.strip() for line in log[begin : match.start()].splitlines() if not _NOISE.match(line)]
+    # What follows from the first error comes after it: other errors, and counts of them.
+    line = next((line for line in output if _FIRST_ERROR.search(line)), output[-1] if output else "")
+    reason = f"{match[1]} of the spec failed{f': {line[:240]}' if line else ''}"
+    return Cause(reason, line or match[0])
 
 
 def _rpm_error(log: str) -> Cause | None:
@@ -164,8 +173,20 @@ def _traceback(log: str) -> Cause | None:
         return None
     for line in log[start:].splitlines()[1:]:
         if line and not line.startswith((" ", "\t")):
-            return Cause(f"ReleaseManager stopped: {line.strip()[:300]}", line)
+            return Cause(f"ReleaseManager stopped: {line.strip()[:300]}{_place(log, line)}", line)
     return None
+
+
+def _syntax(log: str) -> Cause | None:
+    """Return the mistake that kept Python from reading a program, which leaves no traceback."""
+    lines = [line for line in log.splitlines() if line.startswith(_UNREADABLE)]
+    return Cause(f"{lines[-1][:300]}{_place(log, lines[-1])}", lines[-1]) if lines else None
+
+
+def _place(log: str, line: str) -> str:
+    """Return in brackets the file and line of a mistake of syntax; empty for another exception."""
+    places = _PLACE.findall(log, 0, log.rfind(line)) if line.startswith(_UNREADABLE) else []
+    return f" ({places[-1][0].rpartition('/')[2]} line {places[-1][1]})" if places else ""
 
 
 def _usage(log: str) -> Cause | None:
@@ -181,6 +202,7 @@ _CAUSE_FINDERS: tuple[Callable[[str], Cause | None], ...] = (
     _rpm_error,
     _command,
     _traceback,
+    _syntax,
     _usage,
     _skipped,
 )

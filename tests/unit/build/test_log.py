@@ -53,6 +53,46 @@ RPM build errors:
     File not found: {RELEASE}/BUILD/glideinwms-3.11.2-build/BUILDROOT/usr/share/absent/one
 """
     + EXE_ERROR,
+    "SyntaxError: expected ':' (release.py line 33)": """\
+  File "/var/lib/itb/source/p/release.py", line 33
+    def rpm_release(rc, number)
+                               ^
+SyntaxError: expected ':'
+""",
+    "ReleaseManager stopped: SyntaxError: invalid syntax (lib.py line 9)": """\
+Traceback (most recent call last):
+  File "/a/release.py", line 3, in <module>
+    import lib
+  File "/a/lib.py", line 9
+    def (x):
+        ^
+SyntaxError: invalid syntax
+""",
+    "%build of the spec failed: x.c:3:1: error: unknown type name 'foo'": """\
+Executing(%prep): /bin/sh -e /var/tmp/rpm-tmp.a
+patch.c:1:1: error: what %prep has survived
+Executing(%build): /bin/sh -e /var/tmp/rpm-tmp.x
++ make
+x.c:3:1: error: unknown type name 'foo'
+    3 | foo bar;
+x.c:9:1: error: another
+make: *** [Makefile:3: all] Error 1
+error: Bad exit status from /var/tmp/rpm-tmp.x (%build)
+""",
+    "%check of the spec failed: FAILED test_x.py::test_a - AssertionError: 1 != 2": """\
+Executing(%check): /bin/sh -e /var/tmp/rpm-tmp.x
+FAILED test_x.py::test_a - AssertionError: 1 != 2
+FAILED test_x.py::test_b - KeyError
+2 failed in 0.1s
+error: Bad exit status from /var/tmp/rpm-tmp.x (%check)
+""",
+    "%install of the spec failed: install: cannot stat 'x'": """\
+Executing(%install): /bin/sh -e /var/tmp/rpm-tmp.x
+install: cannot stat 'x'
+make[1]: *** [Makefile:3: install] Error 1
+make: *** [Makefile:9: all] Error 2
+error: Bad exit status from /var/tmp/rpm-tmp.x (%install)
+""",
     "line 50 of the spec: Unknown tag: Licence: oops": (
         "error: line 50: Unknown tag: Licence:  oops\n\n\n" + EXE_ERROR
     ),
