@@ -15,7 +15,8 @@ _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
 _BUILDROOT = re.compile(r"^/\S*/BUILD/[^/]+/BUILDROOT(?=/)|^/\S*/BUILDROOT/[^/]+(?=/)")
 # What a section's script prints besides the reason that it failed; make says only that something did.
 _NOISE = re.compile(
-    r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: |make(?:\[\d+\])?: (?:\*\*\*|[EL])"
+    r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: "
+    r"|make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving)"
 )
 _FIRST_ERROR = re.compile(r":\d+(?::\d+)?: (?:fatal )?error: |^FAILED \S+ - ")  # of a compiler, of pytest
 _UNREADABLE = ("SyntaxError", "IndentationError", "TabError")  # say nothing without the place

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from itb.util import files
+from itb.util.text import clean
 
 WINDOW = 32 << 20  # bytes of a log, from its end, in which a text is looked for
 _LINE_LIMIT = 1 << 16  # bytes of a line that are looked at
 _CHUNK_BYTES = 1 << 20
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")  # one may begin within a word
 _CUT_OFF = "…"  # ends a text that was shortened
 
 
@@ -25,23 +28,26 @@ class Excerpt:
 
 
 def number_of(path: Path, text: str, *, begin: int = 0, hint: int = 0, first: bool = False) -> int:
-    """Return the number (from 1) of a line of a file that has a text in it, whatever its white space; 0 if none.
+    """Return the number (from 1) of a line of a file that has a text in it; 0 if none.
 
+    White space, colours and other control characters make no difference.
     ``begin`` is the byte before which nothing counts.  The line of the number
     ``hint`` is taken if it has the text; else the ``first`` or, by default,
     the last one that has, one that is the whole text before others.  Of a
     file of more than 32 MiB only the end counts.
     """
-    needle = " ".join(text.split()).removesuffix(_CUT_OFF)
+    needle = _plain(text).removesuffix(_CUT_OFF)
     if not needle:
         return 0
-    word = max(needle.split(), key=len).encode()
+    # Only lines with this are looked at closely; characters that a report shows as another are in no file.
+    word = max(re.split(r"[\s\ufffd]+", needle), key=len).encode()
     containing: list[int] = []
     equal: list[int] = []
     try:
         with os.fdopen(files.open_regular(path), "rb") as file:
             for number, line in _lines_from(file, begin):
-                words = " ".join(line.decode("utf-8", "replace").split()) if word in line else ""
+                is_likely = word in (_COLOURS.sub(b"", line) if b"\x1b" in line else line)
+                words = _plain(line.decode("utf-8", "replace")) if is_likely else ""
                 if number == hint and needle in words:
                     return number
                 if words and needle in words:
@@ -50,6 +56,10 @@ def number_of(path: Path, text: str, *, begin: int = 0, hint: int = 0, first: bo
         return 0
     numbers = equal or containing or [0]
     return numbers[0 if first else -1]
+
+
+def _plain(text: str) -> str:
+    return " ".join(clean(text).split())
 
 
 def excerpt(path: Path, line: int, *, before: int, after: int) -> Excerpt | None:

@@ -39,6 +39,16 @@ def test_the_line_of_a_text(tmp_path: Path, text: str, more: dict[str, int], num
     assert loglines.number_of(path, text, **more) == number  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "text", ["\x1b[31mERROR: the \x1b[1mkey\x1b[0m is\x07 lost", "ERROR: the key is\ufffd lost", "the key"]
+)
+def test_a_line_with_colours_is_found_by_what_it_says(tmp_path: Path, text: str) -> None:
+    """As it was printed, and as a report shows it."""
+    path = log(tmp_path, "up\n\x1b[31mERROR: the \x1b[1mkey\x1b[0m is\x07 lost\r\ndown\n")
+    assert loglines.number_of(path, text) == 2
+    assert loglines.number_of(path, text, hint=2) == 2
+
+
 def test_lines_are_counted_as_they_are_in_the_file(tmp_path: Path) -> None:
     """Not as str.splitlines() has them; a line of any length is one."""
     long = b"x" * 200_000
