@@ -246,6 +246,11 @@ def _warn_of_variables() -> None:
                 print(f"itb: environment {name}: no such setting; did you mean {near}?", file=sys.stderr)
 
 
+def given_by_variables() -> tuple[str, ...]:
+    """Return the names of the settings that the environment gives."""
+    return tuple(name for name, option in declared().items() if option.variable in os.environ)
+
+
 def _environment() -> dict[str, Any]:
     """Return the settings that the environment gives."""
     _warn_of_variables()

@@ -94,14 +94,10 @@ def _same_run(facts: Facts) -> list[str]:
 
 
 def _variables(facts: Facts) -> list[str]:
-    """Return the variables, quoted for a shell, of settings without an option that are not as by default."""
-    words = []
-    for name, option in options.settings().items():
-        default = [*option.default] if isinstance(option.default, tuple) else option.default
-        value = facts.state.settings.get(name, default)
-        if option.variable and not option.heading and value != default:
-            words.append(f"{option.variable}={shlex.quote(_text(value))}")
-    return words
+    """Return the variables, quoted for a shell, that gave the run settings which no option can give."""
+    given = [option for name, option in options.settings().items() if name in facts.state.environment]
+    values = {option.variable: facts.state.settings.get(option.name) for option in given if not option.heading}
+    return [f"{name}={shlex.quote(_text(value))}" for name, value in values.items() if value is not None]
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from itb.config import lookup
 from itb.config import product as config_product
+from itb.config import settings as config_settings
 from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.scenario import Scenario
@@ -235,6 +236,7 @@ def create_cell(
         pid=os.getpid(),
         tool_version=VERSION,
         settings=settings.model_dump(mode="json"),
+        environment=config_settings.given_by_variables(),
         cwd=str(Path.cwd()),
         definitions=resume.checksums(cell_plan.product, cell_plan.platform, cell_plan.topology),
     )

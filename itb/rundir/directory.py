@@ -73,6 +73,7 @@ class RunState(Record):
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
+    environment: tuple[str, ...] = ()  # settings that variables gave
     cwd: str = ""  # what relative paths in the settings are relative to
     definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
 

@@ -202,3 +202,9 @@ def test_options_of_a_platform_of_ones_own_are_taken(tmp_path: Path, more: str) 
     (tmp_path / "own" / "deb31" / "platform.yaml").touch()
     (tmp_path / "itb.yaml").write_text(f"platform_options: {{deb31: {{date: x}}, another: {{}}}}\n{more}")
     assert config_settings.load()[0].platform_options["deb31"] == {"date": "x"}
+
+
+def test_what_variables_give_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITB_TIMEOUT_FACTOR", "2")
+    monkeypatch.setenv("ITB_RUN", "of a script")
+    assert config_settings.given_by_variables() == ("timeout_factor",)

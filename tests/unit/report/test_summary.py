@@ -109,9 +109,11 @@ def test_what_only_the_environment_gave_is_given_again(tmp_path: Path) -> None:
     (tmp_path / "my products").mkdir()
     settings = {
         "products": ["my products", "/srv/p"], "timeout_factor": 0.5, "run_timeout": 1234567.0, "retries": 0,
-        "token_min_lifetime": 60, "hooks": [], "min_free_gb": 4.0, "cache": "/big/cache", "fresh_build": True,
+        "token_min_lifetime": 60, "hooks": ["/of/a/file"], "min_free_gb": 4.0, "cache": "/big/cache",
+        "fresh_build": True,
     }  # fmt: skip
-    line = report_commands.reproduce(gather(run_in(tmp_path, settings=settings)))
+    given = tuple(name for name in settings if name not in ("hooks", "min_free_gb"))
+    line = report_commands.reproduce(gather(run_in(tmp_path, settings=settings, environment=given)))
     assert line == (
         f"cd {tmp_path} && ITB_TOKEN_MIN_LIFETIME=60 ITB_TIMEOUT_FACTOR=0.5 ITB_RETRIES=0 ITB_RUN_TIMEOUT=1234567 "
         f"ITB_PRODUCTS='my products,/srv/p' itb run --product mine --platform odd --ref {COMMIT.id} "
