@@ -104,11 +104,12 @@ class ItbError(Exception):
     complete output that the evidence was cut from, ``quotes`` are the lines
     that the message was read from, the cause first.  ``conclusive`` says that
     no host has a part in the error: a look at the testbed would find no
-    better cause.
+    better cause; ``is_reported`` that a test case tells of it.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
     conclusive = False
+    is_reported = False
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class ItbError(Exception):
     def turned_into(self, kind: type[E], message: str) -> E:
         """Return an error of another kind and message that tells of the same, with all that is known of it."""
         error = kind(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
-        error.conclusive = self.conclusive
+        error.conclusive, error.is_reported = self.conclusive, self.is_reported
         return error
 
 

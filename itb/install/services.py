@@ -68,7 +68,9 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
     result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
     cause = find_cause(journal)
-    quotes: Sequence[LogLine] = [LogLine(cause, JOURNAL, role=host.role)] if cause else []
+    quoted = cause or find_end(journal)
+    quotes: Sequence[LogLine] = [LogLine(quoted, JOURNAL, role=host.role)] if quoted else []
+    cause = introduce(journal, cause)
     if started and not cause:
         cause, quotes = started.reason, started.quote(started.reason)
     if started and _NO_UNIT.search(started.output):
@@ -118,6 +120,25 @@ def find_cause(text: str) -> str:
     return causes.first_missing("\n".join(program_lines)) or last_line
 
 
+def introduce(text: str, cause: str) -> str:
+    """Return a cause with the line before it where that introduces it, such as with file and line of a mistake."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    number = len(lines) - 1 - lines[::-1].index(cause) if cause in lines else 0
+    before = lines[number - 1] if number else ""
+    return f"{before} {cause}" if before.endswith(":") and not before.startswith("Traceback") else cause
+
+
+def find_end(text: str) -> str:
+    """Return the line in which systemd says how a unit last ended, or the empty string."""
+    lines = [line.strip() for line in text.splitlines()]
+    for words in _ENDS:
+        if found := [line for line in lines if words in line]:
+            return found[-1]
+    return ""
+
+
+# Of several, the first says most.
+_ENDS = ("Main process exited", "Control process exited", "Failed with result", "Deactivated")
 _MAKE_IDTOKEN = """
 key=$1 identity=$2 lifetime=$3
 deadline=$((SECONDS + 60))

@@ -170,8 +170,8 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
 
 def _report_error(cell: Cell, error: ItbError) -> None:
     """Report an error as a case unless one names it: something failed between two cases."""
-    is_reported = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
-    if not is_reported and not isinstance(error, InterruptedRunError):
+    is_quoted = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
+    if not (error.is_reported or is_quoted) and not isinstance(error, InterruptedRunError):
         with suppress(ItbError), cell.journal.case(*RUN_END):
             raise error
 

@@ -201,6 +201,7 @@ class Journal:
         except ItbError as error:
             diagnosed = self.diagnose(role, error)
             trial.set_from_error(diagnosed)
+            diagnosed.is_reported = True
             if diagnosed is not error:
                 raise diagnosed from None
             raise

@@ -313,9 +313,13 @@ def watch(
     cell: Cell, role: str, names: Sequence[str], *, case: Callable[[str, str], CaseKey], settle: float
 ) -> list[ItbError]:
     """Report for each service whether it stays up, as the ``case`` of role and unit; return the errors."""
-    errors = install_services.check_stays_up(cell.host(role), names, settle=settle)
+    down = install_services.check_stays_up(cell.host(role), names, settle=settle)
+    errors: list[ItbError] = []
     for unit in names:
-        with suppress(InstallError), cell.journal.case(*case(role, unit)):
-            if unit in errors:
-                raise _with_cause(cell, role, unit, errors[unit])
-    return list(errors.values())
+        try:
+            with cell.journal.case(*case(role, unit)):
+                if unit in down:
+                    raise _with_cause(cell, role, unit, down[unit])
+        except InstallError as error:
+            errors.append(error)
+    return errors

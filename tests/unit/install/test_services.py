@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itb.install.services import _unit_states, find_cause, names_cause
+from itb.install.services import _unit_states, find_cause, find_end, introduce, names_cause
 
 TRACEBACK = """\
 Starting pocketwms-factory.service - Pocket WMS factory...
@@ -51,6 +51,27 @@ Failed to start httpd.service - The Apache HTTP Server.
 def test_cause(journal: str, cause: str) -> None:
     assert find_cause(journal).startswith(cause)
     assert bool(find_cause(journal)) == bool(cause)
+
+
+@pytest.mark.parametrize(
+    ("journal", "line"),
+    [
+        (TRACEBACK, "pocketwms-factory.service: Main process exited, code=exited, status=1/FAILURE"),
+        ("Started x.service.\nx.service: Failed with result 'timeout'.\n", "x.service: Failed with result 'timeout'."),
+        ("Started x.service.\nx.service: Deactivated successfully.\n", "x.service: Deactivated successfully."),
+        ("", ""),
+    ],
+)
+def test_what_systemd_says_of_an_end(journal: str, line: str) -> None:
+    """The line to show where the program itself said nothing."""
+    assert find_end(journal) == line
+
+
+def test_a_cause_has_the_line_that_introduces_it() -> None:
+    cause = find_cause(HTTPD)
+    assert introduce(HTTPD, cause) == f"AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf: {cause}"
+    assert introduce(TRACEBACK, find_cause(TRACEBACK)) == find_cause(TRACEBACK)
+    assert introduce("Traceback (most recent call last):\nKeyError: 1\n", "KeyError: 1") == "KeyError: 1"
 
 
 def test_states() -> None:

@@ -1,0 +1,48 @@
+"""Services that do not stay up, whose logs and not their journal say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from itb.errors import InstallError, LogLine
+from itb.install import services as install_services
+from itb.run import pipeline
+from itb.run.cell import Cell
+from itb.run.phases import install
+from itb.rundir.cases import RUN_END
+from itb.testbed import logs
+from itb.testbed.logs import Finding
+
+NewCell = Callable[..., Cell]
+
+
+def test_a_service_that_does_not_stay_up_is_one_failure(new_cell: NewCell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error that ends the run is the one its case tells of, with the cause from the log."""
+    cell = new_cell()
+    finding = Finding("ERROR no state (x.log)", LogLine("ERROR no state", Path("/var/log/x.log"), 2, role="factory"))
+    down = {"httpd": InstallError("httpd does not stay up (exit-code, status 1): its journal names no cause")}
+    monkeypatch.setattr(install_services, "check_stays_up", lambda *_, **__: down)
+    monkeypatch.setattr(logs, "find_errors", lambda *_, **__: [finding])
+    (error,) = install.watch(cell, "factory", ["condor", "httpd"], case=install.still_up, settle=0)
+    assert error.message == "httpd does not stay up (exit-code, status 1): ERROR no state (x.log)"
+    pipeline._report_error(cell, error)
+    bad = [case for case in cell.journal.cases if case.is_bad]
+    assert [(case.name, case.message) for case in bad] == [("httpd is still up", error.message)]
+
+
+def test_an_error_with_a_secret_in_it_is_one_failure(new_cell: NewCell) -> None:
+    """Its case tells of it without the secret."""
+    cell = new_cell()
+    with pytest.raises(InstallError) as caught, cell.journal.case("install", "factory", "dnf installs it"):
+        raise InstallError("no access to https://me:secret-4711@example.org/x")
+    pipeline._report_error(cell, caught.value)
+    assert [case.name for case in cell.journal.cases if case.is_bad] == ["dnf installs it"]
+
+
+def test_an_error_between_cases_is_a_case(new_cell: NewCell) -> None:
+    cell = new_cell()
+    pipeline._report_error(cell, InstallError("something between"))
+    assert [case.key for case in cell.journal.cases if case.is_bad] == [RUN_END]
