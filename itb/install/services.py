@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from itb.containers.host import FileSpec, Host
@@ -66,7 +68,7 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     full = unit if "." in unit else f"{unit}.service"
     journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
     journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
-    result = f" ({values.get('Result', '?')}, status {values.get('ExecMainStatus', '?')})"
+    result = how_it_ended(values)
     cause = find_cause(journal)
     quoted = cause or find_end(journal)
     quotes: Sequence[LogLine] = [LogLine(quoted, JOURNAL, role=host.role)] if quoted else []
@@ -87,6 +89,20 @@ def service_error(host: Host, unit: str, what: str, started: Completed | None = 
     return InstallError(message, evidence=evidence, quotes=quotes)
 
 
+def how_it_ended(values: Mapping[str, str]) -> str:
+    """Return in brackets how a unit's main process ended, by the properties of the unit; empty if well."""
+    result, status = values.get("Result", "success"), values.get("ExecMainStatus", "?")
+    if result in ("signal", "core-dump"):
+        with suppress(ValueError):
+            status = signal.Signals(int(status)).name
+        return f" ({result}, {status})"
+    if result == "exit-code":
+        return f" ({result}, status {status}{_STATUSES.get(status, '')})"
+    return f" ({result})" if result != "success" else ""
+
+
+# What systemd could not do before it started the program; its own words are "No such process".
+_STATUSES = {"216": ", its Group= does not exist", "217": ", its User= does not exist"}
 # All hosts of a machine share one limit: the machine's fault, not the candidate's.
 _NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")

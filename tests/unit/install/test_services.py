@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itb.install.services import _unit_states, find_cause, find_end, introduce, names_cause
+from itb.install.services import _unit_states, find_cause, find_end, how_it_ended, introduce, names_cause
 
 TRACEBACK = """\
 Starting pocketwms-factory.service - Pocket WMS factory...
@@ -57,7 +57,7 @@ def test_cause(journal: str, cause: str) -> None:
     ("journal", "line"),
     [
         (TRACEBACK, "pocketwms-factory.service: Main process exited, code=exited, status=1/FAILURE"),
-        ("Started x.service.\nx.service: Failed with result 'timeout'.\n", "x.service: Failed with result 'timeout'."),
+        ("Started x.\nx.service: Failed with result 'timeout'.\n", "x.service: Failed with result 'timeout'."),
         ("Started x.service.\nx.service: Deactivated successfully.\n", "x.service: Deactivated successfully."),
         ("", ""),
     ],
@@ -67,9 +67,26 @@ def test_what_systemd_says_of_an_end(journal: str, line: str) -> None:
     assert find_end(journal) == line
 
 
+@pytest.mark.parametrize(
+    ("result", "status", "words"),
+    [
+        ("exit-code", "5", " (exit-code, status 5)"),
+        ("exit-code", "217", " (exit-code, status 217, its User= does not exist)"),
+        ("core-dump", "11", " (core-dump, SIGSEGV)"),
+        ("signal", "9", " (signal, SIGKILL)"),
+        ("signal", "99", " (signal, 99)"),
+        ("timeout", "0", " (timeout)"),
+        ("success", "0", ""),
+    ],
+)
+def test_how_a_unit_ended(result: str, status: str, words: str) -> None:
+    assert how_it_ended({"Result": result, "ExecMainStatus": status, "ActiveState": "failed"}) == words
+
+
 def test_a_cause_has_the_line_that_introduces_it() -> None:
     cause = find_cause(HTTPD)
-    assert introduce(HTTPD, cause) == f"AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf: {cause}"
+    place = "AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf:"
+    assert introduce(HTTPD, cause) == f"{place} {cause}"
     assert introduce(TRACEBACK, find_cause(TRACEBACK)) == find_cause(TRACEBACK)
     assert introduce("Traceback (most recent call last):\nKeyError: 1\n", "KeyError: 1") == "KeyError: 1"
 

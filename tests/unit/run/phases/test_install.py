@@ -19,10 +19,11 @@ from itb.testbed.logs import Finding
 NewCell = Callable[..., Cell]
 
 
-def test_a_service_that_does_not_stay_up_is_one_failure(new_cell: NewCell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_ends_is_one_failure(new_cell: NewCell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error that ends the run is the one its case tells of, with the cause from the log."""
     cell = new_cell()
-    finding = Finding("ERROR no state (x.log)", LogLine("ERROR no state", Path("/var/log/x.log"), 2, role="factory"))
+    line = LogLine("ERROR no state", Path("/var/log/x.log"), 2, role="factory")
+    finding = Finding("ERROR no state (x.log)", line)
     down = {"httpd": InstallError("httpd does not stay up (exit-code, status 1): its journal names no cause")}
     monkeypatch.setattr(install_services, "check_stays_up", lambda *_, **__: down)
     monkeypatch.setattr(logs, "find_errors", lambda *_, **__: [finding])
