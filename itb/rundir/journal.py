@@ -45,7 +45,7 @@ def _evidence(text: str, quoted: str) -> str:
 def _also(trial: Trial) -> list[LogLine]:
     """Return another trouble that the evidence of something that went wrong names; none if the message has it."""
     is_bad = trial.outcome in (Outcome.FAILED, Outcome.ERROR)
-    text = causes.first_missing(trial.evidence) if is_bad else ""
+    text = causes.further_trouble(trial.evidence) if is_bad else ""
     if not text or text in trial.message:
         return []
     if trial.log and (number := loglines.number_of(trial.log, text)):

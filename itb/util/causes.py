@@ -6,6 +6,10 @@ import re
 
 # As a shell says it of a script that it runs.
 _MISSING_FILE = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
+# As the programs that a script calls say it, though the script may have foreseen it.
+_MISSED_BY_PROGRAM = re.compile(
+    r"^[\w.+/-]+: (?:cannot [a-z ]+ )?['\"‘]?/?[^\s:]+: (No such file or directory|Permission denied)$"
+)
 
 
 def misses_file(line: str) -> bool:
@@ -19,3 +23,9 @@ def first_missing(text: str) -> str:
     A shell script goes on without what it misses: later errors follow from the first.
     """
     return next((line.strip() for line in text.splitlines() if misses_file(line.rstrip())), "")
+
+
+def further_trouble(text: str) -> str:
+    """Return the first line that misses a file or a command, of a shell or else of any program, or the empty string."""
+    by_programs = (line.strip() for line in text.splitlines() if _MISSED_BY_PROGRAM.match(line.strip()))
+    return first_missing(text) or next(by_programs, "")
