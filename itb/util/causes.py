@@ -26,6 +26,6 @@ def first_missing(text: str) -> str:
 
 
 def further_trouble(text: str) -> str:
-    """Return the first line that misses a file or a command: a shell's, else any program's; empty if there is none."""
+    """Return the first line of something missing, a shell's before other programs'; empty if nothing is."""
     by_programs = (line.strip() for line in text.splitlines() if _MISSED_BY_PROGRAM.match(line.strip()))
     return first_missing(text) or next(by_programs, "")
