@@ -22,9 +22,14 @@ def exit_code_of(case: Case) -> int:
 
 
 def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
-    """Return the case that decided the exit code: of those that are bad, the one that ended first."""
+    """Return the case that decided the exit code: of those that are bad, the one that ended first.
+
+    What was interrupted tells of no more than that; the run's own case, of by what.
+    """
     bad = [case for case in cases if case.is_bad]
     deciding = [case for case in bad if exit_code_of(case) == code] or bad
+    if code == ExitCode.INTERRUPTED:
+        deciding = [case for case in deciding if case.key == RUN_END] or deciding
     return min(deciding, key=lambda case: case.ended, default=None)
 
 

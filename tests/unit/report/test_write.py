@@ -29,6 +29,7 @@ from itb.report.facts import gather, intervals
 from itb.report.summary import plain_lines
 from itb.report.verdict import Kind, judge
 from itb.rundir import values
+from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunDir, RunState
 from itb.util.redact import remember
 from itb.util.text import clean, duration
@@ -267,6 +268,16 @@ def test_preparing_the_ce_is_not_installing_the_candidate(rundir: RunDir, add: A
     add("release.py", Outcome.FAILED, phase="build", message="no RPMs", exit_code=4)
     add("dnf install condor", phase="install", role="ce")
     assert "install" in judge(gather(rundir)).not_reached
+
+
+def test_an_interrupted_run_says_by_what_first(rundir: RunDir, add: Add) -> None:
+    add("dnf", Outcome.ERROR, message="interrupted", started=START + 5, exit_code=130)
+    end = Case(
+        **RUN_END._asdict(), outcome=Outcome.ERROR, message="interrupted by SIGTERM", started=START + 9, seconds=0,
+        exit_code=130,
+    )  # fmt: skip
+    rundir.append_case(end)
+    assert judge(gather(rundir)).reason == "interrupted by SIGTERM"
 
 
 def test_run_whose_process_died_is_interrupted_never_passed(rundir: RunDir, add: Add) -> None:
