@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-DISK_FULL = "No space left on device"
 STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes it
 
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
@@ -57,11 +56,6 @@ def classify(log: str) -> Cause:
             return Cause(" ".join(cause.reason.split()), cause.line)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return Cause(lines[-1][:300], lines[-1]) if lines else Cause("it printed nothing", "")
-
-
-def disk_full(log: str) -> bool:
-    """Return whether a build failed for want of space: the machine's fault, not the candidate's."""
-    return DISK_FULL in log
 
 
 def running_at_limit(log: str) -> list[str]:

@@ -380,7 +380,5 @@ class _Job:
 
 def _fail(reason: str, completed: Completed, *, quoted: str) -> NoReturn:
     """Raise the error of a builder that failed, which says so in the first such line of its log."""
-    if build_log.disk_full(completed.stdout):
-        raise completed.error(TestbedError, "the disk of the build workspace is full", quoted=build_log.DISK_FULL)
     quotes = completed.quote(quoted, first=True)
     raise BuildError(reason, evidence=completed.stdout, log=completed.log, quotes=quotes)

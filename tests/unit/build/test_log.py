@@ -188,11 +188,6 @@ def test_many_files_are_counted() -> None:
     assert build_log.classify(log).reason.endswith("/x/4 and 7 more")
 
 
-def test_full_disk() -> None:
-    assert build_log.disk_full("tar: x: Cannot write: No space left on device\n")
-    assert not build_log.disk_full("all well")
-
-
 @pytest.mark.parametrize(
     ("line", "said"),
     [
