@@ -432,5 +432,5 @@ def new_repo(workspace: release_manager.Workspace) -> Iterator[Callable[[str], N
 def test_a_disk_that_only_the_candidate_calls_full_is_the_candidates_fault(attempt: Try) -> None:
     """Whether one of the testbed's is, itb looks for itself."""
     full = ("%install\n", "%install\necho x > /dev/full\n")
-    with pytest.raises(BuildError, match="%install of the spec failed: .*No space left on device"):
+    with pytest.raises(BuildError, match=r"%install of the spec failed: .*No space left on device"):
         attempt.build(attempt.commit(spec=full))
