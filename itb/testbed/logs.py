@@ -201,11 +201,13 @@ def across(
 ) -> list[Finding]:
     """Return the likeliest cause that each host's logs name, as "ROLE: CAUSE", of hosts whose logs name one.
 
+    What several hosts say with the same words is said once.
     ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
     """
-    findings = []
+    findings: dict[str, Finding] = {}
     for role, host in hosts.items():
         if globs.get(role) and host.is_running():
-            errors = find_errors(host, globs[role], ignored=ignored, ended=ended)
-            findings += [Finding(f"{role}: {error.message}", error.line) for error in errors[:1]]
-    return findings
+            for error in find_errors(host, globs[role], ignored=ignored, ended=ended)[:1]:
+                words = error.message.rpartition(" (")[0] or error.message
+                findings.setdefault(words, Finding(f"{role}: {error.message}", error.line))
+    return list(findings.values())

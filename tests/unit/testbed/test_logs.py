@@ -101,3 +101,14 @@ def test_errors_in_logs_come_with_the_line_they_are_in(tmp_path: Path) -> None:
         ),
         logs.Finding("KeyError: 'a'", LogLine("KeyError: 'a'", log, 2)),
     ]
+
+
+def test_a_cause_that_logs_of_two_hosts_name_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"ce": "no file /x (SchedLog)", "factory": "no file /x (GridLog)", "frontend": "no file /y (x.log)"}
+    hosts = {role: Host(Engine(Runner()), role, role) for role in said}
+    monkeypatch.setattr(Host, "is_running", lambda _host: True)
+    monkeypatch.setattr(
+        logs, "find_errors", lambda host, *_, **__: [logs.Finding(said[host.role], LogLine("", role=host.role))]
+    )
+    found = logs.across(hosts, {role: ["/var/log/*"] for role in said}, [])
+    assert [item.message for item in found] == ["ce: no file /x (SchedLog)", "frontend: no file /y (x.log)"]
