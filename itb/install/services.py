@@ -13,7 +13,7 @@ from pathlib import Path
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, ItbError, LogLine, TestbedError
 from itb.process.request import Request
-from itb.process.result import Completed
+from itb.process.result import CommandError, Completed
 from itb.rundir.directory import JOURNAL
 from itb.util import causes
 
@@ -96,7 +96,7 @@ def how_it_ended(values: Mapping[str, str]) -> str:
         with suppress(ValueError):
             status = signal.Signals(int(status)).name
         return f" ({result}, {status})"
-    if result == "exit-code":
+    if result == "exit-code" and status != "0":  # of another process than the main one
         return f" ({result}, status {status}{_STATUSES.get(status, '')})"
     return f" ({result})" if result != "success" else ""
 
@@ -141,6 +141,8 @@ def introduce(text: str, cause: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     number = len(lines) - 1 - lines[::-1].index(cause) if cause in lines else 0
     before = lines[number - 1] if number else ""
+    if before.startswith("Configuration Error"):  # HTCondor's: which file and line
+        return f"{before}: {cause}"
     return f"{before} {cause}" if before.endswith(":") and not before.startswith("Traceback") else cause
 
 
@@ -159,6 +161,7 @@ _MAKE_IDTOKEN = """
 key=$1 identity=$2 lifetime=$3
 deadline=$((SECONDS + 60))
 until [ -s "/etc/condor/passwords.d/$key" ]; do
+    systemctl is-active --quiet condor || { echo "HTCondor does not run" >&2; exit 1; }
     if [ "$SECONDS" -gt "$deadline" ]; then
         echo "HTCondor has not made its signing key /etc/condor/passwords.d/$key" >&2
         exit 1
@@ -179,16 +182,24 @@ def deliver_idtoken(
     """Create an IDTOKEN on one host and put it on another (0600, directory 0700), never through a log.
 
     ``private`` is a directory only this user can read, which holds the token
-    until it is delivered.
+    until it is delivered.  Raises InstallError if it is not made because HTCondor has ended, which the
+    candidate's configuration may have made it do.
     """
     with tempfile.TemporaryDirectory(prefix="idtoken-", dir=private) as folder:
         token_file = Path(folder) / "token"
-        source.run(Request(
+        request = Request(
             ["bash", "-euc", _MAKE_IDTOKEN, "idtoken", key, identity, str(lifetime)],
             stdout_to=token_file,
             about=f"make an IDTOKEN for {identity}",
             timeout=90,
-        ))
+        )
+        try:
+            source.run(request)
+        except CommandError:
+            if source.run(Request(["systemctl", "is-active", "--quiet", "condor"], check=False)).ok:
+                raise
+            error = service_error(source, "condor", "does not stay up")
+            raise error.turned_into(type(error), f"{source.role}: {error.message}") from None
         secret = token_file.read_bytes().strip()
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from itb.install.services import _unit_states, find_cause, find_end, how_it_ended, introduce, names_cause
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.errors import InstallError, TestbedError
+from itb.install.services import (
+    _unit_states,
+    deliver_idtoken,
+    find_cause,
+    find_end,
+    how_it_ended,
+    introduce,
+    names_cause,
+)
+from itb.process.request import Request
+from itb.process.result import CommandError, Completed
+from itb.process.runner import Runner
 
 TRACEBACK = """\
 Starting pocketwms-factory.service - Pocket WMS factory...
@@ -53,6 +69,37 @@ def test_cause(journal: str, cause: str) -> None:
     assert bool(find_cause(journal)) == bool(cause)
 
 
+CONF = "/etc/condor/config.d/60-pocketwms-factory.conf"
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_no_idtoken_of_an_htcondor_that_has_ended_is_the_candidates_fault(
+    is_up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package may have brought a configuration that HTCondor refuses."""
+    said = {
+        "is-active": Completed(("systemctl",), 0 if is_up else 3, "", "", 0.1),
+        "show": Completed(("systemctl",), 0, "Result=exit-code\nExecMainStatus=1\n", "", 0.1),
+        "journalctl": Completed(("journalctl",), 0, f"Configuration Error Line 13 of {CONF}\nno endif\n", "", 0.1),
+    }
+
+    def run(_host: Host, request: Request) -> Completed:
+        for word, completed in said.items():
+            if word in request.argv:
+                return completed
+        raise CommandError(Completed(tuple(request.argv), 1, "", "HTCondor has not made its signing key", 60.0))
+
+    monkeypatch.setattr(Host, "run", run)
+    hosts = [Host(Engine(Runner()), role, role) for role in ("factory", "frontend")]
+    with pytest.raises(TestbedError if is_up else InstallError) as caught:
+        deliver_idtoken(
+            *hosts, key="POOL", identity="p@f", lifetime=60, path="/x/token", owner="u:u", private=tmp_path
+        )
+    if not is_up:
+        cause = f"Configuration Error Line 13 of {CONF}: no endif"
+        assert caught.value.message == f"factory: condor does not stay up (exit-code, status 1): {cause}"
+
+
 @pytest.mark.parametrize(
     ("journal", "line"),
     [
@@ -71,6 +118,7 @@ def test_what_systemd_says_of_an_end(journal: str, line: str) -> None:
     ("result", "status", "words"),
     [
         ("exit-code", "5", " (exit-code, status 5)"),
+        ("exit-code", "0", " (exit-code)"),
         ("exit-code", "217", " (exit-code, status 217, its User= does not exist)"),
         ("core-dump", "11", " (core-dump, SIGSEGV)"),
         ("signal", "9", " (signal, SIGKILL)"),
@@ -87,6 +135,8 @@ def test_a_cause_has_the_line_that_introduces_it() -> None:
     cause = find_cause(HTTPD)
     place = "AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf:"
     assert introduce(HTTPD, cause) == f"{place} {cause}"
+    condor = f"Configuration Error Line 13 while reading config source {CONF}\nendif(s) not found\n"
+    assert introduce(condor, find_cause(condor)) == ": ".join(condor.splitlines())
     assert introduce(TRACEBACK, find_cause(TRACEBACK)) == find_cause(TRACEBACK)
     assert introduce("Traceback (most recent call last):\nKeyError: 1\n", "KeyError: 1") == "KeyError: 1"
 
