@@ -13,7 +13,7 @@ from pathlib import Path
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, ItbError, LogLine, TestbedError
 from itb.process.request import Request
-from itb.process.result import CommandError, Completed
+from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
 from itb.util import causes
 
@@ -172,8 +172,13 @@ condor_token_create -key "$key" -identity "$identity" -lifetime "$lifetime"
 """
 
 
-# A folder the package owns stays as packaged: rpm -V would tell.
-_MAKE_FOLDER = '[ -d "$1" ] || install --directory --mode=700 --owner="${2%:*}" --group="${2#*:}" "$1"'
+# A folder the package owns stays as packaged: rpm -V would tell.  For an unknown owner, tar would take root.
+_MAKE_FOLDER = """
+user=${2%:*} group=${2#*:}
+getent passwd "$user" >/dev/null || { echo "there is no user $user" >&2; exit 1; }
+getent group "$group" >/dev/null || { echo "there is no group $group" >&2; exit 1; }
+[ -d "$1" ] || install --directory --mode=700 --owner="$user" --group="$group" "$1"
+"""
 
 
 def deliver_idtoken(
@@ -195,7 +200,7 @@ def deliver_idtoken(
         )
         try:
             source.run(request)
-        except CommandError:
+        except TestbedError:
             if source.run(Request(["systemctl", "is-active", "--quiet", "condor"], check=False)).ok:
                 raise
             error = service_error(source, "condor", "does not stay up")
@@ -203,5 +208,8 @@ def deliver_idtoken(
         secret = token_file.read_bytes().strip()
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
-    target.call("sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner)
+    argv = ["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner]
+    made = target.run(Request(argv, check=False, about=f"make the folder of {path}"))
+    if not made.ok:
+        raise InstallError(f"no place for the IDTOKEN: {made.reason}", evidence=made.output)
     target.put(FileSpec(path, secret + b"\n", mode=0o600, owner=owner))

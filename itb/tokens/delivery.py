@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from itb.containers.host import Host
-from itb.errors import TestbedError
+from itb.errors import InstallError, TestbedError
 from itb.process.request import Request
 from itb.tokens.request import Secret
 
 _REPLACED_STATUS = 77  # exit status of the scripts: another program has replaced the token
+_NO_PLACE_STATUS = 78  # the folder or the owner of the token is not there
 
 # A fingerprint of the last delivery stays on the host, so that it outlives this process and a reboot: it tells
 # whether a scenario has put another token there on purpose.  $1: the path
@@ -26,14 +27,14 @@ _IS_OURS = f"{_FINGERPRINT}\nif replaced \"$1\"; then exit {_REPLACED_STATUS}; f
 # The token comes by standard input: arguments are in process lists and logs.
 _DELIVER = f"""{_FINGERPRINT}
 path=$1 owner=$2 others=$3 folder=$(dirname "$1")
-[ -d "$folder" ] || {{ echo "folder $folder does not exist" >&2; exit 1; }}
-[ ! -d "$path" ] || {{ echo "$path is a folder" >&2; exit 1; }}
+[ -d "$folder" ] || {{ echo "folder $folder does not exist" >&2; exit {_NO_PLACE_STATUS}; }}
+[ ! -d "$path" ] || {{ echo "$path is a folder" >&2; exit {_NO_PLACE_STATUS}; }}
 umask 077
 new=$(mktemp "$folder/.itb-token-XXXXXX")
 trap 'rm -f "$new"' EXIT
 cat > "$new"
 [ -s "$new" ] || {{ echo "no token arrived" >&2; exit 1; }}
-chown "$owner" "$new"
+chown "$owner" "$new" || exit {_NO_PLACE_STATUS}
 chmod 0600 "$new"
 sync "$new"
 mkdir -p "$seals"
@@ -52,8 +53,8 @@ def deliver(host: Host, secret: Secret, *, path: str, owner: str, force: bool = 
     Readers see the old token or the new one, never a part: it is written
     beside the old one, synchronised to disk and renamed.  Without ``force``
     it keeps what another program put there since the last delivery, and
-    returns False.  Raises TestbedError if the folder or the owner does not
-    exist on the host.
+    returns False.  Raises InstallError if the folder or the owner does not
+    exist on the host: the candidate's packages bring them.
     """
     target = str(PurePosixPath(path))
     return _run(
@@ -75,5 +76,6 @@ def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = Non
     if completed.returncode == _REPLACED_STATUS:
         return False
     if not completed.ok:
-        raise TestbedError(f"host {host.role}: {about}: {completed.reason}", evidence=completed.output)
+        kind = InstallError if completed.returncode == _NO_PLACE_STATUS else TestbedError
+        raise kind(f"host {host.role}: {about}: {completed.reason}", evidence=completed.output)
     return True

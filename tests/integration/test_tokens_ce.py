@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
-from itb.errors import TestbedError
+from itb.errors import InstallError
 from itb.install import configure
 from itb.model import PlatformImages
 from itb.process.request import Request
@@ -435,7 +435,7 @@ def test_delivery_replaces_the_token_as_a_whole(ce: Host, issuer: Issuer) -> Non
         ("/root/t", "nobody.here:root", "invalid user"),
         ("/var/lib/condor", "root:root", "is a folder"),
     ]:
-        with pytest.raises(TestbedError, match=problem):
+        with pytest.raises(InstallError, match=problem):
             deliver(ce, Secret(issuer.mint(CE)), path=where, owner=owner)
     assert ".itb-token" not in ce.call("ls", "-A", "/root", "/var/lib").stdout
 

@@ -19,7 +19,7 @@ from itb.install.services import (
     names_cause,
 )
 from itb.process.request import Request
-from itb.process.result import CommandError, Completed
+from itb.process.result import Completed
 from itb.process.runner import Runner
 
 TRACEBACK = """\
@@ -87,7 +87,7 @@ def test_no_idtoken_of_an_htcondor_that_has_ended_is_the_candidates_fault(
         for word, completed in said.items():
             if word in request.argv:
                 return completed
-        raise CommandError(Completed(tuple(request.argv), 1, "", "HTCondor has not made its signing key", 60.0))
+        raise TestbedError("host factory: HTCondor has not made its signing key")  # as a host does
 
     monkeypatch.setattr(Host, "run", run)
     hosts = [Host(Engine(Runner()), role, role) for role in ("factory", "frontend")]
@@ -98,6 +98,23 @@ def test_no_idtoken_of_an_htcondor_that_has_ended_is_the_candidates_fault(
     if not is_up:
         cause = f"Configuration Error Line 13 of {CONF}: no endif"
         assert caught.value.message == f"factory: condor does not stay up (exit-code, status 1): {cause}"
+
+
+def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its packages bring the user that owns the token."""
+
+    def run(host: Host, request: Request) -> Completed:
+        if request.stdout_to:
+            request.stdout_to.write_text("a.b.c")
+        ok = host.role == "factory"
+        return Completed(tuple(request.argv), 0 if ok else 1, "", "" if ok else "there is no user u", 0.1)
+
+    monkeypatch.setattr(Host, "run", run)
+    hosts = [Host(Engine(Runner()), role, role) for role in ("factory", "frontend")]
+    with pytest.raises(InstallError, match="no place for the IDTOKEN: there is no user u"):
+        deliver_idtoken(
+            *hosts, key="POOL", identity="p@f", lifetime=60, path="/x/token", owner="u:u", private=tmp_path
+        )
 
 
 @pytest.mark.parametrize(
