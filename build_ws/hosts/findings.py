@@ -8,8 +8,9 @@ from its start), that line.  The end of a Python traceback weighs more than a li
 ERROR, unless it came once and the line again and again; what is repeated
 weighs more than what happened once; what a log has gone on from for long,
 less than what it has not; of equals the earliest is the cause of the others.
-Messages that match a REGEX do not count.  Where there is no error, what the
-files of -w say last is printed: output of programs that have ended.
+Messages that match a REGEX do not count.  Where there is no error, what logs
+end with is printed if that warns of something that did not go well, or else what
+the files of -w say last: output of programs that have ended.
 Runs on any host (Python 3.6 or later); "-" reads standard input.
 """
 
@@ -39,6 +40,7 @@ SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected E
 # Exceptions that say nothing without the place, which is in a file that was about to run.
 UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
+WARNING = re.compile(r"\bWARN(ING)?\b.*\b([Cc]annot|could not|[Ff]ailed|refused|denied|errmsg|[Ee]rror)\b")
 MOST = 5
 NEAR = 20  # lines
 LONG = 50  # lines
@@ -151,6 +153,17 @@ def expand_globs(patterns):
     return ["-"] * ("-" in patterns) + sorted(paths)
 
 
+def last_warnings(texts, ignored):
+    """Return what texts end with where that is a warning, as findings() does: nothing has gone well since."""
+    found = []
+    for name, text in texts:
+        lines = text.rstrip().splitlines()
+        message = PREFIX.sub("", lines[-1]).strip() if lines and WARNING.search(lines[-1]) else ""
+        if message and not any(item.search(message) for item in ignored):
+            found.append((message, name, len(lines) - 1, lines[-1]))
+    return found
+
+
 def last_words(texts):
     """Return what most of the texts end with, as findings() does: lines of words, no marks and no encoded ones."""
     last = {}
@@ -171,7 +184,8 @@ def main(arguments):
         else:
             ended.append(arguments[1])
         arguments = arguments[2:]
-    found = findings([(path, read(path)) for path in expand_globs(arguments)], ignored)[:MOST]
+    texts = [(path, read(path)) for path in expand_globs(arguments)]
+    found = (findings(texts, ignored) or last_warnings(texts, ignored))[:MOST]
     if not found:
         words = last_words([(path, read(path)) for path in expand_globs(ended)[-NEWEST:]])
         found = [("what has ended there said last: " + line, *place) for line, *place in words]

@@ -126,6 +126,16 @@ def test_what_a_log_has_gone_on_from_is_less_likely(script: ModuleType) -> None:
     assert names[0] == "ModuleNotFoundError: No module named 'absent'"
 
 
+def test_what_a_log_ends_with_may_warn_of_the_cause(script: ModuleType) -> None:
+    """A program that tries again warns; what went well later, it says later."""
+    warning = "2026-11-29 02:56:18,622 WARNING cannot work: I don't know about the 'gridd' universe."
+    texts = [("a", f"02:56:12,096 INFO starts\n{warning}\n"), ("b", f"{warning}\nINFO well\n"), ("c", "")]
+    message = warning.partition(" WARNING ")[2]
+    assert script.last_warnings(texts, []) == [(f"WARNING {message}", "a", 1, warning)]
+    assert script.last_warnings(texts, [re.compile("gridd")]) == []
+    assert script.last_warnings([("a", "[2026] WARNING: x:2: GSI is enabled\n")], []) == []
+
+
 def test_a_healthy_log_has_none(script: ModuleType) -> None:
     lines = "[2026-01-01 00:00:00,1] DEBUG: x:1: Failed to load y\n[..] WARNING: x:2: GSI is enabled\n"
     assert script.findings([("log", lines)], []) == []
