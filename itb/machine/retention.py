@@ -56,7 +56,8 @@ def choose(
     removed: list[RunDir] = []
     spared: dict[str, str] = {}
     green: set[tuple[str, str]] = set()
-    for place, rundir in enumerate(runs_of(runs)):
+    # What a link leads to is another folder's, where other rules may hold.
+    for place, rundir in enumerate(rundir for rundir in runs_of(runs) if not rundir.path.is_symlink()):
         try:
             state = rundir.state
         except UsageError:

@@ -245,7 +245,7 @@ LINES = [
     ("shell x ''", 1, "shell: ROLE is empty"),
     ("clean --dry-run", 1, "clean: which old runs?"),
     ("list --since soon", 1, "neither an age nor a date"),
-    ("logs --tail 0", 1, "logs: --tail: '0' is not a number of lines"),
+    ("logs --tail 0", 1, "logs: --tail: '0' is not a whole number of at least 1"),
     ("report --run nosuch", 1, "'nosuch' must name one run"),
     ("report --runs text", 1, "runs is"),
     ("report --runs dir", 1, "no run in"),
