@@ -40,6 +40,15 @@ def program(written: str) -> str:
     return str(expand(written).absolute()) if "/" in written else written
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OSError, which names the folder, if no file can be made in it; leaves nothing there."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".itb-") as file:
+            file.write(b"x")
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or errno.EIO), str(folder)) from None
+
+
 _SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")  # of a machine's network and disks; cron and some users do without
 
 

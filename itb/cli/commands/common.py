@@ -23,7 +23,7 @@ from itb.report import progress as report_progress
 from itb.report import write
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
-from itb.util import ownership
+from itb.util import files, ownership
 
 Flags = Mapping[str, Any]
 
@@ -62,10 +62,18 @@ def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: b
 
 
 def begin_reports(settings: Settings) -> None:
-    """Remove old reports from the folder the settings name; TestbedError if that cannot be done."""
+    """Make the folder the settings name and remove old reports from it; TestbedError if it cannot be written.
+
+    That is found before an hour of tests, not after it.
+    """
     if folder := settings.reports_dir:
         with _writing(folder):
+            is_new = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            if is_new:
+                ownership.give_to_caller(folder)
             write.remove_reports(folder)
+            files.check_writable(folder)
 
 
 @contextmanager
@@ -74,7 +82,8 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TestbedError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        message = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise TestbedError(message, hint="--report-dir DIR names another folder for reports") from None
 
 
 def hand_on(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *, combined: Path) -> Path | None:

@@ -159,6 +159,7 @@ def run_phase(settings: Settings, wanted: str, phase: str) -> int:
     current_run.check_open(rundir, common.find_engine(saved))
     if notes:
         _print_notes(f"going on with {rundir.id}", notes)
+    common.begin_reports(settings)
     limit = settings.run_timeout * settings.timeout_factor
     with ending.listening(limit), orphans.guard(), common.progress(settings, phase) as listener:
         cell = reopen(rundir, saved, listener, ending.stop())
@@ -242,6 +243,7 @@ def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False)
     before = rundir.state
     changes = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
     saved, notes = recorded(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
+    common.begin_reports(settings)
     ending = Ending()
     limit = saved.run_timeout * saved.timeout_factor
     with ending.listening(limit), orphans.guard(), _working_directory(rundir), rundir.lock() as stale:

@@ -59,10 +59,15 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
 
 
 def _check_output(path: Path) -> None:
-    """Raise UsageError for what is no regular file: the file that is written takes its place."""
+    """Raise UsageError for what cannot be written, or is no regular file: the file that is written takes its place."""
     if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
         hint = "a device, a pipe, a folder or a link would be replaced"
         raise UsageError(f"{path}: not a regular file, so no token is written there", hint=hint)
+    try:
+        files.check_writable(path.parent)
+    except OSError as error:
+        hint = "a token that was acquired would be lost"
+        raise UsageError(f"{str(path)[:200]}: cannot be written: {error.strerror}", hint=hint) from None
 
 
 def check(file: str, audience: str, *, as_json: bool) -> int:

@@ -265,6 +265,8 @@ LINES = [
     ("token check device --audience x:1", 1, "device: cannot be read: not a regular file"),
     (f"token check {LONG} --audience x:1", 1, "cannot be read: File name too long"),
     ("token get", 1, "token get: not given: HOST:PORT"),
+    ("token get x:1 --output nosuch/file", 1, "nosuch/file: cannot be written: No such file or directory"),
+    ("token get x:1 --output /proc/file", 1, "/proc/file: cannot be written: "),
     ("token get x:1 --output fifo", 1, "fifo: not a regular file"),
     ("token get x:1 --output dir", 1, "dir: not a regular file"),
     ("token get x:1 --output device", 1, "device: not a regular file"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
-from itb.cli.commands import common, new_run
+from itb.cli.commands import common, current_run, existing_run, new_run
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import TestbedError, UsageError
@@ -91,6 +92,35 @@ def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "junit.xml").mkdir()
     with pytest.raises(TestbedError, match=r"junit\.xml cannot be written: Is a directory"):
         new_run.run(Settings(product="pocketwms", report_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize("begin", ["run", "build", "resume", "step"])
+def test_a_folder_that_cannot_be_made_is_found_before_anything_starts(
+    begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the run whose reports it should get."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setattr(orphans, "guard", nullcontext)
+    monkeypatch.setattr(common, "find_engine", lambda _settings: None)
+    monkeypatch.setattr(current_run, "check_open", lambda _rundir, _engine: None)
+    flags = {"runs": "runs", "report_dir": "/proc/no-folder"}
+    ended(tmp_path / "runs", "red", Outcome.FAILED)
+    settings = Settings.model_validate({"product": "pocketwms", **flags})
+    commands: dict[str, Callable[[], int]] = {
+        "run": lambda: new_run.run(settings),
+        "build": lambda: new_run.build(settings),
+        "resume": lambda: existing_run.resume_from(flags, "red"),
+        "step": lambda: existing_run.run_phase(settings, "red", "test"),
+    }
+    with pytest.raises(TestbedError, match="/proc/no-folder cannot be written: ") as caught:
+        commands[begin]()
+    assert caught.value.hint.startswith("--report-dir DIR")
+
+
+def test_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    common.begin_reports(Settings(report_dir=str(tmp_path / "a" / "b")))
+    assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_a_folder_that_is_gone_does_not_take_the_summary_along(
