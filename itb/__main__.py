@@ -50,7 +50,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
-        named = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        place = error.filename or _stream_at_fault(error)
+        named = f"{place}: {error.strerror}" if place else str(error.strerror or error)
         if error.errno == errno.ENAMETOOLONG:  # nobody but who typed it has made it
             fail(UsageError(f"{str(error.filename)[:60]!r}...: {error.strerror}"))
         fail(TestbedError(one_line(named)))
@@ -103,6 +104,17 @@ def flush_streams() -> None:
         except (OSError, ValueError):
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _stream_at_fault(error: OSError) -> str:
+    """Return the name of standard output where that is what an error without a file is about, else nothing."""
+    try:
+        sys.stdout.flush()
+    except OSError as again:
+        return "standard output" if again.errno == error.errno else ""
+    except ValueError:  # closed
+        pass
+    return ""
 
 
 def handle_signals() -> None:

@@ -174,8 +174,10 @@ def _argument(option: Option) -> Argument:
 
 
 def end(code: int) -> None:
-    """Leave with an exit code of the contract."""
-    if code:
+    """Leave with an exit code of the contract; what could not be printed makes a success an OSError."""
+    if not code:
+        sys.stdout.flush()
+    else:
         with suppress(OSError):  # who read it has gone; the code stands
             sys.stdout.flush()
         raise Exit(code=code)

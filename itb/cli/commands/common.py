@@ -105,16 +105,25 @@ def hand_on(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *, combine
 def show_reports(
     runs: Sequence[tuple[RunDir, Notes]], *, folder: Path | None = None, as_json: bool = False
 ) -> None:
-    """Print the summaries of runs, for people or as one JSON document; ``folder`` has their combined report."""
-    with suppress(OSError):  # who read it has gone, with a pipe or a terminal; reports and exit code stand
-        if as_json:
+    """Print the summaries of runs, for people or as one JSON document; ``folder`` has their combined report.
+
+    Raises TestbedError for a document that cannot be written, on a full disk:
+    half of it, or none, would be taken for all there is.
+    """
+    if as_json:
+        with suppress(BrokenPipeError):  # who read it has gone; reports and exit code stand
             print_json(write.document_of(runs, folder=folder))
-            return
+        return
+    try:
         for rundir, notes in runs:
             write.show(rundir, Console(highlight=False), notes=notes)
         if folder and len(runs) > 1:
             for title, name in (("JUnit", "junit.xml"), ("HTML", "report.html"), ("JSON", "verdict.json")):
                 print(f"{title} of all: {folder / name}")
+        sys.stdout.flush()
+    except OSError:  # who read it has gone, with a pipe or a terminal; reports and exit code stand
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes there
 
 
 def find_engine(settings: Settings) -> Engine:
@@ -141,11 +150,14 @@ def whole_number(text: str, *, option: str, least: int = 0, hint: str = "") -> i
 
 def print_json(value: object) -> None:
     """Print a record or another value as JSON; what JSON has no form for, as text."""
-    if isinstance(value, BaseModel):
-        print(value.model_dump_json(indent=1))
-        return
-    json.dump(value, sys.stdout, indent=1, default=str)
-    sys.stdout.write("\n")
+    whole = value.model_dump_json(indent=1) if isinstance(value, BaseModel) else None
+    text = whole or json.dumps(value, indent=1, default=str)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # half a document, or none, would be taken for all there is
+        raise TestbedError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def engine_from(flags: Flags) -> Engine:

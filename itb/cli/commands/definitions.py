@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from itb.cli.commands import common
 from itb.cli.commands.common import Flags
+from itb.cli.commands.common import print_json
 from itb.config import lookup, templates, untrusted_source, written
 from itb.config import settings as config_settings
 from itb.config.platform import PlatformFile, SideEffects
@@ -53,7 +54,7 @@ def schema(name: str) -> dict[str, Any]:
 
 def print_schema(name: str) -> None:
     """Print a schema as JSON."""
-    print(json.dumps(schema(name), indent=1))
+    print_json(schema(name))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from itb.cli.commands.common import begin_reports, conclude, hand_on, progress, 
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.engine import connect
-from itb.errors import ExitCode, UsageError, worst
+from itb.errors import ExitCode, TestbedError, UsageError, worst
 from itb.model import Case, Notes, Outcome
 from itb.process import orphans, retry
 from itb.process.runner import Runner
@@ -106,9 +106,12 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
     if repeated := next((path for path in paths if paths.count(path) > 1), None):
         raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
     runs = [(rundir, _notes(rundir, settings)) for rundir in rundirs]
-    verdicts = [_report(rundir, notes) for rundir, notes in runs]
+    written = [_report(rundir, notes) for rundir, notes in runs]
     folder = hand_on(settings, runs, combined=settings.runs_dir / f"{when.stamp(time.time())}-report")
     show_reports(runs, folder=folder, as_json=as_json)
+    if folder is None and (problem := next((problem for _, problem in written if problem), "")):
+        raise TestbedError(problem, hint="itb report RUN --report-dir DIR writes them elsewhere")
+    verdicts = [verdict for verdict, _ in written]
     for (rundir, _), verdict in zip(runs, verdicts, strict=True):
         if verdict.exit_code is None:
             print(f"itb: run {rundir.id} is going on: it has no exit code yet", file=sys.stderr)
@@ -116,12 +119,13 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
     return worst(codes) or (ExitCode.USAGE if len(codes) < len(runs) else ExitCode.PASSED)
 
 
-def _report(rundir: RunDir, notes: Notes) -> Verdict:
+def _report(rundir: RunDir, notes: Notes) -> tuple[Verdict, str]:
+    """Write the reports of a run; return its verdict, and what kept them from being written, if anything did."""
     try:
-        return write.write(rundir, notes=notes)
+        return write.write(rundir, notes=notes), ""
     except OSError as error:  # a directory that cannot be written can still be read
-        print(f"itb: reports cannot be written: {error}", file=sys.stderr)
-        return write.judge_run(rundir, notes=notes)
+        problem = f"{rundir.path}: reports cannot be written: {error.strerror}"
+        return write.judge_run(rundir, notes=notes), problem
 
 
 def _notes(rundir: RunDir, settings: Settings) -> Notes:

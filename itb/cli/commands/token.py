@@ -59,7 +59,7 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
 
 
 def _check_output(path: Path) -> None:
-    """Raise UsageError for what cannot be written, or is no regular file: the file that is written takes its place."""
+    """Raise UsageError for what cannot be written, or is no regular file: the new one takes its place."""
     if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
         hint = "a device, a pipe, a folder or a link would be replaced"
         raise UsageError(f"{path}: not a regular file, so no token is written there", hint=hint)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from itb import __main__
 from itb.cli.commands import inspect, new_run
 from itb.config.settings import Settings
 from itb.data import shipped
@@ -74,6 +75,43 @@ def test_a_folder_that_cannot_be_written_is_no_success(settings: Settings, tmp_p
     named = settings.model_copy(update={"report_dir": str(tmp_path / "file" / "x")})
     with pytest.raises(TestbedError, match="file/x cannot be written: Not a directory"):
         new_run.report_runs(named, ["deb13"], as_json=False)
+
+
+def test_reports_that_were_not_written_are_no_success(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be read is shown; who asked for reports learns that there are none, or gets them elsewhere."""
+    place = next(settings.runs_dir.glob("*-deb13")) / "junit.xml"
+    place.mkdir()
+    with pytest.raises(TestbedError, match="-deb13: reports cannot be written: Is a directory") as caught:
+        new_run.report_runs(settings, ["deb13"], as_json=False)
+    assert "itb report RUN --report-dir" in caught.value.hint
+    assert "pocketwms" in capsys.readouterr().out
+    elsewhere = settings.model_copy(update={"report_dir": str(tmp_path / "out")})
+    assert new_run.report_runs(elsewhere, ["deb13"], as_json=False) == ExitCode.PASSED
+    assert (tmp_path / "out" / "junit.xml").is_file()
+
+
+@pytest.mark.parametrize("line", ["report deb13 --json", "show deb13 --json", "list --json", "list", "schema itb"])
+def test_what_cannot_be_printed_is_no_success(
+    line: str,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A full disk: the message says what could not be written."""
+    assert settings.runs_dir.is_dir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setattr(__main__, "handle_signals", lambda: None)
+    monkeypatch.setattr("sys.argv", ["itb", *line.split()])
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            __main__.main()
+    assert ended.value.code == ExitCode.TESTBED
+    assert "itb: standard output" in capsys.readouterr().err
 
 
 def test_a_run_that_is_named_twice_is_refused(settings: Settings) -> None:
