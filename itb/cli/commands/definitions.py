@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from itb.cli.commands import common
-from itb.cli.commands.common import Flags
-from itb.cli.commands.common import print_json
+from itb.cli.commands.common import Flags, print_json
 from itb.config import lookup, templates, untrusted_source, written
 from itb.config import settings as config_settings
 from itb.config.platform import PlatformFile, SideEffects
