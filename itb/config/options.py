@@ -84,11 +84,11 @@ class Option:
         if not isinstance(value, int | float):
             return ""
         if self.at_least is not None and value < self.at_least:
-            return f"Input should be greater than or equal to {self.at_least:g}"
+            return f"must be greater than or equal to {self.at_least:g}"
         if self.above is not None and value <= self.above:
-            return f"Input should be greater than {self.above:g}"
+            return f"must be greater than {self.above:g}"
         if self.at_most is not None and value > self.at_most:
-            return f"Input should be less than or equal to {self.at_most:g}"
+            return f"must be less than or equal to {self.at_most:g}"
         return ""
 
     @property

@@ -72,7 +72,8 @@ _AliasLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|
 
 def nearest(word: str, valid: list[str]) -> str:
     """Return "; did you mean 'x'?" when a valid word resembles ``word``, else the empty string."""
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
+    same = [other for other in valid if other.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -180,6 +181,10 @@ def _find_surrogate(value: Any, at: Location) -> Location | None:
 _EXPECTED = {
     "Input should be a valid array": "a list is expected, such as [A, B]",
     "Input should be an object": "keys with values are expected, such as {KEY: VALUE}",
+    "Input should be a valid string": "must be text",
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+    "Input should be a valid boolean": "must be true or false",
 }
 
 
@@ -197,10 +202,26 @@ def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Loca
     if detail["type"] == "missing":
         return f"{where}{line}: key {key!r} is missing"
     value = detail["input"]
-    shown = "" if isinstance(value, dict | list) else f" (got {value[:60] if isinstance(value, str) else value!r})"
-    about = f"{key}: " if key else ""
+    about = "" if not key or _names(where, key) else f"{key}: "
     message = _EXPECTED.get(detail["msg"], detail["msg"].removeprefix("Value error, "))
-    return f"{where}{line}: {about}{message}{shown}"
+    message = re.sub("^Input should be ", "must be ", message)
+    near = ""
+    if detail["type"] == "literal_error" and isinstance(value, str):
+        near = nearest(value, re.findall("'([^']*)'", detail["ctx"]["expected"]))
+    return f"{where}{line}: {about}{message}{_shown(value)}{near}"
+
+
+def _names(where: str, key: str) -> bool:
+    """Return whether a place, ``flag --keep`` or ``environment ITB_KEEP``, names the key itself."""
+    return where in (f"flag --{key.replace('_', '-')}", f"environment ITB_{key.upper()}")
+
+
+def _shown(value: Any) -> str:
+    """Return what a wrong value is, in words."""
+    if isinstance(value, dict | list):
+        return ""
+    is_text = isinstance(value, str)
+    return " (nothing is given)" if value is None else f" (got {value[:60] if is_text else value!r})"
 
 
 def _line_suffix(location: Location, lines: Mapping[Location, int]) -> str:
