@@ -39,15 +39,16 @@ def join_groups(words: Sequence[str]) -> list[str]:
     """Return words with a group and its command as one: ``platform.build X`` for ``platform build X``.
 
     A group alone, and ``help`` or ``--help`` anywhere, become ``--help`` with
-    what is to be explained.  What follows ``show`` and is no command of it is
-    a run, or an option of ``show run``.
+    what is to be explained.  What follows ``show`` and is neither a command
+    of it nor nearly one is a run, or an option of ``show run``.
     """
     words = list(words)
     if words and words[0] in documents.HELP:
         words = [*words[1:], "--help"]
     if words in [[group] for group in GROUPS]:
         return ["--help", *words]
-    if len(words) > 1 and words[0] == "show" and words[1] not in (*_OF_SHOW, "--help", "-h"):
+    is_slip = words[:1] == ["show"] and _is_slip(words[1:2])
+    if len(words) > 1 and words[0] == "show" and words[1] not in (*_OF_SHOW, "--help", "-h") and not is_slip:
         words = ["show", "run", *words[1:]]
     if len(words) > 1 and words[0] in GROUPS and words[1] and not words[1].startswith("-"):
         words = [f"{words[0]}.{words[1]}", *words[2:]]
@@ -56,6 +57,11 @@ def join_groups(words: Sequence[str]) -> list[str]:
     if len(words) > 1 and words[0][:1] != "-" and ("--help" in words or "-h" in words):
         return ["--help", words[0]]
     return words
+
+
+def _is_slip(words: Sequence[str]) -> bool:
+    """Return whether a word is nearly a command of ``show``: names of runs have digits, their paths a slash."""
+    return any(difflib.get_close_matches(word, _OF_SHOW, cutoff=0.8) for word in words)
 
 
 def _with_command_line(words: list[str]) -> list[str]:
@@ -105,7 +111,8 @@ def checked(command: Command, words: Sequence[str], known: Sequence[str] = ()) -
             if option.several and len(bare) > len(positional):
                 place = len(positional) - 1
                 for word in bare[place:]:
-                    if word in known or not word.strip():
+                    _check_value(command, option, option.value, word)
+                    if word in known:
                         raise _left_over(command, word, known)
                 bare = [*bare[:place], ",".join(bare[place:])]
     for option, word in zip(positional, bare, strict=False):
@@ -176,8 +183,8 @@ def _check_choice(command: Command, option: Option, value: str) -> None:
 
 
 def _given_twice(command: Command, option: Option) -> UsageError:
-    """Return the error of an option with two values, of which one would be lost."""
-    is_list = option.value == "A,B"
+    """Return the error of an option that has two values, of which one would be lost."""
+    is_list = option.value == "A,B" or option.several
     hint = f"several in one: {option.flag} A,B" if is_list else "leave one out"
     return _error(command, f"option {option.flag} is given twice", hint=hint)
 

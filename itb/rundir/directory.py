@@ -6,10 +6,11 @@ reported or continued from whatever is there after any end.
 
 from __future__ import annotations
 
+import difflib
 import json
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,8 +142,11 @@ class RunDir:
             return every[0]
         matching = [run for run in every if run.id == wanted] or [run for run in every if wanted in run.id]
         if len(matching) != 1:
-            names = ", ".join(run.id for run in matching[:5]) or "none"
-            raise UsageError(f"{wanted!r} must name one run; it names {names}", hint="itb list shows them")
+            names = ", ".join(run.id for run in matching[:5]) or f"none in {runs.absolute()}"
+            raise UsageError(
+                f"{wanted[:200]!r} must name one run; it names {names}{nearest_run(wanted, every)}",
+                hint="itb list shows them",
+            )
         return matching[0]
 
     @staticmethod
@@ -329,6 +333,14 @@ class RunDir:
     def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
         """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""
         return rundir_lock.hold(self.path)
+
+
+def nearest_run(wanted: str, runs: Iterable[RunDir]) -> str:
+    """Return ``; did you mean ...?`` with the run whose name, or a part of it, is nearest; empty if none is."""
+    parts = {part: run.id for run in reversed([*runs]) for part in (*run.id.split("-"), run.id)}
+    close = difflib.get_close_matches(wanted, parts, n=1, cutoff=0.75)
+    is_part = any(wanted in run for run in parts.values())
+    return f"; did you mean {parts[close[0]]!r}?" if close and not is_part else ""
 
 
 def runs_of(folder: Path) -> Iterator[RunDir]:

@@ -60,9 +60,9 @@ class Wanted:
     (epoch).
     """
 
-    product: str = ""
+    product: tuple[str, ...] = ()
     ref: str = ""
-    platform: str = ""
+    platform: tuple[str, ...] = ()
     outcome: tuple[str, ...] = ()
     since: float | None = None
 
@@ -70,10 +70,9 @@ class Wanted:
         """Return whether a run is wanted as far as ``run.json`` alone tells."""
         if self.since is not None and state.started < self.since:
             return False
-        if not all(fnmatch.fnmatchcase(value, pattern or "*") for value, pattern in (
-            (state.product, self.product), (state.platform, self.platform),
-        )):  # fmt: skip
-            return False
+        for value, patterns in ((state.product, self.product), (state.platform, self.platform)):
+            if patterns and not any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns):
+                return False
         return not self.ref or fnmatch.fnmatchcase(state.ref, self.ref) or _is_of_commit(rundir.id, self.ref)
 
     def accepts_outcome(self, ended: Ended) -> bool:
@@ -116,19 +115,28 @@ def check_no_filter(what: str, options: Mapping[str, str | None]) -> None:
 
 
 def _wanted(options: Mapping[str, str | None]) -> Wanted:
-    outcome = tuple(word.strip() for word in (options.get("outcome") or "").split(",") if word.strip())
+    outcome = _names(options, "outcome")
     for word in outcome:
         if word not in OUTCOMES:
             hint = nearest(word, list(OUTCOMES)) or f"; known: {', '.join(dict.fromkeys(OUTCOMES))}"
             raise UsageError(f"--outcome: unknown outcome {word[:60]!r}{hint}")
     since = options.get("since")
     return Wanted(
-        product=options.get("product") or "",
+        product=_names(options, "product"),
         ref=options.get("ref") or "",
-        platform=options.get("platform") or "",
+        platform=_names(options, "platform"),
         outcome=outcome,
         since=when.since(since, option="--since") if since else None,
     )
+
+
+def _names(options: Mapping[str, str | None], option: str) -> tuple[str, ...]:
+    """Return the names that an option lists; UsageError if one of them is empty."""
+    text = options.get(option)
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    if not all(names):
+        raise UsageError(f"list: --{option}: one of {text!r} is empty", hint="a variable that is not set, perhaps")
+    return names
 
 
 def _limit(text: str | None, *, as_json: bool) -> int:

@@ -32,14 +32,14 @@ _LISTED = ("runs", "products", "platforms", "scenarios", "hooks")
 
 @command(
     argument("what", ", ".join(_LISTED), required=False, unset=_LISTED[0], choices=_LISTED),
-    option("product", "only runs of this product", heading=Heading.SHOWN, value="NAME", completes="products"),
+    option("product", "only runs of these products", heading=Heading.SHOWN, value="A,B", completes="products"),
     option(
         "ref",
         "only of this reference, of references like 'v1_*', or of a commit",
         heading=Heading.SHOWN,
         value="REF",
     ),
-    option("platform", "only of this platform", heading=Heading.SHOWN, value="NAME", completes="platforms"),
+    option("platform", "only of these platforms", heading=Heading.SHOWN, value="A,B", completes="platforms"),
     option(
         "outcome",
         "only with one of these outcomes: passed, failed, error, ..., or what failed: build, install, ...",

@@ -179,7 +179,9 @@ def test_more_words_than_a_command_takes(command: Command, program: Program) -> 
     program.refuses(*shown(command), *words, "doctor", said=f"{command.words}: 'doctor' is a command of its own")
     if not any(option.several for option in command.options):
         program.refuses(*shown(command), *words, "x y", said=f"{command.words}: 'x y' is not expected here")
-    program.refuses(*shown(command), *words, "", said=f"{command.words}: '' is not expected here")
+    takes_more = any(option.several for option in command.options)
+    said = "RUN is empty" if takes_more else "'' is not expected here"
+    program.refuses(*shown(command), *words, "", said=f"{command.words}: {said}")
     program.refuses(*shown(command), *words, "--", "x", said="'--' is not expected here")
 
 
@@ -242,6 +244,16 @@ LINES = [
     ("run --resume 2026", 1, "'2026' must name one run"),
     (f"run --resume {NEWEST} --ref x", 1, "--ref: a resumed run goes on with its own settings"),
     ("show nosuch", 1, "'nosuch' must name one run"),
+    ("show pocketvms", 1, "'pocketvms' must name one run; it names none in "),
+    ("show deb31", 1, f"; did you mean '{NEWEST}'?"),
+    ("show configs", 1, "unknown command 'show configs'; did you mean 'show config'?"),
+    ("show producs x", 1, "unknown command 'show producs'; did you mean 'show product'?"),
+    ("report x ''", 1, "report: RUN is empty"),
+    ("report --run x --run y", 1, "report: option --run is given twice"),
+    ("list --outcome ,", 1, "list: --outcome: one of ',' is empty"),
+    ("list --outcome passed,,failed", 1, "list: --outcome: one of 'passed,,failed' is empty"),
+    ("list --product ,", 1, "list: --product: one of ',' is empty"),
+    ("list --platform deb13,", 1, "list: --platform: one of 'deb13,' is empty"),
     (f"show {LONG}", 1, "File name too long"),
     ("show product nosuch", 1, "unknown product 'nosuch'"),
     ("show product ''", 1, "show product: NAME is empty"),
