@@ -74,9 +74,21 @@ class Settings(DeclaredSettings, Record):
         """Return the time limits, factor included."""
         return Limits(self.timeout_factor, self.limits)
 
-    def folders(self, kind: str) -> tuple[Path, ...]:
-        """Return the user's own folders of definitions: of products, platforms, scenarios or hooks."""
+    def named_folders(self, kind: str) -> tuple[Path, ...]:
+        """Return the user's own folders of definitions, there or not: itb new makes them."""
         return tuple(expand(folder) for folder in getattr(self, kind))
+
+    def folders(self, kind: str) -> tuple[Path, ...]:
+        """Return the user's own folders of definitions: of products, platforms, scenarios or hooks.
+
+        Raises UsageError for one that does not exist: what is looked up there would be unknown.
+        """
+        folders = self.named_folders(kind)
+        for folder in folders:
+            if not folder.is_dir():
+                hint = f"itb show config says where {kind} comes from"
+                raise UsageError(f"{kind}: {str(folder.absolute())[:200]} is not a folder", hint=hint)
+        return folders
 
     @property
     def runs_dir(self) -> Path:

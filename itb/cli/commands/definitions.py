@@ -83,7 +83,7 @@ def _place(kind: Kind, name: str, settings: Settings) -> _Place:
     """Return where a definition goes: to its path, to the first folder of its setting, or to one made here."""
     if "/" in name or name in (".", ".."):
         return _Place(Path.cwd() / expand(name.rstrip("/") or "/"))
-    if folders := settings.folders(kind.setting):
+    if folders := settings.named_folders(kind.setting):
         return _Place(folders[0].absolute() / name)
     if untrusted_source.is_untrusted(Path.cwd(), settings.source):
         return _Place(Path.cwd() / name)
@@ -103,9 +103,9 @@ def _taken(kind: Kind) -> set[str]:
 def _files(kind: Kind, name: str, settings: Settings, like: str) -> Mapping[str, str]:
     """Return the files of a new definition."""
     if kind is Kind.PLATFORM:
-        other = lookup.load_platform(like, settings.folders("platforms"))
+        other = lookup.load_platform(like, settings.named_folders("platforms"))
         return templates.platform_like(other, name)
-    product = lookup.load_product(settings.product or EXAMPLE, settings.folders("products"))
+    product = lookup.load_product(settings.product or EXAMPLE, settings.named_folders("products"))
     role = next(reversed(product.roles))  # of pilot systems the one that users see
     files = templates.filled(kind, {f"new{kind}": name, "newrole": role})
     return {"": next(iter(files.values()))} if kind is Kind.HOOK else files
@@ -125,7 +125,7 @@ def _look_up_here(kind: Kind, place: _Place) -> None:
 def _usable_name(kind: Kind, target: Path, flags: Flags) -> str:
     """Return what the definition is to be called in commands: its name if that leads to it, else its path."""
     settings = common.settings_from(flags)
-    folders = [folder.absolute() for folder in settings.folders(kind.setting)]
+    folders = [folder.absolute() for folder in settings.named_folders(kind.setting)]
     first = next((folder for folder in folders if (folder / target.name).exists()), None)
     return target.name if first == target.parent else shlex.quote(_shown(target))
 

@@ -359,6 +359,26 @@ def test_variables_that_are_wrong(
 
 
 @pytest.mark.parametrize(
+    ("variable", "lines"),
+    [
+        ("ITB_PRODUCTS", ("list products", "run --product mine", "show product mine", "refs --product mine")),
+        ("ITB_PLATFORMS", ("list platforms", "run --product pocketwms --platform mine", "platform show mine")),
+        ("ITB_SCENARIOS", ("list scenarios", "run --product pocketwms --scenario mine")),
+        ("ITB_HOOKS", ("list hooks", "token hooks", "token try mine", "run --product pocketwms --token-hook me")),
+    ],
+)
+def test_folders_of_definitions_that_are_none(
+    variable: str, lines: tuple[str, ...], program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is looked up there would be unknown, and nobody would know why."""
+    for folder in ("gone", "text", "dir,gone"):
+        monkeypatch.setenv(variable, folder)
+        for line in lines:
+            place = program.folder / folder.rpartition(",")[2]
+            program.refuses(*line.split(), said=f"{variable[4:].lower()}: {place} is not a folder")
+
+
+@pytest.mark.parametrize(
     "line", ["list --runs text", "show nosuch", "report nosuch", "refs", "run --product x", "list doctor"]
 )
 def test_with_json_there_is_one_document(line: str, program: Program) -> None:
