@@ -194,7 +194,9 @@ def _left_over(command: Command, word: str, known: Sequence[str]) -> UsageError:
     if word in known:
         hint = f"one at a time: itb {command.words} && itb {word}"
         return _error(command, f"{word!r} is a command of its own", hint=hint)
-    return _error(command, f"{word[:60]!r} is not expected here")
+    by_options = {"product", "ref"} <= {option.name for option in command.options}
+    hint = f"itb {command.words} --product NAME --ref REF says what is tested" if by_options else ""
+    return _error(command, f"{word[:60]!r} is not expected here", hint=hint)
 
 
 def _error(command: Command, problem: str, *, hint: str = "") -> UsageError:

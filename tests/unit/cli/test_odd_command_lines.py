@@ -394,3 +394,9 @@ def test_a_group_alone_prints_its_help(group: str, line: str, program: Program) 
     code, out, err = program(*line.format(group).split())
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: itb {group} COMMAND [OPTIONS]\n")
+
+
+def test_a_bare_word_is_told_which_options_say_what_is_tested(program: Program) -> None:
+    for command in ("run", "build"):
+        _, _, err = program(command, "v1_0_0")
+        assert f"itb {command} --product NAME --ref REF says what is tested" in err
