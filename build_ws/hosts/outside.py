@@ -7,6 +7,8 @@ executed, and no library of it is loaded.
 
 It reads a JSON object from standard input:
   trusted   SHA-256 of RPM files that a repository served
+  product   SHA-256 of those among them that are the product's, not the platform's
+  reserved  regular expression of paths that no package of the product may own
   keys      folder of the image with the public keys whose signature makes other RPM files good
 and writes one:
   root      why what is seen is not the host's file system; empty if it is
@@ -16,6 +18,7 @@ and writes one:
   changed   [path, what] of what the image has: changed or deleted
   added     [path, what] of what neither image nor a good package has, folders aside
   deviant   [package, path, what] of files of good packages
+  taken     [package, path, what] of files of the product where the platform's are looked for
   said      {path: [scriptlet]} that name one of these paths
 """
 
@@ -24,30 +27,16 @@ import json
 import os
 import re
 import stat
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import rpm
+from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra
 
-HOST = "/proc/1/root"
-CACHES = ("var/cache/dnf/*/packages/*.rpm", "var/cache/libdnf5/*/packages/*.rpm")
 LIBRARY_CACHE = "/etc/ld.so.cache"
+PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")  # PATH, links followed
 LISTED = 5000  # findings of one kind
-LARGEST = 1 << 30  # bytes of an RPM file
-DIGESTS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}  # RFC 4880, 9.4
-CONFIG, DOC, MISSING_OK, GHOST = 1, 2, 8, 64  # rpmfiles.h, rpmfileAttrs
-SCRIPTLETS = {
-    "PREIN": "%pre", "POSTIN": "%post", "PRETRANS": "%pretrans", "POSTTRANS": "%posttrans",
-    "TRIGGERSCRIPTS": "%trigger", "FILETRIGGERSCRIPTS": "%filetrigger",
-    "TRANSFILETRIGGERSCRIPTS": "%transfiletrigger",
-}  # fmt: skip
-
-
-def text(value):
-    """Return a string: older rpm modules have bytes."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def root_mount(pid):
@@ -67,97 +56,6 @@ def strange_root():
     if theirs is None:
         return "process 1 of the host has changed its root directory"
     return "" if theirs == own else f"the root of the host's process 1 is another file system ({theirs[0]})"
-
-
-def nevra(header):
-    """Return a package's NEVRA, without an epoch that is 0."""
-    return text(header[rpm.RPMTAG_NEVRA]).replace("-0:", "-", 1)
-
-
-class Packages:
-    """Good RPM files of the host: what they own, and their scriptlets."""
-
-    def __init__(self, trusted, keys):
-        self.trusted, self.keys = set(trusted), keys
-        self.names, self.refused, self.scriptlets = [], [], []
-        self.owned = {}  # path: list of (package, file)
-        self._database = ""
-
-    def read(self, folder):
-        """Take every RPM file of dnf's caches that is good."""
-        transactions = rpm.TransactionSet()
-        transactions.setVSFlags(rpm._RPMVSF_NODIGESTS | rpm._RPMVSF_NOSIGNATURES)  # looked at before
-        for pattern in CACHES:
-            for path in sorted(Path(HOST).glob(pattern)):
-                copy = Path(folder, "one.rpm")
-                problem = self._copy(path, copy)
-                if problem:
-                    self.refused.append([path.name, problem])
-                    continue
-                with copy.open("rb") as file:
-                    self._take(transactions.hdrFromFdno(file.fileno()))
-
-    def _copy(self, path, copy):
-        """Copy an RPM file to where the host cannot change it; say why it is not good."""
-        whole = hashlib.sha256()
-        try:
-            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError as error:
-            return error.strerror
-        with os.fdopen(source, "rb") as reader, copy.open("wb") as writer:
-            status = os.fstat(source)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
-                return "no file of a sensible size"
-            for piece in iter(lambda: reader.read(1 << 20), b""):
-                whole.update(piece)
-                writer.write(piece)
-        if whole.hexdigest() in self.trusted or self._signed(copy):
-            return ""
-        return "no repository of the run served it, and no key of the image signed it"
-
-    def _signed(self, copy):
-        if not self._database:
-            self._database = tempfile.mkdtemp()
-            for key in sorted(Path(self.keys).glob("*")):
-                take = ["rpmkeys", "--dbpath", self._database, "--import", str(key)]
-                subprocess.run(take, stdout=subprocess.DEVNULL, check=False)
-        call = ["rpmkeys", "--dbpath", self._database, "--checksig", str(copy)]
-        seen = subprocess.run(call, stdout=subprocess.PIPE, check=False)
-        return seen.returncode == 0 and b"signatures OK" in seen.stdout
-
-    def _take(self, header):
-        name = nevra(header)
-        self.names.append(name)
-        for file in rpm.files(header):
-            self.owned.setdefault(canonical(text(file.name)), []).append((name, Entry(header, file)))
-        for tag, what in SCRIPTLETS.items():
-            found = header[getattr(rpm, "RPMTAG_" + tag)]
-            for script in found if isinstance(found, (list, tuple)) else [found]:
-                if script:
-                    self.scriptlets.append((f"{what} of {name}", text(script)))
-
-
-class Entry:
-    """A file as a package has it."""
-
-    def __init__(self, header, file):
-        self.mode, self.size = file.mode & 0xFFFF, file.size
-        self.user, self.group = text(file.user), text(file.group)
-        self.flags, self.verified = file.fflags, file.vflags
-        self.link, self.digest = text(file.linkto), text(file.digest)
-        self.algorithm = DIGESTS.get(header[rpm.RPMTAG_FILEDIGESTALGO] or 1, "")
-        self.language = bool(text(getattr(file, "langs", "") or ""))
-
-
-_parents = {}
-
-
-def canonical(path):
-    """Return a path as the walk meets it: links of the image to folders are followed, the last part is not."""
-    parent, name = os.path.split(path)
-    if parent not in _parents:
-        _parents[parent] = os.path.realpath(parent)
-    return f"{_parents[parent].rstrip('/')}/{name}"
 
 
 def walk(top=b"/"):
@@ -233,9 +131,9 @@ class Host:
         self.root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         self.users, self.groups = accounts("/etc/passwd"), accounts("/etc/group")
         self.users["root"] = self.groups["root"] = 0
-        self.changed, self.added, self.deviant = [], [], []
+        self.changed, self.added, self.deviant, self.taken = [], [], [], []
 
-    def look(self):
+    def look(self, reserved):
         """Compare everything."""
         there = dict(walk())
         same = sum(1 for path, status in self.image.items() if path in there and _twins(status, there[path]))
@@ -260,6 +158,23 @@ class Host:
         for path, owners in self.packages.owned.items():
             if path not in there and os.path.lexists(path) is False:
                 self._missing(path, owners)
+            self._taken(path, owners, reserved)
+
+    def _taken(self, path, owners, reserved):
+        """No package of the product may own a file that changes what is run of the platform."""
+        if not all(entry.is_product for _, entry in owners):
+            return  # it is the platform's, and compared as such
+        folder, name = os.path.split(path)
+        for other in PROGRAMS if folder in PROGRAMS else ():
+            rival = f"{other}/{name}"
+            if other != folder and self._is_platforms(rival):
+                self.taken.append([owners[0][0], path, f"found instead of {rival}"])
+        if reserved.fullmatch(path):
+            self.taken.append([owners[0][0], path, "no package of the product may own it"])
+
+    def _is_platforms(self, path):
+        owners = self.packages.owned.get(path, ())
+        return path in self.image or not all(entry.is_product for _, entry in owners)
 
     def _library_cache(self, there):
         """Libraries are found where the loader's cache says: in files of the image or of packages."""
@@ -269,11 +184,19 @@ class Host:
             return
         with os.fdopen(file, "rb") as reader:
             words = {os.fsdecode(word) for word in reader.read(1 << 24).split(b"\0") if word.startswith(b"/")}
+        libraries = {}
         for path in sorted(words):
             parent, name = os.path.split(path)
-            real = f"{os.path.realpath(parent)}/{name}"
-            if real in there and real not in self.image and real not in self.packages.owned:
+            libraries[path] = name, f"{os.path.realpath(parent)}/{name}"
+        own = {name for name, real in libraries.values() if self._is_platforms(real)}
+        for path, (name, real) in libraries.items():
+            if real not in there or self._is_platforms(real):
+                continue
+            if real not in self.packages.owned:
                 self.changed.append([LIBRARY_CACHE + " for " + path, "leads to a library of no package"])
+            elif name in own:
+                what = "leads to the product's library, not the platform's"
+                self.changed.append([LIBRARY_CACHE + " for " + path, what])
 
     def _difference(self, path, before, now, shared):
         """Say how a file differs from the image's; the empty string if it does not."""
@@ -295,15 +218,27 @@ class Host:
         return ", ".join(words)
 
     def _owned(self, path, status, owners, before):
-        """A file of packages is as one of them has it, or as it is in the image."""
+        """A file of packages is as one of them has it, or as it is in the image.
+
+        What the product's packages say of a file counts only where it is nobody else's: one that they call their
+        own, or a ghost, is the platform's none the less.
+        """
+        if not stat.S_ISDIR(status.st_mode) and self._is_platforms(path):
+            owners = [(package, entry) for package, entry in owners if not entry.is_product]
         said = []
         for package, entry in owners:
             what = self._deviation(path, status, entry)
             if not what:
                 return
             said.append([package, path, what])
-        if before is None or self._difference(path, before, status, False):
+        if before is None:
             self.deviant.append(said[-1])
+            return
+        difference = self._difference(path, before, status, False)
+        if difference and said:
+            self.deviant.append(said[-1])
+        elif difference:
+            self.changed.append([path, difference])
 
     def _deviation(self, path, now, entry):
         if entry.flags & GHOST:
@@ -360,7 +295,7 @@ def main():
     asked = json.load(sys.stdin)
     said = {"root": strange_root()}
     if not said["root"]:
-        packages = Packages(asked["trusted"], asked["keys"])
+        packages = Packages(asked["trusted"], asked["product"], asked["keys"])
         said["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
         with tempfile.TemporaryDirectory() as folder:
             packages.read(folder)
@@ -370,11 +305,12 @@ def main():
         os.chroot(HOST)
         os.chdir("/")
         host = Host(image, own, packages)
-        host.look()
-        paths = [item[-2] for item in (*host.changed, *host.added, *host.deviant)][:LISTED]
+        host.look(re.compile(asked["reserved"], re.DOTALL))
+        paths = [item[-2] for item in (*host.changed, *host.added, *host.deviant, *host.taken)][:LISTED]
         said.update(
             packages=packages.names, refused=packages.refused, changed=host.changed[:LISTED],
-            added=host.added[:LISTED], deviant=host.deviant[:LISTED], said=scriptlets(paths, packages),
+            added=host.added[:LISTED], deviant=host.deviant[:LISTED], taken=host.taken[:LISTED],
+            said=scriptlets(paths, packages),
         )  # fmt: skip
     json.dump(said, sys.stdout)
 

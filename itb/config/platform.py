@@ -164,3 +164,5 @@ class SideEffects(WrittenRecord):
     """Places where a new file counts."""
     expected: tuple[Explained, ...] = ()
     """What may differ."""
+    reserved: tuple[Explained, ...] = ()
+    """Places where no package of the product may have a file, unless it is expected."""

@@ -2,7 +2,10 @@
 
 ``outside.py`` of ``build_ws/hosts`` does it in a container of the image the
 host was made from; what its findings mean is decided here, by the platform's
-``side-effects.yaml``.
+``side-effects.yaml``.  It sees every file of the image that was ever written to,
+as a file that was changed and put back has another time of change, and what is
+there in the end.  What was there for a while only it does not see: programs
+that itb itself relies on come with itb instead (``itb/containers/tools.py``).
 """
 
 from __future__ import annotations
@@ -21,7 +24,15 @@ from itb.process.request import Request
 from itb.util import yamlfile
 
 # EL 8 has its Python where only the system's own tools look.
-_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$1"'
+_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
+# Has a script import another one that is no file there: NAME TEXT, then the script's own text.
+_WITH_MODULE = """
+import sys, types
+name, text, script = sys.argv[1:]
+sys.modules[name] = module = types.ModuleType(name)
+exec(compile(text, name + ".py", "exec"), module.__dict__)
+exec(compile(script, "outside.py", "exec"))
+"""
 _KEYS = "/etc/pki/rpm-gpg"
 _MAX_SHOWN = 100  # findings in the evidence of a case
 
@@ -45,6 +56,7 @@ class Inspection(Record):
     changed: tuple[tuple[str, str], ...] = ()
     added: tuple[tuple[str, str], ...] = ()
     deviant: tuple[tuple[str, str, str], ...] = ()
+    taken: tuple[tuple[str, str, str], ...] = ()
     said: dict[str, tuple[str, ...]] = {}
 
     def scriptlets_naming(self, path: str, own: Sequence[str]) -> str:
@@ -62,36 +74,48 @@ def side_effects(platform: Platform) -> SideEffects:
     return SideEffects(
         watched=tuple(explained for declaration in declarations for explained in declaration.watched),
         expected=tuple(explained for declaration in declarations for explained in declaration.expected),
+        reserved=tuple(explained for declaration in declarations for explained in declaration.reserved),
     )
 
 
 class ServedChecksums(Record):
-    """The SHA-256 of every package that is served."""
+    """The SHA-256 of every package that is served: the platform's, and the product's of any version."""
 
-    sha256: tuple[str, ...] = ()
+    platform: tuple[str, ...] = ()
+    product: tuple[str, ...] = ()
 
 
-def served_checksums(services: Host, folder: str) -> ServedChecksums:
+def served_checksums(services: Host, folder: str, platform: Platform) -> ServedChecksums:
     """Return the SHA-256 of every package that the services host, where nothing of the candidate runs, serves."""
-    script = f"cd {folder}; find . -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
+    script = f"find {folder} -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
     completed = services.script(script, Request(about="checksums of the packages that are served"))
-    return ServedChecksums(sha256=tuple(line.split()[0] for line in completed.stdout.splitlines() if line))
+    served = [line.split(maxsplit=1) for line in completed.stdout.splitlines() if line]
+    place = f"{platform.repository}/" if platform.repository else "-"
+    return ServedChecksums(
+        platform=tuple(checksum for checksum, path in served if path.startswith(place)),
+        product=tuple(checksum for checksum, path in served if not path.startswith(place)),
+    )
 
 
-def inspect(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[str, str]) -> Inspection:
+def inspect(
+    host: Host, image: str, *, served: ServedChecksums, expected: SideEffects, labels: Mapping[str, str]
+) -> Inspection:
     """Compare a host's files with those of the image it was made from.
 
-    ``trusted`` are checksums (SHA-256) of RPM files a repository of the run
-    served; others are good if a key of the image signed them.  Raises
-    TestbedError if the comparison gives no result.
+    RPM files that a repository of the run ``served`` are good, and others that
+    a key of the image signed.  Raises TestbedError if the comparison gives no
+    result.
     """
-    script = (shipped.folder("build_ws") / "hosts" / "outside.py").read_text(encoding="utf-8")
-    query = _Query(trusted=tuple(trusted), keys=_KEYS)
+    folder = shipped.folder("build_ws") / "hosts"
+    script, files = ((folder / name).read_text(encoding="utf-8") for name in ("outside.py", "rpm_files.py"))
+    query = _Query(
+        trusted=served.platform, product=served.product, reserved=_pattern(expected.reserved).pattern, keys=_KEYS
+    )
     completed = host.engine.run_beside(
         host.container,
         image,
         Request(
-            ["sh", "-c", _PYTHON, "sh", script],
+            ["sh", "-c", _PYTHON, "sh", _WITH_MODULE, "rpm_files", files, script],
             input=query.model_dump_json().encode(),
             timeout=host.engine.runner.limits("look-outside"),
             host=host.role,
@@ -112,6 +136,8 @@ def inspect(host: Host, image: str, *, trusted: Iterable[str], labels: Mapping[s
 
 class _Query(Record):
     trusted: tuple[str, ...]
+    product: tuple[str, ...]
+    reserved: str
     keys: str
 
 
@@ -139,7 +165,12 @@ def check_platform(
     # A package that a scenario replaced leaves files that are not there any more.
     deviations = _deviations(inspection, expected) if later else []
     replaced = [(path, what) for path, what in deviations if not what.startswith("missing ")]
-    _refuse([*changed, *added, *replaced], inspection, own)
+    taken = [
+        (path, f"{what} (file of {package})")
+        for package, path, what in inspection.taken
+        if not may_be_added.fullmatch(path)
+    ]
+    _refuse([*changed, *added, *replaced, *taken], inspection, own)
     differing = len(inspection.changed) + len(inspection.added)
     return f"{differing} files differ from image and packages, all of them expected to"
 

@@ -6,7 +6,6 @@ host, which is then looked at from outside, once.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from itb.config import lookup
-from itb.containers.host import FileSpec, Host
+from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError
 from itb.install import dnf, outside
@@ -45,41 +43,17 @@ HOSTILE = {
 }  # fmt: skip
 PACKAGES = {**HOSTILE, "good": ":"}
 SPEC = "\n".join(
-    [
-        "Name: hostile\nVersion: 1\nRelease: 1\nSummary: .\nLicense: none\nBuildArch: noarch\n%description\n.",
-        "%install\nmkdir -p %{buildroot}/usr/share/hostile",
-        *(f"echo {name} >%{{buildroot}}/usr/share/hostile/{name}" for name in PACKAGES),
-        *(
-            f"%package {name}\nSummary: .\n%description {name}\n.\n%files {name}\n/usr/share/hostile/{name}\n"
-            f"%post {name}\n{script}"
-            for name, script in PACKAGES.items()
-        ),
-    ]
+    f"%package {name}\nSummary: .\n%description {name}\n.\n"
+    f"%files {name}\n/usr/share/hostile/{name}\n%post {name}\n{script}"
+    for name, script in PACKAGES.items()
 )
 
 
 @pytest.fixture(scope="module")
-def rpms(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def rpms(build_rpms: Callable[..., dict[str, Path]]) -> dict[str, Path]:
     """The hostile packages and a good one, by their name."""
-    builder = module_hosts("build")
-    builder.put(FileSpec("/tmp/hostile/hostile.spec", SPEC.encode()))
-    define = ["--define", "_topdir /tmp/hostile", "--define", "__os_install_post %{nil}"]
-    builder.call("rpmbuild", "--quiet", "-bb", *define, "/tmp/hostile/hostile.spec")
-    folder = tmp_path_factory.mktemp("rpms")
-    builder.run(Request(["tar", "-C", "/tmp/hostile/RPMS/noarch", "-cf", "-", "."], stdout_to=folder / "all.tar"))
-    builder.engine.runner.run(Request(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")]))
-    return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
-
-
-def looked_at(host: Host, images: PlatformImages, own_label: str, trusted: list[Path]) -> outside.Inspection:
-    key, _, value = own_label.partition("=")
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in trusted]
-    return outside.inspect(host, images.bare.id, trusted=sums, labels={key: value})
-
-
-@pytest.fixture(scope="module")
-def expected() -> Any:
-    return outside.side_effects(lookup.load_platform("deb13"))
+    files = "\n".join(f"echo {name} >%{{buildroot}}/usr/share/hostile/{name}" for name in PACKAGES)
+    return build_rpms(f"mkdir -p %{{buildroot}}/usr/share/hostile\n{files}", SPEC)
 
 
 def package(name: str) -> InstalledPackage:
@@ -97,8 +71,8 @@ def hostile(module_hosts: Callable[..., Host], rpms: dict[str, Path]) -> Host:
 
 
 @pytest.fixture(scope="module")
-def seen(hostile: Host, images: PlatformImages, own_label: str, rpms: dict[str, Path]) -> outside.Inspection:
-    return looked_at(hostile, images, own_label, [rpms[name] for name in HOSTILE])
+def seen(look_at: Callable[..., outside.Inspection], hostile: Host, rpms: dict[str, Path]) -> outside.Inspection:
+    return look_at(hostile, [rpms[name] for name in HOSTILE])
 
 
 @pytest.mark.parametrize(
@@ -151,12 +125,12 @@ def test_package_that_no_repository_served_is_found(seen: outside.Inspection, ex
 
 
 def test_good_package_is_good(
-    new_host: Callable[..., Host], images: PlatformImages, own_label: str, rpms: dict[str, Path], expected: Any
+    new_host: Callable[..., Host], look_at: Callable[..., outside.Inspection], rpms: dict[str, Path], expected: Any
 ) -> None:
     host = new_host()
     host.put_into(CACHE, rpms["good"])
     host.call("rpm", "--install", f"{CACHE}/{rpms['good'].name}")
-    seen = looked_at(host, images, own_label, [rpms["good"]])
+    seen = look_at(host, [rpms["good"]])
     assert "differ" in outside.check_platform(seen, expected, [])
     assert outside.check_packages(seen, expected, [package("good")], ["hostile-good"]).startswith("1 packages")
 

@@ -6,7 +6,7 @@ values of the earlier ones to a value of its own in the run directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from itb.config.product import RoleDefinition, Trust
@@ -150,10 +150,10 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
 
     What is wrong is a failed case, but does not keep the product from being tried.
     """
-    checksums = _trusted_checksums(cell, build)
+    served = _served(cell, build)
 
     def inspect_role(role: str) -> None:
-        inspection = _check_platform(cell, role, checksums, installed, phase=Phase.INSTALL)
+        inspection = _check_platform(cell, role, served, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
         with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as trial:
             trial.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
@@ -171,27 +171,29 @@ def inspect_before_removal(cell: Cell) -> None:
         inspect_hosts(cell, build, installed)
 
 
-def _trusted_checksums(cell: Cell, build: Build) -> set[str]:
+def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
     """Return the SHA-256 of the RPM files that hosts may have installed; the services host is asked once."""
-    repo_checksums = cell.value_once(
+    served = cell.value_once(
         CheckpointKey(Kind.REPO, "checksums"),
         Value("repo.checksums", outside.ServedChecksums),
-        lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT),
+        lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT, cell.platform),
         on=[SERVICES],
     )
-    return {*repo_checksums.sha256, *(rpm.sha256 for rpm in build.rpms)}
+    return served.model_copy(update={"product": (*served.product, *(rpm.sha256 for rpm in build.rpms))})
 
 
 def _check_platform(
-    cell: Cell, role: str, checksums: Collection[str], installed: Installed, *, phase: Phase
+    cell: Cell, role: str, served: outside.ServedChecksums, installed: Installed, *, phase: Phase
 ) -> outside.Inspection:
     """Report whether the platform is as it was, as a case; return the inspection."""
     host = cell.testbed.describe([role]).host(role)
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
     with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as trial:
-        inspection = outside.inspect(cell.host(role), host.image_id, trusted=checksums, labels=cell.testbed.labels)
         expected = outside.side_effects(cell.platform)
+        inspection = outside.inspect(
+            cell.host(role), host.image_id, served=served, expected=expected, labels=cell.testbed.labels
+        )
         trial.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
     return inspection
 
@@ -260,8 +262,8 @@ def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
 
 def inspect_after_tests(cell: Cell, build: Build, installed: Installed) -> None:
     """Inspect from outside whether the candidate has changed the platform since its installation."""
-    checksums = _trusted_checksums(cell, build)
-    in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
+    served = _served(cell, build)
+    in_parallel(cell.roles, lambda role: _check_platform(cell, role, served, installed, phase=Phase.TEST))
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:

@@ -1,0 +1,60 @@
+"""Packages that are made for a test, and hosts with them as they look from outside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from itb.config import lookup
+from itb.config.platform import SideEffects
+from itb.containers.host import FileSpec, Host
+from itb.install import outside
+from itb.model import PlatformImages
+from itb.process.request import Request
+
+_HEAD = "Name: hostile\nVersion: 1\nRelease: 1\nSummary: .\nLicense: none\nBuildArch: noarch\n%description\n."
+
+
+@pytest.fixture(scope="module")
+def build_rpms(
+    module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], dict[str, Path]]:
+    """Build the sub-packages of package ``hostile``, of its %install and the rest; return them by their name."""
+
+    def build(install: str, packages: str) -> dict[str, Path]:
+        builder = module_hosts("build")
+        spec = f"{_HEAD}\n%install\n{install}\n{packages}\n"
+        builder.put(FileSpec("/tmp/hostile/hostile.spec", spec.encode()))
+        define = ["--define", "_topdir /tmp/hostile", "--define", "__os_install_post %{nil}"]
+        builder.call("rpmbuild", "--quiet", "-bb", *define, "/tmp/hostile/hostile.spec")
+        folder = tmp_path_factory.mktemp("rpms")
+        pack = ["tar", "-C", "/tmp/hostile/RPMS/noarch", "-cf", "-", "."]
+        builder.run(Request(pack, stdout_to=folder / "all.tar"))
+        builder.engine.runner.run(Request(["tar", "-C", str(folder), "-xf", str(folder / "all.tar")]))
+        return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def expected() -> SideEffects:
+    """What installing packages may change on platform deb13."""
+    return outside.side_effects(lookup.load_platform("deb13"))
+
+
+@pytest.fixture(scope="session")
+def look_at(
+    images: PlatformImages, own_label: str, expected: SideEffects
+) -> Callable[[Host, Sequence[Path]], outside.Inspection]:
+    """Look at a host from outside; these RPM files are the product's."""
+
+    def look(host: Host, rpms: Sequence[Path]) -> outside.Inspection:
+        key, _, value = own_label.partition("=")
+        checksums = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in rpms)
+        served = outside.ServedChecksums(product=checksums)
+        return outside.inspect(host, images.bare.id, served=served, expected=expected, labels={key: value})
+
+    return look

@@ -1,0 +1,110 @@
+"""A candidate whose packages own what they take: files that change the programs beneath it, each in its own way.
+
+To rpm and to whoever compares files with packages such files are as they should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from itb.config.platform import SideEffects
+from itb.containers.host import Host
+from itb.errors import InstallError
+from itb.install import outside
+
+CACHE = "/var/cache/dnf/hostile-0/packages"
+_SH = "#!/bin/sh\necho 0\n"
+# By the package's name: the files it owns with their content, and its %post.
+OWNING: dict[str, tuple[dict[str, str], str]] = {
+    "preload": ({"/etc/ld.so.preload": ""}, ""),
+    "local": ({"/usr/local/bin/condor_history": _SH}, ""),
+    "earlier": ({"/usr/sbin/tac": _SH}, ""),
+    "cmp": ({"/usr/bin/cmp": _SH}, ""),
+    "ghost": ({"%ghost /usr/bin/factor": ""}, f"rm /usr/bin/factor; printf '{_SH}' >/usr/bin/factor"),
+    "config": ({"%config /usr/bin/comm": ""}, f"printf '{_SH}' >/usr/bin/comm"),
+    "library": (
+        {"/usr/lib/hostile/libz.so.1": "", "/etc/ld.so.conf": "/usr/lib/hostile\n"},
+        "cp /usr/lib/*-gnu/libz.so.1 /usr/lib/hostile/; ldconfig",
+    ),
+    "pth": ({"/usr/lib/python3/dist-packages/hostile.pth": "import os\n"}, ""),
+    "plugin": ({"/usr/lib/python3/dist-packages/dnf-plugins/hostile.py": ""}, ""),
+    "generator": ({"/usr/lib/systemd/system-generators/hostile": _SH}, ""),
+}
+FINE = {
+    "/usr/bin/hostile-fine": _SH,
+    "/usr/sbin/hostile-fine-d": _SH,
+    "%config /etc/condor/config.d/60-hostile.conf": "",
+    "/usr/lib/systemd/system/hostile.service": "[Service]\nExecStart=/usr/sbin/hostile-fine-d\n",
+    "/usr/lib/systemd/system-preset/80-hostile.preset": "",
+    "/usr/lib/python3/dist-packages/hostile/__init__.py": "",
+    "/usr/lib/hostile-fine/libz.so.1": "",
+    "/etc/profile.d/hostile.sh": "",
+}
+PACKAGES = {**OWNING, "fine": (FINE, "")}
+
+
+@pytest.fixture(scope="module")
+def rpms(build_rpms: Callable[..., dict[str, Path]]) -> dict[str, Path]:
+    """The packages, by their name."""
+    install, spec = [], []
+    for name, (files, script) in PACKAGES.items():
+        for file, content in files.items():
+            path = f"%{{buildroot}}{file.rpartition(' ')[2]}"
+            install.append(f"install -D -m 755 /dev/null {path}; printf '{content}' >{path}")
+        spec += [f"%package {name}", "Summary: .", *(["Obsoletes: diffutils"] if name == "cmp" else [])]
+        spec += [f"%description {name}", ".", f"%files {name}", *files, f"%post {name}", script or ":"]
+    return build_rpms("\n".join(install), "\n".join(spec))
+
+
+def installed(host: Host, rpms: dict[str, Path], *names: str) -> None:
+    host.put_into(CACHE, *(rpms[name] for name in names))
+    for name in names:
+        host.call("rpm", "--upgrade", "--nodeps", "--replacefiles", f"{CACHE}/{rpms[name].name}")
+
+
+@pytest.fixture(scope="module")
+def seen(
+    module_hosts: Callable[..., Host], look_at: Callable[..., outside.Inspection], rpms: dict[str, Path]
+) -> outside.Inspection:
+    host = module_hosts()
+    installed(host, rpms, *OWNING)
+    return look_at(host, [rpms[name] for name in OWNING])
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/etc/ld.so.preload", "no package of the product may own it (file of hostile-preload-1-1.noarch)"),
+        ("/usr/local/bin/condor_history", "no package of the product may own it (file of hostile-local-"),
+        ("/usr/sbin/tac", "found instead of /usr/bin/tac (file of hostile-earlier-1-1.noarch)"),
+        ("/usr/bin/cmp", "another content"),
+        ("/usr/bin/factor", "mode 644 instead of 755, another content"),
+        ("/usr/bin/comm", "another content"),
+        ("/etc/ld.so.conf", "mode 755 instead of 644, another content"),
+        ("/etc/ld.so.cache for /usr/lib/hostile/libz.so.1", "leads to the product's library, not the platform's"),
+        ("/usr/lib/python3/dist-packages/hostile.pth", "no package of the product may own it"),
+        ("/usr/lib/python3/dist-packages/dnf-plugins/hostile.py", "no package of the product may own it"),
+        ("/usr/lib/systemd/system-generators/hostile", "no package of the product may own it"),
+    ],
+)  # fmt: skip
+def test_file_that_changes_the_tools_beneath_is_seen(
+    seen: outside.Inspection, expected: SideEffects, path: str, what: str
+) -> None:
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(seen, expected, [])
+    line = next((line for line in caught.value.evidence.splitlines() if line.startswith(f"{path}: ")), "")
+    assert line.startswith(f"{path}: {what}"), caught.value.evidence
+
+
+def test_package_with_files_of_its_own_is_good(
+    new_host: Callable[..., Host],
+    look_at: Callable[..., outside.Inspection],
+    rpms: dict[str, Path],
+    expected: SideEffects,
+) -> None:
+    host = new_host()
+    installed(host, rpms, "fine")
+    assert "differ" in outside.check_platform(look_at(host, [rpms["fine"]]), expected, [])
