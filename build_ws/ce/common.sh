@@ -2,14 +2,15 @@
 # What makes a Compute Entrypoint of either kind; its script takes it with:
 # source "$(dirname "$0")/common.sh"
 #
-# ITB_TOKEN_ISSUERS: the accepted issuers; ITB_CE_CORES: the number of workers.
+# ITB_TOKEN_ISSUERS: the accepted issuers; ITB_CE_CORES: the number of workers; ITB_TRACES: a folder.
 
-# add_users: the accounts that jobs of a CE run as.
+# add_users: the accounts that jobs of a CE run as, and the folder in which a user's job leaves a trace.
 add_users() {
     local user
     for user in gwms osg fermilab; do
         id -u "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
     done
+    [ -z "${ITB_TRACES:-}" ] || install --directory --mode=1777 "$ITB_TRACES"
 }
 
 # map_issuers FILE: a map file by which whoever comes with a token of an accepted issuer is user gwms.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itb.config.product import TokenDelivery
 from itb.config.scenario import Needs
 
+TRACES = "/var/lib/itb/ran"  # on the CE, where jobs of scenarios leave a trace of having run
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -64,7 +66,7 @@ class RunFacts:
             "ITB_PLATFORM": self.platform,
         }
         if self.ce_address:
-            env["ITB_CE_ADDRESS"] = self.ce_address
+            env["ITB_CE_ADDRESS"], env["ITB_TRACES"] = self.ce_address, TRACES
         for name, fqdn in self.hosts.items():
             env[f"ITB_HOST_{_variable(name)}"] = fqdn
         for name, services in self.services.items():

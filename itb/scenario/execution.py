@@ -8,6 +8,7 @@ scripts may use are put on a host once, before the first step there.
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ class _ScenarioRun:
     outcomes: list[Outcome] = field(default_factory=list)
     failed: str = ""  # what of the ordinary steps has failed last
     hosts_with_files: set[str] = field(default_factory=set)
+    attempt: str = field(default_factory=lambda: secrets.token_hex(4))  # tells its traces from earlier ones
 
     def worst(self) -> Outcome:
         """Return the worst outcome of all steps."""
@@ -266,6 +268,7 @@ class _ScenarioRun:
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
+            "ITB_ATTEMPT": self.attempt,
             "ITB_SCENARIO_DIR": self._folder_on_host,
             "ITB_LIB": scenario_step.LIBRARY,
             "ITB_RESULTS": self._results_folder(trial),

@@ -13,9 +13,8 @@ folder=$(getent passwd "$user" | cut --delimiter=: --fields=6)/itb-$ITB_SCENARIO
 submit_jobs() {
   install --directory --owner="$user" "$folder"
   cat >"$folder/jobs.sub" <<SUBMIT
-executable = /bin/sleep
-arguments = $2
-transfer_executable = false
+executable = $ITB_LIB/job.sh
+arguments = \$(Process) $2 $ITB_TRACES/$ITB_ATTEMPT.$(date +%s%N).\$(Process)
 should_transfer_files = YES
 log = jobs.log
 request_memory = 32

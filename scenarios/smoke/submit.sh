@@ -5,11 +5,11 @@ set -euo pipefail
 rm -rf ~/itb-smoke
 mkdir ~/itb-smoke
 cd ~/itb-smoke
-cp "$ITB_SCENARIO_DIR/job.sh" .
+cp "$ITB_LIB/job.sh" .
 {
+  echo "arguments = \$(Process) 1 $ITB_TRACES/$ITB_ATTEMPT.$(date +%s%N).\$(Process)"
   cat <<'SUBMIT'
 executable = job.sh
-arguments = $(Process)
 output = $(Process).out
 error = $(Process).err
 log = jobs.log

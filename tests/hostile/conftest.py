@@ -11,9 +11,12 @@ import pytest
 from itb.config import lookup
 from itb.config.platform import SideEffects
 from itb.containers.host import FileSpec, Host
+from itb.data import shipped
 from itb.install import outside
 from itb.model import PlatformImages
 from itb.process.request import Request
+from itb.process.runner import Runner
+from itb.source import embedded
 
 _HEAD = "Name: hostile\nVersion: 1\nRelease: 1\nSummary: .\nLicense: none\nBuildArch: noarch\n%description\n."
 
@@ -58,3 +61,20 @@ def look_at(
         return outside.inspect(host, images.bare.id, served=served, expected=expected, labels={key: value})
 
     return look
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a clone of pocketwms in which the tip of a branch was edited: ``candidate("broken/...", edit)``."""
+
+    def make(branch: str, edit: Callable[[Path], None]) -> Path:
+        product = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
+        made, runner, clone = embedded.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
+        runner.run(Request(["git", "clone", "--quiet", "--branch", branch, str(made), str(clone)]))
+        edit(clone)
+        author = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+        runner.run(Request(["git", "-C", str(clone), "add", "--all"]))
+        runner.run(Request(["git", "-C", str(clone), *author, "commit", "--quiet", "--message", "Be good"]))
+        return clone
+
+    return make

@@ -15,14 +15,10 @@ from typing import Any
 import pytest
 
 from itb.containers.host import Host
-from itb.data import shipped
 from itb.errors import InstallError
 from itb.install import dnf, outside
 from itb.model import InstalledPackage
 from itb.platforms.images import PlatformImages
-from itb.process.request import Request
-from itb.process.runner import Runner
-from itb.source import embedded
 
 CACHE = "/var/cache/dnf/hostile-0/packages"
 # What a %post does, by the package's name.
@@ -153,19 +149,21 @@ CHANGING = {"factory": 'echo "# not as packaged" >>%{_libexecdir}/pocketwms/pilo
 
 @pytest.mark.long
 def test_candidate_that_forges_the_results_of_steps(
-    itb: Callable[..., Any], images: PlatformImages, shorter_scenario: Callable[..., str], tmp_path: Path
+    itb: Callable[..., Any],
+    images: PlatformImages,
+    candidate: Callable[..., Path],
+    shorter_scenario: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
-    product = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-    made, runner, clone = embedded.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
-    runner.run(Request(["git", "clone", "--quiet", "--branch", "broken/pilot-cannot-join", str(made), str(clone)]))
-    spec = clone / "build" / "packaging" / "rpm" / "pocketwms.spec"
-    text = spec.read_text()
-    for role in ("factory", "frontend"):
-        line = f"%systemd_post pocketwms-{role}.service\n"
-        text = text.replace(line, line + FORGING + CHANGING.get(role, ""))
-    spec.write_text(text)
-    author = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
-    runner.run(Request(["git", "-C", str(clone), *author, "commit", "--quiet", "--all", "--message", "Be good"]))
+    def forge(clone: Path) -> None:
+        spec = clone / "build" / "packaging" / "rpm" / "pocketwms.spec"
+        text = spec.read_text()
+        for role in ("factory", "frontend"):
+            line = f"%systemd_post pocketwms-{role}.service\n"
+            text = text.replace(line, line + FORGING + CHANGING.get(role, ""))
+        spec.write_text(text)
+
+    clone = candidate("broken/pilot-cannot-join", forge)
     what = ("--platform", "deb13", "--product", "pocketwms", "--source", str(clone))
     # The CE is not the candidate's: it waits for pilots until its limit.
     smoke = shorter_scenario("smoke", "pilots arrive at the CE with their token's claims", 10)

@@ -20,7 +20,7 @@ def test_host_is_told_of_itself_and_the_others() -> None:
     assert FACTS.environment("factory") == {
         "ITB_RUN": "r", "ITB_ROLE": "factory", "ITB_CE_ADDRESS": "ce:9619", "ITB_PRODUCT": "p",
         "ITB_PRODUCT_VERSION": "1.0", "ITB_PLATFORM": "deb13", "ITB_HOST_CE": "ce.x.org",
-        "ITB_SERVICES_CE": "a b", "ITB_SERVICES_SECOND_FRONTEND": "c",
+        "ITB_TRACES": "/var/lib/itb/ran", "ITB_SERVICES_CE": "a b", "ITB_SERVICES_SECOND_FRONTEND": "c",
         "ITB_TOKEN_PATH": "/u", "ITB_BEARER_TOKEN_FILE": "/u", "ITB_TOKEN_ROLE": "frontend",
         "ITB_BEARER_TOKEN_FILE_FRONTEND": "/t", "ITB_BEARER_TOKEN_FILE_FACTORY": "/u",
     }  # fmt: skip
