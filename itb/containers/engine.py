@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from itb.containers import naming
+from itb.containers import naming, tools
 from itb.errors import TestbedError, UsageError
 from itb.process import retry
 from itb.process.request import Request
@@ -297,7 +297,9 @@ def privileges_of(details: Mapping[str, Any]) -> str:
     kinds = ("Pid", "Ipc", "UTS", "Network")
     shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
     devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]
-    mounts = [str(item.get("Source")) for item in details.get("Mounts") or [] if item.get("Type") == "bind"]
+    bound = [item for item in details.get("Mounts") or [] if item.get("Type") == "bind"]
+    folders = [item for item in bound if item.get("RW", True) or item.get("Destination") != tools.FOLDER]
+    mounts = [str(item.get("Source")) for item in folders]
     for what, items in (("the machine's ", shared), ("devices ", devices), ("the machine's folders ", mounts)):
         if items:
             parts.append(what + ", ".join(items))

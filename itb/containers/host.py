@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from itb.containers import tools
 from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError
@@ -37,12 +38,16 @@ class FileSpec:
 
 @dataclass(frozen=True)
 class Host:
-    """One container that plays a role; ``fqdn`` is its name on the testbed network."""
+    """One container that plays a role; ``fqdn`` is its name on the testbed network.
+
+    One that ``has_tools`` runs the programs that come with itb instead of its own.
+    """
 
     engine: Engine
     container: str
     role: str
     fqdn: str = ""
+    has_tools: bool = False
 
     def call(self, *argv: str) -> Completed:
         """Run a command with the default options."""
@@ -57,8 +62,8 @@ class Host:
         stop, limits = self.engine.runner.stop, self.engine.runner.limits
         timeout = limits("command") if request.timeout is None else request.timeout
         mark = secrets.token_hex(8)
-        bounded = ["timeout", "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *request.argv]
-        inside = replace(request, argv=bounded, env={**request.env, MARK: mark})
+        bounded = [self._timeout, "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *request.argv]
+        inside = replace(request, argv=bounded, env={**self._path, **request.env, MARK: mark})
         if stop.event.is_set():
             raise stop.error()
         try:
@@ -87,14 +92,22 @@ class Host:
         """
         script = (shipped.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
         reap = Request(
-            ["timeout", "20", "bash", "-c", script, "reap", mark],
-            user="root", check=False, host=self.role, shown=["reap.sh", mark],
+            [self._timeout, "20", "bash", "-c", script, "reap", mark],
+            user="root", env=self._path, check=False, host=self.role, shown=["reap.sh", mark],
         )  # fmt: skip
         try:
             engine = self.engine.uninterruptible
             return engine.run(engine.exec_request(self.container, reap)).stdout
         except ItbError as error:
             return error.message
+
+    @property
+    def _timeout(self) -> str:
+        return f"{tools.FOLDER}/bin/timeout" if self.has_tools else "timeout"
+
+    @property
+    def _path(self) -> dict[str, str]:
+        return {"PATH": tools.PATH} if self.has_tools else {}
 
     def _check_result(self, completed: Completed, request: Request) -> Completed:
         is_doubtful = completed.returncode in (125, 126, 127, 137, 143, 255) or completed.timed_out

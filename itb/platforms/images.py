@@ -27,7 +27,7 @@ from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import Image, PlatformImages, Record
-from itb.platforms import base_image, stages
+from itb.platforms import base_image, stages, tools
 from itb.platforms.stages import REFRESH_HOURS, ImageBuild, Note, reference
 from itb.process.request import Request
 from itb.util import filelock, ownership
@@ -257,7 +257,12 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
             if engine.run(Request(["rmi", base], check=False)).ok:
                 removed.append(base)
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
+    tools.remove_unused(cache, name, _keys(engine, name))
     return removed
+
+
+def _keys(engine: Engine, name: str) -> set[str]:
+    return {_labels(image).key for image in _inspect_images(engine, name)}
 
 
 def remove_unfinished(engine: Engine) -> list[str]:
@@ -308,6 +313,7 @@ def _remove_superseded(build: ImageBuild, key: str) -> None:
         labels = _labels(image)
         if labels.key and (labels.key not in kept or not image.get("RepoTags")):
             _remove_image(engine, image)
+    tools.remove_unused(build.logs.parent.parent, name, _keys(engine, name))
 
 
 def _remove_image(engine: Engine, image: Mapping[str, Any]) -> list[str]:

@@ -62,8 +62,8 @@ class Cell:
     @functools.cached_property
     def testbed(self) -> Testbed:
         """Return the testbed, which brings this run's hosts up and takes them down."""
-        runs = self.rundir.path.parent
-        return Testbed(self.engine, self.topology, run=self.rundir.id, short=self.rundir.state.short, runs=runs)
+        runs, short = self.rundir.path.parent, self.rundir.state.short
+        return Testbed(self.engine, self.topology, run=self.rundir.id, short=short, runs=runs, has_tools=True)
 
     @contextmanager
     def checkpoint(

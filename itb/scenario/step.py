@@ -58,10 +58,17 @@ def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
     if script is None:
         return [*_SHELL, "-c", step.run or "", "step"]
     with script.open("rb") as file:
-        is_program = file.read(2) == b"#!"
-    is_library = script.parent == step_library.folder()
-    target = f"{LIBRARY}/{script.name}" if is_library else f"{folder}/{step.script}"
+        first = file.readline(200)
+    if first == b"#!/bin/bash\n":  # by the bash that comes with itb, not by the host's
+        return ["bash", _target(folder, step, script)]
+    is_program = first.startswith(b"#!")
+    target = _target(folder, step, script)
     return [target] if is_program else [*_SHELL, target]
+
+
+def _target(folder: str, step: Step, script: Path) -> str:
+    is_library = script.parent == step_library.folder()
+    return f"{LIBRARY}/{script.name}" if is_library else f"{folder}/{step.script}"
 
 
 def library() -> list[FileSpec]:

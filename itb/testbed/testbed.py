@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itb.containers import naming
+from itb.containers import naming, tools
 from itb.containers.engine import Engine, container_name, labels_of, privileges_of
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
@@ -20,7 +21,7 @@ from itb.model import HostInfo, TestbedHosts
 from itb.process.request import Request
 from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
-from itb.util.files import expand
+from itb.util.files import expand, temporary_folder
 
 # Both families keep their anchors in different places; grid software wants the
 # hashed directory.  On Debian this does what update-ca-certificates would do for
@@ -153,8 +154,11 @@ class Testbed:
 
     __test__ = False  # pytest would take it for a test by its name
 
-    def __init__(self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path) -> None:
+    def __init__(
+        self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path, has_tools: bool = False
+    ) -> None:
         self.engine = engine
+        self.has_tools = has_tools  # its hosts have the programs that come with itb
         self.topology = topology
         self.run = run
         self.short = short
@@ -175,10 +179,13 @@ class Testbed:
         """Return the address prefix of the run's network; empty if there is none."""
         return naming.address_prefix(self.engine.subnet(self.project))
 
-    def up(self, roles: Sequence[str], images: Mapping[str, str], prefix: str) -> dict[str, Host]:
+    def up(
+        self, roles: Sequence[str], images: Mapping[str, str], prefix: str, tools_folder: Path | None = None
+    ) -> dict[str, Host]:
         """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
 
-        ``images`` are image names by kind: bare, build, services.
+        ``images`` are image names by kind: bare, build, services;
+        ``tools_folder`` has the programs that come with itb.
         """
         env = {
             "ITB_PROJECT": self.project,
@@ -189,16 +196,20 @@ class Testbed:
             "ITB_MAC_PREFIX": self.mac_prefix,
             **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
         }
-        self.engine.runner.run(Request(
-            [*self._compose(),
-             *(word for file in (self.topology.file, *self.topology.overlays) for word in ("--file", str(file))),
-             "--project-name", self.project,
-             *(option for role in roles if role in self.topology.optional for option in ("--profile", role)),
-             "up", "--no-start", "--no-build", *roles],
-            env={**self.engine.env, **env},
-            timeout=self.engine.runner.limits("start"),
-            about=f"create {', '.join(roles)}",
-        ))
+        with temporary_folder() as folder:
+            overlays = [*self.topology.overlays]
+            if tools_folder:
+                overlays.append(_with_tools(folder / "tools.compose.yaml", self.topology.hosts, tools_folder))
+            self.engine.runner.run(Request(
+                [*self._compose(),
+                 *(word for file in (self.topology.file, *overlays) for word in ("--file", str(file))),
+                 "--project-name", self.project,
+                 *(option for role in roles if role in self.topology.optional for option in ("--profile", role)),
+                 "up", "--no-start", "--no-build", *roles],
+                env={**self.engine.env, **env},
+                timeout=self.engine.runner.limits("start"),
+                about=f"create {', '.join(roles)}",
+            ))
         hosts = {role: self.host(role) for role in roles}
         self.started |= set(roles)
         # Compose programs start one container after the other.
@@ -265,7 +276,8 @@ class Testbed:
 
     def host(self, role: str) -> Host:
         """Return the handle of a role's host, up or not."""
-        return Host(self.engine, naming.container(self.short, role), role, self.topology.hosts[role])
+        fqdn, container = self.topology.hosts[role], naming.container(self.short, role)
+        return Host(self.engine, container, role, fqdn, has_tools=self.has_tools)
 
     def describe(self, roles: Sequence[str]) -> TestbedHosts:
         """Look at the running containers and return what they are."""
@@ -283,6 +295,15 @@ class Testbed:
     def down(self) -> list[str]:
         """Remove everything that carries this run's label; return what was removed."""
         return self.engine.remove_run(self.labels)
+
+
+def _with_tools(file: Path, roles: Iterable[str], folder: Path) -> Path:
+    """Write a Compose file that gives every host the programs that come with itb; return it."""
+    # z: where SELinux is enforced, containers may read no other folder of the machine.
+    mount = {"type": "bind", "source": str(folder), "target": tools.FOLDER, "read_only": True}
+    mount |= {"bind": {"selinux": "z"}}
+    file.write_text(json.dumps({"services": {role: {"volumes": [mount]} for role in roles}}))
+    return file
 
 
 def _host_info(host: Host, inspected: dict[str, Any]) -> HostInfo:

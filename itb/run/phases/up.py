@@ -16,6 +16,7 @@ from itb.install import configure, dnf
 from itb.install import services as install_services
 from itb.model import Build, CaseKey, Phase, PlatformImages, SigningKey, TestbedHosts
 from itb.platforms import images as platforms_images
+from itb.platforms import tools as platforms_tools
 from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
@@ -97,7 +98,8 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         with cell.journal.case(*STARTED) as trial:
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
             trial.passed(f"{', '.join(missing)} on {prefix}.0/24")
-            cell.testbed.up(missing, images.references, prefix)
+            tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
+            cell.testbed.up(missing, images.references, prefix, tools_folder)
 
 
 def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool) -> None:

@@ -1,0 +1,74 @@
+"""Making the folder of programs that hosts of a platform have from itb (``itb/containers/tools.py``)."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from itb.containers import naming, tools
+from itb.containers.engine import Engine
+from itb.data import shipped
+from itb.errors import TestbedError
+from itb.model import PlatformImages
+from itb.platforms import stages
+from itb.process.request import Request
+from itb.util import filelock, ownership
+
+# EL 8 has its Python where only the system's own tools look.
+_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
+_PREFIX = "tools-"
+
+
+def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
+    """Return the folder of programs from a platform's bare image; make it if it is not there.
+
+    Raises TestbedError if the image does not give them.
+    """
+    script = (shipped.folder("build_ws") / "hosts" / "tools.py").read_text(encoding="utf-8")
+    version = hashlib.sha256("\0".join([script, tools.FOLDER, *tools.NAMES]).encode()).hexdigest()[:8]
+    folder = _place(cache, images.platform) / f"{_PREFIX}{images.key}-{version}"
+    lock = stages.lock_file(images.platform)
+    if not folder.is_dir():
+        with filelock.hold(lock, engine.runner.stop.event):
+            if not folder.is_dir():  # not made by the process that held the lock
+                _make(folder, images, engine, script, naming.build_labels(lock))
+    ownership.check(folder)
+    return folder
+
+
+def _place(cache: Path, platform: str) -> Path:
+    return cache / "platforms" / platform
+
+
+def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, labels: naming.Labels) -> None:
+    ownership.own_folder(folder.parent.parent.parent)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
+        archive, unpacked = Path(temporary) / "tools.tar", Path(temporary) / "tools"
+        engine.run(Request(
+            ["run", "--rm", "--network", "none", *naming.options(labels), images.bare.id,
+             "sh", "-c", _PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
+            stdout_to=archive,
+            timeout=engine.runner.limits("look-outside"),
+            shown=["tools.py", images.bare.reference],
+            about=f"take programs from {images.bare.reference}",
+        ))  # fmt: skip
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")
+        except tarfile.TarError as error:
+            raise TestbedError(f"{images.bare.reference} gives no programs for its hosts: {error}") from None
+        for path in (unpacked, unpacked / "bin", unpacked / "lib"):
+            path.chmod(0o755)  # any user of a host runs them
+        unpacked.rename(folder)
+
+
+def remove_unused(cache: Path, platform: str, keys: Collection[str]) -> None:
+    """Remove the folders of a platform whose images are gone; ``keys`` are those of images that are there."""
+    for folder in _place(cache, platform).glob(f"{_PREFIX}*"):
+        if folder.name.removeprefix(_PREFIX).rpartition("-")[0] not in keys:
+            shutil.rmtree(folder, ignore_errors=True)
