@@ -18,6 +18,7 @@ STAGES = (
     "smoke: a worker joins the user pool",
     "smoke: ten jobs complete",
     "smoke: ten jobs ended with exit code 0 and brought their output",
+    "smoke: the ten jobs ran at the CE",
     "smoke: jobs carry the site they ran at",
 )
 

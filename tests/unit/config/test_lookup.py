@@ -204,7 +204,7 @@ def test_products_that_are_refused(product: Path, old: str, new: str, message: s
         ("a.sh", "b.sh", "step 'a': script 'b.sh' is not a file in"),
         ("a.sh", "lib/sumbit.sh", "itb's library has no such step; did you mean 'lib/submit.sh'?"),
         ("a.sh", "lib/jobs.sh", "and itb's library has no such step; "),  # is only sourced: it would pass
-        ("a.sh", "lib/../smoke/job.sh", "itb's library has no such step"),
+        ("a.sh", "lib/../smoke/submit.sh", "itb's library has no such step"),
         ("a.sh", "/etc/passwd", "is not a file in"),
         ("a.sh", "../s/../../x", "is not a file in"),
         ("script: a.sh", "script: a.sh, run: x", "exactly one of run, script and action"),
