@@ -62,8 +62,10 @@ class Cell:
     @functools.cached_property
     def testbed(self) -> Testbed:
         """Return the testbed, which brings this run's hosts up and takes them down."""
-        runs, short = self.rundir.path.parent, self.rundir.state.short
-        return Testbed(self.engine, self.topology, run=self.rundir.id, short=short, runs=runs, has_tools=True)
+        runs, state = self.rundir.path.parent, self.rundir.state
+        return Testbed(
+            self.engine, self.topology, run=state.id, short=state.short, runs=runs, has_tools=state.has_tools
+        )
 
     @contextmanager
     def checkpoint(

@@ -75,6 +75,7 @@ class RunState(Record):
     tool_version: str = ""
     settings: dict[str, Any] = {}
     environment: tuple[str, ...] = ()  # settings that variables gave
+    has_tools: bool = False  # its hosts run programs that come with itb; those of older versions do not
     cwd: str = ""  # what relative paths in the settings are relative to
     definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
 

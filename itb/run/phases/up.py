@@ -98,7 +98,9 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         with cell.journal.case(*STARTED) as trial:
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
             trial.passed(f"{', '.join(missing)} on {prefix}.0/24")
-            tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
+            tools_folder = None
+            if cell.testbed.has_tools:
+                tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
             cell.testbed.up(missing, images.references, prefix, tools_folder)
 
 
