@@ -180,12 +180,12 @@ class Testbed:
         return naming.address_prefix(self.engine.subnet(self.project))
 
     def up(
-        self, roles: Sequence[str], images: Mapping[str, str], prefix: str, tools_folder: Path | None = None
+        self, roles: Sequence[str], images: Mapping[str, str], prefix: str, tools_folder: Path | None
     ) -> dict[str, Host]:
         """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
 
         ``images`` are image names by kind: bare, build, services;
-        ``tools_folder`` has the programs that come with itb.
+        ``tools_folder`` has the programs that come with itb; None for the hosts of a run that does without.
         """
         env = {
             "ITB_PROJECT": self.project,

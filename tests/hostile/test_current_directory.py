@@ -83,7 +83,7 @@ def test_compose_program(hostile: Hostile, engine: Engine, images: PlatformImage
     hand = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short=short, runs=tmp_path)
     try:
         prefix = hand.create_network()
-        hand.up(["bare"], {"bare": images.references["bare"]}, prefix)
+        hand.up(["bare"], {"bare": images.references["bare"]}, prefix, None)
         assert hand.find_running_roles() == {"bare"}
     finally:
         hand.down()

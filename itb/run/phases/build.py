@@ -15,7 +15,7 @@ from itb.repository import rpmlint
 from itb.repository import signed as repository_signed
 from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.phases import published
-from itb.run.phases.up import boots, load_ca, make_ready
+from itb.run.phases.up import boots, load_ca, make_ready, start_containers
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.rundir.directory import RunDir
@@ -126,7 +126,7 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     if cell.checkpoints.holds(USED, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
         with cell.journal.case(*boots(WORKSPACE)) as trial:
             cell.testbed.remove([WORKSPACE])
-            cell.testbed.up([WORKSPACE], images.references, cell.testbed.network_prefix())
+            start_containers(cell, images, [WORKSPACE], cell.testbed.network_prefix())
             state = make_ready(cell.host(WORKSPACE), load_ca(cell))
             trial.passed(f"a new container, in which nothing was built; systemd: {state.splitlines()[0]}")
     cell.checkpoints.begin(USED, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})

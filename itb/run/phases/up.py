@@ -98,10 +98,15 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         with cell.journal.case(*STARTED) as trial:
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
             trial.passed(f"{', '.join(missing)} on {prefix}.0/24")
-            tools_folder = None
-            if cell.testbed.has_tools:
-                tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
-            cell.testbed.up(missing, images.references, prefix, tools_folder)
+            start_containers(cell, images, missing, prefix)
+
+
+def start_containers(cell: Cell, images: PlatformImages, roles: Sequence[str], prefix: str) -> None:
+    """Create and start the containers of these roles, with the programs that come with itb."""
+    tools_folder = None
+    if cell.testbed.has_tools:
+        tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
+    cell.testbed.up(roles, images.references, prefix, tools_folder)
 
 
 def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool) -> None:
