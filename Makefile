@@ -13,7 +13,7 @@ benchmark:
 	@build_ws/machine/setup.sh dev
 	@tests/benchmarks/run.sh
 
-# Kills and other faults at every phase; takes about an hour.
+# Kills and other faults at every phase, hostile candidates in whole runs; takes about an hour.
 faults:
 	@build_ws/machine/setup.sh dev
 	@tests/run.sh faults

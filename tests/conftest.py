@@ -72,6 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a test that failed at once: the suite takes a quarter of an hour, and may be ended before its end."""
+    if report.failed and not os.environ.get("PYTEST_XDIST_WORKER"):
+        print(f"\n{report.nodeid}: {report.when} failed", flush=True)
+
+
 @pytest.fixture(scope="session")
 def own_label() -> str:
     """Label (``key=value``) of everything this worker's tests create; other sessions have other ones."""

@@ -147,7 +147,7 @@ mv /usr/bin/timeout.new /usr/bin/timeout
 CHANGING = {"factory": 'echo "# not as packaged" >>%{_libexecdir}/pocketwms/pilot_startup\n'}
 
 
-@pytest.mark.long
+@pytest.mark.whole
 def test_candidate_that_forges_the_results_of_steps(
     itb: Callable[..., Any],
     images: PlatformImages,

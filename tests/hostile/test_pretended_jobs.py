@@ -62,7 +62,7 @@ def pretend(clone: Path) -> None:
     add("systemd/pocketwms-frontend.service", "ExecReload", START)
 
 
-@pytest.mark.long
+@pytest.mark.whole
 def test_jobs_that_never_ran(
     itb: Callable[..., Any], images: PlatformImages, candidate: Callable[..., Path], tmp_path: Path
 ) -> None:
