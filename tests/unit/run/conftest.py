@@ -36,7 +36,13 @@ class HostsInMemory(Testbed):
         for role in roles:
             del self.containers[role]
 
-    def up(self, roles: Sequence[str], images: Mapping[str, str], prefix: str) -> dict[str, Host]:  # noqa: ARG002
+    def up(
+        self,
+        roles: Sequence[str],
+        images: Mapping[str, str],  # noqa: ARG002
+        prefix: str,  # noqa: ARG002
+        tools_folder: Path | None,  # noqa: ARG002
+    ) -> dict[str, Host]:
         assert not set(roles) & set(self.containers), "they would have been left as they are"
         self.containers |= dict.fromkeys(roles, "new")
         return {role: self.host(role) for role in roles}
