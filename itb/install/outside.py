@@ -152,7 +152,8 @@ def check_platform(
     happened to it and the scriptlet that names it.
     """
     if inspection.root:
-        raise TamperedError(inspection.root, hint="nothing this host says can be believed")
+        hint = "nothing this host says can be believed: look at what the candidate's scriptlets and services do"
+        raise TamperedError(inspection.root, hint=hint)
     may_change = _pattern(explained for explained in expected.expected if not explained.new)
     may_be_added = _pattern(expected.expected)
     watched = _pattern(explained for explained in expected.watched if not (later and explained.packaged))

@@ -13,10 +13,11 @@ from itb.model import Commit, CommitKind, Phase
 from itb.report.facts import UNKNOWN_PRODUCT, Facts
 from itb.report.verdict import Kind, Verdict, find_deciding_case
 
-_RUNS = "runs"  # the default folder of run directories, in the directory where itb is called
+_SETTINGS = options.settings()
+_RUNS = str(_SETTINGS["runs"].default)  # of the directory where itb is called
 # Settings that know no names: a word without a slash is a path too.
 _ONLY_PATHS = ("source", "repo_key", "runs", "cache", "products", "platforms", "scenarios", "hooks")
-_DEFAULTS = {"builder": "rpmbuild", "token_hook": "local", "engine": "podman", "cache": "", "runs": _RUNS}
+_GIVEN_AGAIN = ("builder", "token_hook", "engine", "cache", "runs")  # where they are not the default
 
 
 def next_commands(facts: Facts, verdict: Verdict, *, anywhere: bool = False) -> list[tuple[str, str, str]]:
@@ -83,9 +84,9 @@ def _same_run(facts: Facts) -> list[str]:
     if settings.get("variant"):
         words += ["--variant", ",".join(settings["variant"])]
     words += ["--fresh-build"] if settings.get("fresh_build") else []
-    for name, default in _DEFAULTS.items():
-        if settings.get(name, default) != default:
-            words += [f"--{name.replace('_', '-')}", settings[name]]
+    for option in (_SETTINGS[name] for name in _GIVEN_AGAIN):
+        if settings.get(option.name, option.default) != option.default:
+            words += [option.flag, settings[option.name]]
     if facts.previous:
         words += ["--upgrade-from", facts.previous.id or facts.previous.describe]
     if scenarios := settings.get("scenario") or state.scenarios:
@@ -95,7 +96,7 @@ def _same_run(facts: Facts) -> list[str]:
 
 def _variables(facts: Facts) -> list[str]:
     """Return the variables, quoted for a shell, that gave the run settings which no option can give."""
-    given = [option for name, option in options.settings().items() if name in facts.state.environment]
+    given = [option for name, option in _SETTINGS.items() if name in facts.state.environment]
     values = {option.variable: facts.state.settings.get(option.name) for option in given if not option.heading}
     return [f"{name}={shlex.quote(_text(value))}" for name, value in values.items() if value is not None]
 

@@ -14,7 +14,7 @@ from itb.config.scenario import Scenario
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
-from itb.model import Commit, Notes, Outcome, Record
+from itb.model import Commit, Notes, Record
 from itb.process.limits import Limits
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
@@ -83,8 +83,7 @@ class Cell:
         entry = self.checkpoints.begin(key, {role: containers[role] for role in roles}, taints=taints)
         checkpoint = Checkpoint()
         yield checkpoint
-        bad = (Outcome.FAILED, Outcome.ERROR)
-        has_failed = any(case.outcome in bad and case.role in roles for case in self.journal.cases[before:])
+        has_failed = any(case.is_bad and case.role in roles for case in self.journal.cases[before:])
         if not (has_failed or checkpoint.undone):
             # What it taints need not be there for its value to stand.
             self.checkpoints.done(entry.model_copy(update={"hosts": {role: containers[role] for role in on}}))

@@ -17,7 +17,7 @@ from itb.errors import InterruptedRunError, UsageError
 from itb.model import CaseKey, Phase
 from itb.process.stop import AbandonedError
 
-_WORDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # commands that are typed otherwise than they are called
+_WORDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # by the phase that they do
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def check_unchanged(state: RunState, now: Mapping[str, str]) -> None:
     if changed:
         raise UsageError(
             f"run {state.id}: {' and '.join(changed)} changed since the run began; "
-            "its two halves would not be about the same thing",
+            "its results from before and after could not be compared",
             hint="start a new run, or put the definition back as it was",
         )
 

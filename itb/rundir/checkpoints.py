@@ -5,6 +5,12 @@ Every piece of work writes that it begins and, once its value is in
 and the containers it was done on are still the same ones.  A host on which a
 piece began that may leave it half-done (an interrupted dnf transaction) and
 that never got done is not to be trusted: :meth:`Checkpoints.doubtful` names it.
+
+What is done again, such as the installation of a role, is decided in this order:
+hosts that cannot be trusted are removed (``itb/run/resume.py``), so that what was
+done on them is not done any more; a command does its own kinds of work again
+(``again`` of :meth:`Checkpoints.restore`, from ``itb/run/pipeline.py``); a value
+that does not fit what there is now does not count (``holds`` of ``Cell.value_once``).
 """
 
 from __future__ import annotations
@@ -59,6 +65,8 @@ KEY = CheckpointKey(Kind.KEY)
 CE = CheckpointKey(Kind.CE)
 SUPPLY = CheckpointKey(Kind.SUPPLY)
 REPO = CheckpointKey(Kind.REPO)
+SERVED = CheckpointKey(Kind.REPO, "served")  # the checksums of what is served
+USED_WORKSPACE = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something was built
 PREVIOUS_REPO = CheckpointKey(Kind.REPO, "previous")
 LINTED = CheckpointKey(Kind.LINTED)
 TOKEN = CheckpointKey(Kind.TOKEN)

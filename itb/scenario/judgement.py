@@ -1,4 +1,4 @@
-"""What came of a try of a step: passed, failed or skipped, and for whose or what sake."""
+"""Decides the result of a try of a step: passed, failed or skipped, why, and who is at fault."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TryResult:
 
     @property
     def of_checks(self) -> str:
-        """What its own case says where checks of it failed."""
+        """Return the message of a step whose checks failed."""
         share = f"{len(self.results.failed)} of its {len(self.results.items)} checks failed{self.times}"
         return f"ran to its end; {share}, each reported as a case of its own"
 
@@ -86,7 +86,7 @@ def evaluate_try(step_output: StepOutput, results: SubResults, *, role: str = ""
     failed, waited, quoted = results.failed, step_output.waited, last_line
     by_checks = False
     if completed.ok and not step_output.entered:
-        message = "what runs steps on this host did not run, and yet it ended with exit status 0"
+        message = "step.sh did not run on this host, although the command ended with exit status 0"
     elif completed.timed_out:
         message = f"no end within {completed.limit:g} s" + (f"; last: {last_line}" if last_line else "")
     elif results.problem:

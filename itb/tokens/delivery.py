@@ -24,16 +24,18 @@ replaced() {
 """
 _IS_OURS = f"{_FINGERPRINT}\nif replaced \"$1\"; then exit {_REPLACED_STATUS}; fi"
 
-# The token comes by standard input: arguments are in process lists and logs.
+# The token comes by standard input: arguments are in process lists and logs.  It is read before anything else:
+# of a program that ends while its input is still on the way, podman 4.3 may lose what it said.
 _DELIVER = f"""{_FINGERPRINT}
 path=$1 owner=$2 others=$3 folder=$(dirname "$1")
+token=$(cat)
+[ -n "$token" ] || {{ echo "no token arrived" >&2; exit 1; }}
 [ -d "$folder" ] || {{ echo "folder $folder does not exist" >&2; exit {_NO_PLACE_STATUS}; }}
 [ ! -d "$path" ] || {{ echo "$path is a folder" >&2; exit {_NO_PLACE_STATUS}; }}
 umask 077
 new=$(mktemp "$folder/.itb-token-XXXXXX")
 trap 'rm -f "$new"' EXIT
-cat > "$new"
-[ -s "$new" ] || {{ echo "no token arrived" >&2; exit 1; }}
+printf '%s\\n' "$token" > "$new"
 chown "$owner" "$new" || exit {_NO_PLACE_STATUS}
 chmod 0600 "$new"
 sync "$new"

@@ -44,7 +44,7 @@ def choose_removable(runs_of: RunDir, engine: Engine) -> RunDir | None:
 
 
 def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
-    """Return the run of these names that nobody works on, or else works on; UsageError for more than one."""
+    """Return the only idle run of these names, else the only busy one; UsageError for more than one."""
     runs = [RunDir(runs_of.path.parent / name) for name in sorted(names)]
     runs = [run for run in runs if not run.is_held()] or runs
     if len(runs) > 1:

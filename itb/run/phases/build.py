@@ -17,12 +17,11 @@ from itb.run.cell import SERVICES, WORKSPACE, Cell
 from itb.run.phases import published
 from itb.run.phases.up import boots, load_ca, make_ready, start_containers
 from itb.rundir import checkpoints, values
-from itb.rundir.checkpoints import CheckpointKey, Kind
+from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, Kind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases
 from itb.source import checkout
 
-USED = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something was built
 LINTED = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
 
 
@@ -123,13 +122,13 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     wrapped rpmbuild) would be in the next version's RPMs.  The checkpoint is
     written before the container is used, so that a resumed run knows it too.
     """
-    if cell.checkpoints.holds(USED, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
+    if cell.checkpoints.holds(USED_WORKSPACE, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
         with cell.journal.case(*boots(WORKSPACE)) as trial:
             cell.testbed.remove([WORKSPACE])
             start_containers(cell, images, [WORKSPACE], cell.testbed.network_prefix())
             state = make_ready(cell.host(WORKSPACE), load_ca(cell))
             trial.passed(f"a new container, in which nothing was built; systemd: {state.splitlines()[0]}")
-    cell.checkpoints.begin(USED, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
+    cell.checkpoints.begin(USED_WORKSPACE, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
 def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> release_manager.Workspace:

@@ -1,4 +1,4 @@
-"""The candidate on its hosts: installed, trusted, started, tried.
+"""Installs the candidate on its hosts, verifies and configures it, starts it and looks at what it did to them.
 
 These phases follow those of :mod:`itb.run.phases.up`, in the same manner: from the
 values of the earlier ones to a value of its own in the run directory.
@@ -19,7 +19,7 @@ from itb.repository import signed as repository_signed
 from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
-from itb.rundir import values
+from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, Kind
 from itb.rundir.values import Value
 from itb.testbed import logs
@@ -174,8 +174,8 @@ def inspect_before_removal(cell: Cell) -> None:
 def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
     """Return the SHA-256 of the RPM files that hosts may have installed; the services host is asked once."""
     served = cell.value_once(
-        CheckpointKey(Kind.REPO, "checksums"),
-        Value("repo.checksums", outside.ServedChecksums),
+        checkpoints.SERVED,
+        Value(checkpoints.SERVED.name, outside.ServedChecksums),
         lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT, cell.platform),
         on=[SERVICES],
     )

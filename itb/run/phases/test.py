@@ -49,8 +49,7 @@ def test(
                 repository_signed.offer(cell.host(role), previous_repo)
         _run_scenarios(cell, _scenario_facts(cell, installed, previous_repo), token)
         _check_hosts(cell, build, installed)
-        bad = (Outcome.FAILED, Outcome.ERROR)
-        checkpoint.undone = any(case.outcome in bad for case in cell.journal.cases)
+        checkpoint.undone = any(case.is_bad for case in cell.journal.cases)
 
 
 def _scenario_facts(cell: Cell, installed: Installed, previous_repo: Repo | None) -> RunFacts:
