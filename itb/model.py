@@ -38,7 +38,7 @@ class Remark(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a case belongs to; with what is upgraded from, a dot and more may follow."""
+    """The part of a run that a case belongs to; for the version to upgrade from, a dot and more may follow."""
 
     RUN = "run"  # the run itself, between phases
     RESOLVE = "resolve"
@@ -67,7 +67,7 @@ class CommitKind(StrEnum):
 
 
 class CaseKey(NamedTuple):
-    """What tells one test case of a run from the others, and what it is followed by from run to run.
+    """Identifies a test case within a run, and from run to run.
 
     The name says what is tried and nothing of how it went this time: no
     reference, commit, version, number of tries, nor whether a cache had it.

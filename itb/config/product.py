@@ -136,7 +136,7 @@ class TokenDelivery(TokenPlace):
         return next((place.path for place in self.places if place.role == role), self.path)
 
 
-class Trust(WrittenRecord):
+class IdToken(WrittenRecord):
     """An HTCondor IDTOKEN made on one role and put on another."""
 
     on: str
@@ -175,7 +175,7 @@ class Variant(WrittenRecord):
     """By role, what takes its place."""
     token: TokenDelivery | None = None
     """The SciToken, if it goes elsewhere."""
-    trust: tuple[Trust, ...] = ()
+    trust: tuple[IdToken, ...] = ()
     """Other IDTOKENs than the product's."""
     scenarios: tuple[str, ...] = ()
     """Other scenarios than the product's."""
@@ -196,7 +196,7 @@ class ProductFile(WrittenRecord):
     """What is installed and started where: the name of a role is that of a host of the testbed."""
     token: TokenDelivery | None = None
     """The SciToken, for products that submit to a Compute Entrypoint."""
-    trust: tuple[Trust, ...] = ()
+    trust: tuple[IdToken, ...] = ()
     """IDTOKENs, made where HTCondor runs, before the product's other services start."""
     testbed: str = "three-hosts"
     """Testbed: NAME.compose.yaml beside product.yaml, or one that itb has (three-hosts, one-host, ...)."""

@@ -31,8 +31,8 @@ class Node:
     ``load`` reads the value that an earlier command has left; None says that
     there is none, unless it is ``optional``.  ``cases`` lists, from what a run
     begins with or as they always are, the test cases that the phase has in
-    every run that gets so far.  One that ``prepares`` says nothing of the
-    candidate itself: once a phase has failed, nobody needs its value.
+    every run that gets so far.  A node that ``prepares`` only makes hosts
+    ready: once a phase has failed, nobody needs its value.
     """
 
     name: str

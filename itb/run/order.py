@@ -112,7 +112,7 @@ PHASES = Graph(
             cases=token.delivered_cases,
         ),
         Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token"), cases=install.start_cases),
-        # While services are watched nothing but waiting goes on: that is when looking costs least.
+        # Hosts are inspected while the watch waits: the machine is idle then.
         Node("watched", install.watch_services, Phase.TOKEN, after=("services",), cases=install.watched_cases),
         Node(
             "looked", install.inspect_hosts, Phase.INSTALL, after=("lock", "services"), cases=install.looked_cases

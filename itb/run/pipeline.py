@@ -46,7 +46,7 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
     error: ItbError | None = None
     try:
         first()
-        # A run that is resumed after its last scenario has left what every run ends with.
+        # Of a run that is resumed after its last scenario, only evidence, removal and reports are left.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
             _execute(cell, PHASES.nodes, {"opened": cell})
     except ItbError as caught:

@@ -68,7 +68,7 @@ class Listener(Protocol):
 
 
 class Cases(Protocol):
-    """Who is told what is tried: a journal, or someone who passes it on to one."""
+    """Receives the cases of a run: a journal, or what passes them on to one."""
 
     def case(self, phase: str, role: str, name: str) -> AbstractContextManager[Trial]:
         """Try something; whatever leaves the block decides the outcome and goes on up."""

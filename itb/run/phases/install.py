@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from itb.config.product import RoleDefinition, Trust
+from itb.config.product import IdToken, RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.install import configure, dnf, outside
 from itb.install import services as install_services
@@ -31,8 +31,8 @@ _FILES = "files are as packaged (rpm -V)"
 _CONFIGURED = "the role is configured"
 
 
-def _delivered(trust: Trust) -> CaseKey:
-    return CaseKey(Phase.START, trust.to or trust.on, f"IDTOKEN of {trust.identity} in {trust.path}")
+def _delivered(id_token: IdToken) -> CaseKey:
+    return CaseKey(Phase.START, id_token.to or id_token.on, f"IDTOKEN of {id_token.identity} in {id_token.path}")
 
 
 def _stays_up(role: str, unit: str) -> CaseKey:
@@ -228,7 +228,7 @@ def start_condor(cell: Cell) -> None:
     """Start the services up to HTCondor where it makes IDTOKENs, make these and put them on their hosts."""
     early = _early_services(cell)
     in_parallel(cell.roles, lambda role: _start_units(cell, role, early[role]))
-    in_parallel(range(len(cell.product.trust)), lambda number: _deliver_trust(cell, number))
+    in_parallel(range(len(cell.product.trust)), lambda number: _deliver_id_token(cell, number))
 
 
 def start_rest(cell: Cell) -> None:
@@ -254,7 +254,7 @@ def watch_services(cell: Cell) -> None:
 
 
 def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
-    issuing_roles = {trust.on for trust in cell.product.trust}
+    issuing_roles = {id_token.on for id_token in cell.product.trust}
     return {
         role: _until_condor(definition) if role in issuing_roles else () for role, definition in cell.roles.items()
     }
@@ -295,18 +295,18 @@ def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
     return InstallError(message, hint=error.hint, evidence="\n".join(parts), log=error.log, quotes=quotes)
 
 
-def _deliver_trust(cell: Cell, number: int) -> None:
-    trust = cell.product.trust[number]
-    target = trust.to or trust.on
-    with cell.journal.case(*_delivered(trust)):
+def _deliver_id_token(cell: Cell, number: int) -> None:
+    id_token = cell.product.trust[number]
+    target = id_token.to or id_token.on
+    with cell.journal.case(*_delivered(id_token)):
         install_services.deliver_idtoken(
-            cell.host(trust.on),
+            cell.host(id_token.on),
             cell.host(target),
-            key=trust.key,
-            identity=trust.identity,
-            lifetime=trust.lifetime,
-            path=trust.path,
-            owner=trust.owner,
+            key=id_token.key,
+            identity=id_token.identity,
+            lifetime=id_token.lifetime,
+            path=id_token.path,
+            owner=id_token.owner,
             private=cell.rundir.tokens,
         )
 
