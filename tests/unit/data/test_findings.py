@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from itb.config import lookup
 from itb.data import shipped
 from itb.install import configure
 from itb.install.services import find_cause, names_cause
@@ -208,3 +209,10 @@ def test_what_systemd_says_of_a_silent_end_is_no_cause() -> None:
     )
     assert find_cause(journal) == ""
     assert find_cause(f"cannot bind\n{journal}") == "cannot bind"
+
+
+def test_as_many_glideins_as_there_may_be_are_no_trouble(script: ModuleType) -> None:
+    ignored = [re.compile(pattern) for pattern in lookup.load_product("glideinwms").ignored_errors]
+    line = "[2026-11-29 03:46:01,1] WARNING: x:391: Entry ITB_CE has hit the limit for {}, cannot submit any more"
+    assert script.last_warnings([("log", line.format("total glideins"))], ignored) == []
+    assert script.last_warnings([("log", line.format("held glideins"))], ignored)
