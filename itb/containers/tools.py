@@ -14,6 +14,10 @@ run is counted at the CE (``scenarios/lib/ran.sh``).
 
 from __future__ import annotations
 
+# A shell's command that runs a Python program given as its first argument, with those that follow.
+# EL 8 has its Python where only the system's own tools look.
+RUN_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
+
 FOLDER = "/itb"  # as long as /etc, whose name it replaces in the loader
 PATH = f"{FOLDER}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Those of step.sh, reap.sh, the library's steps and this package; what an image has not is left out.

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import ValidationError
 
 from itb.config.platform import SIDE_EFFECTS, Explained, Platform, SideEffects
+from itb.containers import tools
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError, LogLine, TestbedError
@@ -23,8 +24,6 @@ from itb.model import InstalledPackage, Record
 from itb.process.request import Request
 from itb.util import yamlfile
 
-# EL 8 has its Python where only the system's own tools look.
-_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
 # Has a script import another one that is no file there: NAME TEXT, then the script's own text.
 _WITH_MODULE = """
 import sys, types
@@ -115,7 +114,7 @@ def inspect(
         host.container,
         image,
         Request(
-            ["sh", "-c", _PYTHON, "sh", _WITH_MODULE, "rpm_files", files, script],
+            ["sh", "-c", tools.RUN_PYTHON, "sh", _WITH_MODULE, "rpm_files", files, script],
             input=query.model_dump_json().encode(),
             timeout=host.engine.runner.limits("look-outside"),
             host=host.role,

@@ -18,8 +18,6 @@ from itb.platforms import stages
 from itb.process.request import Request
 from itb.util import filelock, ownership
 
-# EL 8 has its Python where only the system's own tools look.
-_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
 _PREFIX = "tools-"
 
 
@@ -51,7 +49,7 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
         archive, unpacked = Path(temporary) / "tools.tar", Path(temporary) / "tools"
         engine.run(Request(
             ["run", "--rm", "--network", "none", *naming.options(labels), images.bare.id,
-             "sh", "-c", _PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
+             "sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
             stdout_to=archive,
             timeout=engine.runner.limits("look-outside"),
             shown=["tools.py", images.bare.reference],

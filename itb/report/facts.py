@@ -6,6 +6,7 @@ and control characters once, so that no renderer can forget to.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -93,15 +94,7 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
     ``run.json`` does.
     """
     problems: list[str] = []
-
-    def saved(key: Value[R]) -> R | None:
-        try:
-            value = rundir.saved(key)
-        except (UsageError, OSError) as error:
-            problems.append(clean(f"{key.name}: {error}"))
-            return None
-        return clean_record(value) if value is not None else None
-
+    saved = functools.partial(_saved, rundir, problems)
     attempts = _attempts(rundir, problems)
     # What the last process began and did not end is cut off, unless that process is alive.
     is_held = is_running(rundir)
@@ -138,6 +131,16 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         paused=attempts.paused,
         entered=entered,
     )
+
+
+def _saved(rundir: RunDir, problems: list[str], key: Value[R]) -> R | None:
+    """Return a value that the run has saved, fit for showing; None, and the problem told, if it is unreadable."""
+    try:
+        value = rundir.saved(key)
+    except (UsageError, OSError) as error:
+        problems.append(clean(f"{key.name}: {error}"))
+        return None
+    return clean_record(value) if value is not None else None
 
 
 def outline(rundir: RunDir, state: RunState) -> Facts:
