@@ -7,13 +7,13 @@ from pathlib import Path
 
 from itb.build.cache import CachedBuild
 from itb.model import CaseKey, Phase, Rpm
+from itb.roles import WORKSPACE
 from itb.rundir.journal import Cases
 from itb.util import when
 
-ROLE = "workspace"
-REQUIRES = CaseKey(Phase.BUILD, ROLE, "what the spec needs to be built is there")
-BUILT = CaseKey(Phase.BUILD, ROLE, "the RPMs are built")
-COMPLETE = CaseKey(Phase.BUILD, ROLE, "the RPMs are the commit's and complete")
+REQUIRES = CaseKey(Phase.BUILD, WORKSPACE, "what the spec needs to be built is there")
+BUILT = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are built")
+COMPLETE = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are the commit's and complete")
 CASES = (REQUIRES, BUILT, COMPLETE)
 
 

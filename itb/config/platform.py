@@ -65,7 +65,7 @@ class Mock(WrittenRecord):
         return self
 
 
-class Workspace(WrittenRecord):
+class WorkspaceDefinition(WrittenRecord):
     """The build workspace."""
 
     env: dict[str, str] = {}
@@ -114,7 +114,7 @@ class PlatformFile(WrittenRecord):
     """Script that prints every package the images are made from: other ones make other images."""
     stages: dict[str, ImageStage]
     """The images. A run needs bare (hosts), build (the workspace) and services."""
-    build: Workspace = Workspace()
+    build: WorkspaceDefinition = WorkspaceDefinition()
     repository: str = ""
     """Folder on the services host that is served as https://repo.glideinwms.org/platform/."""
     stand_ins: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from itb.errors import ExitCode, worst
 from itb.model import Case, CaseKey, Outcome, Phase
+from itb.roles import ITB
 from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunState
 
@@ -39,7 +40,7 @@ _NO_SUBJECTS = frozenset({"a", "an", "the", "no", "every", "nothing", "what", "t
 def sentence(case: Case) -> str:
     """Return in one sentence who failed at what, and why; what the message itself names is said once."""
     message = case.message or "no reason was given"
-    names_role = case.role in ("", "itb") or message.startswith((f"host {case.role}:", f"{case.role}:", "the CE:"))
+    names_role = case.role in ("", ITB) or message.startswith((f"host {case.role}:", f"{case.role}:", "the CE:"))
     first, _, rest = message.partition(" ")
     # Between cases, the message is all that is known; two sentences that begin with an article share no subject.
     is_same = bool(case.message and rest) and first == case.name.split()[0] and first.lower() not in _NO_SUBJECTS

@@ -12,6 +12,7 @@ from itb.config import options
 from itb.model import Commit, CommitKind, Phase
 from itb.report.facts import UNKNOWN_PRODUCT, Facts
 from itb.report.verdict import Kind, Verdict, find_deciding_case
+from itb.roles import NETWORK
 
 _SETTINGS = options.settings()
 _RUNS = str(_SETTINGS["runs"].default)  # of the directory where itb is called
@@ -31,7 +32,7 @@ def next_commands(facts: Facts, verdict: Verdict, *, anywhere: bool = False) -> 
     commands = []
     if facts.state.kept:
         # A run that was only built has hosts, but no testbed.
-        booted = [case.role for case in facts.cases if case.phase == Phase.UP and case.role != "network"]
+        booted = [case.role for case in facts.cases if case.phase == Phase.UP and case.role != NETWORK]
         roles = [host.role for host in facts.testbed.hosts] if facts.testbed else booted
         role = deciding_case.role if deciding_case and deciding_case.role in roles else (roles or ["frontend"])[0]
         commands.append(("look", shlex.join([itb, "shell", run, role, *runs]), "a shell on a host of this run"))

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from itb.model import Case, Outcome
 from itb.report.summary import MARKS, PLAIN_MARKS, STYLES, is_plain
+from itb.roles import ITB
 from itb.rundir.journal import Listener, Trial
 from itb.util.text import clean, duration, one_line
 
@@ -250,7 +251,7 @@ def live_display(state: ProgressState, height: int) -> RenderableType:
         description = Text(f"{trial.phase}: {trial.name}")
         if trial.note:
             description.append(f"  {trial.note}", "dim")
-        table.add_row(Text(trial.role or "itb"), duration(now - trial.began), description)
+        table.add_row(Text(trial.role or ITB), duration(now - trial.began), description)
     if len(running) > most:
         table.add_row("", "", Text(f"and {len(running) - most} more", "dim"))
     return Group(Text(), header, table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from itb.model import Case, Outcome, Phase
 from itb.report.facts import Facts, base_phase, busy_seconds, intervals, phases
+from itb.roles import ITB
 from itb.util.text import duration
 
 # Hues far enough apart to tell phases from one another; red and magenta are
@@ -80,7 +81,7 @@ def draw(facts: Facts) -> Timeline | None:
     for role in dict.fromkeys(case.role for case in facts.cases):
         bars = [of_case(case) for case in cases_with_bar(facts.cases, role)]
         if bars:
-            lanes.append(Lane(role or "itb", rows(bars)))
+            lanes.append(Lane(role or ITB, rows(bars)))
     return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
 
 

@@ -10,6 +10,7 @@ from itb.model import Case, Outcome, Phase, Record
 from itb.report import cases as report_cases
 from itb.report.cases import exit_code_of
 from itb.report.facts import Facts, base_phase, is_running, phases
+from itb.roles import CE
 
 # What a whole run tries, in order.
 PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
@@ -117,7 +118,7 @@ def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
 
 
 def _candidates(cases: Iterable[Case]) -> list[Case]:
-    return [case for case in cases if case.role != "ce" or base_phase(case) == Phase.TEST]
+    return [case for case in cases if case.role != CE or base_phase(case) == Phase.TEST]
 
 
 def find_deciding_case(facts: Facts, code: int | None) -> Case | None:

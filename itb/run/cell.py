@@ -16,6 +16,7 @@ from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.model import Commit, Notes, Record
 from itb.process.limits import Limits
+from itb.roles import CE, CE_PORT, SERVICES, WORKSPACE
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
@@ -25,9 +26,6 @@ from itb.testbed.testbed import Testbed, Topology
 
 R = TypeVar("R", bound=Record)
 
-SERVICES = "services"  # the role that serves repositories and public keys
-WORKSPACE = "workspace"  # the role that builds
-CE = "ce"
 PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
 
 
@@ -160,7 +158,7 @@ class Cell:
     @property
     def ce_address(self) -> str:
         """Return host and port the CE listens on, which is also the audience of its tokens; empty without a CE."""
-        return f"{self.topology.hosts[CE]}:9619" if self.has_ce else ""
+        return f"{self.topology.hosts[CE]}:{CE_PORT}" if self.has_ce else ""
 
     @property
     def facts(self) -> RunFacts:

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from itb.build import cases as build_cases
 from itb.model import Phase, PlannedCases, Record
+from itb.roles import WORKSPACE
 from itb.run import lock_yaml
-from itb.run.cell import WORKSPACE, Cell
+from itb.run.cell import Cell
 from itb.run.graph import Graph, Node
 from itb.run.phases import build, down, install, previous, published, test, token, up
 from itb.rundir import values

@@ -12,8 +12,9 @@ from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError,
 from itb.model import Outcome, Phase
 from itb.process.stop import AbandonedError, Ending
 from itb.report import ended, write
+from itb.roles import WORKSPACE
 from itb.run import watchdog
-from itb.run.cell import WORKSPACE, Cell
+from itb.run.cell import Cell
 from itb.run.order import PHASES, plan_again
 from itb.run.phases import build, down, install, test
 from itb.rundir.cases import RUN_END

@@ -24,8 +24,9 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Commit
 from itb.process.runner import Runner
 from itb.process.stop import EndedRunError, Stop
+from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run import resume, testbed_fault
-from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.run.cell import Cell
 from itb.run.order import planned_cases
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog

@@ -14,8 +14,9 @@ from itb.errors import UsageError
 from itb.model import Record
 from itb.process import orphans
 from itb.process.request import Request
+from itb.roles import SERVICES
 from itb.run import parallel
-from itb.run.cell import SERVICES, Cell
+from itb.run.cell import Cell
 from itb.run.order import plan_again
 from itb.run.phases import up
 from itb.rundir import checkpoints, values

@@ -19,7 +19,8 @@ from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError
 from itb.process.request import Request
 from itb.repository.signed import REPO_HOST
-from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.roles import CE, SERVICES, WORKSPACE
+from itb.run.cell import Cell
 from itb.rundir import values
 
 _MIN_FREE = 16 << 20  # bytes; with less on the machine's own disk nothing can be expected to work

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from itb.errors import ExitCode
 from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Phase, Record
+from itb.roles import ITB
 
-RUN_END = CaseKey(Phase.RUN, "itb", "the run goes on to its end")
+RUN_END = CaseKey(Phase.RUN, ITB, "the run goes on to its end")
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
 
 Identity = tuple[str, str, str]

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from itb.errors import UsageError
+from itb.roles import CE_PORT
 from itb.tokens.request import SCOPES, Profile, TokenRequest
 from itb.util.files import private_directory, write_atomically
 
@@ -210,7 +211,7 @@ class Issuer:
         """Return a token with one of :data:`FAULTS`, otherwise as requested; UsageError for an unknown fault."""
         now = int(time.time())
         changes: dict[str, dict[str, Any]] = {
-            "wrong-audience": {"claims": {"aud": "other-ce.glideinwms.org:9619"}},
+            "wrong-audience": {"claims": {"aud": f"other-ce.glideinwms.org:{CE_PORT}"}},
             "no-port": {"claims": {"aud": request.audience.rpartition(":")[0]}},
             "expired": {"claims": {"iat": now - 7200, "nbf": now - 7200, "exp": now - 3600}},
             "future": {"claims": {"nbf": now + 3600, "exp": now + 7200}},

@@ -16,7 +16,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[2] / "itb"
 
 LAYERS = (
-    "errors model version versions data debtorpm",
+    "errors model roles version versions data debtorpm",
     "util",
     "process",
     "config containers rundir",

@@ -19,7 +19,7 @@ from itb.errors import UsageError
 from itb.process.request import Request
 from itb.report import facts as report_facts
 from itb.report import verdict as report_verdict
-from itb.run.cell import SERVICES, WORKSPACE
+from itb.roles import SERVICES, WORKSPACE
 from itb.rundir.directory import RunDir
 from itb.util.yamlfile import nearest
 

@@ -13,7 +13,8 @@ from itb.errors import TestbedError
 from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.repository import rpmlint
 from itb.repository import signed as repository_signed
-from itb.run.cell import SERVICES, WORKSPACE, Cell
+from itb.roles import SERVICES, WORKSPACE
+from itb.run.cell import Cell
 from itb.run.phases import published
 from itb.run.phases.up import boots, load_ca, make_ready, start_containers
 from itb.rundir import checkpoints, values

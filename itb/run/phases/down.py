@@ -10,14 +10,15 @@ from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, Us
 from itb.model import CaseKey, Notes, Phase
 from itb.report import ended, write
 from itb.repository import signed as repository_signed
-from itb.run.cell import SERVICES, WORKSPACE, Cell
+from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
+from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import values
 from itb.rundir.journal import Journal
 from itb.testbed import logs
 
-EVIDENCE = CaseKey(Phase.EVIDENCE, "itb", "logs collected from the hosts")
-REMOVED = CaseKey(Phase.DOWN, "network", "hosts and network removed")
+EVIDENCE = CaseKey(Phase.EVIDENCE, ITB, "logs collected from the hosts")
+REMOVED = CaseKey(Phase.DOWN, NETWORK, "hosts and network removed")
 
 
 def collect_evidence(cell: Cell) -> None:

@@ -16,7 +16,8 @@ from itb.install import services as install_services
 from itb.model import Build, CaseKey, Installed, InstalledPackage, Phase, Repo, TestbedHosts
 from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.repository import signed as repository_signed
-from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.roles import CE, SERVICES, WORKSPACE
+from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values

@@ -18,7 +18,8 @@ from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
 from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
 from itb.process.runner import Runner
-from itb.run.cell import PREVIOUS, SERVICES, Cell
+from itb.roles import SERVICES
+from itb.run.cell import PREVIOUS, Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
 from itb.run.phases.build import BuildRequest

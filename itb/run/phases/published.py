@@ -21,7 +21,8 @@ from itb.model import Build, CaseKey, Commit, CommitKind, Phase, PlatformImages,
 from itb.repository import published
 from itb.repository import signed as repository_signed
 from itb.repository.published import Choice, Location, Offered
-from itb.run.cell import PREVIOUS, SERVICES, Cell
+from itb.roles import SERVICES
+from itb.run.cell import PREVIOUS, Cell
 from itb.run.phases.up import prepare_services, start_hosts
 from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir

@@ -11,7 +11,8 @@ from itb.containers.host import Host
 from itb.errors import LogLine
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import signed as repository_signed
-from itb.run.cell import SERVICES, Cell
+from itb.roles import SERVICES
+from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases import install, token_renewal
 from itb.run.phases import token as phases_token

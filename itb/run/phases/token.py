@@ -13,7 +13,8 @@ from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError, 
 from itb.install import configure
 from itb.model import CaseKey, Phase, Token
 from itb.process.runner import Runner
-from itb.run.cell import CE, Cell
+from itb.roles import CE
+from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import as_testbed_error, load_issuer
 from itb.rundir import checkpoints, values

@@ -12,7 +12,8 @@ from itb.config.scenario import Scenario
 from itb.containers.host import FileSpec
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Token
-from itb.run.cell import CE, Cell
+from itb.roles import CE
+from itb.run.cell import Cell
 from itb.run.phases.token import (
     LOCAL,
     deliver_renewed,

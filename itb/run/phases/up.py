@@ -18,7 +18,8 @@ from itb.model import Build, CaseKey, Phase, PlatformImages, SigningKey, Testbed
 from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
 from itb.repository import signed as repository_signed
-from itb.run.cell import CE, SERVICES, WORKSPACE, Cell
+from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
+from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, Kind
@@ -27,7 +28,7 @@ from itb.testbed.certificates import RunCA
 from itb.tokens.issuer import Issuer
 
 IMAGES = CaseKey(Phase.PLATFORM, "images", "the platform's images are there")
-STARTED = CaseKey(Phase.UP, "network", "hosts start on a network of their own")
+STARTED = CaseKey(Phase.UP, NETWORK, "hosts start on a network of their own")
 SIGNS = CaseKey(Phase.UP, SERVICES, "signing key made, web server up")
 CE_INSTALLED = CaseKey(Phase.INSTALL, CE, "dnf installs the Compute Entrypoint")
 CE_CONFIGURED = CaseKey(Phase.CONFIGURE, CE, "the Compute Entrypoint is configured")

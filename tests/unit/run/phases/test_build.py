@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from itb.model import Image, PlatformImages
-from itb.run.cell import WORKSPACE, Cell
+from itb.roles import WORKSPACE
+from itb.run.cell import Cell
 from itb.run.phases import build, up
 
 IMAGE = Image(reference="localhost/itb/x:1", id="1")
