@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from itb.cli.commands import existing_run, publish
+from itb.cli.commands import publish
 from itb.config.settings import Settings
 from itb.errors import UsageError
+from itb.run import recorded_settings, reopen
 from itb.rundir import seal
 from itb.rundir.directory import RunDir, RunState
 
@@ -54,8 +55,8 @@ def _begun(folder: Path, **settings: Any) -> RunDir:
 def test_what_a_copy_chooses(tmp_path: Path, settings: dict[str, Any]) -> None:
     rundir = _begun(tmp_path / "theirs", **settings)
     with pytest.raises(UsageError, match=rf"run\.json says {next(iter(settings))}:"):
-        existing_run.recorded(rundir, Settings(), {})
-    existing_run.recorded(rundir, Settings(**settings), {})
+        recorded_settings.load(rundir, Settings(), {})
+    recorded_settings.load(rundir, Settings(**settings), {})
 
 
 @pytest.mark.parametrize("settings", CHOSEN, ids=lambda item: next(iter(item)))
@@ -63,7 +64,7 @@ def test_what_the_user_chose_when_the_run_began(tmp_path: Path, settings: dict[s
     """By a flag, that is: it needs not be said again."""
     rundir = _begun(tmp_path / "runs", **settings)
     seal.put(rundir)
-    saved, _ = existing_run.recorded(rundir, Settings(), {})
+    saved, _ = recorded_settings.load(rundir, Settings(), {})
     for key, value in settings.items():
         assert json.loads(saved.model_dump_json())[key] == value
     rundir.update(kept=True)  # what happens to a run later is no matter of the seal
@@ -105,7 +106,7 @@ def test_where_relative_paths_of_the_user_lead_to(
     monkeypatch.chdir(tmp_path / "mine")
     if sealed:
         seal.put(rundir)
-    with existing_run._working_directory(rundir):
+    with reopen.working_directory(rundir):
         assert Path.cwd() == tmp_path / ("theirs" if sealed else "mine")
 
 

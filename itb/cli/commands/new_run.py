@@ -5,33 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 from itb.cli.commands.common import begin_reports, conclude, hand_on, progress, show_reports
 from itb.config import lookup
 from itb.config.settings import Settings
-from itb.containers.engine import connect
 from itb.errors import ExitCode, TestbedError, UsageError, worst
-from itb.model import Case, Notes, Outcome
-from itb.process import orphans, retry
-from itb.process.runner import Runner
+from itb.model import Notes
+from itb.process import orphans
 from itb.process.stop import Ending
 from itb.report import write
-from itb.report.progress import PlatformListener
 from itb.report.verdict import Verdict
-from itb.run import pipeline
+from itb.run import pipeline, plan, start
 from itb.run.cell import Cell
-from itb.run.phases import published
-from itb.run.plan import (
-    check_disk,
-    check_working_directory,
-    create_cell,
-    load_product,
-    plan_cells,
-    resolve_candidate,
-    resolve_previous,
-)
 from itb.rundir.directory import RunDir
 from itb.util import when
 
@@ -47,52 +32,15 @@ def build(settings: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
-    check_working_directory()
+    plan.check_working_directory()
     begin_reports(settings)
     ending = Ending()
-    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard(), ExitStack() as locks:
-        plans = plan_cells(settings)
-        published.check(settings, [cell_plan.platform for cell_plan in plans])
-        check_disk(settings)
-        runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
-        connect(runner, settings.engine, settings.cache_dir)
-        began, clock = time.time(), time.monotonic()
-        with retry.collect_causes() as repeated:
-            commit = resolve_candidate(plans[0].product, settings, runner)
-            previous = resolve_previous(plans[0], settings, commit, runner)
-        seconds = time.monotonic() - clock
-        with progress(settings, f"{commit.product} {commit.describe or commit.id[:12] or commit.ref}") as listener:
-            cells = []
-            for cell_plan in plans:
-                own = listener if len(plans) == 1 else PlatformListener(listener, cell_plan.platform.name)
-                cells.append(
-                    create_cell(settings, cell_plan, commit, previous=previous, listener=own, stop=ending.stop())
-                )
-            for cell in cells:
-                locks.enter_context(cell.rundir.lock())
-                if not settings.from_repo:
-                    _add_resolve_case(cell, began, seconds, retry.describe_retries(repeated))
-            with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
-                futures = [pool.submit(work, cell, ending) for cell in cells]
-                codes = [future.result() for future in futures]
+    with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard():
+        resolved = start.resolve_run(settings, ending)
+        with progress(settings, resolved.title) as listener:
+            cells, code = start.run_cells(resolved, work, listener=listener, ending=ending)
     conclude(settings, *((cell.journal, cell.notes) for cell in cells), as_json=as_json)
-    return worst(codes)
-
-
-def _add_resolve_case(cell: Cell, began: float, seconds: float, retries: str) -> None:
-    """Add the case of resolving, which ends before there is a run: its directory is named after the commit."""
-    commit = cell.commit
-    reference = commit.ref or "default reference"
-    cell.journal.add(
-        Case(
-            **published.CANDIDATE._asdict(),
-            outcome=Outcome.PASSED,
-            message=f"{reference} is {commit.kind} {commit.id[:12]}, version {commit.version}, "
-            f"of {commit.source}: {commit.subject}" + (f" (after {retries})" if retries else ""),
-            started=began,
-            seconds=seconds,
-        )
-    )
+    return code
 
 
 def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> int:
@@ -132,7 +80,7 @@ def _notes(rundir: RunDir, settings: Settings) -> Notes:
     """Return the titles of product and platform, and its note; empty ones where a definition is gone."""
     try:
         state = rundir.state
-        product = load_product(settings.model_copy(update={"product": state.product}))
+        product = plan.load_product(settings.model_copy(update={"product": state.product}))
         platform = lookup.load_platform(state.platform, settings.folders("platforms"))
     except UsageError:
         return Notes()

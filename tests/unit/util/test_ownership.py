@@ -16,6 +16,7 @@ from itb.config import lookup, untrusted_source
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
+from itb.run import recorded_settings
 from itb.run.phases.token import check_hook
 from itb.rundir.directory import RunDir, RunState
 from itb.util import ownership
@@ -265,9 +266,9 @@ def _run(folder: Path, **settings: Any) -> RunDir:
 def test_run_directory_names_no_program(tmp_path: Path, settings: dict[str, Any], named: str) -> None:
     rundir = _run(tmp_path, **settings)
     with pytest.raises(UsageError, match=rf"run\.json says {named}:") as caught:
-        existing_run.recorded(rundir, Settings(), {})
+        recorded_settings.load(rundir, Settings(), {})
     assert "if you trust it" in caught.value.hint
-    assert existing_run.recorded(rundir, Settings(**settings), {})[0].engine == settings.get("engine", "podman")
+    assert recorded_settings.load(rundir, Settings(**settings), {})[0].engine == settings.get("engine", "podman")
 
 
 def test_down_starts_no_engine_of_the_run_directory(tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def test_down_starts_no_engine_of_the_run_directory(tmp_path: Path) -> None:
 
 
 def test_which_of_the_machines_engines_is_the_runs(tmp_path: Path) -> None:
-    assert existing_run.recorded(_run(tmp_path, engine="docker"), Settings(), {})[0].engine == "docker"
+    assert recorded_settings.load(_run(tmp_path, engine="docker"), Settings(), {})[0].engine == "docker"
 
 
 @ROOT

@@ -16,6 +16,7 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.process import orphans
 from itb.process.runner import Runner
+from itb.run import reopen
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
 
@@ -60,7 +61,7 @@ def open_as(monkeypatch: pytest.MonkeyPatch, *, broken: bool = False, interrupte
     """Have the run reopened as it was, on the machines that are returned."""
     machines: list[Machine] = []
 
-    def reopen(rundir: RunDir, _saved: Settings, listener: Any, stop: Any) -> Any:
+    def reopen_cell(rundir: RunDir, _saved: Settings, listener: Any, stop: Any) -> Any:
         machines.append(Machine(Runner(stop=stop), broken=broken))
         cell = type("Cell", (), {"journal": Journal(rundir, [listener]), "engine": machines[0], "notes": None})
         return cell()
@@ -70,7 +71,7 @@ def open_as(monkeypatch: pytest.MonkeyPatch, *, broken: bool = False, interrupte
             os.kill(os.getpid(), signal.SIGINT)
             assert cell.engine.runner.stop.event.wait(5)
 
-    monkeypatch.setattr(existing_run, "reopen", reopen)
+    monkeypatch.setattr(reopen, "reopen_cell", reopen_cell)
     monkeypatch.setattr("itb.run.phases.down.collect_evidence", collect)
     return machines
 
@@ -116,12 +117,13 @@ def test_it_needs_no_more_than_the_engine(
         raise UsageError("interrupted by then")
 
     monkeypatch.setattr(existing_run, "connect", connect)
+    monkeypatch.setattr(reopen, "connect", connect)
     if damaged == "settings":
         kept.update(settings={"product": "pocketwms", "keep": 5})
     if damaged == "state":
         (kept.path / "run.json").write_text("{")
     if damaged == "interrupted":
-        monkeypatch.setattr(existing_run, "reopen", interrupt)
+        monkeypatch.setattr(reopen, "reopen_cell", interrupt)
     assert down(kept) == (130 if damaged == "interrupted" else 0)
     assert machines[0].there == []
     assert not list(kept.tokens.iterdir())

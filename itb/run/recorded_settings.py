@@ -1,0 +1,117 @@
+"""The settings that a run was started with, read from its directory; those of a copied one are not trusted."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from itb.config import settings as config_settings
+from itb.config import untrusted_source
+from itb.config.settings import Settings
+from itb.errors import UsageError
+from itb.rundir import seal
+from itb.rundir.directory import RunDir
+from itb.tokens import lookup as tokens_lookup
+from itb.util import yamlfile
+from itb.util.redact import MARK, redact
+from itb.version import VERSION
+
+# Folders of definitions and what they are given: compose files mount folders of the machine, options reach
+# programs that run on it, and a cache has git directories.
+_DEFINITIONS = ("products", "platforms", "scenarios", "platform_options", "builder", "cache")
+
+
+def load(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> tuple[Settings, list[str]]:
+    """Return the settings a run was started with, with ``changes`` made to them, and notes for the user.
+
+    What was redacted in the run directory comes from ``settings``, the user's of today.
+    Where its seal does not hold, programs and definitions it names have to be in these as well.
+    Settings this itb does not know, another one has recorded: they are left
+    out and noted.  UsageError for a value that none can have.
+    """
+    state = rundir.state
+    own, unknown = _split_known(state.settings)
+    for key, value in own.items():
+        if MARK in json.dumps(value):
+            own[key] = settings.model_dump(mode="json")[key]
+    if not seal.holds(rundir):
+        _check_trusted(rundir, {**own, **changes}, settings)
+    origin = f"{rundir.path / 'run.json'}: settings"
+    try:
+        saved = yamlfile.validate({**own, "runs": settings.runs, **changes}, Settings, where=origin)
+    except UsageError as error:
+        versions = f"begun by itb {state.tool_version or 'of unknown version'}, this is itb {VERSION}"
+        hint = f"start a new run; itb down --run {rundir.id} removes what this one kept"
+        raise UsageError(f"{error.message}; {versions}", hint=hint) from None
+    notes = [f"left out a setting this itb does not know: {key}" for key in unknown]
+    if state.tool_version != VERSION:
+        notes.insert(0, f"it was begun by itb {state.tool_version}, this is {VERSION}")
+    return saved, notes
+
+
+def find_engine(rundir: RunDir, settings: Settings) -> str:
+    """Return the engine a run was started with, that of ``settings`` where it cannot be read.
+
+    Raises UsageError for one that only a copied run directory names.
+    """
+    try:
+        recorded, sealed = rundir.state.settings, seal.holds(rundir)
+    except UsageError:
+        return settings.engine
+    engine = recorded.get("engine") or settings.engine
+    if not sealed:
+        _check_trusted(rundir, {"engine": engine}, settings)
+    return str(engine)
+
+
+def _check_trusted(rundir: RunDir, recorded: Mapping[str, Any], settings: Settings) -> None:
+    """Raise UsageError for a program or a folder of definitions that only the run directory names.
+
+    A copied one may come from anybody.  The names of itb's own hooks and of
+    the machine's engines name no program of somebody's.
+    """
+    today, default = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
+    for key, ours in (("engine", untrusted_source.ENGINES), ("token_hook", tokens_lookup.BUILTIN)):
+        value = recorded.get(key, today[key])
+        if value not in (*ours, today[key]):
+            remedy = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
+            raise _untrusted(rundir, key, repr(value), remedy)
+    for key in ("token", "hooks"):
+        value = json.loads(json.dumps(recorded.get(key)))
+        if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
+            raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
+    for key in (*_DEFINITIONS, *untrusted_source.BY_NAME_ONLY):
+        value = json.loads(json.dumps(recorded.get(key, default[key])))
+        is_name = key in untrusted_source.BY_NAME_ONLY and not untrusted_source.is_path(value)
+        if not is_name and value not in (default[key], today[key]):
+            raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
+
+
+def _untrusted(rundir: RunDir, key: str, value: str, remedy: str) -> UsageError:
+    """Return the error for a value of ``run.json`` that the user's own settings do not have."""
+    return UsageError(
+        f"run {rundir.id}: its run.json says {key}: {redact(value)[:200]}, and your settings do not",
+        hint=f"a run directory may come from anybody; if you trust it: {remedy}",
+    )
+
+
+def _split_known(recorded: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return recorded settings without those that do not exist, and the names of these."""
+    known, unknown = copy.deepcopy(dict(recorded)), []
+    try:
+        Settings.model_validate(known)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] == "extra_forbidden":
+                *outer, key = problem["loc"]
+                inner: Any = known
+                for part in outer:
+                    inner = inner[part]
+                del inner[key]
+                unknown.append(".".join(map(str, problem["loc"])))
+    return known, unknown

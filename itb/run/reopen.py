@@ -1,0 +1,105 @@
+"""Goes on with a run that exists: the rest of it, or its removal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, chdir
+from dataclasses import dataclass
+from typing import Any
+
+from itb.config.settings import Settings
+from itb.containers.engine import connect
+from itb.errors import InterruptedRunError, UsageError
+from itb.model import Notes
+from itb.process.runner import Runner
+from itb.process.stop import Ending, Stop
+from itb.run import pipeline, plan, recorded_settings, resume
+from itb.run.cell import Cell
+from itb.run.phases import down
+from itb.rundir import seal, values
+from itb.rundir.directory import RunDir
+from itb.rundir.journal import Journal, Listener
+from itb.version import VERSION
+
+# A removal acquires no token, so that none of these is checked before it.
+_NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "hooks": []}
+
+
+def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
+    """Return a cell with all that the phases need to go on with an existing run."""
+    state = rundir.state
+    commit = rundir.saved(values.COMMIT)
+    if commit is None:
+        raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
+    plans = [cell_plan for cell_plan in plan.plan_cells(saved) if cell_plan.platform.name == state.platform]
+    if not plans:
+        raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
+    return plan.assemble_cell(saved, plans[0], commit, rundir, listener=listener, stop=stop)
+
+
+def working_directory(rundir: RunDir) -> AbstractContextManager[None]:
+    """Return a context in which relative paths of a run's settings mean what they did, if that folder exists.
+
+    A copied run directory does not say where the user's own relative paths lead to.
+    """
+    folder = rundir.state.cwd if seal.holds(rundir) else ""
+    return chdir(folder if os.path.isdir(folder) else ".")  # noqa: PTH112 - Path("") is "."
+
+
+def resume_run(
+    rundir: RunDir, saved: Settings, notes: Sequence[str], *, listener: Listener, ending: Ending
+) -> tuple[Cell, int]:
+    """Do what is left of a run whose lock is held; return its cell and its exit code.
+
+    ``notes`` go into the first case.  Raises UsageError where a definition has changed since the run began.
+    """
+    plan.check_disk(saved)
+    cell = reopen_cell(rundir, saved, listener, ending.stop())
+    resume.check_unchanged(rundir.state, resume.checksums(cell.product, cell.platform, cell.topology))
+    cell.journal.reopen(resume=True)
+    rundir.tokens.mkdir(mode=0o700, exist_ok=True)
+    rundir.update(pid=os.getpid(), finished=None, exit_code=None, kept=False, tool_version=VERSION)
+    return cell, pipeline.run_cell(cell, ending, lambda: resume.restore_checkpoints(cell, notes))
+
+
+@dataclass(frozen=True)
+class RemovedRun:
+    """A run whose hosts were removed, and the exit code of the removal alone."""
+
+    journal: Journal
+    notes: Notes | None
+    exit_code: int
+
+
+def remove_run(
+    rundir: RunDir,
+    settings: Settings,
+    *,
+    engine: str,
+    listener: Listener,
+    ending: Ending,
+    tell: Callable[[str], None],
+) -> RemovedRun:
+    """Collect the logs of what a run kept, remove it and report the run; a signal may end the first part only.
+
+    Where the run cannot be reopened, its hosts are found by their labels;
+    there are no logs then, and ``tell`` is called with the reason.
+    """
+    stop = ending.stop()
+    try:
+        with working_directory(rundir):
+            saved, _ = recorded_settings.load(rundir, settings, _NO_HOOK)
+            cell = reopen_cell(rundir, saved, listener, stop)
+    except (UsageError, InterruptedRunError, OSError) as error:
+        tell(str(error))
+        ending.shield(stop)
+        runner = Runner(record=rundir.record_command, limits=settings.time_limits, retries=settings.retries)
+        journal = Journal(rundir, [listener])
+        connected_engine = connect(runner, engine, settings.cache_dir)
+        journal.reopen()
+        return RemovedRun(journal, None, down.down(journal, connected_engine))
+    cell.journal.reopen()
+    down.collect_evidence(cell)
+    ending.shield(stop)
+    return RemovedRun(cell.journal, cell.notes, down.down(cell.journal, cell.engine, notes=cell.notes))

@@ -1,0 +1,107 @@
+"""Starts a run: resolves its candidate, gives each cell a run directory and works on all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from itb.config.settings import Settings
+from itb.containers.engine import connect
+from itb.errors import worst
+from itb.model import Case, Commit, Outcome
+from itb.process import retry
+from itb.process.runner import Runner
+from itb.process.stop import Ending
+from itb.report.progress import PlatformListener
+from itb.run import plan
+from itb.run.cell import Cell
+from itb.run.phases import published
+from itb.run.plan import Plan
+from itb.rundir.journal import Listener
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run before it has a directory: a plan per cell, and the exact commits that all cells test.
+
+    ``resolve_case`` reports how the candidate was resolved; None for published
+    packages, which each cell chooses itself.
+    """
+
+    settings: Settings
+    plans: tuple[Plan, ...]
+    commit: Commit
+    previous: Commit | None
+    resolve_case: Case | None
+
+    @property
+    def title(self) -> str:
+        """Return product and version, as progress shows them."""
+        return f"{self.commit.product} {self.commit.describe or self.commit.id[:12] or self.commit.ref}"
+
+
+def resolve_run(settings: Settings, ending: Ending) -> ResolvedRun:
+    """Look up everything that the settings name and resolve the candidate; nothing is started or written yet.
+
+    Raises UsageError for a name that does not exist, TestbedError where a disk or the engine cannot be used.
+    """
+    plans = plan.plan_cells(settings)
+    published.check(settings, [cell_plan.platform for cell_plan in plans])
+    plan.check_disk(settings)
+    runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
+    connect(runner, settings.engine, settings.cache_dir)
+    started, clock = time.time(), time.monotonic()
+    with retry.collect_causes() as retry_causes:
+        commit = plan.resolve_candidate(plans[0].product, settings, runner)
+        previous = plan.resolve_previous(plans[0], settings, commit, runner)
+    resolve_case = None
+    if not settings.from_repo:
+        seconds = time.monotonic() - clock
+        resolve_case = _resolve_case(commit, started, seconds, retry.describe_retries(retry_causes))
+    return ResolvedRun(settings, tuple(plans), commit, previous, resolve_case)
+
+
+def _resolve_case(commit: Commit, started: float, seconds: float, retries: str) -> Case:
+    """Return the case of resolving, which ends before there is a run: its directory is named after the commit."""
+    reference = commit.ref or "default reference"
+    return Case(
+        **published.CANDIDATE._asdict(),
+        outcome=Outcome.PASSED,
+        message=f"{reference} is {commit.kind} {commit.id[:12]}, version {commit.version}, "
+        f"of {commit.source}: {commit.subject}" + (f" (after {retries})" if retries else ""),
+        started=started,
+        seconds=seconds,
+    )
+
+
+def run_cells(
+    resolved: ResolvedRun, work: Callable[[Cell, Ending], int], *, listener: Listener, ending: Ending
+) -> tuple[list[Cell], int]:
+    """Make a run directory for each cell and do ``work`` on the cells, as many at once as ``jobs`` allows.
+
+    Each run directory is locked meanwhile.  Returns the cells, and the exit code that stands for all.
+    """
+    cells = [_create_cell(resolved, cell_plan, listener, ending) for cell_plan in resolved.plans]
+    with ExitStack() as locks, ThreadPoolExecutor(max_workers=resolved.settings.jobs) as pool:
+        for cell in cells:
+            locks.enter_context(cell.rundir.lock())
+            if resolved.resolve_case:
+                cell.journal.add(resolved.resolve_case)
+        futures = [pool.submit(work, cell, ending) for cell in cells]
+        codes = [future.result() for future in futures]
+    return cells, worst(codes)
+
+
+def _create_cell(resolved: ResolvedRun, cell_plan: Plan, listener: Listener, ending: Ending) -> Cell:
+    has_one_cell = len(resolved.plans) == 1
+    return plan.create_cell(
+        resolved.settings,
+        cell_plan,
+        resolved.commit,
+        previous=resolved.previous,
+        listener=listener if has_one_cell else PlatformListener(listener, cell_plan.platform.name),
+        stop=ending.stop(),
+    )
