@@ -70,6 +70,13 @@ class ExitCode(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+def exit_code_table() -> str:
+    """Return the documentation's table of exit codes, as Markdown."""
+    lines = ["| code | in JUnit | meaning | what it says of the candidate |", "|---|---|---|---|"]
+    lines += [f"| {code:d} | {code.label} | {code.meaning} | {code.blame} |" for code in ExitCode]
+    return "\n".join(lines)
+
+
 # Worst first: when several cells end differently, the first of these that
 # occurred is the exit code of the whole.
 SEVERITY = (

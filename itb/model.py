@@ -37,24 +37,6 @@ class Remark(StrEnum):
     KNOWN_FAILURE = "known failure"  # failed, and that was known: skipped
 
 
-class Phase(StrEnum):
-    """The part of a run that a case belongs to; for the version to upgrade from, a dot and more may follow."""
-
-    RUN = "run"  # the run itself, between phases
-    RESOLVE = "resolve"
-    PLATFORM = "platform"
-    UP = "up"
-    BUILD = "build"
-    SERVE = "serve"
-    INSTALL = "install"
-    CONFIGURE = "configure"
-    START = "start"
-    TOKEN = "token"
-    TEST = "test"
-    EVIDENCE = "evidence"
-    DOWN = "down"
-
-
 class CommitKind(StrEnum):
     """What a reference was found to be."""
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from itb.build.cache import CachedBuild
-from itb.model import CaseKey, Phase, Rpm
+from itb.model import CaseKey, Rpm
+from itb.phase import Phase
 from itb.roles import WORKSPACE
 from itb.rundir.journal import Cases
 from itb.util import when

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +26,12 @@ Body = Callable[..., int | None]
 class Command(Task[Any]):
     """One command: its function, its options and what its help says beside its docstring."""
 
-    def __init__(self, body: Body, options: Iterable[Option], *, example: str, name: str = "") -> None:
+    def __init__(
+        self, body: Body, options: Iterable[Option], *, example: str, notes: Sequence[str] = (), name: str = ""
+    ) -> None:
         self.options = tuple(options)
         self.example = example
+        self.notes = tuple(notes)
         self.group = ""
         positional = [option.name for option in self.options if option.positional]
         super().__init__(body, name=name or None, positional=positional, auto_shortflags=False)
@@ -118,10 +121,13 @@ class Commands(Collection):
         return list(dict.fromkeys(commands))
 
 
-def command(*options: Option | str, example: str, name: str = "") -> Callable[[Body], Command]:
+def command(
+    *options: Option | str, example: str, notes: Sequence[str] = (), name: str = ""
+) -> Callable[[Body], Command]:
     """Return a decorator that makes a function a command with these options; settings are given by their names.
 
-    Help shows a command's own options before settings, and these as they are declared.
+    Help shows the function's docstring, then ``notes``, which may come from declarations, and a command's own
+    options before settings, and these as they are declared.
     """
 
     def wrap(body: Body) -> Command:
@@ -131,7 +137,7 @@ def command(*options: Option | str, example: str, name: str = "") -> Callable[[B
             raise ValueError(f"not every option is one, or one is given twice: {options}")
         if nameless := [option.help for option in taken if not option.name or option.heading is None]:
             raise ValueError(f"no option of a command: {nameless}")
-        return Command(body, taken, example=example, name=name)
+        return Command(body, taken, example=example, notes=notes, name=name)
 
     return wrap
 

@@ -79,7 +79,7 @@ def command(shown: Command, width: int) -> list[str]:
     ]
     synopsis = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
     lines = [*_fill(synopsis, width), ""]
-    for paragraph in (shown.__doc__ or "").strip().split("\n\n"):
+    for paragraph in [*(shown.__doc__ or "").strip().split("\n\n"), *shown.notes]:
         lines += [*_fill(" ".join(paragraph.split()), width), ""]
     column = min(_longest(map(_usage, shown.options)), _COLUMN)
     for heading in Heading:

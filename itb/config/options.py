@@ -34,6 +34,13 @@ class Heading(StrEnum):
     OUTPUT = "Output"
 
 
+class Continuation(StrEnum):
+    """How a command goes on with an existing run."""
+
+    STEP = "step"  # does one more step of it, or repeats one
+    RESUME = "resume"
+
+
 @dataclass(frozen=True)
 class Option:
     """The declaration of an option of a command, or of a setting.
@@ -48,6 +55,10 @@ class Option:
     its values, ``completes`` is what shells offer where those are not known
     here (:mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
     ``at_most`` bound a number.
+
+    An existing run goes on with its recorded settings.  ``changes`` names the
+    continuations that take a new value of a setting instead; a setting
+    ``of_command`` is about the command, and each command takes its own.
     """
 
     help: str
@@ -68,6 +79,8 @@ class Option:
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
+    changes: tuple[Continuation, ...] = ()
+    of_command: bool = False
 
     @property
     def flag(self) -> str:
@@ -78,6 +91,14 @@ class Option:
     def variable(self) -> str:
         """Return the environment variable of a setting; empty for one that only a file can hold."""
         return f"ITB_{self.name.upper()}" if self.setting and not self.in_files_only else ""
+
+    def changed_by(self, continuation: Continuation) -> bool:
+        """Return whether this continuation replaces the run's recorded value of the setting by a new one."""
+        return continuation in self.changes
+
+    def may_change(self, continuation: Continuation) -> bool:
+        """Return whether the setting may be given to this continuation of a run."""
+        return self.of_command or self.changed_by(continuation)
 
     def beyond(self, value: Any) -> str:
         """Return which bound a number is beyond, in words; empty where it is within them, or no number."""
@@ -153,6 +174,7 @@ class DeclaredSettings:
             "A,B",
             unset="the product's",
             completes="scenarios",
+            changes=(Continuation.STEP,),
         ),
     ] = ()
     source: Annotated[
@@ -218,7 +240,7 @@ class DeclaredSettings:
     allow_unsigned: Annotated[
         bool, Option("do not check its packages' signatures; the reports say so", Heading.PUBLISHED)
     ] = False
-    runs: Annotated[str, Option("folder of run directories", Heading.WHERE, "DIR")] = "runs"
+    runs: Annotated[str, Option("folder of run directories", Heading.WHERE, "DIR", of_command=True)] = "runs"
     cache: Annotated[
         str,
         Option("folder for state of images, mirrors and RPMs", Heading.WHERE, "DIR", unset="~/.cache/itb"),
@@ -233,6 +255,7 @@ class DeclaredSettings:
             Heading.TOKENS,
             "NAME",
             completes="hooks",
+            changes=(Continuation.STEP,),
         ),
     ] = "local"
     token: Annotated[
@@ -243,7 +266,12 @@ class DeclaredSettings:
     ] = None
     keep: Annotated[
         Literal["never", "failed", "always"],
-        Option("keep the testbed afterwards: never, failed or always", Heading.RUNNING, "WHEN"),
+        Option(
+            "keep the testbed afterwards: never, failed or always",
+            Heading.RUNNING,
+            "WHEN",
+            changes=(Continuation.RESUME,),
+        ),
     ] = "never"
     jobs: Annotated[
         int,
@@ -276,10 +304,18 @@ class DeclaredSettings:
             "how progress is shown: auto, live, plain, or quiet (nothing, not even the summary of a green run)",
             Heading.OUTPUT,
             "HOW",
+            changes=(Continuation.STEP, Continuation.RESUME),
+            of_command=True,
         ),
     ] = "auto"
     report_dir: Annotated[
-        str, Option("folder that gets junit.xml, report.html and verdict.json as well", Heading.OUTPUT, "DIR")
+        str,
+        Option(
+            "folder that gets junit.xml, report.html and verdict.json as well",
+            Heading.OUTPUT,
+            "DIR",
+            of_command=True,
+        ),
     ] = ""
     products: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("products"))] = ()
     platforms: Annotated[tuple[str, ...], Option(_MORE_FOLDERS.format("platforms"))] = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from itb.errors import ExitCode, worst
-from itb.model import Case, CaseKey, Outcome, Phase
+from itb.model import Case, CaseKey, Outcome
+from itb.phase import Phase
 from itb.roles import ITB
 from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunState

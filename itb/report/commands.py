@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from itb.config import options
-from itb.model import Commit, CommitKind, Phase
+from itb.model import Commit, CommitKind
+from itb.phase import Phase
 from itb.report.facts import UNKNOWN_PRODUCT, Facts
 from itb.report.verdict import Kind, Verdict, find_deciding_case
 from itb.roles import NETWORK

@@ -20,13 +20,13 @@ from itb.model import (
     Commit,
     Installed,
     Notes,
-    Phase,
     Record,
     Repo,
     TestbedHosts,
     Token,
     Try,
 )
+from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.rundir import values
 from itb.rundir.cases import RUN_END, Attempts

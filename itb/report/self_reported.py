@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itb.model import Case, Outcome, Phase
+from itb.model import Case, Outcome
+from itb.phase import Phase
 from itb.report.facts import Facts, base_phase
 
 # Names of the cases about such a host that are judged from outside of it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from itb.model import Case, Outcome, Phase
+from itb.model import Case, Outcome
+from itb.phase import Phase
 from itb.report.facts import Facts, base_phase, busy_seconds, intervals, phases
 from itb.roles import ITB
 from itb.util.text import duration

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from itb.errors import PRODUCT_CODES, ExitCode, worst
-from itb.model import Case, Outcome, Phase, Record
+from itb.model import Case, Outcome, Record
+from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.report.cases import exit_code_of
 from itb.report.facts import Facts, base_phase, is_running, phases

@@ -14,7 +14,8 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from itb.errors import InterruptedRunError, UsageError
-from itb.model import CaseKey, Phase
+from itb.model import CaseKey
+from itb.phase import Phase
 from itb.process.stop import AbandonedError
 
 _WORDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # by the phase that they do

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from itb.build import cases as build_cases
-from itb.model import Phase, PlannedCases, Record
+from itb.model import PlannedCases, Record
+from itb.phase import Phase
 from itb.roles import WORKSPACE
 from itb.run import lock_yaml
 from itb.run.cell import Cell

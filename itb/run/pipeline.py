@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
-from itb.model import Outcome, Phase
+from itb.model import Outcome
+from itb.phase import Phase
 from itb.process.stop import AbandonedError, Ending
 from itb.report import ended, write
 from itb.roles import WORKSPACE

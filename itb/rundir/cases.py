@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from itb.errors import ExitCode
-from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Phase, Record
+from itb.model import END_OF_TIME, Case, CaseKey, Moment, Outcome, Record
+from itb.phase import Phase
 from itb.roles import ITB
 
 RUN_END = CaseKey(Phase.RUN, ITB, "the run goes on to its end")

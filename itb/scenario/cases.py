@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from itb.config.scenario import Scenario, Step
-from itb.model import CaseKey, Phase
+from itb.model import CaseKey
+from itb.phase import Phase
 from itb.scenario.results import SubResults
 
 

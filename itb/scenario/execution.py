@@ -27,7 +27,8 @@ from itb.errors import (
     TokenError,
     UsageError,
 )
-from itb.model import Case, Outcome, Phase, Remark, Try
+from itb.model import Case, Outcome, Remark, Try
+from itb.phase import Phase
 from itb.process.request import Request
 from itb.rundir.journal import Journal, Trial
 from itb.scenario import cases as scenario_cases

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from itb.errors import ExitCode
-from itb.model import CommitKind, Outcome, Phase
+from itb.model import CommitKind, Outcome
+from itb.phase import Phase
 
 TOP = Path(__file__).resolve().parents[2] / "itb"
 FILES = sorted(path for path in TOP.rglob("*.py") if "debtorpm" not in path.parts)
@@ -140,6 +141,8 @@ def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
                 values = [(name, value)]
             case ast.Call(ast.Attribute(_, "case"), [first, *_]):
                 values = [("phase", first)]
+            case ast.Call(ast.Name() | ast.Attribute() as function, arguments) if about(function) == "phase":
+                values = [("phase", argument) for argument in arguments]
             case ast.Call(ast.Name("Trial"), [_, first, *_]):
                 values = [("phase", first)]
             case ast.Call(ast.Name("Found"), [first, *_]):
@@ -161,6 +164,8 @@ def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
         ('if commit.kind != "worktree": pass', 1),
         ('if "failed" == case.outcome: pass', 1),
         ('journal.case("up", role, name)', 1),
+        ('_run_phase("serve", flags, run)', 1),
+        ('pipeline.run_phase(cell, ending, "serve")', 1),
         ('Trial(self, "run", role, name)', 1),
         ('Case(phase="resolve", outcome="passed")', 2),
         ('Found("pr", "pr/1")', 1),
@@ -168,6 +173,7 @@ def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
         ('if finding.kind == "disk": pass', 0),
         ('rundir.saved("build", Build)', 0),
         ("journal.case(Phase.UP, role, name)", 0),
+        ("_run_phase(Phase.SERVE, flags, run)", 0),
     ],
 )
 def test_bare_words_are_seen(text: str, found: int) -> None:

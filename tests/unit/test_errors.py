@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from itb import errors
+from itb.data import shipped
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,11 @@ def test_what_an_error_carries() -> None:
         "text",
         None,
     )
+
+
+def test_documentation_has_every_exit_code() -> None:
+    """The table is made from the enum: paste what errors.exit_code_table() returns."""
+    text = Path(shipped.folder("reports") / "README.md").read_text()
+    assert text.split("<!-- exit codes -->\n")[1] == f"{errors.exit_code_table()}\n"
+    order = ", ".join(f"{code:d}" for code in errors.SEVERITY if code != errors.ExitCode.USAGE)
+    assert f"the worst counts, in the order {order}." in text

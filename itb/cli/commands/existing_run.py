@@ -8,18 +8,18 @@ from contextlib import suppress
 from typing import Any
 
 from itb.cli.commands import common, current_run
+from itb.config import options
+from itb.config.options import Continuation
 from itb.config.settings import Settings
 from itb.containers.engine import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
-from itb.model import Phase
+from itb.phase import Phase
 from itb.process import orphans
 from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.run import pipeline, recorded_settings, reopen
 from itb.rundir.directory import RunDir
 from itb.util.redact import redact
-
-_ANEW = ("runs", "keep", "progress", "report_dir")  # what may be given to a run that is resumed
 
 
 def _print_notes(text: str, notes: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def _print_notes(text: str, notes: Sequence[str]) -> None:
         print(redact(f"itb: {text}: {'; '.join(notes)}"), file=sys.stderr)
 
 
-def run_phase(settings: Settings, wanted: str, phase: str) -> int:
+def run_phase(settings: Settings, wanted: str, phase: Phase) -> int:
     """Do one more phase of a run whose hosts are up, and return the run's exit code.
 
     Where none is ``wanted`` it is the only one that can be gone on with.
@@ -37,8 +37,8 @@ def run_phase(settings: Settings, wanted: str, phase: str) -> int:
     if not wanted:
         rundir = current_run.choose(rundir, common.find_engine(settings))
     ending = Ending()
-    # What may be different when a run goes on: which scenarios and which hook.
-    changes = settings.model_dump(include={"scenario", "token_hook", "progress"}, exclude_defaults=True)
+    changeable = {name for name, option in options.settings().items() if option.changed_by(Continuation.STEP)}
+    changes = settings.model_dump(include=changeable, exclude_defaults=True)
     given = {key: value for key, value in changes.items() if value}
     saved, notes = recorded_settings.load(rundir, settings, given)
     current_run.check_open(rundir, common.find_engine(saved))
@@ -49,7 +49,7 @@ def run_phase(settings: Settings, wanted: str, phase: str) -> int:
     with ending.listening(limit), orphans.guard(), common.progress(settings, phase) as listener:
         cell = reopen.reopen_cell(rundir, saved, listener, ending.stop())
         with rundir.lock():
-            code = pipeline.run_phase(cell, ending, Phase(phase))
+            code = pipeline.run_phase(cell, ending, phase)
     common.conclude(settings, (cell.journal, cell.notes))
     return code
 
@@ -98,13 +98,12 @@ def _has_nothing_left(rundir: RunDir, program: str, settings: Settings) -> bool:
 
 def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
     """Go on with a run, however it ended, with its own settings, and return its exit code."""
-    refused = {key: value for key, value in flags.items() if value and key not in _ANEW}
-    if refused:
-        names = ", ".join(f"--{key.replace('_', '-')}" for key in refused)
-        raise UsageError(f"{names}: a resumed run goes on with its own settings", hint="leave it out")
-    settings = common.settings_from({key: flags.get(key, "") for key in ("runs", "progress", "report_dir")})
+    given = [option for name, option in options.settings().items() if flags.get(name)]
+    if refused := [option.flag for option in given if not option.may_change(Continuation.RESUME)]:
+        raise UsageError(f"{', '.join(refused)}: a resumed run goes on with its own settings", hint="leave it out")
+    settings = common.settings_from({option.name: flags[option.name] for option in given if option.of_command})
     rundir = RunDir.find(settings.runs_dir, wanted)
-    changes = {key: flags[key] for key in ("keep", "progress") if flags.get(key)}
+    changes = {option.name: flags[option.name] for option in given if option.changed_by(Continuation.RESUME)}
     saved, notes = recorded_settings.load(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
     common.begin_reports(settings)
     ending = Ending()

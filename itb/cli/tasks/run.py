@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 from itb.cli.declaration import Flags, command, option
-from itb.config.options import JSON, RUN, Heading
+from itb.config.options import JSON, RUN, Continuation, Heading, settings
+from itb.errors import ExitCode
+from itb.phase import Phase
 
 _NEW_RUN_OPTIONS = (
     "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
     "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", "report_dir", JSON,
 )  # fmt: skip
+_EXIT_CODES = "; ".join(f"{code:d} {code.meaning[0].lower()}{code.meaning[1:]}" for code in ExitCode)
+_CHANGED_BY_RESUMING = ", ".join(
+    option.flag for option in settings().values() if option.may_change(Continuation.RESUME)
+)
 _EXISTING_RUN_OPTIONS = (
     dataclasses.replace(RUN, unset="the one whose hosts are up"), "runs", "progress", "report_dir"
 )  # fmt: skip
@@ -27,6 +33,7 @@ _EXISTING_RUN_OPTIONS = (
         completes="runs",
     ),
     example="itb run --product pocketwms --ref v1_2_0_rc2 --keep failed",
+    notes=(f"With --resume, only these may be given: {_CHANGED_BY_RESUMING}.", f"Exit codes: {_EXIT_CODES}."),
 )  # fmt: skip
 def run(flags: Flags, *, resume: str | None, json: bool) -> int:
     """Validate a reference: all steps, from build to down, in one go.
@@ -34,14 +41,10 @@ def run(flags: Flags, *, resume: str | None, json: bool) -> int:
     With --from-repo, packages that are published already are validated
     instead: nothing is built, everything else is the same.
 
-    Ends with a summary and the paths of the reports.  Exit codes: 0 all
-    passed; 1 usage or configuration; 2 a scenario failed; 3 nothing ran;
-    4 the build failed; 5 the testbed or the machine failed; 6 no usable
-    token; 7 the candidate did not install, verify or start; 130 interrupted.
+    Ends with a summary and the paths of the reports.
 
     --resume RUN goes on with a run that ended in any way, with that run's own
-    settings: what is done is not repeated, what is gone is made again.  Only
-    --keep, --progress and --report-dir may be given anew.
+    settings: what is done is not repeated, what is gone is made again.
     """
     from itb.cli.commands import common, existing_run, new_run
 
@@ -62,7 +65,7 @@ def build(flags: Flags, *, json: bool) -> int:
     return new_run.build(common.settings_from(flags), as_json=json)
 
 
-def _run_phase(phase: str, flags: Flags, run: str) -> int:
+def _run_phase(phase: Phase, flags: Flags, run: str) -> int:
     from itb.cli.commands import common, existing_run
 
     return existing_run.run_phase(common.settings_from(flags), run, phase)
@@ -71,25 +74,25 @@ def _run_phase(phase: str, flags: Flags, run: str) -> int:
 @command(*_EXISTING_RUN_OPTIONS, example="itb serve")
 def serve(flags: Flags, *, run: str) -> int:
     """Sign a run's RPMs and serve them from a YUM repository on the testbed network."""
-    return _run_phase("serve", flags, run)
+    return _run_phase(Phase.SERVE, flags, run)
 
 
 @command(*_EXISTING_RUN_OPTIONS, example="itb up")
 def up(flags: Flags, *, run: str) -> int:
     """Bring up a run's bare hosts, with certificates, and its Compute Entrypoint."""
-    return _run_phase("up", flags, run)
+    return _run_phase(Phase.UP, flags, run)
 
 
 @command(*_EXISTING_RUN_OPTIONS, example="itb install")
 def install(flags: Flags, *, run: str) -> int:
     """Install the candidate per role; verify origin and files; configure; start HTCondor."""
-    return _run_phase("install", flags, run)
+    return _run_phase(Phase.INSTALL, flags, run)
 
 
 @command("scenario", *_EXISTING_RUN_OPTIONS, example="itb test --scenario smoke", name="test")
 def try_scenarios(flags: Flags, *, run: str) -> int:
     """Run scenarios on an installed testbed: the run's own, or those of --scenario."""
-    return _run_phase("test", flags, run)
+    return _run_phase(Phase.TEST, flags, run)
 
 
 @command(*_EXISTING_RUN_OPTIONS, example="itb down")
@@ -122,4 +125,4 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
 @command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")
 def acquire(flags: Flags, *, run: str) -> int:
     """Acquire and check the SciToken, deliver it, start the candidate's services."""
-    return _run_phase("token", flags, run)
+    return _run_phase(Phase.TOKEN, flags, run)

@@ -10,7 +10,8 @@ from pathlib import Path
 from itb.build import release_manager
 from itb.containers.host import Host
 from itb.errors import TestbedError
-from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
+from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
+from itb.phase import Phase
 from itb.repository import rpmlint
 from itb.repository import signed as repository_signed
 from itb.roles import SERVICES, WORKSPACE

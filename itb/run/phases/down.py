@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
-from itb.model import CaseKey, Notes, Phase
+from itb.model import CaseKey, Notes
+from itb.phase import Phase
 from itb.report import ended, write
 from itb.repository import signed as repository_signed
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE

@@ -13,7 +13,8 @@ from itb.config.product import IdToken, RoleDefinition
 from itb.errors import InstallError, ItbError
 from itb.install import configure, dnf, outside
 from itb.install import services as install_services
-from itb.model import Build, CaseKey, Installed, InstalledPackage, Phase, Repo, TestbedHosts
+from itb.model import Build, CaseKey, Installed, InstalledPackage, Repo, TestbedHosts
+from itb.phase import Phase
 from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.repository import signed as repository_signed
 from itb.roles import CE, SERVICES, WORKSPACE

@@ -16,7 +16,8 @@ from itb import versions
 from itb.build.cases import CASES as CASES_OF_BUILD
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
-from itb.model import Build, CaseKey, Commit, Phase, PlatformImages, Repo, SigningKey
+from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
+from itb.phase import Phase
 from itb.process.runner import Runner
 from itb.roles import SERVICES
 from itb.run.cell import PREVIOUS, Cell

@@ -17,7 +17,8 @@ from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.settings import Settings
 from itb.errors import InstallError, LogLine, UsageError
-from itb.model import Build, CaseKey, Commit, CommitKind, Phase, PlatformImages, Repo, Rpm, SigningKey
+from itb.model import Build, CaseKey, Commit, CommitKind, PlatformImages, Repo, Rpm, SigningKey
+from itb.phase import Phase
 from itb.repository import published
 from itb.repository import signed as repository_signed
 from itb.repository.published import Choice, Location, Offered

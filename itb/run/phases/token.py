@@ -11,7 +11,8 @@ from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError, UsageError
 from itb.install import configure
-from itb.model import CaseKey, Phase, Token
+from itb.model import CaseKey, Token
+from itb.phase import Phase
 from itb.process.runner import Runner
 from itb.roles import CE
 from itb.run.cell import Cell

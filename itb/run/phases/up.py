@@ -14,7 +14,8 @@ from itb.data import shipped
 from itb.errors import InstallError, TestbedError
 from itb.install import configure, dnf
 from itb.install import services as install_services
-from itb.model import Build, CaseKey, Phase, PlatformImages, SigningKey, TestbedHosts
+from itb.model import Build, CaseKey, PlatformImages, SigningKey, TestbedHosts
+from itb.phase import Phase
 from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
 from itb.repository import signed as repository_signed

@@ -9,7 +9,8 @@ import pytest
 from lxml import etree
 
 from itb.errors import ExitCode
-from itb.model import Case, CaseKey, Outcome, Phase, PlannedCases, Try
+from itb.model import Case, CaseKey, Outcome, PlannedCases, Try
+from itb.phase import Phase
 from itb.report import write
 from itb.report.facts import gather
 from itb.report.verdict import Kind, judge

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from itb.data import shipped
 from itb.errors import ExitCode
-from itb.model import Case, CaseKey, Commit, CommitKind, Outcome, Phase, PlannedCases
+from itb.model import Case, CaseKey, Commit, CommitKind, Outcome, PlannedCases
+from itb.phase import Phase
 from itb.report import document, write
 from itb.rundir import values
 from itb.rundir.cases import RUN_END

@@ -10,7 +10,8 @@ from pathlib import Path
 import itb
 from itb.config.product import TokenDelivery
 from itb.config.settings import Settings
-from itb.model import CaseKey, Phase
+from itb.model import CaseKey
+from itb.phase import Phase
 from itb.run.cell import Cell
 from itb.run.order import planned_cases
 from itb.rundir.cases import RUN_END

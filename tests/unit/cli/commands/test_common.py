@@ -16,6 +16,7 @@ from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
+from itb.phase import Phase
 from itb.process import orphans
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
@@ -111,7 +112,7 @@ def test_a_folder_that_cannot_be_made_is_found_before_anything_starts(
         "run": lambda: new_run.run(settings),
         "build": lambda: new_run.build(settings),
         "resume": lambda: existing_run.resume_from(flags, "red"),
-        "step": lambda: existing_run.run_phase(settings, "red", "test"),
+        "step": lambda: existing_run.run_phase(settings, "red", Phase.TEST),
     }
     with pytest.raises(TestbedError, match="/proc/no-folder cannot be written: ") as caught:
         commands[begin]()

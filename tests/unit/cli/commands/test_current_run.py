@@ -12,6 +12,7 @@ from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.errors import UsageError
 from itb.model import Case, Outcome
+from itb.phase import Phase
 from itb.report import write
 from itb.rundir.directory import RunDir, RunState
 
@@ -116,9 +117,9 @@ def test_a_run_that_has_ended_is_refused(changes: dict[str, Any], message: str, 
 
 
 @pytest.mark.parametrize("wanted", ["", "r"])
-@pytest.mark.parametrize("phase", ["serve", "up", "install", "token", "test"])
+@pytest.mark.parametrize("phase", [Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST])
 def test_nothing_of_it_is_rewritten(
-    wanted: str, phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: str, phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``itb token``, typed to see what there is, turned a green run into an error."""
     runs = tmp_path / "runs"

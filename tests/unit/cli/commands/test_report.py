@@ -15,7 +15,8 @@ from itb.cli.commands import inspect, new_run
 from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import ExitCode, TestbedError, UsageError
-from itb.model import Case, Outcome, Phase
+from itb.model import Case, Outcome
+from itb.phase import Phase
 from itb.rundir.directory import RunDir, RunState
 
 

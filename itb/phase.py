@@ -1,0 +1,26 @@
+"""The phases of a run; a module of its own, which ``itb --help`` can import without pydantic."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """A group of test cases, and what a single command does.
+
+    In a case's ``phase``, a dot and more may follow for the version to upgrade from.
+    """
+
+    RUN = "run"  # the run itself, between phases
+    RESOLVE = "resolve"
+    PLATFORM = "platform"
+    UP = "up"
+    BUILD = "build"
+    SERVE = "serve"
+    INSTALL = "install"
+    CONFIGURE = "configure"
+    START = "start"
+    TOKEN = "token"
+    TEST = "test"
+    EVIDENCE = "evidence"
+    DOWN = "down"
