@@ -13,8 +13,8 @@ from pathlib import Path
 from itb.containers import naming
 from itb.containers.engine import Engine, labels_of
 from itb.errors import UsageError
-from itb.report import ended as report_ended
-from itb.report.verdict import Kind
+from itb.report import run_result
+from itb.report.verdict import VerdictKind
 from itb.rundir.directory import RunDir, RunState, runs_of
 from itb.util import ownership
 
@@ -63,9 +63,9 @@ def choose(
         except UsageError:
             spared[rundir.id] = "run.json cannot be read"
             continue
-        outcome = report_ended.of_run(rundir, state)
+        outcome = run_result.read(rundir, state)
         cell = (state.product, state.platform)
-        is_newest_green = outcome.kind == Kind.PASSED and cell not in green
+        is_newest_green = outcome.kind == VerdictKind.PASSED and cell not in green
         if is_newest_green:
             green.add(cell)
         if retention.spares(place, state, now):
@@ -80,7 +80,7 @@ def choose(
 
 
 def _reason_to_stay(rundir: RunDir, state: RunState, kind: str, with_hosts: Sequence[str]) -> str:
-    if kind == Kind.RUNNING:
+    if kind == VerdictKind.RUNNING:
         return "it goes on"
     if state.kept or rundir.id in with_hosts:
         return f"it has hosts (itb down --run {rundir.id} removes them)"

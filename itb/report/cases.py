@@ -1,7 +1,7 @@
-"""The cases of a run as reports have them: one of each name, with those that were planned and not reached.
+"""Makes the list of a run's cases that reports show: one of each name, and those that the run did not reach.
 
-So two runs of one product, platform and scenario set have cases of the same
-names, whatever went wrong, was cached or was done in several attempts.
+So two runs of one product, platform and scenario set have the same names of
+cases, whatever failed, was cached or took several attempts.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def exit_code_of(case: Case) -> int:
 
 
 def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
-    """Return the case that decided the exit code: of those that are bad, the one that ended first.
+    """Return the case that decided the exit code; of several, the one that ended first.
 
-    What was interrupted tells of no more than that; the run's own case, of by what.
+    Of an interrupted run it is the run's own case, which says what interrupted it.
     """
     bad = [case for case in cases if case.is_bad]
     deciding = [case for case in bad if exit_code_of(case) == code] or bad
@@ -38,8 +38,8 @@ def find_deciding_case(cases: Iterable[Case], code: int | None) -> Case | None:
 _NO_SUBJECTS = frozenset({"a", "an", "the", "no", "every", "nothing", "what", "there", "it"})
 
 
-def sentence(case: Case) -> str:
-    """Return in one sentence who failed at what, and why; what the message itself names is said once."""
+def failure_sentence(case: Case) -> str:
+    """Return in one sentence which role failed at what, and why, without what the message says already."""
     message = case.message or "no reason was given"
     names_role = case.role in ("", ITB) or message.startswith((f"host {case.role}:", f"{case.role}:", "the CE:"))
     first, _, rest = message.partition(" ")
@@ -51,46 +51,46 @@ def sentence(case: Case) -> str:
     return ": ".join([*parts, message])
 
 
-def one_per_name(cases: Iterable[Case], replaced: Iterable[Case] = ()) -> list[Case]:
-    """Return one case of each name, in order of start; what went wrong in any is not outvoted.
+def merge_by_name(cases: Iterable[Case], replaced: Iterable[Case] = ()) -> list[Case]:
+    """Return one case of each name, the worst of them, in order of start.
 
-    ``replaced`` are those of earlier attempts at the run, which do not count
-    any more: what did not go well there is told as earlier tries.
+    ``replaced`` are cases of earlier attempts at the run that do not count any
+    more: those that failed become earlier tries.
     """
-    of_name: dict[CaseKey, list[Case]] = {}
+    by_name: dict[CaseKey, list[Case]] = {}
     for case in cases:
-        of_name.setdefault(case.key, []).append(case)
+        by_name.setdefault(case.key, []).append(case)
     earlier: dict[CaseKey, list[Case]] = {}
     for case in replaced:
         earlier.setdefault(case.key, []).append(case)
-    united = [_united(same, earlier.get(key, ())) for key, same in of_name.items()]
-    return sorted(united, key=lambda case: case.started)
+    merged = [_merge(same, earlier.get(key, ())) for key, same in by_name.items()]
+    return sorted(merged, key=lambda case: case.started)
 
 
-def _united(cases: Sequence[Case], replaced: Sequence[Case]) -> Case:
-    """Return the case that stands for all of one name: the worst or, if all went well, the last one tried."""
+def _merge(cases: Sequence[Case], replaced: Sequence[Case]) -> Case:
+    """Return one case for all of one name: the worst or, if none is bad, the last that was tried."""
     if len(cases) == 1 and not replaced:
         return cases[0]
     code = worst([exit_code_of(case) for case in cases])
     bad = [case for case in cases if case.is_bad and exit_code_of(case) == code]
     tried = [case for case in cases if case.outcome is not Outcome.SKIPPED]
-    standing = bad[0] if bad else (tried or cases)[-1]
-    others = [case for case in (*replaced, *cases) if case is not standing]
-    tries = (*(each for case in others for each in case.bad_tries), *standing.tries)
-    message = standing.message
+    result = bad[0] if bad else (tried or cases)[-1]
+    others = [case for case in (*replaced, *cases) if case is not result]
+    tries = (*(each for case in others for each in case.bad_tries), *result.tries)
+    message = result.message
     if not bad:
         message = "; ".join(dict.fromkeys(case.message for case in cases if case.message))
     seconds = sum(case.seconds for case in cases)
-    return standing.model_copy(update={"message": message, "tries": tries, "seconds": seconds})
+    return result.model_copy(update={"message": message, "tries": tries, "seconds": seconds})
 
 
 def run_end(
     cases: Sequence[Case], planned: Sequence[CaseKey], state: RunState, *, ended: bool, is_running: bool
 ) -> list[Case]:
-    """Return the case that the run goes on to its end; none where that is to come or other cases say why not.
+    """Return the case ``RUN_END`` of a run; none if it is still to come, or if other cases say why it is missing.
 
-    A run that did not go well though no case says so is never a silent pass.
-    ``planned`` is empty where the plan is not known, as older versions left runs.
+    If the run's exit code is bad and no case is, this case is an error.
+    ``planned`` is empty where the plan is not known: older versions saved none.
     """
     recorded = [case for case in cases if case.key == RUN_END]
     others = [case for case in cases if case.key != RUN_END]
@@ -111,7 +111,7 @@ def run_end(
             if any(key not in reached for key in planned if key.phase not in _LAST_PHASES):
                 return []
         elif code != ExitCode.NOTHING_RAN:
-            return [_without_a_word(end, code if ended else ExitCode.INTERRUPTED, last, ended=ended)]
+            return [_unexplained_end(end, code if ended else ExitCode.INTERRUPTED, last, ended=ended)]
         if all(case.outcome is Outcome.SKIPPED for case in others):
             update = {"outcome": Outcome.SKIPPED, "message": ExitCode.NOTHING_RAN.meaning}
             return [end.model_copy(update=update)]
@@ -122,11 +122,11 @@ def run_end(
     return [end] if ended and concluded and code != ExitCode.INTERRUPTED else []
 
 
-# What of a run comes after all that is tried; of one whose hosts are kept, later.
+# The phases after the scenarios; where the hosts are kept, itb down does them later.
 _LAST_PHASES = (Phase.EVIDENCE, Phase.DOWN, Phase.RUN)
 
 
-def _without_a_word(end: Case, code: int, last: Case | None, *, ended: bool) -> Case:
+def _unexplained_end(end: Case, code: int, last: Case | None, *, ended: bool) -> Case:
     known = ExitCode.known(code)
     meaning = known.meaning if known else f"The run ended with exit code {code}"
     message = f"{meaning} without a word: {'no case says why' if ended else 'its process is gone'}"
@@ -136,10 +136,10 @@ def _without_a_word(end: Case, code: int, last: Case | None, *, ended: bool) -> 
     return end.model_copy(update=update)
 
 
-def not_reached(
+def make_unreached_cases(
     cases: Sequence[Case], planned: Sequence[CaseKey], state: RunState, *, is_running: bool
 ) -> list[Case]:
-    """Return the planned cases that the run has not come to, skipped with that reason, in order of the plan."""
+    """Return the planned cases that the run did not reach, skipped with that reason, in order of the plan."""
     keys = {case.key for case in cases}
     end = max((case.ended for case in cases), default=state.started)
     reason = _why_not_reached(cases, state, is_running=is_running)
@@ -165,7 +165,7 @@ def _why_not_reached(cases: Sequence[Case], state: RunState, *, is_running: bool
     if is_running:
         return "not reached yet"
     if (case := find_deciding_case(cases, code)) and case.key != RUN_END:
-        return f"not reached: {sentence(case)}"
+        return f"not reached: {failure_sentence(case)}"
     if case:
         return f"not reached: {case.message}"
     interrupted = code == ExitCode.INTERRUPTED

@@ -1,7 +1,6 @@
-"""One self-contained HTML file per run: outcome first, then its cases, what was tested, timeline and all the rest.
+"""Writes the HTML report of a run: its verdict first, then its cases, what was tested and the timeline.
 
-What is too long for it, and what a browser would not show, is beside it in
-pages of their own.
+Logs are too long for that one file: the lines it links to are in pages beside it.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote as url_quote
 
 from itb.model import HostInfo, InstalledPackage, Quote, Token
-from itb.report import commands, entries, pages, self_reported, summary
-from itb.report.cases import sentence
-from itb.report.entries import Entry
-from itb.report.facts import Facts
-from itb.report.notable import notable
-from itb.report.passages import inside
+from itb.report import next_commands, page_cases, self_reported, summary, text_pages
+from itb.report.case_reasons import group_by_reason
+from itb.report.cases import failure_sentence
+from itb.report.page_cases import PageCase
+from itb.report.quotes import path_inside
+from itb.report.run_data import RunData
 from itb.report.template import render
 from itb.report.timeline import draw
 from itb.report.verdict import Verdict, sort_failures
@@ -28,113 +27,113 @@ from itb.util.text import clean, duration
 from itb.util.when import utc
 
 KEPT_FILES = 60  # evidence files listed per host
-LOCK = "lock.yaml"  # which browsers offer to save
+LOCK = "lock.yaml"  # has a page of its own: browsers offer to save a YAML file
 
 
 @dataclass(frozen=True)
-class Role:
-    """What a host holds: the candidate's packages, the others by origin, and collected evidence."""
+class HostPackages:
+    """The packages of a role's host: those of the candidate, and the NEVRAs of the others by origin."""
 
-    name: str
+    role: str
     total: int
     candidate: Sequence[InstalledPackage]
     origins: Sequence[tuple[str, Sequence[str]]]
 
 
-def write(path: Path, facts: Facts, verdict: Verdict) -> None:
-    """Write the report of a run to a file, and pages that it links to into the run directory."""
-    shown = entries.entries(facts)
-    written = pages.write(facts.rundir.path, _lines_by_file(shown))
-    links = _Links(facts.rundir.path, path.parent, written)
-    page = render("report.html.j2", links=links, **view(facts, verdict, shown))
+def write(path: Path, run_data: RunData, verdict: Verdict) -> None:
+    """Write the report of a run to a file, and the pages of logs that it links to into the run directory."""
+    shown = page_cases.page_cases(run_data)
+    pages = text_pages.write(run_data.rundir.path, _lines_by_file(shown))
+    links = _Links(run_data.rundir.path, path.parent, pages)
+    page = render("report.html.j2", links=links, **view(run_data, verdict, shown))
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def write_overview(path: Path, runs: Sequence[tuple[Facts, Verdict]]) -> None:
-    """Write a page with a line per run that links to the runs' reports."""
+def write_overview(path: Path, runs: Sequence[tuple[RunData, Verdict]]) -> None:
+    """Write a page with a line for each run, which links to its report."""
     page = render(
         "overview.html.j2",
         runs=runs,
         candidate=summary.candidate,
-        link=lambda target: quote(os.path.relpath(target, path.parent)),
+        link=lambda target: url_quote(os.path.relpath(target, path.parent)),
     )
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def _lines_by_file(shown: Iterable[Entry]) -> dict[str, list[int]]:
-    """Return the files that a report has pages of, with the lines that it links to."""
+def _lines_by_file(cases: Iterable[PageCase]) -> dict[str, list[int]]:
+    """Return the files that get a page, each with the numbers of the lines that the report links to."""
     lines: dict[str, list[int]] = {LOCK: []}
-    for entry in shown:
-        for place in entry.quotes:
-            if place.line:
-                lines.setdefault(place.file, []).append(place.line)
+    for page_case in cases:
+        for quote in page_case.quotes:
+            if quote.line:
+                lines.setdefault(quote.file, []).append(quote.line)
     return lines
 
 
-def href(rundir: Path, file: str, at: Path) -> str:
-    """Return the link from a page in folder ``at`` to a file inside the run directory; empty without the file."""
-    return f"./{quote(os.path.relpath(rundir / file, at))}" if inside(rundir, file) else ""
+def href(rundir: Path, file: str, folder: Path) -> str:
+    """Return the link from a page in a folder to a file of the run directory; empty if there is no such file."""
+    return f"./{url_quote(os.path.relpath(rundir / file, folder))}" if path_inside(rundir, file) else ""
 
 
 @dataclass(frozen=True)
 class _Links:
-    """Links of a report in folder ``at``; ``written`` are pages by the file that they show."""
+    """Makes the links of a report in ``folder``; ``pages`` are the pages of logs by the file that they show."""
 
     rundir: Path
-    at: Path
-    written: Mapping[str, str]
+    folder: Path
+    pages: Mapping[str, str]
 
     def file(self, file: str) -> str:
-        """Return the link to a file; empty without the file."""
-        return href(self.rundir, file, self.at)
+        """Return the link to a file; empty if there is no such file."""
+        return href(self.rundir, file, self.folder)
 
     def page(self, file: str) -> str:
-        """Return the link to the page of a file or, without one, to the file."""
-        return self.file(self.written.get(file, file))
+        """Return the link to the page of a file; to the file itself if it has no page."""
+        return self.file(self.pages.get(file, file))
 
-    def line(self, place: Quote) -> str:
-        """Return the link to a line of a log: on its page, or else to the log."""
-        has_page = place.file in self.written and place.line
-        return f"{self.page(place.file)}#L{place.line}" if has_page else self.file(place.file)
+    def line(self, quote: Quote) -> str:
+        """Return the link to a quoted line on the page of its log; to the log if it has no page."""
+        has_page = quote.file in self.pages and quote.line
+        return f"{self.page(quote.file)}#L{quote.line}" if has_page else self.file(quote.file)
 
 
-def view(facts: Facts, verdict: Verdict, shown: Sequence[Entry]) -> dict[str, Any]:
-    """Return what the template shows."""
-    entry_of = {id(entry.case): entry for entry in shown}
+def view(run_data: RunData, verdict: Verdict, cases: Sequence[PageCase]) -> dict[str, Any]:
+    """Return the variables of the template."""
+    page_case_of = {id(page_case.case): page_case for page_case in cases}
     return {
-        "facts": facts,
+        "run_data": run_data,
         "verdict": verdict,
-        "candidate": summary.candidate(facts),
-        "bad": [entry_of[id(case)] for case in sort_failures(facts, verdict.exit_code)],
-        "sentence": sentence,
-        "place": clean_place,
-        "phases": entries.by_phase(facts, shown, verdict.not_reached),
-        "short_name": entries.short_name,
-        "statuses": dict.fromkeys(entry.status for entry in shown),
-        "case_roles": sorted({entry.case.role for entry in shown if entry.case.role}),
-        "notable": notable(facts.cases),
-        "timeline": draw(facts),
-        "self_reported": self_reported.summary_line(facts),
-        "hosts": facts.testbed.hosts if facts.testbed else (),
-        "privileges_of": group_privileges(facts.testbed.hosts if facts.testbed else ()),
-        "images": group_images(facts),
-        "roles": group_packages(facts),
-        "evidence": evidence_files(facts.rundir.path),
-        "token_life": token_life(facts.token, facts.state.started),
-        "commands": commands.next_commands(facts, verdict, anywhere=True),
-        "reproduce": commands.reproduce(facts),
-        "missing": missing(facts),
+        "candidate": summary.candidate(run_data),
+        "bad_cases": [page_case_of[id(case)] for case in sort_failures(run_data, verdict.exit_code)],
+        "failure_sentence": failure_sentence,
+        "file_and_line": file_and_line,
+        "phases": page_cases.group_by_phase(run_data, cases, verdict.phases_not_reached),
+        "short_name": page_cases.short_name,
+        "statuses": dict.fromkeys(page_case.status for page_case in cases),
+        "case_roles": sorted({page_case.case.role for page_case in cases if page_case.case.role}),
+        "case_reasons": group_by_reason(run_data.cases),
+        "timeline": draw(run_data),
+        "self_reported": self_reported.summary_line(run_data),
+        "hosts": run_data.testbed.hosts if run_data.testbed else (),
+        "privileges": group_privileges(run_data.testbed.hosts if run_data.testbed else ()),
+        "images": group_images(run_data),
+        "host_packages": group_packages(run_data),
+        "evidence_files": evidence_files(run_data.rundir.path),
+        "token_lifetime": token_lifetime(run_data.token, run_data.state.started),
+        "next_commands": next_commands.next_commands(run_data, verdict, anywhere=True),
+        "reproduce": next_commands.reproduce(run_data),
+        "missing": missing_data(run_data),
         "lock": LOCK,
     }
 
 
-def clean_place(place: Quote) -> str:
-    """Return where a quote is in words: ``hosts/factory/journal.txt, line 12``."""
-    return f"{place.file}, line {place.line}" if place.line else place.file
+def file_and_line(quote: Quote) -> str:
+    """Return the file and line of a quote in words: ``hosts/factory/journal.txt, line 12``."""
+    return f"{quote.file}, line {quote.line}" if quote.line else quote.file
 
 
 def group_privileges(hosts: Iterable[HostInfo]) -> list[tuple[str, str]]:
-    """Return what containers may do as (roles, privileges): each kind of privileges once."""
+    """Return the privileges of containers as (roles, privileges), equal privileges once."""
     roles_of: dict[str, list[str]] = {}
     for host in hosts:
         if host.privileges:
@@ -142,30 +141,31 @@ def group_privileges(hosts: Iterable[HostInfo]) -> list[tuple[str, str]]:
     return [(", ".join(roles), privileges) for privileges, roles in roles_of.items()]
 
 
-def group_images(facts: Facts) -> list[tuple[str, str, str]]:
-    """Return the images hosts were made from as (roles, image, id)."""
+def group_images(run_data: RunData) -> list[tuple[str, str, str]]:
+    """Return the images of the hosts as (roles, image, id)."""
     roles_of: dict[tuple[str, str], list[str]] = {}
-    for host in facts.testbed.hosts if facts.testbed else ():
+    for host in run_data.testbed.hosts if run_data.testbed else ():
         roles_of.setdefault((host.image, host.image_id), []).append(host.role)
     return [(", ".join(roles), image, digest) for (image, digest), roles in roles_of.items()]
 
 
-def group_packages(facts: Facts) -> list[Role]:
-    """Return the packages of each host, the candidate's apart."""
-    roles = []
-    for role, packages in (facts.installed.packages if facts.installed else {}).items():
+def group_packages(run_data: RunData) -> list[HostPackages]:
+    """Return the packages of each host, the candidate's apart from the others."""
+    hosts = []
+    for role, packages in (run_data.installed.packages if run_data.installed else {}).items():
         origins: dict[str, list[str]] = {}
         for package in packages:
             if not package.candidate:
                 origins.setdefault(package.origin or "unknown origin", []).append(package.nevra)
         ordered = sorted(origins.items(), key=lambda origin: -len(origin[1]))
         candidate = [package for package in packages if package.candidate]
-        roles.append(Role(role, len(packages), candidate, [(name, sorted(nevras)) for name, nevras in ordered]))
-    return roles
+        others = [(name, sorted(nevras)) for name, nevras in ordered]
+        hosts.append(HostPackages(role, len(packages), candidate, others))
+    return hosts
 
 
 def evidence_files(rundir: Path) -> list[tuple[str, list[str], int]]:
-    """Return, per role, the collected files (relative to the run directory) and how many more there are."""
+    """Return for each role its collected files (paths in the run directory) and how many are not listed."""
     folders = []
     for folder in sorted((rundir / "hosts").glob("*/")):
         files = sorted(str(path.relative_to(rundir)) for path in folder.rglob("*") if path.is_file())
@@ -175,8 +175,8 @@ def evidence_files(rundir: Path) -> list[tuple[str, list[str], int]]:
     return folders
 
 
-def token_life(token: Token | None, started: float) -> str:
-    """Return how long a token was good for, and from the run's start on."""
+def token_lifetime(token: Token | None, started: float) -> str:
+    """Return when a token expires, how long after the run's start that is, and its whole lifetime."""
     if token is None:
         return ""
     whole, left = token.expires - token.issued, token.expires - started
@@ -184,14 +184,14 @@ def token_life(token: Token | None, started: float) -> str:
     return f"{utc(token.expires)}, {rest}; {duration(whole)} in all"
 
 
-def missing(facts: Facts) -> list[str]:
-    """Return in words the facts that this report lacks."""
+def missing_data(run_data: RunData) -> list[str]:
+    """Return what this report lacks: files that could not be read, and values that the run has not saved."""
     absent = {
-        "commit": facts.commit is None and "the reference was not resolved to a commit",
-        "build": facts.build is None and "no RPMs are on record",
-        "repo": facts.repo is None and "no repository was served",
-        "testbed": facts.testbed is None and "no hosts are on record",
-        "installed": facts.installed is None and "no package lists are on record",
-        "token": facts.token is None and "no token is on record",
+        "commit": run_data.commit is None and "the reference was not resolved to a commit",
+        "build": run_data.build is None and "no RPMs are on record",
+        "repo": run_data.repo is None and "no repository was served",
+        "testbed": run_data.testbed is None and "no hosts are on record",
+        "installed": run_data.installed is None and "no package lists are on record",
+        "token": run_data.token is None and "no token is on record",
     }
-    return [*facts.problems, *(reason for reason in absent.values() if reason)]
+    return [*run_data.problems, *(reason for reason in absent.values() if reason)]

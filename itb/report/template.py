@@ -1,7 +1,7 @@
-"""Rendering of the templates in ``reports/``: everything is escaped, nothing is fetched.
+"""Renders the templates in ``reports/``; every value is escaped, and pages fetch nothing.
 
-The page itself forbids what it does not bring: a script runs only if it is
-the one that came with it, so that hostile output of a test stays text.
+A page's content security policy allows only the script that belongs to it, so
+that hostile output of a test stays text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itb.util.when import utc
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template of ``reports/`` with these values."""
+    """Return the text of a template of ``reports/`` with these values."""
     return _environment().get_template(template).render(**values)
 
 

@@ -1,4 +1,4 @@
-"""The timeline of a run: bars in a lane per role, with more than one row where work overlaps."""
+"""Draws the timeline of a run: a lane of bars per role, in several rows where cases overlap."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from itb.model import Case, Outcome
 from itb.phase import Phase
-from itb.report.facts import Facts, base_phase, busy_seconds, intervals, phases
+from itb.report.run_data import RunData, base_phase, busy_seconds, intervals, phases
 from itb.roles import ITB
 from itb.util.text import duration
 
 # Hues far enough apart to tell phases from one another; red and magenta are
 # left to failures and errors.
 _HUES = (210, 165, 35, 255, 95, 55, 190, 280, 140, 230, 20)
-_MAX_ROWS = 8  # what does not fit into them is in the table of cases
+_MAX_ROWS = 8  # cases that find no free row are in the list of cases only
 _MIN_WIDTH = 0.15  # percent of the width; less could not be seen
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar; ``left`` and ``width`` are percent of the chart, ``tip`` is its explanation."""
+    """A bar; ``left`` and ``width`` are percent of the chart, ``tip`` is the text of its tooltip."""
 
     left: float
     width: float
@@ -32,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """What one role did; each row's bars do not overlap."""
+    """The bars of one role, in rows; bars of one row do not overlap."""
 
     title: str
     rows: tuple[tuple[Bar, ...], ...]
@@ -40,20 +40,20 @@ class Lane:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Lanes, the marks of the time axis as (percent, label), and the whole in words."""
+    """Lanes, the ticks of the time axis as (percent, label), and a description for those who cannot see them."""
 
     lanes: tuple[Lane, ...]
     ticks: tuple[tuple[float, str], ...]
-    words: str
+    description: str
 
 
-def draw(facts: Facts) -> Timeline | None:
+def draw(run_data: RunData) -> Timeline | None:
     """Return the timeline of a run; None if nothing was tried."""
-    if not facts.cases:
+    if not run_data.cases:
         return None
-    first = min(facts.cases[0].started, facts.state.started)
-    whole = max(max(case.ended for case in facts.cases) - first, 0.001)
-    names = phases(facts.cases)
+    first = min(run_data.cases[0].started, run_data.state.started)
+    whole = max(max(case.ended for case in run_data.cases) - first, 0.001)
+    names = phases(run_data.cases)
     hues = {name: _HUES[index % len(_HUES)] for index, name in enumerate(names)}
 
     def bar(start: float, seconds: float, *, label: str, tip: str, phase: str, outcome: Outcome) -> Bar:
@@ -61,36 +61,36 @@ def draw(facts: Facts) -> Timeline | None:
         width = max(_MIN_WIDTH, 100 * seconds / whole)
         return Bar(min(left, 100 - _MIN_WIDTH), min(width, 100 - left), label, tip, hues[phase], outcome)
 
-    def of_case(case: Case) -> Bar:
+    def case_bar(case: Case) -> Bar:
         tip = f"{case.phase}: {case.name}: {case.outcome}, {duration(case.seconds)}"
         phase = base_phase(case)
         label = case.name.partition(": ")[2] if phase == Phase.TEST and ": " in case.name else case.name
         return bar(case.started, case.seconds, label=label, tip=tip, phase=phase, outcome=case.outcome)
 
     spans = []
-    words = []
+    descriptions = []
     for name in names:
-        cases = [case for case in facts.cases if base_phase(case) == name]
-        words.append(f"{name} {duration(busy_seconds(cases))}")
+        cases = [case for case in run_data.cases if base_phase(case) == name]
+        descriptions.append(f"{name} {duration(busy_seconds(cases))}")
         for start, end in intervals(cases):
-            words[-1] += f", from {duration(start - first)} to {duration(end - first)}"
+            descriptions[-1] += f", from {duration(start - first)} to {duration(end - first)}"
             label = f"{name} {duration(end - start)}"
             inside = [case for case in cases if start <= case.started <= end]
             outcome = worst_outcome(inside)
             spans.append(bar(start, end - start, label=label, tip=label, phase=name, outcome=outcome))
     lanes = [Lane("phases", rows(spans))]
-    for role in dict.fromkeys(case.role for case in facts.cases):
-        bars = [of_case(case) for case in cases_with_bar(facts.cases, role)]
+    for role in dict.fromkeys(case.role for case in run_data.cases):
+        bars = [case_bar(case) for case in cases_with_bar(run_data.cases, role)]
         if bars:
             lanes.append(Lane(role or ITB, rows(bars)))
-    return Timeline(tuple(lanes), ticks(whole), "; ".join(words))
+    return Timeline(tuple(lanes), ticks(whole), "; ".join(descriptions))
 
 
 def cases_with_bar(cases: Iterable[Case], role: str) -> list[Case]:
-    """Return the cases of a role that get a bar: none that was skipped, and no part of a longer case."""
-    mine = [case for case in cases if case.role == role and case.outcome is not Outcome.SKIPPED]
+    """Return the cases of a role that get a bar: of those that start together the longest; none skipped."""
+    of_role = [case for case in cases if case.role == role and case.outcome is not Outcome.SKIPPED]
     longest: dict[float, Case] = {}
-    for case in mine:
+    for case in of_role:
         if case.started not in longest or case.seconds > longest[case.started].seconds:
             longest[case.started] = case
     return list(longest.values())
@@ -106,7 +106,7 @@ def worst_outcome(cases: Iterable[Case]) -> Outcome:
 
 
 def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
-    """Put each bar into the first row that is free when it begins; one that finds none is left out."""
+    """Put each bar into the first row that is free where it begins; a bar that finds no free row is left out."""
     filled: list[list[Bar]] = []
     for bar in sorted(bars, key=lambda bar: (bar.left, -bar.width)):
         for row in filled:
@@ -121,7 +121,7 @@ def rows(bars: Iterable[Bar]) -> tuple[tuple[Bar, ...], ...]:
 
 
 def ticks(whole: float) -> tuple[tuple[float, str], ...]:
-    """Return at most seven marks at round times for a chart of ``whole`` seconds."""
+    """Return at most seven ticks at round times for a chart of ``whole`` seconds."""
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
     step = next((step for step in steps if whole / step <= 6), whole / 6)
     return tuple((100 * number * step / whole, _label(number * step)) for number in range(int(whole / step) + 1))

@@ -1,4 +1,4 @@
-"""The verdict on a run: its kind, its exit code, and how the run ended in words."""
+"""Judges a run: the kind of its verdict, its exit code, and one sentence of reason."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from itb.model import Case, Outcome, Record
 from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.report.cases import exit_code_of
-from itb.report.facts import Facts, base_phase, is_running, phases
+from itb.report.run_data import RunData, base_phase, is_running, phases
 from itb.roles import CE
 
-# What a whole run tries, in order.
-PLANNED = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
+# The phases that a verdict names where a run did not reach them, in order.
+MAIN_PHASES = (Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.TOKEN, Phase.TEST)
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """The kind of a verdict."""
 
     PASSED = "passed"
-    PARTIAL = "partial"  # all that was asked for passed, but it was not a whole run
+    PARTIAL = "partial"  # everything that was tried passed, but not all phases were reached
     FAILED = "failed"  # the candidate's fault
-    ERROR = "error"  # the test-bed's, the token's or the tool's
+    ERROR = "error"  # the testbed's, the token's or itb's own fault
     INTERRUPTED = "interrupted"
-    NOTHING = "nothing"  # all skipped, or nothing asked for
+    NOTHING = "nothing"  # every case was skipped, or there was none
     RUNNING = "running"
 
 
 class Verdict(Record):
-    """How a run ended, in words; ``seconds`` is wall time, paths are absolute.
+    """How a run ended and why; ``seconds`` is wall time, paths are absolute.
 
-    ``exit_code`` is None while the run goes on.  The numbers are of cases;
-    ``skipped`` were decided not to be tried, ``unreached`` were not come to,
-    ``not_reached`` names the phases of which none was.
+    ``exit_code`` is None while the run goes on.  The integers count cases:
+    ``unreached`` those that were planned and not reached.
+    ``phases_not_reached`` names the phases of which no case was reached.
     """
 
     run: str
     product: str
     platform: str
-    kind: Kind
+    kind: VerdictKind
     exit_code: int | None
     headline: str
     reason: str = ""
@@ -50,126 +50,130 @@ class Verdict(Record):
     errors: int = 0
     skipped: int = 0
     unreached: int = 0
-    not_reached: tuple[str, ...] = ()
+    phases_not_reached: tuple[str, ...] = ()
     seconds: float = 0.0
     junit: str = ""
     html: str = ""
 
     @property
     def good(self) -> bool:
-        """Return whether nothing that was tried went wrong."""
-        return self.kind in (Kind.PASSED, Kind.PARTIAL)
+        """Return whether no case failed or was an error."""
+        return self.kind in (VerdictKind.PASSED, VerdictKind.PARTIAL)
 
 
-def judge(facts: Facts) -> Verdict:
-    """Return the verdict on a run; what went wrong anywhere is never outvoted."""
-    count = {outcome: sum(case.outcome is outcome for case in facts.cases) for outcome in Outcome}
-    code = worst([facts.state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in facts.cases)])
-    kind, code = _kind(facts, code, tried=len(facts.cases) - count[Outcome.SKIPPED])
-    missing = not_reached(facts, failed=kind not in (Kind.PASSED,))
-    if kind is Kind.PASSED and missing:
-        kind = Kind.PARTIAL
+def judge(run_data: RunData) -> Verdict:
+    """Return the verdict on a run: its worst case decides."""
+    count = {outcome: sum(case.outcome is outcome for case in run_data.cases) for outcome in Outcome}
+    code = worst([run_data.state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in run_data.cases)])
+    kind, code = _kind(run_data, code, tried=len(run_data.cases) - count[Outcome.SKIPPED])
+    unreached = find_unreached_phases(run_data, failed=kind not in (VerdictKind.PASSED,))
+    if kind is VerdictKind.PASSED and unreached:
+        kind = VerdictKind.PARTIAL
     known = ExitCode.known(code)
     return Verdict(
-        run=facts.rundir.id,
-        product=facts.state.product,
-        platform=facts.state.platform,
+        run=run_data.rundir.id,
+        product=run_data.state.product,
+        platform=run_data.state.platform,
         kind=kind,
-        exit_code=None if kind is Kind.RUNNING else code,
-        headline=_headline(facts, kind, code, count),
-        reason=_reason(facts, kind, code),
+        exit_code=None if kind is VerdictKind.RUNNING else code,
+        headline=_headline(run_data, kind, code, count),
+        reason=_reason(run_data, kind, code),
         blame=known.blame if known else "",
         passed=count[Outcome.PASSED],
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],
         skipped=count[Outcome.SKIPPED],
-        unreached=len(facts.unreached),
-        not_reached=missing,
-        seconds=facts.seconds,
-        junit=str(facts.rundir.junit),
-        html=str(facts.rundir.html),
+        unreached=len(run_data.unreached_cases),
+        phases_not_reached=unreached,
+        seconds=run_data.seconds,
+        junit=str(run_data.rundir.junit),
+        html=str(run_data.rundir.html),
     )
 
 
-def _kind(facts: Facts, code: int, *, tried: int) -> tuple[Kind, int]:
+def _kind(run_data: RunData, code: int, *, tried: int) -> tuple[VerdictKind, int]:
     """Return the kind of the verdict and the exit code that belongs to it; ``tried`` counts cases."""
-    if not facts.ended:
-        return (Kind.RUNNING, code) if is_running(facts.rundir) else (Kind.INTERRUPTED, ExitCode.INTERRUPTED)
+    if not run_data.has_ended:
+        if is_running(run_data.rundir):
+            return VerdictKind.RUNNING, code
+        return VerdictKind.INTERRUPTED, ExitCode.INTERRUPTED
     if code == ExitCode.INTERRUPTED:
-        return Kind.INTERRUPTED, code
+        return VerdictKind.INTERRUPTED, code
     if code == ExitCode.NOTHING_RAN or (code == ExitCode.PASSED and not tried):
-        return Kind.NOTHING, ExitCode.NOTHING_RAN
+        return VerdictKind.NOTHING, ExitCode.NOTHING_RAN
     if code == ExitCode.PASSED:
-        return Kind.PASSED, code
-    return (Kind.FAILED if code in PRODUCT_CODES else Kind.ERROR), code
+        return VerdictKind.PASSED, code
+    return (VerdictKind.FAILED if code in PRODUCT_CODES else VerdictKind.ERROR), code
 
 
-def not_reached(facts: Facts, *, failed: bool) -> tuple[str, ...]:
-    """Return the phases that were never tried.
+def find_unreached_phases(run_data: RunData, *, failed: bool) -> tuple[str, ...]:
+    """Return the main phases that the run did not reach.
 
-    In a run that went well, a gap before the last phase is a phase that was
-    not needed (a product without a token).
+    Where the plan is not known, a run that went well has not skipped a phase
+    before its last one: it did not need it (a product without a token).
     """
-    # The CE is the platform's own: preparing it does not mean that the candidate came so far.
-    reached, missing = set(phases(_candidates(facts.cases))), set(phases(_candidates(facts.unreached)))
-    if facts.planned:
-        return tuple(name for name in PLANNED if name in missing - reached)
-    last = max((PLANNED.index(name) for name in reached if name in PLANNED), default=-1)
-    return tuple(name for index, name in enumerate(PLANNED) if name not in reached and (failed or index > last))
+    # The CE is the platform's: preparing it does not mean that the candidate got this far.
+    reached = set(phases(_without_ce_setup(run_data.cases)))
+    unreached = set(phases(_without_ce_setup(run_data.unreached_cases)))
+    if run_data.is_plan_known:
+        return tuple(name for name in MAIN_PHASES if name in unreached - reached)
+    last = max((MAIN_PHASES.index(name) for name in reached if name in MAIN_PHASES), default=-1)
+    after = MAIN_PHASES if failed else MAIN_PHASES[last + 1 :]
+    return tuple(name for name in after if name not in reached)
 
 
-def _candidates(cases: Iterable[Case]) -> list[Case]:
+def _without_ce_setup(cases: Iterable[Case]) -> list[Case]:
     return [case for case in cases if case.role != CE or base_phase(case) == Phase.TEST]
 
 
-def find_deciding_case(facts: Facts, code: int | None) -> Case | None:
-    """Return the case that decided the exit code: of those, the one that ended first."""
-    return report_cases.find_deciding_case(facts.bad, code)
+def find_deciding_case(run_data: RunData, code: int | None) -> Case | None:
+    """Return the case that decided the exit code; of several, the one that ended first."""
+    return report_cases.find_deciding_case(run_data.bad_cases, code)
 
 
-def sort_failures(facts: Facts, code: int | None) -> list[Case]:
-    """Return the cases that went wrong, the one that decided the exit code first."""
-    deciding_case = find_deciding_case(facts, code)
-    return sorted(facts.bad, key=lambda case: case is not deciding_case)
+def sort_failures(run_data: RunData, code: int | None) -> list[Case]:
+    """Return the cases that failed or were errors, the one that decided the exit code first."""
+    deciding_case = find_deciding_case(run_data, code)
+    return sorted(run_data.bad_cases, key=lambda case: case is not deciding_case)
 
 
-def _headline(facts: Facts, kind: Kind, code: int, count: dict[Outcome, int]) -> str:
+def _headline(run_data: RunData, kind: VerdictKind, code: int, count: dict[Outcome, int]) -> str:
     passed, skipped = count[Outcome.PASSED], count[Outcome.SKIPPED]
     cases = f"{passed} case{'' if passed == 1 else 's'} passed"
     also = f", {skipped} skipped" if skipped else ""
-    if kind is Kind.PASSED:
+    if kind is VerdictKind.PASSED:
         return f"All {cases}{also}" if passed > 1 else f"{cases}{also}"
-    if kind is Kind.PARTIAL:
+    if kind is VerdictKind.PARTIAL:
         return f"{cases}{also}, and that is not the whole run"
-    if kind is Kind.RUNNING:
+    if kind is VerdictKind.RUNNING:
         return f"Still going on: {cases} so far"
-    if kind is Kind.NOTHING:
+    if kind is VerdictKind.NOTHING:
         others = cases.replace("case", "other case", 1)
         return f"No scenario was tried: {others}{also}" if passed else "Nothing was tried"
-    if kind is Kind.INTERRUPTED and not facts.ended:
-        unreadable = any(problem.startswith("run.json") for problem in facts.problems)
+    if kind is VerdictKind.INTERRUPTED and not run_data.has_ended:
+        unreadable = any(problem.startswith("run.json") for problem in run_data.problems)
         reason = "run.json cannot be read" if unreadable else "its process is gone"
         return f"The run ended without a word: {reason}"
     known = ExitCode.known(code)
     return known.meaning if known else f"The run ended with exit code {code}"
 
 
-def _reason(facts: Facts, kind: Kind, code: int) -> str:
-    if kind in (Kind.PASSED, Kind.PARTIAL):
+def _reason(run_data: RunData, kind: VerdictKind, code: int) -> str:
+    if kind in (VerdictKind.PASSED, VerdictKind.PARTIAL):
         return ""
-    case = find_deciding_case(facts, code)
+    case = find_deciding_case(run_data, code)
     if case is not None:
-        return report_cases.sentence(case)
-    return _why_nothing(facts) if kind is Kind.NOTHING else ""
+        return report_cases.failure_sentence(case)
+    return _why_nothing(run_data) if kind is VerdictKind.NOTHING else ""
 
 
-def _why_nothing(facts: Facts) -> str:
-    """Return which scenarios were not tried and why; of a run without any, why what there is was skipped."""
-    skipped = [case for case in facts.cases if case.outcome is Outcome.SKIPPED]
-    of_tests = [case for case in skipped if base_phase(case) == Phase.TEST]
+def _why_nothing(run_data: RunData) -> str:
+    """Return which scenarios were skipped and why; of a run without scenarios, which cases were."""
+    skipped = [case for case in run_data.cases if case.outcome is Outcome.SKIPPED]
+    scenario_cases = [case for case in skipped if base_phase(case) == Phase.TEST]
     reasons: dict[str, list[str]] = {}
-    for case in of_tests or skipped:
-        subject = case.name.partition(":")[0] if of_tests else case.name
+    for case in scenario_cases or skipped:
+        subject = case.name.partition(":")[0] if scenario_cases else case.name
         reasons.setdefault(case.message or "no reason was given", []).append(subject)
     parts = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
     return "; ".join(parts[:3]) or "no scenario was asked for"

@@ -1,7 +1,7 @@
-"""Reports of a run: JUnit XML, one HTML file, a verdict for programs, a summary in the terminal.
+"""Writes the reports of a run: JUnit XML, an HTML page, JSON, and a summary in the terminal.
 
-All of them are made from the run directory alone, whatever is there, so a
-run that crashed can be reported like one that ended.
+All of them are made from the run directory alone, whatever is missing in it:
+a run that crashed can be reported like one that ended.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from itb.model import Case, Notes
-from itb.report import document, html, junit, summary
-from itb.report.document import ReportDocument
-from itb.report.facts import Facts, gather
+from itb.report import html, json_report, junit, summary
+from itb.report.json_report import JsonReport
+from itb.report.run_data import RunData, read_run_data
 from itb.report.verdict import Verdict, judge, sort_failures
 from itb.rundir.directory import RunDir
 
@@ -26,17 +26,17 @@ def write(rundir: RunDir, *, notes: Notes | None = None, exit_code: int | None =
     Raises UsageError if the directory has no readable ``run.json``; all else
     may be missing.
     """
-    facts = gather(rundir, notes, exit_code=exit_code)
-    verdict = judge(facts)
-    junit.write(rundir.junit, [facts])
-    html.write(rundir.html, facts, verdict)
-    document.write(rundir.verdict, document.document([(facts, verdict)]))
+    run_data = read_run_data(rundir, notes, exit_code=exit_code)
+    verdict = judge(run_data)
+    junit.write(rundir.junit, [run_data])
+    html.write(rundir.html, run_data, verdict)
+    json_report.write(rundir.verdict, json_report.make([(run_data, verdict)]))
     return verdict
 
 
 def judge_run(rundir: RunDir, *, notes: Notes | None = None) -> Verdict:
-    """Return the verdict on a run; writes nothing."""
-    return _judged(rundir, notes)[1]
+    """Return the verdict on a run."""
+    return _read_and_judge(rundir, notes)[1]
 
 
 def show(
@@ -47,60 +47,60 @@ def show(
     exit_code: int | None = None,
     plain: bool | None = None,
 ) -> Verdict:
-    """Print the summary of a run and return the verdict; writes nothing to the run directory.
+    """Print the summary of a run and return the verdict.
 
-    ``plain`` is lines of text without colour; decided by the console if None.
+    ``plain``: print lines of text without colour; None leaves it to the console.
     """
-    facts = gather(rundir, notes, exit_code=exit_code)
-    verdict = judge(facts)
-    summary.show(console, facts, verdict, plain=plain)
+    run_data = read_run_data(rundir, notes, exit_code=exit_code)
+    verdict = judge(run_data)
+    summary.show(console, run_data, verdict, plain=plain)
     return verdict
 
 
 def failed_cases(rundir: RunDir) -> list[Case]:
-    """Return the cases of a run that failed, as reports show them, the one that decided the verdict first."""
-    facts = gather(rundir)
-    return sort_failures(facts, judge(facts).exit_code)
+    """Return the cases of a run that failed or were errors, the one that decided the verdict first."""
+    run_data = read_run_data(rundir)
+    return sort_failures(run_data, judge(run_data).exit_code)
 
 
 def show_failed(rundir: RunDir, console: Console) -> None:
-    """Print all that the failed cases of a run say; writes nothing."""
-    facts = gather(rundir)
-    summary.show_failed(console, facts, judge(facts))
+    """Print the messages and the whole evidence of the failed cases of a run."""
+    run_data = read_run_data(rundir)
+    summary.show_failed(console, run_data, judge(run_data))
 
 
 REPORTS = ("junit.xml", "report.html", "verdict.json")
 
 
 def remove_reports(folder: Path) -> None:
-    """Remove the reports of earlier runs from a folder, which would be taken for those of one that ends early."""
+    """Remove reports of earlier runs from a folder: they would be taken for those of a run that ends early."""
     for name in REPORTS:
         (folder / name).unlink(missing_ok=True)
 
 
-def document_of(runs: Sequence[tuple[RunDir, Notes | None]], *, folder: Path | None = None) -> ReportDocument:
-    """Return what ``--json`` prints of runs; ``folder`` has their combined report, if there is one."""
-    return document.document([_judged(rundir, notes) for rundir, notes in runs], folder=folder)
+def json_report_of(runs: Sequence[tuple[RunDir, Notes | None]], *, folder: Path | None = None) -> JsonReport:
+    """Return what ``--json`` prints of runs; ``folder`` holds their combined report, if there is one."""
+    return json_report.make([_read_and_judge(rundir, notes) for rundir, notes in runs], folder=folder)
 
 
-def write_combined(runs: Sequence[tuple[RunDir, Notes | None]], folder: Path) -> ReportDocument:
-    """Write the reports of runs to one folder and return what they say.
+def write_combined(runs: Sequence[tuple[RunDir, Notes | None]], folder: Path) -> JsonReport:
+    """Write the reports of runs to one folder and return what ``verdict.json`` holds.
 
-    ``junit.xml`` has a suite per run, ``report.html`` is the page of the one
-    run, or has a line per run that links to its own; ``verdict.json`` is the document.
+    ``junit.xml`` has a suite per run; ``report.html`` is the page of the one
+    run, or has a line for each run that links to its page.
     """
-    judged = [_judged(rundir, notes) for rundir, notes in runs]
+    results = [_read_and_judge(rundir, notes) for rundir, notes in runs]
     folder.mkdir(parents=True, exist_ok=True)
-    junit.write(folder / "junit.xml", [facts for facts, _ in judged])
-    if len(judged) == 1:
-        html.write(folder / "report.html", *judged[0])
+    junit.write(folder / "junit.xml", [run_data for run_data, _ in results])
+    if len(results) == 1:
+        html.write(folder / "report.html", *results[0])
     else:
-        html.write_overview(folder / "report.html", judged)
-    report = document.document(judged, folder=folder)
-    document.write(folder / "verdict.json", report)
+        html.write_overview(folder / "report.html", results)
+    report = json_report.make(results, folder=folder)
+    json_report.write(folder / "verdict.json", report)
     return report
 
 
-def _judged(rundir: RunDir, notes: Notes | None) -> tuple[Facts, Verdict]:
-    facts = gather(rundir, notes)
-    return facts, judge(facts)
+def _read_and_judge(rundir: RunDir, notes: Notes | None) -> tuple[RunData, Verdict]:
+    run_data = read_run_data(rundir, notes)
+    return run_data, judge(run_data)

@@ -12,7 +12,7 @@ from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError,
 from itb.model import Outcome
 from itb.phase import Phase
 from itb.process.stop import AbandonedError, Ending
-from itb.report import ended, write
+from itb.report import run_result, write
 from itb.roles import WORKSPACE
 from itb.run import watchdog
 from itb.run.cell import Cell
@@ -123,7 +123,7 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
         codes.append(InterruptedRunError.exit_code)
     cell.rundir.update(finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), open=True, ended=None)
     verdict = write.write(cell.rundir, notes=cell.notes)
-    ended.record(cell.rundir, verdict)
+    run_result.record(cell.rundir, verdict)
     assert verdict.exit_code is not None, "it has just been written"
     return verdict.exit_code
 
@@ -182,7 +182,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Write how a run ended, and its reports; return the exit code of what keeps them from being written."""
     try:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False, ended=None)
-        ended.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
+        run_result.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
     except UsageError:
         cell.journal.mark_lost("it is not readable any more")
         return TestbedError.exit_code

@@ -112,7 +112,7 @@ def show_reports(
     """
     if as_json:
         with suppress(BrokenPipeError):  # who read it has gone; reports and exit code stand
-            print_json(write.document_of(runs, folder=folder))
+            print_json(write.json_report_of(runs, folder=folder))
         return
     try:
         for rundir, notes in runs:

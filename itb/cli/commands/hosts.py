@@ -17,8 +17,8 @@ from itb.containers import naming
 from itb.containers.engine import Engine, container_name, labels_of
 from itb.errors import UsageError
 from itb.process.request import Request
-from itb.report import facts as report_facts
 from itb.report import verdict as report_verdict
+from itb.report.run_data import read_run_data
 from itb.roles import SERVICES, WORKSPACE
 from itb.rundir.directory import RunDir
 from itb.util.yamlfile import nearest
@@ -82,8 +82,8 @@ def _role_to_look_at(engine: Engine, rundir: RunDir) -> str:
     roles = roles_up(engine, rundir)
     if not roles:
         raise _no_hosts(rundir)
-    facts = report_facts.gather(rundir)
-    deciding_case = report_verdict.find_deciding_case(facts, report_verdict.judge(facts).exit_code)
+    run_data = read_run_data(rundir)
+    deciding_case = report_verdict.find_deciding_case(run_data, report_verdict.judge(run_data).exit_code)
     return deciding_case.role if deciding_case and deciding_case.role in roles else roles[0]
 
 

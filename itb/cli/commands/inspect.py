@@ -10,8 +10,7 @@ from itb.cli.commands.listing import Listing
 from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.process.runner import Runner
-from itb.report import ended as report_ended
-from itb.report import write
+from itb.report import run_result, write
 from itb.run import plan
 from itb.rundir import values
 from itb.rundir.directory import RunDir
@@ -31,7 +30,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     for rundir, state in runs.readable(settings.runs_dir):
         commit = rundir.readable(values.COMMIT)
         if commit is not None:
-            outcome = report_ended.of_run(rundir, state).words
+            outcome = run_result.read(rundir, state).words
             tested.setdefault(commit.id, []).append(f"{state.platform}: {outcome}")
     if as_json:
         print_json([{**entry.model_dump(), "tested": tested.get(entry.id, [])} for entry in references])
@@ -50,8 +49,8 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
     settings = common.settings_from(flags)
     rundir = RunDir.find(settings.runs_dir, run)
     if as_json:
-        document = write.document_of([(rundir, None)])
-        print_json([entry.model_dump(mode="json") for entry in document.runs[0].failed] if failed else document)
+        report = write.json_report_of([(rundir, None)])
+        print_json([case.model_dump(mode="json") for case in report.runs[0].failed] if failed else report)
     elif failed:
         write.show_failed(rundir, make_console())
     else:

@@ -16,10 +16,10 @@ from itb.containers import naming
 from itb.errors import UsageError
 from itb.model import Build, CommitKind, Record
 from itb.process.runner import Runner
-from itb.report import commands as report_commands
-from itb.report import facts as report_facts
+from itb.report import next_commands as report_commands
 from itb.report import verdict as report_verdict
-from itb.report.verdict import Kind
+from itb.report.run_data import read_run_data
+from itb.report.verdict import VerdictKind
 from itb.repository import export
 from itb.repository import signed as repository_signed
 from itb.repository.export import Target
@@ -57,8 +57,8 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
 
 def publishable(rundir: RunDir, *, force: bool) -> Build:
     """Return the build of a run that may be published; UsageError with the reason for any other."""
-    facts = report_facts.gather(rundir)
-    verdict = report_verdict.judge(facts)
+    run_data = read_run_data(rundir)
+    verdict = report_verdict.judge(run_data)
     build, commit = rundir.saved(values.BUILD), rundir.saved(values.COMMIT)
     if build is None or commit is None:
         raise UsageError(f"run {rundir.id} has no RPMs: nothing to publish")
@@ -73,9 +73,9 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
         raise UsageError(
             f"run {rundir.id} took its RPMs from the cache: only what was built for the run that tested it "
             "is published",
-            hint=f"build and test it again: {report_commands.reproduce(facts)} --fresh-build",
+            hint=f"build and test it again: {report_commands.reproduce(run_data)} --fresh-build",
         )
-    if verdict.kind is not Kind.PASSED and not force:
+    if verdict.kind is not VerdictKind.PASSED and not force:
         raise UsageError(
             f"run {rundir.id} is not green: " + ": ".join(filter(None, [verdict.headline, verdict.reason])),
             hint="--force publishes it all the same",

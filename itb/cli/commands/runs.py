@@ -17,8 +17,8 @@ from itb.cli.commands.common import print_json, whole_number
 from itb.cli.commands.listing import Listing
 from itb.config import settings as config_settings
 from itb.errors import ExitCode, UsageError
-from itb.report import ended as report_ended
-from itb.report.verdict import Kind
+from itb.report import run_result
+from itb.report.verdict import VerdictKind
 from itb.rundir.directory import Ended, RunDir, RunState, runs_of
 from itb.util import when
 from itb.util.text import duration, one_line
@@ -26,7 +26,8 @@ from itb.util.yamlfile import nearest
 
 SHOWN = 30  # runs a table has unless more are asked for
 _UNREADABLE = Ended(kind="unreadable", cause="run.json cannot be read: itb report makes a report of what is there")
-OUTCOMES = (*map(str, Kind), *(code.label for code in ExitCode if code not in (ExitCode.PASSED, ExitCode.USAGE)))
+_LABELS = [code.label for code in ExitCode if code not in (ExitCode.PASSED, ExitCode.USAGE)]
+OUTCOMES = (*map(str, VerdictKind), *_LABELS)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def matching(runs: Path, wanted: Wanted) -> Iterator[Listed]:
                 yield Listed(rundir, None, _UNREADABLE)
             continue
         if wanted.accepts(state, rundir):
-            ended = report_ended.of_run(rundir, state)
+            ended = run_result.read(rundir, state)
             if wanted.accepts_outcome(ended):
                 yield Listed(rundir, state, ended)
 

@@ -9,7 +9,7 @@ from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
 from itb.model import CaseKey, Notes
 from itb.phase import Phase
-from itb.report import ended, write
+from itb.report import run_result, write
 from itb.repository import signed as repository_signed
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
@@ -73,7 +73,7 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
         # A run without an exit code was cut off.
         run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
         journal.rundir.update(exit_code=worst([run_code, code]), kept=False, open=False, ended=None)
-        ended.record(journal.rundir, write.write(journal.rundir, notes=notes))
+        run_result.record(journal.rundir, write.write(journal.rundir, notes=notes))
     return code
 
 

@@ -12,8 +12,8 @@ from itb.errors import ExitCode
 from itb.model import Case, CaseKey, Outcome, PlannedCases, Try
 from itb.phase import Phase
 from itb.report import write
-from itb.report.facts import gather
-from itb.report.verdict import Kind, judge
+from itb.report.run_data import read_run_data
+from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
 from itb.rundir.cases import RUN_END, Begun, Process
 from itb.rundir.directory import RunDir, RunState
@@ -80,7 +80,7 @@ def test_a_green_run_has_what_was_planned(rundir: RunDir, add: Add) -> None:
     outcomes = in_junit(rundir)
     assert set(outcomes) == NAMES
     assert set(outcomes.values()) == {"passed"}
-    assert judge(gather(rundir)).passed == len(PLANNED)
+    assert judge(read_run_data(rundir)).passed == len(PLANNED)
 
 
 def test_what_a_red_run_did_not_come_to_is_skipped_with_the_cause(rundir: RunDir, add: Add) -> None:
@@ -98,35 +98,35 @@ def test_what_a_red_run_did_not_come_to_is_skipped_with_the_cause(rundir: RunDir
     assert outcomes["p.deb13.build.workspace", BUILT.name] == "failure"
     skipped = {key for key, outcome in outcomes.items() if outcome == "skipped"}
     assert {name for _, name in skipped} == {SERVED.name, INSTALLED.name, STEP.name}
-    facts = gather(rundir)
+    run_data = read_run_data(rundir)
     reason = "not reached: workspace: RPMs are built: no spec file"
-    assert {case.message for case in facts.unreached} == {reason}
-    verdict = judge(facts)
+    assert {case.message for case in run_data.unreached_cases} == {reason}
+    verdict = judge(run_data)
     assert (verdict.skipped, verdict.unreached) == (0, 3)
-    assert verdict.not_reached == (Phase.SERVE, Phase.INSTALL, Phase.TEST)
+    assert verdict.phases_not_reached == (Phase.SERVE, Phase.INSTALL, Phase.TEST)
 
 
 def test_a_phase_that_the_product_does_not_have_is_not_missed(rundir: RunDir, add: Add) -> None:
     """A product without a token has no case of one."""
     add(BUILT, Outcome.FAILED, exit_code=ExitCode.BUILD)
-    assert Phase.TOKEN not in judge(gather(rundir)).not_reached
+    assert Phase.TOKEN not in judge(read_run_data(rundir)).phases_not_reached
 
 
 def test_a_part_of_a_run_has_the_names_of_the_whole(rundir: RunDir, add: Add) -> None:
     add(BUILT)
     assert set(in_junit(rundir)) == NAMES
-    facts = gather(rundir)
-    assert {case.message for case in facts.unreached} == {"not reached: the run was not taken so far"}
-    assert judge(facts).kind is Kind.PARTIAL
+    run_data = read_run_data(rundir)
+    assert {case.message for case in run_data.unreached_cases} == {"not reached: the run was not taken so far"}
+    assert judge(run_data).kind is VerdictKind.PARTIAL
 
 
 def test_a_run_that_kept_its_hosts_went_to_its_end(rundir: RunDir, add: Add) -> None:
     for key in PLANNED[:-2]:
         add(key)
     rundir.update(kept=True)
-    (unreached,) = gather(rundir).unreached
+    (unreached,) = read_run_data(rundir).unreached_cases
     assert (unreached.key, unreached.message) == (REMOVED, "the hosts are kept")
-    assert judge(gather(rundir)).kind is Kind.PASSED
+    assert judge(read_run_data(rundir)).kind is VerdictKind.PASSED
 
 
 def test_a_killed_run_says_so_once(rundir: RunDir, add: Add) -> None:
@@ -135,8 +135,8 @@ def test_a_killed_run_says_so_once(rundir: RunDir, add: Add) -> None:
     outcomes = in_junit(rundir)
     assert set(outcomes) == NAMES
     assert [key for key, outcome in outcomes.items() if outcome == "error"] == [("p.deb13.run.itb", RUN_END.name)]
-    facts = gather(rundir)
-    end = next(case for case in facts.cases if case.key == RUN_END)
+    run_data = read_run_data(rundir)
+    end = next(case for case in run_data.cases if case.key == RUN_END)
     assert "its process is gone; the last case that ended: build on workspace: RPMs are built" in end.message
     # What it was at is the error, where that is known.
     rundir.append_begun(Begun(**SERVED._asdict(), started=START + 9))
@@ -149,8 +149,8 @@ def test_a_run_that_goes_on_has_not_come_to_the_rest_yet(rundir: RunDir, add: Ad
     add(BUILT)
     rundir.update(exit_code=None, finished=None)
     with rundir.lock():
-        facts = gather(rundir)
-        assert {case.message for case in facts.unreached} == {"not reached yet"}
+        run_data = read_run_data(rundir)
+        assert {case.message for case in run_data.unreached_cases} == {"not reached yet"}
         assert set(in_junit(rundir)) == NAMES
 
 
@@ -166,7 +166,7 @@ def test_a_resumed_run_has_the_same_names_and_its_earlier_tries(rundir: RunDir, 
     assert set(outcomes.values()) == {"passed"}
     (flaky,) = etree.parse(rundir.junit).getroot().findall(".//flakyError")
     assert (flaky.get("message"), flaky.findtext("stackTrace")) == ("disk full", "df says")
-    end = next(case for case in gather(rundir).cases if case.key == RUN_END)
+    end = next(case for case in read_run_data(rundir).cases if case.key == RUN_END)
     assert end.message == "resumed at 12:00"
 
 
@@ -177,8 +177,8 @@ def test_cases_of_one_name_are_one_and_what_went_wrong_counts(rundir: RunDir, ad
     add(STEP, Outcome.FAILED, "first", exit_code=ExitCode.SCENARIO)
     add(STEP)
     add(STEP, Outcome.FAILED, "third", exit_code=ExitCode.SCENARIO)
-    facts = gather(rundir)
-    built, step = (next(case for case in facts.cases if case.key == key) for key in (BUILT, STEP))
+    run_data = read_run_data(rundir)
+    built, step = (next(case for case in run_data.cases if case.key == key) for key in (BUILT, STEP))
     assert (built.outcome, built.message) == (Outcome.PASSED, "kept RPMs are damaged; built in 3 s")
     assert (step.outcome, step.message, step.seconds) == (Outcome.FAILED, "first", 3)
     assert [each.message for each in step.tries] == ["third"]
@@ -202,7 +202,7 @@ def test_a_run_of_a_version_without_a_plan_is_reported_as_it_is(rundir: RunDir, 
     add(BUILT)
     add(CaseKey(Phase.RUN, "itb", "run resumed at 2026-01-01 00:00:00 UTC"))
     assert len(in_junit(rundir)) == 2
-    assert not gather(rundir).unreached
+    assert not read_run_data(rundir).unreached_cases
 
 
 def test_an_exit_code_that_no_case_explains_is_no_silent_pass(rundir: RunDir, add: Add) -> None:

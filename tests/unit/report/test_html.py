@@ -13,9 +13,9 @@ from lxml import html
 
 from itb.errors import InstallError, LogLine
 from itb.model import Case, CaseKey, HostInfo, Notes, Outcome, PlannedCases, Quote, Remark
-from itb.report import entries, pages, write
-from itb.report.facts import gather
+from itb.report import page_cases, text_pages, write
 from itb.report.html import group_privileges, href
+from itb.report.run_data import read_run_data
 from itb.report.timeline import draw, ticks
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
@@ -53,9 +53,9 @@ def page(rundir: RunDir) -> html.HtmlElement:
     return html.fromstring(rundir.html.read_text())
 
 
-def shown_phases(rundir: RunDir) -> list[entries.Phase]:
-    facts = gather(rundir)
-    return entries.by_phase(facts, entries.entries(facts), ())
+def shown_phases(rundir: RunDir) -> list[page_cases.PagePhase]:
+    run_data = read_run_data(rundir)
+    return page_cases.group_by_phase(run_data, page_cases.page_cases(run_data), ())
 
 
 def lines(passage: html.HtmlElement) -> list[tuple[str, str]]:
@@ -192,10 +192,10 @@ def test_no_file_outside_of_the_run_is_shown(rundir: RunDir, tmp_path_factory: p
 
 def test_a_page_of_a_long_log_has_what_is_around_the_lines_that_are_linked(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"{number}\n" for number in range(1, 20_001)))
-    written = pages.write(tmp_path, {"log": [5000, 15_000], "absent": []})
+    written = text_pages.write(tmp_path, {"log": [5000, 15_000], "absent": []})
     assert written == {"log": "pages/1-log.html"}
     text = html.fromstring((tmp_path / "pages" / "1-log.html").read_text())
-    assert len(text.xpath("//span[@data-number]")) == 2 * (2 * pages.MARGIN + 1)
+    assert len(text.xpath("//span[@data-number]")) == 2 * (2 * text_pages.MARGIN + 1)
     assert [gap.text_content() for gap in text.find_class("gap")] == [
         "lines 1 to 2999 are in the file itself", "lines 7001 to 12999 are in the file itself",
     ]  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_page_of_a_log_that_a_host_has_named(tmp_path: Path, name: str) -> Non
     for file in (name, "a.html"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("it\n")
-    assert set(pages.write(tmp_path, {"a.html": [1], name: [1]})) == {"a.html", name}
+    assert set(text_pages.write(tmp_path, {"a.html": [1], name: [1]})) == {"a.html", name}
 
 
 def test_the_lock_opens_as_text(rundir: RunDir) -> None:
@@ -292,7 +292,7 @@ def test_checks_are_shown_below_their_step(rundir: RunDir) -> None:
         rundir.append_case(case(name, seconds=0.0 if "a:" in name else 1.0))
     (phase,) = [phase for phase in shown_phases(rundir) if phase.name == "test"]
     (group,) = phase.groups
-    assert [(entries.short_name(entry, group.title), bool(entry.step)) for entry in group.entries] == [
+    assert [(page_cases.short_name(case, group.title), bool(case.step)) for case in group.cases] == [
         ("a", False), ("one", True), ("two", True), ("b", False),
     ]  # fmt: skip
 
@@ -319,7 +319,7 @@ def test_bars_of_one_row_do_not_overlap(rundir: RunDir) -> None:
     rundir.update(exit_code=0)
     for number in range(50):
         rundir.append_case(case(f"{number}", started=START + number % 7, seconds=number % 5))
-    timeline = draw(gather(rundir))
+    timeline = draw(read_run_data(rundir))
     assert timeline is not None
     assert [lane.title for lane in timeline.lanes] == ["phases", "ce"]
     for lane in timeline.lanes:

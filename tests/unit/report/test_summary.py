@@ -13,10 +13,10 @@ from rich.console import Console
 from itb.cli import program
 from itb.cli.tasks import collection
 from itb.model import Case, Commit, HostInfo, Outcome, Quote, Remark, TestbedHosts
-from itb.report import commands as report_commands
+from itb.report import next_commands as report_commands
 from itb.report import summary, write
-from itb.report.commands import next_commands
-from itb.report.facts import Facts, gather
+from itb.report.next_commands import next_commands
+from itb.report.run_data import RunData, read_run_data
 from itb.report.verdict import judge
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
@@ -41,8 +41,8 @@ def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None 
 
 
 def commands(rundir: RunDir) -> dict[str, list[str]]:
-    facts: Facts = gather(rundir)
-    lines = {title: shlex.split(line) for title, line, _ in next_commands(facts, judge(facts))}
+    run_data: RunData = read_run_data(rundir)
+    lines = {title: shlex.split(line) for title, line, _ in next_commands(run_data, judge(run_data))}
     for line in lines.values():
         parse(line[3:] if line[0] == "cd" else line)
     return lines
@@ -113,7 +113,7 @@ def test_what_only_the_environment_gave_is_given_again(tmp_path: Path) -> None:
         "fresh_build": True,
     }  # fmt: skip
     given = tuple(name for name in settings if name not in ("hooks", "min_free_gb"))
-    line = report_commands.reproduce(gather(run_in(tmp_path, settings=settings, environment=given)))
+    line = report_commands.reproduce(read_run_data(run_in(tmp_path, settings=settings, environment=given)))
     assert line == (
         f"cd {tmp_path} && ITB_TOKEN_MIN_LIFETIME=60 ITB_TIMEOUT_FACTOR=0.5 ITB_RETRIES=0 ITB_RUN_TIMEOUT=1234567 "
         f"ITB_PRODUCTS='my products,/srv/p' itb run --product mine --platform odd --ref {COMMIT.id} "
@@ -151,7 +151,7 @@ def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.M
     failed = run_in(tmp_path, "far/away", settings={"runs": "far/away"})
     assert commands(failed)["go on"] == ["itb", "run", "--resume", "r", "--runs", str(tmp_path / "far/away")]
     assert commands(failed)["again"][-6:] == ["--runs", "far/away", "--scenario", "triv,smoke", "--keep", "failed"]
-    here = gather(run_in(tmp_path))
+    here = read_run_data(run_in(tmp_path))
     assert commands(here.rundir)["go on"] == ["itb", "run", "--resume", "r"]
     go_on = next(line for title, line, _ in next_commands(here, judge(here), anywhere=True) if title == "go on")
     assert shlex.split(go_on)[-2:] == ["--runs", str(tmp_path / "runs")]
@@ -178,13 +178,13 @@ def test_a_run_that_does_not_say_what_it_was(name: str, tmp_path: Path, monkeypa
     lost.path.mkdir(parents=True)
     (lost.path / "run.json").touch()
     offered = commands(lost)
-    assert "unknown" not in str(offered) + report_commands.reproduce(gather(lost))
+    assert "unknown" not in str(offered) + report_commands.reproduce(read_run_data(lost))
     assert ("again" in offered) == (name != "r")
 
 
 def plain(rundir: RunDir) -> list[str]:
-    facts = gather(rundir)
-    return list(summary.plain_lines(facts, judge(facts)))
+    run_data = read_run_data(rundir)
+    return list(summary.plain_lines(run_data, judge(run_data)))
 
 
 def bad(name: str, **more: Any) -> Case:
@@ -212,7 +212,7 @@ def test_the_log_that_names_the_cause_is_named_with_its_line(
         "  log: runs/r/results/a.log",
     ]
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
-    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    summary.show(console, read_run_data(rundir), judge(read_run_data(rundir)), plain=False)
     assert "log: runs/r/hosts/ce/var/log/x:2" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -234,20 +234,20 @@ def test_what_neither_passed_nor_failed_is_named_with_its_reason(tmp_path: Path)
         "1 skipped: ended, for it was no use (factory: e)",
     ]
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
-    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    summary.show(console, read_run_data(rundir), judge(read_run_data(rundir)), plain=False)
     assert "5 skipped: no token" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_reasons_that_are_too_many_to_name_are_counted(tmp_path: Path) -> None:
     rundir = run_in(tmp_path, exit_code=0)
     rundir.append_case(bad("good", outcome=Outcome.PASSED, message="", exit_code=0))
-    for number in range(summary.SHOWN_NOTABLE + 2):
+    for number in range(summary.SHOWN_REASONS + 2):
         skipped = bad(f"s{number}", outcome=Outcome.SKIPPED, message=f"because of {number}", exit_code=0)
         rundir.append_case(skipped)
     said = "and 2 more reasons, see the reports"
     assert said in plain(rundir)
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
-    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    summary.show(console, read_run_data(rundir), judge(read_run_data(rundir)), plain=False)
     assert said in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -259,7 +259,7 @@ def test_nothing_tried_is_said_with_what_passed_and_why(tmp_path: Path) -> None:
         rundir.append_case(bad(name, outcome=Outcome.SKIPPED, message="needs a token", exit_code=0))
     first = plain(rundir)[0]
     assert first == "NOTHING: No scenario was tried: 22 other cases passed, 2 skipped"
-    assert judge(gather(rundir)).reason == "smoke: needs a token"
+    assert judge(read_run_data(rundir)).reason == "smoke: needs a token"
 
 
 def test_a_phase_that_only_the_ce_has_reached_is_there_once(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_phase_that_only_the_ce_has_reached_is_there_once(tmp_path: Path) -> N
     (line,) = [line for line in plain(rundir) if line.startswith("  install")]
     assert line.endswith("1 passed, not reached by the candidate")
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
-    summary.show(console, gather(rundir), judge(gather(rundir)), plain=False)
+    summary.show(console, read_run_data(rundir), judge(read_run_data(rundir)), plain=False)
     assert console.file.getvalue().count("\n  install") == 1  # type: ignore[attr-defined]
 
 

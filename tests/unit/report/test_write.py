@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from itb.model import (
     Token,
 )
 from itb.report import self_reported, write
-from itb.report.cases import sentence
-from itb.report.facts import gather, intervals
+from itb.report.cases import failure_sentence
+from itb.report.run_data import intervals, read_run_data
 from itb.report.summary import plain_lines
-from itb.report.verdict import Kind, judge
+from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
 from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunDir, RunState
@@ -136,7 +137,8 @@ def test_passed_run(rundir: RunDir, add: Add) -> None:
     whole_run(add)
     fill(rundir)
     verdict = write.write(rundir, notes=Notes(platform_note="not EL"))
-    assert (verdict.kind, verdict.exit_code, verdict.passed, verdict.not_reached) == (Kind.PASSED, 0, 6, ())
+    assert (verdict.kind, verdict.exit_code, verdict.passed) == (VerdictKind.PASSED, 0, 6)
+    assert not verdict.phases_not_reached
     suite = junit(rundir)
     assert suite.get("name") == "pocketwms.deb13"
     assert suite.get("time") == "60.000"
@@ -166,7 +168,7 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
     properties = {element.get("name"): element.get("value") for element in suite.iter("property")}
     line = "1 of 3 cases rests on the word of hosts with the candidate on them; seen from outside, the platform"
     assert properties["own_word"] == f"{line} beneath it is unchanged"
-    assert f"note:    {properties['own_word']}" in plain_lines(gather(rundir), verdict)
+    assert f"note:    {properties['own_word']}" in plain_lines(read_run_data(rundir), verdict)
     page = rundir.html.read_text()
     assert properties["own_word"] in page
     starred = [item.text_content() for item in html.fromstring(page).xpath("//*[@class='what'][contains(., '*')]")]
@@ -176,10 +178,10 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
 def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rundir: RunDir, add: Add) -> None:
     fill(rundir)
     add("unit starts", phase="start", role="factory")
-    assert "; nobody has looked from outside " in self_reported.summary_line(gather(rundir))
+    assert "; nobody has looked from outside " in self_reported.summary_line(read_run_data(rundir))
     add(self_reported.PLATFORM_UNCHANGED, phase="install", role="factory")
     add(self_reported.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
-    assert self_reported.summary_line(gather(rundir)).endswith("WAS CHANGED")
+    assert self_reported.summary_line(read_run_data(rundir)).endswith("WAS CHANGED")
 
 
 def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: RunDir, add: Add) -> None:
@@ -222,14 +224,14 @@ def test_failure_error_and_skip_say_why(rundir: RunDir, add: Add) -> None:
     assert error.get("message") == "no reason was given", "junit-xml takes an error without a message for a pass"
     assert skipped.get("message") == "needs el9"
     assert verdict.exit_code == 5
-    assert verdict.kind is Kind.ERROR
+    assert verdict.kind is VerdictKind.ERROR
 
 
 def test_a_failed_case_outvotes_the_exit_code(rundir: RunDir, add: Add) -> None:
     whole_run(add)
     add("bad", Outcome.FAILED, message="why", phase="test", exit_code=0)
-    verdict = judge(gather(rundir))
-    assert (verdict.kind, verdict.exit_code) == (Kind.FAILED, 2)
+    verdict = judge(read_run_data(rundir))
+    assert (verdict.kind, verdict.exit_code) == (VerdictKind.FAILED, 2)
     assert verdict.reason == "factory: bad: why"
 
 
@@ -251,23 +253,23 @@ def test_a_failed_case_outvotes_the_exit_code(rundir: RunDir, add: Add) -> None:
 )  # fmt: skip
 def test_a_sentence_says_who_what_and_why_once(phase: str, role: str, name: str, message: str, said: str) -> None:
     case = Case(phase=phase, role=role, name=name, message=message, outcome=Outcome.FAILED, started=1, seconds=0)
-    assert sentence(case) == said
+    assert failure_sentence(case) == said
 
 
 def test_reason_is_the_first_failure_of_the_deciding_kind(rundir: RunDir, add: Add) -> None:
     add("later", Outcome.FAILED, message="consequence", started=START + 20, exit_code=7)
     add("cause", Outcome.FAILED, message="cause", started=START + 10, exit_code=7)
     add("early scenario", Outcome.FAILED, message="other", started=START, exit_code=2)
-    verdict = judge(gather(rundir))
+    verdict = judge(read_run_data(rundir))
     assert verdict.exit_code == 7
     assert "cause" in verdict.reason
-    assert verdict.not_reached == ("build", "serve", "up", "token", "test")
+    assert verdict.phases_not_reached == ("build", "serve", "up", "token", "test")
 
 
 def test_preparing_the_ce_is_not_installing_the_candidate(rundir: RunDir, add: Add) -> None:
     add("release.py", Outcome.FAILED, phase="build", message="no RPMs", exit_code=4)
     add("dnf install condor", phase="install", role="ce")
-    assert "install" in judge(gather(rundir)).not_reached
+    assert "install" in judge(read_run_data(rundir)).phases_not_reached
 
 
 def test_an_interrupted_run_says_by_what_first(rundir: RunDir, add: Add) -> None:
@@ -277,14 +279,14 @@ def test_an_interrupted_run_says_by_what_first(rundir: RunDir, add: Add) -> None
         exit_code=130,
     )  # fmt: skip
     rundir.append_case(end)
-    assert judge(gather(rundir)).reason == "interrupted by SIGTERM"
+    assert judge(read_run_data(rundir)).reason == "interrupted by SIGTERM"
 
 
 def test_run_whose_process_died_is_interrupted_never_passed(rundir: RunDir, add: Add) -> None:
     rundir.update(finished=None, exit_code=None)
     add("dnf install")
     verdict = write.write(rundir)
-    assert (verdict.kind, verdict.exit_code) == (Kind.INTERRUPTED, 130)
+    assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     suite = junit(rundir)
     assert suite.get("errors") == "1"
     assert "process is gone" in str(suite.xpath("string(.//error/@message)"))
@@ -294,22 +296,22 @@ def test_run_that_goes_on_is_no_pass(rundir: RunDir, add: Add) -> None:
     rundir.update(finished=None, exit_code=None)
     add("dnf install")
     with rundir.lock():
-        assert judge(gather(rundir)).kind is Kind.RUNNING
-        assert judge(gather(rundir, exit_code=0)).kind is Kind.PARTIAL
+        assert judge(read_run_data(rundir)).kind is VerdictKind.RUNNING
+        assert judge(read_run_data(rundir, exit_code=0)).kind is VerdictKind.PARTIAL
 
 
 def test_part_of_a_run_is_told_from_a_whole_one(rundir: RunDir, add: Add) -> None:
     add("release.py", phase="build")
     verdict = write.write(rundir)
-    assert verdict.kind is Kind.PARTIAL
-    assert verdict.not_reached == ("serve", "up", "install", "token", "test")
+    assert verdict.kind is VerdictKind.PARTIAL
+    assert verdict.phases_not_reached == ("serve", "up", "install", "token", "test")
     assert junit(rundir).get("errors") == "0"
 
 
 def test_phase_that_was_not_needed_is_not_missing(rundir: RunDir, add: Add) -> None:
     for phase in ("build", "serve", "up", "install", "test"):
         add(phase, phase=phase)
-    assert judge(gather(rundir)).kind is Kind.PASSED
+    assert judge(read_run_data(rundir)).kind is VerdictKind.PASSED
 
 
 @pytest.mark.parametrize("skipped", [True, False])
@@ -317,7 +319,7 @@ def test_nothing_tried_is_no_pass(rundir: RunDir, add: Add, skipped: bool) -> No
     if skipped:
         add("smoke", Outcome.SKIPPED, message="needs el9", phase="test")
     verdict = write.write(rundir)
-    assert (verdict.kind, verdict.exit_code) == (Kind.NOTHING, 3)
+    assert (verdict.kind, verdict.exit_code) == (VerdictKind.NOTHING, 3)
     assert junit(rundir).find(".//testcase/skipped") is not None
 
 
@@ -337,7 +339,7 @@ def test_report_of_an_empty_directory(tmp_path: Path) -> None:
     folder = tmp_path / "20260101T000000Z-pocketwms-1234abcd-deb13"
     folder.mkdir()
     verdict = write.write(RunDir(folder))
-    assert (verdict.kind, verdict.exit_code) == (Kind.INTERRUPTED, 130)
+    assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     assert "run.json cannot be read" in verdict.headline
     assert junit(RunDir(folder)).get("name") == "pocketwms.deb13"
     assert "no run.json" in RunDir(folder).html.read_text()
@@ -413,11 +415,27 @@ def test_overview_has_a_suite_per_cell(rundir: RunDir, add: Add, tmp_path: Path)
     add("ok")
     write.write(rundir)
     out = tmp_path / "all of it"
-    report = write.write_combined([(rundir, None), (rundir, None)], out)
+    later = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-2")))
+    report = write.write_combined([(rundir, None), (later, None)], out)
     tree = etree.parse(out / "junit.xml")
     etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
     assert len(tree.getroot().findall("testsuite")) == len(report.runs) == 2
-    assert f'href="../{rundir.path.name}/report.html"' in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert f'href="../{rundir.path.name}/report.html"' in page
+    assert f">{later.id}<" in page
+
+
+def test_suites_of_runs_of_one_platform_differ(rundir: RunDir, add: Add, tmp_path: Path) -> None:
+    add("ok")
+    later = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-2")))
+    elsewhere = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-el9")))
+    elsewhere.update(platform="el9")
+    write.write_combined([(rundir, None), (later, None), (elsewhere, None)], tmp_path / "out")
+    suites = etree.parse(tmp_path / "out" / "junit.xml").getroot().findall("testsuite")
+    names = [f"pocketwms.deb13.{rundir.id}", f"pocketwms.deb13.{later.id}", "pocketwms.el9"]
+    assert [suite.get("name") for suite in suites] == names
+    first, second = ([dict(case.attrib) for case in suite.iter("testcase")] for suite in suites[:2])
+    assert first == second
 
 
 def test_clean_keeps_what_people_write() -> None:

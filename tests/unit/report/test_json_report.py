@@ -14,7 +14,7 @@ from itb.data import shipped
 from itb.errors import ExitCode
 from itb.model import Case, CaseKey, Commit, CommitKind, Outcome, PlannedCases
 from itb.phase import Phase
-from itb.report import document, write
+from itb.report import json_report, write
 from itb.rundir import values
 from itb.rundir.cases import RUN_END
 from itb.rundir.directory import RunDir, RunState
@@ -72,9 +72,9 @@ def make_run(tmp_path: Path) -> Callable[..., RunDir]:
 
 def test_the_schema_is_the_records(make_run: Callable[..., RunDir]) -> None:
     Draft202012Validator.check_schema(schema())
-    assert schema() == document.schema(), (
-        "write it anew: python -c 'import json; from itb.report import document; "
-        "print(json.dumps(document.schema(), indent=1))' > reports/report.schema.json"
+    assert schema() == json_report.schema(), (
+        "write it anew: python -c 'import json; from itb.report import json_report; "
+        "print(json.dumps(json_report.schema(), indent=1))' > reports/report.schema.json"
     )
 
 
@@ -105,7 +105,7 @@ def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp
     folder = tmp_path / "a new" / "folder"
     write.write_combined(runs, folder)
     content = check((folder / "verdict.json").read_text())
-    alone = check(write.document_of(runs[:1]).model_dump_json())
+    alone = check(write.json_report_of(runs[:1]).model_dump_json())
     assert content.keys() == alone.keys()
     assert (content["verdict"], content["exit_code"], len(content["runs"])) == ("failed", ExitCode.BUILD, 2)
     assert content["runs"][0] == alone["runs"][0]
@@ -123,7 +123,7 @@ def test_a_run_of_which_nothing_is_known_has_the_shape_too(tmp_path: Path) -> No
 
 
 def test_the_schema_refuses_what_is_none(make_run: Callable[..., RunDir]) -> None:
-    content = json.loads(write.document_of([(make_run("deb13"), None)]).model_dump_json())
+    content = json.loads(write.json_report_of([(make_run("deb13"), None)]).model_dump_json())
     Draft202012Validator(schema()).validate({"format": 1, "error": {"message": "m", "hint": "", "exit_code": 1}})
     for wrong in (
         {**content, "format": 2},

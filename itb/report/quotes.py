@@ -1,4 +1,4 @@
-"""The lines that messages quote, found in the logs of a run directory and shown with what stands around them."""
+"""Finds the lines that messages quote in the logs of a run directory, and reads the lines around them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from itb.model import Case, Quote
 from itb.util import loglines
 from itb.util.text import clean, one_line
 
-BEFORE, AFTER = 30, 60  # lines of a log that are shown around the one that is quoted
-_LAST = 12  # lines of evidence that are shown at once where none of them is quoted
-_MORE = re.compile(r" \(?and \d+ more\)?( \(.*\))?$")  # how a message ends that names the first of several
+BEFORE, AFTER = 30, 60  # lines of a log shown before and after the quoted one
+_LAST = 12  # lines of evidence shown at once where none of them is quoted
+_MORE = re.compile(r" \(?and \d+ more\)?( \(.*\))?$")  # the end of a message that names the first of several
 _WIDEST = 2000  # characters shown of a line
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Lines of a log or, without a ``file``, of a case's evidence; ``line`` is the number of the quoted one, or 0.
+class QuoteContext:
+    """A quoted line with the lines before and after it, of a log or, without a ``file``, of a case's evidence.
 
-    ``quoted`` is empty where none of them is: ``after`` begins where reading should.
+    ``line`` is the number of the quoted line, 0 in evidence.  ``quoted`` is
+    empty where no line is quoted: ``after`` then holds the end of the evidence.
     """
 
     before: tuple[str, ...]
@@ -31,7 +32,7 @@ class Passage:
     line: int = 0
 
 
-def inside(rundir: Path, file: str) -> Path | None:
+def path_inside(rundir: Path, file: str) -> Path | None:
     """Return the path of a regular file inside a run directory, links followed; None if there is none."""
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:
         return None
@@ -44,51 +45,52 @@ def inside(rundir: Path, file: str) -> Path | None:
 
 
 def locate(rundir: Path, quote: Quote) -> Quote:
-    """Return a quote with the number of its line in the log that the run directory has now; 0 if it has it not.
+    """Return a quote with the number of its line in the run directory's log; 0 if the log lacks the line.
 
-    A log that was not collected keeps the number it had on its host.
+    A quote of a log that was not collected keeps the number it had on its host.
     """
-    path = inside(rundir, quote.file)
+    path = path_inside(rundir, quote.file)
     if path is None or not quote.text:
         return quote
     return quote.model_copy(update={"line": loglines.number_of(path, quote.text, hint=quote.line)})
 
 
-def located(rundir: Path, case: Case) -> Sequence[Quote]:
-    """Return the quotes of a case that are in logs, or tell of other trouble, each once, the cause first."""
+def locate_quotes(rundir: Path, case: Case) -> Sequence[Quote]:
+    """Return the quotes of a case that are in logs or tell of other trouble, each once, the cause first."""
     quotes = [locate(rundir, quote) for quote in case.quotes if quote.file or quote.also]
     return list({(quote.file, quote.line, quote.also): quote for quote in quotes}.values())
 
 
-def place(quote: Quote) -> str:
-    """Return where a quote is: ``hosts/factory/journal.txt:12``."""
+def file_and_line(quote: Quote) -> str:
+    """Return the file and line of a quote: ``hosts/factory/journal.txt:12``."""
     return f"{quote.file}:{quote.line}" if quote.line else quote.file
 
 
-def of_log(rundir: Path, quote: Quote) -> Passage | None:
-    """Return what stands around a quote that was located; None if its log does not have it."""
-    path = inside(rundir, quote.file)
+def read_context(rundir: Path, quote: Quote) -> QuoteContext | None:
+    """Return a located quote with the lines around it; None if its log does not have it."""
+    path = path_inside(rundir, quote.file)
     excerpt = loglines.excerpt(path, quote.line, before=BEFORE, after=AFTER) if path and quote.line else None
     if excerpt is None:
         return None
     lines = tuple(_shown(line) for line in excerpt.lines)
     number = quote.line - excerpt.first
-    return Passage(lines[:number], lines[number], _without_blank_end(lines[number + 1 :]), quote.file, quote.line)
+    after = _without_blank_end(lines[number + 1 :])
+    return QuoteContext(lines[:number], lines[number], after, quote.file, quote.line)
 
 
-def of_evidence(case: Case) -> Passage | None:
-    """Return the evidence of a case from the line on that its message quotes, else its end; None without any."""
+def find_in_evidence(case: Case) -> QuoteContext | None:
+    """Return a case's evidence, split at the line that the message quotes or near its end; None if it is empty."""
     lines = tuple(_shown(line) for line in case.evidence.strip("\n").splitlines())
     if not any(line.strip() for line in lines):
         return None
     message = _MORE.sub("", case.message)
     for text in [*(quote.text for quote in case.quotes if not quote.also), message]:
-        wanted = one_line(text).removesuffix("…")
-        numbers = [number for number, line in enumerate(lines) if wanted and wanted in " ".join(line.split())]
+        quoted = one_line(text).removesuffix("…")
+        numbers = [number for number, line in enumerate(lines) if quoted and quoted in " ".join(line.split())]
         if numbers:
             number = numbers[-1]
-            return Passage(lines[:number], lines[number], lines[number + 1 :])
-    return Passage(lines[:-_LAST], "", lines[-_LAST:])
+            return QuoteContext(lines[:number], lines[number], lines[number + 1 :])
+    return QuoteContext(lines[:-_LAST], "", lines[-_LAST:])
 
 
 def _shown(line: str) -> str:

@@ -1,7 +1,7 @@
-"""What ``--json`` prints of runs, and ``verdict.json`` holds: one shape, whether of one run or of several.
+"""Makes the JSON report of one run or several, which ``--json`` prints and ``verdict.json`` holds.
 
-The records are the schema: ``reports/report.schema.json`` is made from them,
-and a test keeps the two alike.
+Its schema, ``reports/report.schema.json``, is made from the records of this
+module; a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from pydantic import ConfigDict, TypeAdapter
 
 from itb.errors import worst
 from itb.model import Case, Commit, CommitKind, Outcome, Record
-from itb.report import commands
-from itb.report.facts import Facts, base_phase, busy_seconds, phases
+from itb.report import next_commands
 from itb.report.junit import classname_of
-from itb.report.passages import located
-from itb.report.verdict import Kind, Verdict, sort_failures
+from itb.report.quotes import locate_quotes
+from itb.report.run_data import RunData, base_phase, busy_seconds, phases
+from itb.report.verdict import Verdict, VerdictKind, sort_failures
 from itb.util.files import write_atomically
 from itb.version import JSON_FORMAT, VERSION
 
 
-class Entry(Record):
-    """A part of the document; what its fields mean is written below them, and in the schema."""
+class JsonRecord(Record):
+    """Base of the objects in a JSON report; the schema takes the descriptions below their fields."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Counts(Entry):
+class JsonCounts(JsonRecord):
     """Numbers of cases."""
 
     passed: int
@@ -43,16 +43,16 @@ class Counts(Entry):
     """Planned, and the run did not come to them."""
 
 
-class PhaseEntry(Entry):
+class JsonPhase(JsonRecord):
     """A phase, in the order in which phases began; then those that were not reached."""
 
     name: str
     seconds: float
     """Wall time in which something of it went on."""
-    counts: Counts
+    counts: JsonCounts
 
 
-class CaseEntry(Entry):
+class JsonCase(JsonRecord):
     """A test case as JUnit has it, too."""
 
     classname: str
@@ -77,7 +77,7 @@ class CaseEntry(Entry):
     """How many tries of it did not go well before the one that counts."""
 
 
-class TryEntry(Entry):
+class JsonTry(JsonRecord):
     """A try that did not go well before the one that counts."""
 
     outcome: Outcome
@@ -88,7 +88,7 @@ class TryEntry(Entry):
     seconds: float
 
 
-class SourceEntry(Entry):
+class JsonQuote(JsonRecord):
     """A line that a message was read from."""
 
     file: str
@@ -100,16 +100,16 @@ class SourceEntry(Entry):
     """Whether it tells of other trouble than the message."""
 
 
-class FailureEntry(CaseEntry):
+class JsonFailure(JsonCase):
     """A case that failed or was an error, with its evidence."""
 
-    sources: tuple[SourceEntry, ...]
+    sources: tuple[JsonQuote, ...]
     """Where the message was read from, the cause first."""
     evidence: str
-    earlier_tries: tuple[TryEntry, ...]
+    earlier_tries: tuple[JsonTry, ...]
 
 
-class CommitEntry(Entry):
+class JsonCommit(JsonRecord):
     """What was tested."""
 
     id: str
@@ -128,7 +128,7 @@ class CommitEntry(Entry):
     """Number of the release candidate; 0 for none."""
 
 
-class CommandEntry(Entry):
+class JsonCommand(JsonRecord):
     """A command that a person may want to type now."""
 
     title: str
@@ -136,7 +136,7 @@ class CommandEntry(Entry):
     why: str
 
 
-class RunEntry(Entry):
+class JsonRun(JsonRecord):
     """A run: product x platform x scenarios."""
 
     run: str
@@ -147,12 +147,12 @@ class RunEntry(Entry):
     """As it was asked for; empty for the product's default."""
     version: str
     """Of the candidate, as its packages have it; empty if it was not found."""
-    commit: CommitEntry | None
+    commit: JsonCommit | None
     """Null if it was not found."""
     scenarios: tuple[str, ...]
     tool_version: str
     """The itb that made the run."""
-    verdict: Kind
+    verdict: VerdictKind
     exit_code: int | None
     """Null while it goes on."""
     headline: str
@@ -160,7 +160,7 @@ class RunEntry(Entry):
     """The case that decided, and its message; empty if all went well."""
     blame: str
     """Whom the exit code speaks of."""
-    counts: Counts
+    counts: JsonCounts
     started: float
     finished: float | None
     """Seconds since the epoch; null while it goes on or if its process died."""
@@ -171,36 +171,36 @@ class RunEntry(Entry):
     """When it was taken up again, and what that repeated."""
     problems: tuple[str, ...]
     """What of its directory could not be read."""
-    phases: tuple[PhaseEntry, ...]
+    phases: tuple[JsonPhase, ...]
     phases_not_reached: tuple[str, ...]
-    failed: tuple[FailureEntry, ...]
+    failed: tuple[JsonFailure, ...]
     """The cases that failed or were errors, that which decided the verdict first."""
-    cases: tuple[CaseEntry, ...]
+    cases: tuple[JsonCase, ...]
     """Every case, in order of start, then those that were not reached."""
     junit: str
     html: str
     reproduce: str
     """The command that tests the same again; empty where nothing says of what product it was."""
-    next: tuple[CommandEntry, ...]
+    next: tuple[JsonCommand, ...]
 
 
-class ReportDocument(Entry):
+class JsonReport(JsonRecord):
     """Runs and what they come to together."""
 
     format: Literal[1]
     tool_version: str
     """The itb that wrote this."""
-    verdict: Kind
+    verdict: VerdictKind
     """The worst of the runs'."""
     exit_code: int | None
     """The worst; null while one goes on."""
-    runs: tuple[RunEntry, ...]
+    runs: tuple[JsonRun, ...]
     junit: str
     """Of all runs in one file: a run's own if there is one."""
     html: str
 
 
-class ErrorEntry(Entry):
+class JsonError(JsonRecord):
     """What ended a command."""
 
     message: str
@@ -209,54 +209,54 @@ class ErrorEntry(Entry):
     exit_code: int
 
 
-class ErrorDocument(Entry):
+class JsonErrorReport(JsonRecord):
     """What ``--json`` prints of a command that came to no result."""
 
     format: Literal[1]
-    error: ErrorEntry
+    error: JsonError
 
 
-def document(runs: Sequence[tuple[Facts, Verdict]], *, folder: Path | None = None) -> ReportDocument:
-    """Return the document of runs; ``folder`` is where the reports of all of them are, if there are several."""
-    entries = tuple(_run(facts, verdict) for facts, verdict in runs)
-    codes = [entry.exit_code for entry in entries if entry.exit_code is not None]
-    code = worst(codes) if len(codes) == len(entries) else None
-    deciding = [entry.verdict for entry in entries if entry.exit_code == code] or [Kind.RUNNING]
-    return ReportDocument(
+def make(runs: Sequence[tuple[RunData, Verdict]], *, folder: Path | None = None) -> JsonReport:
+    """Return the report of runs; ``folder`` holds their combined report, if there is one."""
+    json_runs = tuple(_run(run_data, verdict) for run_data, verdict in runs)
+    codes = [run.exit_code for run in json_runs if run.exit_code is not None]
+    code = worst(codes) if len(codes) == len(json_runs) else None
+    verdicts = [run.verdict for run in json_runs if run.exit_code == code] or [VerdictKind.RUNNING]
+    return JsonReport(
         format=JSON_FORMAT,
         tool_version=VERSION,
-        verdict=max(deciding, key=[*Kind].index),
+        verdict=max(verdicts, key=[*VerdictKind].index),
         exit_code=code,
-        runs=entries,
-        junit=str(folder / "junit.xml") if folder else entries[0].junit,
-        html=str(folder / "report.html") if folder else entries[0].html,
+        runs=json_runs,
+        junit=str(folder / "junit.xml") if folder else json_runs[0].junit,
+        html=str(folder / "report.html") if folder else json_runs[0].html,
     )
 
 
-def write(path: Path, report: ReportDocument) -> None:
-    """Write a document to a file."""
+def write(path: Path, report: JsonReport) -> None:
+    """Write a report to a file."""
     write_atomically(path, report.model_dump_json(indent=1).encode() + b"\n")
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON schema of the document, and of the one there is instead if a command fails."""
-    documents: TypeAdapter[Any] = TypeAdapter(ReportDocument | ErrorDocument)
+    """Return the JSON schema of the report, and of what a command that fails prints instead."""
+    reports: TypeAdapter[Any] = TypeAdapter(JsonReport | JsonErrorReport)
     title = f"itb report, format {JSON_FORMAT}"
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
-    return {**head, **documents.json_schema(mode="serialization")}
+    return {**head, **reports.json_schema(mode="serialization")}
 
 
-def _run(facts: Facts, verdict: Verdict) -> RunEntry:
-    state, commit = facts.state, facts.commit
-    failed = sort_failures(facts, verdict.exit_code)
-    return RunEntry(
-        run=facts.rundir.id,
-        directory=str(facts.rundir.path),
+def _run(run_data: RunData, verdict: Verdict) -> JsonRun:
+    state, commit = run_data.state, run_data.commit
+    failed = sort_failures(run_data, verdict.exit_code)
+    return JsonRun(
+        run=run_data.rundir.id,
+        directory=str(run_data.rundir.path),
         product=state.product,
         platform=state.platform,
         reference=state.ref,
         version=_version(commit),
-        commit=CommitEntry(**commit.model_dump(include=set(CommitEntry.model_fields))) if commit else None,
+        commit=JsonCommit(**commit.model_dump(include=set(JsonCommit.model_fields))) if commit else None,
         scenarios=state.scenarios,
         tool_version=state.tool_version,
         verdict=verdict.kind,
@@ -264,35 +264,35 @@ def _run(facts: Facts, verdict: Verdict) -> RunEntry:
         headline=verdict.headline,
         reason=verdict.reason,
         blame=verdict.blame,
-        counts=_counts(facts.cases, facts.unreached),
+        counts=_counts(run_data.cases, run_data.unreached_cases),
         started=state.started,
         finished=state.finished,
-        seconds=facts.seconds,
+        seconds=run_data.seconds,
         kept=state.kept,
-        resumed=facts.resumed,
-        problems=facts.problems,
-        phases=_phases(facts),
-        phases_not_reached=verdict.not_reached,
+        resumed=run_data.resumption_notes,
+        problems=run_data.problems,
+        phases=_phases(run_data),
+        phases_not_reached=verdict.phases_not_reached,
         failed=tuple(
-            FailureEntry(
-                **_case(facts, case, reached=True),
-                sources=tuple(SourceEntry(**dict(quote)) for quote in located(facts.rundir.path, case)),
+            JsonFailure(
+                **_case(run_data, case, reached=True),
+                sources=tuple(JsonQuote(**dict(quote)) for quote in locate_quotes(run_data.rundir.path, case)),
                 evidence=case.evidence,
-                earlier_tries=tuple(TryEntry(**each.model_dump()) for each in case.tries),
+                earlier_tries=tuple(JsonTry(**each.model_dump()) for each in case.tries),
             )
             for case in failed
         ),
         cases=tuple(
-            CaseEntry(**_case(facts, case, reached=reached))
-            for cases, reached in ((facts.cases, True), (facts.unreached, False))
+            JsonCase(**_case(run_data, case, reached=reached))
+            for cases, reached in ((run_data.cases, True), (run_data.unreached_cases, False))
             for case in cases
         ),
-        junit=str(facts.rundir.junit),
-        html=str(facts.rundir.html),
-        reproduce=commands.reproduce(facts),
+        junit=str(run_data.rundir.junit),
+        html=str(run_data.rundir.html),
+        reproduce=next_commands.reproduce(run_data),
         next=tuple(
-            CommandEntry(title=title, command=command, why=why)
-            for title, command, why in commands.next_commands(facts, verdict, anywhere=True)
+            JsonCommand(title=title, command=command, why=why)
+            for title, command, why in next_commands.next_commands(run_data, verdict, anywhere=True)
         ),
     )
 
@@ -303,9 +303,9 @@ def _version(commit: Commit | None) -> str:
     return f"{commit.version} rc{commit.rc}" if commit.rc else commit.version
 
 
-def _case(facts: Facts, case: Case, *, reached: bool) -> dict[str, Any]:
+def _case(run_data: RunData, case: Case, *, reached: bool) -> dict[str, Any]:
     return {
-        "classname": classname_of(facts, case),
+        "classname": classname_of(run_data, case),
         "name": case.name,
         "phase": case.phase,
         "role": case.role,
@@ -320,18 +320,18 @@ def _case(facts: Facts, case: Case, *, reached: bool) -> dict[str, Any]:
     }
 
 
-def _phases(facts: Facts) -> tuple[PhaseEntry, ...]:
-    entries = []
-    for name in phases(facts.all_cases):
-        cases = [case for case in facts.cases if base_phase(case) == name]
-        unreached = [case for case in facts.unreached if base_phase(case) == name]
-        entries.append(PhaseEntry(name=name, seconds=busy_seconds(cases), counts=_counts(cases, unreached)))
-    return tuple(entries)
+def _phases(run_data: RunData) -> tuple[JsonPhase, ...]:
+    json_phases = []
+    for name in phases(run_data.all_cases):
+        cases = [case for case in run_data.cases if base_phase(case) == name]
+        unreached = [case for case in run_data.unreached_cases if base_phase(case) == name]
+        json_phases.append(JsonPhase(name=name, seconds=busy_seconds(cases), counts=_counts(cases, unreached)))
+    return tuple(json_phases)
 
 
-def _counts(cases: Sequence[Case], unreached: Sequence[Case]) -> Counts:
+def _counts(cases: Sequence[Case], unreached: Sequence[Case]) -> JsonCounts:
     count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in Outcome}
-    return Counts(
+    return JsonCounts(
         passed=count[Outcome.PASSED],
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],

@@ -1,4 +1,4 @@
-"""Pages of text files of a run: numbered lines that reports link to, in a browser that would not show the file."""
+"""Writes text files of a run as HTML pages with numbered lines, which reports link to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from itb.report.passages import inside
+from itb.report.quotes import path_inside
 from itb.report.template import render
 from itb.util import loglines
 from itb.util.files import write_atomically
@@ -16,19 +16,20 @@ from itb.util.text import clean
 
 FOLDER = "pages"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-MARGIN = 2000  # lines shown before and after one that is linked to; the file has all
+MARGIN = 2000  # lines shown before and after a line that is linked to; the file has all
 
 
 def write(rundir: Path, files: Mapping[str, Iterable[int]]) -> dict[str, str]:
-    """Write a page of each of these files of a run directory; return the pages' paths by file.
+    """Write a page for each of these files of a run directory; return the pages' paths by file.
 
-    ``files`` holds the numbers of the lines that reports link to; without
-    one, a page begins with the file.  Pages of earlier reports are removed.
+    ``files`` maps a file to the numbers of the lines that reports link to;
+    a page without any shows the beginning of its file.  Pages of earlier
+    reports are removed.
     """
     shutil.rmtree(rundir / FOLDER, ignore_errors=True)
     pages: dict[str, str] = {}
     for file, numbers in files.items():
-        # A host chose the name: it may be too long with more to it, or that of another page's folder.
+        # A host chose the name: with a suffix it may be too long, or it may be the name of another page's folder.
         page = f"{FOLDER}/{len(pages) + 1}-{_UNSAFE.sub('-', Path(file).name)[-60:]}.html"
         if _write(rundir, page, file, sorted(set(numbers))):
             pages[file] = page
@@ -36,8 +37,8 @@ def write(rundir: Path, files: Mapping[str, Iterable[int]]) -> dict[str, str]:
 
 
 def _write(rundir: Path, page: str, file: str, numbers: list[int]) -> bool:
-    """Write the page of a file; return whether there is something of it to show."""
-    path = inside(rundir, file)
+    """Write the page of a file; return whether the file has lines to show."""
+    path = path_inside(rundir, file)
     lines = _lines(path, numbers) if path else {}
     if lines:
         text = render(
@@ -52,7 +53,7 @@ def _write(rundir: Path, page: str, file: str, numbers: list[int]) -> bool:
 
 
 def _lines(path: Path, numbers: list[int]) -> dict[int, str]:
-    """Return the lines of a file around those of these numbers, each with its own."""
+    """Return the lines of a file around the lines of these numbers, by number."""
     lines: dict[int, str] = {}
     for number in numbers or [1]:
         excerpt = loglines.excerpt(path, number, before=MARGIN, after=MARGIN)

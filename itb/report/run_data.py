@@ -1,7 +1,7 @@
-"""The facts of a run, gathered from its directory.
+"""Reads from a run directory everything that reports show of the run.
 
-Everything a report shows comes through :func:`gather`, which removes secrets
-and control characters once, so that no renderer can forget to.
+:func:`read_run_data` removes secrets and control characters once, so that no
+renderer can forget to.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ UNKNOWN_PRODUCT = "unknown product"  # of a run whose directory does not say
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All that is known of a run, safe to show; ``cases`` in order of start, one of each name.
+class RunData:
+    """Everything that is known of a run, safe to show; ``cases`` in order of start, one of each name.
 
-    ``unreached`` are the planned cases that the run has not come to, skipped
-    with that reason; ``planned`` says whether it is known which these are.
-    ``problems`` says what could not be read; ``ended`` is false while the
-    run goes on or when its process died.
+    ``unreached_cases`` are the planned cases that the run did not reach,
+    skipped with that reason; ``is_plan_known`` is false where the run has
+    saved no plan.  ``problems`` says what could not be read; ``has_ended`` is
+    false while the run goes on or if its process died.
     """
 
     rundir: RunDir
@@ -62,56 +62,56 @@ class Facts:
     token: Token | None
     previous: Commit | None
     problems: tuple[str, ...]
-    ended: bool
-    unreached: tuple[Case, ...] = ()
-    planned: bool = False
-    resumed: tuple[str, ...] = ()  # when the run was taken up again, and what that replaced
-    paused: float = 0.0  # seconds in which nobody worked on it
-    entered: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
+    has_ended: bool
+    unreached_cases: tuple[Case, ...] = ()
+    is_plan_known: bool = False
+    resumption_notes: tuple[str, ...] = ()  # when the run was resumed, and which cases that repeated
+    paused_seconds: float = 0.0  # between one attempt and the next
+    hand_entry_notes: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
 
     @property
     def seconds(self) -> float:
-        """Return the seconds from the run's start to its end, or to that of the last case so far, less pauses."""
+        """Return the seconds from the run's start to its end, or to the end of its last case, less pauses."""
         ends = [case.ended for case in self.cases]
         end = self.state.finished or max(ends, default=self.state.started)
-        return max(0.0, end - self.state.started - self.paused)
+        return max(0.0, end - self.state.started - self.paused_seconds)
 
     @property
-    def bad(self) -> list[Case]:
-        """Return the cases that failed or could not be tried properly, in order of start."""
+    def bad_cases(self) -> list[Case]:
+        """Return the cases that failed or were errors, in order of start."""
         return [case for case in self.cases if case.is_bad]
 
     @property
     def all_cases(self) -> tuple[Case, ...]:
-        """Return the cases of the run, in order of start, then those that it has not come to."""
-        return (*self.cases, *self.unreached)
+        """Return the cases of the run in order of start, then those that it did not reach."""
+        return (*self.cases, *self.unreached_cases)
 
 
-def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> Facts:
-    """Return what is known of a run, whatever is missing; what cannot be read is among the problems.
+def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None = None) -> RunData:
+    """Return the data of a run; what is missing is None, and what cannot be read is named in ``problems``.
 
-    ``exit_code`` is how the run ends, from a caller that knows before
-    ``run.json`` does.
+    ``exit_code`` takes the place of that in ``run.json``, for a caller that
+    knows it before the file does.
     """
     problems: list[str] = []
     saved = functools.partial(_saved, rundir, problems)
     attempts = _attempts(rundir, problems)
-    # What the last process began and did not end is cut off, unless that process is alive.
+    # Cases that the last process has not ended were cut off, unless that process is alive.
     is_held = is_running(rundir)
     ended_cases = map(clean_case, attempts.cases if is_held else (*attempts.cases, *attempts.unfinished))
-    cases = report_cases.one_per_name(ended_cases, map(clean_case, attempts.replaced))
+    cases = report_cases.merge_by_name(ended_cases, map(clean_case, attempts.replaced))
     build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
-    entered = _entered(rundir, problems)
+    hand_entry_notes = _hand_entry_notes(rundir, problems)
     state = clean_record(_state(rundir, commit, cases, problems))
     if exit_code is not None:
         state = state.model_copy(update={"exit_code": exit_code})
-    ended = state.exit_code is not None or state.finished is not None
+    has_ended = state.exit_code is not None or state.finished is not None
     keys = [clean_key(key) for key in planned.cases] if planned else []
-    goes_on = is_held and not ended
-    end = report_cases.run_end(cases, keys, state, ended=ended, is_running=goes_on)
+    goes_on = is_held and not has_ended
+    end = report_cases.run_end(cases, keys, state, ended=has_ended, is_running=goes_on)
     cases = [*(case for case in cases if case.key != RUN_END), *end]
-    unreached = report_cases.not_reached(cases, keys, state, is_running=goes_on)
-    return Facts(
+    unreached_cases = report_cases.make_unreached_cases(cases, keys, state, is_running=goes_on)
+    return RunData(
         rundir=rundir,
         state=state,
         cases=tuple(cases),
@@ -124,17 +124,17 @@ def gather(rundir: RunDir, notes: Notes | None = None, *, exit_code: int | None 
         token=saved(values.TOKEN),
         previous=saved(values.PREVIOUS),
         problems=tuple(problems),
-        ended=ended,
-        unreached=tuple(map(clean_case, unreached)),
-        planned=planned is not None,
-        resumed=_resumptions(attempts),
-        paused=attempts.paused,
-        entered=entered,
+        has_ended=has_ended,
+        unreached_cases=tuple(map(clean_case, unreached_cases)),
+        is_plan_known=planned is not None,
+        resumption_notes=_resumption_notes(attempts),
+        paused_seconds=attempts.paused,
+        hand_entry_notes=hand_entry_notes,
     )
 
 
 def _saved(rundir: RunDir, problems: list[str], key: Value[R]) -> R | None:
-    """Return a value that the run has saved, fit for showing; None, and the problem told, if it is unreadable."""
+    """Return a value that the run has saved, safe to show; None, with a problem added, if it is unreadable."""
     try:
         value = rundir.saved(key)
     except (UsageError, OSError) as error:
@@ -143,14 +143,14 @@ def _saved(rundir: RunDir, problems: list[str], key: Value[R]) -> R | None:
     return clean_record(value) if value is not None else None
 
 
-def outline(rundir: RunDir, state: RunState) -> Facts:
-    """Return what a verdict needs of a run whose state is known; nothing is cleaned for showing."""
+def read_outline(rundir: RunDir, state: RunState) -> RunData:
+    """Return only the data that a verdict needs, of a run whose state is known; texts are not cleaned."""
     attempts = _attempts(rundir, [])
     cut_off = () if rundir.is_locked() else attempts.unfinished
-    return Facts(
+    return RunData(
         rundir=rundir,
         state=state,
-        cases=tuple(report_cases.one_per_name((*attempts.cases, *cut_off), attempts.replaced)),
+        cases=tuple(report_cases.merge_by_name((*attempts.cases, *cut_off), attempts.replaced)),
         notes=Notes(),
         commit=None,
         build=None,
@@ -160,13 +160,13 @@ def outline(rundir: RunDir, state: RunState) -> Facts:
         token=None,
         previous=None,
         problems=(),
-        ended=state.exit_code is not None or state.finished is not None,
-        paused=attempts.paused,
+        has_ended=state.exit_code is not None or state.finished is not None,
+        paused_seconds=attempts.paused,
     )
 
 
 def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
-    """Return the cases of every attempt at the run; none, and a problem more, if they cannot be read."""
+    """Return the cases of all attempts at the run; none, with a problem added, if they cannot be read."""
     try:
         return rundir.attempts()
     except OSError as error:
@@ -175,29 +175,29 @@ def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
 
 
 def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problems: list[str]) -> RunState:
-    """Return the content of ``run.json``, or, where that cannot be read, what else tells of the run."""
+    """Return the content of ``run.json``; where it cannot be read, what its name and cases tell instead."""
     try:
         return rundir.state
     except (UsageError, OSError) as error:
         problems.append(clean(f"run.json: {error}"))
-    words = rundir.id.split("-")
+    parts = rundir.id.split("-")
     return RunState(
         id=rundir.id,
         short="",
-        product=commit.product if commit else (words[1] if len(words) > 3 else UNKNOWN_PRODUCT),
-        platform=words[-1] if len(words) > 3 else "unknown platform",
+        product=commit.product if commit else (parts[1] if len(parts) > 3 else UNKNOWN_PRODUCT),
+        platform=parts[-1] if len(parts) > 3 else "unknown platform",
         ref=commit.ref if commit else "",
         started=min((case.started for case in cases), default=_modified(rundir)),
     )
 
 
 def _modified(rundir: RunDir) -> float:
-    """Return when the run directory was changed; now if there is none."""
+    """Return when the run directory was modified; the present time if there is none."""
     return rundir.path.stat().st_mtime if rundir.path.exists() else time.time()
 
 
-def _resumptions(attempts: Attempts) -> tuple[str, ...]:
-    """Return a line that tells when a run was resumed and what that repeated; none if it never was."""
+def _resumption_notes(attempts: Attempts) -> tuple[str, ...]:
+    """Return a line saying when a run was resumed and what that repeated; none if it was not resumed."""
     times = [
         ("resumed " if process.resumed else "repeated in part ") + when.utc(process.at)
         for process in attempts.resumed
@@ -210,7 +210,7 @@ def _resumptions(attempts: Attempts) -> tuple[str, ...]:
     return (f"{', '.join(times)}{repeated}",)
 
 
-def _entered(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
+def _hand_entry_notes(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
     """Return a line for each host that somebody entered by hand."""
     times: dict[str, list[str]] = {}
     try:
@@ -252,7 +252,7 @@ def clean_case(case: Case) -> Case:
 
 
 def clean_key(key: CaseKey) -> CaseKey:
-    """Return what names a case, as reports show it."""
+    """Return the key of a case as reports show it: one line each, of bounded length."""
     phase, role = one_line(clean(key.phase), 100) or Phase.RUN, one_line(clean(key.role), 100)
     return CaseKey(phase, role, one_line(clean(key.name), 300) or "unnamed")
 
@@ -267,7 +267,7 @@ def _clean_texts(record: Case | Try) -> dict[str, Any]:
 
 
 def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
-    """Return when something of these cases went on, as (start, end), without overlaps, in order."""
+    """Return the times in which any of these cases ran, as (start, end), without overlaps, in order."""
     merged: list[tuple[float, float]] = []
     for start, end in sorted((case.started, case.ended) for case in cases):
         if merged and start <= merged[-1][1] + 0.5:  # a shorter gap is no pause
@@ -278,16 +278,16 @@ def intervals(cases: Iterable[Case]) -> list[tuple[float, float]]:
 
 
 def busy_seconds(cases: Iterable[Case]) -> float:
-    """Return the wall seconds during which something of these cases went on."""
+    """Return the wall seconds in which any of these cases ran."""
     return sum(end - start for start, end in intervals(cases))
 
 
 def base_phase(case: Case) -> str:
-    """Return the phase of the contract a case belongs to: ``test`` of ``test.smoke``."""
+    """Return the phase of a case without what follows a dot: ``test`` of ``test.smoke``."""
     return case.phase.partition(".")[0]
 
 
-# The phases in the order of the pipeline; what was done at the same time is told one after the other.
+# The phases in the order in which reports show them; some of them run at the same time.
 PIPELINE = (
     Phase.RESOLVE, Phase.PLATFORM, Phase.BUILD, Phase.SERVE, Phase.UP, Phase.INSTALL, Phase.CONFIGURE, Phase.START,
     Phase.TOKEN, Phase.TEST, Phase.RUN, Phase.EVIDENCE, Phase.DOWN,
@@ -295,7 +295,7 @@ PIPELINE = (
 
 
 def phases(cases: Iterable[Case], others: Iterable[str] = ()) -> list[str]:
-    """Return the phases of cases, and ``others``, in the order of the pipeline; one it lacks comes last."""
+    """Return the phases of cases, and ``others``, in the order of ``PIPELINE``; an unknown one comes last."""
     names = dict.fromkeys([*(base_phase(case) for case in cases), *others])
     return sorted(names, key=lambda name: [*PIPELINE, name].index(name))
 

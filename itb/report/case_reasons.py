@@ -1,4 +1,4 @@
-"""Cases that neither simply passed nor went wrong: known failures, flaky ones, skipped ones, by their reason."""
+"""The cases that were skipped, flaky or known to fail, grouped by their reason."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _NAMED = 3  # cases of one reason that are named in a line
 
 
 @dataclass(frozen=True)
-class Notable:
-    """Cases of which the same is to be said; ``label`` is what they are: flaky, known failure, skipped."""
+class CaseReason:
+    """A reason and the cases that have it; ``label`` says what they are: flaky, known failure or skipped."""
 
     label: str
     reason: str
@@ -20,16 +20,16 @@ class Notable:
 
     @property
     def subject(self) -> str:
-        """Which cases these are, in a line."""
+        """Return the names of the first cases, and how many more there are, in one line."""
         names = [f"{case.role}: {case.name}" if case.role else case.name for case in self.cases]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return ", ".join(names[:_NAMED]) + more
 
 
-def notable(cases: Iterable[Case]) -> list[Notable]:
-    """Return them in the order of what to read first; those of the same reason together.
+def group_by_reason(cases: Iterable[Case]) -> list[CaseReason]:
+    """Return the reasons with their cases: known failures first, then flaky cases, then skipped ones.
 
-    What went wrong is said where it did, not again as the reason of what it ended.
+    The message of a case that failed is left out of the reasons of those that were skipped because of it.
     """
     by_reason: dict[tuple[str, str], list[Case]] = {}
     cases = tuple(cases)
@@ -41,5 +41,5 @@ def notable(cases: Iterable[Case]) -> list[Notable]:
                 reason = reason.removesuffix(f": {cause}")
             by_reason.setdefault((case.remark or case.outcome, reason), []).append(case)
     order: list[str] = [Remark.KNOWN_FAILURE, Remark.FLAKY, Outcome.SKIPPED]
-    found = [Notable(label, reason, members) for (label, reason), members in by_reason.items()]
-    return sorted(found, key=lambda item: order.index(item.label))
+    reasons = [CaseReason(label, reason, same) for (label, reason), same in by_reason.items()]
+    return sorted(reasons, key=lambda item: order.index(item.label))
