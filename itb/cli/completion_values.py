@@ -67,10 +67,10 @@ def _outcomes(_: Settings, __: Line) -> Iterable[str]:
 
 
 def _hooks(settings: Settings, _: Line) -> list[str]:
-    from itb.tokens.lookup import BUILTIN  # takes long to import, and is not for every value
+    from itb.tokens.lookup import PROVIDERS  # takes long to import, and is not for every value
 
     own = (path for folder in settings.folders("hooks") for path in sorted(folder.glob("*")))
-    return [*BUILTIN, *(path.name for path in own if path.is_file())]
+    return [*PROVIDERS, *(path.name for path in own if path.is_file())]
 
 
 _PROVIDERS: dict[str, Callable[[Settings, Line], Iterable[str]]] = {

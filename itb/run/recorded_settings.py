@@ -76,7 +76,7 @@ def _check_trusted(rundir: RunDir, recorded: Mapping[str, Any], settings: Settin
     the machine's engines name no program of somebody's.
     """
     today, default = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
-    for key, ours in (("engine", untrusted_source.ENGINES), ("token_hook", tokens_lookup.BUILTIN)):
+    for key, ours in (("engine", untrusted_source.ENGINES), ("token_hook", tokens_lookup.PROVIDERS)):
         value = recorded.get(key, today[key])
         if value not in (*ours, today[key]):
             remedy = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"

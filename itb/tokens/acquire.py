@@ -9,7 +9,7 @@ from itb.errors import InterruptedRunError
 from itb.model import Token
 from itb.tokens.check import preflight, unverified_issuer
 from itb.tokens.lookup import find_provider
-from itb.tokens.providers.base import Context, Provider
+from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 
 TRIES = 3
@@ -19,7 +19,7 @@ BACKOFF = (1.0, 4.0)  # seconds before the second and the third try
 def acquire(
     name: str,
     request: TokenRequest,
-    context: Context,
+    context: ProviderContext,
     *,
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Token, Secret]:
@@ -39,7 +39,7 @@ def acquire(
 
 
 def _obtain(
-    name: str, provider: Provider, request: TokenRequest, context: Context, note: Callable[[str], None]
+    name: str, provider: Provider, request: TokenRequest, context: ProviderContext, note: Callable[[str], None]
 ) -> Secret:
     deadline = time.monotonic() + request.deadline_s
     for attempt in range(1, TRIES + 1):

@@ -11,12 +11,12 @@ from itb.model import Record
 from itb.tokens.check import ClaimCheck, explain, unverified_issuer
 from itb.tokens.hook import call_hook, hook_environment
 from itb.tokens.lookup import find_provider
-from itb.tokens.providers.base import Context
-from itb.tokens.providers.command import Command
+from itb.tokens.providers.base import ProviderContext
+from itb.tokens.providers.command import HookProvider
 from itb.tokens.request import Secret, TokenRequest
 
 
-class Attempt(Record):
+class HookReport(Record):
     """The result of trying a hook; nothing of it is secret.
 
     ``asked`` is the JSON object that the hook got, ``environment`` the names
@@ -41,19 +41,19 @@ class Attempt(Record):
         return not self.problem and all(verdict.ok for verdict in self.verdicts)
 
 
-def try_hook(name: str, request: TokenRequest, context: Context) -> Attempt:
+def try_hook(name: str, request: TokenRequest, context: ProviderContext) -> HookReport:
     """Ask a provider or hook once, without the second and third try of a run; return the result.
 
     Raises UsageError for a name or option that does not exist.
     """
     provider = find_provider(name, context)
-    if isinstance(provider, Command):
-        return _attempt_hook(provider, request, context)
+    if isinstance(provider, HookProvider):
+        return _try_program(provider, request, context)
     started = time.monotonic()
     try:
         secret = provider.obtain(request, timeout=request.deadline_s)
     except TokenError as error:
-        return Attempt(
+        return HookReport(
             name=name,
             seconds=time.monotonic() - started,
             problem=error.message,
@@ -62,10 +62,10 @@ def try_hook(name: str, request: TokenRequest, context: Context) -> Attempt:
         )
     seconds = time.monotonic() - started
     keys = provider.jwks(unverified_issuer(secret.reveal()))
-    return Attempt(name=name, seconds=seconds, verdicts=tuple(explain(secret.reveal(), request, keys)))
+    return HookReport(name=name, seconds=seconds, verdicts=tuple(explain(secret.reveal(), request, keys)))
 
 
-def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Attempt:
+def _try_program(hook: HookProvider, request: TokenRequest, context: ProviderContext) -> HookReport:
     call = call_hook(
         hook.name,
         hook.argv,
@@ -74,7 +74,7 @@ def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Att
         timeout=request.deadline_s,
         pass_env=hook.pass_env,
     )
-    return Attempt(
+    return HookReport(
         name=hook.name,
         asked=json.dumps(request.model_dump(), indent=1),
         environment=tuple(sorted(hook_environment(request, Path(), hook.pass_env))),
@@ -88,7 +88,7 @@ def _attempt_hook(hook: Command, request: TokenRequest, context: Context) -> Att
     )
 
 
-def _check_secret(hook: Command, secret: Secret | None, request: TokenRequest) -> tuple[ClaimCheck, ...]:
+def _check_secret(hook: HookProvider, secret: Secret | None, request: TokenRequest) -> tuple[ClaimCheck, ...]:
     if secret is None:
         return ()
     keys = hook.jwks(unverified_issuer(secret.reveal()))

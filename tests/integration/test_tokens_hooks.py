@@ -17,8 +17,8 @@ from itb.process.result import Command
 from itb.process.runner import Runner
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
-from itb.tokens.lookup import available
-from itb.tokens.providers.base import Context
+from itb.tokens.lookup import list_providers
+from itb.tokens.providers.base import ProviderContext
 from itb.tokens.request import AcquireError, Cause, TokenRequest
 
 CE = "ce-workspace.glideinwms.org:9619"
@@ -39,8 +39,8 @@ def hooks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def context(issuer: Issuer, hooks: Path) -> Context:
-    return Context(runner=Runner(), issuer=issuer, hook_dirs=(hooks,))
+def context(issuer: Issuer, hooks: Path) -> ProviderContext:
+    return ProviderContext(runner=Runner(), issuer=issuer, hook_dirs=(hooks,))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def hook(hooks: Path) -> MakeHook:
     return make
 
 
-def problem(context: Context, request: TokenRequest = REQUEST, name: str = "mine") -> AcquireError:
+def problem(context: ProviderContext, request: TokenRequest = REQUEST, name: str = "mine") -> AcquireError:
     with pytest.raises(AcquireError) as caught:
         acquire(name, request, context)
     error = caught.value
@@ -78,7 +78,7 @@ def answer(**members: object) -> str:
 
 
 def test_a_good_hook_gets_the_request_and_its_token_is_checked(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     hook(f"cat > {tmp_path}/request; env > {tmp_path}/env; {answer(token=issuer.mint(CE))}")
     token, secret = acquire("mine", REQUEST, context)
@@ -96,7 +96,7 @@ def test_a_good_hook_gets_the_request_and_its_token_is_checked(
 
 
 def test_the_environment_is_minimal(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "SECRET_OF_MINE", "VAULT_TOKEN"):
         monkeypatch.setenv(name, "planted")
@@ -108,7 +108,7 @@ def test_the_environment_is_minimal(
 
 
 def test_the_working_directory_is_private_and_the_group_its_own(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     hook(
         f"stat -c %a . > {tmp_path}/mode; ps -o pgid= $$ > {tmp_path}/group; {answer(token=issuer.mint(CE))}"
@@ -118,7 +118,7 @@ def test_the_working_directory_is_private_and_the_group_its_own(
     assert int((tmp_path / "group").read_text()) != os.getpgrp()
 
 
-def test_case_1_missing_or_not_executable(context: Context, hook: MakeHook, hooks: Path) -> None:
+def test_case_1_missing_or_not_executable(context: ProviderContext, hook: MakeHook, hooks: Path) -> None:
     with pytest.raises(UsageError, match="unknown token hook 'mine'"):
         acquire("mine", REQUEST, context)
     assert "does not exist" in problem(context, name=str(hooks / "none")).message
@@ -136,7 +136,7 @@ def noted(file: Path) -> int:
 
 
 def test_case_2_a_hang_while_a_child_holds_the_output(
-    context: Context, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
+    context: ProviderContext, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
 ) -> None:
     limits_start_when(lambda: noted(tmp_path / "child") == 1)
     hook(f"sleep 600 & echo $! > {tmp_path}/child; wait")
@@ -149,7 +149,7 @@ def test_case_2_a_hang_while_a_child_holds_the_output(
 
 
 def test_case_2_a_child_that_left_the_group_keeps_nobody(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     hook(
         f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 600' & "
@@ -162,7 +162,7 @@ def test_case_2_a_child_that_left_the_group_keeps_nobody(
 
 
 def test_case_2_what_ignores_term_ends_too_and_with_it_all_it_started(
-    context: Context, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
+    context: ProviderContext, hook: MakeHook, tmp_path: Path, limits_start_when: Callable[..., None]
 ) -> None:
     limits_start_when(lambda: noted(tmp_path / "pids") == 4)
     body = f"trap '' TERM; echo $$ >> {tmp_path}/pids; sleep 600 & echo $! >> {tmp_path}/pids"
@@ -176,19 +176,19 @@ def test_case_2_what_ignores_term_ends_too_and_with_it_all_it_started(
     assert not [pid for pid in pids if lives(pid)]
 
 
-def test_case_4_a_gigabyte_is_counted_and_not_kept(context: Context, hook: MakeHook) -> None:
+def test_case_4_a_gigabyte_is_counted_and_not_kept(context: ProviderContext, hook: MakeHook) -> None:
     hook("head -c 1000000000 /dev/zero", first="#!/bin/sh")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "wrote 1000000000 bytes" in problem(context, REQUEST.model_copy(update={"deadline_s": 60})).message
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
-def test_case_2_endless_output_is_not_kept(context: Context, hook: MakeHook) -> None:
+def test_case_2_endless_output_is_not_kept(context: ProviderContext, hook: MakeHook) -> None:
     hook("yes", first="#!/bin/sh")
     assert "gave no answer" in problem(context, REQUEST.model_copy(update={"deadline_s": 1})).message
 
 
-def test_case_3_nothing_said(context: Context, hook: MakeHook) -> None:
+def test_case_3_nothing_said(context: ProviderContext, hook: MakeHook) -> None:
     hook("echo; exit 0")
     error = problem(context)
     assert "wrote nothing to standard output" in error.message
@@ -216,7 +216,7 @@ def test_case_3_nothing_said(context: Context, hook: MakeHook) -> None:
         ("head -c 70000 /dev/zero | tr '\\0' ' '", "70000 bytes"),
     ],
 )
-def test_case_4_not_the_one_object(context: Context, hook: MakeHook, body: str, expected: str) -> None:
+def test_case_4_not_the_one_object(context: ProviderContext, hook: MakeHook, body: str, expected: str) -> None:
     hook(body)
     error = problem(context)
     assert expected in error.message
@@ -234,7 +234,7 @@ def test_case_4_not_the_one_object(context: Context, hook: MakeHook, body: str, 
     ],
 )
 def test_case_5_not_a_bare_token(
-    context: Context, hook: MakeHook, issuer: Issuer, change: Callable[[str], str], expected: str
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, change: Callable[[str], str], expected: str
 ) -> None:
     hook(answer(token=change(issuer.mint(CE))))
     assert expected in problem(context).message
@@ -254,7 +254,7 @@ def test_case_5_not_a_bare_token(
     ],
 )
 def test_cases_6_to_11_tokens_a_ce_would_refuse(
-    context: Context, hook: MakeHook, issuer: Issuer, fault: str, expected: str
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, fault: str, expected: str
 ) -> None:
     hook(answer(token=issuer.mint_faulty(REQUEST, fault)))
     error = problem(context)
@@ -263,7 +263,7 @@ def test_cases_6_to_11_tokens_a_ce_would_refuse(
     assert error.cause is Cause.TOKEN
 
 
-def test_case_12_a_token_file(context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path) -> None:
+def test_case_12_a_token_file(context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path) -> None:
     path = tmp_path / "bt"
     path.write_text(issuer.mint(CE) + "\n")
     path.chmod(0o600)
@@ -291,7 +291,7 @@ def test_case_12_a_token_file(context: Context, hook: MakeHook, issuer: Issuer, 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user takes root")
 def test_case_12_a_token_file_of_another_owner(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     path = tmp_path / "bt"
     path.write_text(issuer.mint(CE))
@@ -301,7 +301,7 @@ def test_case_12_a_token_file_of_another_owner(
     assert "belongs to user 12345" in problem(context).message
 
 
-def test_a_token_file_in_the_hooks_own_directory(context: Context, hook: MakeHook, issuer: Issuer) -> None:
+def test_a_token_file_in_the_hooks_own_directory(context: ProviderContext, hook: MakeHook, issuer: Issuer) -> None:
     hook(
         f'umask 077; printf %s \'{issuer.mint(CE)}\' > t; printf \'{{"version":1,"token_file":"%s/t"}}\' "$PWD"'
     )
@@ -319,7 +319,7 @@ def test_a_token_file_in_the_hooks_own_directory(context: Context, hook: MakeHoo
     ],
 )
 def test_exit_codes_by_cause(
-    context: Context, hook: MakeHook, status: int, cause: Cause, expected: str
+    context: ProviderContext, hook: MakeHook, status: int, cause: Cause, expected: str
 ) -> None:
     hook(f"echo starting >&2; echo 'no role' >&2; exit {status}")
     error = problem(context)
@@ -328,13 +328,13 @@ def test_exit_codes_by_cause(
     assert "starting" in error.evidence
 
 
-def test_a_hook_killed_by_a_signal_is_its_own_fault(context: Context, hook: MakeHook) -> None:
+def test_a_hook_killed_by_a_signal_is_its_own_fault(context: ProviderContext, hook: MakeHook) -> None:
     hook("kill -SEGV $$")
     assert "signal 11" in problem(context).message
 
 
 def test_temporary_failures_are_tried_three_times(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path
 ) -> None:
     count = tmp_path / "count"
     hook(f"echo x >> {count}; [ $(wc -l < {count}) -ge 3 ] || exit 4; {answer(token=issuer.mint(CE))}")
@@ -349,7 +349,7 @@ def test_temporary_failures_are_tried_three_times(
     assert count.read_text().count("x") == 3
 
 
-def test_no_try_outlives_the_deadline(context: Context, hook: MakeHook) -> None:
+def test_no_try_outlives_the_deadline(context: ProviderContext, hook: MakeHook) -> None:
     hook("sleep 1; exit 4")
     began = time.monotonic()
     assert "for now" in problem(context, REQUEST.model_copy(update={"deadline_s": 3})).message
@@ -357,7 +357,7 @@ def test_no_try_outlives_the_deadline(context: Context, hook: MakeHook) -> None:
 
 
 def test_case_15_a_token_on_standard_error_is_seen_nowhere(
-    issuer: Issuer, hook: MakeHook, context: Context, tmp_path: Path
+    issuer: Issuer, hook: MakeHook, context: ProviderContext, tmp_path: Path
 ) -> None:
     token = issuer.mint(CE)
     signature = token.rpartition(".")[2]
@@ -373,11 +373,11 @@ def test_case_15_a_token_on_standard_error_is_seen_nowhere(
     assert signature not in f"{commands} {notes} {record} {secret}"
 
 
-def test_available_says_what_is_missing(context: Context, hook: MakeHook, hooks: Path) -> None:
+def test_available_says_what_is_missing(context: ProviderContext, hook: MakeHook, hooks: Path) -> None:
     hook("true", name="good")
     hook("true", name="bad", mode=0o644)
     hook("true", name="local")
-    hooks_by_name = {item.path or item.name: item for item in available(context)}
+    hooks_by_name = {item.path or item.name: item for item in list_providers(context)}
     assert hooks_by_name["local"].usable == ""
     assert "command" in hooks_by_name["command"].usable
     assert hooks_by_name[str(hooks / "good")].usable == ""
@@ -385,28 +385,28 @@ def test_available_says_what_is_missing(context: Context, hook: MakeHook, hooks:
     assert "comes first" in hooks_by_name[str(hooks / "local")].usable
 
 
-def test_an_unknown_name_comes_with_the_nearest(context: Context, hook: MakeHook) -> None:
+def test_an_unknown_name_comes_with_the_nearest(context: ProviderContext, hook: MakeHook) -> None:
     hook("true", name="fermilab-vault")
     with pytest.raises(UsageError, match="did you mean 'fermilab-vault'"):
         acquire("fermilab-valt", REQUEST, context)
 
 
-def test_the_command_provider_is_configured(context: Context, hook: MakeHook, issuer: Issuer) -> None:
+def test_the_command_provider_is_configured(context: ProviderContext, hook: MakeHook, issuer: Issuer) -> None:
     path = hook(f"[ \"$1\" = 'a b' ] || exit 2; {answer(token=issuer.mint(CE))}")
     options = {"command": {"command": [str(path), "a b"]}}
-    configured = Context(runner=Runner(), issuer=issuer, options=options)
+    configured = ProviderContext(runner=Runner(), issuer=issuer, options=options)
     assert acquire("command", REQUEST, configured)[0].verified
     with pytest.raises(UsageError, match=r"command.*'comand'.*did you mean 'command'"):
-        acquire("command", REQUEST, Context(runner=Runner(), options={"command": {"comand": ["x"]}}))
+        acquire("command", REQUEST, ProviderContext(runner=Runner(), options={"command": {"comand": ["x"]}}))
 
 
 def test_local_can_be_asked_for_a_bad_token(issuer: Issuer) -> None:
-    context = Context(runner=Runner(), issuer=issuer, options={"local": {"fault": "expired"}})
+    context = ProviderContext(runner=Runner(), issuer=issuer, options={"local": {"fault": "expired"}})
     assert "expired at" in problem(context, name="local").message
 
 
 def test_nothing_of_a_hook_stays_on_disk(
-    context: Context, hook: MakeHook, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

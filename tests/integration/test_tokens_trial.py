@@ -8,7 +8,7 @@ import pytest
 
 from itb.process.runner import Runner
 from itb.tokens.issuer import Issuer
-from itb.tokens.providers.base import Context
+from itb.tokens.providers.base import ProviderContext
 from itb.tokens.request import TokenRequest
 from itb.tokens.try_hook import try_hook
 
@@ -16,11 +16,11 @@ CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="try", ce=CE, audience=CE, deadline_s=10)
 
 
-def hook(folder: Path, body: str) -> Context:
+def hook(folder: Path, body: str) -> ProviderContext:
     path = folder / "mine"
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
-    return Context(runner=Runner(), issuer=Issuer.create(folder / "issuer"), hook_dirs=(folder,))
+    return ProviderContext(runner=Runner(), issuer=Issuer.create(folder / "issuer"), hook_dirs=(folder,))
 
 
 def test_a_good_hook(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_good_hook(tmp_path: Path) -> None:
     token = issuer.mint(CE)
     body = f'echo hello {token} >&2; echo \'{{"version": 1, "token": "{token}"}}\''
     context = hook(tmp_path, body)
-    seen = try_hook("mine", REQUEST, Context(runner=Runner(), issuer=issuer, hook_dirs=context.hook_dirs))
+    seen = try_hook("mine", REQUEST, ProviderContext(runner=Runner(), issuer=issuer, hook_dirs=context.hook_dirs))
     assert seen.good
     assert seen.exit_code == 0
     assert seen.output_bytes > len(token)
@@ -66,4 +66,4 @@ def test_no_next_step_is_what_was_typed(code: int, tmp_path: Path) -> None:
 
 def test_a_provider_that_is_no_program(tmp_path: Path) -> None:
     assert try_hook("local", REQUEST, hook(tmp_path, "true")).good
-    assert "no issuer" in try_hook("local", REQUEST, Context(runner=Runner())).problem
+    assert "no issuer" in try_hook("local", REQUEST, ProviderContext(runner=Runner())).problem

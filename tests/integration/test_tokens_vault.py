@@ -21,7 +21,7 @@ from itb.process.runner import Runner
 from itb.testbed.certificates import RunCA
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
-from itb.tokens.providers.base import Context
+from itb.tokens.providers.base import ProviderContext
 from itb.tokens.request import AcquireError, Cause, TokenRequest
 
 CE = "ce-workspace.glideinwms.org:9619"
@@ -114,15 +114,15 @@ def token_file(tmp_path: Path) -> Path:
 
 def context(
     vault: StandIn, token_file: Path, tmp_path: Path, issuer: Issuer | None = None, **more: Any
-) -> Context:
+) -> ProviderContext:
     options = {
         "server": f"localhost:{vault.port}", "issuer": "fermilab", "credkey": "someone",
         "vault_token_file": str(token_file), "ca": str(tmp_path / "ca" / "ca.pem"), **more,
     }  # fmt: skip
-    return Context(runner=Runner(), options={"vault": options}, issuer=issuer)
+    return ProviderContext(runner=Runner(), options={"vault": options}, issuer=issuer)
 
 
-def problem(given: Context) -> AcquireError:
+def problem(given: ProviderContext) -> AcquireError:
     with pytest.raises(AcquireError) as caught:
         acquire("vault", REQUEST, given)
     error = caught.value
@@ -306,14 +306,14 @@ def test_a_server_by_any_address(server: str, tmp_path: Path) -> None:
     """Nobody is asked: there is no Vault token."""
     options = {"server": server, "issuer": "x", "credkey": "y", "vault_token_file": str(tmp_path / "none")}
     with pytest.raises(AcquireError, match="does not exist"):
-        acquire("vault", REQUEST, Context(runner=Runner(), options={"vault": options}))
+        acquire("vault", REQUEST, ProviderContext(runner=Runner(), options={"vault": options}))
 
 
 @pytest.mark.parametrize("server", ["", "https://v/", "h:x", "h:0", "h:99999", "[::1", "u:p@h", "a b", "h/x"])
 def test_a_server_that_is_none(server: str) -> None:
     options = {"server": server, "issuer": "x", "credkey": "y"}
     with pytest.raises(UsageError, match="HOST or HOST:PORT"):
-        acquire("vault", REQUEST, Context(runner=Runner(), options={"vault": options}))
+        acquire("vault", REQUEST, ProviderContext(runner=Runner(), options={"vault": options}))
 
 
 def test_an_ipv6_server_is_asked_there(issuer: Issuer, token_file: Path, tmp_path: Path) -> None:
@@ -352,14 +352,15 @@ def test_no_vault_token(vault: StandIn, token_file: Path, tmp_path: Path) -> Non
 
 def test_wrong_options_are_named() -> None:
     runner = Runner()
+    options = {"vault": {"issuer": "x", "credkey": "y"}}
     with pytest.raises(UsageError, match=r"vault: key 'server' is missing"):
-        acquire("vault", REQUEST, Context(runner=runner, options={"vault": {"issuer": "x", "credkey": "y"}}))
+        acquire("vault", REQUEST, ProviderContext(runner=runner, options=options))
     url = {"server": "https://v/", "issuer": "x", "credkey": "y"}
     with pytest.raises(UsageError, match="HOST or HOST:PORT"):
-        acquire("vault", REQUEST, Context(runner=runner, options={"vault": url}))
+        acquire("vault", REQUEST, ProviderContext(runner=runner, options={"vault": url}))
 
 
-def htgettoken(tmp_path: Path, body: str) -> Context:
+def htgettoken(tmp_path: Path, body: str) -> ProviderContext:
     program = tmp_path / "htgettoken"
     program.write_text(f"#!/bin/bash\n{body}\n")
     program.chmod(0o755)
@@ -367,7 +368,7 @@ def htgettoken(tmp_path: Path, body: str) -> Context:
         "server": "vault.example.org", "issuer": "fermilab", "credkey": "someone",
         "vault_token_file": "/tmp/vt", "program": str(program),
     }  # fmt: skip
-    return Context(runner=Runner(), options={"htgettoken": options})
+    return ProviderContext(runner=Runner(), options={"htgettoken": options})
 
 
 def test_htgettoken_is_run_without_a_person(
@@ -377,7 +378,7 @@ def test_htgettoken_is_run_without_a_person(
     body = f"""echo "$@" > {tmp_path}/args; env > {tmp_path}/env
     while [ "$1" != -o ]; do shift; done; umask 077; echo '{issuer.mint(CE)}' > "$2" """
     given = htgettoken(tmp_path, body)
-    acquire("htgettoken", REQUEST, Context(runner=Runner(), options=given.options, issuer=issuer))
+    acquire("htgettoken", REQUEST, ProviderContext(runner=Runner(), options=given.options, issuer=issuer))
     arguments = (tmp_path / "args").read_text()
     for option in (
         "--novaulttoken",

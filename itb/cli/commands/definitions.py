@@ -22,7 +22,7 @@ from itb.config.templates import Kind
 from itb.data import shipped
 from itb.errors import UsageError
 from itb.source.embedded import History
-from itb.tokens.lookup import BUILTIN
+from itb.tokens.lookup import PROVIDERS
 from itb.util import yamlfile
 from itb.util.files import expand
 
@@ -97,7 +97,7 @@ def _taken(kind: Kind) -> set[str]:
         Kind.PLATFORM: shipped.folder("build_ws") / "platforms",
         Kind.SCENARIO: shipped.folder("scenarios"),
     }
-    return {path.name for path in folders[kind].iterdir()} if kind in folders else set(BUILTIN)
+    return {path.name for path in folders[kind].iterdir()} if kind in folders else set(PROVIDERS)
 
 
 def _files(kind: Kind, name: str, settings: Settings, like: str) -> Mapping[str, str]:

@@ -17,14 +17,14 @@ from itb.cli.commands.listing import Listing
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
 from itb.process.runner import Runner
-from itb.run.phases.token import hook_context
+from itb.run.phases.token import provider_context
 from itb.tokens import lookup as tokens_lookup
 from itb.tokens import try_hook as tokens_try_hook
 from itb.tokens.acquire import acquire
 from itb.tokens.check import ClaimCheck, explain, request_for, unverified_issuer
 from itb.tokens.https import fetch_jwks
 from itb.tokens.request import SIZE_LIMIT, Secret, TokenRequest
-from itb.tokens.try_hook import Attempt
+from itb.tokens.try_hook import HookReport
 from itb.util import files
 
 MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
@@ -42,7 +42,9 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
     settings = common.settings_from(flags)
     if output:
         _check_output(Path(output))
-    token, secret = acquire(settings.token_hook, _request(settings, audience), hook_context(settings, Runner()))
+    context = provider_context(settings, Runner())
+    tokens_lookup.check_hook(settings.token_hook, context)
+    token, secret = acquire(settings.token_hook, _request(settings, audience), context)
     if as_json:
         print_json(token)
     else:
@@ -124,46 +126,52 @@ def _mark(verdict: ClaimCheck) -> str:
 
 
 def hooks(*, as_json: bool) -> None:
-    """Print the hooks there are."""
-    available = tokens_lookup.available(hook_context(common.settings_from({}), Runner()))
+    """Print the token providers and the user's hooks."""
+    statuses = tokens_lookup.list_providers(provider_context(common.settings_from({}), Runner()))
     if as_json:
-        print_json([hook.model_dump() for hook in available])
+        print_json([status.model_dump() for status in statuses])
         return
-    shown = Listing("hook", "usable", "what it is")
-    for hook in available:
+    listing = Listing("hook", "usable", "what it is")
+    for status in statuses:
         # "configuration: token.vault: key 'server' is missing", one line for each
-        lacks = "; ".join(line.rpartition(f"token.{hook.name}: ")[2] for line in hook.usable.splitlines())
-        shown.add(hook.name, lacks or "yes", hook.about)
-    shown.print()
+        problems = "; ".join(line.rpartition(f"token.{status.name}: ")[2] for line in status.usable.splitlines())
+        listing.add(status.name, problems or "yes", status.about)
+    listing.print()
 
 
 def try_hook(name: str, audience: str, *, as_json: bool) -> int:
-    """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token."""
+    """Run a hook as a run would and say what it did; exit code 6 if a run could not use its token.
+
+    Raises UsageError, as the start of a run does, for a hook whose program cannot be run.
+    """
     settings = common.settings_from({})
-    attempt = tokens_try_hook.try_hook(name, _request(settings, audience), hook_context(settings, Runner()))
+    context = provider_context(settings, Runner())
+    tokens_lookup.check_hook(name, context)
+    report = tokens_try_hook.try_hook(name, _request(settings, audience), context)
     if as_json:
-        print_json({**attempt.model_dump(mode="json"), "usable": attempt.good})
+        print_json({**report.model_dump(mode="json"), "usable": report.good})
     else:
-        _show_attempt(attempt)
-    return ExitCode.PASSED if attempt.good else TokenError.exit_code
+        _print_hook_report(report)
+    return ExitCode.PASSED if report.good else TokenError.exit_code
 
 
-def _show_attempt(attempt: Attempt) -> None:
-    rows = [("asked", " ".join(attempt.asked.split())), ("environment", " ".join(attempt.environment))]
-    if attempt.exit_code >= 0 or attempt.output_bytes > 0:
-        size = attempt.output_bytes
-        rows.append(("answered", f"exit code {attempt.exit_code}, {size} bytes on standard output"))
-    rows += [("took", f"{attempt.seconds:.1f} s"), ("diagnostics", attempt.diagnostics.strip())]
+def _print_hook_report(report: HookReport) -> None:
+    """Print what a hook was asked, what it did and whether a run could use its token."""
+    rows = [("asked", " ".join(report.asked.split())), ("environment", " ".join(report.environment))]
+    if report.exit_code >= 0 or report.output_bytes > 0:
+        size = report.output_bytes
+        rows.append(("answered", f"exit code {report.exit_code}, {size} bytes on standard output"))
+    rows += [("took", f"{report.seconds:.1f} s"), ("diagnostics", report.diagnostics.strip())]
     for title, text in rows:
         if text:
             print(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
-    if attempt.verdicts:
+    if report.verdicts:
         print()
-        _show(attempt.verdicts)
+        _show(report.verdicts)
     print()
-    if attempt.good:
-        print(f"{attempt.name}: a run could use this token")
+    if report.good:
+        print(f"{report.name}: a run could use this token")
         return
-    print(f"{attempt.name}: {attempt.problem or 'a run would not use this token'}")
-    if attempt.hint:
-        print(f"  next: {attempt.hint}")
+    print(f"{report.name}: {report.problem or 'a run would not use this token'}")
+    if report.hint:
+        print(f"  next: {report.hint}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.settings import Settings
 from itb.data import shipped
-from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError, UsageError
+from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.install import configure
 from itb.model import CaseKey, Token
 from itb.phase import Phase
@@ -19,14 +19,12 @@ from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import as_testbed_error, load_issuer
 from itb.rundir import checkpoints, values
-from itb.tokens import renewal
+from itb.tokens import lookup, renewal
 from itb.tokens.acquire import acquire
 from itb.tokens.ce import issuer_problem
 from itb.tokens.delivery import deliver
 from itb.tokens.issuer import URL
-from itb.tokens.lookup import find_provider
-from itb.tokens.providers.base import Context
-from itb.tokens.providers.command import Command
+from itb.tokens.providers.base import ProviderContext
 from itb.tokens.request import Secret, TokenRequest
 
 LOCAL = "local"
@@ -73,15 +71,13 @@ class CheckedToken:
 
 def check_hook(settings: Settings) -> None:
     """Raise UsageError, before anything starts, for a hook that is not there, not executable or not configured."""
-    provider = find_provider(settings.token_hook, hook_context(settings, Runner()))
-    if isinstance(provider, Command) and (problem := provider.setup_problem()):
-        raise UsageError(f"token hook {settings.token_hook[:100]!r}: {problem}")
+    lookup.check_hook(settings.token_hook, provider_context(settings, Runner()))
 
 
-def hook_context(settings: Settings, runner: Runner) -> Context:
-    """Return what hooks may use outside of a run, where there is no issuer of our own."""
+def provider_context(settings: Settings, runner: Runner) -> ProviderContext:
+    """Return what providers may use outside of a run, where there is no issuer of our own."""
     folders = settings.folders("hooks")
-    return Context(runner=runner, options=settings.token, hook_dirs=folders)
+    return ProviderContext(runner=runner, options=settings.token, hook_dirs=folders)
 
 
 def acquire_token(opened: Cell) -> CheckedToken | None:
@@ -143,7 +139,7 @@ def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
 def request_token(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
     """Ask the run's hook for a token and check what it gives."""
     folders = cell.settings.folders("hooks")
-    context = Context(
+    context = ProviderContext(
         runner=cell.engine.runner,
         options=cell.settings.token,
         hook_dirs=folders,

@@ -1,12 +1,14 @@
-"""The interface of token providers."""
+"""The base of token providers: classes in this folder that get a token from one kind of place."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
+from itb.model import Record
 from itb.process.runner import Runner
 from itb.tokens.https import fetch_jwks
 from itb.tokens.issuer import Issuer
@@ -14,12 +16,12 @@ from itb.tokens.request import Secret, TokenRequest
 
 
 @dataclass(frozen=True)
-class Context:
+class ProviderContext:
     """What a provider may use beside the request.
 
     ``options`` are the sections below ``token:`` in the configuration, by
     provider; ``where`` names the configuration in errors; ``hook_dirs`` hold
-    a user's own hooks; ``issuer`` is the run's own, for ``local``; ``ca`` is a
+    the user's hooks; ``issuer`` is the run's own, for ``local``; ``ca`` is a
     file of certificates to trust besides the machine's.
     """
 
@@ -31,22 +33,31 @@ class Context:
     ca: Path | None = None
 
 
-class Provider(Protocol):
-    """Returns a token for a request, or raises AcquireError naming the cause."""
+class Provider(ABC):
+    """Gets a token for a request.
 
+    ``about`` describes the provider in ``itb token hooks``; ``options_type``
+    is the record of its section below ``token:``, which the constructor gets.
+    """
+
+    about: ClassVar[str]
+    options_type: ClassVar[type[Record]]
+
+    def __init__(self, options: Any, context: ProviderContext) -> None:
+        self._options = options
+        self._context = context
+
+    @abstractmethod
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
-        """Return an unchecked token within ``timeout`` seconds."""
+        """Return an unchecked token within ``timeout`` seconds; AcquireError without one."""
 
+    @abstractmethod
     def setup_problem(self) -> str:
         """Return what is missing on this machine, without asking a server; empty if nothing is."""
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the published keys of an issuer, None if they are not available."""
-
-
-def published_keys(issuer: str, context: Context) -> Mapping[str, Any] | None:
-    """Return the keys of the run's own issuer, or those another publishes, None if they are not available."""
-    own = context.issuer
-    if own is not None and issuer == own.url:
-        return own.jwks()
-    return fetch_jwks(issuer, ca=context.ca)
+        """Return the keys of the run's own issuer, or those another publishes; None if they are not available."""
+        own = self._context.issuer
+        if own is not None and issuer == own.url:
+            return own.jwks()
+        return fetch_jwks(issuer, ca=self._context.ca)

@@ -1,17 +1,18 @@
-"""The provider ``command``: any program that follows the hook protocol."""
+"""The provider ``command``: it starts a hook, which is a program of the user that follows the hook protocol."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from itb.errors import UsageError
 from itb.model import Record
 from itb.tokens.hook import call_hook, program_problem
-from itb.tokens.providers.base import Context, published_keys
+from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import Secret, TokenRequest
+from itb.util import ownership
+from itb.util.files import program
 from itb.util.redact import remember
 
 # Names of variables that hold a secret.
@@ -25,18 +26,24 @@ class Options(Record):
     pass_env: tuple[str, ...] = ()
 
 
-class Command:
-    """Runs a hook."""
+class HookProvider(Provider):
+    """Runs a hook; ``name`` is the hook's in messages.
 
-    def __init__(
-        self, name: str, argv: Sequence[str], context: Context, *, pass_env: Sequence[str] = ()
-    ) -> None:
+    The constructor raises UsageError for a program that is no file, or that somebody else can change.
+    """
+
+    about = "a program that speaks the hook protocol"
+    options_type = Options
+
+    def __init__(self, options: Options, context: ProviderContext, *, name: str = "command") -> None:
+        super().__init__(options, context)
+        if not options.command:
+            raise UsageError(f"{context.where}.command.command: at least the program's name is expected")
         self.name = name
-        self.argv = tuple(argv)
-        self.pass_env = tuple(pass_env)
-        self._context = context
+        self.argv = (_trusted(program(options.command[0])), *options.command[1:])
+        self.pass_env = options.pass_env
         # A hook may print what it inherits.
-        for variable in pass_env:
+        for variable in self.pass_env:
             value = os.environ.get(variable, "")
             if _SECRET_NAME.search(variable) and not value.startswith("/"):
                 remember(value)
@@ -61,6 +68,11 @@ class Command:
         problem = program_problem(Path(self.argv[0]))
         return f"{self.argv[0]} {problem}" if problem else ""
 
-    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the keys of the run's own issuer, or those another publishes."""
-        return published_keys(issuer, self._context)
+
+def _trusted(path: str) -> str:
+    """Return a program; UsageError for one given by its path that is no file or that somebody else can change."""
+    if "/" in path:
+        if Path(path).exists() and not Path(path).is_file():
+            raise UsageError(f"token hook {path[:200]}: is not a file", hint="a hook is an executable file")
+        ownership.check(Path(path))
+    return path

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from itb.model import Record
 from itb.tokens.private_file import read_private
-from itb.tokens.providers.base import Context, published_keys
+from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 from itb.util.files import expand
 
@@ -20,12 +18,15 @@ class Options(Record):
     path: str = ""
 
 
-class File:
+class FileProvider(Provider):
     """Reads a token from a file or, by WLCG Bearer Token Discovery, from the environment."""
 
-    def __init__(self, options: Options, context: Context) -> None:
+    about = "a bearer token somebody keeps fresh on this machine"
+    options_type = Options
+
+    def __init__(self, options: Options, context: ProviderContext) -> None:
+        super().__init__(options, context)
         self._path = options.path
-        self._context = context
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:  # noqa: ARG002 - reading takes no time
         """Read the token, without blanks around it, as the discovery specification says."""
@@ -51,10 +52,6 @@ class File:
                 hint="name the file in the configuration: token: {file: {path: /...}}",
             )
         return read_private(path, what="provider file: token file").strip()
-
-    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the keys that the issuer publishes."""
-        return published_keys(issuer, self._context)
 
 
 def discover() -> Path | None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from itb.errors import TestbedError
 from itb.model import Record
@@ -18,7 +16,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.tokens.hook import hook_environment
 from itb.tokens.private_file import read_private
-from itb.tokens.providers.base import Context, published_keys
+from itb.tokens.providers.base import Provider
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 from itb.util import files
 from itb.util.files import expand, program
@@ -70,12 +68,12 @@ class Options(Record):
     pass_env: tuple[str, ...] = ("X509_CERT_DIR",)
 
 
-class Htgettoken:
+class HtgettokenProvider(Provider):
     """Runs htgettoken."""
 
-    def __init__(self, options: Options, context: Context) -> None:
-        self._options = options
-        self._context = context
+    about = "the program htgettoken, without a person"
+    options_type = Options
+    _options: Options
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run it once, with a new output file: a failure would leave an old token in place."""
@@ -107,10 +105,6 @@ class Htgettoken:
             return f"{self._options.program} is not installed or not executable"
         path = expand(self._options.vault_token_file)
         return "" if os.access(path, os.R_OK) else f"Vault token file {path} cannot be read"
-
-    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the keys that the issuer publishes."""
-        return published_keys(issuer, self._context)
 
     def _argv(self, request: TokenRequest, output: Path) -> list[str]:
         options = self._options

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from itb.model import Record
-from itb.tokens.issuer import FAULTS, Issuer
-from itb.tokens.providers.base import Context
+from itb.tokens.issuer import FAULTS
+from itb.tokens.providers.base import Provider
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 
 
@@ -21,35 +21,36 @@ class Options(Record):
     fault: str = Field(default="", pattern=f"^({'|'.join(FAULTS)}|)$")
 
 
-class Local:
+class LocalProvider(Provider):
     """Mints tokens with the run's own keys, faulty ones if ``fault`` is set."""
 
-    def __init__(self, options: Options, context: Context) -> None:
-        self._options = options
-        self._issuer: Issuer | None = context.issuer
+    about = "the run's own issuer; proves everything but the path to a real one"
+    options_type = Options
+    _options: Options
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:  # noqa: ARG002 - it takes no time
         """Mint a token."""
-        if self._issuer is None:
+        issuer = self._context.issuer
+        if issuer is None:
             raise AcquireError(
                 "provider local: this run has no issuer",
                 cause=Cause.CONFIGURATION,
                 hint="the provider local works inside a run only: itb token acquire --run ID",
             )
-        if request.issuer and request.issuer != self._issuer.url:
+        if request.issuer and request.issuer != issuer.url:
             raise AcquireError(
-                f"provider local: its issuer is {self._issuer.url}, not {request.issuer}",
+                f"provider local: its issuer is {issuer.url}, not {request.issuer}",
                 cause=Cause.CONFIGURATION,
             )
         if self._options.fault:
-            return Secret(self._issuer.mint_faulty(request, self._options.fault))
+            return Secret(issuer.mint_faulty(request, self._options.fault))
         options = self._options
-        return Secret(self._issuer.mint_for(request, subject=options.subject, lifetime=options.lifetime))
+        return Secret(issuer.mint_for(request, subject=options.subject, lifetime=options.lifetime))
 
     def setup_problem(self) -> str:
-        """Return that it works inside a run only, if this is none."""
-        return "" if self._issuer else "inside a run only"
+        """Return that it works inside a run only; empty inside one."""
+        return "" if self._context.issuer else "inside a run only"
 
     def jwks(self, issuer: str) -> Mapping[str, Any] | None:  # noqa: ARG002 - there is one issuer only
         """Return the run's own keys."""
-        return self._issuer.jwks() if self._issuer else None
+        return self._context.issuer.jwks() if self._context.issuer else None

@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from pydantic import Field
@@ -20,7 +19,7 @@ from itb.errors import UsageError
 from itb.model import Record
 from itb.tokens.https import Answer, Failure, HttpsError, get
 from itb.tokens.private_file import read_private
-from itb.tokens.providers.base import Context, published_keys
+from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
 from itb.util.files import expand
 from itb.util.redact import redact, remember
@@ -54,13 +53,16 @@ class Options(Record):
     proxy: str = ""
 
 
-class Vault:
+class VaultProvider(Provider):
     """Exchanges a Vault token for a bearer token."""
 
-    def __init__(self, options: Options, context: Context) -> None:
+    about = "a Vault token kept by Managed Tokens, exchanged for a bearer token"
+    options_type = Options
+    _options: Options
+
+    def __init__(self, options: Options, context: ProviderContext) -> None:
+        super().__init__(options, context)
         self._base = f"https://{_address(options.server, context.where)}/v1"
-        self._options = options
-        self._context = context
         self._deadline = 0.0  # of the monotonic clock, for all calls together
         self._ca = expand(options.ca) if options.ca else None
 
@@ -97,10 +99,6 @@ class Vault:
         except AcquireError as error:
             return error.message
         return ""
-
-    def jwks(self, issuer: str) -> Mapping[str, Any] | None:
-        """Return the keys that the issuer publishes."""
-        return published_keys(issuer, self._context)
 
     def _vault_token(self) -> str:
         path = self._options.vault_token_file

@@ -20,7 +20,7 @@ from itb.run import plan
 from itb.run.phases import token
 from itb.source import embedded
 from itb.tokens.lookup import find_provider
-from itb.tokens.providers.command import Command
+from itb.tokens.providers.command import HookProvider
 from itb.util import yamlfile
 
 KINDS = ("product", "scenario", "hook", "platform")
@@ -89,8 +89,8 @@ def test_a_hook(new: New) -> None:
     printed = new("hook", "mine")
     assert "next: itb token try mine\n" in printed
     loaded = settings.load()[0]
-    hook = find_provider("mine", token.hook_context(loaded, Runner()))
-    assert isinstance(hook, Command)
+    hook = find_provider("mine", token.provider_context(loaded, Runner()))
+    assert isinstance(hook, HookProvider)
     assert hook.name == "mine"
     check_whole(Path.cwd() / "hooks")
 
@@ -127,7 +127,7 @@ def test_a_path_is_where_it_goes(new: New, kind: str) -> None:
     assert [path.name for path in Path.cwd().iterdir()] == ["deep"]
     {
         "product": lookup.load_product, "scenario": lookup.load_scenario, "platform": lookup.load_platform,
-        "hook": lambda name: find_provider(name, token.hook_context(Settings(), Runner())),
+        "hook": lambda name: find_provider(name, token.provider_context(Settings(), Runner())),
     }[kind]("./deep/mine")  # fmt: skip
 
 

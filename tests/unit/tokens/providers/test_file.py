@@ -9,7 +9,7 @@ from itb.process.runner import Runner
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
 from itb.tokens.private_file import read_private
-from itb.tokens.providers.base import Context
+from itb.tokens.providers.base import ProviderContext
 from itb.tokens.request import AcquireError, TokenRequest
 
 CE = "ce.example.org:9619"
@@ -18,10 +18,10 @@ VARIABLES = ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "XDG_RUNTIME_DIR")
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProviderContext:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    return Context(runner=Runner(), issuer=Issuer.create(tmp_path / "issuer"))
+    return ProviderContext(runner=Runner(), issuer=Issuer.create(tmp_path / "issuer"))
 
 
 def put(path: Path, text: str) -> Path:
@@ -30,11 +30,11 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-def subject(context: Context) -> str:
+def subject(context: ProviderContext) -> str:
     return acquire("file", REQUEST, context)[0].subject
 
 
-def test_the_discovery_order(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_discovery_order(context: ProviderContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert context.issuer is not None
     mint = context.issuer.mint
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -47,19 +47,19 @@ def test_the_discovery_order(context: Context, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("BEARER_TOKEN", mint(CE, subject="variable"))
     assert subject(context) == "variable"
     named = put(tmp_path / "mine", mint(CE, subject="configured"))
-    configured = Context(runner=Runner(), issuer=context.issuer, options={"file": {"path": str(named)}})
+    configured = ProviderContext(runner=Runner(), issuer=context.issuer, options={"file": {"path": str(named)}})
     assert subject(configured) == "configured"
 
 
 def test_a_named_file_that_is_missing_is_not_replaced(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: ProviderContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path / "none"))
     with pytest.raises(AcquireError, match="none does not exist"):
         acquire("file", REQUEST, context)
 
 
-def test_no_token_anywhere_says_where_it_looked(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token_anywhere_says_where_it_looked(context: ProviderContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("itb.tokens.providers.file.discover", lambda: None)
     with pytest.raises(
         AcquireError, match=f"looked at BEARER_TOKEN, BEARER_TOKEN_FILE, /tmp/bt_u{os.geteuid()}"
@@ -68,7 +68,7 @@ def test_no_token_anywhere_says_where_it_looked(context: Context, monkeypatch: p
 
 
 def test_an_expired_token_somebody_forgot(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: ProviderContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert context.issuer is not None
     path = put(tmp_path / "t", context.issuer.mint_faulty(REQUEST, "expired"))
