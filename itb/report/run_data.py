@@ -31,7 +31,7 @@ from itb.report import cases as report_cases
 from itb.rundir import values
 from itb.rundir.cases import RUN_END, Attempts
 from itb.rundir.directory import RunDir, RunState
-from itb.rundir.values import Value
+from itb.rundir.values import ValueKey
 from itb.util import when
 from itb.util.text import EVIDENCE_LIMIT, clean, cut, one_line
 
@@ -122,7 +122,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         testbed=saved(values.TESTBED),
         installed=saved(values.INSTALLED),
         token=saved(values.TOKEN),
-        previous=saved(values.PREVIOUS),
+        previous=saved(values.PREVIOUS_COMMIT),
         problems=tuple(problems),
         has_ended=has_ended,
         unreached_cases=tuple(map(clean_case, unreached_cases)),
@@ -133,7 +133,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     )
 
 
-def _saved(rundir: RunDir, problems: list[str], key: Value[R]) -> R | None:
+def _saved(rundir: RunDir, problems: list[str], key: ValueKey[R]) -> R | None:
     """Return a value that the run has saved, safe to show; None, with a problem added, if it is unreadable."""
     try:
         value = rundir.saved(key)

@@ -20,7 +20,7 @@ from itb.roles import CE, CE_PORT, SERVICES, WORKSPACE
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
-from itb.rundir.values import Value
+from itb.rundir.values import ValueKey
 from itb.scenario.environment import RunFacts
 from itb.testbed.testbed import Testbed, Topology
 
@@ -89,7 +89,7 @@ class Cell:
     def value_once(
         self,
         key: CheckpointKey,
-        value_key: Value[R],
+        value_key: ValueKey[R],
         work: Callable[[], R],
         *,
         on: Sequence[str] = (),

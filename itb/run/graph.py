@@ -1,6 +1,6 @@
-"""Phases as a graph: each says what it needs, and one executor does them in that order, at once where it can.
+"""A graph of nodes, each of which is work that needs the values of others, and the executor that does it.
 
-A whole run, a single step (``itb serve``) and a resumed run are done by the
+A whole run, a single command (``itb serve``) and a resumed run are done by the
 same executor, so that their order cannot differ.
 """
 
@@ -18,7 +18,7 @@ from itb.model import CaseKey
 from itb.phase import Phase
 from itb.process.stop import AbandonedError
 
-_WORDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # by the phase that they do
+_COMMANDS: dict[str, str] = {Phase.TOKEN: "token acquire"}  # where a command is not named as its phase
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Node:
     """A function and the name of the value that it returns.
 
     The function's parameters name the values that it takes; ``requires``
-    names more that must be there.  ``after`` names phases that end before it
-    where they are done by the same command.  ``command`` is the command that
-    does this phase; without one, every command does it whose phases name it.
-    ``load`` reads the value that an earlier command has left; None says that
-    there is none, unless it is ``optional``.  ``cases`` lists, from what a run
-    begins with or as they always are, the test cases that the phase has in
-    every run that gets so far.  A node that ``prepares`` only makes hosts
-    ready: once a phase has failed, nobody needs its value.
+    names more that must be there.  ``after`` names nodes that end before it
+    where the same command does them.  ``command`` is the phase whose command
+    does this node; without one, every command does it that does a node which names it.
+    ``load`` reads the value that an earlier command saved; it returns None if
+    there is none, which is an error unless the node is ``optional``.  ``cases``
+    are the test cases of the node, or return them for the cell that a run begins with.
+    A node that ``prepares`` only makes hosts ready: once another has failed,
+    its value is of no use.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Node:
 
 
 class Graph:
-    """The phases of a run by the names of their values; ``initial`` names the values that it starts with."""
+    """Nodes by the names of their values; ``initial`` names the values that are there from the start."""
 
     def __init__(self, nodes: Iterable[Node], *, initial: Iterable[str]) -> None:
         self.nodes = {node.name: node for node in nodes}
@@ -66,48 +66,48 @@ class Graph:
         for node in self.nodes.values():
             for name in (*node.needs, *node.after):
                 if name not in self.nodes and name not in self.initial:
-                    raise ValueError(f"phase {node.name} needs {name}, which no phase returns")
+                    raise ValueError(f"node {node.name} needs {name}, which no node returns")
         self._order(self.nodes).prepare()  # raises CycleError
 
     def _order(self, names: Iterable[str]) -> TopologicalSorter[str]:
-        wanted = set(names)
-        nodes = [node for name, node in self.nodes.items() if name in wanted]  # always in the same order
+        included = set(names)
+        nodes = [node for name, node in self.nodes.items() if name in included]  # always in the same order
         return TopologicalSorter(
-            {node.name: [need for need in (*node.needs, *node.after) if need in wanted] for node in nodes}
+            {node.name: [need for need in (*node.needs, *node.after) if need in included] for node in nodes}
         )
 
     def of_command(self, command: str) -> set[str]:
-        """Return the names of the phases that a command does: its own, and those of no command that they name."""
+        """Return the names of the nodes that a command does: its own, and those they name that have no command."""
         names: set[str] = set()
-        waiting = [name for name, node in self.nodes.items() if node.command == command]
-        while waiting:
-            name = waiting.pop()
+        unvisited = [name for name, node in self.nodes.items() if node.command == command]
+        while unvisited:
+            name = unvisited.pop()
             names.add(name)
             node = self.nodes[name]
-            before = [self.nodes[need] for need in (*node.needs, *node.after) if need in self.nodes]
-            waiting += [other.name for other in before if not other.command and other.name not in names]
+            earlier = [self.nodes[need] for need in (*node.needs, *node.after) if need in self.nodes]
+            unvisited += [other.name for other in earlier if not other.command and other.name not in names]
         return names
 
     def load(self, names: Iterable[str], source: Any, *, where: str) -> dict[str, object]:
-        """Return what earlier commands have left of the values that these phases need.
+        """Return the values that these nodes need and earlier commands saved.
 
         ``source`` is given to each ``load``.  Raises UsageError naming the
-        command that has to come first, for the run ``where``.
+        command that has to come first, for the run named ``where``.
         """
-        chosen_names, known = set(names), dict[str, object]()
-        needs = [need for name, node in self.nodes.items() if name in chosen_names for need in node.needs]
+        own_names, values = set(names), dict[str, object]()
+        needs = [need for name, node in self.nodes.items() if name in own_names for need in node.needs]
         for need in dict.fromkeys(needs):
             node = self.nodes.get(need)
-            if node is None or need in chosen_names:
+            if node is None or need in own_names:
                 continue
-            known[need] = node.load(source) if node.load else None
-            if known[need] is None and not node.optional:
-                # A build begins a run, and takes none to go on with.
+            values[need] = node.load(source) if node.load else None
+            if values[need] is None and not node.optional:
+                # itb build starts a run: it cannot go on with one.
                 begins = node.command == Phase.BUILD
-                words = _WORDS.get(node.command, node.command)
-                hint = f"itb run --resume {where}" if begins else f"itb {words} --run {where}"
-                raise UsageError(f"run {where}: {words} has to come first", hint=hint)
-        return known
+                command = _COMMANDS.get(node.command, node.command)
+                hint = f"itb run --resume {where}" if begins else f"itb {command} --run {where}"
+                raise UsageError(f"run {where}: {command} has to come first", hint=hint)
+        return values
 
     def execute(
         self,
@@ -116,14 +116,14 @@ class Graph:
         *,
         abandon: Callable[[BaseException], object] = lambda _cause: None,
     ) -> dict[str, object]:
-        """Do these phases, each as soon as what it needs is there; return all values.
+        """Do these nodes, each as soon as the values that it needs are there; return all values.
 
-        After an error no further phase begins; those that have begun go to
-        their end, but where all of them only prepare, ``abandon`` is called
-        with the error once, to have them end at once.  Raises the first error, or the
-        interruption if there was one: the others may be its consequences.
+        After an error no further node begins, and the executor waits for those that
+        run; where all of them only prepare, it calls ``abandon`` with the error,
+        once, to end them.  Raises the first error, or the interruption if there
+        was one: the others may be its consequences.
         """
-        known, errors = dict(values), list[BaseException]()
+        results, errors = dict(values), list[BaseException]()
         order = self._order(names)
         order.prepare()
         running: dict[Future[object], str] = {}
@@ -132,7 +132,7 @@ class Graph:
             while order.is_active():
                 for name in order.get_ready() if not errors else ():
                     node = self.nodes[name]
-                    running[pool.submit(node.work, *(known[value] for value in node.takes))] = name
+                    running[pool.submit(node.work, *(results[value] for value in node.takes))] = name
                 if not running:
                     break
                 if errors and not is_abandoned and all(self.nodes[name].prepares for name in running.values()):
@@ -144,21 +144,21 @@ class Graph:
                     if (error := future.exception()) is not None:
                         errors.append(error)
                     else:
-                        known[name] = future.result()
+                        results[name] = future.result()
                         order.done(name)
         interruptions = (error for error in errors if isinstance(error, InterruptedRunError))
         for error in [*(item for item in interruptions if not isinstance(item, AbandonedError)), *errors]:
             raise error
-        return known
+        return results
 
     def cases(self, source: Any) -> list[CaseKey]:
-        """Return the test cases of all phases in the order of the phases, each once."""
+        """Return the test cases of all nodes in their order, each once; ``source`` is given to ``cases``."""
         nodes = [self.nodes[name] for name in self._order(self.nodes).static_order()]
         each = (node.cases if isinstance(node.cases, tuple) else node.cases(source) for node in nodes)
         return list(dict.fromkeys(key for keys in each for key in keys))
 
     def picture(self) -> str:
-        """Return the graph as text: a phase a line, below what it needs; the cell, which all need, is left out."""
+        """Return the graph as text: a line for each node, below those it needs; without the cell, which all need."""
         lines = []
         for name in self._order(self.nodes).static_order():
             node = self.nodes[name]

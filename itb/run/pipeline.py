@@ -16,18 +16,18 @@ from itb.report import run_result, write
 from itb.roles import WORKSPACE
 from itb.run import watchdog
 from itb.run.cell import Cell
-from itb.run.order import PHASES, plan_again
+from itb.run.nodes import RUN_GRAPH, plan_again
 from itb.run.phases import build, down, install, test
 from itb.rundir.cases import RUN_END
-from itb.rundir.checkpoints import Kind
+from itb.rundir.checkpoints import CheckpointKind
 
 # Kinds of work that a phase asked for by name does again, though they are done.
 _REDONE_KINDS = {
-    Phase.SERVE: {Kind.REPO},
-    Phase.UP: {Kind.BOOT, Kind.CE},
-    Phase.INSTALL: {Kind.INSTALLED, Kind.LOOKED},
-    Phase.TOKEN: {Kind.TOKEN},
-    Phase.TEST: {Kind.SCENARIO, Kind.TESTED},
+    Phase.SERVE: {CheckpointKind.REPO},
+    Phase.UP: {CheckpointKind.BOOT, CheckpointKind.CE},
+    Phase.INSTALL: {CheckpointKind.INSTALLATION, CheckpointKind.INSPECTION},
+    Phase.TOKEN: {CheckpointKind.TOKEN},
+    Phase.TEST: {CheckpointKind.SCENARIO, CheckpointKind.TESTS},
 }
 # Phases whose cases the same command brings again; errors between two cases are the run's.
 _REDONE_PHASES = {
@@ -50,7 +50,7 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
         first()
         # Of a run that is resumed after its last scenario, only evidence, removal and reports are left.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
-            _execute(cell, PHASES.nodes, {"opened": cell})
+            _execute(cell, RUN_GRAPH.nodes, {"opened": cell})
     except ItbError as caught:
         error = caught
         _inspect_hosts(cell, ending, caught)
@@ -71,7 +71,7 @@ def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
 
 def build_cell(cell: Cell, ending: Ending) -> int:
     """Build the RPMs only; the hosts stay up for the next command."""
-    return _step(cell, ending, lambda: _execute(cell, PHASES.of_command(Phase.BUILD), {"opened": cell}))
+    return _step(cell, ending, lambda: _execute(cell, RUN_GRAPH.of_command(Phase.BUILD), {"opened": cell}))
 
 
 def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
@@ -83,8 +83,8 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
     if phase is Phase.TEST:  # it may have been given other scenarios than the run began with
         plan_again(cell)
     cell.testbed.find_running_roles()
-    names = PHASES.of_command(phase)
-    values = {"opened": cell, **PHASES.load(names, cell, where=cell.rundir.id)}
+    names = RUN_GRAPH.of_command(phase)
+    values = {"opened": cell, **RUN_GRAPH.load(names, cell, where=cell.rundir.id)}
     cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS[phase])
     cell.journal.reopen(again=(*_REDONE_PHASES[phase], Phase.RUN))
     cell.rundir.update(pid=os.getpid(), finished=None, exit_code=None)
@@ -103,7 +103,7 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
 
     find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
     with watchdog.monitor(cell.engine, stop, find_stopped_host):
-        PHASES.execute(names, values, abandon=abandon)
+        RUN_GRAPH.execute(names, values, abandon=abandon)
 
 
 def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:

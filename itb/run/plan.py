@@ -27,7 +27,7 @@ from itb.process.stop import EndedRunError, Stop
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run import resume, testbed_fault
 from itb.run.cell import Cell
-from itb.run.order import planned_cases
+from itb.run.nodes import planned_cases
 from itb.run.phases import previous, published, token
 from itb.run.watchdog import Watchdog
 from itb.rundir import seal, values
@@ -244,7 +244,7 @@ def create_cell(
     )
     rundir.tokens.mkdir(mode=0o700)
     if previous:
-        rundir.save(values.PREVIOUS, previous)
+        rundir.save(values.PREVIOUS_COMMIT, previous)
     cell = assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
     rundir.save(values.PLANNED_CASES, planned_cases(cell))
     rundir.write_state(state)  # last: where it is, all that a run begins with is
@@ -268,7 +268,7 @@ def assemble_cell(
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
         engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
-        previous=rundir.saved(values.PREVIOUS),
+        previous=rundir.saved(values.PREVIOUS_COMMIT),
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -17,7 +17,7 @@ from itb.process.request import Request
 from itb.roles import SERVICES
 from itb.run import parallel
 from itb.run.cell import Cell
-from itb.run.order import plan_again
+from itb.run.nodes import plan_again
 from itb.run.phases import up
 from itb.rundir import checkpoints, values
 from itb.rundir.cases import RUN_END
@@ -124,7 +124,7 @@ def _why_unusable(cell: Cell, trusted: set[str]) -> str:
     if not all((cell.rundir.tokens / name).exists() for name in ("ca.pem", "ca.key", "issuer.json")):
         return "the keys of the run are gone"
     # The other hosts know its key, and their packages came from it.
-    key = cell.checkpoints.last(checkpoints.KEY)
+    key = cell.checkpoints.last(checkpoints.SIGNING_KEY)
     container = cell.testbed.containers.get(SERVICES)
     if SERVICES not in trusted or key is None or not key.done or key.hosts.get(SERVICES) != container:
         return "the services host is not as it was"

@@ -29,30 +29,30 @@ from itb.util import files
 FILE = "work.jsonl"
 
 
-class Kind(StrEnum):
+class CheckpointKind(StrEnum):
     """What kind of work a checkpoint is about; the value is what the run directory says."""
 
     WORKSPACE = "workspace"
     BOOT = "boot"
-    KEY = "key"
+    SIGNING_KEY = "key"
     CE = "ce"
-    SUPPLY = "supply"
+    PUBLISHED_PACKAGES = "supply"  # chosen and checked where they were published
     BUILD = "build"
     REPO = "repo"
-    LINTED = "linted"
-    INSTALLED = "installed"
-    CONFIGURED = "configured"
-    LOOKED = "looked"
+    LINT = "linted"
+    INSTALLATION = "installed"
+    CONFIGURATION = "configured"
+    INSPECTION = "looked"
     TOKEN = "token"
     SCENARIO = "scenario"
-    TESTED = "tested"
+    TESTS = "tested"
 
 
 @dataclass(frozen=True)
 class CheckpointKey:
     """A piece of work: its kind and, where there are several of one kind, which one (a role, a commit)."""
 
-    kind: Kind
+    kind: CheckpointKind
     of: str = ""
 
     @property
@@ -61,15 +61,15 @@ class CheckpointKey:
         return f"{self.kind}.{self.of}" if self.of else str(self.kind)
 
 
-KEY = CheckpointKey(Kind.KEY)
-CE = CheckpointKey(Kind.CE)
-SUPPLY = CheckpointKey(Kind.SUPPLY)
-REPO = CheckpointKey(Kind.REPO)
-SERVED = CheckpointKey(Kind.REPO, "served")  # the checksums of what is served
-USED_WORKSPACE = CheckpointKey(Kind.WORKSPACE, "used")  # the container in which something was built
-PREVIOUS_REPO = CheckpointKey(Kind.REPO, "previous")
-LINTED = CheckpointKey(Kind.LINTED)
-TOKEN = CheckpointKey(Kind.TOKEN)
+SIGNING_KEY = CheckpointKey(CheckpointKind.SIGNING_KEY)
+CE = CheckpointKey(CheckpointKind.CE)
+PUBLISHED_PACKAGES = CheckpointKey(CheckpointKind.PUBLISHED_PACKAGES)
+REPO = CheckpointKey(CheckpointKind.REPO)
+SERVED_CHECKSUMS = CheckpointKey(CheckpointKind.REPO, "served")
+USED_WORKSPACE = CheckpointKey(CheckpointKind.WORKSPACE, "used")  # the container in which something was built
+PREVIOUS_REPO = CheckpointKey(CheckpointKind.REPO, "previous")
+LINT = CheckpointKey(CheckpointKind.LINT)
+TOKEN = CheckpointKey(CheckpointKind.TOKEN)
 
 
 class CheckpointEntry(Record):
@@ -148,7 +148,7 @@ class Checkpoints:
             if not entry.done and role in running and running[role] == entry.hosts.get(role)
         }
 
-    def restore(self, running: Mapping[str, str], *, again: Collection[Kind] = ()) -> set[str]:
+    def restore(self, running: Mapping[str, str], *, again: Collection[CheckpointKind] = ()) -> set[str]:
         """Restore the work that was done on containers that still run; return the names of its pieces.
 
         Work of the kinds ``again`` is to be done again in any case.

@@ -23,7 +23,7 @@ from itb.process.result import Command
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
 from itb.rundir.cases import Attempts, Begun, Process
-from itb.rundir.values import Value
+from itb.rundir.values import ValueKey
 from itb.util import files, ownership, when
 from itb.util.files import write_atomically
 from itb.util.redact import redact
@@ -222,12 +222,12 @@ class RunDir:
         log = self.host(line.role) / str(line.log).lstrip("/") if line.log and line.role else line.log
         return Quote(file=self.relative(log), line=line.number, text=one_line(line.text), also=line.also)
 
-    def save(self, key: Value[R], value: R) -> None:
+    def save(self, key: ValueKey[R], value: R) -> None:
         """Write a phase's value, redacted, to ``state/NAME.json``."""
         (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
         write_atomically(self.path / "state" / f"{key.name}.json", redact(value.model_dump_json(indent=1)))
 
-    def saved(self, key: Value[R]) -> R | None:
+    def saved(self, key: ValueKey[R]) -> R | None:
         """Read a phase's value back; None if that phase has not ended."""
         path = self.path / "state" / f"{key.name}.json"
         try:
@@ -237,7 +237,7 @@ class RunDir:
         except ValidationError as error:
             raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
 
-    def readable(self, key: Value[R]) -> R | None:
+    def readable(self, key: ValueKey[R]) -> R | None:
         """Read a phase's value back; None also if it cannot be read: what is not known is done again."""
         try:
             return self.saved(key)

@@ -1,4 +1,4 @@
-"""The values that phases save in a run directory, as typed keys: a type checker knows what a name holds."""
+"""The keys of the values that a run saves in its directory; each has the type of its value."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
-class Value(Generic[R]):
-    """A value that is saved as ``state/NAME.json``."""
+class ValueKey(Generic[R]):
+    """The key of a value that is saved as ``state/NAME.json``."""
 
     name: str
     type: type[R]
 
 
-PLANNED_CASES = Value("planned_cases", PlannedCases)
-COMMIT = Value("commit", Commit)
-PREVIOUS = Value("previous", Commit)  # what scenarios upgrade from
-IMAGES = Value("platform", PlatformImages)
-SIGNING_KEY = Value("key", SigningKey)
-BUILD = Value("build", Build)
-SUPPLIED = Value("supplied", Repo)  # where packages that were not built here are published
-REPO = Value("repo", Repo)
-TESTBED = Value("testbed", TestbedHosts)
-INSTALLED = Value("installed", Installed)
-TOKEN = Value("token", Token)
+PLANNED_CASES = ValueKey("planned_cases", PlannedCases)
+COMMIT = ValueKey("commit", Commit)
+PREVIOUS_COMMIT = ValueKey("previous", Commit)  # what scenarios upgrade from
+IMAGES = ValueKey("platform", PlatformImages)
+SIGNING_KEY = ValueKey("key", SigningKey)
+BUILD = ValueKey("build", Build)
+PUBLISHED_REPO = ValueKey("supplied", Repo)  # where packages that were not built here come from
+REPO = ValueKey("repo", Repo)
+TESTBED = ValueKey("testbed", TestbedHosts)
+INSTALLED = ValueKey("installed", Installed)
+TOKEN = ValueKey("token", Token)
 
 
-def installed_on(role: str) -> Value[Installed]:
+def installed_on(role: str) -> ValueKey[Installed]:
     """Return the key of what one role's host has installed."""
-    return Value(f"installed.{role}", Installed)
+    return ValueKey(f"installed.{role}", Installed)

@@ -19,12 +19,12 @@ from itb.run.cell import Cell
 from itb.run.phases import published
 from itb.run.phases.up import boots, load_ca, make_ready, start_containers
 from itb.rundir import checkpoints, values
-from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, Kind
+from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Cases
 from itb.source import checkout
 
-LINTED = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
+LINT = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def build_other(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
 def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Path) -> Build:
     try:
         _renew_workspace(cell, images)
-        with cell.checkpoint(CheckpointKey(Kind.BUILD, request.commit.id), taints=[WORKSPACE]):
+        with cell.checkpoint(CheckpointKey(CheckpointKind.BUILD, request.commit.id), taints=[WORKSPACE]):
             build = release_manager.build(
                 request.commit,
                 cell.product,
@@ -145,12 +145,12 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> rele
     )
 
 
-def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
+def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
     """Return the candidate's repository: signed and served here, or where it was published."""
 
     def publish() -> Repo:
         with cell.journal.case(*published.SERVED) as trial:
-            repo = published.serve(cell, build, cell.rundir, key, name="candidate")
+            repo = published.serve(cell, build, cell.rundir, signing_key, name="candidate")
             done = "installed from" if build.published else "signed, indexed and served:"
             trial.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
         return repo
@@ -161,9 +161,9 @@ def serve(cell: Cell, build: Build, key: SigningKey) -> Repo:
 def lint_packages(cell: Cell, build: Build) -> None:
     """Report what rpmlint says of packages that were built here; it never fails, so nothing waits for it."""
     if build.published:
-        cell.journal.leave_out([LINTED], published.NOT_BUILT)
+        cell.journal.leave_out([LINT], published.NOT_BUILT)
     else:
-        cell.do_once(checkpoints.LINTED, lambda: _lint(cell), on=[SERVICES])
+        cell.do_once(checkpoints.LINT, lambda: _lint(cell), on=[SERVICES])
 
 
 def lint_before_removal(cell: Cell) -> None:
@@ -174,7 +174,7 @@ def lint_before_removal(cell: Cell) -> None:
 
 
 def _lint(cell: Cell) -> None:
-    with cell.journal.case(*LINTED) as trial:
+    with cell.journal.case(*LINT) as trial:
         log = cell.rundir.build / rpmlint.LOG
         try:
             findings = rpmlint.lint(cell.host(SERVICES), f"{repository_signed.ROOT}/candidate", log=log)

@@ -22,8 +22,8 @@ from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values
-from itb.rundir.checkpoints import CheckpointKey, Kind
-from itb.rundir.values import Value
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
+from itb.rundir.values import ValueKey
 from itb.testbed import logs
 
 CONFIGURATION_DIFF = "configuration.diff"
@@ -59,7 +59,7 @@ def installed_cases(cell: Cell) -> Iterable[CaseKey]:
             yield CaseKey(Phase.CONFIGURE, role, _CONFIGURED)
 
 
-def looked_cases(cell: Cell) -> Iterable[CaseKey]:
+def inspection_cases(cell: Cell) -> Iterable[CaseKey]:
     """Yield the cases that hosts are as installing should leave them, seen from outside."""
     for role in cell.roles:
         yield from (_unchanged(Phase.INSTALL, role), CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS))
@@ -71,7 +71,7 @@ def start_cases(cell: Cell) -> Iterable[CaseKey]:
     yield from map(_delivered, cell.product.trust)
 
 
-def watched_cases(cell: Cell) -> Iterable[CaseKey]:
+def watch_cases(cell: Cell) -> Iterable[CaseKey]:
     """Yield the cases that services stay up."""
     yield from (_stays_up(role, unit) for role, units_of_role in cell.services.items() for unit in units_of_role)
 
@@ -93,7 +93,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
             repository_signed.point_host(cell.host(role), repo, cell.product.packages)
             return ()
         installed = cell.value_once(
-            CheckpointKey(Kind.INSTALLED, role),
+            CheckpointKey(CheckpointKind.INSTALLATION, role),
             values.installed_on(role),
             lambda: Installed(packages={role: _install_role(cell, role, build, repo)}),
             on=[role],
@@ -139,7 +139,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     container = cell.testbed.containers.get(role, "")
-    configured = cell.checkpoints.holds(CheckpointKey(Kind.CONFIGURED, role), role, container)
+    configured = cell.checkpoints.holds(CheckpointKey(CheckpointKind.CONFIGURATION, role), role, container)
     with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
         dnf.verify_files(host, packages, configured=configured, log=folder / "verify.log")
     if definition.configure:
@@ -160,10 +160,10 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
         with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as trial:
             trial.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
 
-    in_parallel(
-        cell.roles,
-        lambda role: cell.do_once(CheckpointKey(Kind.LOOKED, role), lambda: inspect_role(role), on=[role]),
-    )
+    def inspect_once(role: str) -> None:
+        cell.do_once(CheckpointKey(CheckpointKind.INSPECTION, role), lambda: inspect_role(role), on=[role])
+
+    in_parallel(cell.roles, inspect_once)
 
 
 def inspect_before_removal(cell: Cell) -> None:
@@ -176,8 +176,8 @@ def inspect_before_removal(cell: Cell) -> None:
 def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
     """Return the SHA-256 of the RPM files that hosts may have installed; the services host is asked once."""
     served = cell.value_once(
-        checkpoints.SERVED,
-        Value(checkpoints.SERVED.name, outside.ServedChecksums),
+        checkpoints.SERVED_CHECKSUMS,
+        ValueKey(checkpoints.SERVED_CHECKSUMS.name, outside.ServedChecksums),
         lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT, cell.platform),
         on=[SERVICES],
     )
@@ -203,7 +203,7 @@ def _check_platform(
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
-    key, container = CheckpointKey(Kind.CONFIGURED, role), cell.testbed.containers.get(role, "")
+    key, container = CheckpointKey(CheckpointKind.CONFIGURATION, role), cell.testbed.containers.get(role, "")
     is_first = not cell.checkpoints.holds(key, role, container)
     cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as trial:

@@ -122,13 +122,13 @@ def saved_build(cell: Cell) -> Build | None:
     return cell.previous_rundir.saved(values.BUILD)
 
 
-def serve(cell: Cell, previous_build: Build | None, key: SigningKey) -> Repo | None:
+def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> Repo | None:
     """Return the repository of the earlier version, which is served beside the candidate's; None without one."""
     request = _request(cell)
     if request is None or previous_build is None:
         return None
     with _ignore_errors():
-        publish = functools.partial(_publish, cell, request, previous_build, key)
+        publish = functools.partial(_publish, cell, request, previous_build, signing_key)
         cell.do_once(checkpoints.PREVIOUS_REPO, publish, on=[SERVICES])
     return saved_repo(cell)
 
@@ -138,9 +138,9 @@ def saved_repo(cell: Cell) -> Repo | None:
     return cell.previous_rundir.saved(values.REPO) if cell.previous else None
 
 
-def _publish(cell: Cell, request: BuildRequest, previous_build: Build, key: SigningKey) -> None:
+def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
     with cell.journal.case(*_SERVED) as trial:
-        repo = published.serve(cell, previous_build, request.rundir, key, name=PREVIOUS)
+        repo = published.serve(cell, previous_build, request.rundir, signing_key, name=PREVIOUS)
         trial.passed(f"{repo.packages} packages at {repo.url}")
         request.rundir.save(values.REPO, repo)
 

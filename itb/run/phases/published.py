@@ -125,7 +125,7 @@ def choose_candidate(cell: Cell) -> Cell:
     rpms = _check(repository, choice)
     build = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=repository.url)
     cell.rundir.save(values.BUILD, build)
-    cell.rundir.save(values.SUPPLIED, repository.repo(choice, "candidate"))
+    cell.rundir.save(values.PUBLISHED_REPO, repository.repo(choice, "candidate"))
     return dataclasses.replace(cell, commit=commit, previous=_previous(repository, offered, choice))
 
 
@@ -209,14 +209,14 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
         published=repository.url,
     )
     rundir.save(values.BUILD, build)
-    rundir.save(values.SUPPLIED, repository.repo(previous_choice, PREVIOUS))
-    cell.rundir.save(values.PREVIOUS, commit)
+    rundir.save(values.PUBLISHED_REPO, repository.repo(previous_choice, PREVIOUS))
+    cell.rundir.save(values.PREVIOUS_COMMIT, commit)
     return commit
 
 
 def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: str) -> Repo:
     """Return the repository hosts install a build from: signed and served here, or where it was published."""
-    supplied = rundir.saved(values.SUPPLIED)
+    supplied = rundir.saved(values.PUBLISHED_REPO)
     if build.published and supplied:
         return supplied
     log: Path = rundir.repo / "publish.log"
@@ -226,7 +226,7 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
 def choose_published(opened: Cell, images: PlatformImages) -> Cell:
     """Return the cell with its candidate found in the repository of the settings; as it is where one is built."""
     cell = opened
-    if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.SUPPLY):
+    if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.PUBLISHED_PACKAGES):
         return cell
     if cell.commit.describe:  # an earlier attempt chose it, and its services host is gone: choose the same again
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
@@ -234,5 +234,5 @@ def choose_published(opened: Cell, images: PlatformImages) -> Cell:
     cell.journal.leave_out(build_cases.CASES, NOT_BUILT)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     prepare_services(cell, images)
-    with cell.checkpoint(checkpoints.SUPPLY, on=[SERVICES]):
+    with cell.checkpoint(checkpoints.PUBLISHED_PACKAGES, on=[SERVICES]):
         return choose_candidate(cell)

@@ -16,7 +16,7 @@ from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases import install, token_renewal
 from itb.run.phases import token as phases_token
-from itb.rundir.checkpoints import CheckpointKey, Kind
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.scenario import cases as scenario_cases
 from itb.scenario import execution
 from itb.scenario.environment import RunFacts
@@ -37,7 +37,7 @@ def tested_key(cell: Cell) -> CheckpointKey:
     It depends on the content of the scenarios.
     """
     checksums = [step_library.checksum(scenario.folder, scenario.scripts) for scenario in cell.scenarios]
-    return CheckpointKey(Kind.TESTED, hashlib.sha256(" ".join(checksums).encode()).hexdigest())
+    return CheckpointKey(CheckpointKind.TESTS, hashlib.sha256(" ".join(checksums).encode()).hexdigest())
 
 
 def test(
@@ -77,7 +77,7 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
     with token_renewal.keep_fresh(cell, token) as renewals:
         for scenario in cell.scenarios:
             checksum = step_library.checksum(scenario.folder, scenario.scripts)
-            key = CheckpointKey(Kind.SCENARIO, f"{scenario.name}.{checksum}")
+            key = CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
             if cell.checkpoints.is_done(key) or (renewals and not renewals.may_start(scenario)):
                 continue
             with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:

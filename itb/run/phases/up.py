@@ -23,7 +23,7 @@ from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
-from itb.rundir.checkpoints import CheckpointKey, Kind
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.testbed import testbed
 from itb.testbed.certificates import RunCA
 from itb.tokens.issuer import Issuer
@@ -128,7 +128,7 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
             trial.passed(f"key {key.fingerprint}")
         return key
 
-    return cell.value_once(checkpoints.KEY, values.SIGNING_KEY, prepare, on=[SERVICES], taints=[SERVICES])
+    return cell.value_once(checkpoints.SIGNING_KEY, values.SIGNING_KEY, prepare, on=[SERVICES], taints=[SERVICES])
 
 
 def boot_workspace(
@@ -147,7 +147,7 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
     ca = load_ca(cell)
 
     def boot_role(role: str) -> None:
-        cell.do_once(CheckpointKey(Kind.BOOT, role), lambda: _boot_role(cell, role, ca), on=[role])
+        cell.do_once(CheckpointKey(CheckpointKind.BOOT, role), lambda: _boot_role(cell, role, ca), on=[role])
 
     in_parallel(roles, boot_role)
 

@@ -1,4 +1,4 @@
-"""The executor of phases: order, parallelism, errors, and what a single command does."""
+"""The executor of a graph: order, parallelism, errors, and what a single command does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itb.errors import InterruptedRunError, TestbedError, UsageError
 from itb.process.stop import AbandonedError
 from itb.run.cell import Cell
 from itb.run.graph import Graph, Node
-from itb.run.order import PHASES
+from itb.run.nodes import RUN_GRAPH
 
 
 def start(cell: object) -> None: ...
@@ -26,7 +26,7 @@ def serve(build: object, key: object) -> None: ...
 def install(repo: object) -> None: ...
 
 
-def test_a_phase_gets_the_values_it_names() -> None:
+def test_a_node_gets_the_values_it_names() -> None:
     graph = Graph(
         [
             Node("sum", lambda left, right: left + right),
@@ -38,13 +38,13 @@ def test_a_phase_gets_the_values_it_names() -> None:
     assert graph.execute(graph.nodes, {"seed": 2}) == {"seed": 2, "left": 4, "right": 5, "sum": 9}
 
 
-def test_phases_that_do_not_need_each_other_run_at_once() -> None:
+def test_nodes_that_do_not_need_each_other_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=60)
     graph = Graph([Node("one", meeting.wait), Node("two", meeting.wait)], initial=["timeout"])
     graph.execute(graph.nodes, {"timeout": 60})
 
 
-def test_a_phase_waits_for_what_it_comes_after() -> None:
+def test_a_node_waits_for_what_it_comes_after() -> None:
     ended: list[str] = []
     graph = Graph(
         [
@@ -94,7 +94,7 @@ def test_an_interruption_is_the_cause_of_other_errors() -> None:
 
 
 def ending_graph(prepares: list[str], ended: threading.Event) -> Graph:
-    """A phase that fails once two others have begun, which end when ``ended`` is set."""
+    """A node that fails once two others have begun, which end when ``ended`` is set."""
     begun = threading.Barrier(3, timeout=60)
 
     def fail() -> None:
@@ -151,9 +151,9 @@ def test_an_interruption_has_ended_everything_already() -> None:
         graph.execute(graph.nodes, {}, abandon=pytest.fail)
 
 
-def test_only_phases_that_judge_the_candidate_outlive_an_error() -> None:
-    assert {name for name, node in PHASES.nodes.items() if node.prepares} == {
-        "hosts", "key", "workspace", "clone", "testbed", "ce", "previous_build", "previous_repo",
+def test_only_nodes_that_judge_the_candidate_outlive_an_error() -> None:
+    assert {name for name, node in RUN_GRAPH.nodes.items() if node.prepares} == {
+        "hosts", "signing_key", "workspace", "clone", "testbed", "ce", "previous_build", "previous_repo",
     }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ STEPS = Graph(
 )
 
 
-def test_a_command_does_its_own_phases_and_those_of_no_command_that_they_name() -> None:
+def test_a_command_does_its_own_nodes_and_those_of_no_command_that_they_name() -> None:
     assert STEPS.of_command("serve") == {"repo", "key"}
     assert STEPS.of_command("install") == {"installed"}
 
@@ -192,28 +192,28 @@ def test_a_build_that_is_missing_is_made_by_going_on() -> None:
 
 
 def test_a_need_that_nobody_meets_is_refused() -> None:
-    with pytest.raises(ValueError, match="phase repo needs build"):
+    with pytest.raises(ValueError, match="node repo needs build"):
         Graph([Node("repo", serve)], initial=["key"])
     with pytest.raises(CycleError):
         Graph([Node("a", start, after=("b",)), Node("b", start, after=("a",))], initial=["cell"])
 
 
-def test_a_value_has_the_type_its_phase_returns() -> None:
-    """What a phase takes by name is found here to be what the phase of that name returns."""
-    kinds = {name: get_type_hints(phase.work).get("return") for name, phase in PHASES.nodes.items()}
+def test_a_value_has_the_type_its_node_returns() -> None:
+    """A parameter of a node has the type that the node of that name returns."""
+    kinds = {name: get_type_hints(node.work).get("return") for name, node in RUN_GRAPH.nodes.items()}
     kinds["opened"] = Cell
-    for phase in PHASES.nodes.values():
-        hints = get_type_hints(phase.work)
-        for name in phase.takes:
-            assert hints[name] == kinds[name], f"phase {phase.name} takes {name}"
+    for node in RUN_GRAPH.nodes.values():
+        hints = get_type_hints(node.work)
+        for name in node.takes:
+            assert hints[name] == kinds[name], f"node {node.name} takes {name}"
 
 
 def test_the_documentation_shows_the_graph() -> None:
-    assert f"```\n{PHASES.picture()}\n```" in (Path(itb.__file__).parent / "README.md").read_text()
+    assert f"```\n{RUN_GRAPH.picture()}\n```" in (Path(itb.__file__).parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("command", ["build", "serve", "up", "install", "token", "test"])
 def test_every_command_can_begin_where_the_one_before_ended(command: str) -> None:
-    names = PHASES.of_command(command)
-    needed = {need for name in names for need in PHASES.nodes[name].needs} - names - PHASES.initial
-    assert all(PHASES.nodes[name].load for name in needed)
+    names = RUN_GRAPH.of_command(command)
+    needed = {need for name in names for need in RUN_GRAPH.nodes[name].needs} - names - RUN_GRAPH.initial
+    assert all(RUN_GRAPH.nodes[name].load for name in needed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from itb.rundir import checkpoints as checkpoint_keys
-from itb.rundir.checkpoints import CheckpointKey, Checkpoints, Kind
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind, Checkpoints
 from itb.rundir.directory import RunDir
 
 
@@ -18,32 +18,32 @@ def rundir(tmp_path: Path) -> RunDir:
 
 def test_done_on_the_same_containers_stands(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}, taints=["ce"]))
-    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.BUILD), {}))
-    checkpoints.begin(CheckpointKey(Kind.REPO), {"services": "2"})
-    assert checkpoints.is_done(CheckpointKey(Kind.CE))
-    assert not checkpoints.is_done(CheckpointKey(Kind.REPO))
+    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"]))
+    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.BUILD), {}))
+    checkpoints.begin(CheckpointKey(CheckpointKind.REPO), {"services": "2"})
+    assert checkpoints.is_done(CheckpointKey(CheckpointKind.CE))
+    assert not checkpoints.is_done(CheckpointKey(CheckpointKind.REPO))
     later = Checkpoints(rundir)
     assert not later.is_done(checkpoint_keys.CE), "nothing of another process stands in a run that is not resumed"
     assert later.restore({"ce": "1", "services": "2"}) == {"ce", "build"}
     assert later.restore({"ce": "another"}) == {"build"}
     assert later.restore({}) == {"build"}
-    assert later.restore({"ce": "1"}, again={Kind.CE}) == {"build"}
+    assert later.restore({"ce": "1"}, again={CheckpointKind.CE}) == {"build"}
 
 
 def test_last_word_counts(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}))
-    checkpoints.begin(CheckpointKey(Kind.CE), {"ce": "1"}, taints=["ce"])
+    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}))
+    checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"])
     assert Checkpoints(rundir).restore({"ce": "1"}) == set()
 
 
 def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.begin(CheckpointKey(Kind.INSTALLED, "factory"), {"factory": "1"}, taints=["factory"])
-    frontend = CheckpointKey(Kind.INSTALLED, "frontend")
+    checkpoints.begin(CheckpointKey(CheckpointKind.INSTALLATION, "factory"), {"factory": "1"}, taints=["factory"])
+    frontend = CheckpointKey(CheckpointKind.INSTALLATION, "frontend")
     checkpoints.done(checkpoints.begin(frontend, {"frontend": "2"}, taints=["frontend"]))
-    checkpoints.begin(CheckpointKey(Kind.BOOT, "services"), {"services": "3"})
+    checkpoints.begin(CheckpointKey(CheckpointKind.BOOT, "services"), {"services": "3"})
     running = {"factory": "1", "frontend": "2", "services": "3"}
     assert Checkpoints(rundir).doubtful(running) == {"factory": "installed.factory"}
     assert Checkpoints(rundir).doubtful({**running, "factory": "new"}) == {}
@@ -51,8 +51,8 @@ def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None
 
 def test_line_that_was_cut_off(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.KEY), {}))
+    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.SIGNING_KEY), {}))
     with (rundir.path / "state" / "work.jsonl").open("a") as file:
         file.write('\n{"piece":"two","do')
-    checkpoints.done(checkpoints.begin(CheckpointKey(Kind.TOKEN), {}))
+    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.TOKEN), {}))
     assert Checkpoints(rundir).restore({}) == {"key", "token"}

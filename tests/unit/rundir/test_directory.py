@@ -13,7 +13,7 @@ from itb.model import Case, Outcome, Token
 from itb.process.result import Command
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
-from itb.rundir.values import Value
+from itb.rundir.values import ValueKey
 from itb.util.files import write_atomically
 from itb.util.redact import MARK
 
@@ -85,7 +85,7 @@ def test_values_come_back(rundir: RunDir) -> None:
     assert rundir.saved(values.TOKEN) is None
     rundir.save(values.TOKEN, token)
     assert rundir.saved(values.TOKEN) == token
-    other = Value(values.TOKEN.name, Case)
+    other = ValueKey(values.TOKEN.name, Case)
     with pytest.raises(UsageError, match="not written by this version"):
         rundir.saved(other)
     assert rundir.readable(other) is None
@@ -174,11 +174,12 @@ def test_paths_as_reports_show_them(rundir: RunDir) -> None:
 
 def test_what_is_written_is_redacted(rundir: RunDir) -> None:
     rundir.update(settings={"source": "https://me:hunter2hunter2@host/x.git"})
-    rundir.save(Value("case", Case), CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"}))
+    case = CASE.model_copy(update={"message": "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"})
+    rundir.save(ValueKey("case", Case), case)
     written = "".join(path.read_text() for path in rundir.path.rglob("*.json"))
     assert "hunter2" not in written
     assert "hvs." not in written
     assert rundir.state.settings == {"source": f"https://me:{MARK}@host/x.git"}
-    kept = rundir.saved(Value("case", Case))
+    kept = rundir.saved(ValueKey("case", Case))
     assert kept is not None
     assert kept.message == MARK

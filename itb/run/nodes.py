@@ -1,7 +1,7 @@
-"""The phases of a run: what each needs, and which command does it.
+"""The graph of a run: its nodes, what each needs, and which command does it.
 
-``opened`` is the cell as the run begins; ``cell`` is the same with its
-candidate, which for published packages is found in their repository.
+``opened`` is the cell that the run begins with; ``cell`` is the same with its
+candidate, which for published packages is chosen in their repository.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from itb.run.graph import Graph, Node
 from itb.run.phases import build, down, install, previous, published, test, token, up
 from itb.rundir import values
 from itb.rundir.cases import RUN_END
-from itb.rundir.values import Value
+from itb.rundir.values import ValueKey
 
 R = TypeVar("R", bound=Record)
 
 
-def _saved(key: Value[R]) -> Callable[[Cell], object]:
+def _saved(key: ValueKey[R]) -> Callable[[Cell], object]:
     return lambda cell: cell.rundir.saved(key)
 
 
@@ -32,7 +32,7 @@ def _unchanged(cell: Cell) -> Cell:
     return cell
 
 
-PHASES = Graph(
+RUN_GRAPH = Graph(
     [
         # Asked first: a hook that is missing or wrong and a token that is refused are known in seconds.
         Node("checked_token", token.acquire_token, Phase.TOKEN, cases=token.acquired_cases),
@@ -49,7 +49,7 @@ PHASES = Graph(
         Node("previous_is_built", previous.is_built, Phase.BUILD),
         # All at once: a step that starts its own hosts finds them there in a whole run.
         Node("hosts", up.start_all, Phase.RUN, prepares=True, cases=(up.STARTED,)),
-        Node("key", up.prepare_services, after=("hosts",), prepares=True, cases=up.SERVICES_CASES),
+        Node("signing_key", up.prepare_services, after=("hosts",), prepares=True, cases=up.SERVICES_CASES),
         Node(
             "workspace",
             up.boot_workspace,
@@ -98,54 +98,76 @@ PHASES = Graph(
             prepares=True,
             cases=up.testbed_cases,
         ),
-        Node("ce", up.prepare_ce, Phase.UP, after=("key", "testbed"), prepares=True, cases=up.ce_cases),
+        Node("ce", up.prepare_ce, Phase.UP, after=("signing_key", "testbed"), prepares=True, cases=up.ce_cases),
         Node("installed_roles", install.install_roles, Phase.INSTALL, cases=install.installed_cases),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
-        Node("lock", lock_yaml.write, Phase.INSTALL),
-        Node("condor", install.start_condor, Phase.INSTALL, after=("lock",)),
+        Node("lock_yaml", lock_yaml.write, Phase.INSTALL),
+        Node("condor", install.start_condor, Phase.INSTALL, after=("lock_yaml",)),
         Node(
             "token",
             token.deliver_token,
             Phase.TOKEN,
             requires=("installed",),
-            after=("lock",),
+            after=("lock_yaml",),
             load=_saved(values.TOKEN),
             optional=True,
             cases=token.delivered_cases,
         ),
-        Node("services", install.start_rest, Phase.TOKEN, after=("condor", "token"), cases=install.start_cases),
-        # Hosts are inspected while the watch waits: the machine is idle then.
-        Node("watched", install.watch_services, Phase.TOKEN, after=("services",), cases=install.watched_cases),
         Node(
-            "looked", install.inspect_hosts, Phase.INSTALL, after=("lock", "services"), cases=install.looked_cases
+            "started_services",
+            install.start_rest,
+            Phase.TOKEN,
+            after=("condor", "token"),
+            cases=install.start_cases,
+        ),
+        # Hosts are inspected while the watch waits: the machine is idle then.
+        Node(
+            "watched_services",
+            install.watch_services,
+            Phase.TOKEN,
+            after=("started_services",),
+            cases=install.watch_cases,
         ),
         Node(
-            "linted",
+            "inspected_hosts",
+            install.inspect_hosts,
+            Phase.INSTALL,
+            after=("lock_yaml", "started_services"),
+            cases=install.inspection_cases,
+        ),
+        Node(
+            "lint_results",
             build.lint_packages,
             Phase.SERVE,
             requires=("repo",),
             after=("condor", "token"),
-            cases=(build.LINTED,),
+            cases=(build.LINT,),
         ),
-        Node("tested", test.test, Phase.TEST, after=("watched", "looked", "linted"), cases=test.cases),
+        Node(
+            "test_results",
+            test.test,
+            Phase.TEST,
+            after=("watched_services", "inspected_hosts", "lint_results"),
+            cases=test.cases,
+        ),
     ],
     initial=["opened"],
 )
 
 
 def plan_again(cell: Cell) -> None:
-    """Save the planned cases of a run that goes on, maybe with other scenarios.
+    """Save the planned cases of a run that goes on, which may have other scenarios now.
 
-    One that an earlier version began has none, and other names.
+    A run that an earlier version of itb began has no planned cases: its cases had other names.
     """
     if cell.rundir.readable(values.PLANNED_CASES):
         cell.rundir.save(values.PLANNED_CASES, planned_cases(cell))
 
 
 def planned_cases(cell: Cell) -> PlannedCases:
-    """Return the cases of a run that gets to its end, however it goes; of published packages, too.
+    """Return the cases of a run that gets to its end, whether it builds or takes published packages.
 
-    Only results that a step's script lists itself are not among them: nobody
-    knows their names before it has run.
+    Results that a step's script lists itself are not among them: their names
+    are not known before it has run.
     """
-    return PlannedCases(cases=(*PHASES.cases(cell), down.EVIDENCE, down.REMOVED, RUN_END))
+    return PlannedCases(cases=(*RUN_GRAPH.cases(cell), down.EVIDENCE, down.REMOVED, RUN_END))

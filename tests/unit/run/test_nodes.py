@@ -13,7 +13,7 @@ from itb.config.settings import Settings
 from itb.model import CaseKey
 from itb.phase import Phase
 from itb.run.cell import Cell
-from itb.run.order import planned_cases
+from itb.run.nodes import planned_cases
 from itb.rundir.cases import RUN_END
 
 NewCell = Callable[..., Cell]
