@@ -30,10 +30,10 @@ PREVIOUS = "previous"  # folder in the run directory for the version upgraded fr
 
 
 @dataclass
-class Checkpoint:
-    """A piece of work going on; ``undone``: it ended, but a resumed run is to do it again."""
+class OpenCheckpoint:
+    """A checkpoint whose work goes on; with ``must_repeat``, a resumed run does it again though it ended."""
 
-    undone: bool = False
+    must_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Cell:
     rundir: RunDir
     journal: Journal
     engine: Engine
-    checkpoints: Checkpoints  # what of the run is done
+    checkpoints: Checkpoints
     previous: Commit | None = None  # what scenarios upgrade from
 
     @property
@@ -68,23 +68,24 @@ class Cell:
     @contextmanager
     def checkpoint(
         self, key: CheckpointKey, *, on: Sequence[str] = (), taints: Sequence[str] = ()
-    ) -> Iterator[Checkpoint]:
-        """Record a piece of work: it is done if the block ends and no case of its hosts went wrong.
+    ) -> Iterator[OpenCheckpoint]:
+        """Record a checkpoint: it is done if the block ends and no case of its hosts went wrong.
 
-        ``on`` are the roles whose hosts hold what is done; ``taints`` those
-        that are in an unknown state if the work is cut off or fails.
+        ``on`` are the roles whose hosts the work is done on; ``taints`` those
+        whose hosts are in an unknown state if it is cut off or fails.
         """
         roles = {*on, *taints}
         if roles - set(self.testbed.containers):
             self.testbed.find_running_roles()
         containers, before = dict.fromkeys(roles, "") | self.testbed.containers, len(self.journal.cases)
-        entry = self.checkpoints.begin(key, {role: containers[role] for role in roles}, taints=taints)
-        checkpoint = Checkpoint()
-        yield checkpoint
+        checkpoint = self.checkpoints.begin(key, {role: containers[role] for role in roles}, taints=taints)
+        open_checkpoint = OpenCheckpoint()
+        yield open_checkpoint
         has_failed = any(case.is_bad and case.role in roles for case in self.journal.cases[before:])
-        if not (has_failed or checkpoint.undone):
-            # What it taints need not be there for its value to stand.
-            self.checkpoints.done(entry.model_copy(update={"hosts": {role: containers[role] for role in on}}))
+        if not (has_failed or open_checkpoint.must_repeat):
+            # Hosts that it taints need not be there for its value to be current.
+            hosts = {role: containers[role] for role in on}
+            self.checkpoints.mark_done(checkpoint.model_copy(update={"hosts": hosts}))
 
     def value_once(
         self,
@@ -94,12 +95,12 @@ class Cell:
         *,
         on: Sequence[str] = (),
         taints: Sequence[str] = (),
-        holds: Callable[[R], bool] = lambda _value: True,
+        is_current: Callable[[R], bool] = lambda _value: True,
     ) -> R:
-        """Do a piece of work and save its value; if it is done and the value ``holds``, return that."""
+        """Do the work of a checkpoint and save its value; if it is done and ``is_current(value)``, return that."""
         if self.checkpoints.is_done(key):
             value = self.rundir.readable(value_key)
-            if value is not None and holds(value):
+            if value is not None and is_current(value):
                 return value
         with self.checkpoint(key, on=on, taints=taints):
             value = work()
@@ -109,7 +110,7 @@ class Cell:
     def do_once(
         self, key: CheckpointKey, work: Callable[[], object], *, on: Sequence[str] = (), taints: Sequence[str] = ()
     ) -> None:
-        """Do a piece of work that has no value, unless it is done."""
+        """Do the work of a checkpoint that has no value, unless it is done."""
         if not self.checkpoints.is_done(key):
             with self.checkpoint(key, on=on, taints=taints):
                 work()

@@ -86,13 +86,13 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
         for folder in cell.rundir.tokens.glob("*-*"):  # temporary folders of a killed process
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)
-        findings.append(_remove_doubtful_hosts(cell))
+        findings.append(_remove_unusable_hosts(cell))
         restored = cell.checkpoints.restore(cell.testbed.containers)
-        findings.append(f"{len(restored)} pieces of work stand" if restored else "everything is done again")
+        findings.append(f"{len(restored)} checkpoints hold" if restored else "everything is done again")
         trial.passed("; ".join(part for part in findings if part), evidence="\n".join(sorted(restored)))
 
 
-def _remove_doubtful_hosts(cell: Cell) -> str:
+def _remove_unusable_hosts(cell: Cell) -> str:
     """Remove the hosts that cannot be trusted; return in words which, and why."""
     testbed = cell.testbed
     orphans.wait_for_other_guards()
@@ -101,13 +101,13 @@ def _remove_doubtful_hosts(cell: Cell) -> str:
     if not existing:
         testbed.down()  # a network may be left
         return "no host is left"
-    doubtful = cell.checkpoints.doubtful(testbed.containers)
-    if reason := _why_unusable(cell, running - set(doubtful)):
+    tainted = cell.checkpoints.tainted_hosts(testbed.containers)
+    if reason := _why_unusable(cell, running - set(tainted)):
         testbed.down()
         testbed.find_running_roles()
         return f"all hosts removed: {reason}"
     removed = dict.fromkeys(existing - running, "does not run") | {
-        role: f"cut off in {checkpoint.partition('.')[0]}" for role, checkpoint in doubtful.items()
+        role: f"cut off in {checkpoint.partition('.')[0]}" for role, checkpoint in tainted.items()
     }
     testbed.remove(removed)
     testbed.find_running_roles()

@@ -1,16 +1,16 @@
-"""What of a run is done, and on which containers: a resumed run reads it and repeats none of it.
+"""The checkpoints of a run: which of its work is done, and on which containers; a resumed run repeats none of it.
 
-Every piece of work writes that it begins and, once its value is in
-``state/``, that it is done.  A piece stands in a resumed run if it is done
-and the containers it was done on are still the same ones.  A host on which a
-piece began that may leave it half-done (an interrupted dnf transaction) and
-that never got done is not to be trusted: :meth:`Checkpoints.doubtful` names it.
+A checkpoint is one recorded, repeatable unit of work.  A line is written when
+it begins and, once its value is in ``state/``, when it is done.  In a resumed
+run it is still done if the containers it was done on are the same.  A
+checkpoint may leave hosts in an unknown state until it is done (an interrupted
+dnf transaction): :meth:`Checkpoints.tainted_hosts` names these hosts.
 
 What is done again, such as the installation of a role, is decided in this order:
 hosts that cannot be trusted are removed (``itb/run/resume.py``), so that what was
 done on them is not done any more; a command does its own kinds of work again
 (``again`` of :meth:`Checkpoints.restore`, from ``itb/run/pipeline.py``); a value
-that does not fit what there is now does not count (``holds`` of ``Cell.value_once``).
+that does not fit what there is now does not count (``is_current`` of ``Cell.value_once``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 
 from itb.model import Record
 from itb.rundir.directory import RunDir
@@ -30,7 +30,7 @@ FILE = "work.jsonl"
 
 
 class CheckpointKind(StrEnum):
-    """What kind of work a checkpoint is about; the value is what the run directory says."""
+    """The kind of work of a checkpoint; the value is what the run directory says."""
 
     WORKSPACE = "workspace"
     BOOT = "boot"
@@ -50,14 +50,14 @@ class CheckpointKind(StrEnum):
 
 @dataclass(frozen=True)
 class CheckpointKey:
-    """A piece of work: its kind and, where there are several of one kind, which one (a role, a commit)."""
+    """Identifies a checkpoint: its kind of work and, where one kind has several, which one (a role, a commit)."""
 
     kind: CheckpointKind
     of: str = ""
 
     @property
     def name(self) -> str:
-        """Return the name under which the run directory has it."""
+        """Return the checkpoint's name in the run directory."""
         return f"{self.kind}.{self.of}" if self.of else str(self.kind)
 
 
@@ -72,92 +72,92 @@ LINT = CheckpointKey(CheckpointKind.LINT)
 TOKEN = CheckpointKey(CheckpointKind.TOKEN)
 
 
-class CheckpointEntry(Record):
-    """A piece of work that begins or, if ``done``, has ended well; ``hosts`` are container ids by role.
+class Checkpoint(Record):
+    """A checkpoint as it is recorded: begun or, with ``done``, ended well; ``hosts`` are container ids by role.
 
-    ``taints`` are the roles whose hosts are left in an unknown state if it is cut off.
+    ``taints`` are the roles whose hosts are in an unknown state until it is done.
     """
 
-    piece: str
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str = Field(alias="piece")  # the key in the file
     hosts: dict[str, str] = {}
     taints: tuple[str, ...] = Field((), validation_alias=AliasChoices("taints", "spoils"))  # as runs of 0.1 wrote
     done: bool = False
 
 
 class Checkpoints:
-    """The pieces of work of one run."""
+    """The checkpoints of one run."""
 
     def __init__(self, rundir: RunDir) -> None:
         self._path = rundir.path / "state" / FILE
         self._lock = threading.Lock()
-        self._done_pieces: set[str] = set()
+        self._done_names: set[str] = set()
 
-    def begin(
-        self, key: CheckpointKey, hosts: Mapping[str, str], *, taints: Sequence[str] = ()
-    ) -> CheckpointEntry:
-        """Write that a piece of work begins."""
-        entry = CheckpointEntry(piece=key.name, hosts=dict(hosts), taints=tuple(taints))
-        self._write(entry)
-        return entry
+    def begin(self, key: CheckpointKey, hosts: Mapping[str, str], *, taints: Sequence[str] = ()) -> Checkpoint:
+        """Record that a checkpoint begins."""
+        checkpoint = Checkpoint(name=key.name, hosts=dict(hosts), taints=tuple(taints))
+        self._write(checkpoint)
+        return checkpoint
 
-    def done(self, entry: CheckpointEntry) -> None:
-        """Write that a piece of work is done; its value must be in the run directory by now."""
-        self._write(entry.model_copy(update={"done": True}))
-        self._done_pieces.add(entry.piece)
+    def mark_done(self, checkpoint: Checkpoint) -> None:
+        """Record that a checkpoint is done; its value must be in the run directory by now."""
+        self._write(checkpoint.model_copy(update={"done": True}))
+        self._done_names.add(checkpoint.name)
 
-    def _write(self, entry: CheckpointEntry) -> None:
+    def _write(self, checkpoint: Checkpoint) -> None:
         with self._lock:
             self._path.parent.mkdir(exist_ok=True)
             # The first byte ends a line that a crash may have cut off.
-            files.append(self._path, f"\n{entry.model_dump_json()}")
+            files.append(self._path, f"\n{checkpoint.model_dump_json(by_alias=True)}")
 
     def is_done(self, key: CheckpointKey) -> bool:
-        """Return whether the work was done, by this process or by an earlier attempt that it resumes."""
-        return key.name in self._done_pieces
+        """Return whether a checkpoint was done, by this process or by an earlier attempt that it resumes."""
+        return key.name in self._done_names
 
-    def last(self, key: CheckpointKey) -> CheckpointEntry | None:
-        """Return the last entry of a piece of work, of any attempt; None if it never began."""
-        return self.entries().get(key.name)
+    def last(self, key: CheckpointKey) -> Checkpoint | None:
+        """Return what was recorded last of a checkpoint, by any attempt; None if it never began."""
+        return self.recorded().get(key.name)
 
-    def holds(self, key: CheckpointKey, role: str, container: str) -> bool:
-        """Return whether the work, done or not, began on this container of a role."""
-        entry = self.last(key)
-        return entry is not None and bool(container) and entry.hosts.get(role) == container
+    def began_on(self, key: CheckpointKey, role: str, container: str) -> bool:
+        """Return whether a checkpoint, done or not, began on this container of a role."""
+        checkpoint = self.last(key)
+        return checkpoint is not None and bool(container) and checkpoint.hosts.get(role) == container
 
-    def entries(self) -> dict[str, CheckpointEntry]:
-        """Return the last entry of every piece of work."""
+    def recorded(self) -> dict[str, Checkpoint]:
+        """Return what was recorded last of every checkpoint, by name; a line that cannot be read is left out."""
         try:
             lines = files.read(self._path).split(b"\n")
         except FileNotFoundError:
             return {}
-        last_entries: dict[str, CheckpointEntry] = {}
+        checkpoints: dict[str, Checkpoint] = {}
         for line in lines:
             try:
-                entry = CheckpointEntry.model_validate_json(line)
+                checkpoint = Checkpoint.model_validate_json(line)
             except ValidationError:
                 continue
-            last_entries[entry.piece] = entry
-        return last_entries
+            checkpoints[checkpoint.name] = checkpoint
+        return checkpoints
 
-    def doubtful(self, running: Mapping[str, str]) -> dict[str, str]:
-        """Return the roles whose running host (container ids by role) cannot be trusted: role -> piece."""
+    def tainted_hosts(self, running: Mapping[str, str]) -> dict[str, str]:
+        """Return the roles whose running host (container ids by role) cannot be trusted, with the checkpoint's name."""
         return {
-            role: entry.piece
-            for entry in self.entries().values()
-            for role in entry.taints
-            if not entry.done and role in running and running[role] == entry.hosts.get(role)
+            role: checkpoint.name
+            for checkpoint in self.recorded().values()
+            for role in checkpoint.taints
+            if not checkpoint.done and role in running and running[role] == checkpoint.hosts.get(role)
         }
 
     def restore(self, running: Mapping[str, str], *, again: Collection[CheckpointKind] = ()) -> set[str]:
-        """Restore the work that was done on containers that still run; return the names of its pieces.
+        """Restore the checkpoints that were done on containers that still run; return their names.
 
-        Work of the kinds ``again`` is to be done again in any case.
+        Those of the kinds ``again`` are to be done again in any case.
         """
-        self._done_pieces = {
-            piece
-            for piece, entry in self.entries().items()
-            if entry.done
-            and piece.partition(".")[0] not in again
-            and all(running.get(role) == container for role, container in entry.hosts.items())
+        self._done_names = {
+            name
+            for name, checkpoint in self.recorded().items()
+            if checkpoint.done
+            and name.partition(".")[0] not in again
+            and all(running.get(role) == container for role, container in checkpoint.hosts.items())
         }
-        return self._done_pieces
+        return self._done_names

@@ -47,8 +47,8 @@ def test_kill_in_the_middle_of_install(bench: Any) -> None:
 
 def installed(bench: Any) -> set[str]:
     """Roles whose installation is done and written down."""
-    entries = Checkpoints(RunDir(bench.runs[0])).entries().values()
-    done = [entry for entry in entries if entry.done and entry.piece.startswith("installed.")]
+    recorded = Checkpoints(RunDir(bench.runs[0])).recorded().values()
+    done = [item for item in recorded if item.done and item.name.startswith("installed.")]
     return {role for entry in done for role in entry.hosts}
 
 

@@ -124,7 +124,7 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     wrapped rpmbuild) would be in the next version's RPMs.  The checkpoint is
     written before the container is used, so that a resumed run knows it too.
     """
-    if cell.checkpoints.holds(USED_WORKSPACE, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
+    if cell.checkpoints.began_on(USED_WORKSPACE, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
         with cell.journal.case(*boots(WORKSPACE)) as trial:
             cell.testbed.remove([WORKSPACE])
             start_containers(cell, images, [WORKSPACE], cell.testbed.network_prefix())

@@ -98,7 +98,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
             lambda: Installed(packages={role: _install_role(cell, role, build, repo)}),
             on=[role],
             taints=[role],
-            holds=lambda value: value.packages.get(role) == _packages(cell, role),
+            is_current=lambda value: value.packages.get(role) == _packages(cell, role),
         )
         return installed.packages[role]
 
@@ -139,7 +139,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     container = cell.testbed.containers.get(role, "")
-    configured = cell.checkpoints.holds(CheckpointKey(CheckpointKind.CONFIGURATION, role), role, container)
+    configured = cell.checkpoints.began_on(CheckpointKey(CheckpointKind.CONFIGURATION, role), role, container)
     with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
         dnf.verify_files(host, packages, configured=configured, log=folder / "verify.log")
     if definition.configure:
@@ -204,7 +204,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
     host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
     key, container = CheckpointKey(CheckpointKind.CONFIGURATION, role), cell.testbed.containers.get(role, "")
-    is_first = not cell.checkpoints.holds(key, role, container)
+    is_first = not cell.checkpoints.began_on(key, role, container)
     cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as trial:
         if is_first:  # else what a step that is done again finds there is not what was shipped

@@ -50,7 +50,7 @@ def test(
                 repository_signed.offer(cell.host(role), previous_repo)
         _run_scenarios(cell, _scenario_facts(cell, installed, previous_repo), token)
         _check_hosts(cell, build, installed)
-        checkpoint.undone = any(case.is_bad for case in cell.journal.cases)
+        checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
 
 
 def _scenario_facts(cell: Cell, installed: Installed, previous_repo: Repo | None) -> RunFacts:
@@ -90,7 +90,7 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
                     find_token_refusal=renewals.find_refusal if renewals else None,
                     find_log_cause=lambda: _find_log_cause(cell, hosts),
                 )
-                checkpoint.undone = outcome is not Outcome.PASSED
+                checkpoint.must_repeat = outcome is not Outcome.PASSED
 
 
 def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequence[LogLine]]:

@@ -106,7 +106,7 @@ def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | Non
         values.TOKEN,
         lambda: _deliver_to_places(cell, wanted, checked_token),
         on=roles,
-        holds=lambda _token: _has_fresh_token(cell),
+        is_current=lambda _token: _has_fresh_token(cell),
     )
 
 

@@ -16,15 +16,15 @@ def rundir(tmp_path: Path) -> RunDir:
     return RunDir.create(tmp_path, "p-1234-deb13")
 
 
-def test_done_on_the_same_containers_stands(rundir: RunDir) -> None:
+def test_done_on_the_same_containers_stays_done(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"]))
-    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.BUILD), {}))
+    checkpoints.mark_done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"]))
+    checkpoints.mark_done(checkpoints.begin(CheckpointKey(CheckpointKind.BUILD), {}))
     checkpoints.begin(CheckpointKey(CheckpointKind.REPO), {"services": "2"})
     assert checkpoints.is_done(CheckpointKey(CheckpointKind.CE))
     assert not checkpoints.is_done(CheckpointKey(CheckpointKind.REPO))
     later = Checkpoints(rundir)
-    assert not later.is_done(checkpoint_keys.CE), "nothing of another process stands in a run that is not resumed"
+    assert not later.is_done(checkpoint_keys.CE), "nothing of another process counts in a run that is not resumed"
     assert later.restore({"ce": "1", "services": "2"}) == {"ce", "build"}
     assert later.restore({"ce": "another"}) == {"build"}
     assert later.restore({}) == {"build"}
@@ -33,26 +33,36 @@ def test_done_on_the_same_containers_stands(rundir: RunDir) -> None:
 
 def test_last_word_counts(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}))
+    checkpoints.mark_done(checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}))
     checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"])
     assert Checkpoints(rundir).restore({"ce": "1"}) == set()
 
 
-def test_host_of_a_piece_that_never_got_done_is_doubtful(rundir: RunDir) -> None:
+def test_host_of_a_checkpoint_that_never_got_done_is_tainted(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
     checkpoints.begin(CheckpointKey(CheckpointKind.INSTALLATION, "factory"), {"factory": "1"}, taints=["factory"])
     frontend = CheckpointKey(CheckpointKind.INSTALLATION, "frontend")
-    checkpoints.done(checkpoints.begin(frontend, {"frontend": "2"}, taints=["frontend"]))
+    checkpoints.mark_done(checkpoints.begin(frontend, {"frontend": "2"}, taints=["frontend"]))
     checkpoints.begin(CheckpointKey(CheckpointKind.BOOT, "services"), {"services": "3"})
     running = {"factory": "1", "frontend": "2", "services": "3"}
-    assert Checkpoints(rundir).doubtful(running) == {"factory": "installed.factory"}
-    assert Checkpoints(rundir).doubtful({**running, "factory": "new"}) == {}
+    assert Checkpoints(rundir).tainted_hosts(running) == {"factory": "installed.factory"}
+    assert Checkpoints(rundir).tainted_hosts({**running, "factory": "new"}) == {}
 
 
 def test_line_that_was_cut_off(rundir: RunDir) -> None:
     checkpoints = Checkpoints(rundir)
-    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.SIGNING_KEY), {}))
+    checkpoints.mark_done(checkpoints.begin(CheckpointKey(CheckpointKind.SIGNING_KEY), {}))
     with (rundir.path / "state" / "work.jsonl").open("a") as file:
         file.write('\n{"piece":"two","do')
-    checkpoints.done(checkpoints.begin(CheckpointKey(CheckpointKind.TOKEN), {}))
+    checkpoints.mark_done(checkpoints.begin(CheckpointKey(CheckpointKind.TOKEN), {}))
     assert Checkpoints(rundir).restore({}) == {"key", "token"}
+
+
+def test_file_has_the_keys_it_always_had(rundir: RunDir) -> None:
+    """A run that an older itb began is resumed by this one."""
+    file = rundir.path / "state" / "work.jsonl"
+    checkpoints = Checkpoints(rundir)
+    checkpoints.begin(CheckpointKey(CheckpointKind.CE), {"ce": "1"}, taints=["ce"])
+    assert file.read_text() == '\n{"piece":"ce","hosts":{"ce":"1"},"taints":["ce"],"done":false}'
+    file.write_text('{"piece":"installed.factory","hosts":{"factory":"1"},"spoils":["factory"],"done":false}\n')
+    assert checkpoints.tainted_hosts({"factory": "1"}) == {"factory": "installed.factory"}
