@@ -9,7 +9,7 @@ from itb.build.cache import CachedBuild
 from itb.model import CaseKey, Rpm
 from itb.phase import Phase
 from itb.roles import WORKSPACE
-from itb.rundir.journal import Cases
+from itb.rundir.journal import CaseRecorder
 from itb.util import when
 
 REQUIRES = CaseKey(Phase.BUILD, WORKSPACE, "what the spec needs to be built is there")
@@ -18,18 +18,18 @@ COMPLETE = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are the commit's and comple
 CASES = (REQUIRES, BUILT, COMPLETE)
 
 
-def report_cached(cached: CachedBuild, journal: Cases, *, log: Path) -> None:
+def report_cached(cached: CachedBuild, journal: CaseRecorder, *, log: Path) -> None:
     """Report a build that was taken from the cache; ``log`` is the one it had."""
-    with journal.case(*REQUIRES) as trial:
-        trial.skip("nothing has to be built: the RPMs are in the cache")
-    with journal.case(*BUILT) as trial:
-        trial.passed(
+    with journal.case(*REQUIRES) as case:
+        case.skip("nothing has to be built: the RPMs are in the cache")
+    with journal.case(*BUILT) as case:
+        case.passed(
             f"taken from the cache: same commit, platform and arguments, built {when.utc(cached.built)} "
             f"in {cached.seconds:.0f} s by run {cached.run} as {cached.trust}"
         )
-        trial.log = log
-    with journal.case(*COMPLETE) as trial:
-        trial.passed(
+        case.log = log
+    with journal.case(*COMPLETE) as case:
+        case.passed(
             f"{len(cached.rpms)} RPMs, with the checksums they were kept with", evidence=list_rpms(cached.rpms)
         )
 

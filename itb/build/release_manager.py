@@ -29,7 +29,7 @@ from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import RunDir
-from itb.rundir.journal import Cases, Trial
+from itb.rundir.journal import CaseRecorder, RunningCase
 from itb.util import filelock, files
 
 LOG = build_cache.LOG
@@ -63,7 +63,7 @@ class Workspace:
 
 
 def take_cached(
-    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: Cases
+    commit: Commit, product: Product, *, workspace: Workspace, cache: Path, rundir: RunDir, journal: CaseRecorder
 ) -> Build | None:
     """Return the RPMs of an identical earlier build, copied to the run directory; None if there is none."""
     began = time.monotonic()
@@ -79,8 +79,8 @@ def take_cached(
         report=damaged.append,
     )
     if damaged:
-        with journal.case(*build_cases.BUILT) as trial:
-            trial.skip(f"RPMs kept from an earlier build are damaged: {damaged[0]}; they are built again")
+        with journal.case(*build_cases.BUILT) as case:
+            case.skip(f"RPMs kept from an earlier build are damaged: {damaged[0]}; they are built again")
     if cached is None:
         return None
     build_cases.report_cached(cached, journal, log=rundir.build / LOG)
@@ -104,7 +104,7 @@ def build(
     workspace: Workspace,
     cache: Path,
     rundir: RunDir,
-    journal: Cases,
+    journal: CaseRecorder,
     again: bool = False,
 ) -> Build:
     """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
@@ -122,9 +122,9 @@ def build(
     alone = filelock.hold(lock, host.engine.runner.stop.event)
     with ExitStack() as stack:
         if filelock.is_held(lock):
-            with journal.case(*build_cases.BUILT) as trial:
+            with journal.case(*build_cases.BUILT) as case:
                 stack.enter_context(alone)
-                trial.skip("another run was building the same")  # what came of it follows
+                case.skip("another run was building the same")  # what came of it follows
         else:
             stack.enter_context(alone)
         cached = None
@@ -134,18 +134,18 @@ def build(
         return cached or _build(job, clone, cache=cache, journal=journal)
 
 
-def _build(job: _Job, clone: Path, *, cache: Path, journal: Cases) -> Build:
+def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Build:
     commit, workspace, rundir = job.commit, job.workspace, job.rundir
     began = time.monotonic()
     (rundir.build / LOG).unlink(missing_ok=True)
     job.prepare(clone)
-    with journal.case(*build_cases.REQUIRES) as trial:
-        job.install_requires(trial, clone)
-    with journal.case(*build_cases.BUILT) as trial:
+    with journal.case(*build_cases.REQUIRES) as case:
+        job.install_requires(case, clone)
+    with journal.case(*build_cases.BUILT) as case:
         invocation = job.invocation()
-        listing = job.make(trial, invocation)
-    with journal.case(*build_cases.COMPLETE) as trial:
-        rpms, source_rpm = job.collect(trial, listing, invocation.hint)
+        listing = job.make(case, invocation)
+    with journal.case(*build_cases.COMPLETE) as case:
+        rpms, source_rpm = job.collect(case, listing, invocation.hint)
     seconds = time.monotonic() - began
     if workspace.fresh:
         kept = build_cache.CachedBuild(
@@ -255,11 +255,11 @@ class _Job:
         assert clone.name == self.product.checkout_name
         self.host.put_into(f"{_HOME}/source", clone)
 
-    def install_requires(self, trial: Trial, clone: Path) -> None:
+    def install_requires(self, case: RunningCase, clone: Path) -> None:
         """Install the spec's BuildRequires; BuildError names those nobody provides."""
         spec = self._spec(clone)
         if not spec:
-            trial.skip("no single spec file found; the product's definition can name it (build.spec)")
+            case.skip("no single spec file found; the product's definition can name it (build.spec)")
             return
         runner = self.host.engine.runner
         completed = runner.retry(
@@ -275,7 +275,7 @@ class _Job:
         lines = completed.stdout.splitlines()
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
         needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
-        trial.log = self.log
+        case.log = self.log
         if missing:
             raise completed.error(
                 BuildError,
@@ -288,7 +288,7 @@ class _Job:
             problem = problems[0].strip() if problems else completed.reason
             message = f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {problem}"
             raise completed.error(kind, message, quoted=problem)
-        trial.passed(f"installed {', '.join(needed)}" if needed else "")
+        case.passed(f"installed {', '.join(needed)}" if needed else "")
 
     def _spec(self, clone: Path) -> str:
         if self.product.build.spec:
@@ -318,14 +318,14 @@ class _Job:
             log=self.log,
         )
 
-    def make(self, trial: Trial, invocation: Invocation) -> str:
+    def make(self, case: RunningCase, invocation: Invocation) -> str:
         """Run the builder to its end or its time limit; return packages.sh's list of its RPMs."""
         limit = self.host.engine.runner.limits.of(self.product.build.timeout, "timeout of build")
-        trial.log = self.log
+        case.log = self.log
 
         def note(line: str) -> None:
             if text := build_log.milestone(line):
-                trial.note(text)
+                case.note(text)
 
         completed = self.host.run(Request(
             ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", *invocation.argv],
@@ -352,7 +352,7 @@ class _Job:
             message = f"{builder} {invocation.nothing_made}: {elsewhere or cause.reason}"
             _fail(message, completed, quoted="" if elsewhere else cause.line)
         how = f": {' '.join([*invocation.program, *invocation.arguments])}" if invocation.program else ""
-        trial.passed(f"in {completed.seconds:.0f} s{how}")
+        case.passed(f"in {completed.seconds:.0f} s{how}")
         return listing
 
     def _find_elsewhere(self) -> str:
@@ -363,7 +363,7 @@ class _Job:
         place = self.host.run(Request(find, check=False)).stdout.strip()
         return f"there is {place}" if place else ""
 
-    def collect(self, trial: Trial, listing: str, hint: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
+    def collect(self, case: RunningCase, listing: str, hint: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
         """Compare the RPMs with what was asked for and copy them to the run directory."""
         packages, sources, paths = build_rpms.parse_listing(listing)
         problems = build_rpms.check(self.commit, self.product, packages)
@@ -373,8 +373,8 @@ class _Job:
             hint = hint if build_rpms.MISNAMED in problems[0] else ""
             raise BuildError(f"{problems[0]}{more}", hint=hint, evidence=evidence, log=self.log)
         build_rpms.fetch(self.host, [*packages, *sources], paths, self.rundir.build / "rpms")
-        trial.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
-        trial.evidence = build_cases.list_rpms(packages)
+        case.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
+        case.evidence = build_cases.list_rpms(packages)
         return tuple(packages), sources[0] if len(sources) == 1 else None
 
 

@@ -100,7 +100,7 @@ def address_prefix(subnet: str) -> str:
 
 
 def prefix_of(what: str, short: str) -> str:
-    """Return the prefix of all that something else than a run creates: a build of a platform's images, a trial."""
+    """Return the prefix of all that something else than a run creates: a build of a platform's images, a case."""
     return f"itb-{what}-{short}"
 
 

@@ -14,7 +14,7 @@ from itb.model import Build, InstalledPackage
 from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import Completed
-from itb.rundir.journal import Trial
+from itb.rundir.journal import RunningCase
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
@@ -51,7 +51,7 @@ def dnf_install(
     *,
     log: Path,
     timeout: float,
-    trial: Trial | None = None,
+    case: RunningCase | None = None,
     repositories: Sequence[str] = (),
 ) -> None:
     """Install packages; try again after a repository's passing trouble, fail at once after anything else.
@@ -61,8 +61,8 @@ def dnf_install(
     (dnf exits 0 then), TestbedError when the repository stayed unreachable.
     """
     argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
-    if trial:
-        trial.note(f"dnf install {' '.join(packages)}")
+    if case:
+        case.note(f"dnf install {' '.join(packages)}")
     request = Request(argv, timeout=timeout, check=False, log=log)
     completed = host.engine.runner.retry(lambda: host.run(request), _transient_trouble)
     if completed.timed_out:

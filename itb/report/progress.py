@@ -24,7 +24,7 @@ from rich.text import Text
 from itb.model import Case, Outcome
 from itb.report.summary import MARKS, PLAIN_MARKS, STYLES, is_plain
 from itb.roles import ITB
-from itb.rundir.journal import Listener, Trial
+from itb.rundir.journal import Listener, RunningCase
 from itb.util.text import clean, duration, one_line
 
 REFRESH = 0.2  # seconds after which a live display is drawn again
@@ -35,8 +35,8 @@ Key = tuple[str, str, str, float]
 
 
 @dataclass
-class RunningTrial:
-    """A trial that is running; ``began`` is of the monotonic clock."""
+class DisplayedCase:
+    """A running case as the display shows it; ``began`` is of the monotonic clock."""
 
     phase: str
     role: str
@@ -48,11 +48,11 @@ class RunningTrial:
 
 @dataclass
 class ProgressState:
-    """The trials that are running and how many have ended, as the writing thread knows them."""
+    """The cases that are running and how many have ended, as the writing thread knows them."""
 
     title: str = ""
     began: float = field(default_factory=time.monotonic)
-    running: dict[Key, RunningTrial] = field(default_factory=dict)
+    running: dict[Key, DisplayedCase] = field(default_factory=dict)
     ended: dict[Outcome, int] = field(default_factory=dict)
 
     def elapsed(self) -> float:
@@ -65,20 +65,20 @@ class Progress:
 
     def __init__(self, title: str) -> None:
         self.state = ProgressState(one_line(clean(title), 120))
-        self._events: queue.SimpleQueue[Trial | Case | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[RunningCase | Case | None] = queue.SimpleQueue()
         self._last_notes: dict[Key, str] = {}
         self._thread = threading.Thread(target=self._write_until_closed, name="itb-progress", daemon=True)
 
-    def started(self, trial: Trial) -> None:
-        """Queue a trial that has begun."""
-        self._events.put(trial)
+    def started(self, case: RunningCase) -> None:
+        """Queue a case that has begun."""
+        self._events.put(case)
 
-    def noted(self, trial: Trial, text: str) -> None:
-        """Keep the last note of a trial; notes are not queued, for a build may write thousands a second."""
-        self._last_notes[_key(trial)] = text
+    def noted(self, case: RunningCase, text: str) -> None:
+        """Keep the last note of a case; notes are not queued, for a build may write thousands a second."""
+        self._last_notes[_key(case)] = text
 
     def finished(self, case: Case) -> None:
-        """Queue a trial that has ended."""
+        """Queue a case that has ended."""
         self._events.put(case)
 
     def start(self) -> None:
@@ -113,15 +113,15 @@ class Progress:
                 continue
             if event is None:
                 return
-            if isinstance(event, Trial):
+            if isinstance(event, RunningCase):
                 self._begin(event)
             else:
                 self._end(event)
                 yield event
 
-    def _begin(self, trial: Trial) -> None:
-        name, role = one_line(clean(trial.name), 200), one_line(clean(trial.role), 60)
-        self.state.running[_key(trial)] = RunningTrial(one_line(clean(trial.phase), 60), role, name, trial.clock)
+    def _begin(self, case: RunningCase) -> None:
+        name, role = one_line(clean(case.name), 200), one_line(clean(case.role), 60)
+        self.state.running[_key(case)] = DisplayedCase(one_line(clean(case.phase), 60), role, name, case.clock)
 
     def _end(self, case: Case) -> None:
         key = (case.phase, case.role, case.name, case.started)
@@ -130,13 +130,13 @@ class Progress:
         self.state.ended[case.outcome] = self.state.ended.get(case.outcome, 0) + 1
 
     def _copy_notes(self) -> None:
-        for key, trial in self.state.running.items():
+        for key, case in self.state.running.items():
             if key in self._last_notes:
-                trial.note = one_line(clean(self._last_notes[key]), 200)
+                case.note = one_line(clean(self._last_notes[key]), 200)
 
 
-def _key(trial: Trial) -> Key:
-    return (trial.phase, trial.role, trial.name, trial.began)
+def _key(case: RunningCase) -> Key:
+    return (case.phase, case.role, case.name, case.began)
 
 
 class PlainProgress(Progress):
@@ -154,12 +154,12 @@ class PlainProgress(Progress):
                 self._write_line(plain_line(case))
                 continue
             now = time.monotonic()
-            for trial in self.state.running.values():
-                if not trial.announced and now - trial.began >= LONG:
-                    trial.announced = True
-                    self._write_line(f"...   {where(trial)}  {trial.name}")
+            for running_case in self.state.running.values():
+                if not running_case.announced and now - running_case.began >= LONG:
+                    running_case.announced = True
+                    self._write_line(f"...   {where(running_case)}  {running_case.name}")
             if self.state.running and now - self._last_written >= HEARTBEAT:
-                lines = (_running_line(trial, now) for trial in self.state.running.values())
+                lines = (_running_line(running_case, now) for running_case in self.state.running.values())
                 self._write_line("still  " + "; ".join(lines))
 
     def _write_line(self, line: str) -> None:
@@ -182,15 +182,15 @@ def _has_reason(case: Case) -> bool:
     return case.outcome is not Outcome.PASSED or case.remark is not None
 
 
-def where(trial: Case | RunningTrial) -> str:
+def where(case: Case | DisplayedCase) -> str:
     """Return phase and role, ``install.factory``."""
-    return f"{trial.phase}.{trial.role}" if trial.role else trial.phase
+    return f"{case.phase}.{case.role}" if case.role else case.phase
 
 
-def _running_line(trial: RunningTrial, now: float) -> str:
-    """Return what a running trial is, for how long, and its last note."""
-    note = f": {one_line(trial.note, 80)}" if trial.note else ""
-    return f"{where(trial)} {trial.name} ({duration(now - trial.began)}){note}"
+def _running_line(case: DisplayedCase, now: float) -> str:
+    """Return the name of a running case, for how long it runs, and its last note."""
+    note = f": {one_line(case.note, 80)}" if case.note else ""
+    return f"{where(case)} {case.name} ({duration(now - case.began)}){note}"
 
 
 class _Console(Console):
@@ -234,7 +234,7 @@ def ended_line(case: Case) -> RenderableType:
 
 
 def live_display(state: ProgressState, height: int) -> RenderableType:
-    """Return the live display: a header and a line or two per running trial, sorted by host and time."""
+    """Return the live display: a header and a line or two per running case, sorted by host and time."""
     elapsed = f"  {duration(state.elapsed())}  "
     header = Text.assemble((" itb ", "bold reverse"), " ", (state.title, "bold"), elapsed)
     for outcome, number in state.ended.items():
@@ -245,39 +245,39 @@ def live_display(state: ProgressState, height: int) -> RenderableType:
     table.add_column(justify="right", no_wrap=True, min_width=9)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     now = time.monotonic()
-    running = sorted(state.running.values(), key=lambda trial: (trial.role, trial.began))
+    running = sorted(state.running.values(), key=lambda case: (case.role, case.began))
     most = max(1, height - 4)
-    for trial in running[:most]:
-        description = Text(f"{trial.phase}: {trial.name}")
-        if trial.note:
-            description.append(f"  {trial.note}", "dim")
-        table.add_row(Text(trial.role or ITB), duration(now - trial.began), description)
+    for case in running[:most]:
+        description = Text(f"{case.phase}: {case.name}")
+        if case.note:
+            description.append(f"  {case.note}", "dim")
+        table.add_row(Text(case.role or ITB), duration(now - case.began), description)
     if len(running) > most:
         table.add_row("", "", Text(f"and {len(running) - most} more", "dim"))
     return Group(Text(), header, table)
 
 
 class PlatformListener:
-    """Passes the trials of a cell on with its platform's name before their phases, for a display of several."""
+    """Passes the cases of a cell on with its platform's name before their phases, for a display of several."""
 
     def __init__(self, listener: Listener, platform: str) -> None:
         self._listener, self._platform = listener, platform
 
-    def started(self, trial: Trial) -> None:
-        """Pass on a trial that has begun."""
-        self._listener.started(self._named(trial))
+    def started(self, case: RunningCase) -> None:
+        """Pass on a case that has begun."""
+        self._listener.started(self._named(case))
 
-    def noted(self, trial: Trial, text: str) -> None:
-        """Pass on a note of a trial."""
-        self._listener.noted(self._named(trial), text)
+    def noted(self, case: RunningCase, text: str) -> None:
+        """Pass on a note of a case."""
+        self._listener.noted(self._named(case), text)
 
     def finished(self, case: Case) -> None:
-        """Pass on a trial that has ended."""
+        """Pass on a case that has ended."""
         self._listener.finished(case.model_copy(update={"phase": f"{self._platform} {case.phase}"}))
 
-    def _named(self, trial: Trial) -> Trial:
-        named = copy.copy(trial)
-        named.phase = f"{self._platform} {trial.phase}"
+    def _named(self, case: RunningCase) -> RunningCase:
+        named = copy.copy(case)
+        named.phase = f"{self._platform} {case.phase}"
         return named
 
 

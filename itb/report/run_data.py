@@ -29,7 +29,7 @@ from itb.model import (
 from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.rundir import values
-from itb.rundir.cases import RUN_END, Attempts
+from itb.rundir.cases import RUN_END, CaseHistory
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import ValueKey
 from itb.util import when
@@ -95,11 +95,11 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     """
     problems: list[str] = []
     saved = functools.partial(_saved, rundir, problems)
-    attempts = _attempts(rundir, problems)
+    history = _case_history(rundir, problems)
     # Cases that the last process has not ended were cut off, unless that process is alive.
     is_held = is_running(rundir)
-    ended_cases = map(clean_case, attempts.cases if is_held else (*attempts.cases, *attempts.unfinished))
-    cases = report_cases.merge_by_name(ended_cases, map(clean_case, attempts.replaced))
+    ended_cases = map(clean_case, history.cases if is_held else (*history.cases, *history.unfinished))
+    cases = report_cases.merge_by_name(ended_cases, map(clean_case, history.replaced))
     build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
     hand_entry_notes = _hand_entry_notes(rundir, problems)
     state = clean_record(_state(rundir, commit, cases, problems))
@@ -127,8 +127,8 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         has_ended=has_ended,
         unreached_cases=tuple(map(clean_case, unreached_cases)),
         is_plan_known=planned is not None,
-        resumption_notes=_resumption_notes(attempts),
-        paused_seconds=attempts.paused,
+        resumption_notes=_resumption_notes(history),
+        paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,
     )
 
@@ -145,12 +145,12 @@ def _saved(rundir: RunDir, problems: list[str], key: ValueKey[R]) -> R | None:
 
 def read_outline(rundir: RunDir, state: RunState) -> RunData:
     """Return only the data that a verdict needs, of a run whose state is known; texts are not cleaned."""
-    attempts = _attempts(rundir, [])
-    cut_off = () if rundir.is_locked() else attempts.unfinished
+    history = _case_history(rundir, [])
+    cut_off = () if rundir.is_locked() else history.unfinished
     return RunData(
         rundir=rundir,
         state=state,
-        cases=tuple(report_cases.merge_by_name((*attempts.cases, *cut_off), attempts.replaced)),
+        cases=tuple(report_cases.merge_by_name((*history.cases, *cut_off), history.replaced)),
         notes=Notes(),
         commit=None,
         build=None,
@@ -161,17 +161,17 @@ def read_outline(rundir: RunDir, state: RunState) -> RunData:
         previous=None,
         problems=(),
         has_ended=state.exit_code is not None or state.finished is not None,
-        paused_seconds=attempts.paused,
+        paused_seconds=history.paused,
     )
 
 
-def _attempts(rundir: RunDir, problems: list[str]) -> Attempts:
+def _case_history(rundir: RunDir, problems: list[str]) -> CaseHistory:
     """Return the cases of all attempts at the run; none, with a problem added, if they cannot be read."""
     try:
-        return rundir.attempts()
+        return rundir.case_history()
     except OSError as error:
         problems.append(clean(f"cases.jsonl: {error}"))
-        return Attempts()
+        return CaseHistory()
 
 
 def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problems: list[str]) -> RunState:
@@ -196,15 +196,15 @@ def _modified(rundir: RunDir) -> float:
     return rundir.path.stat().st_mtime if rundir.path.exists() else time.time()
 
 
-def _resumption_notes(attempts: Attempts) -> tuple[str, ...]:
+def _resumption_notes(history: CaseHistory) -> tuple[str, ...]:
     """Return a line saying when a run was resumed and what that repeated; none if it was not resumed."""
     times = [
-        ("resumed " if process.resumed else "repeated in part ") + when.utc(process.at)
-        for process in attempts.resumed
+        ("resumed " if attempt.resumed else "repeated in part ") + when.utc(attempt.at)
+        for attempt in history.resumptions
     ]
     if not times:
         return ()
-    bad = [case for case in attempts.replaced if case.is_bad]
+    bad = [case for case in history.replaced if case.is_bad]
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
     repeated = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
     return (f"{', '.join(times)}{repeated}",)
@@ -214,8 +214,8 @@ def _hand_entry_notes(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
     """Return a line for each host that somebody entered by hand."""
     times: dict[str, list[str]] = {}
     try:
-        for entry in rundir.entries():
-            times.setdefault(one_line(clean(entry.role), 100), []).append(when.utc(entry.at))
+        for login in rundir.logins():
+            times.setdefault(one_line(clean(login.role), 100), []).append(when.utc(login.at))
     except OSError as error:
         problems.append(clean(f"entered.jsonl: {error}"))
     return tuple(

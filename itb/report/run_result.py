@@ -32,7 +32,7 @@ def record(rundir: RunDir, verdict: Verdict) -> None:
 def read(rundir: RunDir, state: RunState) -> Ended:
     """Return the result of a run, or that it goes on; reads its cases only where ``run.json`` has no result."""
     if rundir.is_locked():
-        unfinished = rundir.attempts().unfinished
+        unfinished = rundir.case_history().unfinished
         return Ended(kind=VerdictKind.RUNNING, at=unfinished[-1].phase if unfinished else "")
     if state.ended and state.exit_code is not None:
         return state.ended

@@ -5,10 +5,7 @@ from __future__ import annotations
 from itb.model import Case, Outcome
 from itb.phase import Phase
 from itb.report.run_data import RunData, base_phase
-
-# Names of the cases about such a host that are judged from outside of it.
-PLATFORM_UNCHANGED = "nothing of the platform was changed"
-FILES_AND_ORIGINS = "files and origins, seen from outside"
+from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 
 REMARK = "rests on what a host with the candidate on it says of itself"
 

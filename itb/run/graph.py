@@ -158,7 +158,7 @@ class Graph:
         return list(dict.fromkeys(key for keys in each for key in keys))
 
     def picture(self) -> str:
-        """Return the graph as text, a line for each node, below those it needs; the cell, which all need, is not shown."""
+        """Return the graph as text: a line per node, below those it needs, without the cell, which all need."""
         lines = []
         for name in self._order(self.nodes).static_order():
             node = self.nodes[name]

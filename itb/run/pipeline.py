@@ -144,9 +144,9 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     stop = cell.engine.runner.stop
     stop.clear()
     if ending.reason:
-        with cell.journal.case(*RUN_END) as trial:
+        with cell.journal.case(*RUN_END) as case:
             cause = InterruptedRunError if ending.signals else TestbedError
-            trial.error(ending.reason, exit_code=cause.exit_code)
+            case.error(ending.reason, exit_code=cause.exit_code)
     if error is not None:
         _report_error(cell, error)
     code = exit_code(cell, error)

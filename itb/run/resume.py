@@ -81,7 +81,7 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
     This is the first case of the attempt; ``notes`` go first in its message.
     """
     plan_again(cell)
-    with cell.journal.case(*RUN_END) as trial:
+    with cell.journal.case(*RUN_END) as case:
         findings = [f"resumed at {when.utc(time.time())}", *notes]
         for folder in cell.rundir.tokens.glob("*-*"):  # temporary folders of a killed process
             if folder.is_dir() and not folder.is_symlink():
@@ -89,7 +89,7 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
         findings.append(_remove_unusable_hosts(cell))
         restored = cell.checkpoints.restore(cell.testbed.containers)
         findings.append(f"{len(restored)} checkpoints hold" if restored else "everything is done again")
-        trial.passed("; ".join(part for part in findings if part), evidence="\n".join(sorted(restored)))
+        case.passed("; ".join(part for part in findings if part), evidence="\n".join(sorted(restored)))
 
 
 def _remove_unusable_hosts(cell: Cell) -> str:

@@ -13,7 +13,7 @@ from itb.model import Case
 from itb.process.limits import DEFAULTS, Limits, name_of_limit
 from itb.process.result import CommandError
 from itb.process.stop import EndedRunError, Stop
-from itb.rundir.journal import Trial
+from itb.rundir.journal import RunningCase
 
 _MAX_FAILURES = 2  # times in a row an engine may fail that answers at all
 _REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
@@ -34,9 +34,9 @@ class Watchdog:
         self._running_since: dict[str, float] = {}
         self._timers: dict[str, threading.Timer] = {}
 
-    def started(self, trial: Trial) -> None:
+    def started(self, case: RunningCase) -> None:
         """Start a phase's clock with the first of its cases."""
-        phase = trial.phase
+        phase = case.phase
         if f"phase-{phase}" not in DEFAULTS:
             return
         with self._lock:
@@ -48,9 +48,9 @@ class Watchdog:
                 timer.daemon = True
                 timer.start()
                 self._timers[phase], self._running_since[phase] = timer, time.monotonic()
-            cases.add((trial.role, trial.name))
+            cases.add((case.role, case.name))
 
-    def noted(self, trial: Trial, text: str) -> None:
+    def noted(self, case: RunningCase, text: str) -> None:
         """Do nothing: notes do not count."""
 
     def finished(self, case: Case) -> None:

@@ -1,11 +1,11 @@
-"""What ``cases.jsonl`` tells: the cases of a run, over as many attempts as it took.
+"""The file ``cases.jsonl``: the cases of a run, over as many attempts as it took.
 
-The file is only ever added to.  A line is a case that has ended, ``begun``
-for one that begins, or ``process`` for a process that takes the run up.  A
-process that resumes a run repeats whatever did not go well, and one that does
-a step of it again that step, so what failed before it is replaced by what
-came of it; what passed or was skipped stands until a case of the same phase,
-role and name comes again.
+Lines are only ever added.  A line is a case that has ended, ``begun`` for a
+case that begins, or ``process`` for an attempt: a process that begins the run
+or goes on with it.  An attempt that resumes the run repeats whatever did not
+go well, and one that does a phase again repeats that phase, so their cases
+replace the failed ones from before.  A case that passed or was skipped counts
+until one of the same phase, role and name ends.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from itb.roles import ITB
 
 RUN_END = CaseKey(Phase.RUN, ITB, "the run goes on to its end")
 CUT_OFF = "cut off: itb's process ended without a word while this went on"
-
-Identity = tuple[str, str, str]
-
+# Names of the cases that judge a host from outside, which the candidate on it cannot pretend.
+PLATFORM_UNCHANGED = "nothing of the platform was changed"
+FILES_AND_ORIGINS = "files and origins, seen from outside"
 
 def append_case(cases: list[Case], case: Case) -> None:
-    """Append a case; one that supersedes takes the place of the last of its name, which becomes a try of it."""
+    """Append a case; one that supersedes replaces the last one of its key, which becomes a try of it."""
     numbers = reversed(range(len(cases))) if case.supersedes else ()
     index = next((number for number in numbers if cases[number].key == case.key), None)
     if index is None:
@@ -36,8 +36,8 @@ def append_case(cases: list[Case], case: Case) -> None:
         cases[index] = case.model_copy(update={"tries": (*cases[index].bad_tries, *case.tries)})
 
 
-class Begun(Record):
-    """A case that was begun; ``started`` is seconds since the epoch."""
+class CaseStart(Record):
+    """The begin of a case; ``started`` is seconds since the epoch."""
 
     phase: str
     role: str
@@ -45,11 +45,11 @@ class Begun(Record):
     started: Moment
 
 
-class Process(Record):
-    """A process that took a run up at a time (epoch).
+class Attempt(Record):
+    """A process's attempt at a run, which begins at a time (epoch).
 
-    ``resumed``: to repeat whatever did not go well; ``again``: to do these
-    phases again.
+    With ``resumed`` it repeats whatever did not go well; it does the phases
+    ``again`` once more.
     """
 
     pid: int
@@ -58,126 +58,127 @@ class Process(Record):
     again: tuple[str, ...] = ()
 
 
-class Line(Record):
-    """A line that is no case."""
+class StartLine(Record):
+    """A line of the file that is no ended case: the begin of a case or of an attempt."""
 
-    begun: Begun | None = None
-    process: Process | None = None
+    begun: CaseStart | None = None
+    process: Attempt | None = None
 
 
 @dataclass(frozen=True)
-class Attempts:
+class CaseHistory:
     """The cases that count, in the order they ended.
 
-    ``unfinished`` are cases that the last process began and did not end,
+    ``unfinished`` are cases that the last attempt began and did not end,
     ``replaced`` cases of earlier attempts that do not count any more,
-    ``resumed`` the processes that began to repeat what had not gone well.
+    ``resumptions`` the attempts that began to repeat what had not gone well.
     """
 
     cases: tuple[Case, ...] = ()
     unfinished: tuple[Case, ...] = ()
     replaced: tuple[Case, ...] = ()
-    resumed: tuple[Process, ...] = ()
+    resumptions: tuple[Attempt, ...] = ()
     paused: float = 0.0  # seconds between attempts
 
 
-def read(data: bytes) -> Attempts:
-    """Read the lines of a journal; one that was cut by a crash is left out."""
-    reading = _Reading()
+def read(data: bytes) -> CaseHistory:
+    """Read the lines of the file; one that a crash cut off is left out."""
+    reader = _Reader()
     # not splitlines(): JSON leaves U+0085 and U+2028 as they are, and they end no line here
     for line in data.split(b"\n"):
         if line.startswith((b'{"begun":', b'{"process":')):
-            reading.take_line(line)
+            reader.read_start(line)
         else:
-            reading.take_case(line)
-    return reading.result()
+            reader.read_case(line)
+    return reader.history()
 
 
 @dataclass
-class _Reading:
-    """Where a reader of the lines is."""
+class _Reader:
+    """Reads the lines one after the other."""
 
-    attempt: int = 0
-    latest: float = 0.0  # when something is known to have happened last
-    standing: dict[int, Case] = field(default_factory=dict)
-    places: dict[Identity, list[tuple[int, int]]] = field(default_factory=dict)
-    begun: dict[tuple[str, str, str, float], Begun] = field(default_factory=dict)
+    attempt_number: int = 0
+    latest: float = 0.0  # the time of the last event that is known
+    counted: dict[int, Case] = field(default_factory=dict)  # by their position among all cases
+    positions: dict[CaseKey, list[tuple[int, int]]] = field(default_factory=dict)  # with the attempt's number
+    unfinished: dict[tuple[CaseKey, float], CaseStart] = field(default_factory=dict)
     replaced: list[Case] = field(default_factory=list)
-    resumed: list[Process] = field(default_factory=list)
-    count: int = 0
+    resumptions: list[Attempt] = field(default_factory=list)
+    case_count: int = 0
     paused: float = 0.0
 
-    def take_line(self, text: bytes) -> None:
+    def read_start(self, text: bytes) -> None:
         try:
-            line = Line.model_validate_json(text)
+            line = StartLine.model_validate_json(text)
         except ValidationError:
             return
-        if line.begun:
-            item = line.begun
-            self.begun[item.phase, item.role, item.name, item.started] = item
-            self.latest = max(self.latest, item.started)
+        if start := line.begun:
+            self.unfinished[CaseKey(start.phase, start.role, start.name), start.started] = start
+            self.latest = max(self.latest, start.started)
         if line.process:
-            for case in self.cut_off():
-                self.add(case)
-            self.begun.clear()
-            if line.process.resumed or line.process.again:
-                self.attempt += 1
-                self.paused += max(0.0, line.process.at - self.latest) if self.latest else 0.0
-                self.latest = line.process.at
-                repeated = [n for n, case in self.standing.items() if _is_repeated(case, line.process)]
-                self.replace(repeated)
-                if line.process.resumed or repeated:
-                    self.resumed.append(line.process)
+            self._begin_attempt(line.process)
 
-    def take_case(self, text: bytes) -> None:
+    def _begin_attempt(self, attempt: Attempt) -> None:
+        for case in self.cut_off_cases():
+            self._add(case)
+        self.unfinished.clear()
+        if not (attempt.resumed or attempt.again):
+            return
+        self.attempt_number += 1
+        self.paused += max(0.0, attempt.at - self.latest) if self.latest else 0.0
+        self.latest = attempt.at
+        repeated = [position for position, case in self.counted.items() if _is_repeated(case, attempt)]
+        self._replace(repeated)
+        if attempt.resumed or repeated:
+            self.resumptions.append(attempt)
+
+    def read_case(self, text: bytes) -> None:
         try:
             case = Case.model_validate_json(text)
         except ValidationError:
             return
-        self.begun.pop((case.phase, case.role, case.name, case.started), None)
+        self.unfinished.pop((case.key, case.started), None)
         self.latest = max(self.latest, case.ended)
-        self.add(case)
+        self._add(case)
 
-    def add(self, case: Case) -> None:
-        places = self.places.setdefault((case.phase, case.role, case.name), [])
-        self.replace(number for attempt, number in places if attempt < self.attempt)
-        places.append((self.attempt, self.count))
-        self.standing[self.count] = case
-        self.count += 1
+    def _add(self, case: Case) -> None:
+        positions = self.positions.setdefault(case.key, [])
+        self._replace(position for number, position in positions if number < self.attempt_number)
+        positions.append((self.attempt_number, self.case_count))
+        self.counted[self.case_count] = case
+        self.case_count += 1
 
-    def replace(self, numbers: Iterable[int]) -> None:
-        for number in list(numbers):
-            case = self.standing.pop(number, None)
+    def _replace(self, positions: Iterable[int]) -> None:
+        for position in list(positions):
+            case = self.counted.pop(position, None)
             if case is not None:
                 self.replaced.append(case)
 
-    def cut_off(self) -> list[Case]:
+    def cut_off_cases(self) -> list[Case]:
         return [
             Case(
-                **item.model_dump(),
+                **start.model_dump(),
                 outcome=Outcome.ERROR,
                 message=CUT_OFF,
-                seconds=min(max(0.0, self.latest - item.started), END_OF_TIME),
+                seconds=min(max(0.0, self.latest - start.started), END_OF_TIME),
                 exit_code=ExitCode.INTERRUPTED,
             )
-            for item in self.begun.values()
+            for start in self.unfinished.values()
         ]
 
-    def result(self) -> Attempts:
+    def history(self) -> CaseHistory:
         cases: list[Case] = []
-        for case in self.standing.values():
+        for case in self.counted.values():
             append_case(cases, case)
-        return Attempts(
+        return CaseHistory(
             cases=tuple(cases),
-            unfinished=tuple(self.cut_off()),
+            unfinished=tuple(self.cut_off_cases()),
             replaced=tuple(self.replaced),
-            resumed=tuple(self.resumed),
+            resumptions=tuple(self.resumptions),
             paused=self.paused,
         )
 
 
-def _is_repeated(case: Case, process: Process) -> bool:
-    """Return whether a process does again what a case that went wrong was about."""
-    if case.outcome not in (Outcome.FAILED, Outcome.ERROR):
-        return False
-    return process.resumed or case.phase.partition(".")[0] in process.again
+def _is_repeated(case: Case, attempt: Attempt) -> bool:
+    """Return whether an attempt repeats the work that a bad case was about."""
+    return case.is_bad and (attempt.resumed or case.phase.partition(".")[0] in attempt.again)

@@ -140,7 +140,7 @@ class Checkpoints:
         return checkpoints
 
     def tainted_hosts(self, running: Mapping[str, str]) -> dict[str, str]:
-        """Return the roles whose running host (container ids by role) cannot be trusted, with the checkpoint's name."""
+        """Return the roles whose running host (container ids by role) cannot be trusted, with its checkpoint."""
         return {
             role: checkpoint.name
             for checkpoint in self.recorded().values()

@@ -22,7 +22,7 @@ from itb.model import Case, Moment, Quote, Record
 from itb.process.result import Command
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
-from itb.rundir.cases import Attempts, Begun, Process
+from itb.rundir.cases import Attempt, CaseHistory, CaseStart
 from itb.rundir.values import ValueKey
 from itb.util import files, ownership, when
 from itb.util.files import write_atomically
@@ -80,8 +80,8 @@ class RunState(Record):
     definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
 
 
-class Entry(Record):
-    """Somebody entered a host of the run with a shell, at a time (epoch)."""
+class HostLogin(Record):
+    """Somebody opened a shell on a host of the run, at a time (epoch)."""
 
     role: str
     at: Moment
@@ -273,43 +273,43 @@ class RunDir:
         """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
         self._append(CASES, case.model_dump_json())
 
-    def append_begun(self, begun: Begun) -> None:
+    def append_case_start(self, start: CaseStart) -> None:
         """Add that a case begins, so that one that is cut off has a name."""
-        self._append(CASES, rundir_cases.Line(begun=begun).model_dump_json(exclude_none=True))
+        self._append(CASES, rundir_cases.StartLine(begun=start).model_dump_json(exclude_none=True))
 
-    def append_process(self, process: Process) -> None:
-        """Add that a process takes the run up; a line that was cut off before is closed first."""
+    def append_attempt(self, attempt: Attempt) -> None:
+        """Add that an attempt at the run begins; a line that was cut off before is ended first."""
         path = self.path / CASES
         torn = path.exists() and not files.read(path).endswith(b"\n")
-        line = rundir_cases.Line(process=process).model_dump_json(exclude_none=True)
+        line = rundir_cases.StartLine(process=attempt).model_dump_json(exclude_none=True)
         self._append(CASES, f"\n{line}" if torn else line)
 
-    def attempts(self) -> Attempts:
-        """Return every case so far, over all attempts; a line cut by a crash is left out."""
+    def case_history(self) -> CaseHistory:
+        """Return every case so far, over all attempts; a line that a crash cut off is left out."""
         try:
             return rundir_cases.read(files.read(self.path / CASES))
         except FileNotFoundError:
-            return Attempts()
+            return CaseHistory()
 
     def cases(self) -> list[Case]:
-        """Return every case that stands, in the order it ended."""
-        return list(self.attempts().cases)
+        """Return every case that counts, in the order it ended."""
+        return list(self.case_history().cases)
 
-    def append_entry(self, role: str) -> None:
-        """Add to ``entered.jsonl`` that somebody enters a host now: what is tried there later may rest on that."""
-        self._append("entered.jsonl", Entry(role=role, at=time.time()).model_dump_json())
+    def append_login(self, role: str) -> None:
+        """Add to ``entered.jsonl`` that somebody opens a shell on a host now: later cases may depend on it."""
+        self._append("entered.jsonl", HostLogin(role=role, at=time.time()).model_dump_json())
 
-    def entries(self) -> list[Entry]:
-        """Return who entered hosts and when; a line that cannot be read is left out."""
+    def logins(self) -> list[HostLogin]:
+        """Return the hosts on which somebody opened a shell, and when; a line that cannot be read is left out."""
         try:
             lines = files.read(self.path / "entered.jsonl").split(b"\n")
         except FileNotFoundError:
             return []
-        entries = []
+        logins = []
         for line in lines:
             with suppress(ValidationError):
-                entries.append(Entry.model_validate_json(line))
-        return entries
+                logins.append(HostLogin.model_validate_json(line))
+        return logins
 
     def record_command(self, command: Command) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""

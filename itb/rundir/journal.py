@@ -27,7 +27,7 @@ from itb.errors import (
 from itb.model import Case, CaseKey, Outcome, Remark, Try
 from itb.process import retry
 from itb.process.stop import AbandonedError
-from itb.rundir.cases import RUN_END, Begun, Process, append_case
+from itb.rundir.cases import RUN_END, Attempt, CaseStart, append_case
 from itb.rundir.directory import RunDir
 from itb.util import causes, loglines
 from itb.util.redact import redact
@@ -42,39 +42,39 @@ def _evidence(text: str, quoted: str) -> str:
     return cut(redact(cut(text, 40 * EVIDENCE_LIMIT, around=quoted)), around=redact(quoted))
 
 
-def _also(trial: Trial) -> list[LogLine]:
+def _also(case: RunningCase) -> list[LogLine]:
     """Return another trouble that the evidence of something that went wrong names; none if the message has it."""
-    is_bad = trial.outcome in (Outcome.FAILED, Outcome.ERROR)
-    text = causes.further_trouble(trial.evidence) if is_bad else ""
-    if not text or text in trial.message:
+    is_bad = case.outcome in (Outcome.FAILED, Outcome.ERROR)
+    text = causes.further_trouble(case.evidence) if is_bad else ""
+    if not text or text in case.message:
         return []
-    if trial.log and (number := loglines.number_of(trial.log, text)):
-        return [LogLine(text, trial.log, number, also=True)]
-    source = trial.quotes[0] if trial.quotes else LogLine("")
+    if case.log and (number := loglines.number_of(case.log, text)):
+        return [LogLine(text, case.log, number, also=True)]
+    source = case.quotes[0] if case.quotes else LogLine("")
     return [LogLine(text, source.log, role=source.role, also=True)]
 
 
 class Listener(Protocol):
     """Is told what happens; called from any thread."""
 
-    def started(self, trial: Trial) -> None:
-        """Receive a trial that begins."""
+    def started(self, case: RunningCase) -> None:
+        """Receive a case that begins."""
 
-    def noted(self, trial: Trial, text: str) -> None:
-        """Receive what a trial is doing at this moment."""
+    def noted(self, case: RunningCase, text: str) -> None:
+        """Receive what a case is doing at this moment."""
 
     def finished(self, case: Case) -> None:
-        """Receive a trial that has ended."""
+        """Receive a case that has ended."""
 
 
-class Cases(Protocol):
+class CaseRecorder(Protocol):
     """Receives the cases of a run: a journal, or what passes them on to one."""
 
-    def case(self, phase: str, role: str, name: str) -> AbstractContextManager[Trial]:
+    def case(self, phase: str, role: str, name: str) -> AbstractContextManager[RunningCase]:
         """Try something; whatever leaves the block decides the outcome and goes on up."""
 
 
-class Trial:
+class RunningCase:
     """A case while it is being tried.
 
     Without a word from the caller it passes when its block ends and fails
@@ -176,64 +176,64 @@ class Journal:
 
         ``resume``: bad cases are to be repeated; ``again``: those of these phases.
         """
-        process = Process(pid=os.getpid(), at=time.time(), resumed=resume, again=tuple(again))
-        self.rundir.append_process(process)
-        self.cases = list(self.rundir.attempts().cases)
+        attempt = Attempt(pid=os.getpid(), at=time.time(), resumed=resume, again=tuple(again))
+        self.rundir.append_attempt(attempt)
+        self.cases = list(self.rundir.case_history().cases)
 
     @contextmanager
-    def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[Trial]:
+    def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[RunningCase]:
         """Try something; whatever leaves the block decides the outcome and goes on up.
 
         With ``supersedes`` it is one more try of an earlier case of this name: how this one ends counts.
         """
-        trial = Trial(self, phase, role, name)
-        trial.supersedes = supersedes
-        begun = Begun(phase=redact(phase), role=redact(role), name=redact(trial.name), started=trial.began)
+        case = RunningCase(self, phase, role, name)
+        case.supersedes = supersedes
+        start = CaseStart(phase=redact(phase), role=redact(role), name=redact(case.name), started=case.began)
         with self._lock:
-            problem = "" if self.lost else self._write(lambda: self.rundir.append_begun(begun))
+            problem = "" if self.lost else self._write(lambda: self.rundir.append_case_start(start))
         if problem:
             self.mark_lost(problem)
         for listener in self.listeners:
-            listener.started(trial)
+            listener.started(case)
         try:
-            with retry.collect_causes() as trial.retry_causes:
-                yield trial
+            with retry.collect_causes() as case.retry_causes:
+                yield case
         except ItbError as error:
             diagnosed = self.diagnose(role, error)
-            trial.set_from_error(diagnosed)
+            case.set_from_error(diagnosed)
             diagnosed.is_reported = True
             if diagnosed is not error:
                 raise diagnosed from None
             raise
         except BaseException as error:  # what anything at all cut off must not pass, Ctrl-C and bugs included
-            trial.set_from_error(error)
+            case.set_from_error(error)
             raise
         finally:
-            self.add(self._finish(trial))
+            self.add(self._finish(case))
 
-    def _finish(self, trial: Trial) -> Case:
-        message = trial.message
-        if again := retry.describe_retries(trial.retry_causes):
-            passed = trial.outcome is Outcome.PASSED
+    def _finish(self, case: RunningCase) -> Case:
+        message = case.message
+        if again := retry.describe_retries(case.retry_causes):
+            passed = case.outcome is Outcome.PASSED
             parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
             message = ("; " if passed else " ").join(filter(None, parts))
-            trial.remark = Remark.FLAKY if passed else trial.remark
-        quotes = tuple(self.rundir.quote(line) for line in [*trial.quotes, *_also(trial)])
+            case.remark = Remark.FLAKY if passed else case.remark
+        quotes = tuple(self.rundir.quote(line) for line in [*case.quotes, *_also(case)])
         return Case(
-            phase=trial.phase,
-            role=trial.role,
-            name=trial.name,
-            outcome=trial.outcome,
+            phase=case.phase,
+            role=case.role,
+            name=case.name,
+            outcome=case.outcome,
             message=message,
-            evidence=_evidence(trial.evidence, quotes[0].text if quotes else ""),
-            log=self.rundir.relative(trial.log),
+            evidence=_evidence(case.evidence, quotes[0].text if quotes else ""),
+            log=self.rundir.relative(case.log),
             quotes=quotes,
-            started=trial.began,
-            seconds=time.monotonic() - trial.clock,
-            exit_code=trial.exit_code,
-            supersedes=trial.supersedes,
-            tries=tuple(trial.tries),
-            remark=trial.remark,
+            started=case.began,
+            seconds=time.monotonic() - case.clock,
+            exit_code=case.exit_code,
+            supersedes=case.supersedes,
+            tries=tuple(case.tries),
+            remark=case.remark,
         )
 
     def add(self, case: Case) -> None:
@@ -257,8 +257,8 @@ class Journal:
         """Record cases as skipped that this run has no need of, unless they have ended."""
         for key in keys:
             if not self.has(key):
-                with self.case(*key) as trial:
-                    trial.skip(reason)
+                with self.case(*key) as case:
+                    case.skip(reason)
 
     def _write(self, write: Callable[[], None]) -> str:
         """Add something to the run directory; return why that is not possible any more, empty if it is."""
@@ -276,9 +276,9 @@ class Journal:
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"
-        trial = Trial(self, *RUN_END)
-        trial.error(self.lost)
-        case = self._finish(trial)
+        running_case = RunningCase(self, *RUN_END)
+        running_case.error(self.lost)
+        case = self._finish(running_case)
         self.cases.append(case)
         for listener in self.listeners:
             listener.finished(case)

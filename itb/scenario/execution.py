@@ -30,7 +30,7 @@ from itb.errors import (
 from itb.model import Case, Outcome, Remark, Try
 from itb.phase import Phase
 from itb.process.request import Request
-from itb.rundir.journal import Journal, Trial
+from itb.rundir.journal import Journal, RunningCase
 from itb.scenario import cases as scenario_cases
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
@@ -103,8 +103,8 @@ def run_scenario(
     check_roles(scenario, hosts)
     if reason := facts.unmet(scenario.needs):
         for key in scenario_cases.planned_cases(scenario, facts.services):
-            with journal.case(*key) as trial:
-                trial.skip(reason)
+            with journal.case(*key) as case:
+                case.skip(reason)
         return Outcome.SKIPPED
     find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
@@ -147,21 +147,21 @@ class _ScenarioRun:
     def skip_step(self, step: Step, reason: str) -> None:
         """Report a step that is not tried."""
         for key in scenario_cases.cases_of_step(self.scenario, step, self.facts.services):
-            with self.journal.case(*key) as trial:
-                trial.skip(reason)
+            with self.journal.case(*key) as case:
+                case.skip(reason)
         self.outcomes.append(Outcome.SKIPPED)
 
     def try_step(self, number: int, step: Step) -> None:
         """Try a step as one case; a broken testbed makes it an error, an interruption goes on up."""
         outcome, failed = Outcome.ERROR, f"step {step.name!r}"
         try:
-            with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as trial:
-                trial.log = self._log(number, step)
-                trial.log.parent.mkdir(parents=True, exist_ok=True)
-                trial.log.unlink(missing_ok=True)
-                result = self._try_with_retries(step, trial)
+            with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as case:
+                case.log = self._log(number, step)
+                case.log.parent.mkdir(parents=True, exist_ok=True)
+                case.log.unlink(missing_ok=True)
+                result = self._try_with_retries(step, case)
                 result = apply_known_failure(step, result) if step.known_failure else result
-                outcome = self._report(step, trial, result)
+                outcome = self._report(step, case, result)
                 failed = f"a check of {failed}" if result.by_checks else failed
         except InterruptedRunError:
             raise
@@ -174,20 +174,20 @@ class _ScenarioRun:
     def _log(self, number: int, step: Step) -> Path:
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
-    def _try_with_retries(self, step: Step, trial: Trial) -> TryResult:
+    def _try_with_retries(self, step: Step, case: RunningCase) -> TryResult:
         """Try a step as often as ``flaky`` allows; the message says how often it failed."""
         first = ""
         for number in range(1, step.flaky + 2):
             began = time.time()
-            result = self._try_once(step, trial)
+            result = self._try_once(step, case)
             if result.outcome is not Outcome.FAILED:
                 break
             first = first or result.message
             if number <= step.flaky:
-                trial.note(f"flaky: try {number} failed, trying again")
+                case.note(f"flaky: try {number} failed, trying again")
                 seconds = max(0.0, time.time() - began)
                 details = {"message": result.message, "evidence": cut(redact(result.evidence))}
-                trial.tries.append(Try(outcome=result.outcome, started=began, seconds=seconds, **details))
+                case.tries.append(Try(outcome=result.outcome, started=began, seconds=seconds, **details))
         if first and result.outcome is not Outcome.FAILED:
             result.message = f"flaky: passed only at try {number}; the first failed: {first}"
             result.remark = Remark.FLAKY if result.outcome is Outcome.PASSED else None
@@ -196,18 +196,18 @@ class _ScenarioRun:
             result.message += result.times
         return result
 
-    def _try_once(self, step: Step, trial: Trial) -> TryResult:
+    def _try_once(self, step: Step, case: RunningCase) -> TryResult:
         host = self.hosts[step.role]
         if step.action:
             return self._run_action(step.action, host)
-        step_output = self._run(step, trial, host)
+        step_output = self._run(step, case, host)
         if step_output.lacks_library:
             self.hosts_with_files.discard(host.role)
-            step_output = self._run(step, trial, host)
+            step_output = self._run(step, case, host)
         scenario_step.refuse_dead_host(host, step_output)
         results = step_output.tap()
         if step_output.left_files:
-            results.extend(self._fetch(trial, host, self._results_folder(trial)))
+            results.extend(self._fetch(case, host, self._results_folder(case)))
         result = evaluate_try(step_output, results, role=host.role)
         missing = scenario_cases.missing_results(step, results, self.facts.services)
         if result.outcome is Outcome.PASSED and missing:
@@ -215,25 +215,25 @@ class _ScenarioRun:
             return TryResult(Outcome.FAILED, message, results=results)
         return result
 
-    def _run(self, step: Step, trial: Trial, host: Host) -> scenario_step.StepOutput:
+    def _run(self, step: Step, case: RunningCase, host: Host) -> scenario_step.StepOutput:
         self._put_files(host)
         script = step_library.script_file(self.scenario.folder, step.script) if step.script else None
-        assert trial.log is not None
+        assert case.log is not None
         return scenario_step.run(
             host,
             step,
             script=script,
             folder=self._folder_on_host,
-            env=self._environment(step, trial),
+            env=self._environment(step, case),
             factor=self.factor,
-            log=trial.log,
-            note=trial.note,
+            log=case.log,
+            note=case.note,
         )
 
-    def _fetch(self, trial: Trial, host: Host, folder: str) -> SubResults:
-        assert trial.log is not None
+    def _fetch(self, case: RunningCase, host: Host, folder: str) -> SubResults:
+        assert case.log is not None
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
-        return result_files.fetch_results(host, folder, trial.log.with_suffix(""), private=private)
+        return result_files.fetch_results(host, folder, case.log.with_suffix(""), private=private)
 
     def _run_action(self, name: str, host: Host) -> TryResult:
         self.hosts_with_files.discard(host.role)
@@ -259,11 +259,11 @@ class _ScenarioRun:
         """Return the path of the scenario's folder on a host."""
         return f"{ON_HOST}/{slug(self.scenario.name)}"
 
-    def _results_folder(self, trial: Trial) -> str:
-        assert trial.log is not None
-        return f"/tmp/itb-{slug(self.scenario.name)}-{trial.log.stem}"
+    def _results_folder(self, case: RunningCase) -> str:
+        assert case.log is not None
+        return f"/tmp/itb-{slug(self.scenario.name)}-{case.log.stem}"
 
-    def _environment(self, step: Step, trial: Trial) -> dict[str, str]:
+    def _environment(self, step: Step, case: RunningCase) -> dict[str, str]:
         return {
             **self.facts.step_environment(step.role, self.scenario.env),
             **step.env,
@@ -272,52 +272,53 @@ class _ScenarioRun:
             "ITB_ATTEMPT": self.attempt,
             "ITB_SCENARIO_DIR": self._folder_on_host,
             "ITB_LIB": scenario_step.LIBRARY,
-            "ITB_RESULTS": self._results_folder(trial),
+            "ITB_RESULTS": self._results_folder(case),
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
             "USER": step.user,
             "LOGNAME": step.user,
         }
 
-    def _report(self, step: Step, trial: Trial, result: TryResult) -> Outcome:
+    def _report(self, step: Step, running_case: RunningCase, result: TryResult) -> Outcome:
         """Report a result as the case of the step, after one case for each of its checks; return its outcome.
 
         What failed is said once: if that was checks, by their cases and not by the step's.
         """
         is_failed = result.outcome is Outcome.FAILED
-        diagnosis = self._diagnose(step, trial, result) if is_failed else Diagnosis()
+        diagnosis = self._diagnose(step, running_case, result) if is_failed else Diagnosis()
         of_check = diagnosis if result.by_checks else Diagnosis(diagnosis.kind)
         quoted = {id(check) for check in result.results.failed[:_QUOTED]}
         for name, check in result.results.named():
-            case = self._check_case(step, trial, name, check)
+            case = self._check_case(step, running_case, name, check)
             if check.outcome is Outcome.FAILED:
                 quotes = result.quotes_of(check) if id(check) in quoted else ()
-                case = self._blamed(case, of_check.error(check.message, check.evidence, quotes, trial.log))
+                case = self._blamed(case, of_check.error(check.message, check.evidence, quotes, running_case.log))
                 of_check = Diagnosis(diagnosis.kind)  # it is said once
             self.journal.add(case)
         for name in scenario_cases.missing_results(step, result.results, self.facts.services):
             with self.journal.case(*scenario_cases.result_case(self.scenario, step, name)) as missing:
                 missing.skip(f"not listed by its step: {result.message}")
         if is_failed and not result.by_checks:
-            trial.set_from_error(diagnosis.error(result.message, result.evidence, result.quotes, trial.log))
-            return trial.outcome
-        trial.remark = result.remark
+            error = diagnosis.error(result.message, result.evidence, result.quotes, running_case.log)
+            running_case.set_from_error(error)
+            return running_case.outcome
+        running_case.remark = result.remark
         if result.outcome is Outcome.SKIPPED:
-            trial.skip(result.message)
+            running_case.skip(result.message)
         else:
-            trial.passed(result.of_checks if result.by_checks else result.message)
+            running_case.passed(result.of_checks if result.by_checks else result.message)
         return result.outcome
 
-    def _diagnose(self, step: Step, trial: Trial, result: TryResult) -> Diagnosis:
+    def _diagnose(self, step: Step, case: RunningCase, result: TryResult) -> Diagnosis:
         """Return what else is to be said of a failed step: whose fault it is, and what logs name as its cause.
 
         Raises TestbedError if the testbed is at fault.
         """
-        error = ScenarioError(result.message, evidence=result.evidence, log=trial.log, quotes=result.quotes)
+        error = ScenarioError(result.message, evidence=result.evidence, log=case.log, quotes=result.quotes)
         diagnosed = self.journal.diagnose(step.role, error)
         if diagnosed is not error:
             raise diagnosed
         try:
-            refused = self.find_token_refusal(trial.began) if self.find_token_refusal else ""
+            refused = self.find_token_refusal(case.began) if self.find_token_refusal else ""
         except TokenError as token_error:
             return Diagnosis(TokenError, before=f"{token_error.message}; without it: ")
         cause: str = ""
@@ -330,7 +331,7 @@ class _ScenarioRun:
             quotes=quotes,
         )
 
-    def _check_case(self, step: Step, trial: Trial, name: str, check: SubResult) -> Case:
+    def _check_case(self, step: Step, case: RunningCase, name: str, check: SubResult) -> Case:
         key = scenario_cases.result_case(self.scenario, step, name)
         return Case(
             phase=key.phase,
@@ -339,8 +340,8 @@ class _ScenarioRun:
             outcome=check.outcome,
             message=check.message,
             evidence=check.evidence,
-            log=self.journal.rundir.relative(trial.log),
-            started=trial.began,
+            log=self.journal.rundir.relative(case.log),
+            started=case.began,
             seconds=check.seconds,
         )
 

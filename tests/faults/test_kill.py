@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
+from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir
 
@@ -18,7 +18,8 @@ def test_kill_in_the_middle_of_install(bench: Any) -> None:
     )
     assert bench.wait_for("ok    configure.f", process)  # one of the roles is there, the other may be
     deadline = time.monotonic() + 60
-    while not (installed(bench) and RunDir(bench.runs[0]).attempts().unfinished) and time.monotonic() < deadline:
+    rundir = RunDir(bench.runs[0])
+    while not (installed(bench) and rundir.case_history().unfinished) and time.monotonic() < deadline:
         time.sleep(0.01)
     bench.kill(process)
     there = installed(bench)

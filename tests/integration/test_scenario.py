@@ -15,7 +15,7 @@ from itb.model import Case, Outcome
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
-from itb.rundir.journal import Journal, Trial
+from itb.rundir.journal import Journal, RunningCase
 from itb.scenario import execution
 from itb.scenario.environment import RunFacts
 
@@ -29,10 +29,10 @@ class Notes:
         self.said: list[str] = []
         self.react: Callable[[str], object] = lambda _: None
 
-    def started(self, trial: Trial) -> None: ...
+    def started(self, case: RunningCase) -> None: ...
 
-    def noted(self, trial: Trial, text: str) -> None:
-        self.said.append(text if trial.phase == "test" else trial.phase)
+    def noted(self, case: RunningCase, text: str) -> None:
+        self.said.append(text if case.phase == "test" else case.phase)
         self.react(text)
 
     def finished(self, case: Case) -> None: ...

@@ -96,7 +96,7 @@ def test_exit_codes_have_names(path: Path) -> None:
         ("if 3 == exit_code or code != 0: pass", 2),
         ("exit_code = 5", 1),
         ("exit_code: int = 5 if x else 130", 2),
-        ("trial.error(why, exit_code=5)", 1),
+        ("case.error(why, exit_code=5)", 1),
         ("def f(*, exit_code: int = 5): pass", 1),
         ("def f(why, exit_code=5): pass", 1),
         ("def exit_code(): return 3", 1),
@@ -143,7 +143,7 @@ def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
                 values = [("phase", first)]
             case ast.Call(ast.Name() | ast.Attribute() as function, arguments) if about(function) == "phase":
                 values = [("phase", argument) for argument in arguments]
-            case ast.Call(ast.Name("Trial"), [_, first, *_]):
+            case ast.Call(ast.Name("RunningCase"), [_, first, *_]):
                 values = [("phase", first)]
             case ast.Call(ast.Name("Found"), [first, *_]):
                 values = [("kind", first)]
@@ -166,7 +166,7 @@ def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
         ('journal.case("up", role, name)', 1),
         ('_run_phase("serve", flags, run)', 1),
         ('pipeline.run_phase(cell, ending, "serve")', 1),
-        ('Trial(self, "run", role, name)', 1),
+        ('RunningCase(self, "run", role, name)', 1),
         ('Case(phase="resolve", outcome="passed")', 2),
         ('Found("pr", "pr/1")', 1),
         ('Commit(kind="published")', 1),

@@ -108,7 +108,7 @@ def enter(engine: Engine, rundir: RunDir, role: str, command: str = "") -> None:
     is_terminal = os.isatty(0) and os.isatty(1)
     request = engine.exec_request(container_of(rundir, role), Request(words), interactive=True, tty=is_terminal)
     try:
-        rundir.append_entry(role)
+        rundir.append_login(role)
     except OSError as error:  # a full disk is what people enter a host for
         print(f"itb: no report will say that you were here: {error.filename}: {error.strerror}", file=sys.stderr)
     program = shutil.which(engine.program) or engine.program

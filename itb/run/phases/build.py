@@ -21,7 +21,7 @@ from itb.run.phases.up import boots, load_ca, make_ready, start_containers
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
-from itb.rundir.journal import Cases
+from itb.rundir.journal import CaseRecorder
 from itb.source import checkout
 
 LINT = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
@@ -33,7 +33,7 @@ class BuildRequest:
 
     commit: Commit
     rundir: RunDir
-    journal: Cases
+    journal: CaseRecorder
 
 
 def cached_candidate(cell: Cell, images: PlatformImages) -> Build | None:
@@ -125,11 +125,11 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     written before the container is used, so that a resumed run knows it too.
     """
     if cell.checkpoints.began_on(USED_WORKSPACE, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
-        with cell.journal.case(*boots(WORKSPACE)) as trial:
+        with cell.journal.case(*boots(WORKSPACE)) as case:
             cell.testbed.remove([WORKSPACE])
             start_containers(cell, images, [WORKSPACE], cell.testbed.network_prefix())
             state = make_ready(cell.host(WORKSPACE), load_ca(cell))
-            trial.passed(f"a new container, in which nothing was built; systemd: {state.splitlines()[0]}")
+            case.passed(f"a new container, in which nothing was built; systemd: {state.splitlines()[0]}")
     cell.checkpoints.begin(USED_WORKSPACE, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
@@ -149,10 +149,10 @@ def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
     """Return the candidate's repository: signed and served here, or where it was published."""
 
     def publish() -> Repo:
-        with cell.journal.case(*published.SERVED) as trial:
+        with cell.journal.case(*published.SERVED) as case:
             repo = published.serve(cell, build, cell.rundir, signing_key, name="candidate")
             done = "installed from" if build.published else "signed, indexed and served:"
-            trial.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
+            case.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
         return repo
 
     return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
@@ -174,15 +174,15 @@ def lint_before_removal(cell: Cell) -> None:
 
 
 def _lint(cell: Cell) -> None:
-    with cell.journal.case(*LINT) as trial:
+    with cell.journal.case(*LINT) as case:
         log = cell.rundir.build / rpmlint.LOG
         try:
             findings = rpmlint.lint(cell.host(SERVICES), f"{repository_signed.ROOT}/candidate", log=log)
         except TestbedError as error:
-            trial.skip(error.message)
+            case.skip(error.message)
             return
         if findings is None:
-            trial.skip(f"the services image of {cell.platform.name} has no rpmlint")
+            case.skip(f"the services image of {cell.platform.name} has no rpmlint")
             return
-        trial.passed(findings[0], evidence=findings[1])
-        trial.log = log
+        case.passed(findings[0], evidence=findings[1])
+        case.log = log

@@ -24,12 +24,12 @@ REMOVED = CaseKey(Phase.DOWN, NETWORK, "hosts and network removed")
 
 def collect_evidence(cell: Cell) -> None:
     """Collect the logs of all hosts, as a case that never fails: the verdict does not depend on it."""
-    with cell.journal.case(*EVIDENCE) as trial:
+    with cell.journal.case(*EVIDENCE) as case:
         try:
             collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
             # A host that has died cannot be read, a full disk cannot be written.
-            trial.skip(f"incomplete: {error}")
+            case.skip(f"incomplete: {error}")
 
 
 def remove(journal: Journal, engine: Engine) -> int:
@@ -47,7 +47,7 @@ def remove(journal: Journal, engine: Engine) -> int:
 def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
     labels = naming.run_labels(rundir.id, rundir.path.parent)
-    with journal.case(*REMOVED) as trial:
+    with journal.case(*REMOVED) as case:
         # First the secrets: a process killed between the two leaves containers, which `itb clean` finds by label.
         try:
             rundir.forget_secrets()
@@ -56,7 +56,7 @@ def _remove(journal: Journal, engine: Engine) -> None:
         remaining = engine.containers(labels)
         if remaining:
             raise TestbedError(f"{len(remaining)} containers of run {rundir.id} are still there", hint="itb clean")
-        trial.passed(f"{len(removed)} removed", evidence="\n".join(removed))
+        case.passed(f"{len(removed)} removed", evidence="\n".join(removed))
 
 
 def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int:

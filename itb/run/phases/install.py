@@ -15,13 +15,13 @@ from itb.install import configure, dnf, outside
 from itb.install import services as install_services
 from itb.model import Build, CaseKey, Installed, InstalledPackage, Repo, TestbedHosts
 from itb.phase import Phase
-from itb.report.self_reported import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.repository import signed as repository_signed
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values
+from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import ValueKey
 from itb.testbed import logs
@@ -124,18 +124,18 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
     repository_signed.point_host(host, repo, cell.product.packages)
-    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as trial:
+    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as case:
         dnf.dnf_install(
             host,
             definition.packages,
             log=folder / "install.log",
             timeout=cell.limits.of(definition.timeout, f"timeout of role {role}"),
-            trial=trial,
+            case=case,
             repositories=definition.repositories,
         )
-    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _ORIGINS)) as trial:
+    with cell.journal.case(*CaseKey(Phase.INSTALL, role, _ORIGINS)) as case:
         packages = dnf.installed_packages(host, cell.product.packages)
-        trial.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
+        case.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
         dnf.check_headers(host, packages, build)
     # What verification finds does not keep the product from being tried.
     container = cell.testbed.containers.get(role, "")
@@ -157,8 +157,8 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     def inspect_role(role: str) -> None:
         inspection = _check_platform(cell, role, served, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
-        with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as trial:
-            trial.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
+        with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as case:
+            case.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
 
     def inspect_once(role: str) -> None:
         cell.do_once(CheckpointKey(CheckpointKind.INSPECTION, role), lambda: inspect_role(role), on=[role])
@@ -191,12 +191,12 @@ def _check_platform(
     host = cell.testbed.describe([role]).host(role)
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
-    with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as trial:
+    with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as case:
         expected = outside.side_effects(cell.platform)
         inspection = outside.inspect(
             cell.host(role), host.image_id, served=served, expected=expected, labels=cell.testbed.labels
         )
-        trial.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
+        case.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
     return inspection
 
 
@@ -206,7 +206,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     key, container = CheckpointKey(CheckpointKind.CONFIGURATION, role), cell.testbed.containers.get(role, "")
     is_first = not cell.checkpoints.began_on(key, role, container)
     cell.checkpoints.begin(key, {role: container})
-    with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as trial:
+    with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as case:
         if is_first:  # else what a step that is done again finds there is not what was shipped
             configure.copy_shipped(host, packages)
         try:
@@ -222,8 +222,8 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             (folder / CONFIGURATION_DIFF).write_text(diff)
         changed = configure.changed_files(diff)
         summary = [f"{len(changed)} files changed: {', '.join(changed)}"] if changed else []
-        trial.passed("; ".join([*summary, *notes]), evidence=diff)
-        trial.log = folder / CONFIGURATION_DIFF
+        case.passed("; ".join([*summary, *notes]), evidence=diff)
+        case.log = folder / CONFIGURATION_DIFF
 
 
 def start_condor(cell: Cell) -> None:

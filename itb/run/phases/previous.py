@@ -25,7 +25,7 @@ from itb.run.phases import build as phases_build
 from itb.run.phases import published
 from itb.run.phases.build import BuildRequest
 from itb.rundir import checkpoints, values
-from itb.rundir.journal import Cases, Journal, Trial
+from itb.rundir.journal import CaseRecorder, Journal, RunningCase
 from itb.source import resolve
 
 
@@ -73,17 +73,17 @@ def served_cases(cell: Cell) -> Iterable[CaseKey]:
 
 
 @dataclass(frozen=True)
-class _PreviousJournal(Cases):
+class _PreviousJournal(CaseRecorder):
     """Passes the earlier version's cases on to a journal, named apart; failures become the testbed's errors."""
 
     journal: Journal
     subject: str
 
     @contextmanager
-    def case(self, phase: str, role: str, name: str) -> Iterator[Trial]:
-        with self.journal.case(*_case(CaseKey(phase, role, name))) as trial:
+    def case(self, phase: str, role: str, name: str) -> Iterator[RunningCase]:
+        with self.journal.case(*_case(CaseKey(phase, role, name))) as case:
             try:
-                yield trial
+                yield case
             except BuildError as error:
                 raise error.turned_into(TestbedError, f"{self.subject}: {error.message}") from None
 
@@ -139,9 +139,9 @@ def saved_repo(cell: Cell) -> Repo | None:
 
 
 def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
-    with cell.journal.case(*_SERVED) as trial:
+    with cell.journal.case(*_SERVED) as case:
         repo = published.serve(cell, previous_build, request.rundir, signing_key, name=PREVIOUS)
-        trial.passed(f"{repo.packages} packages at {repo.url}")
+        case.passed(f"{repo.packages} packages at {repo.url}")
         request.rundir.save(values.REPO, repo)
 
 

@@ -27,7 +27,7 @@ from itb.run.cell import PREVIOUS, Cell
 from itb.run.phases.up import prepare_services, start_hosts
 from itb.rundir import checkpoints, values
 from itb.rundir.directory import RunDir
-from itb.rundir.journal import Trial
+from itb.rundir.journal import RunningCase
 from itb.util import when
 
 # A reference becomes a commit before there is a run; what is published is chosen while it goes on.
@@ -111,11 +111,11 @@ def choose_candidate(cell: Cell) -> Cell:
     location = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
     names = build_rpms.wanted(cell.product)
-    with cell.journal.case(*CANDIDATE) as trial:
-        repository = _open_repository(cell, location, trial)
+    with cell.journal.case(*CANDIDATE) as case:
+        repository = _open_repository(cell, location, case)
         offered = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
         choice = published.choose(offered, names, pin=pin, where=location.shown)
-        trial.passed(
+        case.passed(
             f"{pin or 'newest'} of {location.shown} is {choice.version}-{choice.release}, "
             f"{len(choice.rpms)} packages of {repository.url}",
             evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
@@ -129,11 +129,11 @@ def choose_candidate(cell: Cell) -> Cell:
     return dataclasses.replace(cell, commit=commit, previous=_previous(repository, offered, choice))
 
 
-def _open_repository(cell: Cell, location: Location, trial: Trial) -> _PublishedRepo:
+def _open_repository(cell: Cell, location: Location, case: RunningCase) -> _PublishedRepo:
     """Return the repository, reachable from the services host, with its key; InstallError without a key."""
     services, url = cell.host(SERVICES), location.url
     if location.directory:
-        trial.note(f"copying {location.directory}")
+        case.note(f"copying {location.directory}")
         published.upload(services, location.directory, _ROOT)
         url = f"https://{repository_signed.REPO_HOST}/{_FOLDER}"
     allow_unsigned = cell.settings.allow_unsigned
@@ -149,10 +149,10 @@ def _open_repository(cell: Cell, location: Location, trial: Trial) -> _Published
 
 def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
     """Look at the packages before any host installs them; InstallError naming those without a good signature."""
-    with repository.cell.journal.case(*SERVED) as trial:
+    with repository.cell.journal.case(*SERVED) as case:
         checked = published.check(repository.cell.host(SERVICES), repository.url, choice.rpms, repository.key)
         if not repository.key:
-            trial.passed(
+            case.passed(
                 f"SIGNATURES NOT CHECKED, as asked for (allow_unsigned); {len(choice.rpms)} packages have the "
                 "checksums the repository names"
             )
@@ -166,7 +166,7 @@ def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
             )
         else:
             key = f"{repository.fingerprint} from {repository.key_from}"
-            trial.passed(
+            case.passed(
                 f"{len(choice.rpms)} packages signed with the key {key}",
                 evidence="\n".join(checked.signers),
             )

@@ -89,9 +89,9 @@ def acquire_token(opened: Cell) -> CheckedToken | None:
     wanted = opened.product.token
     if wanted is None or _has_fresh_token(opened):
         return None
-    with opened.journal.case(*_acquired(wanted)) as trial:
-        checked = request_token(opened, wanted, note=trial.note)
-        trial.passed(f"hook {opened.settings.token_hook}, for {opened.ce_address}: {_describe(checked.token)}")
+    with opened.journal.case(*_acquired(wanted)) as case:
+        checked = request_token(opened, wanted, note=case.note)
+        case.passed(f"hook {opened.settings.token_hook}, for {opened.ce_address}: {_describe(checked.token)}")
     return checked
 
 
@@ -167,10 +167,10 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
     """Renew a token that has become old while the hosts were made; if that fails, return it until it expires."""
     if renewal.due(checked.token) > time.time():
         return checked
-    with cell.journal.case(*stays_valid(wanted)) as trial:
+    with cell.journal.case(*stays_valid(wanted)) as case:
         left = checked.token.expires - time.time()
         try:
-            newer = request_token(cell, wanted, note=trial.note)
+            newer = request_token(cell, wanted, note=case.note)
         except InterruptedRunError:
             raise
         except ItbError as error:
@@ -178,9 +178,9 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
             message = renewal.Renewal(problem=error.message, left=left).message
             if left <= 0:
                 raise error.turned_into(TokenError, message) from None
-            trial.set_from_error(error.turned_into(TokenError, message))
+            case.set_from_error(error.turned_into(TokenError, message))
             return checked
-        trial.passed(renewal.Renewal(token=newer.token, left=left).message)
+        case.passed(renewal.Renewal(token=newer.token, left=left).message)
     return newer
 
 
@@ -193,7 +193,7 @@ def _map_issuer(cell: Cell, issuer: str) -> None:
     run's own issuer already, and runs again for another.
     """
     host, script = cell.host(CE), cell.platform.ce.configure
-    with cell.journal.case(*_ISSUER_KNOWN) as trial:
+    with cell.journal.case(*_ISSUER_KNOWN) as case:
         if issuer != URL:
             with as_testbed_error():
                 configure.configure(
@@ -205,7 +205,7 @@ def _map_issuer(cell: Cell, issuer: str) -> None:
                 )
         if problem := issuer_problem(host, issuer):
             raise TestbedError(problem)
-        trial.passed(f"maps tokens of {issuer}, and can read its keys")
+        case.passed(f"maps tokens of {issuer}, and can read its keys")
 
 
 def _describe(token: Token) -> str:

@@ -58,9 +58,9 @@ class Renewals:
         """
         left = self.token.expires - time.time()
         is_next_try = self._failed > 0
-        with self._lock, self._cell.journal.case(*self._case, supersedes=is_next_try) as trial:
+        with self._lock, self._cell.journal.case(*self._case, supersedes=is_next_try) as case:
             try:
-                token, note = self._replace(trial.note, force=False)
+                token, note = self._replace(case.note, force=False)
             except InterruptedRunError:
                 raise
             except ItbError as error:
@@ -72,9 +72,9 @@ class Renewals:
             result = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._last_problem)
             self._failed = 0
             if result.gap:
-                trial.error(result.message, exit_code=TokenError.exit_code)
+                case.error(result.message, exit_code=TokenError.exit_code)
             else:
-                trial.passed("; ".join(text for text in (result.message, note) if text))
+                case.passed("; ".join(text for text in (result.message, note) if text))
         return token
 
     def renew_first(self) -> None:
@@ -111,11 +111,11 @@ class Renewals:
                 _deliver_test_tokens(self._cell, self._wanted)
         except (TokenError, TestbedError) as error:
             first, *others = planned_cases(scenario, self._cell.services)
-            with self._cell.journal.case(*first) as trial:
-                trial.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
+            with self._cell.journal.case(*first) as case:
+                case.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
             for key in others:
-                with self._cell.journal.case(*key) as trial:
-                    trial.skip(f"scenario {scenario.name} was not started")
+                with self._cell.journal.case(*key) as case:
+                    case.skip(f"scenario {scenario.name} was not started")
             return False
         return True
 
@@ -136,22 +136,22 @@ class Renewals:
     def conclude(self) -> None:
         """Report that no renewal was due, unless there was one."""
         if not self._cell.journal.has(self._case):
-            with self._cell.journal.case(*self._case) as trial:
+            with self._cell.journal.case(*self._case) as case:
                 minutes = (self.token.expires - time.time()) / 60
-                trial.passed(f"no renewal was due: {minutes:.0f} minutes left")
+                case.passed(f"no renewal was due: {minutes:.0f} minutes left")
 
     def _restore(self) -> None:
         """Deliver the run's own token again where an earlier scenario left another one, or none."""
         places = [place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)]
         if not places:
             return
-        with self._lock, self._cell.journal.case(*self._case) as trial:
+        with self._lock, self._cell.journal.case(*self._case) as case:
             if self._secret is None:
-                self._replace(trial.note, force=True)
+                self._replace(case.note, force=True)
             else:
                 deliver_renewed(self._cell, places, self._secret, force=True)
             where = ", ".join(f"{place.path} on {place.role}" for place in places)
-            trial.passed(f"put back where a scenario left another: {where}")
+            case.passed(f"put back where a scenario left another: {where}")
 
 
 def has_bad_tokens(cell: Cell) -> bool:

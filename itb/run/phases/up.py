@@ -62,15 +62,15 @@ def ce_cases(cell: Cell) -> Iterable[CaseKey]:
 
 def prepare_platform(opened: Cell) -> PlatformImages:
     """Return the images of the platform, from the engine's store or made now."""
-    with opened.journal.case(*IMAGES) as trial:
+    with opened.journal.case(*IMAGES) as case:
         images = saved_images(opened) or platforms_images.ensure(
             opened.platform,
             opened.engine,
             cache=opened.settings.cache_dir,
             options=opened.settings.platform_options.get(opened.platform.name),
-            note=trial.note,
+            note=case.note,
         )
-        trial.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
+        case.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
     opened.rundir.save(values.IMAGES, images)
     return images
 
@@ -97,9 +97,9 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         missing = sorted(set(roles) - cell.testbed.find_running_roles(), key=roles.index)
         if not missing:
             return
-        with cell.journal.case(*STARTED) as trial:
+        with cell.journal.case(*STARTED) as case:
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
-            trial.passed(f"{', '.join(missing)} on {prefix}.0/24")
+            case.passed(f"{', '.join(missing)} on {prefix}.0/24")
             start_containers(cell, images, missing, prefix)
 
 
@@ -123,9 +123,9 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
     _boot(cell, [SERVICES])
 
     def prepare() -> SigningKey:
-        with cell.journal.case(*SIGNS) as trial:
+        with cell.journal.case(*SIGNS) as case:
             key = repository_signed.prepare(cell.host(SERVICES), load_issuer(cell).files())
-            trial.passed(f"key {key.fingerprint}")
+            case.passed(f"key {key.fingerprint}")
         return key
 
     return cell.value_once(checkpoints.SIGNING_KEY, values.SIGNING_KEY, prepare, on=[SERVICES], taints=[SERVICES])
@@ -154,9 +154,9 @@ def _boot(cell: Cell, roles: Sequence[str]) -> None:
 
 def _boot_role(cell: Cell, role: str, ca: RunCA) -> None:
     host = cell.host(role)
-    with cell.journal.case(*boots(role)) as trial:
+    with cell.journal.case(*boots(role)) as case:
         state = make_ready(host, ca)
-        trial.passed(f"{host.fqdn}, systemd: {state.splitlines()[0]}", evidence=state)
+        case.passed(f"{host.fqdn}, systemd: {state.splitlines()[0]}", evidence=state)
 
 
 def make_ready(host: Host, ca: RunCA) -> str:
@@ -191,8 +191,8 @@ def prepare_ce(cell: Cell) -> None:
 def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.host(CE) / "install.log"
-    with cell.journal.case(*CE_INSTALLED) as trial, as_testbed_error():
-        dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), trial=trial)
+    with cell.journal.case(*CE_INSTALLED) as case, as_testbed_error():
+        dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), case=case)
     with cell.journal.case(*CE_CONFIGURED), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"

@@ -79,9 +79,9 @@ def test_what_was_tried_again_is_said_with_its_cause(tmp_path: Path) -> None:
     def work() -> str:
         return answers.pop(0)
 
-    with journal.case("install", "ce", "dnf install x") as trial:
+    with journal.case("install", "ce", "dnf install x") as case:
         assert retry_while(work, lambda said: said, times=2, wait=waited.append) == ""
-        trial.passed("3 packages")
+        case.passed("3 packages")
     assert journal.cases[-1].message == "passed after 2 retries: Status code: 502; 3 packages"
     assert waited == [0.5, 1.0]
     answers[:] = ["first", "second", "third"]

@@ -15,7 +15,7 @@ from itb.report import write
 from itb.report.run_data import read_run_data
 from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
-from itb.rundir.cases import RUN_END, Begun, Process
+from itb.rundir.cases import RUN_END, Attempt, CaseStart
 from itb.rundir.directory import RunDir, RunState
 
 START = 1_795_400_000.0
@@ -139,7 +139,7 @@ def test_a_killed_run_says_so_once(rundir: RunDir, add: Add) -> None:
     end = next(case for case in run_data.cases if case.key == RUN_END)
     assert "its process is gone; the last case that ended: build on workspace: RPMs are built" in end.message
     # What it was at is the error, where that is known.
-    rundir.append_begun(Begun(**SERVED._asdict(), started=START + 9))
+    rundir.append_case_start(CaseStart(**SERVED._asdict(), started=START + 9))
     outcomes = in_junit(rundir)
     assert set(outcomes) == NAMES
     assert [name for (_, name), outcome in outcomes.items() if outcome == "error"] == [SERVED.name]
@@ -157,7 +157,7 @@ def test_a_run_that_goes_on_has_not_come_to_the_rest_yet(rundir: RunDir, add: Ad
 def test_a_resumed_run_has_the_same_names_and_its_earlier_tries(rundir: RunDir, add: Add) -> None:
     add(BUILT)
     add(SERVED, Outcome.ERROR, "disk full", exit_code=ExitCode.TESTBED, evidence="df says")
-    rundir.append_process(Process(pid=1, at=START + 20, resumed=True))
+    rundir.append_attempt(Attempt(pid=1, at=START + 20, resumed=True))
     add(RUN_END, message="resumed at 12:00")
     for key in PLANNED[1:-1]:
         add(key)

@@ -55,8 +55,8 @@ def test_every_end_is_shown_once_and_in_order_from_many_threads(rundir: RunDir, 
 
         def work(number: int) -> None:
             for count in range(20):
-                with journal.case("up", f"host{number}", f"try-{number}-{count}-") as trial:
-                    trial.note("noise \x1b[2J")
+                with journal.case("up", f"host{number}", f"try-{number}-{count}-") as case:
+                    case.note("noise \x1b[2J")
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
         for thread in threads:
@@ -80,11 +80,11 @@ def test_plain_lines_say_how_it_ended(rundir: RunDir) -> None:
             pass
         with pytest.raises(InstallError), journal.case("install", "frontend", "dnf install y"):
             raise InstallError("nothing provides z")
-        with journal.case("test", "", "smoke") as trial:
-            trial.skip("needs el9")
-        with journal.case("test", "", "flaky") as trial:
-            trial.passed("passed only at try 2")
-            trial.remark = Remark.FLAKY
+        with journal.case("test", "", "smoke") as case:
+            case.skip("needs el9")
+        with journal.case("test", "", "flaky") as case:
+            case.passed("passed only at try 2")
+            case.remark = Remark.FLAKY
     lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
     assert lines[0].startswith("ok    install.factory  dnf install x (0.0")
     assert lines[1].startswith("FAIL  install.frontend  dnf install y (0.0")
@@ -99,8 +99,8 @@ def test_lines_of_several_cells_name_the_platform(rundir: RunDir, tmp_path: Path
     with report_progress.progress("x", stream=stream) as listener:
         for platform in ("el9", "deb13"):
             journal = Journal(rundir, [report_progress.PlatformListener(listener, platform)])
-            with journal.case("install", "factory", "dnf installs") as trial:
-                trial.note("halfway")
+            with journal.case("install", "factory", "dnf installs") as case:
+                case.note("halfway")
             assert journal.cases[-1].phase == "install", "the run itself keeps its names"
     lines = [line.partition("] ")[2].partition(" (")[0] for line in stream.getvalue().splitlines()]
     assert lines == ["ok    el9 install.factory  dnf installs", "ok    deb13 install.factory  dnf installs"]
@@ -121,8 +121,8 @@ def test_plain_log_shows_life(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -
     progress = Watching("x", stream)
     progress.start()
     journal = Journal(rundir, [progress])
-    with journal.case("build", "workspace", "release.py") as trial:
-        trial.note("mock: installing")
+    with journal.case("build", "workspace", "release.py") as case:
+        case.note("mock: installing")
         assert heartbeat.wait(10)
     progress.close()
     lines = stream.getvalue().splitlines()
@@ -199,7 +199,7 @@ def test_live_display_shows_what_is_running_and_fits(monkeypatch: pytest.MonkeyP
     state = report_progress.ProgressState("pocketwms main on deb13")
     for number in range(30):
         key = ("up", f"host{number:02d}", "boot", float(number))
-        state.running[key] = report_progress.RunningTrial(
+        state.running[key] = report_progress.DisplayedCase(
             "up", f"host{number:02d}", "boot [bold]x", now - 61, note="unit " * 50
         )
     state.ended = {Outcome.PASSED: 3, Outcome.FAILED: 1}

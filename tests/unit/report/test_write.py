@@ -30,7 +30,7 @@ from itb.report.run_data import intervals, read_run_data
 from itb.report.summary import plain_lines
 from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
-from itb.rundir.cases import RUN_END
+from itb.rundir.cases import PLATFORM_UNCHANGED, RUN_END
 from itb.rundir.directory import RunDir, RunState
 from itb.util.redact import remember
 from itb.util.text import clean, duration
@@ -179,8 +179,8 @@ def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rund
     fill(rundir)
     add("unit starts", phase="start", role="factory")
     assert "; nobody has looked from outside " in self_reported.summary_line(read_run_data(rundir))
-    add(self_reported.PLATFORM_UNCHANGED, phase="install", role="factory")
-    add(self_reported.PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
+    add(PLATFORM_UNCHANGED, phase="install", role="factory")
+    add(PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
     assert self_reported.summary_line(read_run_data(rundir)).endswith("WAS CHANGED")
 
 

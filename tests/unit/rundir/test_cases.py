@@ -10,7 +10,7 @@ import pytest
 from itb.model import Outcome
 from itb.report import write
 from itb.report.verdict import VerdictKind
-from itb.rundir.cases import CUT_OFF, Begun, Process
+from itb.rundir.cases import CUT_OFF, Attempt, CaseStart
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
 
@@ -26,7 +26,7 @@ def rundir(tmp_path: Path) -> RunDir:
 def killed(rundir: RunDir, *names: str) -> None:
     """What a process leaves that is killed while it tries these."""
     for name in names:
-        rundir.append_begun(Begun(phase="install", role="ce", name=name, started=time.time()))
+        rundir.append_case_start(CaseStart(phase="install", role="ce", name=name, started=time.time()))
 
 
 def tried(rundir: RunDir, name: str, *, good: bool = True, resume: bool | None = None) -> Journal:
@@ -34,16 +34,16 @@ def tried(rundir: RunDir, name: str, *, good: bool = True, resume: bool | None =
     journal = Journal(rundir)
     if resume is not None:
         journal.reopen(resume=resume)
-    with journal.case("install", "ce", name) as trial:
+    with journal.case("install", "ce", name) as case:
         if not good:
-            trial.fail("no", exit_code=7)
+            case.fail("no", exit_code=7)
     return journal
 
 
 def test_what_was_cut_off_is_an_error_by_name(rundir: RunDir) -> None:
     tried(rundir, "one")
     killed(rundir, "two")
-    (unfinished,) = rundir.attempts().unfinished
+    (unfinished,) = rundir.case_history().unfinished
     assert (unfinished.name, unfinished.outcome) == ("two", Outcome.ERROR)
     assert (unfinished.exit_code, unfinished.message) == (130, CUT_OFF)
     verdict = write.write(rundir)
@@ -65,7 +65,7 @@ def test_resumed_run_is_judged_by_what_stands(rundir: RunDir) -> None:
     killed(rundir, "cut")
     journal = tried(rundir, "bad", resume=True)
     assert [(case.name, case.outcome) for case in journal.cases] == [("good", "passed"), ("bad", "passed")]
-    assert sorted(case.name for case in rundir.attempts().replaced) == ["bad", "cut"]
+    assert sorted(case.name for case in rundir.case_history().replaced) == ["bad", "cut"]
     rundir.update(exit_code=0, finished=time.time())
     verdict = write.write(rundir)
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.PARTIAL, 0)
@@ -86,8 +86,8 @@ def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None
     """``itb install`` after a failed ``itb install``: its cases count once, and the reports tell of the first."""
     tried(rundir, "good")
     tried(rundir, "bad", good=False)
-    with Journal(rundir).case("test.smoke", "ce", "other") as trial:
-        trial.fail("no", exit_code=2)
+    with Journal(rundir).case("test.smoke", "ce", "other") as running_case:
+        running_case.fail("no", exit_code=2)
     killed(rundir, "cut")
     journal = Journal(rundir)
     journal.reopen(again=["install", "run"])
@@ -107,7 +107,7 @@ def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None
 def test_a_step_done_again_that_had_gone_well_is_no_news(rundir: RunDir) -> None:
     tried(rundir, "good")
     Journal(rundir).reopen(again=["install"])
-    assert rundir.attempts().resumed == ()
+    assert rundir.case_history().resumptions == ()
 
 
 def test_what_passed_before_is_replaced_when_it_comes_again(rundir: RunDir) -> None:
@@ -122,14 +122,14 @@ def test_torn_line_does_not_take_the_next_with_it(rundir: RunDir) -> None:
         file.write('{"phase":"inst')
     journal = tried(rundir, "two", resume=True)
     assert [case.name for case in journal.cases] == ["one", "two"]
-    assert len(rundir.attempts().resumed) == 1
+    assert len(rundir.case_history().resumptions) == 1
 
 
 def test_time_between_attempts_is_nobodys(rundir: RunDir) -> None:
     journal = tried(rundir, "one")
     last = journal.cases[-1]
-    rundir.append_process(Process(pid=1, at=last.started + last.seconds + 5000, resumed=True))
-    assert rundir.attempts().paused == pytest.approx(5000)
+    rundir.append_attempt(Attempt(pid=1, at=last.started + last.seconds + 5000, resumed=True))
+    assert rundir.case_history().paused == pytest.approx(5000)
     rundir.update(exit_code=0, finished=last.started + last.seconds + 5010)
     worked = last.started + last.seconds - rundir.state.started
     assert write.write(rundir).seconds == pytest.approx(worked + 10)

@@ -11,7 +11,7 @@ from itb import errors
 from itb.model import Case, Outcome, Quote
 from itb.process.stop import AbandonedError
 from itb.rundir.directory import RunDir
-from itb.rundir.journal import Journal, Trial
+from itb.rundir.journal import Journal, RunningCase
 from itb.util.redact import MARK
 from itb.util.text import EVIDENCE_LIMIT, cut
 
@@ -24,11 +24,11 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def started(self, trial: Trial) -> None:
-        self.heard.append(f"started {trial.name}")
+    def started(self, case: RunningCase) -> None:
+        self.heard.append(f"started {case.name}")
 
-    def noted(self, trial: Trial, text: str) -> None:
-        self.heard.append(f"{trial.role} noted {text}")
+    def noted(self, case: RunningCase, text: str) -> None:
+        self.heard.append(f"{case.role} noted {text}")
 
     def finished(self, case: Case) -> None:
         self.heard.append(f"finished {case.outcome}")
@@ -45,8 +45,8 @@ def journal(tmp_path: Path, ear: Ear) -> Journal:
 
 
 def test_passes_without_a_word(journal: Journal, ear: Ear) -> None:
-    with journal.case("up", "ce", "boots") as trial:
-        trial.note(f"waiting {JWT}")
+    with journal.case("up", "ce", "boots") as running_case:
+        running_case.note(f"waiting {JWT}")
     (case,) = journal.rundir.cases()
     assert (case.phase, case.role, case.name, case.outcome, case.exit_code) == ("up", "ce", "boots", "passed", 0)
     assert ear.heard == ["started boots", f"ce noted waiting {MARK}", "finished passed"]
@@ -122,8 +122,8 @@ def test_another_trouble_of_the_evidence_is_named(journal: Journal) -> None:
     named, not_twice = journal.rundir.cases()
     assert named.quotes[1:] == (Quote(file="hosts/factory/journal.txt", text=missing, also=True),)
     assert len(not_twice.quotes) == 1
-    with journal.case("start", "factory", "y starts") as trial:
-        trial.passed("up", evidence=evidence)
+    with journal.case("start", "factory", "y starts") as case:
+        case.passed("up", evidence=evidence)
     assert journal.cases[-1].quotes == ()
 
 
@@ -146,14 +146,14 @@ def test_a_fault_of_our_own_is_not_the_products(journal: Journal) -> None:
 
 
 def test_verdicts_without_an_error(journal: Journal) -> None:
-    with journal.case("p", "r", "skip") as trial:
-        trial.skip("no token")
-    with journal.case("p", "r", "fail") as trial:
-        trial.fail("bad", exit_code=2, evidence="e")
-    with journal.case("p", "r", "error") as trial:
-        trial.error("broken")
-    with journal.case("p", "r", "pass") as trial:
-        trial.passed("seen")
+    with journal.case("p", "r", "skip") as running_case:
+        running_case.skip("no token")
+    with journal.case("p", "r", "fail") as running_case:
+        running_case.fail("bad", exit_code=2, evidence="e")
+    with journal.case("p", "r", "error") as running_case:
+        running_case.error("broken")
+    with journal.case("p", "r", "pass") as running_case:
+        running_case.passed("seen")
     outcomes = [(case.outcome.value, case.message, case.exit_code) for case in journal.cases]
     assert outcomes[:2] == [("skipped", "no token", 0), ("failed", "bad", 2)]
     assert outcomes[2:] == [("error", "broken", 5), ("passed", "seen", 0)]
@@ -187,8 +187,8 @@ def test_evidence_keeps_the_line_that_is_quoted(number: int) -> None:
 
 
 def test_no_part_of_a_case_is_a_secret(journal: Journal, ear: Ear) -> None:
-    with journal.case("test", JWT, f"name {JWT}") as trial:
-        trial.fail(f"message {JWT}", exit_code=2, evidence=f"evidence {JWT}")
+    with journal.case("test", JWT, f"name {JWT}") as running_case:
+        running_case.fail(f"message {JWT}", exit_code=2, evidence=f"evidence {JWT}")
     plain = Case(phase="resolve", role="source", name=JWT, outcome=Outcome.PASSED, started=1, seconds=0)
     journal.add(plain.model_copy(update={"message": JWT}))
     assert all("eyJ" not in case.model_dump_json() for case in [*journal.cases, *journal.rundir.cases()])

@@ -53,7 +53,7 @@ def test_nobody_reads_a_variable_of_scripts_back() -> None:
     who = r"(env\w*|environment\([^)]*\))"
     back = re.compile(rf"""{who}(\[|\.get\()f?["']ITB_\w*[^]=]*[])](?!\s*=[^=])""", re.IGNORECASE)
     assert back.search('cell.product.env.get("ITB_PILOT_LOGS", "")')
-    assert back.search('self._environment(step, trial)["ITB_RESULTS"]')
+    assert back.search('self._environment(step, case)["ITB_RESULTS"]')
     allowed = [TOP / "itb" / "scenario" / "environment.py"]
     files = [path for path in (TOP / "itb").rglob("*.py") if path not in allowed]
     lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}

@@ -166,7 +166,7 @@ def test_a_run_that_goes_on_has_no_exit_code(
 
 def test_reports_say_who_entered_a_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rundir = make(tmp_path, "r")
-    rundir.append_entry("frontend")
+    rundir.append_login("frontend")
     with (rundir.path / "entered.jsonl").open("a") as file:
         file.write('{"role": "ce", "at": "never"}\n\x00\n{"role": "ce"\n')
     said = "host frontend was entered by hand (itb shell) at 20"
