@@ -21,7 +21,9 @@ from xdist.scheduler import LoadScopeScheduling
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers import naming
-from itb.containers.engine import Engine, connect, container_name, labels_of
+from itb.containers.connection import connect
+from itb.containers.description import container_name, labels_of
+from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.model import PlatformImages
@@ -96,7 +98,7 @@ def engine(cache: Path, own_label: str, tmp_path_factory: pytest.TempPathFactory
     connected = connect(Runner(), os.environ.get("ITB_ENGINE", "podman"), cache)
     yield connected
     key, _, value = own_label.partition("=")
-    left = connected.remove_run({key: value})
+    left = connected.remove_labelled({key: value})
     left += _left_by_runs(connected, str(tmp_path_factory.getbasetemp()))
     assert not left, f"left behind by this session's tests: {left}"
 
@@ -213,12 +215,12 @@ def _left_by_runs(engine: Engine, folder: str) -> list[str]:
     """Names of what carries the label of a run below ``folder``, after removing it."""
     left = []
     wanted = naming.runs_labels()
-    items = [*engine.containers(wanted), *engine.listing("network", wanted), *engine.listing("volume", wanted)]
+    items = engine.all_resources(wanted)
     for item in items:
         _, runs = naming.run_of(labels_of(item))
         if runs.startswith(folder):
             left.append(container_name(item) or str(item.get("name")))
-            engine.remove_run(naming.runs_labels(runs))
+            engine.remove_labelled(naming.runs_labels(runs))
     return left
 
 

@@ -25,7 +25,7 @@ from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import BuildError, TestbedError
 from itb.model import Build, Commit, Rpm
-from itb.process import retry
+from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import RunDir
@@ -270,7 +270,7 @@ class _Job:
                 check=False,
                 log=self.log,
             )),
-            lambda completed: "" if completed.ok else retry.find_line(retry.DNF, completed.output),
+            lambda completed: "" if completed.ok else downloads.find_line(downloads.DNF, completed.output),
         )
         lines = completed.stdout.splitlines()
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
@@ -283,7 +283,8 @@ class _Job:
                 quoted=f"missing: {missing[0]}",
             )
         if not completed.ok:
-            kind = TestbedError if completed.timed_out or retry.REPOSITORY.search(completed.output) else BuildError
+            is_testbed_fault = completed.timed_out or downloads.REPOSITORY.search(completed.output)
+            kind = TestbedError if is_testbed_fault else BuildError
             problems = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             problem = problems[0].strip() if problems else completed.reason
             message = f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {problem}"

@@ -175,6 +175,15 @@ class Host:
         argv = ["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths]
         self.run(Request(argv, stdout_to=destination))
 
+    def restart(self, *, timeout: float) -> None:
+        """Restart the container; its first process has a minute to end by itself."""
+        self.engine.run(Request(
+            ["restart", "--time", "60", self.container],
+            host=self.role,
+            timeout=timeout,
+            about=f"reboot of host {self.role}",
+        ))
+
     def is_running(self) -> bool:
         """Return whether the container runs."""
         return not self.why_not_running()

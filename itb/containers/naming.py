@@ -22,6 +22,7 @@ _BUILDER = "itb.builder"  # of images: the lock file of the build that made them
 _PLATFORM = "itb.platform"  # of images: the platform's name
 _IMAGE = "itb.image"  # of images: their stage
 _KEY = "itb.key"  # of images: the set they belong to
+_IMAGES = "localhost/itb/"  # begins the names of itb's images in an engine's store
 _DEFINITION = "itb.definition"  # of images: the checksum of what defines them
 
 _CONTAINER_NAME = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # of a run or a platform's build
@@ -112,6 +113,21 @@ def build_labels(lock: Path | str = "") -> Labels:
 def lock_of(labels: Mapping[str, str]) -> str:
     """Return the lock file of the build that needs something; empty if none does."""
     return labels.get(_BUILDING, "")
+
+
+def image_name(platform: str, kind: str, key: str) -> str:
+    """Return the name of a platform's image: ``kind`` is base or one of its stages, ``key`` that of its set."""
+    return f"{_IMAGES}{platform}-{kind}:{key}"
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a name of an image is one that itb gives."""
+    return name.startswith(_IMAGES)
+
+
+def base_image_pattern(platform: str) -> str:
+    """Return the pattern of the names of a platform's base images, of any key."""
+    return f"{_IMAGES}{platform}-base"
 
 
 def image_filter(platform: str = "") -> str:

@@ -11,14 +11,14 @@ from pathlib import Path
 from itb.containers.host import Host
 from itb.errors import InstallError, LogLine, TestbedError
 from itb.model import Build, InstalledPackage
-from itb.process import retry
+from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.journal import RunningCase
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
-# Faults of the testbed like those that pass (retry.DNF), but no second try cures them: itb signs and serves.
+# Faults of the testbed like those that pass (downloads.DNF), but no second try cures them: itb signs and serves.
 _TESTBED_FAULTS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
 # Printed by rpm where itb runs niced, without an end of line.
 _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
@@ -78,7 +78,7 @@ def dnf_install(
 
 def _transient_trouble(completed: Completed) -> str:
     """Return the repository's trouble that ended dnf, if another try may cure it, or the empty string."""
-    is_transient = not completed.ok and not completed.timed_out and bool(retry.DNF.search(completed.output))
+    is_transient = not completed.ok and not completed.timed_out and bool(downloads.DNF.search(completed.output))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
 
 

@@ -1,4 +1,4 @@
-"""Removing what runs left behind, found by label alone, and what the cache no longer needs."""
+"""Removing the leftovers of runs, which are found by their labels alone, and old entries of the cache."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from itb.containers import naming
-from itb.containers.engine import Engine, container_name, labels_of
+from itb.containers.description import container_name, labels_of
+from itb.containers.engine import Engine
 from itb.errors import UsageError
 from itb.process import orphans
 from itb.rundir import lock as rundir_lock
 from itb.rundir.directory import RunDir, runs_of
 from itb.util import filelock, files
 
-KEEP_DAYS = 14  # cached builds younger than this stay
+KEEP_DAYS = 14  # cached builds younger than this are kept
 
 
 def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
     """Return the runs that have containers, networks or volumes: the name and the folder of the run directory."""
-    resources = engine.containers(naming.any_run())
-    for kind in ("network", "volume"):
-        resources += engine.listing(kind, naming.any_run())
+    resources = engine.all_resources(naming.any_run())
     runs = {naming.run_of(labels_of(resource)) for resource in resources}
     return sorted(run for run in runs if run[0])
 
 
 def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callable[[str], None]) -> int:
-    """Remove hosts, networks and secrets of runs that no process works on; return how many were removed.
+    """Remove the hosts, networks and secrets of runs that no process works on; return how many were removed.
 
-    Runs that were kept on purpose stay unless ``include_kept``.  Holds a lock:
-    two processes that remove the same containers would make each other fail.
+    Hosts that were kept on purpose are removed only with ``include_kept``.
+    Holds a lock: two processes that remove the same containers would make
+    each other fail.
     """
     lock, stop = filelock.user_lock("clean"), engine.runner.stop.event
     with filelock.hold(lock, stop, waiting=lambda: report("waiting for another itb clean")):
@@ -71,7 +71,7 @@ def _clean_run(
         return 0
     # The lock keeps other processes from continuing a run whose hosts are being removed.
     with rundir.lock() if rundir.path.is_dir() else nullcontext():
-        removed = engine.remove_run(naming.run_labels(name, folder))
+        removed = engine.remove_labelled(naming.run_labels(name, folder))
         for resource in removed:
             report(f"{name}: removed {resource}")
         rundir.forget_secrets()
@@ -83,9 +83,10 @@ def _clean_run(
 def end_orphans(engine: Engine, runs: Path) -> list[str]:
     """End containers whose removal was interrupted; return their names.
 
-    They run on although the engine has forgotten them; their monitors lead to
-    them.  Containers stay that the engine knows, and those of a run that a
-    process works on, which may be removing them at this moment.
+    They still run although the engine does not know them any more; they are
+    found by the processes that monitor them.  Not ended are containers that
+    the engine knows, and those of a run that a process works on, which may be
+    removing them at this moment.
     """
     monitors = _orphaned_monitors()
     if not monitors:
@@ -99,8 +100,8 @@ def end_orphans(engine: Engine, runs: Path) -> list[str]:
             continue
         with suppress(OSError):
             children = (path / "task" / path.name / "children").read_text().split()
-            # The kernel ends all processes of a container with its first one.  A container that its own
-            # itb is removing has none: the child is then the engine's process that cleans up.
+            # The kernel ends all processes of a container with its first one.  While another itb removes a
+            # container, it has none: the monitor's child is then the engine's process that cleans up.
             first_processes = [int(child) for child in children if _is_in_container(child)]
             for child in first_processes:
                 os.kill(child, signal.SIGKILL)
@@ -117,31 +118,31 @@ def _is_in_container(pid: str) -> bool:
 
 
 def _orphaned_monitors() -> dict[Path, str]:
-    """Return the monitors of containers whose folder is gone, by path in /proc, with the container's name.
+    """Return the names of containers whose folder is gone, by their monitor's path in /proc.
 
     A monitor is conmon(8): -n is the name of the container, -b its folder.
     """
     monitors = {}
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            words = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            if Path(words[0]).name != "conmon" or "-n" not in words or "-b" not in words:
+            argv = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            if Path(argv[0]).name != "conmon" or "-n" not in argv or "-b" not in argv:
                 continue
-            name, folder = words[words.index("-n") + 1], words[words.index("-b") + 1]
+            name, folder = argv[argv.index("-n") + 1], argv[argv.index("-b") + 1]
             if _is_own_engine(path) and not (path / "root" / folder.lstrip("/")).exists():
                 monitors[path] = name
     return monitors
 
 
 def _is_own_engine(process: Path) -> bool:
-    """Return whether a process is of this machine's engine and user: not of a podman in a container."""
+    """Return whether a process belongs to this user's engine, and not to a podman inside a container."""
     # Rootless podman has its own mount namespace; without root, only own processes can be ended anyway.
     same_mounts = Path("/proc/self/ns/mnt").readlink() == (process / "ns" / "mnt").readlink()
     return same_mounts or os.geteuid() != 0
 
 
 def _busy_runs(engine: Engine, runs: Path) -> set[str]:
-    """Return the short names of the runs that a process works on."""
+    """Return the numbers, as in names of containers, of the runs that a process works on."""
     existing = [RunDir(Path(folder or runs) / name) for name, folder in leftover_runs(engine)]
     names = set()
     for rundir in (*existing, *runs_of(runs)):
@@ -152,7 +153,7 @@ def _busy_runs(engine: Engine, runs: Path) -> set[str]:
 
 
 def is_kept(rundir: RunDir) -> bool:
-    """Return whether a run's hosts were kept on purpose; False for a run that cannot be read."""
+    """Return whether a run's hosts were kept on purpose; False for a run whose state cannot be read."""
     try:
         return rundir.state.kept
     except UsageError:

@@ -1,4 +1,4 @@
-"""Examining this machine: findings about what a run needs, each with its remedy."""
+"""Examining whether a run can work on this machine; each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from itb.config import lookup
 from itb.config.platform import Platform
 from itb.config.settings import Settings
 from itb.containers import naming
-from itb.containers.engine import Engine, connect, may_raise_limits, podman_env
+from itb.containers.connection import connect, may_raise_limits, podman_env
+from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import ExitCode, ItbError, TestbedError
 from itb.machine import cleanup, requirements
@@ -26,7 +27,7 @@ from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.testbed.testbed import wait_booted
 
-_PLATFORM_GB = 4.0  # that building a platform takes in the engine's store
+_PLATFORM_GB = 4.0  # space in the engine's store that building a platform takes
 
 
 def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
@@ -35,7 +36,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     engine, info = None, {}
     try:
         engine = connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
-        info = engine.query(*engine.info, count=1)[0]
+        info = engine.info()
     except TestbedError as error:
         findings.append(bad("engine", error.message, _engine_remedy(settings.engine)))
     if engine:
@@ -51,7 +52,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
 
 
 def _report_errors(examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield findings; an engine that fails meanwhile, or gives an invalid answer, becomes one."""
+    """Yield the findings of an examination; a failure of the engine, or an invalid answer, becomes a finding."""
     try:
         yield from examine()
     except TestbedError as error:
@@ -65,7 +66,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def _without_duplicates(findings: Sequence[Finding]) -> list[Finding]:
-    return list({(finding.name, finding.seen): finding for finding in findings}.values())
+    return list({(finding.name, finding.observation): finding for finding in findings}.values())
 
 
 def _engine_remedy(program: str) -> str:
@@ -92,7 +93,7 @@ def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) ->
 
 
 def _examine_own_configuration(cache: Path) -> Finding:
-    """Examine the containers.conf that itb makes for what this machine does not allow."""
+    """Examine the containers.conf that itb writes where this machine does not allow podman's defaults."""
     users = os.environ.get("CONTAINERS_CONF", "")
     own = podman_env(cache).get("CONTAINERS_CONF", "")
     if users and not may_raise_limits() and "default_ulimits" not in _read_text(Path(users)):
@@ -125,14 +126,14 @@ def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> I
     except ItbError as error:
         yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
         return
-    built = images.built(engine, platform.name) if engine else []
-    if built:
-        yield ok(f"platform {platform.name}", f"images {built[0].key} of {built[0].created}")
+    existing = images.built(engine, platform.name) if engine else []
+    if existing:
+        yield ok(f"platform {platform.name}", f"images {existing[0].key} of {existing[0].created}")
     elif engine:
         yield ok(f"platform {platform.name}", "no images yet: the first run makes them (some minutes)")
     yield from _examine_bootstrap(platform)
     yield from machine_network.examine(
-        platform, settings.platform_options.get(platform.name, {}), images_there=bool(built)
+        platform, settings.platform_options.get(platform.name, {}), images_there=bool(existing)
     )
 
 
@@ -157,16 +158,18 @@ def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
 
 def _try_containers(engine: Engine) -> Iterator[Finding]:
     """Start two containers; check that systemd boots in them and that they find each other by name."""
-    built = images.built(engine)
-    if not built:
+    existing = images.built(engine)
+    if not existing:
         yield warn("systemd", "not tried: no image of a platform is there", "itb platform build deb13")
         return
     name = naming.prefix_of("doctor", secrets.token_hex(4))
     labels = naming.run_labels(name)
     try:
         engine.create_network(name, labels)
-        image = built[0].bare.reference
-        hosts = [_start_container(engine, f"{name}-{side}", name, image) for side in ("a", "b")]
+        image = existing[0].bare.reference
+        hosts = [Host(engine, f"{name}-{side}", "doctor") for side in ("a", "b")]
+        for host in hosts:
+            engine.start_system(host.container, image, network=name, labels=labels)
         states = [wait_booted(host).splitlines()[0] for host in hosts]
         yield ok("systemd", f"boots as the first process: {', '.join(states)}")
         answer = hosts[0].run(Request(["getent", "hosts", hosts[1].container], check=False))
@@ -178,13 +181,4 @@ def _try_containers(engine: Engine) -> Iterator[Finding]:
         cause = next((line for line in error.evidence.splitlines() if "rror" in line), "")
         yield bad("containers", f"{error.message} {cause}".strip(), "the findings above may say why")
     finally:
-        engine.remove_run(labels)
-
-
-def _start_container(engine: Engine, container: str, network: str, image: str) -> Host:
-    systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
-    engine.call(
-        *("run", "--detach", "--name", container, *naming.options(naming.run_labels(network))),
-        *("--network", network, *systemd, image),
-    )
-    return Host(engine, container, "doctor")
+        engine.remove_labelled(labels)

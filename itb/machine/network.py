@@ -1,4 +1,7 @@
-"""Examining what this machine reaches (mirror, registry, names), and its clock."""
+"""Examining which servers this machine reaches (mirror, registry), and its clock.
+
+Failed downloads of a run are read from the tools' output instead (``itb/process/downloads.py``).
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,28 @@ _SKEW_WARN, _SKEW_BAD = 5.0, 60.0  # seconds; CEs allow a token's times to diffe
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The answer of a server; ``skew`` is this machine's clock minus the server's, in seconds."""
+class ServerCheck:
+    """Whether a server answers: ``problem`` is empty if so; ``skew`` is this clock minus its own, in seconds."""
 
     url: str
     problem: str = ""
     skew: float | None = None
 
 
-def ask(url: str) -> Answer:
-    """Ask a server for its headers and return its answer; a status of 500 or more is a problem."""
+def check_server(url: str) -> ServerCheck:
+    """Request a URL and return whether its server answers; a status of 500 or more is a problem."""
     try:
         response = requests.get(url, timeout=TIMEOUT, stream=True, headers={"Cache-Control": "no-cache"})
         response.close()
     except requests.exceptions.RequestException as error:
-        return Answer(url, _problem(url, error))
+        return ServerCheck(url, _problem(url, error))
     if response.status_code >= 500:
-        return Answer(url, f"HTTP status {response.status_code}")
-    return Answer(url, skew=_skew(response.headers.get("Date", "")))
+        return ServerCheck(url, f"HTTP status {response.status_code}")
+    return ServerCheck(url, skew=_skew(response.headers.get("Date", "")))
 
 
 def _problem(url: str, error: requests.exceptions.RequestException) -> str:
-    """Return one short line for an error: the message of requests nests three exceptions."""
+    """Return an error in one short line; the message of requests itself nests three exceptions."""
     if isinstance(error, requests.exceptions.Timeout):
         return f"no answer within {TIMEOUT:.0f} s"
     if isinstance(error, requests.exceptions.ProxyError):
@@ -66,8 +69,8 @@ def _skew(date: str) -> float | None:
 def examine(platform: Platform, options: Mapping[str, str], *, images_there: bool) -> Iterator[Finding]:
     """Examine the mirror and the registry of a platform, and the clock.
 
-    If the images exist already, a server that does not answer is a warning
-    only.
+    If the images exist already, a server that does not answer is only a
+    warning.
     """
     settings = {**platform.settings, **options}
     registry = _registry_host(platform.base.image)
@@ -75,18 +78,18 @@ def examine(platform: Platform, options: Mapping[str, str], *, images_there: boo
     if settings.get("mirror"):
         urls["mirror"] = f"{settings['mirror'].rstrip('/')}/dists/{settings.get('suite', '')}/InRelease"
     with ThreadPoolExecutor(max_workers=len(urls)) as pool:
-        answers = dict(zip(urls, pool.map(ask, urls.values()), strict=True))
+        checks = dict(zip(urls, pool.map(check_server, urls.values()), strict=True))
     # A platform that can start from a mirror does not need the registry.
     needed = "mirror" if platform.base.debian and "mirror" in urls else f"registry {registry}"
-    for name, answer in answers.items():
-        yield _rate_answer(f"{platform.name}: {name}", answer, needed=name == needed, images_there=images_there)
-    yield _rate_clock([answer.skew for answer in answers.values() if answer.skew is not None])
+    for name, check in checks.items():
+        yield _rate_server(f"{platform.name}: {name}", check, needed=name == needed, images_there=images_there)
+    yield _rate_clock([check.skew for check in checks.values() if check.skew is not None])
 
 
-def _rate_answer(name: str, answer: Answer, *, needed: bool, images_there: bool) -> Finding:
-    if not answer.problem:
-        return ok(name, answer.url)
-    result = f"{answer.url}: {answer.problem}"
+def _rate_server(name: str, check: ServerCheck, *, needed: bool, images_there: bool) -> Finding:
+    if not check.problem:
+        return ok(name, check.url)
+    result = f"{check.url}: {check.problem}"
     remedy = "check network, name resolution and proxy (http_proxy, https_proxy, no_proxy)"
     if needed and not images_there:
         return bad(name, result, remedy)
@@ -100,7 +103,7 @@ def _rate_clock(skews: list[float]) -> Finding:
         remedy = "look at date -u: a wrong clock makes tokens void"
         return warn("clock", "no server answered to compare with", remedy)
     skew = min(skews, key=abs)
-    # Whole seconds: the header has no more, and the answer took a moment.
+    # Whole seconds: the header has no fractions, and the answer took a moment.
     difference = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the servers'"
     if abs(skew) > _SKEW_BAD:
         return bad("clock", difference, "set the clock: timedatectl set-ntp true")

@@ -1,4 +1,4 @@
-"""Examining what this machine has and allows: programs, limits, control groups, memory, disk."""
+"""Examining this machine: programs, limits, control groups, memory, disk."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _DNSNAME = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname", "/opt/cni/bin/dn
 _SUBORDINATE_IDS = 65536
 _OPEN_FILES = 4096  # the schedd and collector of one host use far fewer
 _INOTIFY_PER_RUN = 30  # instances of one run: systemd and its bus take about five on each of up to six hosts
-_HOST_GB = 0.3  # the most that was measured for the host of a role
-_RUN_GB = 1.5  # of the hosts of one run, its build and its web server
+_HOST_GB = 0.3  # memory of a role's host, the most that was measured
+_RUN_GB = 1.5  # memory of one run: its hosts, its build and its web server
 
 
 def install_hint(package: str) -> str:
@@ -67,7 +67,7 @@ def examine_limits() -> Iterator[Finding]:
 
 
 def examine_inotify(proc: Path = Path("/proc")) -> Iterator[Finding]:
-    """Examine the inotify instances left; without any, systemd in a container starts half of its units."""
+    """Examine the free inotify instances; without one, systemd in a container starts half of its units."""
     path = proc / "sys/fs/inotify/max_user_instances"
     if not path.exists():
         return
@@ -83,7 +83,7 @@ def examine_inotify(proc: Path = Path("/proc")) -> Iterator[Finding]:
 
 
 def _inotify_instances(proc: Path) -> int:
-    """Return the number of instances that this user's processes hold, as far as /proc shows them."""
+    """Return the number of inotify instances of this user's processes, as far as /proc shows them."""
     count = 0
     for folder in proc.glob("[0-9]*/fd"):
         try:
@@ -117,7 +117,7 @@ def examine_runtime(info: Mapping[str, Any], mode: str) -> Finding:
 
 
 def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = _HELPER_DIRS) -> Iterator[Finding]:
-    """Examine what podman needs for a network on which hosts find each other by name."""
+    """Examine the programs that podman needs for a network on which hosts find each other by name."""
     if info.get("host", {}).get("serviceIsRemote"):
         return  # the helpers are on the other machine
     backend = str(info.get("host", {}).get("networkBackend", "netavark"))
@@ -144,7 +144,7 @@ def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = 
 
 
 def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Finding]:
-    """Examine what podman needs to run without root."""
+    """Examine what podman needs to run as another user than root."""
     user = user or getpass.getuser()
     for kind in ("subuid", "subgid"):
         count = _sub_ids(etc / kind, user)
@@ -221,24 +221,24 @@ class Level(StrEnum):
 
 
 class Finding(Record):
-    """The result of one examination: ``seen`` is what was found; there is a remedy unless all is well."""
+    """The result of one examination: what was observed and, unless all is well, its remedy."""
 
     name: str
     level: Level
-    seen: str
+    observation: str
     remedy: str = ""
 
 
-def ok(name: str, seen: str) -> Finding:
+def ok(name: str, observation: str) -> Finding:
     """Return a finding that all is well."""
-    return Finding(name=name, level=Level.OK, seen=seen)
+    return Finding(name=name, level=Level.OK, observation=observation)
 
 
-def warn(name: str, seen: str, remedy: str) -> Finding:
+def warn(name: str, observation: str, remedy: str) -> Finding:
     """Return a finding that itb works, but not all of it, or not well."""
-    return Finding(name=name, level=Level.WARN, seen=seen, remedy=remedy)
+    return Finding(name=name, level=Level.WARN, observation=observation, remedy=remedy)
 
 
-def bad(name: str, seen: str, remedy: str) -> Finding:
+def bad(name: str, observation: str, remedy: str) -> Finding:
     """Return a finding that itb cannot work."""
-    return Finding(name=name, level=Level.BAD, seen=seen, remedy=remedy)
+    return Finding(name=name, level=Level.BAD, observation=observation, remedy=remedy)

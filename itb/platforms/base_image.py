@@ -7,9 +7,10 @@ import json
 import shutil
 
 from itb.containers import naming
+from itb.containers.image_store import ImageStore
 from itb.errors import TestbedError, UsageError
 from itb.platforms.mirror import download_error
-from itb.platforms.stages import REFRESH_HOURS, ImageBuild, reference
+from itb.platforms.stages import REFRESH_HOURS, ImageBuild
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.util import files
@@ -17,23 +18,23 @@ from itb.util import files
 
 def obtain(build: ImageBuild) -> str:
     """Return the id of the base image, from the engine's store, a registry or a mirror."""
-    platform, engine = build.platform, build.engine
+    platform, store = build.platform, ImageStore(build.engine)
     method = build.settings.get("base", "auto")
     if method not in ("auto", "registry", "mmdebstrap"):
         message = f"platform {platform.name}: option base: {method!r} is none of auto, registry, mmdebstrap"
         raise UsageError(message)
     name = name_of(build)
-    existing = engine.image_id(name)
+    existing = store.find_id(name)
     if existing and platform.base.debian:
         return existing  # the stages update its packages
     if method != "mmdebstrap":
         # An older one of itb's, or one of that name that a user loaded.
-        existing = existing or engine.image_id(platform.base.image)
+        existing = existing or store.find_id(platform.base.image)
         can_make = method == "auto" and platform.base.debian and shutil.which("mmdebstrap") is not None
         pulled = _pull_image(build, has_alternative=bool(existing or can_make))
         if pulled.ok:
-            engine.call("tag", platform.base.image, name)
-            return engine.image_id(name)
+            store.add_name(platform.base.image, name)
+            return store.find_id(name)
         if existing:
             return existing
         if method == "registry" or not platform.base.debian:
@@ -49,7 +50,7 @@ def name_of(build: ImageBuild) -> str:
     """Return the name of the base image in the engine's store."""
     settings = {name: value for name, value in build.settings.items() if name != REFRESH_HOURS}
     text = json.dumps([build.platform.base.model_dump(), settings], sort_keys=True)
-    return reference(build.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
+    return naming.image_name(build.platform.name, "base", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
@@ -58,17 +59,17 @@ def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
     A firewall may drop all packets to the registry: with ``has_alternative``,
     if there is another way to get the image, the wait is short and not repeated.
     """
-    engine, image = build.engine, build.platform.base.image
+    store, image = ImageStore(build.engine), build.platform.base.image
     build.note(f"base: {image}")
-    limit = engine.runner.limits("pull-patience" if has_alternative else "pull")
+    limit = build.engine.runner.limits("pull-patience" if has_alternative else "pull")
 
     def pull() -> Completed:
-        return engine.run(Request(["pull", image], timeout=limit, check=False))
+        return store.pull(image, timeout=limit)
 
     return pull() if has_alternative else build.retry_while_transient("base", pull)
 
 
-def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
+def _make_with_mmdebstrap(build: ImageBuild, name: str) -> str:
     """Make a minimal Debian image from a mirror with mmdebstrap, which needs apt here; return its id."""
     if shutil.which("mmdebstrap") is None:
         raise TestbedError(
@@ -114,10 +115,8 @@ def _make_with_mmdebstrap(build: ImageBuild, local: str) -> str:
         if not completed.ok:
             problem = download_error(build.platform.name, settings, completed.output, log=log)
             raise problem or CommandError(completed, about="mmdebstrap")
-        labels = ["--change", f"LABEL {naming.image_filter(build.platform.name)}"]
         limit = build.engine.runner.limits("image-save")
-        build.engine.run(Request(["import", *labels, str(tar), local], timeout=limit))
-    return build.engine.image_id(local)
+        return ImageStore(build.engine).load_archive(tar, name, platform=build.platform.name, timeout=limit)
 
 
 def _mount_namespace(build: ImageBuild) -> list[str]:

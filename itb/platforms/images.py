@@ -16,20 +16,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from itb.config.platform import FINAL_STAGES, SIDE_EFFECTS, Platform
 from itb.containers import naming
 from itb.containers.engine import Engine
+from itb.containers.image_store import ImageStore, StoredImage
 from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
 from itb.model import Image, PlatformImages, Record
 from itb.platforms import base_image, stages, tools
-from itb.platforms.stages import REFRESH_HOURS, ImageBuild, Note, reference
-from itb.process.request import Request
+from itb.platforms.stages import REFRESH_HOURS, ImageBuild, Note
 from itb.util import filelock, ownership
 from itb.util.files import write_atomically
 from itb.util.yamlfile import nearest
@@ -147,26 +146,25 @@ def _find_remembered(
 
 def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
     """Return the images of a key, None unless all of them are in the engine's store."""
-    references = {kind: reference(name, kind, key) for kind in FINAL_STAGES}
-    answer = engine.run(Request(["image", "inspect", *references.values()], check=False))
-    if not answer.ok:
+    names = {kind: naming.image_name(name, kind, key) for kind in FINAL_STAGES}
+    stored = ImageStore(engine).find_all(names.values())
+    if not stored:
         return None
-    details = engine.parse_answer(answer, count=len(references))
     return PlatformImages(
         platform=name,
         key=key,
-        created=max(str(image["Created"]) for image in details)[:19] + "Z",
-        size=_size(details),
+        created=max(image.created for image in stored)[:19] + "Z",
+        size=_total_size(stored),
         **{
-            kind: Image(reference=references[kind], id=str(image["Id"]).removeprefix("sha256:"))
-            for kind, image in zip(FINAL_STAGES, details, strict=True)
+            kind: Image(reference=names[kind], id=image.id)
+            for kind, image in zip(FINAL_STAGES, stored, strict=True)
         },
     )
 
 
-def _size(details: list[dict[str, Any]]) -> int:
+def _total_size(stored: Sequence[StoredImage]) -> int:
     """Return the bytes of several images; the layers they share (those of the smallest, bare) count once."""
-    sizes = [int(image["Size"]) for image in details]
+    sizes = [image.size for image in stored]
     return sum(sizes) - (len(sizes) - 1) * min(sizes)
 
 
@@ -188,7 +186,8 @@ def _look_up_or_build(build: ImageBuild, definition: str) -> PlatformImages:
         build.run_stages()
     # Images get names once all of them exist, uninterruptibly: a set with names is complete.
     for kind in FINAL_STAGES:
-        engine.uninterruptible.call("tag", build.images[kind], reference(platform.name, kind, key))
+        name = naming.image_name(platform.name, kind, key)
+        ImageStore(engine.uninterruptible).add_name(build.images[kind], name)
     write_atomically(build.logs / f"{key}.packages", packages)
     _remove_superseded(build, key)
     images = find(engine, platform.name, key)
@@ -209,35 +208,20 @@ def _newest_with_notice(build: ImageBuild, definition: str, error: TestbedError)
 
 def built(engine: Engine, name: str = "") -> list[PlatformImages]:
     """Return the complete sets of images in the engine's store, newest first; of one platform if it is named."""
-    keys: set[tuple[str, str]] = set()
-    for image in _inspect_images(engine, name):
-        labels = _labels(image)
-        if labels.key:
-            keys.add((labels.platform, labels.key))
+    stored = ImageStore(engine).of_platform(name)
+    keys = {(image.labels.platform, image.labels.key) for image in stored if image.labels.key}
     complete_sets = (find(engine, platform, key) for platform, key in keys)
     return sorted((images for images in complete_sets if images), key=lambda images: images.created, reverse=True)
 
 
-def _inspect_images(engine: Engine, name: str) -> list[dict[str, Any]]:
-    label = f"label={naming.image_filter(name)}"
-    ids = engine.call("images", "--all", "--quiet", "--no-trunc", "--filter", label).stdout.split()
-    if not ids:
-        return []
-    answer = engine.run(Request(["image", "inspect", *dict.fromkeys(ids)], check=False))
-    return engine.parse_answer(answer)
-
-
 def _find_newest(engine: Engine, name: str, definition: str) -> PlatformImages | None:
-    keys = {
-        labels.key
-        for image in _inspect_images(engine, name)
-        if (labels := _labels(image)).definition == definition
-    }
+    stored = ImageStore(engine).of_platform(name)
+    keys = {image.labels.key for image in stored if image.labels.definition == definition}
     return next((images for images in built(engine, name) if images.key in keys), None)
 
 
 def packages(cache: Path, images: PlatformImages) -> str:
-    """Return the list of packages a set of images was made from, one per line; empty if it is not known."""
+    """Return the packages that a set of images was made from, one per line; empty if they are not known."""
     path = cache / "platforms" / images.platform / f"{images.key}.packages"
     return path.read_text() if path.exists() else ""
 
@@ -248,75 +232,55 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
     Images a container still uses stay.
     """
     removed = []
-    for image in _inspect_images(engine, name):
-        labels = _labels(image)
-        if not key or labels.key == key:
-            removed += _remove_image(engine, image)
+    store = ImageStore(engine)
+    for image in store.of_platform(name):
+        if not key or image.labels.key == key:
+            removed += store.remove_image(image)
     if not key:
-        for base in _base_names(engine, name):
-            if engine.run(Request(["rmi", base], check=False)).ok:
-                removed.append(base)
+        removed += [base for base in store.base_names(name) if store.remove(base)]
         (cache / "platforms" / f"{name}.json").unlink(missing_ok=True)
     tools.remove_unused(cache, name, _keys(engine, name))
     return removed
 
 
 def _keys(engine: Engine, name: str) -> set[str]:
-    return {_labels(image).key for image in _inspect_images(engine, name)}
+    return {image.labels.key for image in ImageStore(engine).of_platform(name)}
 
 
 def remove_unfinished(engine: Engine) -> list[str]:
     """Remove the images of unfinished builds whose process has ended; return their names."""
-    locks = {_labels(image).builder for image in _inspect_images(engine, "")}
+    store = ImageStore(engine)
+    locks = {image.labels.builder for image in store.of_platform()}
     removed = []
     for lock in sorted(locks - {""}):
         with filelock.hold_if_free(Path(lock)) as free:
             if free:
                 complete_sets = built(engine)
                 # Newest first: an image cannot be removed before those made from it.
-                for image in _inspect_images(engine, ""):
-                    if _labels(image).builder == lock and _is_unfinished(image, complete_sets):
-                        removed += _remove_image(engine, image)
+                for image in store.of_platform():
+                    if image.labels.builder == lock and _is_unfinished(image, complete_sets):
+                        removed += store.remove_image(image)
     return removed
 
 
-def _is_unfinished(image: Mapping[str, Any], complete_sets: Sequence[PlatformImages]) -> bool:
+def _is_unfinished(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bool:
     """Return whether an image belongs to no complete set, and is not a user's own, made from one of a set."""
-    names, labels = image.get("RepoTags") or [], _labels(image)
-    sets = [images for images in complete_sets if images.platform == labels.platform]
-    if names:
-        finished = labels.key in [images.key for images in sets]
-        return not finished and all(name.startswith("localhost/itb/") for name in names)
+    sets = [images for images in complete_sets if images.platform == image.labels.platform]
+    if image.names:
+        is_finished = image.labels.key in [images.key for images in sets]
+        return not is_finished and all(map(naming.is_image_name, image.names))
     parents = [getattr(images, kind).id for images in sets for kind in FINAL_STAGES]
-    return str(image.get("Parent", "")).removeprefix("sha256:") not in parents
-
-
-def _labels(image: Mapping[str, Any]) -> ImageLabels:
-    return ImageLabels.read(image.get("Config", {}).get("Labels") or {})
-
-
-def _base_names(engine: Engine, name: str) -> list[str]:
-    """Return the names of a platform's base images: a pulled one has none of itb's labels to find it by."""
-    options = ("--format", "{{.Repository}}:{{.Tag}}")
-    answer = engine.call("images", *options, "--filter", f"reference=localhost/itb/{name}-base").stdout
-    return answer.split()
+    return image.parent not in parents
 
 
 def _remove_superseded(build: ImageBuild, key: str) -> None:
     """Remove older generations of a platform's images, older bases and unfinished images."""
-    engine, name = build.engine, build.platform.name
-    for base in _base_names(engine, name):
+    engine, name, store = build.engine, build.platform.name, ImageStore(build.engine)
+    for base in store.base_names(name):
         if base != base_image.name_of(build):
-            engine.run(Request(["rmi", base], check=False))
+            store.remove(base)
     kept = {key, *(images.key for images in built(engine, name)[:_KEPT_GENERATIONS])}
-    for image in _inspect_images(engine, name):
-        labels = _labels(image)
-        if labels.key and (labels.key not in kept or not image.get("RepoTags")):
-            _remove_image(engine, image)
+    for image in store.of_platform(name):
+        if image.labels.key and (image.labels.key not in kept or not image.names):
+            store.remove_image(image)
     tools.remove_unused(build.logs.parent.parent, name, _keys(engine, name))
-
-
-def _remove_image(engine: Engine, image: Mapping[str, Any]) -> list[str]:
-    # Without force, an image stays that is in use or the parent of another.
-    names = list(image.get("RepoTags") or []) or [str(image["Id"])]
-    return [name for name in names if engine.run(Request(["rmi", name], check=False)).ok]

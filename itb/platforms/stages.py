@@ -24,13 +24,15 @@ from pathlib import Path
 
 from itb.config.platform import BASE, FINAL_STAGES, Platform
 from itb.containers import naming
-from itb.containers.engine import Engine, labels_of
+from itb.containers.description import labels_of
+from itb.containers.engine import Engine
 from itb.containers.host import Host
+from itb.containers.image_store import ImageStore
 from itb.containers.naming import ImageLabels
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.platforms.mirror import download_error
-from itb.process import retry
+from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.util import filelock
@@ -53,26 +55,21 @@ def lock_file(name: str) -> Path:
     return user_lock(f"platform-{name}")
 
 
-def reference(name: str, kind: str, key: str) -> str:
-    """Return the name of an image in the engine's store."""
-    return f"localhost/itb/{name}-{kind}:{key}"
-
-
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
     """Remove what builds left whose process has ended; return the names.
 
     ``own`` is a lock file that the caller holds itself.
     """
     locks = set()
-    resources = [*engine.containers(naming.build_labels()), *engine.listing("volume", naming.build_labels())]
-    for resource in resources:
+    labels = naming.build_labels()
+    for resource in (*engine.containers(labels), *engine.volumes(labels)):
         locks.add(naming.lock_of(labels_of(resource)))
     removed = []
     for lock in sorted(locks - {""}):
         # Holding the lock keeps a build from beginning, whose containers would be removed too.
         with filelock.hold_if_free(Path(lock)) as free:
             if free or lock == str(own):
-                removed += engine.remove_run(naming.build_labels(lock))
+                removed += engine.remove_labelled(naming.build_labels(lock))
     return removed
 
 
@@ -105,11 +102,11 @@ class ImageBuild:
         """Create the volume with the definition on it; remove it and all containers when the block ends."""
         self.images[BASE] = base
         try:
-            self.engine.call("volume", "create", *naming.options(naming.build_labels(self.lock)), self.name)
+            self.engine.create_volume(self.name, naming.build_labels(self.lock))
             self._copy_definition()
             yield
         finally:
-            self.engine.uninterruptible.remove_run(naming.build_labels(self.lock))
+            self.engine.uninterruptible.remove_labelled(naming.build_labels(self.lock))
 
     def _copy_definition(self) -> None:
         with self.container("furnish", self.images[BASE]) as host:
@@ -122,18 +119,13 @@ class ImageBuild:
     def container(self, stage: str, image: str) -> Iterator[Host]:
         """Start a container of an image with the volume at /mnt; remove it when the block ends."""
         name = f"{self.name}-{stage}"
-        # A build needs name resolution and a mirror, and no isolation.
-        self.engine.call(
-            *("run", "--detach", "--name", name, *naming.options(naming.build_labels(self.lock))),
-            *("--network", "host"),
-            *("--volume", f"{self.name}:/mnt", "--entrypoint", "", image, "sleep", "infinity"),
-        )
+        # The machine's network: a build needs name resolution and a mirror, and no isolation.
+        labels = naming.build_labels(self.lock)
+        self.engine.start_idle(name, image, volume=self.name, mount="/mnt", labels=labels)
         try:
             yield Host(self.engine, name, f"{self.platform.name}-{stage}")
         finally:
-            quick = ("--time", "0") if self.engine.is_podman else ()
-            remove = Request(["rm", "--force", *quick, name], check=False, uninterruptible=True)
-            self.engine.uninterruptible.run(remove)
+            self.engine.uninterruptible.remove_containers(name, check=False)
 
     def resolve(self) -> str:
         """Run the platform's resolve script on the base; save and return the packages that it prints."""
@@ -170,7 +162,7 @@ class ImageBuild:
         """Remove the images of a build that failed: nothing will use them."""
         images = [image for stage, image in self.images.items() if stage != BASE]
         for image in reversed(images):  # an image cannot be removed before those made from it
-            self.engine.uninterruptible.run(Request(["rmi", image], check=False, uninterruptible=True))
+            ImageStore(self.engine.uninterruptible).remove(image, uninterruptible=True)
 
     def _needed_stages(self, stage: str) -> list[str]:
         definition = self.platform.stages[stage]
@@ -240,7 +232,7 @@ class ImageBuild:
 
         def cause_of(completed: Completed) -> str:
             # Work that used all of its time would use as much again.
-            cause = "" if completed.ok or completed.timed_out else retry.find_download_trouble(completed.output)
+            cause = "" if completed.ok or completed.timed_out else downloads.find_transient_error(completed.output)
             if cause:
                 self.note(f"{label}: trying again after: {cause}")
             return f"{label}: {cause}" if cause else ""
@@ -262,15 +254,10 @@ class ImageBuild:
     def _commit(self, container: str, stage: str) -> str:
         # Containers of the image inherit the container's labels, so the build's label is emptied.
         labels = replace(self.labels, platform=self.platform.name, stage=stage, builder=str(self.lock)).labels
-        changes = [f'LABEL {key}="{value}"' for key, value in {**naming.build_labels(), **labels}.items()]
-        changes += [f'CMD ["{INIT}"]', "STOPSIGNAL SIGRTMIN+3"]
-        options = [part for change in changes for part in ("--change", change)]
-        limit = self.engine.runner.limits("image-save")
-        committed = self.engine.run(Request(["commit", *options, container], timeout=limit))
-        words, stop = committed.stdout.split(), self.engine.runner.stop
-        if not words and stop.event.is_set():
-            raise stop.error(committed)  # podman 4.3 exits with status 0 when it is told to end
-        if not words:
-            message = f"image of stage {stage}: the engine did not say its name"
-            raise TestbedError(message, evidence=committed.output)
-        return words[-1].removeprefix("sha256:")
+        return ImageStore(self.engine).commit(
+            container,
+            {**naming.build_labels(), **labels},
+            command=INIT,
+            stop_signal="SIGRTMIN+3",  # systemd's signal to shut down
+            timeout=self.engine.runner.limits("image-save"),
+        )

@@ -47,14 +47,14 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
         archive, unpacked = Path(temporary) / "tools.tar", Path(temporary) / "tools"
-        engine.run(Request(
-            ["run", "--rm", "--network", "none", *naming.options(labels), images.bare.id,
-             "sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
+        request = Request(
+            ["sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
             stdout_to=archive,
             timeout=engine.runner.limits("look-outside"),
             shown=["tools.py", images.bare.reference],
             about=f"take programs from {images.bare.reference}",
-        ))  # fmt: skip
+        )
+        engine.run_once(images.bare.id, request, labels=labels)
         try:
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")

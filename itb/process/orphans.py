@@ -22,7 +22,7 @@ _MAX_LISTED = 60  # processes listed
 
 
 @dataclass(frozen=True)
-class _Process:
+class _ProcessInfo:
     pid: int
     parent: int
     session: int
@@ -58,7 +58,7 @@ def _kill(pid: int) -> None:
         return
 
 
-def _processes_of(group: int, mark: str) -> list[_Process]:
+def _processes_of(group: int, mark: str) -> list[_ProcessInfo]:
     """Return the command's processes; none where there is no /proc."""
     processes = {item.pid: item for item in map(_read_process, _pids()) if item is not None}
     pids = {pid for pid, item in processes.items() if item.session == group or (mark and _has_mark(pid, mark))}
@@ -76,12 +76,12 @@ def _pids() -> list[int]:
     return [int(item.name) for item in _PROC.glob("[0-9]*")] if _PROC.is_dir() else []
 
 
-def _read_process(pid: int) -> _Process | None:
+def _read_process(pid: int) -> _ProcessInfo | None:
     fields = _read(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
     if len(fields) < 20:
         return None
     state, parent, _, session = fields[:4]  # proc(5): from the third field on
-    return _Process(pid, int(parent), int(session), state.decode(), int(fields[19]))
+    return _ProcessInfo(pid, int(parent), int(session), state.decode(), int(fields[19]))
 
 
 def _has_mark(pid: int, mark: str) -> bool:

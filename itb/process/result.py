@@ -87,7 +87,7 @@ class CommandError(TestbedError):
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandRecord:
     """A line of ``commands.log``."""
 
     started: float

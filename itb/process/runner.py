@@ -22,7 +22,7 @@ from itb.process import orphans
 from itb.process.limits import Limits, name_of_limit
 from itb.process.output import Reader, Sink
 from itb.process.request import Request
-from itb.process.result import Command, CommandError, Completed
+from itb.process.result import CommandError, CommandRecord, Completed
 from itb.process.retry import DEFAULT_RETRIES, retry_while
 from itb.process.stop import GRACE, Stop, signal_group
 from itb.util.redact import is_known, redact
@@ -53,7 +53,7 @@ def _is_private(name: str, value: str) -> bool:
 class Runner:
     """Starts processes, remembers them in ``record`` and ends them when ``stop`` says so."""
 
-    record: Callable[[Command], None] | None = None
+    record: Callable[[CommandRecord], None] | None = None
     stop: Stop = field(default_factory=Stop)
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -83,7 +83,7 @@ class Runner:
         finally:
             sink.close()
         if self.record:
-            command = Command(started, request.host, completed.argv, completed.returncode, completed.seconds)
+            command = CommandRecord(started, request.host, completed.argv, completed.returncode, completed.seconds)
             self.record(command)
         if self.stop.event.is_set() and not completed.ok:
             raise self.stop.error(completed)

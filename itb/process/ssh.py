@@ -22,7 +22,7 @@ from paramiko.ssh_exception import NoValidConnectionsError
 
 from itb.errors import ItbError, TestbedError, UsageError
 from itb.process.request import Request
-from itb.process.result import Command, Completed
+from itb.process.result import CommandRecord, Completed
 from itb.process.runner import Runner
 from itb.util import ownership
 from itb.util.redact import redact
@@ -57,7 +57,7 @@ def run(request: Request, runner: Runner) -> Completed:
         session.hang_up()
     status, seconds = LOST if timed_out else session.status, time.monotonic() - clock
     if runner.record:
-        runner.record(Command(started, request.host, tuple(request.name), status, seconds))
+        runner.record(CommandRecord(started, request.host, tuple(request.name), status, seconds))
     if session.error and not timed_out:
         raise session.error
     stdout, stderr = (redact(text.decode("utf-8", "replace")) for text in (session.stdout, session.stderr))

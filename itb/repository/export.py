@@ -27,7 +27,8 @@ from itb.util.files import expand, program
 _CONFLICT_STATUS = 4  # exit status of receive.py: the directory holds another package of the same name
 _TIMEOUT = 900.0
 _KOJI_TIMEOUT = 4 * 3600.0  # itb waits for the build in Koji
-_INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", "{directory}")
+DIRECTORY = "{directory}"  # stands for the directory that is indexed
+INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", DIRECTORY)
 _REMOTE = re.compile(r"(?P<host>[A-Za-z0-9_][\w.@-]*):(?P<path>/?[^:].*)")
 _OSG_BUILD = "osg-build"
 
@@ -115,7 +116,7 @@ def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
     script = (shipped.folder("build_ws") / "publish" / "receive.py").read_text()
     # -I: without it, -c imports from the directory it is started in.
     python = ["python3", "-I"] if target.host else [sys.executable, "-I"]
-    return [*python, "-c", script, target.path, *(indexer or _INDEX)]
+    return [*python, "-c", script, target.path, *(indexer or INDEX)]
 
 
 def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
@@ -157,12 +158,6 @@ def _receive_error(target: Target, completed: Completed) -> UsageError | Testbed
     }
     hints = [hint for word, hint in remedies.items() if word in completed.reason]
     return TestbedError(f"{target}: {completed.reason}", hint=hints[0] if hints else "", evidence=completed.output)
-
-
-def indexer_in_container(engine: Sequence[str], labels: Sequence[str], image: str) -> list[str]:
-    """Return the command that indexes a directory in a container, for machines without createrepo_c."""
-    return [*engine, "run", "--rm", *labels, "--network", "none", "--security-opt", "label=disable",
-            "--volume", "{directory}:{directory}", image, *_INDEX]  # fmt: skip
 
 
 def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) -> list[list[str]]:

@@ -19,7 +19,7 @@ from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.config.scenario import Scenario
 from itb.config.settings import Settings
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.errors import TestbedError, UsageError
 from itb.model import Commit
 from itb.process.runner import Runner

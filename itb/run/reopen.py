@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itb.config.settings import Settings
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.errors import InterruptedRunError, UsageError
 from itb.model import Notes
 from itb.process.runner import Runner

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from itb.config.settings import Settings
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.errors import worst
 from itb.model import Case, Commit, Outcome
 from itb.process import retry

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from itb.errors import LogLine, UsageError
 from itb.model import Case, Moment, Quote, Record
-from itb.process.result import Command
+from itb.process.result import CommandRecord
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
 from itb.rundir.cases import Attempt, CaseHistory, CaseStart
@@ -311,7 +311,7 @@ class RunDir:
                 logins.append(HostLogin.model_validate_json(line))
         return logins
 
-    def record_command(self, command: Command) -> None:
+    def record_command(self, command: CommandRecord) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
         text = redact(shlex.join(command.argv)).replace("\n", "\\n")
         ended = f"exit={command.returncode} {command.seconds:.2f}s"

@@ -65,8 +65,7 @@ def reboot(host: Host) -> str:
     """Reboot a host, wait until its systemd has started all units, and return its state and the time it took."""
     begun = time.monotonic()
     limits = host.engine.runner.limits
-    argv, about = ("restart", "--time", "60", host.container), f"reboot of host {host.role}"
-    host.engine.run(Request(argv, host=host.role, timeout=limits("reboot"), about=about))
+    host.restart(timeout=limits("reboot"))
     booted = host.script(scenario_step.BOOTED, Request(timeout=limits("reboot"), about="boot"))
     state, *failed = booted.stdout.splitlines()
     units = f"; failed units: {', '.join(line.split()[0] for line in failed if line.strip())}" if failed else ""

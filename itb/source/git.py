@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from itb.errors import ItbError, TestbedError, UsageError
-from itb.process import retry
+from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner, inherited
@@ -291,7 +291,7 @@ def _transient_trouble(answer: Completed) -> str:
     """Return the line of git's answer that names a passing trouble of the network, empty if there is none."""
     if answer.ok or answer.timed_out:
         return ""
-    return retry.find_line(retry.GIT, answer.stderr)
+    return downloads.find_line(downloads.GIT, answer.stderr)
 
 
 def _read_error(origin: Origin, answer: Completed) -> ItbError:
@@ -303,7 +303,7 @@ def _read_error(origin: Origin, answer: Completed) -> ItbError:
         )
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     fatal = next((line for line in lines if line.startswith("fatal:")), answer.reason).removeprefix("fatal: ")
-    network_errors = [line for line in lines if retry.GIT.search(line.replace(origin.address, ""))]
+    network_errors = [line for line in lines if downloads.GIT.search(line.replace(origin.address, ""))]
     if network_errors and "returned error: 4" not in answer.stderr:
         reason = network_errors[0].removeprefix("fatal: ")
         return TestbedError(
@@ -392,6 +392,6 @@ def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
     fetch = ["fetch", *options, "--", origin.address, f"+{wanted}:{into}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     completed = git.run(request, users=True)
-    if completed.timed_out or (not completed.ok and retry.GIT.search(completed.stderr)):
+    if completed.timed_out or (not completed.ok and downloads.GIT.search(completed.stderr)):
         raise _read_error(origin, completed)
     return completed.ok

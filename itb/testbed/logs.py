@@ -141,7 +141,7 @@ _ROW = TypeAdapter(tuple[str, str, Annotated[int, Field(ge=0)], str])
 
 
 @dataclass(frozen=True)
-class Finding:
+class LogError:
     """An error in a log of a host: its message, which names the log, and the line it was read from."""
 
     message: str
@@ -155,7 +155,7 @@ def find_errors(
     ignored: Sequence[str] = (),
     output: Completed | None = None,
     ended: str = "",
-) -> list[Finding]:
+) -> list[LogError]:
     """Return the errors in a host's logs and in ``output`` of a program on it, likeliest cause first.
 
     If there are none, return the last lines of the files of the glob ``ended``.
@@ -172,9 +172,9 @@ def find_errors(
     for message, name, number, line in _rows(completed.stdout):
         if name != "-":
             place = LogLine(line, Path(name), number, role=host.role)
-            findings.append(Finding(f"{message} ({Path(name).name})", place))
+            findings.append(LogError(f"{message} ({Path(name).name})", place))
         elif output:
-            findings.append(Finding(message, (output.quote(line) or (LogLine(line),))[0]))
+            findings.append(LogError(message, (output.quote(line) or (LogLine(line),))[0]))
     return findings
 
 
@@ -198,16 +198,16 @@ def probe(host: Host, command: str, *, log: Path) -> Completed:
 
 def across(
     hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
-) -> list[Finding]:
+) -> list[LogError]:
     """Return the likeliest cause that each host's logs name, as "ROLE: CAUSE", of hosts whose logs name one.
 
     What several hosts say with the same words is said once.
     ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
     """
-    findings: dict[str, Finding] = {}
+    findings: dict[str, LogError] = {}
     for role, host in hosts.items():
         if globs.get(role) and host.is_running():
             for error in find_errors(host, globs[role], ignored=ignored, ended=ended)[:1]:
                 words = error.message.rpartition(" (")[0] or error.message
-                findings.setdefault(words, Finding(f"{role}: {error.message}", error.line))
+                findings.setdefault(words, LogError(f"{role}: {error.message}", error.line))
     return list(findings.values())

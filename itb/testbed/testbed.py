@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itb.containers import naming, tools
-from itb.containers.engine import Engine, container_name, labels_of, privileges_of
+from itb.containers import compose, naming, tools
+from itb.containers.description import container_name, is_running, labels_of, privileges_of
+from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
@@ -200,28 +199,24 @@ class Testbed:
             overlays = [*self.topology.overlays]
             if tools_folder:
                 overlays.append(_with_tools(folder / "tools.compose.yaml", self.topology.hosts, tools_folder))
-            self.engine.runner.run(Request(
-                [*self._compose(),
-                 *(word for file in (self.topology.file, *overlays) for word in ("--file", str(file))),
-                 "--project-name", self.project,
-                 *(option for role in roles if role in self.topology.optional for option in ("--profile", role)),
-                 "up", "--no-start", "--no-build", *roles],
-                env={**self.engine.env, **env},
-                timeout=self.engine.runner.limits("start"),
-                about=f"create {', '.join(roles)}",
-            ))
+            compose.create_containers(
+                self.engine,
+                [self.topology.file, *overlays],
+                roles,
+                project=self.project,
+                profiles=[role for role in roles if role in self.topology.optional],
+                env=env,
+            )
         hosts = {role: self.host(role) for role in roles}
         self.started |= set(roles)
         # Compose programs start one container after the other.
         with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
-            list(pool.map(lambda host: self.engine.call("start", host.container), hosts.values()))
+            list(pool.map(lambda host: self.engine.start(host.container), hosts.values()))
         running_roles = self.find_running_roles()
         for host in hosts.values():
             if host.role not in running_roles:
-                logs = self.engine.run(Request(["logs", "--tail", "20", host.container], check=False))
-                raise TestbedError(
-                    f"host {host.role}: container {host.container} did not start", evidence=logs.output
-                )
+                message = f"host {host.role}: container {host.container} did not start"
+                raise TestbedError(message, evidence=self.engine.last_output(host.container, 20))
         return hosts
 
     def find_running_roles(self) -> set[str]:
@@ -229,7 +224,7 @@ class Testbed:
         running = {
             container_name(container): str(container.get("Id") or container.get("ID"))
             for container in self.engine.containers(self.labels)
-            if container["State"] == "running"
+            if is_running(container)
         }
         names = {role: naming.container(self.short, role) for role in self.topology.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
@@ -261,18 +256,8 @@ class Testbed:
 
     def remove(self, roles: Iterable[str]) -> None:
         """Remove the containers of these roles; the network and the others stay."""
-        at_once = ("--time", "0") if self.engine.is_podman else ()
-        names = [self.host(role).container for role in roles]
-        if names:
-            self.engine.run(Request(["rm", "--force", *at_once, "--volumes", *names], uninterruptible=True))
-
-    def _compose(self) -> list[str]:
-        if self.engine.is_podman:
-            # -P: without it, -m imports from where it is started; -I would leave out what --user installed.
-            return [sys.executable, "-P", "-m", "podman_compose", "--podman-path", self.engine.program]
-        if shutil.which(self.engine.program) is None:
-            raise TestbedError(f"{self.engine.program} is not installed")
-        return [self.engine.program, "compose"]
+        if names := [self.host(role).container for role in roles]:
+            self.engine.remove_containers(*names)
 
     def host(self, role: str) -> Host:
         """Return the handle of a role's host, up or not."""
@@ -294,7 +279,7 @@ class Testbed:
 
     def down(self) -> list[str]:
         """Remove everything that carries this run's label; return what was removed."""
-        return self.engine.remove_run(self.labels)
+        return self.engine.remove_labelled(self.labels)
 
 
 def _with_tools(file: Path, roles: Iterable[str], folder: Path) -> Path:

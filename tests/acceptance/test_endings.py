@@ -55,7 +55,7 @@ def wait_for(folder: Path, text: str, *, within: float = 240) -> None:
 def left(engine: Engine, folder: Path) -> list[Any]:
     """Containers and networks of runs below a folder."""
     label = naming.runs_labels(folder / "runs")
-    return [*engine.containers(label), *engine.listing("network", label)]
+    return engine.all_resources(label)
 
 
 # Different commits: tests that run at the same time would otherwise give two runs the same name.

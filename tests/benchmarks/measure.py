@@ -18,7 +18,8 @@ from pathlib import Path
 
 from itb.config import lookup
 from itb.config.scenario import Scenario, Step
-from itb.containers.engine import Engine, connect
+from itb.containers.connection import connect
+from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.platforms import images

@@ -25,7 +25,8 @@ import pytest
 from lxml import etree
 
 from itb.containers import naming
-from itb.containers.engine import Engine, container_name
+from itb.containers.description import container_name, resource_name
+from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.model import PlatformImages
 
@@ -141,8 +142,8 @@ class Bench:
         """What runs below this folder have on the machine: containers, networks, volumes, mounts, processes."""
         label = naming.runs_labels(self.folder / "runs")
         found = [f"container {container_name(item)}" for item in self.engine.containers(label)]
-        for kind in ("network", "volume"):
-            found += [f"{kind} {name}" for name in self.engine.labelled(kind, label)]
+        found += [f"network {resource_name(item)}" for item in self.engine.networks(label)]
+        found += [f"volume {resource_name(item)}" for item in self.engine.volumes(label)]
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found += [f"mount {line.split()[1]}" for line in mounts if str(self.folder) in line]
         return found + [f"process {line}" for line in self.processes()]
@@ -198,7 +199,7 @@ def bench(
             process.kill()
             process.wait()
     # Not itb clean: what others on this machine keep is none of our business.
-    engine.remove_run(naming.runs_labels(tmp_path / "runs"))
+    engine.remove_labelled(naming.runs_labels(tmp_path / "runs"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 from itb.containers import naming
-from itb.containers.engine import container_name
+from itb.containers.description import container_name, resource_name
+from itb.containers.image_store import ImageStore, StoredImage
 from itb.data import shipped
 from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
@@ -97,16 +98,16 @@ class Plant:
         engine, found = self.bench.engine, [f"process {line}" for line in self.processes()]
         filters = naming.build_labels(stages.lock_file(self.name))
         found += [f"container {container_name(item)}" for item in engine.containers(filters)]
-        found += [f"volume {name}" for name in engine.labelled("volume", filters)]
+        found += [f"volume {resource_name(item)}" for item in engine.volumes(filters)]
         for process in self.bench.started:
             found += map(str, Path(tempfile.gettempdir()).glob(f"itb-scratch-{process.pid}-*"))
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found += [line for line in mounts if re.search(rf"itb-scratch|mmdebstrap|{self.name}", line)]
-        here = platforms_images._inspect_images(engine, self.name)
-        keyed = [item for item in here if platforms_images._labels(item).key]
-        unnamed = [item for item in keyed if not item.get("RepoTags") and not has_children(item, here)]
+        here = ImageStore(engine).of_platform(self.name)
+        keyed = [image for image in here if image.labels.key]
+        unnamed = [image for image in keyed if not image.names and not has_children(image, here)]
         wrong = keyed if images else unnamed
-        return found + [f"image {item['Id'][:12]} {item.get('RepoTags')}" for item in wrong]
+        return found + [f"image {image.id[:12]} {image.names}" for image in wrong]
 
     def settled(self, *, images: bool = False) -> list[str]:
         """What is still left, of runs too, once everything that was about to end had time to."""
@@ -116,8 +117,8 @@ class Plant:
         return remaining + list(self.bench.settled())
 
 
-def has_children(item: dict[str, Any], images: list[dict[str, Any]]) -> bool:
-    return any(str(other.get("Parent", "")).endswith(item["Id"]) for other in images)
+def has_children(image: StoredImage, images: list[StoredImage]) -> bool:
+    return any(other.parent == image.id for other in images)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def plant(bench: Any, images: PlatformImages) -> Iterator[Plant]:
             process.wait()
     gone = bench.itb("platform", "remove", f"./{new_plant.name}", *OWN_CACHE)
     assert gone.returncode == 0, gone.stderr
-    assert not platforms_images._inspect_images(bench.engine, new_plant.name)
+    assert not ImageStore(bench.engine).of_platform(new_plant.name)
 
 
 def kill_and_save(plant: Plant, fault: str, pattern: str, delay: float) -> None:

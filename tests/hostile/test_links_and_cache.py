@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from itb.config import lookup, settings
-from itb.containers import engine
+from itb.containers import connection
 from itb.errors import UsageError
 from itb.platforms import images
 from itb.process.runner import Runner
@@ -99,7 +99,7 @@ def test_cache_of_a_neighbour(places: Path) -> None:
     os.chown(places / "theirs", NEIGHBOUR, NEIGHBOUR)
     for cache in (places / "theirs", places / "theirs" / "itb"):
         with pytest.raises(UsageError, match="theirs belongs to"):
-            engine.connect(Runner(), "podman", cache)
+            connection.connect(Runner(), "podman", cache)
         with pytest.raises(UsageError, match="theirs belongs to"):
             git.refresh(git.locate(str(places / "mine")), cache=cache, runner=Runner())
 
@@ -108,11 +108,11 @@ def test_cache_of_a_neighbour(places: Path) -> None:
 def test_what_a_neighbour_left_in_the_cache(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where everybody could write once: a file with the right words may get others a moment later."""
     monkeypatch.delenv("CONTAINERS_CONF", raising=False)
-    monkeypatch.setattr(engine, "may_raise_limits", lambda: False)
-    path = Path(engine.podman_env(places / "mine")["CONTAINERS_CONF"])
+    monkeypatch.setattr(connection, "may_raise_limits", lambda: False)
+    path = Path(connection.podman_env(places / "mine")["CONTAINERS_CONF"])
     text = path.read_text()
     os.chown(path, NEIGHBOUR, NEIGHBOUR)
-    engine.podman_env(places / "mine")
+    connection.podman_env(places / "mine")
     assert (path.stat().st_uid, path.read_text()) == (0, text)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from itb.containers import naming
-from itb.containers.engine import Engine, labels_of
+from itb.containers.description import labels_of
+from itb.containers.engine import Engine
 from itb.machine import cleanup
 from itb.model import PlatformImages
 from itb.rundir.directory import RunDir, RunState
@@ -69,10 +70,7 @@ def clean(engine: Engine, folder: Path, *, include_kept: bool = False) -> list[s
 
 def there(engine: Engine, rundir: RunDir) -> list[str]:
     filters = naming.run_labels(rundir.id, rundir.path.parent)
-    items = engine.containers(filters)
-    for kind in ("network", "volume"):
-        items += engine.listing(kind, filters)
-    return [naming.run_of(labels_of(item))[0] for item in items]
+    return [naming.run_of(labels_of(item))[0] for item in engine.all_resources(filters)]
 
 
 def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp_path: Path) -> None:
@@ -179,7 +177,7 @@ class Knowing:
     def containers(self, filters: dict[str, str]) -> list[dict[str, Any]]:
         return [] if filters else [{"Names": [name]} for name in self.names]
 
-    def listing(self, *_: object) -> list[dict[str, Any]]:
+    def all_resources(self, *_: object) -> list[dict[str, Any]]:
         return []
 
 

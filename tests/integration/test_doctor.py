@@ -66,7 +66,7 @@ def test_clock_that_is_wrong(serve: Serve) -> None:
     if examined.level is Level.OK:
         pytest.skip("a registry answers here too, and its clock is right")
     assert examined.level is Level.BAD
-    assert "s behind the servers'" in examined.seen
+    assert "s behind the servers'" in examined.observation
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_mirror_that_is_not_there(mirror: str, words: str) -> None:
     assert look(mirror)["mirror"].level is Level.BAD
     later = look(mirror, images_there=True)["mirror"]
     assert later.level is Level.WARN
-    assert words in later.seen
+    assert words in later.observation
     assert later.remedy
 
 
 def test_mirror_that_is_ill(serve: Serve) -> None:
-    assert "HTTP status 503" in look(serve(status=503))["mirror"].seen
-    assert "no answer within" in look(serve(silent=True))["mirror"].seen
+    assert "HTTP status 503" in look(serve(status=503))["mirror"].observation
+    assert "no answer within" in look(serve(silent=True))["mirror"].observation
 
 
 def test_no_engine(tmp_path: Any, serve: Serve) -> None:
@@ -99,7 +99,7 @@ def test_no_engine(tmp_path: Any, serve: Serve) -> None:
 
 def test_unknown_platform(engine: Engine) -> None:
     examined = {item.name: item for item in doctor.examine(Settings(platform=("deb31",)))}
-    assert "did you mean 'deb13'" in examined["platform deb31"].seen
+    assert "did you mean 'deb13'" in examined["platform deb31"].observation
 
 
 def test_this_machine_from_top_to_bottom(itb: Any, images: Any, engine: Engine) -> None:

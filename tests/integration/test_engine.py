@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from itb.containers import naming
+from itb.containers.description import resource_name
 from itb.containers.engine import Engine
+from itb.containers.image_store import ImageStore
 from itb.errors import TestbedError
 from itb.model import PlatformImages
 
@@ -20,7 +22,7 @@ def labels(engine: Engine, own_label: str) -> Iterator[dict[str, str]]:
     key, _, value = own_label.partition("=")
     all_labels = {**naming.run_labels(f"test-{secrets.token_hex(4)}", '/no where/ü, "$x"'), key: value}
     yield all_labels
-    engine.remove_run(naming.run_labels(naming.run_of(all_labels)[0]))
+    engine.remove_labelled(naming.run_labels(naming.run_of(all_labels)[0]))
 
 
 def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labels: dict[str, str]) -> None:
@@ -32,10 +34,10 @@ def test_network_and_hosts_of_a_run(engine: Engine, images: PlatformImages, labe
     engine.call("run", "--detach", *where, *options, images.bare.reference, "sleep", "600")
     assert ipaddress.ip_address(engine.inspect(name)["NetworkSettings"]["Networks"][name]["IPAddress"]) in subnet
     assert len(engine.containers(labels)) == 1
-    assert engine.labelled("network", labels) == [name]
+    assert [resource_name(item) for item in engine.networks(labels)] == [name]
     assert not engine.containers({**labels, **naming.runs_labels("/elsewhere")})
-    assert engine.remove_run(labels) == [f"container {name}", f"network {name}"]
-    assert engine.remove_run(labels) == [], "what is gone is no failure"
+    assert engine.remove_labelled(labels) == [f"container {name}", f"network {name}"]
+    assert engine.remove_labelled(labels) == [], "what is gone is no failure"
     assert engine.inspect(name) == {}
 
 
@@ -47,10 +49,10 @@ def test_network_that_is_there_already(engine: Engine, labels: dict[str, str]) -
 
 
 def test_what_is_not_there(engine: Engine) -> None:
-    assert engine.image_id("localhost/no/such:image") == ""
+    assert ImageStore(engine).find_id("localhost/no/such:image") == ""
     assert engine.inspect("no-such-container") == {}
 
 
 def test_ids_of_images(engine: Engine, images: PlatformImages) -> None:
-    assert engine.image_id(images.bare.reference) == images.bare.id
+    assert ImageStore(engine).find_id(images.bare.reference) == images.bare.id
     assert len(images.bare.id) == 64

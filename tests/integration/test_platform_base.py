@@ -19,6 +19,7 @@ import pytest
 
 from itb.config.platform import Platform
 from itb.containers.engine import Engine
+from itb.containers.image_store import ImageStore
 from itb.errors import TestbedError
 from itb.platforms import base_image, images
 from itb.platforms.stages import ImageBuild
@@ -136,7 +137,7 @@ def test_a_pull_that_fails_for_a_moment_is_tried_again(site: Site) -> None:
     site.server.status = 503
     with retry.collect_causes() as again:
         image = base_image.obtain(site.build())
-    assert image == site.engine.image_id(site.server.image) != ""
+    assert image == ImageStore(site.engine).find_id(site.server.image) != ""
     assert len(again) == 1
     assert again[0].startswith("base: Error:")
     assert "503" in again[0]

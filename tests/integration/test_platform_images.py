@@ -16,7 +16,9 @@ import pytest
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.containers import naming
+from itb.containers.description import resource_name
 from itb.containers.engine import Engine
+from itb.containers.image_store import ImageStore
 from itb.errors import InterruptedRunError, TestbedError
 from itb.model import Image, PlatformImages
 from itb.platforms import images as platforms_images
@@ -78,14 +80,14 @@ class Yard:
 
     def images(self) -> list[str]:
         """Images of this definition but for the base, which has no key."""
-        return [str(item["Id"]) for item in platforms_images._inspect_images(self.engine, self.platform.name)]
+        return [image.id for image in ImageStore(self.engine).of_platform(self.platform.name)]
 
     def leftovers(self) -> list[str]:
         """Containers and volumes of builds of this definition."""
         lock = str(stages.lock_file(self.platform.name))
         filters = naming.build_labels(lock)
         found = [str(item.get("Names")) for item in self.engine.containers(filters)]
-        return found + self.engine.labelled("volume", filters)
+        return found + [resource_name(item) for item in self.engine.volumes(filters)]
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     assert len(set(keys)) == 3
     assert {one.key for one in platforms_images.built(yard.engine, yard.platform.name)} == set(keys[1:])
     yard.ensure(flavour="other")
-    assert len(platforms_images._base_names(yard.engine, yard.platform.name)) <= 1
+    assert len(ImageStore(yard.engine).base_names(yard.platform.name)) <= 1
 
 
 def test_removed_image_is_missed(yard: Yard) -> None:
@@ -303,9 +305,9 @@ def test_unfinished_images_are_found_and_others_left_alone(yard: Yard) -> None:
     try:
         with filelock.hold(lock, threading.Event()):
             platforms_images.remove_unfinished(yard.engine)
-            assert yard.engine.image_id(images.build.reference), "its build goes on"
+            assert ImageStore(yard.engine).find_id(images.build.reference), "its build goes on"
         gone = platforms_images.remove_unfinished(yard.engine)
         assert {images.services.id, images.build.reference} <= set(gone)
-        assert yard.engine.image_id(named)
+        assert ImageStore(yard.engine).find_id(named)
     finally:
         yard.engine.run(Request(["rmi", named, snapshot], check=False))

@@ -22,7 +22,7 @@ from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
 from itb.process import ssh
 from itb.process.limits import Limits
 from itb.process.request import Request
-from itb.process.result import Command
+from itb.process.result import CommandRecord
 from itb.process.runner import Runner
 from itb.repository import export
 from itb.repository.export import Target
@@ -109,7 +109,7 @@ def test_published_twice(there: There, home: Path) -> None:
     """By an alias, with hashed known_hosts; the second time everything is there already."""
     there.settle(home, "Host repo", "HostName 127.0.0.1", "User user", f"Port {there.port}")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(home / ".ssh" / "known_hosts")], check=True)
-    noted: list[Command] = []
+    noted: list[CommandRecord] = []
     runner = Runner(record=noted.append)
     first = export.copy([there.package], Target("/srv/there/a b", "repo"), runner)
     assert (first.added, first.packages) == ((there.package.name,), 1)

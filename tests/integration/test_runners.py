@@ -15,7 +15,7 @@ import pytest
 from itb.errors import InterruptedRunError, TestbedError
 from itb.process.output import CAPTURE_HEAD, CAPTURE_TAIL
 from itb.process.request import Request
-from itb.process.result import Command, CommandError
+from itb.process.result import CommandError, CommandRecord
 from itb.process.runner import Runner
 from itb.util.redact import MARK
 
@@ -48,7 +48,7 @@ def wait_for(path: Path) -> str:
 
 
 def test_streams_status_and_record(runner: Runner, tmp_path: Path) -> None:
-    lines: list[Command] = []
+    lines: list[CommandRecord] = []
     runner.record = lines.append
     argv = ["bash", "-c", "echo out; echo err >&2; exit 3"]
     done = runner.run(Request(argv, check=False, host="ce", shown=["x", "y z"]))

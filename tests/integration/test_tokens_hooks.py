@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from itb.errors import UsageError
-from itb.process.result import Command
+from itb.process.result import CommandRecord
 from itb.process.runner import Runner
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
@@ -361,7 +361,7 @@ def test_case_15_a_token_on_standard_error_is_seen_nowhere(
 ) -> None:
     token = issuer.mint(CE)
     signature = token.rpartition(".")[2]
-    commands: list[Command] = []
+    commands: list[CommandRecord] = []
     context.runner.record = commands.append
     notes: list[str] = []
     hook(f"echo 'got {token}' >&2; echo 'signature {signature}' >&2; {answer(token=token, extra=1)}")

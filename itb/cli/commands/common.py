@@ -15,7 +15,8 @@ from rich.console import Console
 
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
-from itb.containers.engine import Engine, connect
+from itb.containers.connection import connect
+from itb.containers.engine import Engine
 from itb.errors import TestbedError, UsageError
 from itb.model import Notes
 from itb.process.runner import Runner

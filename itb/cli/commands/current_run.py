@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itb.containers import naming
-from itb.containers.engine import Engine, labels_of
+from itb.containers.description import is_running, labels_of
+from itb.containers.engine import Engine
 from itb.errors import ExitCode, UsageError
 from itb.machine import cleanup
 from itb.rundir.directory import RunDir
@@ -20,7 +21,7 @@ def choose(runs_of: RunDir, engine: Engine) -> RunDir:
     names = {
         name
         for container in engine.containers(naming.runs_labels(folder))
-        if container["State"] == "running"
+        if is_running(container)
         for name, _ in [naming.run_of(labels_of(container))]
     }
     if _waits_for_hosts(runs_of):
@@ -64,7 +65,7 @@ def check_open(rundir: RunDir, engine: Engine) -> None:
         hint = f"itb run --resume {rundir.id} goes on with it"
         raise UsageError(f"run {rundir.id} was cut off: what it was doing is half-done", hint=hint)
     labels = naming.run_labels(rundir.id, rundir.path.parent)
-    has_hosts = any(container["State"] == "running" for container in engine.containers(labels))
+    has_hosts = any(map(is_running, engine.containers(labels)))
     if not has_hosts and not _waits_for_hosts(rundir):
         raise _has_ended(rundir, "run")
 

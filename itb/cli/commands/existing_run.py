@@ -11,7 +11,7 @@ from itb.cli.commands import common, current_run
 from itb.config import options
 from itb.config.options import Continuation
 from itb.config.settings import Settings
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst
 from itb.phase import Phase
 from itb.process import orphans

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from itb.cli.commands import common, hosts
 from itb.config.settings import Settings
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.containers.host import Host
 from itb.errors import ItbError
 from itb.model import Outcome

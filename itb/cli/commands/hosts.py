@@ -14,7 +14,8 @@ from typing import Any
 from itb.cli.commands import common, runs
 from itb.cli.commands.listing import Listing
 from itb.containers import naming
-from itb.containers.engine import Engine, container_name, labels_of
+from itb.containers.description import container_name, labels_of
+from itb.containers.engine import Engine
 from itb.errors import UsageError
 from itb.process.request import Request
 from itb.report import verdict as report_verdict

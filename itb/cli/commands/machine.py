@@ -29,7 +29,7 @@ def table(findings: Sequence[Finding]) -> Table:
     shown = Table("", "what", Column("seen", overflow="fold"), box=None)
     for finding in findings:
         style = _STYLE[finding.level]
-        shown.add_row(f"[{style}]{finding.level}[/]", _shown(finding.name), _shown(finding.seen))
+        shown.add_row(f"[{style}]{finding.level}[/]", _shown(finding.name), _shown(finding.observation))
         if finding.remedy:
             shown.add_row("", "", f"[{style}]->[/] {_shown(finding.remedy)}")
     return shown

@@ -12,7 +12,7 @@ from itb.cli.commands.common import Flags, engine_from, make_console, print_json
 from itb.cli.commands.listing import Listing
 from itb.config import lookup
 from itb.config.platform import Platform
-from itb.containers.engine import connect
+from itb.containers.connection import connect
 from itb.model import PlatformImages
 from itb.platforms import images as platforms_images
 from itb.process import orphans, stop

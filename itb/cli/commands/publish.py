@@ -13,6 +13,7 @@ from itb.cli.commands import common
 from itb.config.options import DeclaredKoji, DeclaredPublish, fields
 from itb.config.settings import KojiSettings, Settings
 from itb.containers import naming
+from itb.containers.image_store import ImageStore
 from itb.errors import UsageError
 from itb.model import Build, CommitKind, Record
 from itb.process.runner import Runner
@@ -135,16 +136,15 @@ def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
         return []
     images = rundir.saved(values.IMAGES)
     engine = common.find_engine(settings)
-    if images is None or not engine.image_id(images.services.reference):
+    if images is None or not ImageStore(engine).find_id(images.services.reference):
         export.require_program(
             "createrepo_c",
             "it makes the index, and the image that has it is gone",
             f"dnf or apt-get install createrepo-c, or itb platform build {rundir.state.platform}",
         )
     assert images is not None
-    labels = naming.options(naming.run_labels(rundir.id, rundir.path.parent))
-    engine_command = ["env", *(f"{name}={value}" for name, value in engine.env.items()), engine.program]
-    return export.indexer_in_container(engine_command, labels, images.services.reference)
+    labels = naming.run_labels(rundir.id, rundir.path.parent)
+    return engine.command_line(images.services.reference, export.INDEX, folder=export.DIRECTORY, labels=labels)
 
 
 def _with_flags(settings: R, declaring: type, flags: Mapping[str, Any]) -> R:

@@ -52,7 +52,7 @@ def _remove(journal: Journal, engine: Engine) -> None:
         try:
             rundir.forget_secrets()
         finally:
-            removed = engine.remove_run(labels)
+            removed = engine.remove_labelled(labels)
         remaining = engine.containers(labels)
         if remaining:
             raise TestbedError(f"{len(remaining)} containers of run {rundir.id} are still there", hint="itb clean")

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from itb.config.settings import Settings
-from itb.containers import engine as module
+from itb.containers import connection as module
 from itb.containers import naming
-from itb.containers.engine import Engine, connect, container_name, labels_of, podman_env, privileges_of
+from itb.containers.connection import connect, podman_env
+from itb.containers.description import container_name, labels_of, privileges_of
+from itb.containers.engine import Engine
 from itb.errors import TestbedError
 from itb.machine import doctor
 from itb.machine.requirements import Level
 from itb.platforms import images
+from itb.process import retry
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
@@ -99,7 +102,7 @@ def test_listings_of_both() -> None:
 def test_removal_is_of_what_has_the_labels() -> None:
     labels = '"labels": {"itb.run": "r"}'
     door = Door(ps=f'[{{"Names": ["a"], {labels}}}]', network_ls=f'[{{"Name": "n", {labels}}}]', volume_ls="[]")
-    assert Engine(door).remove_run({"itb.run": "r"}) == ["container a", "network n"]
+    assert Engine(door).remove_labelled({"itb.run": "r"}) == ["container a", "network n"]
     removals = [line[1:] for line in door.seen if "rm" in line[1:3]]
     assert removals == [["rm", "--force", "--time", "0", "--volumes", "a"], ["network", "rm", "n"]]
 
@@ -107,7 +110,7 @@ def test_removal_is_of_what_has_the_labels() -> None:
 def test_removal_names_what_stays() -> None:
     door = Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]', rm_force="fail")
     with pytest.raises(TestbedError, match="container a cannot be removed"):
-        Engine(door).remove_run({"itb.run": "r"})
+        Engine(door).remove_labelled({"itb.run": "r"})
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ NONSENSE = ["hello garbage", '"text"', "[1, 2]", "{", "[{}", "warning: x\\n[]"]
 def test_engine_that_answers_nonsense(said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, Callable[[Engine], object]]] = [
         ("ps --all", lambda engine: engine.containers(naming.any_run())),
-        ("network ls", lambda engine: engine.listing("network", naming.any_run())),
+        ("network ls", lambda engine: engine.networks(naming.any_run())),
         ("container inspect", lambda engine: engine.inspect("c")),
         ("container inspect", lambda engine: engine.inspect_all(["c"])),
         ("network inspect", lambda engine: engine.create_network("n", {})),
@@ -165,7 +168,8 @@ def test_doctor_finds_an_engine_that_answers_nonsense(monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "connect", lambda *_: Engine(Door(info="{}", ps="hello", images="x", image="y")))
     monkeypatch.setattr("itb.machine.network.examine", lambda *_, **__: ())
     found = doctor.examine(Settings(runs=str(tmp_path), cache=str(tmp_path)))
-    said = {item.seen.partition(" with ")[0] for item in found if (item.level, item.name) == (Level.BAD, "engine")}
+    bad = [item for item in found if (item.level, item.name) == (Level.BAD, "engine")]
+    said = {item.observation.partition(" with ")[0] for item in bad}
     assert said >= {f"container engine 'podman' answers {words}" for words in ("ps --all", "image inspect")}
 
 
@@ -175,6 +179,37 @@ def test_answer_that_lacks_what_it_should_have() -> None:
         found[0]["State"]
     with pytest.raises(TestbedError, match="answers container inspect with"):
         Engine(Door(container_inspect="[{}]")).inspect_all(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("stderr", "is_transient"),
+    [
+        ("Error: database is locked", True),
+        ("Error: no such container", False),
+        (
+            'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
+            'locating image with ID "7d09": image not known',
+            True,
+        ),
+        (
+            'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
+            "(consider removing the image to resolve the issue): file does not exist",
+            True,
+        ),
+    ],
+)
+def test_errors_of_contention_are_tried_again(
+    stderr: str, *, is_transient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Runner):
+        def run(self, request: Request) -> Completed:
+            return Completed(tuple(request.argv), 125, "", stderr, 0.1)
+
+    runner = Failing(retries=1)
+    monkeypatch.setattr(runner.stop.event, "wait", lambda _: True)
+    with retry.collect_causes() as causes:
+        Engine(runner).run(Request(["ps"], check=False))
+    assert causes == ([f"ps: {stderr}"] if is_transient else [])
 
 
 Machine = Callable[..., None]

@@ -89,7 +89,7 @@ def test_one_processor_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_disk(tmp_path: Path, needed: float, level: Level) -> None:
     finding = requirements.examine_disk("x", tmp_path / "not" / "yet", needed)
     assert finding.level is level
-    assert str(tmp_path) in finding.seen
+    assert str(tmp_path) in finding.observation
 
 
 def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_inotify(tmp_path: Path, limit: int, level: Level, words: str) -> None:
         (tmp_path / f"{number}/fd/5").symlink_to("socket:[1]")
     (finding,) = requirements.examine_inotify(tmp_path)
     assert finding.level is level
-    assert words in finding.seen
+    assert words in finding.observation
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_to_install(monkeypatch: pytest.MonkeyPatch, program: str, euid: in
 )
 def test_clock(skews: list[float], level: Level, words: str) -> None:
     finding = network._rate_clock(skews)
-    assert (finding.level, words in finding.seen) == (level, True)
+    assert (finding.level, words in finding.observation) == (level, True)
 
 
 @pytest.mark.parametrize(

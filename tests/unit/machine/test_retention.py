@@ -48,7 +48,7 @@ class Machine:
 
 
 def gone(folder: Path, rule: Retention, **more: Any) -> set[str]:
-    return {rundir.id for rundir in retention.choose(folder, rule, now=NOW, **more).removed}
+    return {rundir.id for rundir in retention.plan_removal(folder, rule, now=NOW, **more).to_remove}
 
 
 def test_a_run_stays_if_one_of_the_rules_spares_it(make: MakeRun, tmp_path: Path) -> None:
@@ -64,10 +64,10 @@ def test_the_newest_green_of_each_product_and_platform_stays(make: MakeRun, tmp_
     make(1)
     newest = [make(40, "passed"), make(41, "passed", platform="el9"), make(42, "passed", product="q")]
     older = [make(50, "passed").id, make(51, "partial").id, make(52).id]
-    choice = retention.choose(tmp_path, Retention(keep=1), now=NOW)
-    assert {rundir.id for rundir in choice.removed} == {*older}
-    assert {*choice.spared} == {rundir.id for rundir in newest}
-    assert choice.spared[newest[0].id] == "the newest green one of p on deb13"
+    plan = retention.plan_removal(tmp_path, Retention(keep=1), now=NOW)
+    assert {rundir.id for rundir in plan.to_remove} == {*older}
+    assert {*plan.kept_because} == {rundir.id for rundir in newest}
+    assert plan.kept_because[newest[0].id] == "the newest green one of p on deb13"
     make(0, "passed")
     assert newest[0].id in gone(tmp_path, Retention(keep=1)), "a newer green one takes its place"
 
@@ -78,11 +78,11 @@ def test_what_was_kept_goes_on_has_hosts_or_cannot_be_read_stays(make: MakeRun, 
     damaged = make(43)
     (damaged.path / "run.json").write_text("{")
     with held.lock():
-        choice = retention.choose(tmp_path, Retention(keep=1), with_hosts=[with_hosts.id], now=NOW)
-    assert choice.removed == ()
-    assert choice.spared == {
+        plan = retention.plan_removal(tmp_path, Retention(keep=1), with_hosts=[with_hosts.id], now=NOW)
+    assert plan.to_remove == ()
+    assert plan.kept_because == {
         kept.id: f"it has hosts (itb down --run {kept.id} removes them)",
-        held.id: "it goes on",
+        held.id: "it is in progress",
         with_hosts.id: f"it has hosts (itb down --run {with_hosts.id} removes them)",
         damaged.id: "run.json cannot be read",
     }
@@ -118,8 +118,8 @@ def test_a_run_that_is_taken_up_meanwhile_stays(
     old = make(40)
     make(1)
     said: list[str] = []
-    chosen = retention.choose(tmp_path, Retention(keep=1), now=NOW)
-    monkeypatch.setattr(retention, "choose", lambda *_, **__: chosen)
+    plan = retention.plan_removal(tmp_path, Retention(keep=1), now=NOW)
+    monkeypatch.setattr(retention, "choose", lambda *_, **__: plan)
     engine: Any = Machine()
     with old.lock():
         retention.prune(engine, tmp_path, Retention(keep=1), dry_run=False, report=said.append)

@@ -13,7 +13,7 @@ from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.process import ssh
 from itb.process.request import Request
-from itb.process.result import Command, Completed
+from itb.process.result import CommandRecord, Completed
 from itb.process.runner import MARK, Runner
 
 
@@ -86,7 +86,7 @@ def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPa
         def hang_up(self) -> None: ...
 
     monkeypatch.setattr(ssh, "_Session", Session)
-    told: list[Command] = []
+    told: list[CommandRecord] = []
     odd = ["python3", "-c", "a; 'b' $c", "/srv/a b; rm -rf /"]
     done = ssh.run(Request(odd, host="u@h", input=tmp_path / "f", shown=["x"]), Runner(record=told.append))
     assert sent == [("u@h", odd, tmp_path / "f")]

@@ -10,7 +10,7 @@ import pytest
 
 from itb.errors import UsageError
 from itb.model import Case, Outcome, Token
-from itb.process.result import Command
+from itb.process.result import CommandRecord
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import ValueKey
@@ -103,7 +103,7 @@ def test_cases_survive_a_crash_in_the_middle_of_a_line(rundir: RunDir) -> None:
 
 def test_commands_log_is_one_redacted_line_each(rundir: RunDir) -> None:
     jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDxabcdefgh"
-    rundir.record_command(Command(0, "ce", ("bash", "-c", f"echo {jwt}\nid", "x" * 9000), 3, 1.234))
+    rundir.record_command(CommandRecord(0, "ce", ("bash", "-c", f"echo {jwt}\nid", "x" * 9000), 3, 1.234))
     text = (rundir.path / "commands.log").read_text()
     assert text.startswith(f"1970-01-01T00:00:00Z ce exit=3 1.23s bash -c 'echo {MARK}\\nid'")
     assert text.count("\n") == 1

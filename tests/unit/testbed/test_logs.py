@@ -95,11 +95,11 @@ def test_errors_in_logs_come_with_the_line_they_are_in(tmp_path: Path) -> None:
     host = Host(Engine(FoundRunner(printed)), "box", "factory")
     output = Completed(("x",), 1, "up\nKeyError: 'a'\n", "", 0.0, log=log)
     assert logs.find_errors(host, ["/var/log/x/*"], output=output) == [
-        logs.Finding(
+        logs.LogError(
             "ERROR: no entry (a.log)",
             LogLine("12:00 ERROR: no entry", Path("/var/log/x/a.log"), 7, role="factory"),
         ),
-        logs.Finding("KeyError: 'a'", LogLine("KeyError: 'a'", log, 2)),
+        logs.LogError("KeyError: 'a'", LogLine("KeyError: 'a'", log, 2)),
     ]
 
 
@@ -108,7 +108,7 @@ def test_a_cause_that_logs_of_two_hosts_name_is_said_once(monkeypatch: pytest.Mo
     hosts = {role: Host(Engine(Runner()), role, role) for role in said}
     monkeypatch.setattr(Host, "is_running", lambda _host: True)
     monkeypatch.setattr(
-        logs, "find_errors", lambda host, *_, **__: [logs.Finding(said[host.role], LogLine("", role=host.role))]
+        logs, "find_errors", lambda host, *_, **__: [logs.LogError(said[host.role], LogLine("", role=host.role))]
     )
     found = logs.across(hosts, {role: ["/var/log/*"] for role in said}, [])
     assert [item.message for item in found] == ["ce: no file /x (SchedLog)", "frontend: no file /y (x.log)"]

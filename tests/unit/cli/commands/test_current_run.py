@@ -33,8 +33,8 @@ class Machine:
         wanted = {key: value for key, value in filters.items() if value}.items()
         return [item for item in self.there if wanted <= item["Labels"].items()]
 
-    def listing(self, _kind: str, _filters: dict[str, str]) -> list[dict[str, Any]]:
-        return []
+    def all_resources(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        return self.containers(filters)
 
 
 def machine(runs: Path, *names: str) -> Engine:

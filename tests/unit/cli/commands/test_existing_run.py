@@ -28,7 +28,7 @@ class Machine:
         self.runner, self.broken = runner, broken
         self.there = ["itb-x-ce"]
 
-    def remove_run(self, labels: dict[str, str]) -> list[str]:
+    def remove_labelled(self, labels: dict[str, str]) -> list[str]:
         assert set(labels) == {"itb.run", "itb.runs"}
         assert not self.runner.stop.event.is_set(), "what removes must not be told to end"
         if self.broken:

@@ -14,7 +14,7 @@ from itb.run.cell import Cell
 from itb.run.phases import install
 from itb.rundir.cases import RUN_END
 from itb.testbed import logs
-from itb.testbed.logs import Finding
+from itb.testbed.logs import LogError
 
 NewCell = Callable[..., Cell]
 
@@ -23,7 +23,7 @@ def test_a_service_that_ends_is_one_failure(new_cell: NewCell, monkeypatch: pyte
     """The error that ends the run is the one its case tells of, with the cause from the log."""
     cell = new_cell()
     line = LogLine("ERROR no state", Path("/var/log/x.log"), 2, role="factory")
-    finding = Finding("ERROR no state (x.log)", line)
+    finding = LogError("ERROR no state (x.log)", line)
     down = {"httpd": InstallError("httpd does not stay up (exit-code, status 1): its journal names no cause")}
     monkeypatch.setattr(install_services, "check_stays_up", lambda *_, **__: down)
     monkeypatch.setattr(logs, "find_errors", lambda *_, **__: [finding])

@@ -1,4 +1,4 @@
-"""Which words of apt, dnf, curl, podman and git ask for another try, and which say that none will help."""
+"""Which errors of apt, dnf, curl, podman and git another try may cure, and which none will."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from itb.process import retry
+from itb.process import downloads
 
 APT_503 = """\
 E: Failed to fetch http://m/pool/j/jq_1.7.1-6_amd64.deb  503  Service Unavailable [IP: 10.0.0.1 80]
@@ -58,33 +58,33 @@ LASTING = [
 
 @pytest.mark.parametrize("text", PASSING)
 def test_passing(text: str) -> None:
-    assert retry.find_download_trouble(text) in [line.strip() for line in text.splitlines()]
+    assert downloads.find_transient_error(text) in [line.strip() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("text", LASTING)
 def test_lasting(text: str) -> None:
-    assert retry.find_download_trouble(text) == ""
+    assert downloads.find_transient_error(text) == ""
 
 
 def test_the_cause_is_the_line_that_says_it() -> None:
-    assert retry.find_download_trouble(APT_503) == APT_503.splitlines()[0]
+    assert downloads.find_transient_error(APT_503) == APT_503.splitlines()[0]
 
 
 def test_what_a_program_got_over_is_no_cause() -> None:
     """apt tries again by itself: the line that ended the script is far below."""
     noise = "curl: (7) Failed to connect to m port 80: Connection refused\n" + "unpacking\n" * 30
-    assert retry.find_download_trouble(f"{noise}bare.sh: line 9: x: unbound variable") == ""
+    assert downloads.find_transient_error(f"{noise}bare.sh: line 9: x: unbound variable") == ""
 
 
 def test_a_size_is_no_status() -> None:
-    assert retry.find_download_trouble(
+    assert downloads.find_transient_error(
         "Need to get 404 kB of archives.\nE: Failed to fetch http://m/x.deb  Connection failed"
     )
 
 
 def test_a_nice_value_that_cannot_be_raised_denies_nothing() -> None:
     niced = "warning: Unable to reset nice value: Permission denied\ncurl: (56) Recv failure"
-    assert retry.find_download_trouble(niced) == "curl: (56) Recv failure"
+    assert downloads.find_transient_error(niced) == "curl: (56) Recv failure"
 
 
 REACHED = "- Curl error (28): Timeout was reached for https://m"
@@ -95,29 +95,13 @@ NO_NAME = "fatal: unable to access 'x': Could not resolve host: x"
 @pytest.mark.parametrize(
     ("kind", "text", "wanted"),
     [
-        (retry.DNF, f"x\n  {REACHED}", REACHED),
-        (retry.DNF, "frontend.service: start timed out: connection refused", ""),
-        (retry.DNF, FULL, ""),
-        (retry.REPOSITORY, FULL, FULL),
-        (retry.GIT, NO_NAME, NO_NAME),
-        (retry.GIT, "fatal: repository 'x' not found", ""),
-        (retry.ENGINE, "Error: database is locked", "Error: database is locked"),
-        (retry.ENGINE, "Error: no such container", ""),
-        (
-            retry.ENGINE,
-            'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
-            'locating image with ID "7d09": image not known',
-            'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
-            'locating image with ID "7d09": image not known',
-        ),
-        (
-            retry.ENGINE,
-            'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
-            "(consider removing the image to resolve the issue): file does not exist",
-            'Error: checking if image "7d09" is dangling: locating item named "manifest" for image with ID "3740" '
-            "(consider removing the image to resolve the issue): file does not exist",
-        ),
+        (downloads.DNF, f"x\n  {REACHED}", REACHED),
+        (downloads.DNF, "frontend.service: start timed out: connection refused", ""),
+        (downloads.DNF, FULL, ""),
+        (downloads.REPOSITORY, FULL, FULL),
+        (downloads.GIT, NO_NAME, NO_NAME),
+        (downloads.GIT, "fatal: repository 'x' not found", ""),
     ],
 )
 def test_each_tool_has_its_own_words(kind: re.Pattern[str], text: str, wanted: str) -> None:
-    assert retry.find_line(kind, text) == wanted
+    assert downloads.find_line(kind, text) == wanted

@@ -1,0 +1,73 @@
+"""Reading what an engine says of containers, networks and volumes; podman and docker use other keys and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from itb.containers import tools
+
+_CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
+
+
+def container_name(item: Mapping[str, Any]) -> str:
+    """Return the name of a container in either engine's listing."""
+    names = item.get("Names") or item.get("Name") or ""
+    return str(names[0] if isinstance(names, list) else names).lstrip("/")
+
+
+def is_running(item: Mapping[str, Any]) -> bool:
+    """Return whether a container of either engine's listing runs."""
+    return str(item["State"]) == "running"
+
+
+def resource_name(item: Mapping[str, Any]) -> str:
+    """Return the name of a network or volume in either engine's listing."""
+    return str(item.get("Name") or item.get("name"))
+
+
+def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of a container, network or volume in either engine's listing."""
+    labels = item.get("Labels") or item.get("labels") or {}
+    if isinstance(labels, str):  # docker
+        labels = dict(part.partition("=")[::2] for part in labels.split(","))
+    return {str(key): str(value) for key, value in labels.items()}
+
+
+def has_labels(item: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
+    """Return whether something has all these labels (empty value: any)."""
+    labels = labels_of(item)
+    return all(key in labels and value in ("", labels[key]) for key, value in filters.items())
+
+
+def subnet_of(network: Mapping[str, Any]) -> str:
+    """Return the IPv4 subnet (CIDR) of a network; empty if it has none."""
+    subnets = network.get("subnets") or network.get("IPAM", {}).get("Config") or []
+    addresses = (str(subnet.get("subnet") or subnet.get("Subnet")) for subnet in subnets)
+    return next((address for address in addresses if ":" not in address), "")
+
+
+def privileges_of(details: Mapping[str, Any]) -> str:
+    """Return the privileges of a container as text for people, from the engine's description of it."""
+    host = details.get("HostConfig", {})
+    parts = ["PRIVILEGED"] if host.get("Privileged") else ["not privileged"]
+    if (caps := details.get("EffectiveCaps")) is not None:  # podman only
+        names = " ".join(sorted(str(name).removeprefix("CAP_") for name in caps))
+        parts.append(f"{len(caps)} capabilities ({names})" if caps else "no capabilities")
+    else:
+        parts += [f"capabilities {text} {' '.join(host[key])}" for key, text in _CAPS if host.get(key)]
+    if options := host.get("SecurityOpt"):
+        parts.append(f"security options {' '.join(map(str, options))}")
+    kinds = ("Pid", "Ipc", "UTS", "Network")
+    shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
+    devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]
+    mounts = [item for item in details.get("Mounts") or [] if item.get("Type") == "bind"]
+    folders = [
+        str(item.get("Source"))
+        for item in mounts
+        if item.get("RW", True) or item.get("Destination") != tools.FOLDER
+    ]
+    for heading, items in (("the machine's ", shared), ("devices ", devices), ("the machine's folders ", folders)):
+        if items:
+            parts.append(heading + ", ".join(items))
+    return "; ".join(parts)
