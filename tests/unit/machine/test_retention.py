@@ -119,7 +119,7 @@ def test_a_run_that_is_taken_up_meanwhile_stays(
     make(1)
     said: list[str] = []
     plan = retention.plan_removal(tmp_path, Retention(keep=1), now=NOW)
-    monkeypatch.setattr(retention, "choose", lambda *_, **__: plan)
+    monkeypatch.setattr(retention, "plan_removal", lambda *_, **__: plan)
     engine: Any = Machine()
     with old.lock():
         retention.prune(engine, tmp_path, Retention(keep=1), dry_run=False, report=said.append)
