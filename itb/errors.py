@@ -60,7 +60,7 @@ class ExitCode(IntEnum):
         return member
 
     @classmethod
-    def known(cls, code: int) -> ExitCode | None:
+    def find(cls, code: int) -> ExitCode | None:
         """Return the exit code of this number; None for one that itb never ends with."""
         return next((item for item in cls if item == code), None)
 
@@ -83,7 +83,7 @@ SEVERITY = (
     ExitCode.INTERRUPTED, ExitCode.TESTBED, ExitCode.BUILD, ExitCode.INSTALL, ExitCode.TOKEN,
     ExitCode.SCENARIO, ExitCode.NOTHING_RAN, ExitCode.USAGE,
 )  # fmt: skip
-# Those that speak of the candidate.
+# The codes that blame the candidate.
 PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 
 
@@ -93,8 +93,8 @@ class LogLine:
 
     ``log`` is a file of this machine or, with ``role``, of that role's host:
     the run directory gets it when logs are collected.  None: the line is in
-    no log, only in the evidence.  ``also`` marks another trouble than the one
-    the message tells of.
+    no log, only in the evidence.  ``also``: the line shows a further problem, not
+    the one in the message.
     """
 
     text: str
@@ -108,10 +108,10 @@ class ItbError(Exception):
     """The base of every exception that itb raises on purpose.
 
     ``evidence`` is text for the body of a report, ``log`` the path of the
-    complete output that the evidence was cut from, ``quotes`` are the lines
-    that the message was read from, the cause first.  ``conclusive`` says that
-    no host has a part in the error: a look at the testbed would find no
-    better cause; ``is_reported`` that a test case tells of it.
+    complete output that the evidence was cut from, ``quotes`` are the log lines
+    that the message quotes, the cause first.  With ``conclusive``, the cause is
+    known for certain: the testbed need not be inspected for a better one.
+    With ``is_reported``, a test case reports the error already.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
@@ -134,9 +134,9 @@ class ItbError(Exception):
         self.log = log
         self.quotes = tuple(quotes)
 
-    def turned_into(self, kind: type[E], message: str) -> E:
-        """Return an error of another kind and message that tells of the same, with all that is known of it."""
-        error = kind(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
+    def turned_into(self, error_class: type[E], message: str) -> E:
+        """Return an error of another class and message that keeps everything else that is known of this one."""
+        error = error_class(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
         error.conclusive, error.is_reported = self.conclusive, self.is_reported
         return error
 
@@ -193,7 +193,7 @@ class InterruptedRunError(ItbError):
     exit_code = ExitCode.INTERRUPTED
 
 
-# Failures of these kinds speak of the product; all others of the testbed.
+# Errors of these classes blame the product; all others the testbed.
 PRODUCT_ERRORS = (ScenarioError, BuildError, InstallError)
 
 

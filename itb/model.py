@@ -1,4 +1,4 @@
-"""Values that flow from phase to phase; each is frozen and written to the run directory as it is made."""
+"""The values that a run computes; each is frozen, and written to the run directory once it is there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Record(BaseModel):
-    """Base of all typed values: frozen; every unknown key is an error, and so is an endless number."""
+    """The base of all values: frozen; an unknown key is an error, and so is an infinite number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-# Seconds since the epoch, and how many of them: beyond the year 5000 no clock has been, and calendars end.
+# A moment is in seconds since the epoch. The limit is in the year 5138: far beyond it, calendar functions fail.
 END_OF_TIME = 1e11
 Moment = Annotated[float, Field(ge=0, le=END_OF_TIME)]
 Seconds = Annotated[float, Field(ge=-END_OF_TIME, le=END_OF_TIME)]
@@ -31,20 +31,20 @@ class Outcome(StrEnum):
 
 
 class Remark(StrEnum):
-    """What is to be said of an outcome that is less than it seems."""
+    """Qualifies an outcome: it did not simply pass, or was not simply skipped."""
 
     FLAKY = "flaky"  # passed, and not at the first try
     KNOWN_FAILURE = "known failure"  # failed, and that was known: skipped
 
 
 class CommitKind(StrEnum):
-    """What a reference was found to be."""
+    """The kind of a reference, once it is resolved."""
 
     BRANCH = "branch"
     TAG = "tag"
     COMMIT = "commit"
     PR = "pr"
-    WORKTREE = "worktree"  # files as they are, uncommitted ones and all
+    WORKTREE = "worktree"  # files as they are, committed or not
     PUBLISHED = "published"  # no commit: packages that were published elsewhere
 
 
@@ -61,13 +61,13 @@ class CaseKey(NamedTuple):
 
 
 class PlannedCases(Record):
-    """The cases that a run would have if it got to its end, in the order of its phases."""
+    """The cases of a run that gets to its end, in the order of its nodes."""
 
     cases: tuple[CaseKey, ...]
 
 
 class Try(Record):
-    """A try that failed or was an error before the one that counts; fields as those of a case."""
+    """An earlier try of a case, which failed or was an error; its fields are those of a case."""
 
     outcome: Outcome
     message: str = ""
@@ -78,12 +78,12 @@ class Try(Record):
 
 
 class Quote(Record):
-    """A line that a message was read from.
+    """A log line that a message quotes.
 
     ``file`` is its log's path in the run directory, empty if only the evidence
     has it; ``line`` its number from 1, or 0 where only the text is known: logs
     of hosts are collected later.  Without a text only the number is known.
-    ``also`` marks another trouble than the one the message tells of.
+    ``also``: it shows a further problem, not the one in the message.
     """
 
     file: str = ""
@@ -93,14 +93,14 @@ class Quote(Record):
 
 
 class Case(Record):
-    """One thing that was tried.
+    """A test case that has ended.
 
     ``started`` is seconds since the epoch, ``seconds`` the duration, ``log``
-    a path relative to the run directory, ``quotes`` the lines its message was
-    read from, the cause first.  ``exit_code`` is what this case
-    contributes to the run's exit code (0 when it passed or was skipped);
-    ``supersedes`` that it takes the place of the last one of the same name;
-    ``tries`` are those before this one that did not go well.
+    a path relative to the run directory, ``quotes`` the log lines that its
+    message quotes, the cause first.  ``exit_code`` is what this case
+    contributes to the run's exit code (0 when it passed or was skipped).
+    With ``supersedes``, it replaces the last case of the same key; ``tries``
+    are earlier tries that failed or were errors.
     """
 
     phase: str
@@ -120,12 +120,12 @@ class Case(Record):
 
     @property
     def key(self) -> CaseKey:
-        """What tells it from the other cases of its run."""
+        """Its key, which no other case of its run has."""
         return CaseKey(self.phase, self.role, self.name)
 
     @property
     def ended(self) -> float:
-        """When it ended, in seconds since the epoch, within what a moment can be, however damaged the record."""
+        """When it ended, in seconds since the epoch; a moment also if the record is damaged."""
         return min(max(self.started + self.seconds, 0.0), END_OF_TIME)
 
     @property
@@ -135,7 +135,7 @@ class Case(Record):
 
     @property
     def bad_tries(self) -> tuple[Try, ...]:
-        """Its tries that did not go well, itself as the last if it did not."""
+        """Its tries that failed or were errors; the case itself is the last of them if it is bad."""
         if not self.is_bad:
             return self.tries
         fields = self.model_dump(include=set(Try.model_fields))
@@ -143,7 +143,7 @@ class Case(Record):
 
 
 class Trust(StrEnum):
-    """How far what is built of a commit is trusted, by the kind of reference it was asked for with."""
+    """How far the build of a commit is trusted, by the kind of reference that named the commit."""
 
     RELEASE = "release"  # the tag of a version
     BRANCH = "branch"  # a branch, a commit, any other tag
@@ -152,7 +152,7 @@ class Trust(StrEnum):
 
     @property
     def sources(self) -> tuple[Trust, ...]:
-        """The levels whose builds may stand in for one of this level, the highest first: none below it."""
+        """The levels whose builds may be used where this level is asked for, the highest first; none is lower."""
         if self is Trust.WORKTREE:
             return (self,)
         order = (Trust.RELEASE, Trust.BRANCH, Trust.PULL)
@@ -339,13 +339,13 @@ class InstalledPackage(Record):
 
 
 class Installed(Record):
-    """What a host holds after the install phase, whole, by role."""
+    """The product's packages on each host after the install phase, by role."""
 
     packages: dict[str, tuple[InstalledPackage, ...]]
 
 
 class Token(Record):
-    """What may be said of a token; the value itself is never kept in a record.
+    """The claims of a token, which reports may show; its value is kept in no record.
 
     Times are seconds since the epoch; ``jti`` is a SHA-256 prefix of the
     token's id; ``verified`` says whether the signature was checked;
@@ -366,7 +366,7 @@ class Token(Record):
 
 
 class Notes(Record):
-    """What a report says about product and platform beyond the run directory.
+    """Texts about product and platform that a report shows and the run directory does not have.
 
     ``platform_note`` is the platform's own caveat, such as that a pass on
     deb13 does not prove EL.

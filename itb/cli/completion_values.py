@@ -42,7 +42,7 @@ def _run(settings: Settings, line: Line) -> RunDir:
 def _roles(settings: Settings, line: Line) -> list[str]:
     """Return the roles of the run's hosts, whether they are there or have only left logs."""
     rundir = _run(settings, line)
-    testbed = rundir.readable(rundir_values.TESTBED)
+    testbed = rundir.load_or_none(rundir_values.TESTBED)
     up = [host.role for host in testbed.hosts] if testbed else []
     return list(dict.fromkeys([*up, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
 
@@ -54,7 +54,7 @@ def _places(settings: Settings, line: Line) -> list[str]:
 
 def _logs(settings: Settings, line: Line) -> list[str]:
     role = line.value("role")
-    return [log.name for log in rundir_logs.every(_run(settings, line)) if role in ("", log.place)]
+    return [log.name for log in rundir_logs.list_logs(_run(settings, line)) if role in ("", log.place)]
 
 
 def _variants(settings: Settings, line: Line) -> Iterable[str]:

@@ -127,7 +127,7 @@ _LAST_PHASES = (Phase.EVIDENCE, Phase.DOWN, Phase.RUN)
 
 
 def _unexplained_end(end: Case, code: int, last: Case | None, *, ended: bool) -> Case:
-    known = ExitCode.known(code)
+    known = ExitCode.find(code)
     meaning = known.meaning if known else f"The run ended with exit code {code}"
     message = f"{meaning} without a word: {'no case says why' if ended else 'its process is gone'}"
     if last:

@@ -103,7 +103,7 @@ def classname_of(run_data: RunData, case: Case) -> str:
 
 
 def _type(case: Case) -> str:
-    code = ExitCode.known(case.exit_code)
+    code = ExitCode.find(case.exit_code)
     return code.label if code else str(case.outcome)
 
 

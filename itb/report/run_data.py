@@ -136,7 +136,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
 def _saved(rundir: RunDir, problems: list[str], key: ValueKey[R]) -> R | None:
     """Return a value that the run has saved, safe to show; None, with a problem added, if it is unreadable."""
     try:
-        value = rundir.saved(key)
+        value = rundir.load(key)
     except (UsageError, OSError) as error:
         problems.append(clean(f"{key.name}: {error}"))
         return None

@@ -5,19 +5,19 @@ from __future__ import annotations
 from itb.errors import ExitCode
 from itb.report.run_data import read_outline
 from itb.report.verdict import MAIN_PHASES, Verdict, VerdictKind, judge
-from itb.rundir.directory import Ended, RunDir, RunState
+from itb.rundir.directory import RunDir, RunResult, RunState
 from itb.util.text import clean, one_line
 
 
-def from_verdict(verdict: Verdict) -> Ended:
+def from_verdict(verdict: Verdict) -> RunResult:
     """Return the result of a run with this verdict."""
-    return Ended(kind=verdict.kind, at=_where(verdict), cause=one_line(clean(verdict.reason)))
+    return RunResult(kind=verdict.kind, at=_where(verdict), cause=one_line(clean(verdict.reason)))
 
 
 def _where(verdict: Verdict) -> str:
     """Return what failed, or of a partial run the last phase that it reached."""
     if verdict.kind in (VerdictKind.FAILED, VerdictKind.ERROR) and verdict.exit_code is not None:
-        code = ExitCode.known(verdict.exit_code)
+        code = ExitCode.find(verdict.exit_code)
         return code.label if code else f"exit code {verdict.exit_code}"
     if verdict.kind is VerdictKind.PARTIAL:
         return next((phase for phase in reversed(MAIN_PHASES) if phase not in verdict.phases_not_reached), "")
@@ -29,11 +29,11 @@ def record(rundir: RunDir, verdict: Verdict) -> None:
     rundir.update(ended=from_verdict(verdict))
 
 
-def read(rundir: RunDir, state: RunState) -> Ended:
+def read(rundir: RunDir, state: RunState) -> RunResult:
     """Return the result of a run, or that it goes on; reads its cases only where ``run.json`` has no result."""
     if rundir.is_locked():
         unfinished = rundir.case_history().unfinished
-        return Ended(kind=VerdictKind.RUNNING, at=unfinished[-1].phase if unfinished else "")
+        return RunResult(kind=VerdictKind.RUNNING, at=unfinished[-1].phase if unfinished else "")
     if state.ended and state.exit_code is not None:
         return state.ended
     verdict = judge(read_outline(rundir, state))

@@ -69,7 +69,7 @@ def judge(run_data: RunData) -> Verdict:
     unreached = find_unreached_phases(run_data, failed=kind not in (VerdictKind.PASSED,))
     if kind is VerdictKind.PASSED and unreached:
         kind = VerdictKind.PARTIAL
-    known = ExitCode.known(code)
+    known = ExitCode.find(code)
     return Verdict(
         run=run_data.rundir.id,
         product=run_data.state.product,
@@ -154,7 +154,7 @@ def _headline(run_data: RunData, kind: VerdictKind, code: int, count: dict[Outco
         unreadable = any(problem.startswith("run.json") for problem in run_data.problems)
         reason = "run.json cannot be read" if unreadable else "its process is gone"
         return f"The run ended without a word: {reason}"
-    known = ExitCode.known(code)
+    known = ExitCode.find(code)
     return known.meaning if known else f"The run ended with exit code {code}"
 
 

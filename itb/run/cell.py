@@ -1,4 +1,4 @@
-"""One cell of a run: everything that its phases need, and nothing that changes while it runs."""
+"""One cell of a run: everything that its nodes need; nothing of it changes while it runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OpenCheckpoint:
 
 @dataclass(frozen=True)
 class Cell:
-    """Product x platform x scenarios, with the run directory they write to."""
+    """A product, a platform and scenarios, with their run directory and what works on it."""
 
     settings: Settings
     product: Product
@@ -59,7 +59,7 @@ class Cell:
 
     @functools.cached_property
     def testbed(self) -> Testbed:
-        """Return the testbed, which brings this run's hosts up and takes them down."""
+        """Return the testbed, which starts and removes this run's hosts."""
         runs, state = self.rundir.path.parent, self.rundir.state
         return Testbed(
             self.engine, self.topology, run=state.id, short=state.short, runs=runs, has_tools=state.has_tools
@@ -99,7 +99,7 @@ class Cell:
     ) -> R:
         """Do the work of a checkpoint and save its value; if it is done and ``is_current(value)``, return that."""
         if self.checkpoints.is_done(key):
-            value = self.rundir.readable(value_key)
+            value = self.rundir.load_or_none(value_key)
             if value is not None and is_current(value):
                 return value
         with self.checkpoint(key, on=on, taints=taints):
@@ -132,9 +132,9 @@ class Cell:
 
     @property
     def testbed_roles(self) -> list[str]:
-        """Return the roles of the bare hosts, in the order of the testbed's file.
+        """Return the roles of the bare hosts in the order of the testbed's file.
 
-        Optional ones are among them only if the product or a scenario uses them.
+        An optional role is among them only if the product or a scenario uses it.
         """
         used = {*self.roles, *(role for scenario in self.scenarios for role in scenario.roles)}
         return [
@@ -149,7 +149,7 @@ class Cell:
 
     @property
     def notes(self) -> Notes:
-        """Return what a report says of product and platform beyond the run directory."""
+        """Return the texts about product and platform for reports."""
         return Notes(
             product_title=self.product.title,
             platform_title=self.platform.title,
@@ -158,12 +158,12 @@ class Cell:
 
     @property
     def ce_address(self) -> str:
-        """Return host and port the CE listens on, which is also the audience of its tokens; empty without a CE."""
+        """Return the CE's host and port, which are also the audience of its tokens; empty without a CE."""
         return f"{self.topology.hosts[CE]}:{CE_PORT}" if self.has_ce else ""
 
     @property
     def facts(self) -> RunFacts:
-        """Return the facts for scripts on hosts before anything is installed."""
+        """Return the facts that scripts on hosts get before anything is installed."""
         return RunFacts(
             run=self.rundir.id,
             product=self.product.name,
@@ -177,7 +177,7 @@ class Cell:
 
     @property
     def logs(self) -> dict[str, Sequence[str]]:
-        """Return globs of the logs by role, with the product's on hosts that are not its own."""
+        """Return the globs of logs by role, with those that the product has on hosts which are not its own."""
         globs: dict[str, Sequence[str]] = {role: definition.logs for role, definition in self.roles.items()}
         globs[CE] = self.platform.ce.logs
         return {role: (*globs.get(role, ()), *self.product.evidence.get(role, ())) for role in self.testbed_roles}

@@ -25,7 +25,7 @@ R = TypeVar("R", bound=Record)
 
 
 def _saved(key: ValueKey[R]) -> Callable[[Cell], object]:
-    return lambda cell: cell.rundir.saved(key)
+    return lambda cell: cell.rundir.load(key)
 
 
 def _unchanged(cell: Cell) -> Cell:
@@ -160,7 +160,7 @@ def plan_again(cell: Cell) -> None:
 
     A run that an earlier version of itb began has no planned cases: its cases had other names.
     """
-    if cell.rundir.readable(values.PLANNED_CASES):
+    if cell.rundir.load_or_none(values.PLANNED_CASES):
         cell.rundir.save(values.PLANNED_CASES, planned_cases(cell))
 
 

@@ -1,4 +1,4 @@
-"""Doing the same work for several keys at the same time."""
+"""Does the same work for several keys at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ V = TypeVar("V")
 def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
     """Call ``work`` with each key at the same time; return the results by key.
 
-    All calls end before the first error is raised; an interruption goes before other errors.
+    All calls end before an error is raised: an interruption if there was one, else the first error.
     """
     order = list(keys)
     if not order:

@@ -1,4 +1,4 @@
-"""A whole run, one step of it, and its end."""
+"""Runs a cell to its end, or does one phase of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from itb.run.phases import build, down, install, test
 from itb.rundir.cases import RUN_END
 from itb.rundir.checkpoints import CheckpointKind
 
-# Kinds of work that a phase asked for by name does again, though they are done.
+# Kinds of checkpoints that a single command does again though they are done, by its phase.
 _REDONE_KINDS = {
     Phase.SERVE: {CheckpointKind.REPO},
     Phase.UP: {CheckpointKind.BOOT, CheckpointKind.CE},
@@ -29,7 +29,7 @@ _REDONE_KINDS = {
     Phase.TOKEN: {CheckpointKind.TOKEN},
     Phase.TEST: {CheckpointKind.SCENARIO, CheckpointKind.TESTS},
 }
-# Phases whose cases the same command brings again; errors between two cases are the run's.
+# Phases whose cases a single command repeats, by its own phase.
 _REDONE_PHASES = {
     Phase.SERVE: (Phase.SERVE,),
     Phase.UP: (Phase.UP,),
@@ -39,16 +39,16 @@ _REDONE_PHASES = {
 }
 
 
-def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: None) -> int:
-    """Do all phases; always end with a report and, unless hosts are kept, with nothing left.
+def run_cell(cell: Cell, ending: Ending, prepare: Callable[[], None] = lambda: None) -> int:
+    """Do all nodes of a run; always write a report and, unless hosts are kept, remove everything.
 
-    ``first`` is done before them, such as resuming what an earlier attempt left.
+    ``prepare`` is called first, such as to restore what an earlier attempt did.
     Returns the exit code, which is in ``run.json`` too.
     """
     error: ItbError | None = None
     try:
-        first()
-        # Of a run that is resumed after its last scenario, only evidence, removal and reports are left.
+        prepare()
+        # A run that is resumed after its last scenario only lacks evidence, removal and reports.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
             _execute(cell, RUN_GRAPH.nodes, {"opened": cell})
     except ItbError as caught:
@@ -62,9 +62,9 @@ def run_cell(cell: Cell, ending: Ending, first: Callable[[], None] = lambda: Non
 
 
 def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
-    """Inspect hosts before they are removed: what the candidate did to them may have ended the run."""
+    """Inspect hosts before they are removed: the candidate may have damaged them and so ended the run."""
     if not ending.reason and not isinstance(error, InterruptedRunError):
-        cell.engine.runner.stop.clear()  # of what was abandoned
+        cell.engine.runner.stop.clear()  # it may have ended nodes that only prepare
         with suppress(ItbError, OSError):
             install.inspect_before_removal(cell)
 
@@ -75,12 +75,12 @@ def build_cell(cell: Cell, ending: Ending) -> int:
 
 
 def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
-    """Do one more phase of a run whose earlier phases' values are in its directory.
+    """Do one more phase of a run whose directory has the values of the earlier ones.
 
-    Returns the run's exit code.  Raises UsageError naming the phase that has
+    Returns the run's exit code.  Raises UsageError naming the command that has
     to come first; nothing of the run is changed then.
     """
-    if phase is Phase.TEST:  # it may have been given other scenarios than the run began with
+    if phase is Phase.TEST:  # it may have other scenarios than the run began with
         plan_again(cell)
     cell.testbed.find_running_roles()
     names = RUN_GRAPH.of_command(phase)
@@ -92,9 +92,9 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
 
 
 def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> None:
-    """Do phases; end them where the engine answers no more, a host has died, or nothing can come of them.
+    """Do nodes; end them if the engine does not answer, a host has stopped, or their values are of no use.
 
-    The workspace may die: once it has built, no phase needs it.
+    The workspace may stop: once it has built, no node needs it.
     """
     stop = cell.engine.runner.stop
 
@@ -107,7 +107,7 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
 
 
 def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
-    """Do some work of a run that goes on step by step: its hosts stay, whatever happens.
+    """Do some work of a run whose phases are done by single commands: its hosts stay, whatever happens.
 
     Returns the run's exit code, which its summary names.
     """
@@ -129,7 +129,7 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
 
 
 def _has_hosts(cell: Cell) -> bool:
-    """Return True if the run has containers (a build from the cache needs none), or the engine cannot tell."""
+    """Return whether the run has containers (a build from the cache needs none); True if the engine fails."""
     try:
         return bool(cell.engine.uninterruptible.containers(cell.testbed.labels))
     except ItbError:
@@ -139,7 +139,7 @@ def _has_hosts(cell: Cell) -> bool:
 def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     """Collect evidence, remove or keep hosts, write the report; return the exit code.
 
-    None of these steps keeps the next from happening.
+    If one of these fails, the next is done all the same.
     """
     stop = cell.engine.runner.stop
     stop.clear()
@@ -156,7 +156,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     failed = code not in (ExitCode.PASSED, ExitCode.INTERRUPTED)
     keep = cell.settings.keep == "always" or (cell.settings.keep == "failed" and failed)
     try:
-        # Not where the testbed is at fault: an engine that hangs would hang once more.
+        # Not if the testbed is at fault: an engine that hangs would hang again.
         if not ending.reason and code != TestbedError.exit_code:
             with suppress(ItbError, OSError):
                 build.lint_before_removal(cell)
@@ -171,7 +171,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
 
 
 def _report_error(cell: Cell, error: ItbError) -> None:
-    """Report an error as a case unless one names it: something failed between two cases."""
+    """Report an error as a case, unless a case reports it already: it may have come between two cases."""
     is_quoted = any(error.message in case.message for case in cell.journal.cases if case.exit_code)
     if not (error.is_reported or is_quoted) and not isinstance(error, InterruptedRunError):
         with suppress(ItbError), cell.journal.case(*RUN_END):
@@ -179,7 +179,7 @@ def _report_error(cell: Cell, error: ItbError) -> None:
 
 
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
-    """Write how a run ended, and its reports; return the exit code of what keeps them from being written."""
+    """Record how a run ended and write its reports; return the exit code of a failure to do so."""
     try:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False, ended=None)
         run_result.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))

@@ -1,4 +1,4 @@
-"""From settings to cells: looks up what they name, resolves commits, makes run directories."""
+"""Makes cells of settings: looks up the definitions they name, resolves commits, makes run directories."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from itb.version import VERSION
 
 @dataclass(frozen=True)
 class Plan:
-    """A cell before anything was started: all names are known to exist."""
+    """The definitions of a cell, all of which exist; nothing was started yet."""
 
     product: Product
     platform: Platform
@@ -56,10 +56,10 @@ class Plan:
 
 
 def plan_cells(settings: Settings) -> list[Plan]:
-    """Look up everything the settings name; UsageError for the first thing that does not exist."""
+    """Look up the definitions that the settings name; UsageError for the first that does not exist."""
     product = load_product(settings)
     token.check_hook(settings)
-    topology, scenarios = find_parts(product, settings.scenario or product.scenarios, settings)
+    topology, scenarios = find_testbed_and_scenarios(product, settings.scenario or product.scenarios, settings)
     platforms = [lookup.load_platform(name, settings.folders("platforms")) for name in settings.platform]
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
@@ -67,10 +67,10 @@ def plan_cells(settings: Settings) -> list[Plan]:
     return [Plan(product, platform, scenarios, topology) for platform in platforms]
 
 
-def find_parts(
+def find_testbed_and_scenarios(
     product: Product, scenarios: Sequence[str], settings: Settings
 ) -> tuple[Topology, tuple[Scenario, ...]]:
-    """Return the testbed of a product and scenarios by their names; UsageError if these do not fit together."""
+    """Return the testbed of a product, and scenarios by their names; UsageError if they do not fit together."""
     topology = testbed.find_topology(product.testbed, product.folder)
     _check_roles(product, topology)
     folders = [*settings.folders("scenarios"), product.folder / "scenarios"]
@@ -81,7 +81,7 @@ def find_parts(
 
 
 def _check_roles(product: Product, topology: Topology) -> None:
-    """Refuse a product with a role that the testbed has not, or with a token where there is no CE to take it."""
+    """Raise UsageError for a product with a role that the testbed lacks, or with a token where there is no CE."""
     for role in product.roles:
         if role not in topology.hosts or role in (SERVICES, WORKSPACE):
             known = [name for name in topology.roles if name not in (SERVICES, WORKSPACE)]
@@ -98,7 +98,7 @@ def _check_roles(product: Product, topology: Topology) -> None:
 
 
 def _check_distinct(kind: str, definitions: Sequence[Scenario] | Sequence[Platform]) -> None:
-    """Refuse two of one name: it is what logs, files on hosts, runs and reports tell them apart by."""
+    """Raise UsageError for two of one name, which logs, files on hosts and reports could not tell apart."""
     folders: dict[str, Path] = {}
     for definition in definitions:
         other = folders.setdefault(definition.name, definition.folder)
@@ -114,7 +114,7 @@ def _check_distinct(kind: str, definitions: Sequence[Scenario] | Sequence[Platfo
 def _with_builder(
     settings: Settings, product: Product, platforms: Sequence[Platform], topology: Topology
 ) -> Topology:
-    """Return the topology in which the chosen builder can work; UsageError where a platform has it not."""
+    """Return the topology that the builder of the settings needs; UsageError if a platform has no such builder."""
     if settings.builder != "mock" or settings.from_repo:
         return topology
     if product.build.command:
@@ -133,7 +133,7 @@ def _with_builder(
 
 
 def load_product(settings: Settings) -> Product:
-    """Return the product of the settings; UsageError with the known ones if none is named."""
+    """Return the product of the settings, with its variants; UsageError if none is named."""
     if not settings.product:
         raise UsageError("no product named", hint="--product NAME or FOLDER, such as --product pocketwms")
     product = lookup.load_product(settings.product, settings.folders("products"))
@@ -141,7 +141,7 @@ def load_product(settings: Settings) -> Product:
 
 
 def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
-    """Return where the product's source is: as asked for, its URL, or its embedded history made a repository.
+    """Return the product's source: that of the settings, its URL, or a repository of its embedded history.
 
     A URL that is a path is relative to the product's folder.
     """
@@ -157,15 +157,15 @@ def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
 
 
 def resolve_candidate(product: Product, settings: Settings, runner: Runner) -> Commit:
-    """Return the exact commit the settings ask for; for published packages, one that each cell resolves later."""
+    """Return the exact commit the settings ask for; for published packages, a stand-in that each cell replaces."""
     if settings.from_repo:
         return published.unresolved_commit(product.name, settings.from_repo, settings.nevra)
-    where = locate_source(product, settings, runner)
-    return source_resolve.resolve(product, ref=settings.ref, source=where, cache=settings.cache_dir, runner=runner)
+    source, cache = locate_source(product, settings, runner), settings.cache_dir
+    return source_resolve.resolve(product, ref=settings.ref, source=source, cache=cache, runner=runner)
 
 
 def resolve_previous(cell_plan: Plan, settings: Settings, commit: Commit, runner: Runner) -> Commit | None:
-    """Return the exact commit of the version to upgrade from; None if there is none or no scenario asks for it."""
+    """Return the exact commit of the version to upgrade from; None if there is none or no scenario needs it."""
     if not any(scenario.needs.previous for scenario in cell_plan.scenarios):
         if settings.upgrade_from:
             names = ",".join(scenario.name for scenario in cell_plan.scenarios)
@@ -175,20 +175,20 @@ def resolve_previous(cell_plan: Plan, settings: Settings, commit: Commit, runner
             )
         return None
     if settings.from_repo:
-        return None  # the cell looks for it in the same repository
-    where = locate_source(cell_plan.product, settings, runner)
+        return None  # the cell chooses it in the same repository
+    source = locate_source(cell_plan.product, settings, runner)
     return previous.find(
         cell_plan.product,
         commit,
         ref=settings.upgrade_from,
-        source_from=where,
+        source_from=source,
         cache=settings.cache_dir,
         runner=runner,
     )
 
 
 def check_working_directory() -> None:
-    """Raise UsageError where the current directory has a name that no run can record."""
+    """Raise UsageError if the name of the current directory cannot be recorded in ``run.json``."""
     folder = str(Path.cwd())
     try:
         folder.encode()
@@ -247,15 +247,15 @@ def create_cell(
         rundir.save(values.PREVIOUS_COMMIT, previous)
     cell = assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
     rundir.save(values.PLANNED_CASES, planned_cases(cell))
-    rundir.write_state(state)  # last: where it is, all that a run begins with is
-    seal.put(rundir)
+    rundir.write_state(state)  # last: a directory with this file has all that a run begins with
+    seal.write(rundir)
     return cell
 
 
 def assemble_cell(
     settings: Settings, cell_plan: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
 ) -> Cell:
-    """Return the cell with everything the phases of a run need, whether it begins or is resumed."""
+    """Return the cell with everything that the nodes of a run need, whether it begins or is resumed."""
     runner = Runner(record=rundir.record_command, stop=stop, limits=settings.time_limits, retries=settings.retries)
     cell = Cell(
         settings=settings,
@@ -268,7 +268,7 @@ def assemble_cell(
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
         engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
-        previous=rundir.saved(values.PREVIOUS_COMMIT),
+        previous=rundir.load(values.PREVIOUS_COMMIT),
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -39,7 +39,7 @@ def load(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> t
     for key, value in own.items():
         if MARK in json.dumps(value):
             own[key] = settings.model_dump(mode="json")[key]
-    if not seal.holds(rundir):
+    if not seal.is_intact(rundir):
         _check_trusted(rundir, {**own, **changes}, settings)
     origin = f"{rundir.path / 'run.json'}: settings"
     try:
@@ -60,7 +60,7 @@ def find_engine(rundir: RunDir, settings: Settings) -> str:
     Raises UsageError for one that only a copied run directory names.
     """
     try:
-        recorded, sealed = rundir.state.settings, seal.holds(rundir)
+        recorded, sealed = rundir.state.settings, seal.is_intact(rundir)
     except UsageError:
         return settings.engine
     engine = recorded.get("engine") or settings.engine

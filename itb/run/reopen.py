@@ -29,7 +29,7 @@ _NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "h
 def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
     """Return a cell with all that the phases need to go on with an existing run."""
     state = rundir.state
-    commit = rundir.saved(values.COMMIT)
+    commit = rundir.load(values.COMMIT)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
     plans = [cell_plan for cell_plan in plan.plan_cells(saved) if cell_plan.platform.name == state.platform]
@@ -43,7 +43,7 @@ def working_directory(rundir: RunDir) -> AbstractContextManager[None]:
 
     A copied run directory does not say where the user's own relative paths lead to.
     """
-    folder = rundir.state.cwd if seal.holds(rundir) else ""
+    folder = rundir.state.cwd if seal.is_intact(rundir) else ""
     return chdir(folder if os.path.isdir(folder) else ".")  # noqa: PTH112 - Path("") is "."
 
 

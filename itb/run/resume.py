@@ -1,4 +1,4 @@
-"""Resumes a run: which of its work still holds, which hosts are removed, and whether it is the same run."""
+"""Prepares a run to be resumed: checks its definitions, removes hosts, restores checkpoints."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ done
 
 
 def checksums(product: Product, platform: Platform, topology: Topology) -> dict[str, str]:
-    """Return the checksums of a run's definitions by kind and name: a resumed run compares them."""
+    """Return the checksums of a run's definitions by kind and name, which a resumed run compares."""
     folders = {(product.folder / role.configure).parent for role in product.roles.values() if role.configure}
     files = [path for folder in sorted(folders) for path in sorted(folder.iterdir()) if path.is_file()]
     scripts = [path.read_bytes() for path in files]
@@ -52,7 +52,7 @@ def checksums(product: Product, platform: Platform, topology: Topology) -> dict[
 
 
 def _dump(definition: Record) -> str:
-    # Without defaults: a newer itb, which knows more keys, gives the same.
+    # Without defaults, so that a newer itb, which knows more keys, computes the same checksum.
     return definition.model_dump_json(exclude={"folder"}, exclude_defaults=True)
 
 
@@ -65,7 +65,7 @@ def _checksum(*parts: str | bytes) -> str:
 
 
 def check_unchanged(state: RunState, now: Mapping[str, str]) -> None:
-    """Refuse to go on with other definitions than the run began with; UsageError naming them."""
+    """Raise UsageError naming the definitions that have changed since the run began."""
     changed = [name for name, value in now.items() if state.definitions.get(name, value) != value]
     if changed:
         raise UsageError(
@@ -76,7 +76,7 @@ def check_unchanged(state: RunState, now: Mapping[str, str]) -> None:
 
 
 def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
-    """Restore the checkpoints of an earlier attempt that still hold and remove the hosts that cannot be trusted.
+    """Remove the hosts that cannot be trusted, and restore the checkpoints that were done on the others.
 
     This is the first case of the attempt; ``notes`` go first in its message.
     """
@@ -93,7 +93,7 @@ def restore_checkpoints(cell: Cell, notes: Sequence[str]) -> None:
 
 
 def _remove_unusable_hosts(cell: Cell) -> str:
-    """Remove the hosts that cannot be trusted; return in words which, and why."""
+    """Remove the hosts that cannot be trusted; return a text that names them and why."""
     testbed = cell.testbed
     orphans.wait_for_other_guards()
     existing = testbed.roles_with_container()
@@ -117,13 +117,13 @@ def _remove_unusable_hosts(cell: Cell) -> str:
 
 
 def _why_unusable(cell: Cell, trusted: set[str]) -> str:
-    """Return why none of the hosts can be used any more; empty if they can."""
-    build = cell.rundir.readable(values.BUILD)
+    """Return why no host can be used any more; empty if hosts can be used."""
+    build = cell.rundir.load_or_none(values.BUILD)
     if not cell.testbed.network_prefix():
         return "their network is gone"
     if not all((cell.rundir.tokens / name).exists() for name in ("ca.pem", "ca.key", "issuer.json")):
         return "the keys of the run are gone"
-    # The other hosts know its key, and their packages came from it.
+    # The other hosts trust the key of the services host and installed their packages from it.
     key = cell.checkpoints.last(checkpoints.SIGNING_KEY)
     container = cell.testbed.containers.get(SERVICES)
     if SERVICES not in trusted or key is None or not key.done or key.hosts.get(SERVICES) != container:

@@ -1,9 +1,9 @@
-"""Finds out whether the testbed itself was at fault, whenever something goes wrong.
+"""Finds out whether the testbed is at fault when a case goes wrong.
 
 A product's step, package or service often fails with the same message,
-whether the product is broken or its disk is full.  So before anything is
-called the product's failure, the machine, the containers, the network and the
-web server of the run are checked, here and nowhere else.
+whether the product is broken or its disk is full.  So before a failure is
+blamed on the product, the machine, the containers, the network and the web
+server of the run are checked, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _INOTIFY = re.compile(r"inotify|watch", re.IGNORECASE)  # which the kernel also 
 
 
 def find(cell: Cell, role: str, text: str) -> str:
-    """Return what is wrong with the testbed, for something that failed on a role's host; empty if nothing is.
+    """Return what is wrong with the testbed, after a failure on a role's host; empty if nothing is.
 
     ``text`` is the message and the evidence of the failure.
     """
@@ -39,7 +39,7 @@ def find(cell: Cell, role: str, text: str) -> str:
         return next(_causes(cell, role, text), "")
     except InterruptedRunError:
         raise
-    except ItbError as error:  # the engine cannot even be asked
+    except ItbError as error:  # the engine does not answer
         return error.message
 
 
@@ -60,7 +60,7 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     addresses = [f"{REPO_HOST}:443"] if SERVICES in started - {role} else []
     if CE in started and role not in (SERVICES, CE):
         addresses.append(cell.topology.hosts[CE])
-    findings = _look_at_host(host, addresses)
+    findings = _inspect_host(host, addresses)
     yield from _host_causes(role, findings, text)
     if SERVICES in started:
         yield from _web_server_causes(cell)
@@ -89,10 +89,10 @@ def _free_bytes(path: Path) -> int:
 
 
 def _container_causes(cell: Cell, role: str) -> Iterator[str]:
-    """Yield why hosts of the testbed do not run, that of ``role`` first; what was never started is not missing."""
-    saved = cell.rundir.saved(values.TESTBED)
+    """Yield why hosts that were started do not run, that of ``role`` first."""
+    testbed_hosts = cell.rundir.load(values.TESTBED)
     running_roles = cell.testbed.find_running_roles()
-    expected = {host.role for host in saved.hosts} - {WORKSPACE} if saved else set()
+    expected = {host.role for host in testbed_hosts.hosts} - {WORKSPACE} if testbed_hosts else set()
     expected |= {role, SERVICES} & cell.testbed.started
     missing = expected - running_roles
     for name in sorted(missing, key=lambda other: (other != role, other)):
@@ -100,7 +100,7 @@ def _container_causes(cell: Cell, role: str) -> Iterator[str]:
             yield reason
 
 
-def _look_at_host(host: Host, names: list[str]) -> dict[str, list[str]]:
+def _inspect_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     script = (shipped.folder("build_ws") / "hosts" / "fault.sh").read_text(encoding="utf-8")
     limit = host.engine.runner.limits("look")
     request = Request(names, timeout=limit, check=False, about="look what is wrong with the host")

@@ -1,4 +1,4 @@
-"""Ends what cannot succeed any more: a phase over its limit, a run without its container engine or a host."""
+"""Stops a run that cannot succeed: a phase takes too long, the engine does not answer, a host has stopped."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
 
 
 class Watchdog:
-    """A listener of the journal that stops the run when a phase has been at work for longer than its limit.
+    """A listener of the journal that stops the run when cases of a phase have run for longer than its limit.
 
-    A phase that waits for another one, such as install for build, does not
-    use up its time.
+    While a phase waits for another one, such as install for build, its time
+    does not run.
     """
 
     def __init__(self, limits: Limits, stop: Stop) -> None:
@@ -58,7 +58,7 @@ class Watchdog:
         with self._lock:
             cases = self._running_cases.get(case.phase, set())
             if (case.role, case.name) not in cases:
-                return  # one of a step's results
+                return  # a result of a step: it was never started
             cases.discard((case.role, case.name))
             if not cases:
                 self._timers.pop(case.phase).cancel()
@@ -74,8 +74,8 @@ class Watchdog:
 def monitor(engine: Engine, stop: Stop, find_stopped_host: Callable[[], str]) -> Iterator[None]:
     """Check at intervals that the engine answers and every host runs; stop the run if not.
 
-    A command on a host may be silent for many minutes, also where it waits
-    for another host that has stopped.  ``find_stopped_host`` returns which
+    Without this, a command that waits for a host that has stopped would wait
+    for many minutes.  ``find_stopped_host`` returns which
     host has stopped, or the empty string; it asks the engine and raises
     TestbedError if that cannot tell.
     """
@@ -91,7 +91,7 @@ def monitor(engine: Engine, stop: Stop, find_stopped_host: Callable[[], str]) ->
                 if reason and not ended.wait(_REBOOT):
                     reason = find_stopped_host()
             except TestbedError as error:
-                # One that does not answer at all was waited for already.
+                # An engine that does not answer was waited for already.
                 failures += 1 if isinstance(error, CommandError) else _MAX_FAILURES
                 reason, hint = error.message if failures >= _MAX_FAILURES else "", "itb doctor explains"
             if reason and not ended.is_set():

@@ -1,7 +1,7 @@
-"""The run directory: the only truth about a run.
+"""The run directory, which holds everything that is known of a run.
 
-State is written atomically as each phase ends, so that a run can be
-reported or continued from whatever is there after any end.
+Each value is written atomically once it is there, so that a run can be
+reported or continued however it ended.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ R = TypeVar("R", bound=Record)
 
 JOURNAL = Path("journal.txt")  # a host's systemd journal, among its logs
 CASES = "cases.jsonl"  # every case as it began and as it ended
-_TRACES = (CASES, "commands.log", "state/commit.json")  # tell a run's directory that has lost its run.json
+_TRACES = (CASES, "commands.log", "state/commit.json")  # of a run directory that has lost its run.json
 
 
-class Ended(Record):
-    """What a run came to when it ended, so that a list of many runs need not read their cases.
+class RunResult(Record):
+    """The result of a run that has ended, so that a list of many runs need not read their cases.
 
-    ``kind`` is a :class:`itb.report.verdict.Kind`, ``at`` what failed or how
-    far it came, ``cause`` the decisive case in one line.
+    ``kind`` is the verdict's kind, ``at`` the exit code's label or the last
+    phase that was reached, ``cause`` the decisive case in one line.
     """
 
     kind: str
@@ -49,14 +49,14 @@ class Ended(Record):
     cause: str = ""
 
     @property
-    def words(self) -> str:
-        """Return it as lists show it: ``passed``, ``failed (install)``, ``partial (build)``."""
+    def text(self) -> str:
+        """Return the result as lists show it: ``passed``, ``failed (install)``, ``partial (build)``."""
         kind = "nothing ran" if self.kind == "nothing" else self.kind
         return f"{kind} ({self.at})" if self.at else kind
 
 
 class RunState(Record):
-    """``run.json``: what a run is and how far it got; times are seconds since the epoch."""
+    """The content of ``run.json``: what a run tests and how far it got; times are seconds since the epoch."""
 
     id: str
     short: str
@@ -69,8 +69,8 @@ class RunState(Record):
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
-    open: bool = False  # done step by step: others may follow, until itb down
-    ended: Ended | None = None
+    open: bool = False  # its phases are done by single commands: others may follow, until itb down
+    ended: RunResult | None = None
     pid: int = 0
     tool_version: str = ""
     settings: dict[str, Any] = {}
@@ -87,8 +87,8 @@ class HostLogin(Record):
     at: Moment
 
 
-def _misfit(path: Path, error: ValidationError) -> str:
-    """Say why a ``run.json`` cannot be read: another version's, or damaged."""
+def _why_invalid(path: Path, error: ValidationError) -> str:
+    """Return why a ``run.json`` cannot be read: another version of itb wrote it, or it is damaged."""
     first = error.errors()[0]
     reason = ": ".join([*map(str, first["loc"]), first["msg"]])
     with suppress(ValueError, OSError):
@@ -125,34 +125,34 @@ class RunDir:
         raise UsageError(f"{runs}: no free run name for {label}")
 
     @classmethod
-    def find(cls, runs: Path, wanted: str = "") -> RunDir:
-        """Return the run of this name, unique part of a name or path; the newest if empty.
+    def find(cls, runs: Path, name: str = "") -> RunDir:
+        """Return the run with this name, unique part of a name, or path; the newest if ``name`` is empty.
 
         A directory whose ``run.json`` is gone is found by its path or whole
         name.  Raises UsageError when none or several match.
         """
-        path = Path(wanted)
-        if wanted and (path / "run.json").is_file():
+        path = Path(name)
+        if name and (path / "run.json").is_file():
             return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's
-        every = list(runs_of(runs))
-        if wanted and (damaged := cls._damaged(runs, path)):
+        all_runs = list(runs_of(runs))
+        if name and (damaged := cls._damaged(runs, path)):
             return cls(damaged)
-        if not every:
+        if not all_runs:
             raise UsageError(f"no run in {runs.absolute()}", hint="itb run makes one; --runs DIR looks elsewhere")
-        if not wanted:
-            return every[0]
-        matching = [run for run in every if run.id == wanted] or [run for run in every if wanted in run.id]
+        if not name:
+            return all_runs[0]
+        matching = [run for run in all_runs if run.id == name] or [run for run in all_runs if name in run.id]
         if len(matching) != 1:
             names = ", ".join(run.id for run in matching[:5]) or f"none in {runs.absolute()}"
             raise UsageError(
-                f"{wanted[:200]!r} must name one run; it names {names}{nearest_run(wanted, every)}",
+                f"{name[:200]!r} must name one run; it names {names}{nearest_run(name, all_runs)}",
                 hint="itb list shows them",
             )
         return matching[0]
 
     @staticmethod
     def _damaged(runs: Path, path: Path) -> Path | None:
-        """Return the directory if it was a run's and has no ``run.json``, else None."""
+        """Return the directory of a run that has lost its ``run.json``; None if there is none."""
         for folder in (path, runs / path.name) if len(path.parts) == 1 else (path,):
             place = folder.absolute()
             has_traces = any((place / name).is_file() for name in _TRACES)
@@ -212,23 +212,23 @@ class RunDir:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def relative(self, path: Path | None) -> str:
-        """Return a path as reports show it: relative to the run directory where it is inside."""
+        """Return a path as reports show it: relative to the run directory if it is inside."""
         if path is None:
             return ""
         return str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
 
     def quote(self, line: LogLine) -> Quote:
-        """Return a line that a message quotes, with its log as the run directory names it once it is collected."""
+        """Return the quote of a log line, with the log's path in the run directory once logs are collected."""
         log = self.host(line.role) / str(line.log).lstrip("/") if line.log and line.role else line.log
         return Quote(file=self.relative(log), line=line.number, text=one_line(line.text), also=line.also)
 
     def save(self, key: ValueKey[R], value: R) -> None:
-        """Write a phase's value, redacted, to ``state/NAME.json``."""
+        """Write a value, redacted, to ``state/NAME.json``."""
         (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
         write_atomically(self.path / "state" / f"{key.name}.json", redact(value.model_dump_json(indent=1)))
 
-    def saved(self, key: ValueKey[R]) -> R | None:
-        """Read a phase's value back; None if that phase has not ended."""
+    def load(self, key: ValueKey[R]) -> R | None:
+        """Return a saved value; None if it was not saved yet."""
         path = self.path / "state" / f"{key.name}.json"
         try:
             return key.type.model_validate_json(files.read(path))
@@ -237,10 +237,10 @@ class RunDir:
         except ValidationError as error:
             raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
 
-    def readable(self, key: ValueKey[R]) -> R | None:
-        """Read a phase's value back; None also if it cannot be read: what is not known is done again."""
+    def load_or_none(self, key: ValueKey[R]) -> R | None:
+        """Return a saved value; None also if it cannot be read, so that its work is done again."""
         try:
-            return self.saved(key)
+            return self.load(key)
         except (UsageError, OSError):
             return None
 
@@ -256,7 +256,7 @@ class RunDir:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
         except ValidationError as error:
             raise UsageError(
-                f"{path}: {_misfit(path, error)}", hint="itb report makes a report of what is there"
+                f"{path}: {_why_invalid(path, error)}", hint="itb report makes a report of what is there"
             ) from None
 
     def update(self, **changes: Any) -> RunState:
@@ -274,7 +274,7 @@ class RunDir:
         self._append(CASES, case.model_dump_json())
 
     def append_case_start(self, start: CaseStart) -> None:
-        """Add that a case begins, so that one that is cut off has a name."""
+        """Add that a case begins, so that a case that is cut off is known."""
         self._append(CASES, rundir_cases.StartLine(begun=start).model_dump_json(exclude_none=True))
 
     def append_attempt(self, attempt: Attempt) -> None:
@@ -316,7 +316,7 @@ class RunDir:
         text = redact(shlex.join(command.argv)).replace("\n", "\\n")
         ended = f"exit={command.returncode} {command.seconds:.2f}s"
         line = f"{when.iso(command.started)} {command.host} {ended} {text[:2000]}"
-        # A log that cannot be written must not keep a command from removing things; cases tell of it.
+        # A log that cannot be written must not keep a command from removing things; the journal reports it.
         with suppress(OSError):
             self._append("commands.log", line)
 
@@ -324,28 +324,28 @@ class RunDir:
         files.append(self.path / name, f"{line}\n")
 
     def is_held(self) -> bool:
-        """Return whether a process holds the lock of this run, also if the directory is gone."""
+        """Return whether a process holds the lock of this run, even if the directory was removed."""
         return rundir_lock.holder(self.path) is not None
 
     def is_locked(self) -> bool:
-        """Return whether a process holds the lock of this run, whose directory is there."""
+        """Return whether a process holds the lock of this run; its directory must exist. Quicker than is_held."""
         return rundir_lock.is_held(self.path)
 
-    def lock(self) -> AbstractContextManager[rundir_lock.Owner | None]:
-        """Hold the run for this process; see :func:`itb.rundir.lock.hold`."""
+    def lock(self) -> AbstractContextManager[rundir_lock.LockOwner | None]:
+        """Hold the lock of the run for this process; see :func:`itb.rundir.lock.hold`."""
         return rundir_lock.hold(self.path)
 
 
-def nearest_run(wanted: str, runs: Iterable[RunDir]) -> str:
-    """Return ``; did you mean ...?`` with the run whose name, or a part of it, is nearest; empty if none is."""
+def nearest_run(name: str, runs: Iterable[RunDir]) -> str:
+    """Return ``; did you mean ...?`` with the run whose name, or a part of it, is similar; empty if none is."""
     parts = {part: run.id for run in reversed([*runs]) for part in (*run.id.split("-"), run.id)}
-    close = difflib.get_close_matches(wanted, parts, n=1, cutoff=0.75)
-    is_part = any(wanted in run for run in parts.values())
+    close = difflib.get_close_matches(name, parts, n=1, cutoff=0.75)
+    is_part = any(name in run for run in parts.values())
     return f"; did you mean {parts[close[0]]!r}?" if close and not is_part else ""
 
 
 def runs_of(folder: Path) -> Iterator[RunDir]:
-    """Yield all runs of a folder, newest first; a link to a run of the same folder is not another one."""
+    """Yield all runs of a folder, newest first; a link to a run of the same folder does not count."""
     for path in sorted((file.parent for file in folder.glob("*/run.json")), reverse=True):
         if not (path.is_symlink() and path.resolve().parent == folder.resolve()):
             yield RunDir(path)

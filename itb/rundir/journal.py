@@ -1,7 +1,7 @@
-"""What was tried and how it went: every test case of a run passes through here.
+"""The journal of a run, which records every test case.
 
-The journal writes each case to the run directory as it ends and tells
-listeners (the terminal) what is going on meanwhile.
+It writes each case to the run directory as it ends, and tells its listeners
+(the terminal, the watchdog) which cases run.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _DELETED = "it was deleted while the run went on"
 
 
 def _evidence(text: str, quoted: str) -> str:
-    """Return evidence redacted and cut to what a report shows, the line that is quoted among it."""
-    # Cut before too, for memory: no edge of that cut is within what is kept by the next.
+    """Return evidence, redacted and cut to the size that a report shows, with the quoted line in it."""
+    # Cut first to save memory: the edges of this cut are outside of what the second one keeps.
     return cut(redact(cut(text, 40 * EVIDENCE_LIMIT, around=quoted)), around=redact(quoted))
 
 
-def _also(case: RunningCase) -> list[LogLine]:
-    """Return another trouble that the evidence of something that went wrong names; none if the message has it."""
+def _further_trouble(case: RunningCase) -> list[LogLine]:
+    """Return a further problem that the evidence of a bad case shows, unless the message has it."""
     is_bad = case.outcome in (Outcome.FAILED, Outcome.ERROR)
     text = causes.further_trouble(case.evidence) if is_bad else ""
     if not text or text in case.message:
@@ -55,30 +55,30 @@ def _also(case: RunningCase) -> list[LogLine]:
 
 
 class Listener(Protocol):
-    """Is told what happens; called from any thread."""
+    """Receives the cases of a run as they begin and end; its methods are called from any thread."""
 
     def started(self, case: RunningCase) -> None:
         """Receive a case that begins."""
 
     def noted(self, case: RunningCase, text: str) -> None:
-        """Receive what a case is doing at this moment."""
+        """Receive what a case is doing now."""
 
     def finished(self, case: Case) -> None:
         """Receive a case that has ended."""
 
 
 class CaseRecorder(Protocol):
-    """Receives the cases of a run: a journal, or what passes them on to one."""
+    """Records the cases of a run: a journal, or an object that passes them on to one."""
 
     def case(self, phase: str, role: str, name: str) -> AbstractContextManager[RunningCase]:
-        """Try something; whatever leaves the block decides the outcome and goes on up."""
+        """Begin a case; the exception that leaves the block, if any, decides its outcome and is raised again."""
 
 
 class RunningCase:
-    """A case while it is being tried.
+    """A case whose work goes on.
 
-    Without a word from the caller it passes when its block ends and fails
-    or is an error by the kind of exception that leaves the block.
+    Unless its methods are called, it passes when its block ends, and fails or
+    is an error by the class of the exception that leaves the block.
     """
 
     def __init__(self, journal: Journal, phase: str, role: str, name: str) -> None:
@@ -93,12 +93,12 @@ class RunningCase:
         self.exit_code: int = ExitCode.PASSED
         self.supersedes = False
         self.remark: Remark | None = None
-        self.retry_causes: list[str] = []  # causes of what was tried again
-        self.tries: list[Try] = []  # those before the one that counts
+        self.retry_causes: list[str] = []  # why commands were tried again
+        self.tries: list[Try] = []  # earlier tries that failed or were errors
         self._journal = journal
 
     def note(self, text: str) -> None:
-        """Tell the listeners what is being done; it is written nowhere."""
+        """Tell the listeners what is being done; this is not recorded."""
         for listener in self._journal.listeners:
             listener.noted(self, redact(text))
 
@@ -111,11 +111,11 @@ class RunningCase:
         self._set(Outcome.ERROR, message, exit_code, evidence)
 
     def skip(self, reason: str) -> None:
-        """Record that it could not be tried, and that this is nobody's fault."""
+        """Record that the case could not be tried, and that nothing is at fault."""
         self._set(Outcome.SKIPPED, reason, ExitCode.PASSED)
 
     def passed(self, message: str = "", *, evidence: str = "") -> None:
-        """Record that it went well; ``message`` says what was observed."""
+        """Record that the case passed; ``message`` says what was observed."""
         self._set(Outcome.PASSED, message, ExitCode.PASSED, evidence)
 
     def _set(self, outcome: Outcome, message: str, code: int, evidence: str = "") -> None:
@@ -146,35 +146,35 @@ def _redacted(record: Case | Try) -> dict[str, str]:
 
 
 class Journal:
-    """Collects the cases of one run."""
+    """Records the cases of one run."""
 
     def __init__(self, rundir: RunDir, listeners: list[Listener] | None = None) -> None:
         self.rundir = rundir
         self.listeners = listeners or []
         self.cases: list[Case] = rundir.cases()
         self.began = (time.time(), time.monotonic())
-        # Asked what is wrong with the testbed when something fails on a role's host: cause, or nothing.
+        # Returns what is wrong with the testbed when something fails on a role's host; empty if nothing is.
         self.find_testbed_fault: Callable[[str, str], str] = lambda _role, _output: ""
-        self.lost = ""  # why nothing can be written any more
+        self.lost = ""  # why the run directory cannot be written any more
         self.on_lost: Callable[[str], None] = lambda _why: None
         self._inode = rundir.path.stat().st_ino if rundir.path.is_dir() else None
         self._lock = threading.Lock()
 
     def diagnose(self, role: str, error: ItbError) -> ItbError:
-        """Return the error, or a TestbedError with the cause if the testbed is found to be at fault."""
+        """Return the error, or a TestbedError with the cause if the testbed is at fault."""
         if error.conclusive or isinstance(error, InterruptedRunError | UsageError):
             return error
         cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
-        engine = "container engine "  # its own trouble is cause enough
+        engine = "container engine "  # an error of the engine names its cause itself
         if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
             return error
         message = f"{cause}; seen of it: {error.message}"
         return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
 
     def reopen(self, *, resume: bool = False, again: Sequence[str] = ()) -> None:
-        """Record this process and load the cases of earlier ones.
+        """Record that an attempt begins, and load the cases of earlier ones.
 
-        ``resume``: bad cases are to be repeated; ``again``: those of these phases.
+        With ``resume`` it repeats all bad cases, else those of the phases ``again``.
         """
         attempt = Attempt(pid=os.getpid(), at=time.time(), resumed=resume, again=tuple(again))
         self.rundir.append_attempt(attempt)
@@ -182,9 +182,9 @@ class Journal:
 
     @contextmanager
     def case(self, phase: str, role: str, name: str, *, supersedes: bool = False) -> Iterator[RunningCase]:
-        """Try something; whatever leaves the block decides the outcome and goes on up.
+        """Begin a case; the exception that leaves the block, if any, decides its outcome and is raised again.
 
-        With ``supersedes`` it is one more try of an earlier case of this name: how this one ends counts.
+        With ``supersedes`` it is one more try of the last case of this key, and replaces it.
         """
         case = RunningCase(self, phase, role, name)
         case.supersedes = supersedes
@@ -205,7 +205,7 @@ class Journal:
             if diagnosed is not error:
                 raise diagnosed from None
             raise
-        except BaseException as error:  # what anything at all cut off must not pass, Ctrl-C and bugs included
+        except BaseException as error:  # a case that Ctrl-C or a bug cut off must not pass
             case.set_from_error(error)
             raise
         finally:
@@ -218,7 +218,7 @@ class Journal:
             parts = [f"passed after {again}", message] if passed else [message, f"(after {again})"]
             message = ("; " if passed else " ").join(filter(None, parts))
             case.remark = Remark.FLAKY if passed else case.remark
-        quotes = tuple(self.rundir.quote(line) for line in [*case.quotes, *_also(case)])
+        quotes = tuple(self.rundir.quote(line) for line in [*case.quotes, *_further_trouble(case)])
         return Case(
             phase=case.phase,
             role=case.role,
@@ -237,7 +237,7 @@ class Journal:
         )
 
     def add(self, case: Case) -> None:
-        """Record a case that has ended; no secret of it gets any further."""
+        """Record a case that has ended, without secrets."""
         tries = tuple(each.model_copy(update=_redacted(each)) for each in case.tries)
         quotes = tuple(item.model_copy(update={"text": redact(item.text)}) for item in case.quotes)
         case = case.model_copy(update={**_redacted(case), "tries": tries, "quotes": quotes})
@@ -250,18 +250,18 @@ class Journal:
             self.mark_lost(problem)
 
     def has(self, key: CaseKey) -> bool:
-        """Return whether a case has ended, in this attempt at the run or in one that it goes on with."""
+        """Return whether a case has ended, in this attempt at the run or an earlier one."""
         return any(case.key == key for case in self.cases)
 
     def leave_out(self, keys: Iterable[CaseKey], reason: str) -> None:
-        """Record cases as skipped that this run has no need of, unless they have ended."""
+        """Record cases that this run does not need as skipped, unless they have ended."""
         for key in keys:
             if not self.has(key):
                 with self.case(*key) as case:
                     case.skip(reason)
 
     def _write(self, write: Callable[[], None]) -> str:
-        """Add something to the run directory; return why that is not possible any more, empty if it is."""
+        """Write to the run directory; return why it cannot be written any more, empty if it can."""
         try:
             if self._inode is not None and self.rundir.path.stat().st_ino != self._inode:
                 return _DELETED
@@ -272,7 +272,7 @@ class Journal:
         return ""
 
     def mark_lost(self, problem: str) -> None:
-        """Record why the run directory cannot be written any more, which is the machine's fault; the run ends."""
+        """Record why the run directory cannot be written any more, a fault of the machine, and end the run."""
         if self.lost:
             return  # the first reason is the cause
         self.lost = f"run directory {self.rundir.path}: {problem}"

@@ -1,8 +1,7 @@
-"""The lock of a run: one process at a time works on it, and who that is can be told.
+"""The lock of a run: one process at a time works on it, and the lock's file names this process.
 
-The kernel lets go of it however the process ends; the text in the file says
-who held it.  Text that nobody holds any more is a process that ended without
-a word.
+The kernel releases the lock however the process ends.  A file that names a
+process but is not locked was left by a process that was killed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from itb.util import files, when
 NAME = ".lock"
 
 
-class Owner(Record):
+class LockOwner(Record):
     """The process that holds or held a lock; ``since`` in seconds since the epoch."""
 
     pid: int = 0
@@ -38,8 +37,8 @@ class Owner(Record):
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[Owner | None]:
-    """Hold the lock of a run's directory; yields who held it and ended without letting go, if anybody did.
+def hold(folder: Path) -> Iterator[LockOwner | None]:
+    """Hold the lock of a run's directory; yields the owner that was killed while it held the lock, or None.
 
     Raises UsageError naming the owner if a living process holds it, TestbedError where there can be no lock.
     """
@@ -52,38 +51,38 @@ def hold(folder: Path) -> Iterator[Owner | None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"run {folder.name} is being worked on by {_owner(folder) or Owner()}") from None
+            raise UsageError(f"run {folder.name} is being worked on by {_owner(folder) or LockOwner()}") from None
         stale = _owner(folder)
         file.truncate(0)
-        owner = Owner(pid=os.getpid(), host=socket.gethostname(), since=time.time())
+        owner = LockOwner(pid=os.getpid(), host=socket.gethostname(), since=time.time())
         file.write(owner.model_dump_json())
         file.flush()
         try:
             yield stale
         finally:
-            with suppress(OSError):  # a disk that is full, a directory that is gone: the kernel lets go anyway
+            with suppress(OSError):  # a full disk, a removed directory; the kernel releases the lock anyway
                 file.truncate(0)
 
 
-def holder(folder: Path) -> Owner | None:
-    """Return who holds the lock of a run's directory now; None if nobody does.
+def holder(folder: Path) -> LockOwner | None:
+    """Return the owner of the lock of a run's directory; None if no process holds it.
 
-    Where the directory was removed under a living process, that process
-    still has the file open, and that is how it is found.
+    The owner of a lock whose directory was removed is found by the file that
+    it still has open.
     """
     try:
         with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _owner(folder) or Owner()
+                return _owner(folder) or LockOwner()
             return None
     except OSError:
         return _holder_of_removed(folder / NAME)
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process holds the lock of a run's directory that is there; quicker than :func:`holder`."""
+    """Return whether a process holds the lock of a run's directory, which exists; quicker than :func:`holder`."""
     try:
         with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,17 +93,17 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def _owner(folder: Path) -> Owner | None:
+def _owner(folder: Path) -> LockOwner | None:
     try:
-        return Owner.model_validate_json(files.read(folder / NAME))
+        return LockOwner.model_validate_json(files.read(folder / NAME))
     except (OSError, ValidationError):
         return None
 
 
-def _holder_of_removed(path: Path) -> Owner | None:
+def _holder_of_removed(path: Path) -> LockOwner | None:
     target = f"{path} (deleted)"  # proc(5), /proc/PID/fd
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if any(str(link.readlink()) == target for link in (process / "fd").iterdir()):
-                return Owner(pid=int(process.name), host=socket.gethostname(), since=process.stat().st_ctime)
+                return LockOwner(pid=int(process.name), host=socket.gethostname(), since=process.stat().st_ctime)
     return None

@@ -1,4 +1,4 @@
-"""The logs of a run: what of its directory a person reads to see what happened, and where it came from."""
+"""The logs of a run: the text files in its directory that tell what happened, by the place they come from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Log:
             return 0
 
 
-def every(rundir: RunDir) -> list[Log]:
+def list_logs(rundir: RunDir) -> list[Log]:
     """Return the logs of a run: of its build, of each scenario's steps, of each host, and itb's own."""
     logs = [*_below(rundir.build, "build"), *_below(rundir.path / PREVIOUS / "build", PREVIOUS)]
     for top in (rundir.results, rundir.path / "hosts"):
@@ -43,14 +43,14 @@ def every(rundir: RunDir) -> list[Log]:
 
 
 def _below(folder: Path, place: str) -> Iterator[Log]:
-    """Yield the text files below a folder that are no packages and no metadata of such."""
+    """Yield the text files below a folder, without packages and their metadata."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.suffix not in _NO_LOGS and _is_text(path):
             yield Log(place, str(path.relative_to(folder)), path)
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether a file begins as text does; an empty one is none that anybody wants to read."""
+    """Return whether a file begins with text; an empty file does not count."""
     try:
         with path.open("rb") as file:
             start = file.read(_SAMPLE_BYTES)
@@ -59,7 +59,7 @@ def _is_text(path: Path) -> bool:
     return bool(start) and is_text(start)
 
 
-def named(logs: list[Log], wanted: str) -> list[Log]:
-    """Return the logs of this name, whole or the file's own; else those whose name has it as a part."""
-    exact = [log for log in logs if wanted in (log.name, Path(log.name).name)]
-    return exact or [log for log in logs if wanted in log.name]
+def select_by_name(logs: list[Log], name: str) -> list[Log]:
+    """Return the logs with this path or file name; if there are none, those whose path contains it."""
+    exact = [log for log in logs if name in (log.name, Path(log.name).name)]
+    return exact or [log for log in logs if name in log.name]

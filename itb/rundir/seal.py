@@ -1,7 +1,7 @@
-"""The seal of a run directory: this user's itb made it, here, and its settings are as they were.
+"""The seal of a run directory proves that this user's itb made it, at this path, with these settings.
 
-A copied directory, or one that came with a candidate's tree, belongs to the
-user as much as one of itb's: its owner tells nothing.  The seal is a keyed
+The owner of the files proves nothing: a copied directory, or one that came
+with a candidate's tree, belongs to the user as well.  The seal is a keyed
 hash (HMAC) over the directory's path and what ``run.json`` says of settings;
 the key is the user's, outside of any run.
 """
@@ -24,15 +24,15 @@ NAME = ".seal"
 _KEY_BYTES = 32
 
 
-def put(rundir: RunDir) -> None:
-    """Seal a run directory that was made just now; without a home of one's own for the key, it stays without."""
+def write(rundir: RunDir) -> None:
+    """Seal a new run directory; it gets no seal where the user has no private folder for the key."""
     with suppress(OSError, UsageError):
         path = _key_file()
         _make_key(path)
         files.write_atomically(rundir.path / NAME, _hash(rundir, _read_key(path)), mode=0o600)
 
 
-def holds(rundir: RunDir) -> bool:
+def is_intact(rundir: RunDir) -> bool:
     """Return whether a run directory has this user's seal; UsageError if its ``run.json`` cannot be read."""
     try:
         key, seal = _read_key(_key_file()), files.read(rundir.path / NAME)
@@ -52,12 +52,12 @@ def _key_file() -> Path:
 
 
 def _read_key(path: Path) -> bytes:
-    ownership.check(path)  # who may put another file in its place knows what is in that
+    ownership.check(path)  # a user who can replace the file would know the key
     return ownership.read(path)
 
 
 def _make_key(path: Path) -> None:
-    """Make the key unless there is one; it appears whole, and the first of two that are made at once stays."""
+    """Make the key unless there is one; of two processes that make one at the same time, the first wins."""
     if path.exists():
         return
     files.private_directory(path.parent)

@@ -63,37 +63,37 @@ def test_what_a_copy_chooses(tmp_path: Path, settings: dict[str, Any]) -> None:
 def test_what_the_user_chose_when_the_run_began(tmp_path: Path, settings: dict[str, Any]) -> None:
     """By a flag, that is: it needs not be said again."""
     rundir = _begun(tmp_path / "runs", **settings)
-    seal.put(rundir)
+    seal.write(rundir)
     saved, _ = recorded_settings.load(rundir, Settings(), {})
     for key, value in settings.items():
         assert json.loads(saved.model_dump_json())[key] == value
     rundir.update(kept=True)  # what happens to a run later is no matter of the seal
-    assert seal.holds(rundir)
+    assert seal.is_intact(rundir)
     copied = tmp_path / "elsewhere" / rundir.id
     shutil.copytree(rundir.path, copied)
-    assert not seal.holds(RunDir(copied))
+    assert not seal.is_intact(RunDir(copied))
 
 
 def test_seal_is_of_these_settings_and_this_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rundir = _begun(tmp_path / "runs")
-    assert not seal.holds(rundir)
-    seal.put(rundir)
+    assert not seal.is_intact(rundir)
+    seal.write(rundir)
     before = rundir.state
     for change in ({"settings": {**before.settings, "cache": "theirs"}}, {"cwd": "/"}):
         rundir.write_state(before.model_copy(update=change))
-        assert not seal.holds(rundir)
+        assert not seal.is_intact(rundir)
     rundir.write_state(before)
-    assert seal.holds(rundir)
+    assert seal.is_intact(rundir)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
-    assert not seal.holds(rundir)
+    assert not seal.is_intact(rundir)
 
 
 def test_key_that_somebody_can_replace(tmp_path: Path) -> None:
     rundir = _begun(tmp_path / "runs")
     (tmp_path / "user" / "itb").mkdir(parents=True)
     (tmp_path / "user").chmod(0o777)
-    seal.put(rundir)
-    assert not seal.holds(rundir)
+    seal.write(rundir)
+    assert not seal.is_intact(rundir)
 
 
 @pytest.mark.parametrize("sealed", [True, False])
@@ -105,7 +105,7 @@ def test_where_relative_paths_of_the_user_lead_to(
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
     if sealed:
-        seal.put(rundir)
+        seal.write(rundir)
     with reopen.working_directory(rundir):
         assert Path.cwd() == tmp_path / ("theirs" if sealed else "mine")
 
@@ -118,6 +118,6 @@ def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="was not made here by you") as caught:
         publish.run(to, "", koji=False, dry_run=True, force=False)
     assert "--force" in caught.value.hint
-    seal.put(rundir)
+    seal.write(rundir)
     with pytest.raises(UsageError, match="has no RPMs"):
         publish.run(to, "", koji=False, dry_run=True, force=False)

@@ -171,7 +171,7 @@ def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
         ('Found("pr", "pr/1")', 1),
         ('Commit(kind="published")', 1),
         ('if finding.kind == "disk": pass', 0),
-        ('rundir.saved("build", Build)', 0),
+        ('rundir.load("build", Build)', 0),
         ("journal.case(Phase.UP, role, name)", 0),
         ("_run_phase(Phase.SERVE, flags, run)", 0),
     ],

@@ -41,12 +41,12 @@ def test_every_exit_code_says_what_it_means() -> None:
     assert set(errors.SEVERITY) == set(errors.ExitCode) - {errors.ExitCode.PASSED}
     for code in errors.ExitCode:
         assert code.meaning
-        assert errors.ExitCode.known(int(code)) is code
+        assert errors.ExitCode.find(int(code)) is code
         assert f"{code}" == str(int(code)), "reports and messages print the number"
     assert [code.label for code in errors.ExitCode] == [
         "passed", "usage", "scenario", "nothing-ran", "build", "testbed", "token", "install", "interrupted",
     ]  # fmt: skip
-    assert errors.ExitCode.known(99) is None
+    assert errors.ExitCode.find(99) is None
     assert set(errors.PRODUCT_CODES) == {kind.exit_code for kind in errors.PRODUCT_ERRORS}
 
 

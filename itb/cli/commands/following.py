@@ -59,7 +59,7 @@ def write(text: str) -> None:
 
 def follow(settings: Settings, asked: Asked) -> bool:
     """Print what is added to logs until the run, or the host, is gone; False at once if nothing will be."""
-    testbed = asked.rundir.readable(values.TESTBED)
+    testbed = asked.rundir.load_or_none(values.TESTBED)
     is_host = testbed is not None and asked.place in [host.role for host in testbed.hosts]
     if is_host and asked.place in hosts.roles_up(common.find_engine(settings), asked.rundir):
         _follow_host(settings, asked)
@@ -73,8 +73,8 @@ def follow(settings: Settings, asked: Asked) -> bool:
 
 def _growing(asked: Asked) -> list[Path]:
     """Return the files to follow, as far as they are there."""
-    logs = [log for log in rundir_logs.every(asked.rundir) if _is_growing(log, asked)]
-    return [log.path for log in (rundir_logs.named(logs, asked.name) if asked.name else logs)]
+    logs = [log for log in rundir_logs.list_logs(asked.rundir) if _is_growing(log, asked)]
+    return [log.path for log in (rundir_logs.select_by_name(logs, asked.name) if asked.name else logs)]
 
 
 def _is_growing(log: Log, asked: Asked) -> bool:

@@ -28,9 +28,9 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in runs.readable(settings.runs_dir):
-        commit = rundir.readable(values.COMMIT)
+        commit = rundir.load_or_none(values.COMMIT)
         if commit is not None:
-            outcome = run_result.read(rundir, state).words
+            outcome = run_result.read(rundir, state).text
             tested.setdefault(commit.id, []).append(f"{state.platform}: {outcome}")
     if as_json:
         print_json([{**entry.model_dump(), "tested": tested.get(entry.id, [])} for entry in references])
@@ -77,7 +77,7 @@ def show_product(name: str, *, as_json: bool) -> None:
     product = plan.load_product(settings)
     for names in ((), *((name,) for name in product.variants)):
         varied = config_product.with_variants(product, names)
-        plan.find_parts(varied, varied.scenarios, settings)
+        plan.find_testbed_and_scenarios(varied, varied.scenarios, settings)
     if as_json:
         print_json(product.model_dump(mode="json"))
         return

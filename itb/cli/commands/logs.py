@@ -63,18 +63,18 @@ def _meant(settings: Settings, run: str, place: str, name: str) -> tuple[RunDir,
 
 def places(rundir: RunDir) -> list[str]:
     """Return the places of a run's logs, those of its hosts that are up among them."""
-    testbed = rundir.readable(values.TESTBED)
+    testbed = rundir.load_or_none(values.TESTBED)
     roles = [host.role for host in testbed.hosts] if testbed else []
-    return list(dict.fromkeys([*(log.place for log in rundir_logs.every(rundir)), *roles]))
+    return list(dict.fromkeys([*(log.place for log in rundir_logs.list_logs(rundir)), *roles]))
 
 
 def _logs_of(asked: Asked) -> list[Log]:
     """Return the logs that are asked for; UsageError with what there is where there is none."""
-    available = rundir_logs.every(asked.rundir)
+    available = rundir_logs.list_logs(asked.rundir)
     of_place = [log for log in available if asked.place in ("", log.place)]
     if not of_place:
         raise _no_place(asked)
-    logs = rundir_logs.named(of_place, asked.name) if asked.name else of_place
+    logs = rundir_logs.select_by_name(of_place, asked.name) if asked.name else of_place
     if not logs:
         names = [Path(log.name).name for log in of_place]
         hint = nearest(asked.name, names)

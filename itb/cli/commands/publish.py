@@ -43,7 +43,7 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
             "publish: {to: ...} in itb.yaml sets a place for good",
         )
     rundir = RunDir.find(settings.runs_dir, wanted)
-    if not force and not seal.holds(rundir):
+    if not force and not seal.is_intact(rundir):
         raise UsageError(
             f"run {rundir.id} was not made here by you: nobody knows who says that it is green",
             hint="a candidate's tree may bring such a directory along; if you trust it: --force",
@@ -60,7 +60,7 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
     """Return the build of a run that may be published; UsageError with the reason for any other."""
     run_data = read_run_data(rundir)
     verdict = report_verdict.judge(run_data)
-    build, commit = rundir.saved(values.BUILD), rundir.saved(values.COMMIT)
+    build, commit = rundir.load(values.BUILD), rundir.load(values.COMMIT)
     if build is None or commit is None:
         raise UsageError(f"run {rundir.id} has no RPMs: nothing to publish")
     if build.published:
@@ -134,7 +134,7 @@ def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
     """Return the command that makes the index in a container of the platform; empty for createrepo_c itself."""
     if target.host or shutil.which("createrepo_c"):
         return []
-    images = rundir.saved(values.IMAGES)
+    images = rundir.load(values.IMAGES)
     engine = common.find_engine(settings)
     if images is None or not ImageStore(engine).find_id(images.services.reference):
         export.require_program(

@@ -19,13 +19,15 @@ from itb.config import settings as config_settings
 from itb.errors import ExitCode, UsageError
 from itb.report import run_result
 from itb.report.verdict import VerdictKind
-from itb.rundir.directory import Ended, RunDir, RunState, runs_of
+from itb.rundir.directory import RunDir, RunResult, RunState, runs_of
 from itb.util import when
 from itb.util.text import duration, one_line
 from itb.util.yamlfile import nearest
 
 SHOWN = 30  # runs a table has unless more are asked for
-_UNREADABLE = Ended(kind="unreadable", cause="run.json cannot be read: itb report makes a report of what is there")
+_UNREADABLE = RunResult(
+    kind="unreadable", cause="run.json cannot be read: itb report makes a report of what is there"
+)
 _LABELS = [code.label for code in ExitCode if code not in (ExitCode.PASSED, ExitCode.USAGE)]
 OUTCOMES = (*map(str, VerdictKind), *_LABELS)
 
@@ -36,7 +38,7 @@ class Listed:
 
     rundir: RunDir
     state: RunState | None
-    ended: Ended
+    ended: RunResult
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it; ``seconds`` are None while it goes on."""
@@ -46,7 +48,7 @@ class Listed:
         return {
             "id": self.rundir.id,
             **fields,
-            "outcome": self.ended.words,
+            "outcome": self.ended.text,
             **self.ended.model_dump(),
             "directory": str(self.rundir.path),
         }
@@ -76,7 +78,7 @@ class Wanted:
                 return False
         return not self.ref or fnmatch.fnmatchcase(state.ref, self.ref) or _is_of_commit(rundir.id, self.ref)
 
-    def accepts_outcome(self, ended: Ended) -> bool:
+    def accepts_outcome(self, ended: RunResult) -> bool:
         """Return whether a run that came to this is wanted."""
         return not self.outcome or ended.kind in self.outcome or ended.at in self.outcome
 
@@ -181,10 +183,10 @@ def table(listed: Sequence[Listed]) -> Listing:
     for run in listed:
         state, cause = run.state, one_line(run.ended.cause, 160)
         if state is None:
-            shown.add(run.rundir.id, run.ended.words, "", "", "", "", cause)
+            shown.add(run.rundir.id, run.ended.text, "", "", "", "", cause)
             continue
         took = duration(state.finished - state.started) if state.finished else ""
         started = when.minute(state.started)
         hosts = "kept" if state.kept else ""
-        shown.add(run.rundir.id, run.ended.words, state.ref, started, took, hosts, cause)
+        shown.add(run.rundir.id, run.ended.text, state.ref, started, took, hosts, cause)
     return shown

@@ -1,4 +1,4 @@
-"""The phases that build the candidate's RPMs and serve them."""
+"""The phases build and serve: the candidate's RPMs are built, linted, signed and served."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINT = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A request to build a commit: the directory for its log and RPMs, and the journal for its cases."""
+    """A commit to build, with the directory for its log and RPMs, and the journal for its cases."""
 
     commit: Commit
     rundir: RunDir
@@ -37,7 +37,7 @@ class BuildRequest:
 
 
 def cached_candidate(cell: Cell, images: PlatformImages) -> Build | None:
-    """Return the candidate's RPMs if they were built before, or are published elsewhere; else None."""
+    """Return the candidate's RPMs if they were built before or are published ones; else None."""
     return find_cached(cell, images, _candidate_request(cell))
 
 
@@ -46,10 +46,10 @@ def _candidate_request(cell: Cell) -> BuildRequest:
 
 
 def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Build | None:
-    """Return the RPMs of the same tree, platform and arguments, if they were built before; or None."""
+    """Return the RPMs of the same tree, platform and arguments if they were built before; else None."""
     if cell.settings.from_repo:
-        return request.rundir.saved(values.BUILD)
-    build = request.rundir.readable(values.BUILD)
+        return request.rundir.load(values.BUILD)
+    build = request.rundir.load_or_none(values.BUILD)
     if build and build.commit == request.commit and release_manager.is_whole(build):
         return build
     if _must_build(cell, request):
@@ -68,19 +68,19 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
 
 
 def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:
-    """Return a throwaway clone of the candidate's commit; None where its RPMs are there."""
+    """Return a temporary clone of the candidate's commit; None if its RPMs are cached."""
     return None if cached_build else _clone(cell, cell.commit)
 
 
 def _clone(cell: Cell, commit: Commit) -> Path:
-    # In the folder that teardown empties, and `itb clean` after a run that was killed.
+    # In the folder that is emptied at the end of a run, or by `itb clean` after a run that was killed.
     folder = Path(tempfile.mkdtemp(prefix="clone-", dir=cell.rundir.tokens))
     target = folder / cell.product.checkout_name
     return checkout.checkout(commit, target, cache=cell.settings.cache_dir, runner=cell.engine.runner)
 
 
 def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | None, clone: Path | None) -> Build:
-    """Return the candidate's RPMs, built in the workspace unless they are there."""
+    """Return the candidate's RPMs; build them in the workspace unless they are cached."""
     if cached_build or clone is None:
         assert cached_build
         return cached_build
@@ -88,7 +88,7 @@ def build_candidate(cell: Cell, images: PlatformImages, cached_build: Build | No
 
 
 def build_other(cell: Cell, images: PlatformImages, request: BuildRequest) -> Build:
-    """Return the RPMs of another commit than the candidate's, made in the same way."""
+    """Build the RPMs of another commit than the candidate's in the same way; return them."""
     return _build(cell, images, request, _clone(cell, request.commit))
 
 
@@ -113,16 +113,16 @@ def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Pat
 
 
 def _must_build(cell: Cell, request: BuildRequest) -> bool:
-    """Return True if RPMs of an earlier run must not be used: those of the candidate with ``fresh_build``."""
+    """Return whether RPMs of an earlier run must not be used: the candidate's, with ``fresh_build``."""
     return cell.settings.fresh_build and request.commit == cell.commit
 
 
 def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     """Replace the workspace by a new container if something was built in it.
 
-    A version's ReleaseManager runs there as root, and what it leaves behind (a
-    wrapped rpmbuild) would be in the next version's RPMs.  The checkpoint is
-    written before the container is used, so that a resumed run knows it too.
+    A version's ReleaseManager runs there as root, and could change the next
+    version's RPMs by what it leaves behind (a wrapped rpmbuild).  The checkpoint
+    is recorded before the container is used, so that a resumed run knows it too.
     """
     if cell.checkpoints.began_on(USED_WORKSPACE, WORKSPACE, cell.testbed.containers.get(WORKSPACE, "")):
         with cell.journal.case(*boots(WORKSPACE)) as case:
@@ -146,7 +146,7 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> rele
 
 
 def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
-    """Return the candidate's repository: signed and served here, or where it was published."""
+    """Return the candidate's repository, which is signed and served here or published elsewhere."""
 
     def publish() -> Repo:
         with cell.journal.case(*published.SERVED) as case:
@@ -159,7 +159,7 @@ def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
 
 
 def lint_packages(cell: Cell, build: Build) -> None:
-    """Report what rpmlint says of packages that were built here; it never fails, so nothing waits for it."""
+    """Report rpmlint's findings on packages that were built here, as a case that never fails."""
     if build.published:
         cell.journal.leave_out([LINT], published.NOT_BUILT)
     else:
@@ -167,9 +167,9 @@ def lint_packages(cell: Cell, build: Build) -> None:
 
 
 def lint_before_removal(cell: Cell) -> None:
-    """Lint packages that were built and served before their hosts are removed, unless that was done."""
-    build = cell.rundir.saved(values.BUILD)
-    if build and cell.rundir.saved(values.REPO):
+    """Lint packages that were built and served, unless that was done, before their hosts are removed."""
+    build = cell.rundir.load(values.BUILD)
+    if build and cell.rundir.load(values.REPO):
         lint_packages(cell, build)
 
 

@@ -1,4 +1,4 @@
-"""The end of a run's hosts: their logs are collected, then they are removed, whatever happened."""
+"""The phases evidence and down: the hosts' logs are collected, then the hosts are removed."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def collect_evidence(cell: Cell) -> None:
         try:
             collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
         except (ItbError, OSError) as error:
-            # A host that has died cannot be read, a full disk cannot be written.
+            # A host has stopped, or a disk is full.
             case.skip(f"incomplete: {error}")
 
 
 def remove(journal: Journal, engine: Engine) -> int:
-    """Remove hosts, network and secrets of the journal's run; return the exit code of what keeps them there."""
+    """Remove hosts, network and secrets of the journal's run; return the exit code of a failure to do so."""
     try:
         _remove(journal, engine)
     except ItbError as error:
         return error.exit_code
-    except OSError as error:  # secrets that cannot be removed, of a directory that cannot be written
+    except OSError as error:  # secrets in a directory that cannot be written
         journal.mark_lost(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
     return ExitCode.PASSED
@@ -48,7 +48,7 @@ def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
     labels = naming.run_labels(rundir.id, rundir.path.parent)
     with journal.case(*REMOVED) as case:
-        # First the secrets: a process killed between the two leaves containers, which `itb clean` finds by label.
+        # Secrets first: if this process is killed after that, `itb clean` finds the containers by label.
         try:
             rundir.forget_secrets()
         finally:
@@ -60,14 +60,14 @@ def _remove(journal: Journal, engine: Engine) -> None:
 
 
 def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int:
-    """Remove what a run kept and report it; return the exit code of that alone.
+    """Remove what a run kept and report the run; return the exit code of the removal alone.
 
-    The run's own is that of what it tried: only a removal that fails makes it worse.
+    The run's own exit code stays, unless the removal fails.
     """
     code = remove(journal, engine)
     try:
         state = journal.rundir.state
-    except UsageError:  # there is no state to change, and the hosts are removed all the same
+    except UsageError:  # run.json cannot be read; the hosts are removed all the same
         write.write(journal.rundir, notes=notes)
     else:
         # A run without an exit code was cut off.
@@ -84,8 +84,8 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
     def collect_role(role: str) -> None:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
         logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
-        build = cell.rundir.saved(values.BUILD)
-        if role == SERVICES and build and not build.published and cell.rundir.saved(values.REPO):
+        build = cell.rundir.load(values.BUILD)
+        if role == SERVICES and build and not build.published and cell.rundir.load(values.REPO):
             repository_signed.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repository_signed.SIGNED)
 
     in_parallel(sorted(cell.testbed.find_running_roles() & set(roles)), collect_role)

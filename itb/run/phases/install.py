@@ -1,7 +1,6 @@
-"""Installs the candidate on its hosts, verifies and configures it, starts it and looks at what it did to them.
+"""The phases install, configure and start: the candidate is installed, verified, configured and started.
 
-These phases follow those of :mod:`itb.run.phases.up`, in the same manner: from the
-values of the earlier ones to a value of its own in the run directory.
+Its hosts are then inspected from outside, for what the installation changed on them.
 """
 
 from __future__ import annotations
@@ -60,13 +59,13 @@ def installed_cases(cell: Cell) -> Iterable[CaseKey]:
 
 
 def inspection_cases(cell: Cell) -> Iterable[CaseKey]:
-    """Yield the cases that hosts are as installing should leave them, seen from outside."""
+    """Yield the cases that hosts, seen from outside, are as the installation should leave them."""
     for role in cell.roles:
         yield from (_unchanged(Phase.INSTALL, role), CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS))
 
 
 def start_cases(cell: Cell) -> Iterable[CaseKey]:
-    """Yield the cases that services start, with what they need to trust each other."""
+    """Yield the cases that services start and that the IDTOKENs they need are delivered."""
     yield from (starts(role, unit) for role, definition in cell.roles.items() for unit in definition.services)
     yield from map(_delivered, cell.product.trust)
 
@@ -76,8 +75,8 @@ def watch_cases(cell: Cell) -> Iterable[CaseKey]:
     yield from (_stays_up(role, unit) for role, units_of_role in cell.services.items() for unit in units_of_role)
 
 
-def last_cases(cell: Cell) -> Iterable[CaseKey]:
-    """Yield the cases of the last look, after the scenarios."""
+def final_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases of the checks after the scenarios."""
     yield from (still_up(role, unit) for role, units_of_role in cell.services.items() for unit in units_of_role)
     yield from (_unchanged(Phase.TEST, role) for role in cell.roles)
 
@@ -85,7 +84,7 @@ def last_cases(cell: Cell) -> Iterable[CaseKey]:
 def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -> Installed:
     """Install the candidate on its roles, verify its origin and files, and configure it; return its packages.
 
-    Hosts of the testbed that have no role of the product learn where the candidate is.
+    Hosts without a role of the product only get the candidate's repository.
     """
 
     def install_role(role: str) -> tuple[InstalledPackage, ...]:
@@ -108,7 +107,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
 
 
 def complete(cell: Cell, installed_roles: Installed) -> Installed:
-    """Return what the candidate's roles and the CE have of the product, and save it."""
+    """Return the product's packages on the candidate's roles and the CE, and save them."""
     on_ce = {CE: _packages(cell, CE)} if cell.has_ce and CE not in cell.roles else {}
     packages = {**installed_roles.packages, **{role: items for role, items in on_ce.items() if items}}
     installed = Installed(packages=packages)
@@ -137,7 +136,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
         packages = dnf.installed_packages(host, cell.product.packages)
         case.passed(dnf.check_origin(packages, build, repo.id, definition.packages))
         dnf.check_headers(host, packages, build)
-    # What verification finds does not keep the product from being tried.
+    # The product is tested even if the verification fails.
     container = cell.testbed.containers.get(role, "")
     configured = cell.checkpoints.began_on(CheckpointKey(CheckpointKind.CONFIGURATION, role), role, container)
     with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, _FILES)):
@@ -148,9 +147,9 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
 
 
 def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
-    """Inspect, from outside of the hosts, what installing the candidate did to them.
+    """Inspect, from outside of the hosts, what the installation of the candidate changed on them.
 
-    What is wrong is a failed case, but does not keep the product from being tried.
+    A wrong change is a failed case, but the product is tested all the same.
     """
     served = _served(cell, build)
 
@@ -167,14 +166,14 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
 
 
 def inspect_before_removal(cell: Cell) -> None:
-    """Inspect hosts that have the candidate before they are removed, unless that was done."""
-    build, installed = cell.rundir.saved(values.BUILD), cell.rundir.saved(values.INSTALLED)
+    """Inspect hosts that have the candidate, unless that was done, before they are removed."""
+    build, installed = cell.rundir.load(values.BUILD), cell.rundir.load(values.INSTALLED)
     if build and installed:
         inspect_hosts(cell, build, installed)
 
 
 def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
-    """Return the SHA-256 of the RPM files that hosts may have installed; the services host is asked once."""
+    """Return the SHA-256 of the RPM files that hosts may have installed, as the services host has them."""
     served = cell.value_once(
         checkpoints.SERVED_CHECKSUMS,
         ValueKey(checkpoints.SERVED_CHECKSUMS.name, outside.ServedChecksums),
@@ -187,7 +186,7 @@ def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
 def _check_platform(
     cell: Cell, role: str, served: outside.ServedChecksums, installed: Installed, *, phase: Phase
 ) -> outside.Inspection:
-    """Report whether the platform is as it was, as a case; return the inspection."""
+    """Report, as a case, whether the platform is unchanged; return the inspection."""
     host = cell.testbed.describe([role]).host(role)
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
@@ -207,7 +206,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     is_first = not cell.checkpoints.began_on(key, role, container)
     cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as case:
-        if is_first:  # else what a step that is done again finds there is not what was shipped
+        if is_first:  # later the files are not as they were shipped any more
             configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
@@ -227,7 +226,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
 
 
 def start_condor(cell: Cell) -> None:
-    """Start the services up to HTCondor where it makes IDTOKENs, make these and put them on their hosts."""
+    """Start the services up to HTCondor on roles that issue IDTOKENs, then issue and deliver these."""
     early = _early_services(cell)
     in_parallel(cell.roles, lambda role: _start_units(cell, role, early[role]))
     in_parallel(range(len(cell.product.trust)), lambda number: _deliver_id_token(cell, number))
@@ -263,13 +262,13 @@ def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
 
 
 def inspect_after_tests(cell: Cell, build: Build, installed: Installed) -> None:
-    """Inspect from outside whether the candidate has changed the platform since its installation."""
+    """Inspect, from outside, whether the candidate has changed the platform since its installation."""
     served = _served(cell, build)
     in_parallel(cell.roles, lambda role: _check_platform(cell, role, served, installed, phase=Phase.TEST))
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:
-    """Return the services up to HTCondor, which has to be up before IDTOKENs can be made."""
+    """Return the services up to HTCondor, which has to run before IDTOKENs can be issued."""
     names = list(definition.services)
     return names[: names.index("condor") + 1] if "condor" in names else ()
 
@@ -284,7 +283,7 @@ def _start_units(cell: Cell, role: str, names: Sequence[str]) -> None:
 
 
 def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
-    """Return the error of a unit, with the cause its logs name if its journal names none."""
+    """Return the error of a unit, with the cause that its logs name unless its journal names one."""
     if install_services.names_cause(error.message) or role not in cell.roles:
         return error
     definition, host = cell.roles[role], cell.host(role)
@@ -316,7 +315,7 @@ def _deliver_id_token(cell: Cell, number: int) -> None:
 def watch(
     cell: Cell, role: str, names: Sequence[str], *, case: Callable[[str, str], CaseKey], settle: float
 ) -> list[ItbError]:
-    """Report for each service whether it stays up, as the ``case`` of role and unit; return the errors."""
+    """Report, for each service, whether it stays up, as the ``case`` of role and unit; return the errors."""
     down = install_services.check_stays_up(cell.host(role), names, settle=settle)
     errors: list[ItbError] = []
     for unit in names:

@@ -1,7 +1,7 @@
-"""The earlier version that scenarios upgrade from: found, built, served, offered to hosts.
+"""The previous version, which scenarios upgrade from: it is resolved, built and served.
 
-A failure of it is never the candidate's fault: it is an error of the testbed,
-and the scenarios that need the earlier version are skipped.
+Its failure is never the candidate's fault, but an error of the testbed; the
+scenarios that need it are skipped then.
 """
 
 from __future__ import annotations
@@ -58,23 +58,23 @@ _BUILD_CASES = tuple(map(_case, CASES_OF_BUILD))
 _SERVED = _case(CaseKey(Phase.SERVE, SERVICES, "RPMs served"))
 
 
-def _is_wanted(cell: Cell) -> bool:
+def _is_needed(cell: Cell) -> bool:
     return any(scenario.needs.previous for scenario in cell.scenarios)
 
 
 def build_cases(cell: Cell) -> Iterable[CaseKey]:
-    """Return the cases that the earlier version is built, where a scenario needs one."""
-    return _BUILD_CASES if _is_wanted(cell) else ()
+    """Return the cases that the previous version is built, where a scenario needs one."""
+    return _BUILD_CASES if _is_needed(cell) else ()
 
 
 def served_cases(cell: Cell) -> Iterable[CaseKey]:
-    """Return the case that the earlier version is served, where a scenario needs one."""
-    return (_SERVED,) if _is_wanted(cell) else ()
+    """Return the case that the previous version is served, where a scenario needs one."""
+    return (_SERVED,) if _is_needed(cell) else ()
 
 
 @dataclass(frozen=True)
 class _PreviousJournal(CaseRecorder):
-    """Passes the earlier version's cases on to a journal, named apart; failures become the testbed's errors."""
+    """Passes the previous version's cases on to a journal under other names; failures become testbed errors."""
 
     journal: Journal
     subject: str
@@ -96,19 +96,19 @@ def _request(cell: Cell) -> BuildRequest | None:
 
 
 def is_built(cell: Cell, images: PlatformImages) -> bool:
-    """Return True if nothing has to be built: no earlier version is wanted, or it was built before."""
+    """Return whether nothing has to be built: no previous version is needed, or it was built before."""
     request = _request(cell)
     return request is None or phases_build.find_cached(cell, images, request) is not None
 
 
 def build(cell: Cell, images: PlatformImages) -> Build | None:
-    """Return the earlier version's RPMs, built in the workspace unless that was done; None if there are none."""
+    """Return the previous version's RPMs; build them unless that was done; None if there are none."""
     request = _request(cell)
     if request is None:
         reason = "there is no earlier version"
         cell.journal.leave_out([*build_cases(cell), *served_cases(cell)], reason)
         return None
-    build = request.rundir.saved(values.BUILD)
+    build = request.rundir.load(values.BUILD)
     if build is None:
         with _ignore_errors():
             phases_build.build_other(cell, images, request)
@@ -118,12 +118,12 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
 
 
 def saved_build(cell: Cell) -> Build | None:
-    """Return the earlier version's RPMs as they were saved; None if there are none."""
-    return cell.previous_rundir.saved(values.BUILD)
+    """Return the previous version's RPMs as they were saved; None if there are none."""
+    return cell.previous_rundir.load(values.BUILD)
 
 
 def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> Repo | None:
-    """Return the repository of the earlier version, which is served beside the candidate's; None without one."""
+    """Return the previous version's repository, served beside the candidate's; None without one."""
     request = _request(cell)
     if request is None or previous_build is None:
         return None
@@ -134,8 +134,8 @@ def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> 
 
 
 def saved_repo(cell: Cell) -> Repo | None:
-    """Return the earlier version's repository as it was saved; None if there is none."""
-    return cell.previous_rundir.saved(values.REPO) if cell.previous else None
+    """Return the previous version's repository as it was saved; None if there is none."""
+    return cell.previous_rundir.load(values.REPO) if cell.previous else None
 
 
 def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
@@ -147,7 +147,7 @@ def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_k
 
 @contextmanager
 def _ignore_errors() -> Iterator[None]:
-    """Go on without the earlier version after an error: its cases report it."""
+    """Go on without the previous version after an error, which its cases report."""
     try:
         yield
     except InterruptedRunError:

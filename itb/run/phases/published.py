@@ -1,7 +1,7 @@
-"""Where a candidate's packages come from when they are not built here: found, checked, made a repository.
+"""A candidate of published packages: they are chosen in a repository and checked instead of being built.
 
-What the phases get is the same as from a build: a :class:`Build` with the
-packages' names and checksums, and a :class:`Repo` that hosts install from.
+Later nodes get the same as from a build: a :class:`Build` with the packages'
+names and checksums, and a :class:`Repo` that hosts install from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import RunningCase
 from itb.util import when
 
-# A reference becomes a commit before there is a run; what is published is chosen while it goes on.
+# A reference is resolved before there is a run, published packages are chosen in the run.
 CANDIDATE = CaseKey(Phase.RESOLVE, "source", "the candidate is found")
 SERVED = CaseKey(Phase.SERVE, SERVICES, "the candidate's repository is ready")
 NOT_BUILT = "nothing is built: the packages are published ones"
@@ -46,7 +46,7 @@ _KEY_HINT = (
 
 
 def unresolved_commit(product: str, source: str, pin: str) -> Commit:
-    """Return a commit that stands for the candidate until it is chosen in the repository."""
+    """Return the stand-in for the candidate's commit until packages are chosen in the repository."""
     ref = pin or "newest"
     return Commit(
         product=product, source=source, ref=ref, kind=CommitKind.PUBLISHED,
@@ -55,7 +55,7 @@ def unresolved_commit(product: str, source: str, pin: str) -> Commit:
 
 
 def check(settings: Settings, platforms: Sequence[Platform]) -> None:
-    """Raise UsageError for settings that contradict each other, or a repository one of the platforms has not."""
+    """Raise UsageError for settings that contradict each other, or a repository that a platform does not know."""
     if not settings.from_repo:
         for name in ("nevra", "repo_key", "allow_unsigned"):
             if getattr(settings, name):
@@ -103,10 +103,10 @@ class _PublishedRepo:
 
 
 def choose_candidate(cell: Cell) -> Cell:
-    """Choose the candidate in the repository of the settings; return the cell that knows it.
+    """Choose the candidate in the repository of the settings; return the cell with its commit.
 
-    Its services host is up.  Saves what a build and its publication would
-    have saved, for the version to upgrade from too.
+    The services host is up.  Saves the values that a build would have saved,
+    for the previous version too.
     """
     location = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
@@ -130,7 +130,7 @@ def choose_candidate(cell: Cell) -> Cell:
 
 
 def _open_repository(cell: Cell, location: Location, case: RunningCase) -> _PublishedRepo:
-    """Return the repository, reachable from the services host, with its key; InstallError without a key."""
+    """Return the repository, as the services host reaches it, with its key; InstallError if it has none."""
     services, url = cell.host(SERVICES), location.url
     if location.directory:
         case.note(f"copying {location.directory}")
@@ -142,13 +142,13 @@ def _open_repository(cell: Cell, location: Location, case: RunningCase) -> _Publ
         fingerprints = " ".join(published.fingerprints(services, _KEY))
         return _PublishedRepo(cell, location, url, _KEY, key_from, fingerprints)
     if not allow_unsigned:
-        published.list_packages(services, url, ["-"])  # a repository that does not answer is the better reason
+        published.list_packages(services, url, ["-"])  # raises if the repository does not answer
         raise InstallError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
     return _PublishedRepo(cell, location, url, "", "", "")
 
 
 def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
-    """Look at the packages before any host installs them; InstallError naming those without a good signature."""
+    """Check the packages before any host installs them; InstallError naming those without a good signature."""
     with repository.cell.journal.case(*SERVED) as case:
         checked = published.check(repository.cell.host(SERVICES), repository.url, choice.rpms, repository.key)
         if not repository.key:
@@ -188,7 +188,7 @@ def _commit(product: Product, location: Location, ref: str, choice: Choice) -> C
 
 
 def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Choice) -> Commit | None:
-    """Return the version to upgrade from, of the same repository; None if no scenario asks or there is none."""
+    """Choose the previous version in the same repository; None if there is none or no scenario needs it."""
     cell = repository.cell
     if not any(scenario.needs.previous for scenario in cell.scenarios):
         return None
@@ -215,20 +215,20 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
 
 
 def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: str) -> Repo:
-    """Return the repository hosts install a build from: signed and served here, or where it was published."""
-    supplied = rundir.saved(values.PUBLISHED_REPO)
-    if build.published and supplied:
-        return supplied
+    """Return the repository that hosts install a build from, served here or published elsewhere."""
+    published_repo = rundir.load(values.PUBLISHED_REPO)
+    if build.published and published_repo:
+        return published_repo
     log: Path = rundir.repo / "publish.log"
     return repository_signed.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
 def choose_published(opened: Cell, images: PlatformImages) -> Cell:
-    """Return the cell with its candidate found in the repository of the settings; as it is where one is built."""
+    """Return the cell with the candidate chosen in the repository of the settings; unchanged if it is built."""
     cell = opened
     if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.PUBLISHED_PACKAGES):
         return cell
-    if cell.commit.describe:  # an earlier attempt chose it, and its services host is gone: choose the same again
+    if cell.commit.describe:  # an earlier attempt chose it: choose the same again
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
         cell = dataclasses.replace(cell, settings=pinned)
     cell.journal.leave_out(build_cases.CASES, NOT_BUILT)

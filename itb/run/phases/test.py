@@ -1,4 +1,4 @@
-"""The scenarios of a run."""
+"""The phase test: the scenarios run, then services and platform are checked again."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from itb.testbed import logs
 
 
 def cases(cell: Cell) -> Iterable[CaseKey]:
-    """Yield the cases of the scenarios and of the last look at the hosts."""
+    """Yield the cases of the scenarios and of the checks after them."""
     for scenario in cell.scenarios:
         yield from scenario_cases.planned_cases(scenario, cell.services)
     yield from phases_token.validity_cases(cell)
-    yield from install.last_cases(cell)
+    yield from install.final_cases(cell)
 
 
 def tested_key(cell: Cell) -> CheckpointKey:
@@ -72,13 +72,13 @@ def _scenario_facts(cell: Cell, installed: Installed, previous_repo: Repo | None
 
 
 def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
-    """Run the scenarios that are not done, one after the other, with a token that stays valid."""
+    """Run the scenarios that are not done, one after the other, and keep the token valid."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
-    with token_renewal.keep_fresh(cell, token) as renewals:
+    with token_renewal.keep_fresh(cell, token) as renewer:
         for scenario in cell.scenarios:
             checksum = step_library.checksum(scenario.folder, scenario.scripts)
             key = CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
-            if cell.checkpoints.is_done(key) or (renewals and not renewals.may_start(scenario)):
+            if cell.checkpoints.is_done(key) or (renewer and not renewer.may_start(scenario)):
                 continue
             with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
                 outcome = execution.run_scenario(
@@ -87,14 +87,14 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
                     journal=cell.journal,
                     facts=facts,
                     factor=cell.settings.timeout_factor * cell.product.patience,
-                    find_token_refusal=renewals.find_refusal if renewals else None,
+                    find_token_refusal=renewer.find_refusal if renewer else None,
                     find_log_cause=lambda: _find_log_cause(cell, hosts),
                 )
                 checkpoint.must_repeat = outcome is not Outcome.PASSED
 
 
 def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequence[LogLine]]:
-    """Return the cause that the logs of the hosts name, or else the last lines of pilots that ended; and where."""
+    """Return the cause that the hosts' logs name, or the last lines of pilots that ended, and its log lines."""
     findings = logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
     return "; ".join(item.message for item in findings), [item.line for item in findings]
 

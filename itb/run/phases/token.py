@@ -1,4 +1,4 @@
-"""The token of a run: asked for before anything starts, mapped by the CE, delivered to who needs it."""
+"""The phase token: a token is acquired before anything starts, and delivered where the product needs it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ LOCAL = "local"
 _ISSUER_KNOWN = CaseKey(Phase.TOKEN, CE, "the CE knows the issuer of the token")
 
 
-def _acquired(wanted: TokenDelivery) -> CaseKey:
-    return CaseKey(Phase.TOKEN, wanted.role, "a SciToken is acquired and good for the CE")
+def _acquired(delivery: TokenDelivery) -> CaseKey:
+    return CaseKey(Phase.TOKEN, delivery.role, "a SciToken is acquired and good for the CE")
 
 
 def _delivered(place: TokenPlace) -> CaseKey:
     return CaseKey(Phase.TOKEN, place.role, f"token delivered to {place.path}")
 
 
-def stays_valid(wanted: TokenDelivery) -> CaseKey:
-    """Return the case that the token is renewed before it expires, and put back where a scenario replaced it."""
-    return CaseKey(Phase.TOKEN, wanted.role, "the SciToken stays valid while scenarios run")
+def stays_valid(delivery: TokenDelivery) -> CaseKey:
+    """Return the case that the token is renewed in time, and delivered again after a scenario replaced it."""
+    return CaseKey(Phase.TOKEN, delivery.role, "the SciToken stays valid while scenarios run")
 
 
 def acquired_cases(cell: Cell) -> Iterable[CaseKey]:
@@ -63,14 +63,14 @@ def validity_cases(cell: Cell) -> Iterable[CaseKey]:
 
 @dataclass(frozen=True)
 class CheckedToken:
-    """A checked token: its claims, which reports may show, and its value, which is in memory only."""
+    """A token that was checked: its claims, which reports may show, and its value, which is only in memory."""
 
     token: Token
     secret: Secret
 
 
 def check_hook(settings: Settings) -> None:
-    """Raise UsageError, before anything starts, for a hook that is not there, not executable or not configured."""
+    """Raise UsageError for a hook that does not exist, cannot be executed or lacks settings."""
     lookup.check_hook(settings.token_hook, provider_context(settings, Runner()))
 
 
@@ -83,41 +83,41 @@ def provider_context(settings: Settings, runner: Runner) -> ProviderContext:
 def acquire_token(opened: Cell) -> CheckedToken | None:
     """Return the SciToken that the managed-token hook gives, checked; None for a product without one.
 
-    No host is needed for that, so a whole run begins with it: a hook that is
-    missing or wrong and a token that is refused are known in seconds.
+    A whole run begins with it, since it needs no host: a hook that is missing
+    or wrong, or a token that is refused, ends the run in seconds.
     """
-    wanted = opened.product.token
-    if wanted is None or _has_fresh_token(opened):
+    delivery = opened.product.token
+    if delivery is None or _has_fresh_token(opened):
         return None
-    with opened.journal.case(*_acquired(wanted)) as case:
-        checked = request_token(opened, wanted, note=case.note)
+    with opened.journal.case(*_acquired(delivery)) as case:
+        checked = request_token(opened, delivery, note=case.note)
         case.passed(f"hook {opened.settings.token_hook}, for {opened.ce_address}: {_describe(checked.token)}")
     return checked
 
 
 def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | None:
     """Deliver the token of :func:`acquire_token` to every role where the product wants it; return its claims."""
-    wanted = cell.product.token
-    if wanted is None:
+    delivery = cell.product.token
+    if delivery is None:
         return None
-    roles = [CE, *(place.role for place in wanted.places)]
+    roles = [CE, *(place.role for place in delivery.places)]
     return cell.value_once(
         checkpoints.TOKEN,
         values.TOKEN,
-        lambda: _deliver_to_places(cell, wanted, checked_token),
+        lambda: _deliver_to_places(cell, delivery, checked_token),
         on=roles,
         is_current=lambda _token: _has_fresh_token(cell),
     )
 
 
 def _has_fresh_token(cell: Cell) -> bool:
-    """Return True if a resumed run has delivered a token that need not be renewed yet."""
-    token = cell.rundir.readable(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
+    """Return whether an earlier attempt has delivered a token that need not be renewed yet."""
+    token = cell.rundir.load_or_none(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
     return token is not None and renewal.due(token) > time.time()
 
 
-def _deliver_to_places(cell: Cell, wanted: TokenDelivery, checked_token: CheckedToken | None) -> Token:
-    checked_token = acquire_token(cell) if checked_token is None else _renew_if_due(cell, wanted, checked_token)
+def _deliver_to_places(cell: Cell, delivery: TokenDelivery, checked_token: CheckedToken | None) -> Token:
+    checked_token = acquire_token(cell) if checked_token is None else _renew_if_due(cell, delivery, checked_token)
     assert checked_token is not None
     _map_issuer(cell, checked_token.token.issuer)
 
@@ -125,19 +125,19 @@ def _deliver_to_places(cell: Cell, wanted: TokenDelivery, checked_token: Checked
         with cell.journal.case(*_delivered(place)):
             deliver(cell.host(place.role), checked_token.secret, path=place.path, owner=place.owner)
 
-    in_parallel(wanted.places, deliver_to)
-    return keep_record(cell, wanted, checked_token.token)
+    in_parallel(delivery.places, deliver_to)
+    return save_claims(cell, delivery, checked_token.token)
 
 
-def keep_record(cell: Cell, wanted: TokenDelivery, token: Token) -> Token:
+def save_claims(cell: Cell, delivery: TokenDelivery, token: Token) -> Token:
     """Save the claims of a token that has been delivered, with its role and path; return them."""
-    token = token.model_copy(update={"role": wanted.role, "path": wanted.path})
+    token = token.model_copy(update={"role": delivery.role, "path": delivery.path})
     cell.rundir.save(values.TOKEN, token)
     return token
 
 
-def request_token(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
-    """Ask the run's hook for a token and check what it gives."""
+def request_token(cell: Cell, delivery: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
+    """Ask the run's hook for a token and check the token."""
     folders = cell.settings.folders("hooks")
     context = ProviderContext(
         runner=cell.engine.runner,
@@ -146,31 +146,31 @@ def request_token(cell: Cell, wanted: TokenDelivery, *, note: Callable[[str], No
         issuer=load_issuer(cell),
         ca=cell.rundir.tokens / "ca.pem",
     )
-    return CheckedToken(*acquire(cell.settings.token_hook, token_request(cell, wanted), context, note=note))
+    return CheckedToken(*acquire(cell.settings.token_hook, token_request(cell, delivery), context, note=note))
 
 
-def token_request(cell: Cell, wanted: TokenDelivery) -> TokenRequest:
-    """Return the request of the run to a hook."""
+def token_request(cell: Cell, delivery: TokenDelivery) -> TokenRequest:
+    """Return the request that the run makes to its hook."""
     min_lifetime = cell.settings.token_min_lifetime
     return TokenRequest(
         run_id=cell.rundir.id,
         ce=cell.ce_address,
         audience=cell.ce_address,
         issuer=URL if cell.settings.token_hook == LOCAL else "",
-        scopes=wanted.scopes,
-        profile=wanted.profile,
-        min_lifetime_s=wanted.min_lifetime if min_lifetime is None else min_lifetime,
+        scopes=delivery.scopes,
+        profile=delivery.profile,
+        min_lifetime_s=delivery.min_lifetime if min_lifetime is None else min_lifetime,
     )
 
 
-def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> CheckedToken:
-    """Renew a token that has become old while the hosts were made; if that fails, return it until it expires."""
+def _renew_if_due(cell: Cell, delivery: TokenDelivery, checked: CheckedToken) -> CheckedToken:
+    """Renew a token that became old while the hosts were made; if that fails, return it while it is valid."""
     if renewal.due(checked.token) > time.time():
         return checked
-    with cell.journal.case(*stays_valid(wanted)) as case:
+    with cell.journal.case(*stays_valid(delivery)) as case:
         left = checked.token.expires - time.time()
         try:
-            newer = request_token(cell, wanted, note=case.note)
+            newer = request_token(cell, delivery, note=case.note)
         except InterruptedRunError:
             raise
         except ItbError as error:
@@ -189,8 +189,8 @@ def _renew_if_due(cell: Cell, wanted: TokenDelivery, checked: CheckedToken) -> C
 def _map_issuer(cell: Cell, issuer: str) -> None:
     """Configure the CE to map the issuer's tokens, and check that it can read the issuer's keys.
 
-    Only the token says which issuer it is.  The CE's script has mapped the
-    run's own issuer already, and runs again for another.
+    The issuer is known from the token only.  The CE's script has mapped the
+    run's own issuer already; it runs again for another one.
     """
     host, script = cell.host(CE), cell.platform.ce.configure
     with cell.journal.case(*_ISSUER_KNOWN) as case:
@@ -215,9 +215,9 @@ def _describe(token: Token) -> str:
 
 
 def deliver_renewed(cell: Cell, places: Sequence[TokenPlace], secret: Secret, *, force: bool) -> str:
-    """Put a newer token on all these places at once; TokenError naming every role it did not reach.
+    """Deliver a newer token to all these places at once; TokenError naming every role that did not get it.
 
-    Returns a note on the places where a scenario's token stays.
+    Returns a note on the places that keep a scenario's token.
     """
 
     def deliver_to(place: TokenPlace) -> tuple[str, str]:

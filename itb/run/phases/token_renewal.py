@@ -1,4 +1,4 @@
-"""The token of a run while scenarios run: renewed, restored where one replaced it, its end explained."""
+"""Keeps the token valid while scenarios run: it is renewed, and delivered again after a scenario replaced it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from itb.run.cell import Cell
 from itb.run.phases.token import (
     LOCAL,
     deliver_renewed,
-    keep_record,
     request_token,
+    save_claims,
     stays_valid,
     token_request,
 )
@@ -35,26 +35,26 @@ from itb.util.redact import remember
 BAD_TOKENS = "/var/lib/itb/tokens"  # folder on the token's role: a good token, and some a CE must refuse
 
 
-class Renewals:
+class TokenRenewer:
     """Renews the token, each time as a case; after a failure, decides which scenarios may still start."""
 
-    def __init__(self, cell: Cell, wanted: TokenDelivery, token: Token) -> None:
+    def __init__(self, cell: Cell, delivery: TokenDelivery, token: Token) -> None:
         self.token = token
         self.problem = ""
-        self._cell, self._wanted = cell, wanted
+        self._cell, self._delivery = cell, delivery
         self._secret: Secret | None = None
-        self._case = stays_valid(wanted)
-        # A renewal may have begun before there was anybody to go on with it: it failed after this token was made.
+        self._case = stays_valid(delivery)
+        # The last try of an earlier attempt may have failed after this token was issued: go on with its case.
         last = next((case for case in reversed(cell.journal.cases) if case.key == self._case), None)
         begun = last if last and last.is_bad and int(last.started) > token.issued else None
         self._failed, self._last_problem = (len(begun.bad_tries), begun.message) if begun else (0, "")
         self._lock = threading.Lock()
 
     def renew(self) -> Token:
-        """Get and deliver a new token; if that fails, the case says at once how long the old one serves.
+        """Acquire and deliver a new token; if that fails, the case says how long the old one is still valid.
 
-        It is the same case until a try succeeds; it passes then if the old
-        token had not expired by that time.
+        Further tries are tries of the same case, until one succeeds; the case
+        passes then if the old token had not expired by that time.
         """
         left = self.token.expires - time.time()
         is_next_try = self._failed > 0
@@ -78,16 +78,16 @@ class Renewals:
         return token
 
     def renew_first(self) -> None:
-        """Renew before anything starts; if that fails, the old one has to do."""
+        """Renew before any scenario starts; if that fails, go on with the old token."""
         try:
             self.renew()
         except (TokenError, TestbedError) as error:
             self.problem = error.message
 
     def _replace(self, note: Callable[[str], None], *, force: bool) -> tuple[Token, str]:
-        checked = request_token(self._cell, self._wanted, note=note)
-        note_on_places = deliver_renewed(self._cell, self._wanted.places, checked.secret, force=force)
-        self.token = keep_record(self._cell, self._wanted, checked.token)
+        checked = request_token(self._cell, self._delivery, note=note)
+        note_on_places = deliver_renewed(self._cell, self._delivery.places, checked.secret, force=force)
+        self.token = save_claims(self._cell, self._delivery, checked.token)
         self._secret = checked.secret
         return self.token, note_on_places
 
@@ -96,7 +96,7 @@ class Renewals:
         self.problem = result.problem if result.token is None else ""
 
     def may_start(self, scenario: Scenario) -> bool:
-        """Return False, and report a case, for a scenario that would outlive a token that cannot be renewed.
+        """Return whether a scenario may start; report why not if the token would expire during one of its steps.
 
         Every scenario gets new tokens that a CE must refuse: the one that expires soon must not have expired.
         """
@@ -108,7 +108,7 @@ class Renewals:
                 renewal.require(self.token, longest_wait(scenario) * factor, "one step of it")
             self._restore()
             if has_bad_tokens(self._cell):
-                _deliver_test_tokens(self._cell, self._wanted)
+                _deliver_test_tokens(self._cell, self._delivery)
         except (TokenError, TestbedError) as error:
             first, *others = planned_cases(scenario, self._cell.services)
             with self._cell.journal.case(*first) as case:
@@ -120,7 +120,7 @@ class Renewals:
         return True
 
     def find_refusal(self, since: float) -> str:
-        """Return what the CE has refused since a time, in one line, for a failed step that needs the token.
+        """Return a line on what the CE has refused since a time, for a failed step that needs the token.
 
         Raises TokenError if the token has expired, which a run only lets happen when it cannot be renewed.
         """
@@ -131,18 +131,18 @@ class Renewals:
         except InterruptedRunError:
             raise
         except TestbedError:
-            return ""  # a CE that is gone says nothing; the step's own evidence stands
+            return ""  # the CE cannot be asked; the step's own evidence counts
 
     def conclude(self) -> None:
-        """Report that no renewal was due, unless there was one."""
+        """Report that no renewal was due, unless a renewal was reported."""
         if not self._cell.journal.has(self._case):
             with self._cell.journal.case(*self._case) as case:
                 minutes = (self.token.expires - time.time()) / 60
                 case.passed(f"no renewal was due: {minutes:.0f} minutes left")
 
     def _restore(self) -> None:
-        """Deliver the run's own token again where an earlier scenario left another one, or none."""
-        places = [place for place in self._wanted.places if not is_ours(self._cell.host(place.role), place.path)]
+        """Deliver the run's own token again where an earlier scenario replaced or removed it."""
+        places = [place for place in self._delivery.places if not is_ours(self._cell.host(place.role), place.path)]
         if not places:
             return
         with self._lock, self._cell.journal.case(*self._case) as case:
@@ -155,13 +155,13 @@ class Renewals:
 
 
 def has_bad_tokens(cell: Cell) -> bool:
-    """Return whether scenarios find tokens a CE must refuse: only the run's own issuer makes them."""
+    """Return whether scenarios get tokens that a CE must refuse: only the run's own issuer makes them."""
     return cell.settings.token_hook == LOCAL and cell.product.token is not None
 
 
-def _deliver_test_tokens(cell: Cell, wanted: TokenDelivery) -> None:
-    """Put a good token and some a CE must refuse where a scenario finds them."""
-    host, issuer, request = cell.host(wanted.role), load_issuer(cell), token_request(cell, wanted)
+def _deliver_test_tokens(cell: Cell, delivery: TokenDelivery) -> None:
+    """Deliver a good token and some that a CE must refuse to where scenarios find them."""
+    host, issuer, request = cell.host(delivery.role), load_issuer(cell), token_request(cell, delivery)
     tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
     tokens["valid"] = issuer.mint_for(request)
     for secret in tokens.values():
@@ -178,15 +178,15 @@ def longest_wait(scenario: Scenario) -> float:
 
 
 @contextmanager
-def keep_fresh(cell: Cell, token: Token | None) -> Iterator[Renewals | None]:
+def keep_fresh(cell: Cell, token: Token | None) -> Iterator[TokenRenewer | None]:
     """Renew the run's token before it expires while the block runs; yields None for a run without a token."""
-    wanted = cell.product.token
-    if token is None or wanted is None:
+    delivery = cell.product.token
+    if token is None or delivery is None:
         yield None
         return
-    renewals = Renewals(cell, wanted, token)
-    if renewal.due(token) <= time.time():  # a run that goes on after a pause must not begin without
-        renewals.renew_first()
-    with renewal.keep_renewed(renewals.token, renewals.renew, renewals.report):
-        yield renewals
-    renewals.conclude()
+    renewer = TokenRenewer(cell, delivery, token)
+    if renewal.due(token) <= time.time():  # after a pause, the token may have expired
+        renewer.renew_first()
+    with renewal.keep_renewed(renewer.token, renewer.renew, renewer.report):
+        yield renewer
+    renewer.conclude()

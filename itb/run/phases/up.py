@@ -1,8 +1,4 @@
-"""The phases of a run, each from the values of the earlier ones to a value of its own.
-
-Every phase writes its value to the run directory as it ends, so that the
-next one can also start in another process.
-"""
+"""The phases platform and up: the images are prepared, the hosts start and boot, the CE is set up."""
 
 from __future__ import annotations
 
@@ -61,7 +57,7 @@ def ce_cases(cell: Cell) -> Iterable[CaseKey]:
 
 
 def prepare_platform(opened: Cell) -> PlatformImages:
-    """Return the images of the platform, from the engine's store or made now."""
+    """Return the images of the platform; build them unless the engine's store has them."""
     with opened.journal.case(*IMAGES) as case:
         images = saved_images(opened) or platforms_images.ensure(
             opened.platform,
@@ -76,23 +72,23 @@ def prepare_platform(opened: Cell) -> PlatformImages:
 
 
 def saved_images(cell: Cell) -> PlatformImages | None:
-    """Return the images a run began with, if it is resumed and they still exist; else None."""
-    saved = cell.rundir.readable(values.IMAGES)
+    """Return the images that a resumed run began with, if they still exist; else None."""
+    saved = cell.rundir.load_or_none(values.IMAGES)
     return platforms_images.find(cell.engine, saved.platform, saved.key) if saved else None
 
 
 def load_ca(cell: Cell) -> RunCA:
-    """Return the run's certificate authority; the first phase that needs it creates it."""
+    """Return the run's certificate authority; create it if there is none yet."""
     return RunCA.load_or_create(cell.rundir.tokens, name=f"itb run {cell.rundir.state.short}")
 
 
 def load_issuer(cell: Cell) -> Issuer:
-    """Return the run's own token issuer; the first phase that needs it creates it."""
+    """Return the run's own token issuer; create it if there is none yet."""
     return Issuer.load_or_create(cell.rundir.tokens)
 
 
 def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
-    """Create the network and start the containers of these roles at once; those that run stay as they are."""
+    """Create the network and start the containers of these roles, unless they run."""
     with cell.testbed.starting:
         missing = sorted(set(roles) - cell.testbed.find_running_roles(), key=roles.index)
         if not missing:
@@ -104,7 +100,7 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
 
 
 def start_containers(cell: Cell, images: PlatformImages, roles: Sequence[str], prefix: str) -> None:
-    """Create and start the containers of these roles, with the programs that come with itb."""
+    """Create and start the containers of these roles, with the programs that itb provides."""
     tools_folder = None
     if cell.testbed.has_tools:
         tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
@@ -112,13 +108,13 @@ def start_containers(cell: Cell, images: PlatformImages, roles: Sequence[str], p
 
 
 def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool) -> None:
-    """Start all hosts of a whole run at once; they boot while other things are done."""
+    """Start all hosts of a whole run at once; they boot while other nodes work."""
     workspace = [] if cached_build and previous_is_built else [WORKSPACE]
     start_hosts(cell, images, [SERVICES, *workspace, *cell.testbed_roles])
 
 
 def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
-    """Return the run's signing key, from a services host that is ready for use; what is ready stays as it is."""
+    """Prepare the services host unless it is ready; return the run's signing key, which it makes."""
     start_hosts(cell, images, [SERVICES])
     _boot(cell, [SERVICES])
 
@@ -143,7 +139,7 @@ def boot_workspace(
 
 
 def _boot(cell: Cell, roles: Sequence[str]) -> None:
-    """Wait until these hosts are up, and have them trust the run's CA."""
+    """Wait until these hosts have booted, and make them trust the run's CA."""
     ca = load_ca(cell)
 
     def boot_role(role: str) -> None:
@@ -160,7 +156,7 @@ def _boot_role(cell: Cell, role: str, ca: RunCA) -> None:
 
 
 def make_ready(host: Host, ca: RunCA) -> str:
-    """Wait until a host is up and have it trust the run's CA; return what its systemd says."""
+    """Wait until a host has booted and make it trust the run's CA; return the state that its systemd reports."""
     names = [host.fqdn]
     if host.role == SERVICES:
         names += [repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
@@ -170,7 +166,7 @@ def make_ready(host: Host, ca: RunCA) -> str:
 
 
 def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
-    """Return the bare hosts, booted, with certificates, trusting the run's CA."""
+    """Boot the bare hosts, which get certificates and trust the run's CA; return them."""
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     _boot(cell, cell.testbed_roles)
     workspace = [role for role in (WORKSPACE,) if role in cell.testbed.find_running_roles()]
@@ -180,9 +176,9 @@ def boot_testbed(cell: Cell, images: PlatformImages) -> TestbedHosts:
 
 
 def prepare_ce(cell: Cell) -> None:
-    """Install and start the CE while the candidate is built: it is the platform's, not the product's.
+    """Install and start the CE, which belongs to the platform, while the candidate is built.
 
-    Nothing is done on a testbed without one.
+    A testbed without a CE is left as it is.
     """
     if cell.has_ce:
         cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
@@ -204,7 +200,7 @@ def _prepare_ce(cell: Cell) -> None:
 
 @contextmanager
 def as_testbed_error() -> Iterator[None]:
-    """Raise a TestbedError for an InstallError of the block: the CE's failure is never the candidate's fault."""
+    """Raise a TestbedError for an InstallError of the block: the candidate is never at fault for the CE."""
     try:
         yield
     except InstallError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from itb.machine import retention
 from itb.machine.retention import Retention
-from itb.rundir.directory import Ended, RunDir, RunState
+from itb.rundir.directory import RunDir, RunResult, RunState
 
 DAY = 86400.0
 NOW = 1.7e9
@@ -28,7 +28,7 @@ def make(tmp_path: Path) -> MakeRun:
         code = {"passed": 0, "partial": 0}.get(kind, 7)
         state = RunState(
             id=rundir.id, short="x", product="p", platform="deb13", ref="main", started=at, finished=at + 60,
-            exit_code=code, ended=Ended(kind=kind),
+            exit_code=code, ended=RunResult(kind=kind),
         )  # fmt: skip
         rundir.write_state(state.model_copy(update=changes))
         (rundir.path / "log").write_text("x" * 5000)

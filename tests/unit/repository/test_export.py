@@ -165,7 +165,7 @@ def test_what_is_published_already(tmp_path: Path) -> None:
 def test_koji_needs_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     rundir = run(tmp_path)
-    seal.put(rundir)
+    seal.write(rundir)
     monkeypatch.chdir(rundir.path)
     koji = {"program": "koji", "target": "t"}
     (tmp_path / "run" / "itb.yaml").write_text(json.dumps({"publish": {"koji": koji}}))

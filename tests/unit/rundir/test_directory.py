@@ -82,13 +82,13 @@ def test_values_come_back(rundir: RunDir) -> None:
         provider="local", issuer="i", subject="s", audience=("a",), scopes=("b",),
         issued=1, expires=2, jti="j", verified=True,
     )  # fmt: skip
-    assert rundir.saved(values.TOKEN) is None
+    assert rundir.load(values.TOKEN) is None
     rundir.save(values.TOKEN, token)
-    assert rundir.saved(values.TOKEN) == token
+    assert rundir.load(values.TOKEN) == token
     other = ValueKey(values.TOKEN.name, Case)
     with pytest.raises(UsageError, match="not written by this version"):
-        rundir.saved(other)
-    assert rundir.readable(other) is None
+        rundir.load(other)
+    assert rundir.load_or_none(other) is None
 
 
 def test_cases_survive_a_crash_in_the_middle_of_a_line(rundir: RunDir) -> None:
@@ -180,6 +180,6 @@ def test_what_is_written_is_redacted(rundir: RunDir) -> None:
     assert "hunter2" not in written
     assert "hvs." not in written
     assert rundir.state.settings == {"source": f"https://me:{MARK}@host/x.git"}
-    kept = rundir.saved(ValueKey("case", Case))
+    kept = rundir.load(ValueKey("case", Case))
     assert kept is not None
     assert kept.message == MARK

@@ -25,7 +25,7 @@ def test_one_at_a_time_by_name(tmp_path: Path) -> None:
 
 
 def test_who_ended_without_letting_go_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text(lock.Owner(pid=4711, host="here", since=1.0).model_dump_json())
+    (tmp_path / ".lock").write_text(lock.LockOwner(pid=4711, host="here", since=1.0).model_dump_json())
     with lock.hold(tmp_path) as stale:
         assert str(stale) == "process 4711 on here (since 1970-01-01 00:00:01 UTC)"
     with lock.hold(tmp_path) as stale:

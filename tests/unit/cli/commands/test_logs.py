@@ -192,7 +192,7 @@ def test_lines_are_shown_as_they_come_until_the_run_ends(
 
     monkeypatch.setattr(threading.Event, "wait", lambda *_: True)
     asked = Asked(rundir, "", "", None)
-    following._print_growing(asked, lambda: [log.path for log in rundir_logs.every(rundir)], goes_on)
+    following._print_growing(asked, lambda: [log.path for log in rundir_logs.list_logs(rundir)], goes_on)
     title = "==> results/smoke/01-a.log <=="
     assert capsys.readouterr().out.splitlines() == [
         title,
@@ -207,7 +207,7 @@ def test_lines_are_shown_as_they_come_until_the_run_ends(
 def test_paths_are_not_followed_out_of_the_run(red: RunDir, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x\n")
     (red.host("factory") / "link.log").symlink_to(tmp_path / "secret")
-    assert "link.log" not in {log.name for log in rundir_logs.every(red)}
+    assert "link.log" not in {log.name for log in rundir_logs.list_logs(red)}
 
 
 def test_what_is_collected_at_the_end_is_not_followed_unless_asked_for(red: RunDir) -> None:

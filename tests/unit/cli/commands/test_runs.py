@@ -14,10 +14,10 @@ from itb.cli.commands import runs
 from itb.cli.commands.runs import Wanted
 from itb.errors import UsageError
 from itb.model import Case, Outcome
-from itb.rundir.directory import Ended, RunDir, runs_of
+from itb.rundir.directory import RunDir, RunResult, runs_of
 
 MakeRun = Callable[..., RunDir]
-RED = Ended(kind="failed", at="install", cause="install on frontend: nothing provides libfoo")
+RED = RunResult(kind="failed", at="install", cause="install on frontend: nothing provides libfoo")
 
 
 def case(outcome: Outcome, **changes: object) -> Case:
@@ -30,12 +30,12 @@ def listed(folder: Path, wanted: Wanted | None = None) -> list[str]:
 
 
 def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("1-a", exit_code=0, finished=1.7e9 + 61, ref="[/odd] [red]ref", ended=Ended(kind="passed"))
+    make_run("1-a", exit_code=0, finished=1.7e9 + 61, ref="[/odd] [red]ref", ended=RunResult(kind="passed"))
     make_run("2-b", exit_code=7, finished=1.7e9 + 5, kept=True, ended=RED)
     make_run("3-c", pid=os.getpid())
     (tmp_path / "runs" / "4-d").mkdir()
     (tmp_path / "runs" / "4-d" / "run.json").write_text("{")
-    held = make_run("5-e", exit_code=0, ended=Ended(kind="partial", at="build"))
+    held = make_run("5-e", exit_code=0, ended=RunResult(kind="partial", at="build"))
     with held.lock():
         shown = runs.table(list(runs.matching(tmp_path / "runs", Wanted())))
     assert [" ".join(line.split()) for line in shown.lines()[1:]] == [
@@ -54,14 +54,14 @@ def test_a_run_that_does_not_say_how_it_ended_is_judged_by_its_cases(make_run: M
     old.append_case(case(Outcome.FAILED, message="no libfoo", exit_code=7))
     part = make_run("2-b", exit_code=0, finished=1.7e9 + 5)
     part.append_case(case(Outcome.PASSED, phase="build", role="workspace"))
-    make_run("3-c", exit_code=None, ended=Ended(kind="passed"))
+    make_run("3-c", exit_code=None, ended=RunResult(kind="passed"))
     ended = [run.ended for run in runs.matching(tmp_path / "runs", Wanted())]
-    assert [item.words for item in ended] == ["interrupted", "partial (build)", "failed (install)"]
+    assert [item.text for item in ended] == ["interrupted", "partial (build)", "failed (install)"]
     assert "no libfoo" in ended[2].cause
 
 
 def test_filters(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("1-p-1234abcd-deb13", exit_code=0, ended=Ended(kind="passed"), ref="v1_0", started=1e9)
+    make_run("1-p-1234abcd-deb13", exit_code=0, ended=RunResult(kind="passed"), ref="v1_0", started=1e9)
     make_run("2-q-5678abcd-el9", exit_code=7, ended=RED, product="q", platform="el9", ref="v1_1")
     folder = tmp_path / "runs"
     first, second = "1-p-1234abcd-deb13", "2-q-5678abcd-el9"
@@ -102,7 +102,7 @@ def test_values_that_mean_nothing_are_refused(
 
 def test_limits_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(runs.SHOWN + 2):
-        make_run(f"{number:02d}-a", exit_code=0, ended=Ended(kind="passed"))
+        make_run(f"{number:02d}-a", exit_code=0, ended=RunResult(kind="passed"))
     runs.list_runs({}, {}, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == runs.SHOWN + 2
@@ -120,7 +120,7 @@ def test_limits_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) 
 def test_nothing_to_list_is_said(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs.list_runs({}, {}, as_json=False)
     assert capsys.readouterr().out == f"no run in {tmp_path / 'runs'} yet: itb run makes one\n"
-    make_run("1-a", exit_code=0, ended=Ended(kind="passed"))
+    make_run("1-a", exit_code=0, ended=RunResult(kind="passed"))
     runs.list_runs({}, {"product": "other"}, as_json=False)
     assert capsys.readouterr().out == f"no run in {tmp_path / 'runs'} is like that\n"
 
