@@ -55,6 +55,9 @@ def main() -> None:
         if error.errno == errno.ENAMETOOLONG:  # nobody but who typed it has made it
             fail(UsageError(f"{str(error.filename)[:60]!r}...: {error.strerror}"))
         fail(TestbedError(one_line(named)))
+    except Exception:  # noqa: BLE001 - a mistake of itb's is no wrong command line
+        sys.excepthook(*sys.exc_info())
+        sys.exit(TestbedError.exit_code)
     finally:
         flush_streams()
 

@@ -6,6 +6,7 @@ something to do, says what in its hint (printed as a second line).
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -142,6 +143,7 @@ class ItbError(Exception):
 
 
 E = TypeVar("E", bound=ItbError)
+_LONGEST_CRASH = 500  # characters of an exception that nobody has foreseen
 
 
 class UsageError(ItbError):
@@ -191,6 +193,16 @@ class InterruptedRunError(ItbError):
     """A signal ended the run."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def as_itb_error(error: Exception) -> ItbError:
+    """Return an exception as an error of itb: itself, or a TestbedError, since itb is not what is tested."""
+    if isinstance(error, ItbError):
+        return error
+    if isinstance(error, OSError):
+        return TestbedError(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    text = "".join(traceback.format_exception(error))
+    return TestbedError(f"itb itself failed: {repr(error)[:_LONGEST_CRASH]}", evidence=text)
 
 
 # Errors of these classes blame the product; all others the testbed.

@@ -8,7 +8,16 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from itb.errors import ExitCode, InterruptedRunError, ItbError, NothingRanError, TestbedError, UsageError, worst
+from itb.errors import (
+    ExitCode,
+    InterruptedRunError,
+    ItbError,
+    NothingRanError,
+    TestbedError,
+    UsageError,
+    as_itb_error,
+    worst,
+)
 from itb.model import Outcome
 from itb.phase import Phase
 from itb.process.stop import AbandonedError, Ending
@@ -51,11 +60,10 @@ def run_cell(cell: Cell, ending: Ending, prepare: Callable[[], None] = lambda: N
         # A run that is resumed after its last scenario only lacks evidence, removal and reports.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
             _execute(cell, RUN_GRAPH.nodes, {"opened": cell})
-    except ItbError as caught:
-        error = caught
-        _inspect_hosts(cell, ending, caught)
-    except OSError as caught:  # the disk is full, the run directory is gone: the machine's fault
-        error = TestbedError(str(caught))
+    except Exception as caught:  # noqa: BLE001 - a full disk, a mistake of itb's: a run ends with a report
+        error = as_itb_error(caught)
+        if not isinstance(caught, OSError):
+            _inspect_hosts(cell, ending, error)
     finally:
         code = _finish(cell, ending, error)
     return code
@@ -65,7 +73,7 @@ def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
     """Inspect hosts before they are removed: the candidate may have damaged them and so ended the run."""
     if not ending.reason and not isinstance(error, InterruptedRunError):
         cell.engine.runner.stop.clear()  # it may have ended nodes that only prepare
-        with suppress(ItbError, OSError):
+        with suppress(Exception):  # the error that is reported is why the run ended
             install.inspect_before_removal(cell)
 
 
@@ -114,7 +122,8 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     codes: list[int] = []
     try:
         work()
-    except ItbError as error:
+    except Exception as caught:  # noqa: BLE001 - as for a whole run
+        error = as_itb_error(caught)
         _report_error(cell, error)
         codes.append(error.exit_code)
     cell.engine.runner.stop.clear()
@@ -158,7 +167,7 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
     try:
         # Not if the testbed is at fault: an engine that hangs would hang again.
         if not ending.reason and code != TestbedError.exit_code:
-            with suppress(ItbError, OSError):
+            with suppress(Exception):
                 build.lint_before_removal(cell)
         if ending.signals < 2:
             down.collect_evidence(cell)
@@ -188,6 +197,11 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
         return TestbedError.exit_code
     except OSError as error:
         cell.journal.mark_lost(f"{error.filename or 'the reports'} cannot be written: {error.strerror}")
+        return TestbedError.exit_code
+    except Exception as error:  # noqa: BLE001 - the exit code must not say less than run.json
+        with suppress(ItbError, OSError):
+            cell.rundir.update(exit_code=worst([code, TestbedError.exit_code]))
+        cell.journal.mark_lost(f"the reports cannot be written: {as_itb_error(error).message}")
         return TestbedError.exit_code
     return ExitCode.PASSED
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from itb.errors import (
     LogLine,
     TestbedError,
     UsageError,
+    as_itb_error,
 )
 from itb.model import Case, CaseKey, Outcome, Remark, Try
 from itb.process import retry
@@ -133,11 +133,9 @@ class RunningCase:
             self.log, self.quotes = error.log or self.log, error.quotes
         elif isinstance(error, KeyboardInterrupt):
             self._set(Outcome.ERROR, "interrupted", InterruptedRunError.exit_code)
-        elif isinstance(error, OSError) and error.filename:
-            self._set(Outcome.ERROR, f"{error.filename}: {error.strerror}", ExitCode.TESTBED)
         else:
-            text = "".join(traceback.format_exception(error))
-            self._set(Outcome.ERROR, f"itb itself failed: {error!r}", ExitCode.TESTBED, text)
+            crash = as_itb_error(error) if isinstance(error, Exception) else TestbedError(f"ended by {error!r}")
+            self._set(Outcome.ERROR, crash.message, crash.exit_code, crash.evidence)
 
 
 def _redacted(record: Case | Try) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from itb.containers import naming
 from itb.containers.engine import Engine
-from itb.errors import ExitCode, InterruptedRunError, ItbError, TestbedError, UsageError, worst
+from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
 from itb.model import CaseKey, Notes
 from itb.phase import Phase
 from itb.report import run_result, write
@@ -27,20 +27,19 @@ def collect_evidence(cell: Cell) -> None:
     with cell.journal.case(*EVIDENCE) as case:
         try:
             collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
-        except (ItbError, OSError) as error:
-            # A host has stopped, or a disk is full.
-            case.skip(f"incomplete: {error}")
+        except Exception as error:  # noqa: BLE001 - a host that has died, a full disk, what a hostile host sent
+            case.skip(f"incomplete: {as_itb_error(error).message}")
 
 
 def remove(journal: Journal, engine: Engine) -> int:
     """Remove hosts, network and secrets of the journal's run; return the exit code of a failure to do so."""
     try:
         _remove(journal, engine)
-    except ItbError as error:
-        return error.exit_code
     except OSError as error:  # secrets in a directory that cannot be written
         journal.mark_lost(f"{error.filename}: {error.strerror}")
         return TestbedError.exit_code
+    except Exception as error:  # noqa: BLE001 - its case tells of it; the report is still to come
+        return as_itb_error(error).exit_code
     return ExitCode.PASSED
 
 

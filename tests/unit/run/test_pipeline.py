@@ -1,0 +1,104 @@
+"""The end of a run: whatever ended it, there is a report, and the exit code is that of run.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from itb import __main__ as program
+from itb.errors import ExitCode, TestbedError
+from itb.process.stop import Ending
+from itb.report import write
+from itb.run import pipeline
+from itb.run.cell import Cell
+from itb.run.phases import down, install
+
+NewCell = Callable[..., Cell]
+CRASHES = [KeyError("usr/x.rpm"), RecursionError("too deep"), MemoryError(), ValueError("a number of 5000 digits")]
+
+
+def crash(error: Exception) -> Callable[..., NoReturn]:
+    def call(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return call
+
+
+@pytest.fixture
+def cell(new_cell: NewCell, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    """A cell whose hosts need no engine to be removed, nor to be inspected."""
+    monkeypatch.setattr(down, "_remove", lambda *_: None)
+    monkeypatch.setattr(down, "collect", lambda *_: None)
+    monkeypatch.setattr(install, "inspect_before_removal", lambda *_: None)
+    return new_cell()
+
+
+def verdict(cell: Cell) -> dict[str, object]:
+    loaded = json.loads(cell.rundir.verdict.read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+@pytest.mark.parametrize("error", CRASHES, ids=lambda error: type(error).__name__)
+def test_crash_in_a_phase_ends_with_a_report(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(pipeline, "_execute", crash(error))
+    assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
+    assert cell.rundir.state.exit_code == ExitCode.TESTBED
+    assert verdict(cell)["exit_code"] == ExitCode.TESTBED
+    (case,) = [case for case in cell.journal.cases if case.is_bad]
+    assert case.message == f"itb itself failed: {error!r}"
+    assert "Traceback" in case.evidence
+
+
+def test_crash_within_a_case_is_told_once(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: object) -> None:
+        with cell.journal.case("build", "workspace", "the RPMs are all there"):
+            raise KeyError("usr/x.rpm")
+
+    monkeypatch.setattr(pipeline, "_execute", work)
+    assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
+    assert [case.name for case in cell.journal.cases if case.is_bad] == ["the RPMs are all there"]
+
+
+def test_crash_of_a_single_command(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_has_hosts", lambda _: True)
+    monkeypatch.setattr(pipeline, "_execute", crash(KeyError("x")))
+    assert pipeline.build_cell(cell, Ending()) == ExitCode.TESTBED
+    assert cell.rundir.state.exit_code == ExitCode.TESTBED
+
+
+@pytest.mark.parametrize("place", ["collect", "_remove"])
+def test_crash_at_the_end_keeps_nothing_from_being_reported(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(pipeline, "_execute", crash(TestbedError("no engine")))
+    monkeypatch.setattr(down, place, crash(RecursionError("too deep")))
+    assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
+    assert verdict(cell)["exit_code"] == cell.rundir.state.exit_code == ExitCode.TESTBED
+
+
+def test_report_that_cannot_be_made_is_no_pass(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process ends with is what run.json says."""
+    monkeypatch.setattr(pipeline, "_execute", lambda *_: None)
+    monkeypatch.setattr(write, "write", crash(ValueError("no XML")))
+    assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
+    assert cell.rundir.state.exit_code == ExitCode.TESTBED
+    assert "no XML" in cell.journal.lost
+
+
+def test_crash_elsewhere_is_no_wrong_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(program.words, "check_text", crash(KeyError("x")))
+    monkeypatch.setattr(program, "handle_signals", lambda: None)
+    monkeypatch.setattr(program, "redact_crashes", lambda: None)
+    with pytest.raises(SystemExit) as caught:
+        program.main()
+    assert caught.value.code == ExitCode.TESTBED
+    assert "KeyError: 'x'" in capsys.readouterr().err
