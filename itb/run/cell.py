@@ -26,8 +26,6 @@ from itb.testbed.testbed import Testbed, Topology
 
 R = TypeVar("R", bound=Record)
 
-PREVIOUS = "previous"  # folder in the run directory for the version upgraded from
-
 
 @dataclass
 class OpenCheckpoint:
@@ -50,12 +48,7 @@ class Cell:
     journal: Journal
     engine: Engine
     checkpoints: Checkpoints
-    previous: Commit | None = None  # what scenarios upgrade from
-
-    @property
-    def previous_rundir(self) -> RunDir:
-        """Return the run directory of the version to upgrade from, with its values, logs and RPMs."""
-        return RunDir(self.rundir.path / PREVIOUS)
+    previous: Commit | None = None  # the version that scenarios upgrade from
 
     @functools.cached_property
     def testbed(self) -> Testbed:

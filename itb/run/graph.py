@@ -71,7 +71,7 @@ class Graph:
 
     def _order(self, names: Iterable[str]) -> TopologicalSorter[str]:
         included = set(names)
-        nodes = [node for name, node in self.nodes.items() if name in included]  # always in the same order
+        nodes = [node for name, node in self.nodes.items() if name in included]  # in the order of declaration
         return TopologicalSorter(
             {node.name: [need for need in (*node.needs, *node.after) if need in included] for node in nodes}
         )

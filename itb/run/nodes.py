@@ -34,7 +34,7 @@ def _unchanged(cell: Cell) -> Cell:
 
 RUN_GRAPH = Graph(
     [
-        # Asked first: a hook that is missing or wrong and a token that is refused are known in seconds.
+        # First: a hook that is missing or wrong, or a token that is refused, ends the run in seconds.
         Node("checked_token", token.acquire_token, Phase.TOKEN, cases=token.acquired_cases),
         Node(
             "images",
@@ -47,7 +47,7 @@ RUN_GRAPH = Graph(
         Node("cell", published.choose_published, Phase.BUILD, load=_unchanged, cases=(published.CANDIDATE,)),
         Node("cached_build", build.cached_candidate, Phase.BUILD),
         Node("previous_is_built", previous.is_built, Phase.BUILD),
-        # All at once: a step that starts its own hosts finds them there in a whole run.
+        # All at once: in a whole run, nodes that start their own hosts find them running.
         Node("hosts", up.start_all, Phase.RUN, prepares=True, cases=(up.STARTED,)),
         Node("signing_key", up.prepare_services, after=("hosts",), prepares=True, cases=up.SERVICES_CASES),
         Node(
@@ -67,12 +67,12 @@ RUN_GRAPH = Graph(
             load=_saved(values.BUILD),
             cases=build_cases.CASES,
         ),
-        # There is one workspace, and the candidate goes first.
+        # The workspace builds one version at a time, the candidate first.
         Node(
             "previous_build",
             previous.build,
             Phase.BUILD,
-            # after the testbed, which tells what runs where the candidate is built
+            # after testbed, which records the workspace of the candidate: this node may replace it
             after=("workspace", "build", "testbed"),
             load=previous.saved_build,
             optional=True,

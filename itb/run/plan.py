@@ -84,10 +84,10 @@ def _check_roles(product: Product, topology: Topology) -> None:
     """Raise UsageError for a product with a role that the testbed lacks, or with a token where there is no CE."""
     for role in product.roles:
         if role not in topology.hosts or role in (SERVICES, WORKSPACE):
-            known = [name for name in topology.roles if name not in (SERVICES, WORKSPACE)]
+            role_names = [name for name in topology.roles if name not in (SERVICES, WORKSPACE)]
             raise UsageError(
                 f"product {product.name}: testbed {product.testbed} has no host for role {role!r}"
-                f"{nearest(role, known)}; it has: {', '.join(known)}",
+                f"{nearest(role, role_names)}; it has: {', '.join(role_names)}",
                 hint="testbed: in product.yaml names another one (itb help scenarios)",
             )
     if product.token and CE not in topology.hosts:

@@ -25,8 +25,8 @@ from itb.rundir.directory import RunState
 from itb.testbed.testbed import Topology
 from itb.util import when
 
-# Ends what a killed itb left running inside a host: every command of it is bounded by timeout(1), and has no
-# parent there.  A shell that a person opened has no timeout, and stays.
+# Ends the commands of a killed itb inside a host: each is a timeout(1) without a parent there.  A shell that a
+# person opened has no timeout, and stays.
 _KILL_COMMANDS = """
 ps -eo pid=,ppid=,comm= | while read -r pid parent name; do
     if [ "$parent" = 0 ] && [ "$name" = timeout ] && [ "$pid" != "$PPID" ]; then

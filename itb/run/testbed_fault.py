@@ -23,11 +23,11 @@ from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.rundir import values
 
-_MIN_FREE = 16 << 20  # bytes; with less on the machine's own disk nothing can be expected to work
-_LOW_KIB = 256 << 10  # KiB; what "No space left" may mean where an archive had to be unpacked
+_MIN_FREE = 16 << 20  # bytes; with less on the machine's disk, nothing works
+_LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
-_INOTIFY = re.compile(r"inotify|watch", re.IGNORECASE)  # which the kernel also calls space
+_INOTIFY = re.compile(r"inotify|watch", re.IGNORECASE)  # the kernel reports its limits as ENOSPC, too
 
 
 def find(cell: Cell, role: str, text: str) -> str:

@@ -15,8 +15,8 @@ from itb.process.result import CommandError
 from itb.process.stop import EndedRunError, Stop
 from itb.rundir.journal import RunningCase
 
-_MAX_FAILURES = 2  # times in a row an engine may fail that answers at all
-_REBOOT = 10.0  # seconds a host may be away: a container is restarted in less
+_MAX_FAILURES = 2  # times in a row that an engine may answer with an error
+_REBOOT = 10.0  # seconds in which a container that is restarted runs again
 
 
 class Watchdog:

@@ -32,6 +32,7 @@ from itb.version import VERSION
 
 R = TypeVar("R", bound=Record)
 
+PREVIOUS = "previous"  # the folder of the version that scenarios upgrade from
 JOURNAL = Path("journal.txt")  # a host's systemd journal, among its logs
 CASES = "cases.jsonl"  # every case as it began and as it ended
 _TRACES = (CASES, "commands.log", "state/commit.json")  # of a run directory that has lost its run.json
@@ -75,9 +76,9 @@ class RunState(Record):
     tool_version: str = ""
     settings: dict[str, Any] = {}
     environment: tuple[str, ...] = ()  # settings that variables gave
-    has_tools: bool = False  # its hosts run programs that come with itb; those of older versions do not
+    has_tools: bool = False  # its hosts run programs that itb provides; hosts of older versions do not
     cwd: str = ""  # what relative paths in the settings are relative to
-    definitions: dict[str, str] = {}  # checksum of what the run was started with, by kind and name
+    definitions: dict[str, str] = {}  # checksums of product, platform and testbed as the run began
 
 
 class HostLogin(Record):
@@ -112,7 +113,7 @@ class RunDir:
         if not runs.is_dir():
             runs.mkdir(0o755, parents=True, exist_ok=True)
             ownership.give_to_caller(runs)
-        ownership.check(runs)  # who can write there can put another directory in the run's place
+        ownership.check(runs)  # a user who can write there could replace the run's directory
         for number in range(1, 1000):
             suffix = "" if number == 1 else f"-{number}"
             path = runs / f"{stamp}-{label}{suffix}"
@@ -120,7 +121,7 @@ class RunDir:
                 path.mkdir(mode=0o700)
             except FileExistsError:
                 continue
-            ownership.give_to_caller(path)  # who may look into it while the run goes on
+            ownership.give_to_caller(path)  # so that the caller can look into it while the run goes on
             return cls(path)
         raise UsageError(f"{runs}: no free run name for {label}")
 
@@ -200,6 +201,11 @@ class RunDir:
         """Return the path of the verdict for programs: what ``--json`` prints of the run."""
         return self.path / "verdict.json"
 
+    @property
+    def previous(self) -> RunDir:
+        """Return the run directory of the version to upgrade from, with its values, logs and RPMs."""
+        return RunDir(self.path / PREVIOUS)
+
     def host(self, role: str) -> Path:
         """Return the folder of evidence of one host: logs, journal, configuration, package list."""
         return self.path / "hosts" / role
@@ -207,7 +213,7 @@ class RunDir:
     def forget_secrets(self) -> None:
         """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
         for path in sorted(self.tokens.rglob("*"), reverse=True):
-            # Somebody else may be removing the same.
+            # Another process may be removing the same files.
             with suppress(FileNotFoundError):
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
@@ -224,7 +230,7 @@ class RunDir:
 
     def save(self, key: ValueKey[R], value: R) -> None:
         """Write a value, redacted, to ``state/NAME.json``."""
-        (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run does not come back
+        (self.path / "state").mkdir(exist_ok=True)  # not its parents: a deleted run must not reappear
         write_atomically(self.path / "state" / f"{key.name}.json", redact(value.model_dump_json(indent=1)))
 
     def load(self, key: ValueKey[R]) -> R | None:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb.rundir.directory import RunDir
+from itb.rundir.directory import PREVIOUS, RunDir
 from itb.util.redact import is_text
 
 _SAMPLE_BYTES = 4096
 _NO_LOGS = (".rpm", ".json", ".repo")
 ITB = "itb"
-PREVIOUS = "previous"  # the folder of the version that scenarios upgrade from
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Log:
 
 def list_logs(rundir: RunDir) -> list[Log]:
     """Return the logs of a run: of its build, of each scenario's steps, of each host, and itb's own."""
-    logs = [*_below(rundir.build, "build"), *_below(rundir.path / PREVIOUS / "build", PREVIOUS)]
+    logs = [*_below(rundir.build, "build"), *_below(rundir.previous.build, PREVIOUS)]
     for top in (rundir.results, rundir.path / "hosts"):
         for folder in sorted(top.iterdir()) if top.is_dir() else ():
             logs += _below(folder, folder.name)

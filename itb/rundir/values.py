@@ -31,7 +31,7 @@ class ValueKey(Generic[R]):
 
 PLANNED_CASES = ValueKey("planned_cases", PlannedCases)
 COMMIT = ValueKey("commit", Commit)
-PREVIOUS_COMMIT = ValueKey("previous", Commit)  # what scenarios upgrade from
+PREVIOUS_COMMIT = ValueKey("previous", Commit)  # the version that scenarios upgrade from
 IMAGES = ValueKey("platform", PlatformImages)
 SIGNING_KEY = ValueKey("key", SigningKey)
 BUILD = ValueKey("build", Build)

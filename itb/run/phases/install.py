@@ -151,10 +151,10 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
 
     A wrong change is a failed case, but the product is tested all the same.
     """
-    served = _served(cell, build)
+    checksums = _served_checksums(cell, build)
 
     def inspect_role(role: str) -> None:
-        inspection = _check_platform(cell, role, served, installed, phase=Phase.INSTALL)
+        inspection = _check_platform(cell, role, checksums, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
         with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as case:
             case.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
@@ -172,19 +172,19 @@ def inspect_before_removal(cell: Cell) -> None:
         inspect_hosts(cell, build, installed)
 
 
-def _served(cell: Cell, build: Build) -> outside.ServedChecksums:
+def _served_checksums(cell: Cell, build: Build) -> outside.ServedChecksums:
     """Return the SHA-256 of the RPM files that hosts may have installed, as the services host has them."""
-    served = cell.value_once(
+    checksums = cell.value_once(
         checkpoints.SERVED_CHECKSUMS,
         ValueKey(checkpoints.SERVED_CHECKSUMS.name, outside.ServedChecksums),
         lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT, cell.platform),
         on=[SERVICES],
     )
-    return served.model_copy(update={"product": (*served.product, *(rpm.sha256 for rpm in build.rpms))})
+    return checksums.model_copy(update={"product": (*checksums.product, *(rpm.sha256 for rpm in build.rpms))})
 
 
 def _check_platform(
-    cell: Cell, role: str, served: outside.ServedChecksums, installed: Installed, *, phase: Phase
+    cell: Cell, role: str, checksums: outside.ServedChecksums, installed: Installed, *, phase: Phase
 ) -> outside.Inspection:
     """Report, as a case, whether the platform is unchanged; return the inspection."""
     host = cell.testbed.describe([role]).host(role)
@@ -193,7 +193,7 @@ def _check_platform(
     with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as case:
         expected = outside.side_effects(cell.platform)
         inspection = outside.inspect(
-            cell.host(role), host.image_id, served=served, expected=expected, labels=cell.testbed.labels
+            cell.host(role), host.image_id, served=checksums, expected=expected, labels=cell.testbed.labels
         )
         case.passed(outside.check_platform(inspection, expected, own, later=phase != Phase.INSTALL))
     return inspection
@@ -263,8 +263,8 @@ def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
 
 def inspect_after_tests(cell: Cell, build: Build, installed: Installed) -> None:
     """Inspect, from outside, whether the candidate has changed the platform since its installation."""
-    served = _served(cell, build)
-    in_parallel(cell.roles, lambda role: _check_platform(cell, role, served, installed, phase=Phase.TEST))
+    checksums = _served_checksums(cell, build)
+    in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:

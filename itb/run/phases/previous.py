@@ -20,11 +20,12 @@ from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
 from itb.phase import Phase
 from itb.process.runner import Runner
 from itb.roles import SERVICES
-from itb.run.cell import PREVIOUS, Cell
+from itb.run.cell import Cell
 from itb.run.phases import build as phases_build
 from itb.run.phases import published
 from itb.run.phases.build import BuildRequest
 from itb.rundir import checkpoints, values
+from itb.rundir.directory import PREVIOUS
 from itb.rundir.journal import CaseRecorder, Journal, RunningCase
 from itb.source import resolve
 
@@ -92,7 +93,7 @@ def _request(cell: Cell) -> BuildRequest | None:
     if cell.previous is None:
         return None
     subject = f"earlier version {cell.previous.describe or cell.previous.id[:12]}"
-    return BuildRequest(cell.previous, cell.previous_rundir, _PreviousJournal(cell.journal, subject))
+    return BuildRequest(cell.previous, cell.rundir.previous, _PreviousJournal(cell.journal, subject))
 
 
 def is_built(cell: Cell, images: PlatformImages) -> bool:
@@ -119,7 +120,7 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
 
 def saved_build(cell: Cell) -> Build | None:
     """Return the previous version's RPMs as they were saved; None if there are none."""
-    return cell.previous_rundir.load(values.BUILD)
+    return cell.rundir.previous.load(values.BUILD)
 
 
 def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> Repo | None:
@@ -135,7 +136,7 @@ def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> 
 
 def saved_repo(cell: Cell) -> Repo | None:
     """Return the previous version's repository as it was saved; None if there is none."""
-    return cell.previous_rundir.load(values.REPO) if cell.previous else None
+    return cell.rundir.previous.load(values.REPO) if cell.previous else None
 
 
 def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:

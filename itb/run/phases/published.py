@@ -23,10 +23,10 @@ from itb.repository import published
 from itb.repository import signed as repository_signed
 from itb.repository.published import Choice, Location, Offered
 from itb.roles import SERVICES
-from itb.run.cell import PREVIOUS, Cell
+from itb.run.cell import Cell
 from itb.run.phases.up import prepare_services, start_hosts
 from itb.rundir import checkpoints, values
-from itb.rundir.directory import RunDir
+from itb.rundir.directory import PREVIOUS, RunDir
 from itb.rundir.journal import RunningCase
 from itb.util import when
 
@@ -197,10 +197,10 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
     if not below:
         return None
     names = {package.rpm.name for package in below}
-    wanted = names & build_rpms.wanted(cell.product)
-    previous_choice = published.choose(below, wanted, pin=pin, where=repository.location.shown)
+    required = names & build_rpms.wanted(cell.product)
+    previous_choice = published.choose(below, required, pin=pin, where=repository.location.shown)
     commit = _commit(cell.product, repository.location, pin, previous_choice)
-    rundir = cell.previous_rundir
+    rundir = cell.rundir.previous
     build = Build(
         commit=commit,
         platform=cell.platform.name,
