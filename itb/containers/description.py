@@ -1,4 +1,4 @@
-"""Reading what an engine says of containers, networks and volumes; podman and docker use other keys and forms."""
+"""Reading descriptions of containers, networks and volumes, for which podman and docker use different keys."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.calls = 0
-        self._unresponsive = threading.Event()  # it did not answer the last call
+        self._unresponsive = threading.Event()  # set while the engine has not answered the last call
 
     @property
     def is_podman(self) -> bool:
@@ -69,9 +69,9 @@ class Engine:
     def run(self, request: Request) -> Completed:
         """Run ``podman ARGV`` as the request says.
 
-        An engine answers a request without a timeout at once: the limit is
-        ``engine``, and trouble that may pass is tried again.  Raises
-        TestbedError, even without ``check``, if there is no answer.
+        A request without a timeout is one that an engine answers at once: it
+        gets the limit ``engine`` and is repeated after a failure that may pass.
+        Raises TestbedError, even without ``check``, if the engine does not answer.
         """
         self.calls += 1
         own = replace(request, argv=[self.program, *request.argv], env={**self.env, **request.env})
@@ -141,7 +141,7 @@ class Engine:
 
     @functools.cached_property
     def uninterruptible(self) -> Engine:
-        """Return the same engine, whose calls ignore interruptions: these must not keep a cleanup from running."""
+        """Return this engine with calls that ignore interruptions, for a cleanup, which must run to its end."""
         runner = copy.copy(self.runner)
         runner.stop = Stop()
         engine = Engine(runner, self.program, env=self.env)
@@ -153,7 +153,7 @@ class Engine:
     ) -> Request:
         """Return the request to the engine that runs a request's command in a container.
 
-        A variable that holds a secret is passed by its name: the engine finds the value in its own environment.
+        A variable that holds a secret is passed by name only; the engine takes its value from its own environment.
         """
         options = ["exec"]
         if interactive or request.input is not None:
@@ -174,13 +174,13 @@ class Engine:
         return self._run_once(image, request, *naming.options(labels))
 
     def run_beside(self, container: str, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
-        """Run a command in a new container of ``image`` that sees a container's processes; remove it afterwards.
+        """Run a command in a new container that sees the processes of another one; remove the new one afterwards.
 
-        The command finds the other's file system at /proc/1/root.  The other's
-        processes cannot touch the command: they lack a capability that it has.
+        The command finds the other container's file system at /proc/1/root.
+        The other's processes cannot affect the command: they lack a capability that it has.
         """
-        sees = ("--interactive", "--pid", f"container:{container}", "--cap-add", "SYS_PTRACE")
-        return self._run_once(image, request, *sees, *naming.options(labels))
+        shares = ("--interactive", "--pid", f"container:{container}", "--cap-add", "SYS_PTRACE")
+        return self._run_once(image, request, *shares, *naming.options(labels))
 
     def _run_once(self, image: str, request: Request, *options: str) -> Completed:
         argv = ["run", "--rm", "--network", "none", *options, image, *request.argv]

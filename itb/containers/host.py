@@ -1,4 +1,4 @@
-"""A host of a testbed: a container on which commands run, and to and from which files are copied."""
+"""A host of a testbed: a container in which commands are run and files are read and written."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import MARK
 
-# Reads all of the script first: a command of it that reads standard input must not eat the rest.
-_BACKSTOP = 60  # seconds beyond the limit after which a command ends by itself, were itb killed meanwhile
+_BACKSTOP = 60  # seconds after its limit at which a command ends by itself, in case itb was killed
+# The whole script is read first, so that no command of it can read the rest from standard input.
 _SHELL = ("bash", "-euo", "pipefail", "-c", 'eval "$(cat)" </dev/null')
 _PLAIN = Request()
 
@@ -40,7 +40,7 @@ class FileSpec:
 class Host:
     """One container that plays a role; ``fqdn`` is its name on the testbed network.
 
-    One that ``has_tools`` runs the programs that come with itb instead of its own.
+    A host that ``has_tools`` runs itb's own copies of programs (:mod:`itb.containers.tools`).
     """
 
     engine: Engine
@@ -54,10 +54,10 @@ class Host:
         return self.run(Request(argv))
 
     def run(self, request: Request) -> Completed:
-        """Run a command on the host (default of its time: the limit ``command``).
+        """Run a command on the host; without a timeout it gets the limit ``command``.
 
-        When that is over, or the run is told to stop, the command ends inside too, with
-        all it started there: killing the engine's client alone would leave it alive.
+        When the time is up or the run is interrupted, the command's processes on
+        the host are ended too: killing the engine's client would leave them alive.
         """
         stop, limits = self.engine.runner.stop, self.engine.runner.limits
         timeout = limits("command") if request.timeout is None else request.timeout
@@ -78,7 +78,7 @@ class Host:
                 )
             )
             if stop.event.is_set():
-                # podman exec ends with status 0 when it is told to end (4.3): that is no success.
+                # podman exec (4.3) exits with status 0 when it is terminated, which is no success.
                 raise stop.error(completed)
         except InterruptedRunError as error:
             error.evidence = f"{error.evidence}\n{self._end_command(mark)}".strip()
@@ -86,9 +86,9 @@ class Host:
         return self._check_result(completed, request)
 
     def _end_command(self, mark: str) -> str:
-        """End what a command has started here, to the last child; return what the host was doing before.
+        """End all processes that a command has started on the host; return a list of those that ran before.
 
-        Never raises: the next call of the engine reports what is wrong with it.
+        Never raises: an error of the engine is reported by the next call of it.
         """
         script = (shipped.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
         reap = Request(
@@ -119,7 +119,7 @@ class Host:
         return completed
 
     def script(self, source: str | Path, request: Request = _PLAIN) -> Completed:
-        """Run a bash script (its text or file) on the host with the words of a request; it travels by stdin."""
+        """Run a bash script (its text or file) on the host with the request's arguments; it is sent by stdin."""
         text = source.read_bytes() if isinstance(source, Path) else source.encode()
         name = source.name if isinstance(source, Path) else "script"
         argv = [*_SHELL, name, *request.argv]
@@ -128,8 +128,8 @@ class Host:
     def put(self, *files: FileSpec, then: str = "", request: Request = _PLAIN) -> Completed:
         """Put files on the host, parents included; each replaces what was there atomically.
 
-        ``then`` is a bash script run with the words of the request afterwards, in the
-        same call of the engine: a call costs more than most of what it does.
+        ``then`` is a bash script that is run afterwards with the request's arguments, in
+        the same call of the engine, because a call takes longer than most scripts.
         """
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -142,7 +142,7 @@ class Host:
         return self._extract(buffer, f"put {', '.join(file.path for file in files)}", then, request)
 
     def put_tree(self, source: Path, destination: str) -> None:
-        """Copy a directory to the host, as ``destination``; files that are there are replaced or stay."""
+        """Copy a directory to the host, as ``destination``; other files that are there stay."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             archive.add(source, arcname=destination.strip("/"), filter=_as_root)
@@ -151,7 +151,7 @@ class Host:
     def put_into(
         self, folder: str, *sources: Path, then: str = "", request: Request = _PLAIN
     ) -> Completed:
-        """Copy files and directories into a directory of the host, created if absent; the rest is as with put."""
+        """Copy files and directories into a directory of the host, created if absent; ``then`` is as with put."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for source in sources:
@@ -159,7 +159,7 @@ class Host:
         return self._extract(buffer, f"put {len(sources)} files into {folder}", then, request)
 
     def _extract(self, archive: io.BytesIO, about: str, then: str, request: Request) -> Completed:
-        # Files and links that are there are replaced, none is written through; folders are added to.
+        # Files and links on the host are replaced and never written through; folders keep their other files.
         argv = ["tar", "--extract", "--file=-", "--directory=/"]
         if then:
             script = f"{shlex.join(argv)}\nexec </dev/null\n{then}"
@@ -189,9 +189,9 @@ class Host:
         return not self.why_not_running()
 
     def why_not_running(self) -> str:
-        """Return why the container does not run, in words; empty if it does.
+        """Return a message that says why the container does not run; empty if it runs.
 
-        Raises TestbedError if the engine cannot tell.
+        Raises TestbedError if the engine fails.
         """
         details = self.engine.inspect(self.container)
         state = details.get("State", {})

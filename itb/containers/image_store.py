@@ -1,4 +1,4 @@
-"""The images in an engine's store: found by name and label, made of containers and archives, removed."""
+"""The images in an engine's store: finding them by name and label, making and removing them."""
 
 from __future__ import annotations
 

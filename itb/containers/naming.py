@@ -1,9 +1,12 @@
-"""Labels, names and addresses of what itb has engines make: the only place that makes and parses them.
+"""Labels, names and addresses of containers, networks, volumes and images; no other module makes or parses them.
 
-Whatever belongs to a run carries its name and the folder its directory is
-in: the same name may be in two folders, and a cleanup looks there whether
-the run is alive.  A testbed's Compose file writes the labels itself, of the
-variables it is given; :func:`missing_labels` looks that it does.
+The label of everything that belongs to a run has the run's name, and another
+one the folder of the run's directory: two folders may have a run of the same
+name, and a cleanup looks there whether the run is still in progress.  A
+testbed's Compose file sets the labels itself, from variables;
+:func:`missing_labels` checks that it does.
+
+A run's or a build's *short id*, eight hexadecimal digits, is part of names.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 _RUN = "itb.run"
 _RUNS = "itb.runs"  # the folder that holds the run's directory
 ROLE = "itb.role"
-_BUILDING = "itb.building"  # of what a build of images needs while it lasts: its lock file
+_BUILDING = "itb.building"  # of a build's containers and volumes: the build's lock file
 _BUILDER = "itb.builder"  # of images: the lock file of the build that made them
 _PLATFORM = "itb.platform"  # of images: the platform's name
 _IMAGE = "itb.image"  # of images: their stage
@@ -31,27 +34,27 @@ Labels = dict[str, str]  # an empty value of a filter means any
 
 
 def run_labels(run: str, runs: Path | str = "") -> Labels:
-    """Return the labels of everything that belongs to a run; with no folder its directory may be in any."""
+    """Return the labels of everything that belongs to a run, of a folder or, if it is empty, of any."""
     return {_RUN: run, **({_RUNS: str(runs)} if str(runs) else {})}
 
 
 def options(labels: Mapping[str, str]) -> list[str]:
-    """Return the engine's options that give labels to what it makes."""
-    return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    """Return the engine's options that add labels to a new container, network or volume."""
+    return [argument for key, value in labels.items() for argument in ("--label", f"{key}={value}")]
 
 
 def any_run() -> Labels:
-    """Return the filter of what belongs to some run."""
+    """Return the filter of everything that belongs to a run, whichever it is."""
     return {_RUN: ""}
 
 
 def runs_labels(runs: Path | str = "") -> Labels:
-    """Return the filter of what belongs to the runs of a folder; to those of any that has one if empty."""
+    """Return the filter of everything that belongs to the runs of a folder, or of any folder if it is empty."""
     return {_RUNS: str(runs)}
 
 
 def run_of(labels: Mapping[str, str]) -> tuple[str, str]:
-    """Return the name of the run something belongs to, and the folder its directory is in."""
+    """Return the name of the run that a resource belongs to, and the folder of the run's directory."""
     return labels.get(_RUN, ""), labels.get(_RUNS, "")
 
 
@@ -61,15 +64,15 @@ def role_of(labels: Mapping[str, str]) -> str:
 
 
 def missing_labels(labels: Mapping[str, str]) -> str:
-    """Return which labels a Compose service must have to be found again; empty if it has them."""
-    wanted = {_RUN: "${ITB_RUN}", _RUNS: "${ITB_RUNS}"}
-    if all(labels.get(label) == value for label, value in wanted.items()):
+    """Return the labels that a Compose service must have, as YAML; empty if it has them."""
+    required = {_RUN: "${ITB_RUN}", _RUNS: "${ITB_RUNS}"}
+    if all(labels.get(label) == value for label, value in required.items()):
         return ""
-    return " and ".join(f'{label}: "{value}"' for label, value in wanted.items())
+    return " and ".join(f'{label}: "{value}"' for label, value in required.items())
 
 
 def project(short: str) -> str:
-    """Return the name of a run's Compose project and of its network; ``short`` is the run's own number."""
+    """Return the name of a run's Compose project and of its network, by the run's short id."""
     return f"itb-{short}"
 
 
@@ -84,7 +87,7 @@ def container_role(name: str, short: str) -> str:
 
 
 def short_of(name: str) -> str:
-    """Return the number of the run or build a container belongs to by its name; empty if it is none of ours."""
+    """Return the short id of the run or build that a container of this name belongs to; empty if none."""
     match = _CONTAINER_NAME.fullmatch(name)
     return match[1] if match else ""
 
@@ -100,18 +103,18 @@ def address_prefix(subnet: str) -> str:
     return ".".join(str(ipaddress.ip_network(subnet).network_address).split(".")[:3]) if subnet else ""
 
 
-def prefix_of(what: str, short: str) -> str:
-    """Return the prefix of all that something else than a run creates: a build of a platform's images, a case."""
-    return f"itb-{what}-{short}"
+def prefix_of(purpose: str, short: str) -> str:
+    """Return the prefix of names for another purpose than a run: a platform whose images are built, or doctor."""
+    return f"itb-{purpose}-{short}"
 
 
 def build_labels(lock: Path | str = "") -> Labels:
-    """Return the labels of everything that a build of images needs while it lasts; of any build if empty."""
+    """Return the labels of the containers and volumes of a build of images; of any build if ``lock`` is empty."""
     return {_BUILDING: str(lock)}
 
 
 def lock_of(labels: Mapping[str, str]) -> str:
-    """Return the lock file of the build that needs something; empty if none does."""
+    """Return the lock file of the build that a container or volume belongs to; empty if there is none."""
     return labels.get(_BUILDING, "")
 
 
@@ -131,16 +134,16 @@ def base_image_pattern(platform: str) -> str:
 
 
 def image_filter(platform: str = "") -> str:
-    """Return the label of the images of a platform, or the one of those of any."""
+    """Return the label by which the images of a platform are found, or those of all platforms."""
     return f"{_PLATFORM}={platform}" if platform else _PLATFORM
 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """What the labels of an image tell; empty where there is no such label.
+    """The values of an image's labels; empty for a label that it lacks.
 
-    ``builder`` is the lock file of the build that made it, ``key`` the set
-    it belongs to, ``definition`` the checksum of what defines it.
+    ``builder`` is the lock file of the build that made the image, ``key`` the
+    set that it belongs to, ``definition`` the checksum of its definition.
     """
 
     platform: str = ""
@@ -151,12 +154,12 @@ class ImageLabels:
 
     @classmethod
     def read(cls, labels: Mapping[str, str]) -> ImageLabels:
-        """Return what the labels of an image tell."""
+        """Read the labels of an image."""
         return cls(*(labels.get(name, "") for name in (_PLATFORM, _IMAGE, _BUILDER, _KEY, _DEFINITION)))
 
     @property
     def labels(self) -> Labels:
-        """Return the labels, in the order in which they are written."""
+        """Return the labels by name, in the order in which they are written."""
         labels = {_BUILDER: self.builder, _PLATFORM: self.platform, _IMAGE: self.stage}
         labels |= {_KEY: self.key, _DEFINITION: self.definition}
         return {name: value for name, value in labels.items() if value}

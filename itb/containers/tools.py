@@ -1,26 +1,26 @@
-"""The programs that itb relies on on a host: they come with itb, and none of the host takes their place.
+"""The tools: itb's own copies of the programs that it runs on a host, which a candidate cannot replace.
 
-Every host of a testbed has them read-only at ``FOLDER``, made from the clean
-image of its platform, with a loader and libraries of their own: what was put
-into /etc/ld.so.preload, the loader's cache or a folder of libraries, for good or
-for a while, does not reach them, and whoever may not mount cannot replace them.
-Steps find them before the host's own, and nothing in /usr/local.
+Every host of a testbed has them read-only at ``FOLDER``.  They are copied from
+the clean image of the platform, with their loader and libraries: an entry in
+/etc/ld.so.preload, in the loader's cache or in a library folder of the host has
+no effect on them, and they cannot be replaced without the right to mount.
+Steps find them before the host's own programs, and nothing in /usr/local.
 
-What HTCondor, systemd, dnf and Python of a host say is the host's own word all
-the same, and root there may do to a process what it likes: files that stay
-changed are found from outside (``itb/install/outside.py``), and that jobs have
-run is counted at the CE (``scenarios/lib/ran.sh``).
+HTCondor, systemd, dnf and Python are still the host's own, and root on the host
+can manipulate any process.  Therefore itb looks for changed files from outside
+(``itb/install/outside.py``) and counts the jobs that ran at the CE
+(``scenarios/lib/ran.sh``).
 """
 
 from __future__ import annotations
 
-# A shell's command that runs a Python program given as its first argument, with those that follow.
-# EL 8 has its Python where only the system's own tools look.
+# A shell command that runs the Python program in its first argument with the arguments that follow.
+# EL 8 may have no other Python than platform-python, which is not in PATH.
 RUN_PYTHON = 'exec "$(command -v python3 || echo /usr/libexec/platform-python)" -I -c "$@"'
 
 FOLDER = "/itb"  # as long as /etc, whose name it replaces in the loader
 PATH = f"{FOLDER}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Those of step.sh, reap.sh, the library's steps and this package; what an image has not is left out.
+# The programs that step.sh, reap.sh, scenarios/lib and this package run; those that an image lacks are left out.
 NAMES = (
     "awk", "basename", "bash", "cat", "chmod", "chown", "cmp", "cp", "cut", "date", "dirname", "env", "expr",
     "find", "gawk", "grep", "head", "install", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv", "paste", "readlink",

@@ -126,7 +126,7 @@ def _examine_platform(settings: Settings, name: str, engine: Engine | None) -> I
     except ItbError as error:
         yield bad(f"platform {name}", error.message, "itb platform list shows those there are")
         return
-    existing = images.built(engine, platform.name) if engine else []
+    existing = images.find_sets(engine, platform.name) if engine else []
     if existing:
         yield ok(f"platform {platform.name}", f"images {existing[0].key} of {existing[0].created}")
     elif engine:
@@ -158,7 +158,7 @@ def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
 
 def _try_containers(engine: Engine) -> Iterator[Finding]:
     """Start two containers; check that systemd boots in them and that they find each other by name."""
-    existing = images.built(engine)
+    existing = images.find_sets(engine)
     if not existing:
         yield warn("systemd", "not tried: no image of a platform is there", "itb platform build deb13")
         return

@@ -1,4 +1,4 @@
-"""Getting the base image of a platform: pulled from a registry, or made from a mirror where that fails."""
+"""Getting the base image of a platform: it is pulled from a registry, or made from a mirror if that fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def obtain(build: ImageBuild) -> str:
     if existing and platform.base.debian:
         return existing  # the stages update its packages
     if method != "mmdebstrap":
-        # An older one of itb's, or one of that name that a user loaded.
+        # An older image of itb's, or an image of this name that a user loaded.
         existing = existing or store.find_id(platform.base.image)
         can_make = method == "auto" and platform.base.debian and shutil.which("mmdebstrap") is not None
         pulled = _pull_image(build, has_alternative=bool(existing or can_make))
@@ -56,8 +56,9 @@ def name_of(build: ImageBuild) -> str:
 def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
     """Pull the base image.
 
-    A firewall may drop all packets to the registry: with ``has_alternative``,
-    if there is another way to get the image, the wait is short and not repeated.
+    ``has_alternative`` says that there is another way to get the image: the
+    time limit is short then, and nothing is repeated, because a firewall may
+    drop all packets to the registry.
     """
     store, image = ImageStore(build.engine), build.platform.base.image
     build.note(f"base: {image}")
@@ -70,7 +71,7 @@ def _pull_image(build: ImageBuild, *, has_alternative: bool) -> Completed:
 
 
 def _make_with_mmdebstrap(build: ImageBuild, name: str) -> str:
-    """Make a minimal Debian image from a mirror with mmdebstrap, which needs apt here; return its id."""
+    """Make a minimal Debian image from a mirror with mmdebstrap, which needs apt; return its id."""
     if shutil.which("mmdebstrap") is None:
         raise TestbedError(
             f"platform {build.platform.name}: no registry answers and mmdebstrap is not installed",
@@ -89,7 +90,7 @@ def _make_with_mmdebstrap(build: ImageBuild, name: str) -> str:
     log = build.logs / "base.log"
     log.unlink(missing_ok=True)
     with files.temporary_folder() as folder:
-        folder.chmod(0o711)  # apt's own user, or mmdebstrap's in a namespace, must be able to enter
+        folder.chmod(0o711)  # apt's own user, or mmdebstrap's in a namespace, must have access
         tar = folder / "base.tar"
 
         def make() -> Completed:
@@ -101,7 +102,7 @@ def _make_with_mmdebstrap(build: ImageBuild, name: str) -> str:
                     '--aptopt=Acquire::Languages "none"',
                     suite,
                     str(tar),
-                    "-",  # the mirrors come by standard input: an address may hold a password
+                    "-",  # the mirrors are read from standard input: a URL may hold a password
                 ],
                 input="".join(f"deb {valid}{source} main\n" for source in sources).encode(),
                 env={"TMPDIR": str(folder)},

@@ -3,8 +3,8 @@
 The key is a checksum of everything that decides the content: the
 definition's files, the converter's source, the settings, the base image, and
 the name, version and checksum of every package that the mirror would deliver.
-The mirror is asked once in ``refresh_hours``; in between, and while no mirror
-answers, the existing images are used.
+The mirror is asked once in ``refresh_hours``; in between, and while it does not
+answer, the existing images are used.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from itb.util import filelock, ownership
 from itb.util.files import write_atomically
 from itb.util.yamlfile import nearest
 
-_FORMAT = "1"  # part of every key: raise it when itb makes other images of the same definition
-_KEPT_GENERATIONS = 2  # sets of a platform's images that stay after a build
+_FORMAT = "1"  # part of every key: raise it when itb makes other images from the same definition
+_KEPT_GENERATIONS = 2  # sets of a platform's images that are kept after a build
 
 
 class _MirrorCheck(Record):
-    """The key that the mirror last gave a definition; ``checked`` is in seconds since the epoch."""
+    """The key of a definition's images as of the mirror, at ``checked`` (seconds since the epoch)."""
 
     definition: str
     key: str
@@ -54,10 +54,10 @@ def ensure(
     note: Note = lambda _: None,
     refresh: bool = False,
 ) -> PlatformImages:
-    """Return the images of a platform; make them if there are none for its present key.
+    """Return the images of a platform; make them if there are none for its current key.
 
     ``options`` override the definition's settings; ``refresh`` asks the mirror
-    even if it was asked lately.  One process at a time works on a platform,
+    even if it was asked recently.  One process at a time works on a platform,
     others wait for it.  Raises TestbedError if there are no images and they
     cannot be made, UsageError for an unknown option.
     """
@@ -75,7 +75,7 @@ def ensure(
     with filelock.hold(lock, engine.runner.stop.event, waiting=waiting):
         images = None if refresh else _find_remembered(engine, platform, settings, definition, check_file)
         if images:
-            return images  # made by the process that held the lock
+            return images  # the process that held the lock has made them
         stages.remove_leftovers(engine, own=lock)
         build = ImageBuild(platform, engine, settings, folder / platform.name, lock, note)
         images = _look_up_or_build(build, definition)
@@ -86,7 +86,7 @@ def ensure(
 
 
 def effective(platform: Platform, options: Mapping[str, str]) -> dict[str, str]:
-    """Return a platform's settings, overridden by the user's; UsageError for an option it does not have."""
+    """Return a platform's settings with the user's options; UsageError for an option that it does not have."""
     settings = {REFRESH_HOURS: "24", **platform.settings}
     for name in options:
         if name not in settings:
@@ -105,7 +105,7 @@ def effective(platform: Platform, options: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(platform: Platform, settings: Mapping[str, str]) -> str:
-    """Return the checksum of everything on this machine that a platform's images are made from."""
+    """Return the checksum of a platform's definition: its content, its files and its settings."""
     inputs = {
         "format": _FORMAT,
         "base": platform.base.model_dump(),
@@ -124,10 +124,10 @@ def digest(platform: Platform, settings: Mapping[str, str]) -> str:
 
 
 def _definition_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that reach an image: no documentation; of platform.yaml the content counts instead."""
+    """Yield the files that affect an image, without platform.yaml: its content is part of the checksum."""
     for path in sorted(folder.rglob("*")):
-        named = path.name in ("platform.yaml", SIDE_EFFECTS)
-        if path.is_file() and path.suffix not in (".md", ".pyc") and not named:
+        is_excluded = path.name in ("platform.yaml", SIDE_EFFECTS) or path.suffix in (".md", ".pyc")
+        if path.is_file() and not is_excluded:
             yield path
 
 
@@ -145,7 +145,7 @@ def _find_remembered(
 
 
 def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
-    """Return the images of a key, None unless all of them are in the engine's store."""
+    """Return a platform's images of a key; None unless all of them are in the engine's store."""
     names = {kind: naming.image_name(name, kind, key) for kind in FINAL_STAGES}
     stored = ImageStore(engine).find_all(names.values())
     if not stored:
@@ -184,7 +184,7 @@ def _look_up_or_build(build: ImageBuild, definition: str) -> PlatformImages:
             return images
         build.labels = ImageLabels(key=key, definition=definition)
         build.run_stages()
-    # Images get names once all of them exist, uninterruptibly: a set with names is complete.
+    # Images get names only when all of them exist, uninterruptibly: a set with names is complete.
     for kind in FINAL_STAGES:
         name = naming.image_name(platform.name, kind, key)
         ImageStore(engine.uninterruptible).add_name(build.images[kind], name)
@@ -206,8 +206,8 @@ def _newest_with_notice(build: ImageBuild, definition: str, error: TestbedError)
     return newest.model_copy(update={"notice": notice})
 
 
-def built(engine: Engine, name: str = "") -> list[PlatformImages]:
-    """Return the complete sets of images in the engine's store, newest first; of one platform if it is named."""
+def find_sets(engine: Engine, name: str = "") -> list[PlatformImages]:
+    """Return the complete sets of images in the engine's store, newest first, of one platform or of all."""
     stored = ImageStore(engine).of_platform(name)
     keys = {(image.labels.platform, image.labels.key) for image in stored if image.labels.key}
     complete_sets = (find(engine, platform, key) for platform, key in keys)
@@ -217,7 +217,7 @@ def built(engine: Engine, name: str = "") -> list[PlatformImages]:
 def _find_newest(engine: Engine, name: str, definition: str) -> PlatformImages | None:
     stored = ImageStore(engine).of_platform(name)
     keys = {image.labels.key for image in stored if image.labels.definition == definition}
-    return next((images for images in built(engine, name) if images.key in keys), None)
+    return next((images for images in find_sets(engine, name) if images.key in keys), None)
 
 
 def packages(cache: Path, images: PlatformImages) -> str:
@@ -227,9 +227,9 @@ def packages(cache: Path, images: PlatformImages) -> str:
 
 
 def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str]:
-    """Remove a platform's images (of one key, or all with the base); return the names removed.
+    """Remove a platform's images (of one key, or all with the base); return the names that were removed.
 
-    Images a container still uses stay.
+    Images that a container uses are kept.
     """
     removed = []
     store = ImageStore(engine)
@@ -255,7 +255,7 @@ def remove_unfinished(engine: Engine) -> list[str]:
     for lock in sorted(locks - {""}):
         with filelock.hold_if_free(Path(lock)) as free:
             if free:
-                complete_sets = built(engine)
+                complete_sets = find_sets(engine)
                 # Newest first: an image cannot be removed before those made from it.
                 for image in store.of_platform():
                     if image.labels.builder == lock and _is_unfinished(image, complete_sets):
@@ -264,7 +264,7 @@ def remove_unfinished(engine: Engine) -> list[str]:
 
 
 def _is_unfinished(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bool:
-    """Return whether an image belongs to no complete set, and is not a user's own, made from one of a set."""
+    """Return whether an image belongs to no complete set, and is no user's own image made from one of a set."""
     sets = [images for images in complete_sets if images.platform == image.labels.platform]
     if image.names:
         is_finished = image.labels.key in [images.key for images in sets]
@@ -279,7 +279,7 @@ def _remove_superseded(build: ImageBuild, key: str) -> None:
     for base in store.base_names(name):
         if base != base_image.name_of(build):
             store.remove(base)
-    kept = {key, *(images.key for images in built(engine, name)[:_KEPT_GENERATIONS])}
+    kept = {key, *(images.key for images in find_sets(engine, name)[:_KEPT_GENERATIONS])}
     for image in store.of_platform(name):
         if image.labels.key and (image.labels.key not in kept or not image.names):
             store.remove_image(image)

@@ -1,13 +1,13 @@
-"""Making images from a platform's stages: each runs a script in a container, which is then committed.
+"""Making a platform's images: each stage runs a script in a container, which is then committed as an image.
 
-A build uses ``run``, ``exec`` and ``commit`` alone, which every engine has.
+A build uses only ``run``, ``exec`` and ``commit``, which every engine has.
 All containers of a build share one volume at /mnt: it holds the definition's
-files, the resolved packages, and what one stage leaves for another.
+files, the resolved packages, and files that one stage leaves for another.
 
-Everything a build creates carries a label with the path of the lock file that
-its process holds: that tells the leftovers of a killed build from a build that
-goes on.  Images carry another label, since containers inherit the labels of
-their image.
+The label of a build's containers and volume is the path of the lock file that
+its process holds: so the leftovers of a killed build can be told from a build
+that is in progress.  Images have another label, since containers inherit the
+labels of their image.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def lock_file(name: str) -> Path:
 
 
 def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
-    """Remove what builds left whose process has ended; return the names.
+    """Remove the containers and volumes of builds whose process has ended; return their names.
 
-    ``own`` is a lock file that the caller holds itself.
+    ``own`` is a lock file that the caller itself holds.
     """
     locks = set()
     labels = naming.build_labels()
@@ -66,7 +66,7 @@ def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
         locks.add(naming.lock_of(labels_of(resource)))
     removed = []
     for lock in sorted(locks - {""}):
-        # Holding the lock keeps a build from beginning, whose containers would be removed too.
+        # While the lock is held, no new build can begin, whose containers would be removed too.
         with filelock.hold_if_free(Path(lock)) as free:
             if free or lock == str(own):
                 removed += engine.remove_labelled(naming.build_labels(lock))
@@ -77,8 +77,8 @@ def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
 class ImageBuild:
     """One build of a platform's images: its volume, its containers and the images committed so far.
 
-    ``settings`` reach the scripts as ITB_<NAME>; ``logs`` is the folder for the
-    whole output of the stages; ``lock`` is the lock file that the process holds.
+    Scripts find ``settings`` as ITB_<NAME>; ``logs`` is the folder for the
+    output of the stages; ``lock`` is the lock file that the process holds.
     """
 
     platform: Platform
@@ -148,11 +148,11 @@ class ImageBuild:
         with ThreadPoolExecutor(max_workers=len(order)) as pool:
             for stage in order:
                 needs = [futures[need] for need in self._needed_stages(stage)]
-                # With this thread's context, retries are counted for the case that is running in it.
+                # In this thread's context, retries are counted for the case that runs in it.
                 context = contextvars.copy_context()
                 futures[stage] = pool.submit(context.run, self._run_stage, stage, needs)
         errors = [error for future in futures.values() if (error := future.exception())]
-        # The cause first: that a stage was skipped is only a consequence.
+        # The cause comes first: a skipped stage is only a consequence.
         errors.sort(key=lambda error: isinstance(error, _SkippedStageError))
         if errors:
             self._remove_images()
@@ -190,7 +190,7 @@ class ImageBuild:
             if self._stage_failed.is_set():
                 raise _SkippedStageError(f"stage {stage}: another stage failed")
             self._run_and_save(stage)
-        except BaseException:  # whatever ended this stage, no other may begin: its images would be of no use
+        except BaseException:  # no other stage may begin, whatever the error: its image would be of no use
             self._stage_failed.set()
             raise
 
@@ -207,7 +207,7 @@ class ImageBuild:
     def _run(self, stage: str, image: str, script: str, *, then: Callable[[Host, str], None] | None = None) -> str:
         """Run a script in a container of an image; call ``then`` with host and output; return the output.
 
-        Every try gets a new container, without what the failed one left.
+        Every attempt gets a new container, without files of the failed one.
         """
         log = self.logs / f"{stage}.log"
         log.unlink(missing_ok=True)
@@ -228,10 +228,10 @@ class ImageBuild:
         return completed.stdout
 
     def retry_while_transient(self, label: str, work: Callable[[], Completed]) -> Completed:
-        """Do some work, and repeat it while a network, a mirror or a registry fails for a cause that may pass."""
+        """Do some work, and repeat it while it fails because of a network, mirror or registry that may recover."""
 
         def cause_of(completed: Completed) -> str:
-            # Work that used all of its time would use as much again.
+            # Work that has reached its time limit would take as long again.
             cause = "" if completed.ok or completed.timed_out else downloads.find_transient_error(completed.output)
             if cause:
                 self.note(f"{label}: trying again after: {cause}")

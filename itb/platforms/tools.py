@@ -1,4 +1,4 @@
-"""Making the folder of programs that hosts of a platform have from itb (``itb/containers/tools.py``)."""
+"""Making the folder of tools for the hosts of a platform (``itb/containers/tools.py`` says what they are for)."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _PREFIX = "tools-"
 
 
 def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
-    """Return the folder of programs from a platform's bare image; make it if it is not there.
+    """Return the folder with the tools from a platform's bare image; make it if it does not exist.
 
-    Raises TestbedError if the image does not give them.
+    Raises TestbedError if the programs cannot be copied from the image.
     """
     script = (shipped.folder("build_ws") / "hosts" / "tools.py").read_text(encoding="utf-8")
     version = hashlib.sha256("\0".join([script, tools.FOLDER, *tools.NAMES]).encode()).hexdigest()[:8]
-    folder = _place(cache, images.platform) / f"{_PREFIX}{images.key}-{version}"
+    folder = _tools_folder(cache, images.platform) / f"{_PREFIX}{images.key}-{version}"
     lock = stages.lock_file(images.platform)
     if not folder.is_dir():
         with filelock.hold(lock, engine.runner.stop.event):
-            if not folder.is_dir():  # not made by the process that held the lock
+            if not folder.is_dir():  # the process that held the lock has not made it
                 _make(folder, images, engine, script, naming.build_labels(lock))
     ownership.check(folder)
     return folder
 
 
-def _place(cache: Path, platform: str) -> Path:
+def _tools_folder(cache: Path, platform: str) -> Path:
     return cache / "platforms" / platform
 
 
@@ -66,7 +66,7 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
 
 
 def remove_unused(cache: Path, platform: str, keys: Collection[str]) -> None:
-    """Remove the folders of a platform whose images are gone; ``keys`` are those of images that are there."""
-    for folder in _place(cache, platform).glob(f"{_PREFIX}*"):
+    """Remove the tools of images of a platform that are gone; ``keys`` are those of existing images."""
+    for folder in _tools_folder(cache, platform).glob(f"{_PREFIX}*"):
         if folder.name.removeprefix(_PREFIX).rpartition("-")[0] not in keys:
             shutil.rmtree(folder, ignore_errors=True)

@@ -186,7 +186,7 @@ def test_interrupted_while(moment: str, plant: Plant) -> None:
     plant.bench.score(f"platform: SIGINT, {moment}", leftovers=leftovers, lost=False)
     assert not leftovers
     assert (code, report.code) == (130, 130), report.story
-    assert len(platforms_images.built(plant.bench.engine, plant.name)) == (moment == "images are named")
+    assert len(platforms_images.find_sets(plant.bench.engine, plant.name)) == (moment == "images are named")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -217,4 +217,4 @@ def test_clean_leaves_a_living_build_alone(plant: Plant) -> None:
     assert plant.name not in "".join(one.stdout for one in cleaned)
     assert not leftovers
     assert process.returncode == 0, plant.bench.said
-    assert len(platforms_images.built(plant.bench.engine, plant.name)) == 1
+    assert len(platforms_images.find_sets(plant.bench.engine, plant.name)) == 1

@@ -100,7 +100,7 @@ def yard(
     yield new_yard
     platforms_images.remove(engine, new_yard.platform.name, cache=new_yard.cache)
     assert not new_yard.leftovers()
-    assert not platforms_images.built(engine, new_yard.platform.name)
+    assert not platforms_images.find_sets(engine, new_yard.platform.name)
 
 
 def test_stages_build_on_each_other(yard: Yard) -> None:
@@ -111,7 +111,7 @@ def test_stages_build_on_each_other(yard: Yard) -> None:
     assert '"/usr/lib/systemd/systemd"' in config
     assert "ITB_FLAVOUR" not in config, "settings are the build's, not the host's"
     assert platforms_images.packages(yard.cache, images) == "package-1.0\n"
-    assert [one.key for one in platforms_images.built(yard.engine, yard.platform.name)] == [images.key]
+    assert [one.key for one in platforms_images.find_sets(yard.engine, yard.platform.name)] == [images.key]
 
 
 def test_same_content_is_found_with_one_call(yard: Yard) -> None:
@@ -129,7 +129,7 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     yard.script("resolve.sh", "echo package-1.1")
     keys.append(yard.ensure().key)
     assert len(set(keys)) == 3
-    assert {one.key for one in platforms_images.built(yard.engine, yard.platform.name)} == set(keys[1:])
+    assert {one.key for one in platforms_images.find_sets(yard.engine, yard.platform.name)} == set(keys[1:])
     yard.ensure(flavour="other")
     assert len(ImageStore(yard.engine).base_names(yard.platform.name)) <= 1
 
@@ -137,7 +137,7 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
 def test_removed_image_is_missed(yard: Yard) -> None:
     images = yard.ensure()
     yard.engine.call("rmi", images.services.reference)
-    assert platforms_images.built(yard.engine, yard.platform.name) == []
+    assert platforms_images.find_sets(yard.engine, yard.platform.name) == []
     assert yard.ensure().key == images.key
 
 
@@ -285,7 +285,7 @@ def test_killed_build_is_swept_by_the_next(yard: Yard) -> None:
         process.kill()
         process.wait()
     assert yard.leftovers(), "a killed process cannot clean up"
-    assert platforms_images.built(yard.engine, yard.platform.name) == []
+    assert platforms_images.find_sets(yard.engine, yard.platform.name) == []
     yard.script("tools.sh", SCRIPTS["tools.sh"])
     yard.ensure()
     assert not yard.leftovers()

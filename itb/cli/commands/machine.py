@@ -86,7 +86,7 @@ def clean(
         print(f"removed {name}")
         count += 1
     if everything:
-        for images in platforms_images.built(engine):
+        for images in platforms_images.find_sets(engine):
             print_removed(platforms_images.remove(engine, images.platform, cache=settings.cache_dir))
     if unused or everything:
         cleanup.clean_cache(settings.cache_dir, everything=everything, report=print)

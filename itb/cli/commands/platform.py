@@ -44,7 +44,7 @@ def platform_build(flags: Flags, name: str) -> None:
 def platform_list(flags: Flags, *, as_json: bool) -> None:
     """Print the platforms that are defined and the images that are there."""
     engine = engine_from(flags)
-    built = platforms_images.built(engine)
+    built = platforms_images.find_sets(engine)
     folders = common.settings_from(flags).folders("platforms")
     platforms = [lookup.load_platform(name, folders) for name in lookup.platform_names(folders)]
     if as_json:
@@ -68,7 +68,7 @@ def platform_show(flags: Flags, name: str, *, as_json: bool) -> None:
     """Print what a platform is made of."""
     platform, options = _platform(flags, name)
     if as_json:
-        listed = _as_json(platform, platforms_images.built(engine_from(flags)))
+        listed = _as_json(platform, platforms_images.find_sets(engine_from(flags)))
         print_json({**listed, "options": {**platform.settings, **options}, **platform.model_dump(mode="json")})
         return
     console = make_console()
@@ -83,7 +83,7 @@ def platform_show(flags: Flags, name: str, *, as_json: bool) -> None:
         shown.add_row(f"option {key}", value)
     shown.add_row("stand-ins", ", ".join(platform.stand_ins) or "none")
     shown.add_row("CE", ", ".join(platform.ce.packages))
-    for images in platforms_images.built(engine_from(flags)):
+    for images in platforms_images.find_sets(engine_from(flags)):
         if images.platform == name:
             for kind, reference in images.references.items():
                 shown.add_row(f"image {kind}", reference)
