@@ -1,4 +1,4 @@
-"""The version of a commit: from its tags, such that rpm orders builds as history does.
+"""Deriving the version of a commit from its tags, so that rpm orders builds as history does.
 
 A ReleaseManager turns ``--release-version``, ``--rc`` and ``--rpm-release``
 into an RPM's Version and Release like this (GlideinWMS 3.9.6 and later;
@@ -32,7 +32,7 @@ ID_LENGTH = 9  # hex digits of a commit id in a release: unambiguous in a reposi
 
 @dataclass(frozen=True, order=True)
 class TagVersion:
-    """What a version tag says; ``rank`` is the candidate's number, above all candidates for the final."""
+    """The version of a tag; ``rank`` is the candidate's number, or infinite for the final version."""
 
     numbers: tuple[int, ...]
     rank: float
@@ -40,18 +40,18 @@ class TagVersion:
 
     @property
     def version(self) -> str:
-        """Dotted: 3.11.2."""
+        """Return the version with dots: 3.11.2."""
         return ".".join(str(number) for number in self.numbers)
 
     @property
     def rc(self) -> int:
-        """Number of the release candidate, 0 for a final release."""
+        """Return the number of the release candidate, 0 for a final release."""
         return 0 if self.rank == float("inf") else int(self.rank)
 
 
 @dataclass(frozen=True)
-class Derived:
-    """Version of a commit; ``describe`` is like git's: tag, or tag-commits-gid."""
+class CommitVersion:
+    """The version of a commit; ``describe`` is like git's: tag, or tag-commits-gid."""
 
     version: str
     rc: int
@@ -60,7 +60,7 @@ class Derived:
 
 
 def parse(tag: str, pattern: re.Pattern[str]) -> TagVersion | None:
-    """Return what a tag says, or None if it is no version tag.
+    """Return the version of a tag, or None if it is no version tag.
 
     ``pattern`` must match the whole tag; its group ``version`` holds numbers
     between underscores, dots or dashes, its group ``rc``, if it has one, a
@@ -83,65 +83,64 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 
 def highest(tags: Iterable[str], pattern: re.Pattern[str]) -> TagVersion | None:
-    """Return the highest version among tags, None if none of them is one."""
+    """Return the highest version among tags, None if none of them is a version tag."""
     return max((version for tag in tags if (version := parse(tag, pattern))), default=None)
 
 
 def derive(
     *,
     pattern: re.Pattern[str],
-    asked: str,
-    here: Iterable[str],
-    reachable: Iterable[str],
+    requested: str,
+    own_tags: Iterable[str],
+    reachable_tags: Iterable[str],
     commit: str,
     count: Callable[[str], int],
     dirty: bool = False,
-) -> Derived:
+) -> CommitVersion:
     """Return the version of a commit.
 
-    ``asked`` is the tag the user named, or empty; ``here`` are the tags of
-    the commit, ``reachable`` those of its history; ``count`` returns the
-    number of commits after a tag (after nothing, for the empty string);
+    ``requested`` is the tag that the user named, or empty; ``own_tags`` are
+    the tags of the commit, ``reachable_tags`` those of its history; ``count``
+    returns the number of commits after a tag (all, for the empty string);
     ``dirty`` marks a commit made of a work tree.
     """
-    here = list(here)
-    exact = (parse(asked, pattern) if asked in here else None) or highest(here, pattern)
+    own_tags = list(own_tags)
+    exact = (parse(requested, pattern) if requested in own_tags else None) or highest(own_tags, pattern)
     if exact is not None:
-        return Derived(exact.version, exact.rc, "", exact.tag)
-    base = highest(reachable, pattern)
+        return CommitVersion(exact.version, exact.rc, "", exact.tag)
+    base = highest(reachable_tags, pattern)
     steps = count(base.tag if base else "")
     suffix = f"{steps}.g{commit[:ID_LENGTH]}" + (".dirty" if dirty else "")
     mark = "-dirty" if dirty else ""
     if base is None:
-        return Derived("0", 0, f"0.{suffix}", f"g{commit[:ID_LENGTH]}{mark}")
+        return CommitVersion("0", 0, f"0.{suffix}", f"g{commit[:ID_LENGTH]}{mark}")
     release = suffix if base.rc else f"1.{suffix}"
-    return Derived(base.version, base.rc, release, f"{base.tag}-{steps}-g{commit[:ID_LENGTH]}{mark}")
+    return CommitVersion(base.version, base.rc, release, f"{base.tag}-{steps}-g{commit[:ID_LENGTH]}{mark}")
 
 
 def release(rc: int, rpm_release: str) -> str:
-    """Return the Release, without ``%dist``, a ReleaseManager makes of these arguments."""
+    """Return the Release, without ``%dist``, that a ReleaseManager makes from these arguments."""
     if rc:
         return f"0.{rc}.rc{rc}" + (f".{rpm_release}" if rpm_release else "")
     return rpm_release or "1"
 
 
-def nearest(wanted: str, names: Iterable[str], *, limit: int = 3) -> list[str]:
-    """Return the names most like ``wanted``: the same version written otherwise first, then by spelling."""
+def nearest(name: str, names: Iterable[str], *, limit: int = 3) -> list[str]:
+    """Return the most similar names: first the same version in another notation, then similar spellings."""
     names = list(dict.fromkeys(names))
-    key = _spelling(wanted)
-    same = [name for name in names if _spelling(name) == key]
+    key = _normalize(name)
     by_key: dict[str, list[str]] = {}
-    for name in names:
-        by_key.setdefault(_spelling(name), []).append(name)
+    for other in names:
+        by_key.setdefault(_normalize(other), []).append(other)
     close = difflib.get_close_matches(key, by_key, n=4 * limit, cutoff=0.65)
-    numbers = _numbers(wanted)
+    numbers = _numbers(name)
     close.sort(key=lambda item: (-difflib.SequenceMatcher(None, key, item).ratio(), _gap(numbers, item)))
-    similar = [name for item in close for name in by_key[item]]
-    return list(dict.fromkeys([*same, *similar]))[:limit]
+    similar = [other for item in close for other in by_key[item]]
+    return list(dict.fromkeys([*by_key.get(key, []), *similar]))[:limit]
 
 
-def _spelling(name: str) -> str:
-    """``v3.11.2-rc1``, ``3_11_2_RC1`` and ``origin/v3_11_2_rc1`` alike become ``3_11_2_rc1``."""
+def _normalize(name: str) -> str:
+    """Return ``3_11_2_rc1`` for ``v3.11.2-rc1``, ``3_11_2_RC1`` and ``origin/v3_11_2_rc1`` alike."""
     last = name.rpartition("/")[2] if re.search(r"\d", name) else name
     return re.sub(r"[._-]*rc[._-]*", "_rc", re.sub(r"[._\-]+", "_", last.lower()).removeprefix("v"))
 
@@ -151,7 +150,7 @@ def _numbers(name: str) -> list[int]:
 
 
 def _gap(numbers: list[int], name: str) -> list[int]:
-    """How far two versions are apart, first number first."""
+    """Return the differences between the numbers of two versions, first number first."""
     other = _numbers(name)
     length = max(len(numbers), len(other))
     padded = [[*item, *[0] * (length - len(item))] for item in (numbers, other)]

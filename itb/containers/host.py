@@ -74,7 +74,7 @@ class Host:
                     at_limit=lambda: self._end_command(mark),
                     check=False,
                     host=self.role,
-                    shown=request.name,
+                    alias=request.logged_argv,
                 )
             )
             if stop.event.is_set():
@@ -93,7 +93,7 @@ class Host:
         script = (shipped.folder("build_ws") / "hosts" / "reap.sh").read_text(encoding="utf-8")
         reap = Request(
             [self._timeout, "20", "bash", "-c", script, "reap", mark],
-            user="root", env=self._path, check=False, host=self.role, shown=["reap.sh", mark],
+            user="root", env=self._path, check=False, host=self.role, alias=["reap.sh", mark],
         )  # fmt: skip
         try:
             engine = self.engine.uninterruptible

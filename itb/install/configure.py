@@ -1,4 +1,4 @@
-"""A role's configuration: the product's script, run on its host, and what it changed of what was shipped."""
+"""Configuring a role: running the product's script on the host, and comparing the files with the packages' own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHIPPED = f"{_FOLDER}/shipped"
 _NOTE = "note: "
 _INTERPRETERS = {".py": "python3", ".sh": "bash"}
 
-# Whole folders of /etc, since what a site adds beside the shipped files counts as well; of /etc itself the files.
+# Whole folders of /etc are copied, since files added beside the shipped ones count too; of /etc itself only files.
 _COPY_FOLDERS = """
 shipped=$1
 shift
@@ -36,21 +36,21 @@ done
 
 
 def copy_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
-    """Copy what the product's packages have of configuration in /etc, for :func:`differences`."""
+    """Copy the configuration in /etc as the product's packages ship it, for :func:`differences`."""
     names = [package.nevra for package in packages if package.candidate]
     if names:
         host.script(_COPY_FOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))
 
 
 def differences(host: Host) -> str:
-    """Return, as a unified diff, how the configuration differs from what :func:`copy_shipped` copied."""
+    """Return a unified diff from the configuration that :func:`copy_shipped` copied to the present one."""
     request = Request([_SHIPPED], about="compare configuration")
     completed = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", request)
     return redact(completed.stdout).replace(f"{_SHIPPED}/", "shipped/")
 
 
 def changed_files(diff: str) -> list[str]:
-    """Return the files a unified diff of :func:`differences` is about."""
+    """Return the files that a unified diff of :func:`differences` changes."""
     lines = diff.splitlines()
     return [
         line.removeprefix("+++ ").partition("\t")[0]
@@ -60,11 +60,11 @@ def changed_files(diff: str) -> list[str]:
 
 
 def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> list[str]:
-    """Run a role's configuration script as root, beside the other files of its folder.
+    """Run a role's configuration script as root, with the other files of its folder beside it.
 
     A ``.py`` script is run by the platform's Python, any other by bash.
-    Returns its lines for the report, which begin with "note: ".
-    Raises InstallError with the script's last line if it fails.
+    Returns the script's notes for the report: its lines that begin with "note: ".
+    Raises InstallError with the last line of its output if it fails.
     """
     files = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
     host.put(*(FileSpec(f"{_FOLDER}/{path.name}", path.read_bytes(), 0o755) for path in files))

@@ -1,4 +1,4 @@
-"""Candidate packages onto hosts: dnf, where each package came from, its files, its configuration."""
+"""Installing packages on hosts with dnf, and checking the origin, the header and the files of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from itb.rundir.journal import RunningCase
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
-# Faults of the testbed like those that pass (downloads.DNF), but no second try cures them: itb signs and serves.
+# Faults of the testbed, since itb signs and serves; unlike those of downloads.DNF, another try does not cure them.
 _TESTBED_FAULTS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
 # Printed by rpm where itb runs niced, without an end of line.
 _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
@@ -54,11 +54,11 @@ def dnf_install(
     case: RunningCase | None = None,
     repositories: Sequence[str] = (),
 ) -> None:
-    """Install packages; try again after a repository's passing trouble, fail at once after anything else.
+    """Install packages; try again after an error of a repository that may pass, but after no other error.
 
-    ``repositories`` are used besides those the host has enabled.
-    Raises InstallError with dnf's reason, also when a scriptlet failed
-    (dnf exits 0 then), TestbedError when the repository stayed unreachable.
+    ``repositories`` are used in addition to those that the host has enabled.
+    Raises InstallError with dnf's reason, also for a failed scriptlet, after
+    which dnf exits with 0; TestbedError if a repository cannot be reached.
     """
     argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
     if case:
@@ -77,14 +77,14 @@ def dnf_install(
 
 
 def _transient_trouble(completed: Completed) -> str:
-    """Return the repository's trouble that ended dnf, if another try may cure it, or the empty string."""
+    """Return the error of a repository that ended dnf, if another try may cure it, or the empty string."""
     is_transient = not completed.ok and not completed.timed_out and bool(downloads.DNF.search(completed.output))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
 
 
 @dataclass(frozen=True)
 class FailedScriptlet:
-    """A scriptlet that failed: which it is and what it said last, in one line; the line of dnf's output for it."""
+    """A scriptlet that failed: a message with its name and last output, and the line of dnf's output to quote."""
 
     message: str
     line: str
@@ -99,14 +99,14 @@ def failed_scriptlet(output: str) -> FailedScriptlet | None:
             before = [text.strip() for text in lines[max(0, number - 3) : number]]
             own_lines = [text for text in before if text and not text.startswith(_PROGRESS_LINES)]
             kind, package, status = match.groups()
-            said = f": {own_lines[-1]}" if own_lines else ""
-            message = f"%{kind} scriptlet of {package} failed, {status}{said}"
+            last_output = f": {own_lines[-1]}" if own_lines else ""
+            message = f"%{kind} scriptlet of {package} failed, {status}{last_output}"
             return FailedScriptlet(message, own_lines[-1] if own_lines else match[0])
     return None
 
 
 def dnf_reason(output: str) -> str:
-    """Return the line of dnf's output that says why, or the empty string."""
+    """Return the line of dnf's output that says why it failed, or the empty string."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for mark in _REASON_MARKS:
         for line in lines:
@@ -142,35 +142,36 @@ def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPacka
     return tuple(sorted(packages, key=lambda package: package.nevra))
 
 
-def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: str, wanted: Sequence[str]) -> str:
+def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: str, required: Sequence[str]) -> str:
     """Check that each product package is the candidate's, from its repository; return a summary for the report.
 
-    Raises InstallError naming each one that is not.
+    ``required`` are the names of packages that must be installed.  Raises
+    InstallError naming each package that is not the candidate's or missing.
     """
-    offered = {rpm.nevra for rpm in build.rpms}
+    candidate_nevras = {rpm.nevra for rpm in build.rpms}
     candidates = [package for package in packages if package.candidate]
     wrong = [
         f"{package.nevra} (from {package.origin})"
         for package in candidates
-        if package.nevra not in offered or package.origin != repo_id
+        if package.nevra not in candidate_nevras or package.origin != repo_id
     ]
     if wrong:
         raise InstallError(
-            f"not the candidate's: {', '.join(wrong)}", evidence="offered:\n" + "\n".join(sorted(offered))
+            f"not the candidate's: {', '.join(wrong)}", evidence="offered:\n" + "\n".join(sorted(candidate_nevras))
         )
     names = {package.nevra.rsplit("-", 2)[0] for package in packages}
-    absent = [name for name in wanted if name not in names]
+    absent = [name for name in required if name not in names]
     if absent:
         raise InstallError(f"asked for but not installed: {', '.join(absent)}")
     return f"{len(candidates)} packages: {', '.join(package.nevra for package in candidates)}"
 
 
 def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build) -> None:
-    """Compare what is installed with the packages of the repository, header by header.
+    """Compare the headers of the installed packages with those of the repository's packages.
 
     A header holds the checksum of its payload.  Packages of a build whose
     headers are not known are not compared.  Raises InstallError naming each
-    package that is another one.
+    package that differs.
     """
     headers = {rpm.nevra: rpm.header for rpm in build.rpms if rpm.header}
     names = [package.nevra for package in packages if package.candidate and package.nevra in headers]
@@ -196,7 +197,7 @@ def verify_files(
 ) -> None:
     """Verify the product's packages with ``rpm -V``; raise InstallError naming the first deviating file.
 
-    Of a host that is ``configured`` already, configuration files may differ.
+    On a host that is already ``configured``, configuration files may differ.
     """
     names = [package.nevra for package in packages if package.candidate]
     if not names:
@@ -215,11 +216,11 @@ def verify_files(
 
 
 def explain_verify(line: str) -> str:
-    """Return in words what a line of ``rpm -V`` means (flags: rpm(8), "Verify options")."""
+    """Return the meaning of a line of ``rpm -V`` (flags: rpm(8), "Verify options")."""
     meanings = {
         "S": "size", "M": "mode", "5": "content", "D": "device", "L": "link target",
         "U": "owner", "G": "group", "T": "time", "P": "capabilities",
     }  # fmt: skip
     flags, _, rest = line.partition(" ")
-    words = [word for letter, word in meanings.items() if letter in flags and len(flags) == 9]
-    return f"{rest.split()[-1]}: {', '.join(words)} differ ({flags})" if words and rest.split() else line
+    attributes = [name for letter, name in meanings.items() if letter in flags and len(flags) == 9]
+    return f"{rest.split()[-1]}: {', '.join(attributes)} differ ({flags})" if attributes and rest.split() else line

@@ -1,11 +1,11 @@
-"""Inspecting the files of a host from outside of it, where the candidate could change nothing.
+"""Inspecting the files of a host from outside, where the candidate cannot change anything.
 
-``outside.py`` of ``build_ws/hosts`` does it in a container of the image the
-host was made from; what its findings mean is decided here, by the platform's
-``side-effects.yaml``.  It sees every file of the image that was ever written to,
-as a file that was changed and put back has another time of change, and what is
-there in the end.  What was there for a while only it does not see: programs
-that itb itself relies on come with itb instead (``itb/containers/tools.py``).
+``outside.py`` of ``build_ws/hosts`` inspects them in a container of the host's
+own image; this module decides by the platform's ``side-effects.yaml`` which of
+its findings are violations.  It finds every file of the image that was ever
+written to, since a file that was changed and restored has another time of
+change, and the files that exist in the end.  It does not find files that existed
+only for a while; therefore itb brings its own programs (``itb/containers/tools.py``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from itb.model import InstalledPackage, Record
 from itb.process.request import Request
 from itb.util import yamlfile
 
-# Has a script import another one that is no file there: NAME TEXT, then the script's own text.
+# Runs a script that imports a module which is no file there; arguments: the module's name and text, the script.
 _WITH_MODULE = """
 import sys, types
 name, text, script = sys.argv[1:]
@@ -37,16 +37,16 @@ _MAX_SHOWN = 100  # findings in the evidence of a case
 
 
 class TamperedError(InstallError):
-    """A host that was tampered with, as its files show from outside.
+    """A host was tampered with, as an inspection from outside shows.
 
-    It is ``conclusive``: asking the host itself whether it is at fault would find no better cause.
+    It is ``conclusive``: examining the host itself would find no better cause.
     """
 
     conclusive = True
 
 
 class Inspection(Record):
-    """The findings of a look at a host; ``outside.py`` of ``build_ws/hosts`` says what the fields are."""
+    """The result of an inspection of a host; ``outside.py`` of ``build_ws/hosts`` explains the fields."""
 
     root: str
     image: tuple[str, ...] = ()
@@ -59,14 +59,14 @@ class Inspection(Record):
     said: dict[str, tuple[str, ...]] = {}
 
     def scriptlets_naming(self, path: str, own: Sequence[str]) -> str:
-        """Return the scriptlets that name a file, those of the packages ``own`` (NEVRAs) before others."""
+        """Return the scriptlets that name a file; those of packages ``own`` (NEVRAs) only, if any."""
         scriptlets = self.said.get(path, ())
         candidates = [scriptlet for scriptlet in scriptlets if scriptlet.rpartition(" ")[2] in own]
         return ", ".join(candidates or scriptlets[:3])
 
 
 def side_effects(platform: Platform) -> SideEffects:
-    """Return what installing packages may change on a platform; UsageError for a file that is wrong."""
+    """Return what the installation of packages may change on a platform; UsageError for an invalid file."""
     folders = [shipped.folder("build_ws") / "platforms", *platform.folders]
     files = [folder / SIDE_EFFECTS for folder in dict.fromkeys(folders) if (folder / SIDE_EFFECTS).is_file()]
     declarations = [yamlfile.load(file, SideEffects) for file in files]
@@ -78,14 +78,14 @@ def side_effects(platform: Platform) -> SideEffects:
 
 
 class ServedChecksums(Record):
-    """The SHA-256 of every package that is served: the platform's, and the product's of any version."""
+    """The SHA-256 of the packages that the services host serves: the platform's, the product's of any version."""
 
     platform: tuple[str, ...] = ()
     product: tuple[str, ...] = ()
 
 
 def served_checksums(services: Host, folder: str, platform: Platform) -> ServedChecksums:
-    """Return the SHA-256 of every package that the services host, where nothing of the candidate runs, serves."""
+    """Return the SHA-256 of the packages that the services host serves; nothing of the candidate runs there."""
     script = f"find {folder} -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
     completed = services.script(script, Request(about="checksums of the packages that are served"))
     served = [line.split(maxsplit=1) for line in completed.stdout.splitlines() if line]
@@ -99,15 +99,14 @@ def served_checksums(services: Host, folder: str, platform: Platform) -> ServedC
 def inspect(
     host: Host, image: str, *, served: ServedChecksums, expected: SideEffects, labels: Mapping[str, str]
 ) -> Inspection:
-    """Compare a host's files with those of the image it was made from.
+    """Compare a host's files with those of its image and return the result.
 
-    RPM files that a repository of the run ``served`` are good, and others that
-    a key of the image signed.  Raises TestbedError if the comparison gives no
-    result.
+    Packages are accepted that a repository of the run ``served``, or that a
+    key of the image has signed.  Raises TestbedError if there is no result.
     """
     folder = shipped.folder("build_ws") / "hosts"
     script, files = ((folder / name).read_text(encoding="utf-8") for name in ("outside.py", "rpm_files.py"))
-    query = _Query(
+    query = _InspectionQuery(
         trusted=served.platform, product=served.product, reserved=_pattern(expected.reserved).pattern, keys=_KEYS
     )
     completed = host.engine.run_beside(
@@ -118,7 +117,7 @@ def inspect(
             input=query.model_dump_json().encode(),
             timeout=host.engine.runner.limits("look-outside"),
             host=host.role,
-            shown=["outside.py", host.container],
+            alias=["outside.py", host.container],
             about=f"look at host {host.role} from outside",
         ),
         labels=labels,
@@ -133,7 +132,7 @@ def inspect(
     return inspection
 
 
-class _Query(Record):
+class _InspectionQuery(Record):
     trusted: tuple[str, ...]
     product: tuple[str, ...]
     reserved: str
@@ -145,10 +144,10 @@ def check_platform(
 ) -> str:
     """Check that nothing of the platform was changed; return a summary for the report.
 
-    ``own`` are the candidate's packages (NEVRAs); ``later`` than right after
-    installing it, more packages may be there, and the files of packages are
-    as unchangeable as the image's.  Raises InstallError naming the file, what
-    happened to it and the scriptlet that names it.
+    ``own`` are the candidate's packages (NEVRAs).  ``later`` is for checks
+    that do not directly follow the installation: more packages may be there,
+    and files of packages must be unchanged like those of the image.  Raises
+    InstallError with the file, its change and the scriptlet that names it.
     """
     if inspection.root:
         hint = "nothing this host says can be believed: look at what the candidate's scriptlets and services do"
@@ -156,50 +155,51 @@ def check_platform(
     may_change = _pattern(explained for explained in expected.expected if not explained.new)
     may_be_added = _pattern(expected.expected)
     watched = _pattern(explained for explained in expected.watched if not (later and explained.packaged))
-    changed = [(path, what) for path, what in inspection.changed if not may_change.fullmatch(path)]
+    changed = [(path, change) for path, change in inspection.changed if not may_change.fullmatch(path)]
     added = [
         (path, f"a {kind} that no package has")
         for path, kind in inspection.added
         if watched.fullmatch(path) and not may_be_added.fullmatch(path)
     ]
-    # A package that a scenario replaced leaves files that are not there any more.
+    # Files of a package that a scenario replaced may be missing.
     deviations = _deviations(inspection, expected) if later else []
-    replaced = [(path, what) for path, what in deviations if not what.startswith("missing ")]
-    taken = [
-        (path, f"{what} (file of {package})")
-        for package, path, what in inspection.taken
+    replaced = [(path, change) for path, change in deviations if not change.startswith("missing ")]
+    reserved = [
+        (path, f"{change} (file of {package})")
+        for package, path, change in inspection.taken
         if not may_be_added.fullmatch(path)
     ]
-    _refuse([*changed, *added, *replaced, *taken], inspection, own)
+    _refuse([*changed, *added, *replaced, *reserved], inspection, own)
     differing = len(inspection.changed) + len(inspection.added)
     return f"{differing} files differ from image and packages, all of them expected to"
 
 
 def check_packages(
-    inspection: Inspection, expected: SideEffects, packages: Sequence[InstalledPackage], wanted: Sequence[str]
+    inspection: Inspection, expected: SideEffects, packages: Sequence[InstalledPackage], required: Sequence[str]
 ) -> str:
     """Check that a host's packages are those the repositories served, with all their files; return a summary.
 
-    ``packages`` is what the host says is installed, ``wanted`` names what the
-    role asks for.  Raises InstallError naming each package or file that is another.
+    ``packages`` are those that the host itself lists, ``required`` the names
+    that the role needs.  Raises InstallError naming each package or file that differs.
     """
     own = [package.nevra for package in packages if package.candidate]
-    good, refused = set(inspection.packages), {name.removesuffix(".rpm"): why for name, why in inspection.refused}
+    served = set(inspection.packages)
+    refused = {name.removesuffix(".rpm"): reason for name, reason in inspection.refused}
     foreign = [
         (package.nevra, refused.get(_without_epoch(package.nevra), "no repository of the run has delivered it"))
         for package in packages
-        if package.nevra not in good | set(inspection.image)
+        if package.nevra not in served | set(inspection.image)
     ]
-    names = {name.rsplit("-", 2)[0] for name in good}
-    foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*wanted} - names]
+    names = {name.rsplit("-", 2)[0] for name in served}
+    foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*required} - names]
     _refuse([*foreign, *_deviations(inspection, expected)], inspection, own)
-    return f"{len(good)} packages are as they were served"
+    return f"{len(served)} packages are as they were served"
 
 
 def _deviations(inspection: Inspection, expected: SideEffects) -> list[tuple[str, str]]:
     may_change = _pattern(explained for explained in expected.expected if not explained.new)
-    deviations = [(path, f"{what} (file of {package})") for package, path, what in inspection.deviant]
-    return [(path, what) for path, what in deviations if not may_change.fullmatch(path)]
+    deviations = [(path, f"{change} (file of {package})") for package, path, change in inspection.deviant]
+    return [(path, change) for path, change in deviations if not may_change.fullmatch(path)]
 
 
 def _without_epoch(nevra: str) -> str:
@@ -211,9 +211,9 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
         return
     ordered = sorted(findings, key=lambda finding: (not inspection.scriptlets_naming(finding[0], own), finding[0]))
     lines = []
-    for path, what in ordered[:_MAX_SHOWN]:
+    for path, change in ordered[:_MAX_SHOWN]:
         scriptlets = inspection.scriptlets_naming(path, own)
-        lines.append(f"{path}: {what}" + (f"; {scriptlets} names it" if scriptlets else ""))
+        lines.append(f"{path}: {change}" + (f"; {scriptlets} names it" if scriptlets else ""))
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     raise TamperedError(
         f"{lines[0]}{more}",
@@ -223,12 +223,12 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
     )
 
 
-def _pattern(explained: Iterable[Explained]) -> re.Pattern[str]:
+def _pattern(entries: Iterable[Explained]) -> re.Pattern[str]:
     """Return a pattern that matches the paths of all these entries."""
     wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = [
         "".join(wildcards.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", glob))
-        for entry in explained
+        for entry in entries
         for glob in entry.paths
     ]
     return re.compile("|".join(parts) or r"(?!)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Services on hosts: started, watched, their failures explained; HTCondor's IDTOKENs between hosts."""
+"""Starting and watching services on hosts, explaining their failures; delivering HTCondor's IDTOKENs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SETTLE = 3.0  # seconds a service must stay up with the same process
 
 
 def start_service(host: Host, unit: str) -> None:
-    """Enable and start a unit; InstallError with the cause its journal or log names."""
+    """Enable and start a unit; InstallError with the cause that its journal names."""
     limit = host.engine.runner.limits("service")
-    started = host.run(Request(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False))
-    if not started.ok:
-        raise service_error(host, unit, "does not start", started)
+    start = host.run(Request(["systemctl", "enable", "--now", "--quiet", unit], timeout=limit, check=False))
+    if not start.ok:
+        raise service_error(host, unit, "does not start", start)
 
 
 def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) -> dict[str, ItbError]:
-    """Watch units for ``settle`` seconds; return an error for each that is not up, unchanged, at the end.
+    """Watch units for ``settle`` seconds; return an error for each that is not active with the same main process.
 
-    The condition is "the same main process all the time": a unit that
-    systemd keeps restarting looks active at any single moment.
+    That it is active at one moment is not enough: a unit that systemd keeps
+    restarting is active most of the time.
     """
     if not units:
         return {}
@@ -44,8 +44,8 @@ def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) 
     errors: dict[str, ItbError] = {}
     for unit in units:
         key = unit if "." in unit else f"{unit}.service"
-        then, now = first.get(key, {}), last.get(key, {})
-        is_steady = then.get("MainPID") == now.get("MainPID") and then.get("NRestarts") == now.get("NRestarts")
+        earlier, now = first.get(key, {}), last.get(key, {})
+        is_steady = all(earlier.get(name) == now.get(name) for name in ("MainPID", "NRestarts"))
         if now.get("ActiveState") != "active" or not is_steady:
             errors[unit] = service_error(host, unit, "does not stay up")
     return errors
@@ -59,38 +59,41 @@ def _unit_states(text: str) -> dict[str, dict[str, str]]:
     return states
 
 
-def service_error(host: Host, unit: str, what: str, started: Completed | None = None) -> ItbError:
-    """Return the error of a unit, with its result and the last line of its journal that names a cause."""
+def service_error(host: Host, unit: str, problem: str, start: Completed | None = None) -> ItbError:
+    """Return the error of a unit, with its result and the last line of its journal that names a cause.
+
+    ``problem`` says what it does not do; ``start`` is systemctl's failed start of it.
+    """
     show = ["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit]
     status = host.run(Request(show, check=False))
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
-    # Not --unit: it leaves out what systemd's child says that cannot start the program.
+    # Not --unit: it leaves out messages of systemd's child when that cannot start the program.
     full = unit if "." in unit else f"{unit}.service"
     journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
     journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
-    result = how_it_ended(values)
+    result = describe_result(values)
     cause = find_cause(journal)
     quoted = cause or find_end(journal)
     quotes: Sequence[LogLine] = [LogLine(quoted, JOURNAL, role=host.role)] if quoted else []
-    cause = introduce(journal, cause)
-    if started and not cause:
-        cause, quotes = started.reason, started.quote(started.reason)
-    if started and _NO_UNIT.search(started.output):
+    cause = add_introduction(journal, cause)
+    if start and not cause:
+        cause, quotes = start.reason, start.quote(start.reason)
+    if start and _NO_UNIT.search(start.output):
         cause, result = "its unit does not exist, no installed package brings it", ""
-    evidence = f"{started.output if started else ''}\n{status.stdout}\n{journal}".strip()
+    evidence = f"{start.output if start else ''}\n{status.stdout}\n{journal}".strip()
     if _NO_WATCH.search(journal):
         return TestbedError(
-            f"{unit} {what}: systemd on host {host.role} has no inotify instance left",
+            f"{unit} {problem}: systemd on host {host.role} has no inotify instance left",
             hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
             evidence=evidence,
             quotes=quotes,
         )
-    message = f"{unit} {what}{result}: {cause or 'its journal names no cause'}"
+    message = f"{unit} {problem}{result}: {cause or 'its journal names no cause'}"
     return InstallError(message, evidence=evidence, quotes=quotes)
 
 
-def how_it_ended(values: Mapping[str, str]) -> str:
-    """Return in brackets how a unit's main process ended, by the properties of the unit; empty if well."""
+def describe_result(values: Mapping[str, str]) -> str:
+    """Return in brackets how a unit's main process failed, by the properties of the unit; empty for a success."""
     result, status = values.get("Result", "success"), values.get("ExecMainStatus", "?")
     if result in ("signal", "core-dump"):
         with suppress(ValueError):
@@ -101,9 +104,9 @@ def how_it_ended(values: Mapping[str, str]) -> str:
     return f" ({result})" if result != "success" else ""
 
 
-# What systemd could not do before it started the program; its own words are "No such process".
+# Errors of systemd before it started the program; its own message is "No such process".
 _STATUSES = {"216": ", its Group= does not exist", "217": ", its User= does not exist"}
-# All hosts of a machine share one limit: the machine's fault, not the candidate's.
+# All hosts of a machine share one limit, so this is the machine's fault, not the candidate's.
 _NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_LINE = re.compile(
@@ -117,13 +120,13 @@ _ERROR_LINE = re.compile(
 
 
 def names_cause(message: str) -> bool:
-    """Return True if a message has the name of an exception or calls something an error."""
+    """Return whether a message has the name of an exception, the word error, or a missing file or command."""
     names_error = re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message)
     return bool(names_error or causes.misses_file(message))
 
 
 def find_cause(text: str) -> str:
-    """Return the last line that names an error, else the first that misses a file or a command, else the last.
+    """Return the last line that names an error, else the first about a missing file or command, else the last.
 
     Lines systemd wrote itself do not count.
     """
@@ -136,8 +139,8 @@ def find_cause(text: str) -> str:
     return causes.first_missing("\n".join(program_lines)) or last_line
 
 
-def introduce(text: str, cause: str) -> str:
-    """Return a cause with the line before it where that introduces it, such as with file and line of a mistake."""
+def add_introduction(text: str, cause: str) -> str:
+    """Return a cause with the line before it if that introduces it, such as with the file and line of an error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     number = len(lines) - 1 - lines[::-1].index(cause) if cause in lines else 0
     before = lines[number - 1] if number else ""
@@ -149,13 +152,13 @@ def introduce(text: str, cause: str) -> str:
 def find_end(text: str) -> str:
     """Return the line in which systemd says how a unit last ended, or the empty string."""
     lines = [line.strip() for line in text.splitlines()]
-    for words in _ENDS:
-        if found := [line for line in lines if words in line]:
-            return found[-1]
+    for phrase in _ENDS:
+        if matching := [line for line in lines if phrase in line]:
+            return matching[-1]
     return ""
 
 
-# Of several, the first says most.
+# The first one is the most precise.
 _ENDS = ("Main process exited", "Control process exited", "Failed with result", "Deactivated")
 _MAKE_IDTOKEN = """
 key=$1 identity=$2 lifetime=$3
@@ -172,7 +175,7 @@ condor_token_create -key "$key" -identity "$identity" -lifetime "$lifetime"
 """
 
 
-# A folder the package owns stays as packaged: rpm -V would tell.  For an unknown owner, tar would take root.
+# A folder of the package is not changed, since rpm -V would report it.  For an unknown owner, tar would use root.
 _MAKE_FOLDER = """
 user=${2%:*} group=${2#*:}
 getent passwd "$user" >/dev/null || { echo "there is no user $user" >&2; exit 1; }
@@ -184,11 +187,11 @@ getent group "$group" >/dev/null || { echo "there is no group $group" >&2; exit 
 def deliver_idtoken(
     source: Host, target: Host, *, key: str, identity: str, lifetime: int, path: str, owner: str, private: Path
 ) -> None:
-    """Create an IDTOKEN on one host and put it on another (0600, directory 0700), never through a log.
+    """Create an IDTOKEN on one host and put it on another (0600, directory 0700); it is never in a log.
 
-    ``private`` is a directory only this user can read, which holds the token
-    until it is delivered.  Raises InstallError if it is not made because HTCondor has ended, which the
-    candidate's configuration may have made it do.
+    ``private`` is a directory that only this user can read; it holds the token
+    until it is delivered.  Raises InstallError if HTCondor has ended, which the
+    candidate's configuration may have caused.
     """
     with tempfile.TemporaryDirectory(prefix="idtoken-", dir=private) as folder:
         token_file = Path(folder) / "token"
@@ -209,7 +212,7 @@ def deliver_idtoken(
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
     argv = ["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner]
-    made = target.run(Request(argv, check=False, about=f"make the folder of {path}"))
-    if not made.ok:
-        raise InstallError(f"no place for the IDTOKEN: {made.reason}", evidence=made.output)
+    completed = target.run(Request(argv, check=False, about=f"make the folder of {path}"))
+    if not completed.ok:
+        raise InstallError(f"no place for the IDTOKEN: {completed.reason}", evidence=completed.output)
     target.put(FileSpec(path, secret + b"\n", mode=0o600, owner=owner))

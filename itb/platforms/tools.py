@@ -51,7 +51,7 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
             ["sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
             stdout_to=archive,
             timeout=engine.runner.limits("look-outside"),
-            shown=["tools.py", images.bare.reference],
+            alias=["tools.py", images.bare.reference],
             about=f"take programs from {images.bare.reference}",
         )
         engine.run_once(images.bare.id, request, labels=labels)

@@ -1,8 +1,7 @@
-"""How long things may take: every limit has a name, a default and one factor in common.
+"""Time limits: every limit has a name and a default; one factor multiplies all of them.
 
-A limit is a number of seconds that knows its name, so that whatever is over
-it can be reported by the name under which it can be raised (setting
-``limits``).
+A limit is a number of seconds with its name, so that a message about it can
+say which one to raise with the setting ``limits``.
 """
 
 from __future__ import annotations
@@ -10,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Seconds.  What a product's or a scenario's definition limits itself (building,
-# installing a role, a step) is in that definition; the factor counts there too.
+# Seconds.  Limits of building, of installing a role and of a step are in the
+# definition of the product or scenario; the factor multiplies them too.
 DEFAULTS: dict[str, float] = {
     "command": 300,  # any command on a host that has no limit of its own
     "engine": 60,  # a call of the container engine: inspect, remove, networks
-    "engine-pulse": 30,  # between two looks whether it still answers
-    "engine-again": 15,  # the same after a call it did not answer
+    "engine-pulse": 30,  # between two checks that the engine answers
+    "engine-again": 15,  # a call of the engine after one that it did not answer
     "start": 180,  # starting the containers of a run
     "boot": 60,  # from a started container to a booted system
     "reboot": 150,
     "pull": 600,  # of a base image
-    "pull-patience": 60,  # the same where another way is at hand
+    "pull-patience": 60,  # of a base image that can also be had in another way
     "bootstrap": 900,  # a base image from a mirror
     "image-stage": 1800,  # one script of a platform's images: a slow mirror, not a slow machine
     "image-save": 600,
-    "wait-for-build": 3600,  # of another process that builds the same thing
+    "wait-for-build": 3600,  # for another process that builds the same thing
     "git": 120,
     "git-answer": 45,  # for a remote to list its references
     "git-fetch": 600,  # for its objects
@@ -36,8 +35,8 @@ DEFAULTS: dict[str, float] = {
     "publish": 300,
     "publish-copy": 900,  # of RPMs to another directory or machine by itb publish
     "results": 120,  # fetching a step's result files
-    "look": 40,  # whether a host itself is at fault
-    "look-outside": 120,  # at the files of a host, from a container beside it
+    "look": 40,  # examining whether a host itself is at fault
+    "look-outside": 120,  # inspecting the files of a host from outside
     "evidence": 60,  # of one host
     "lint": 120,  # of all packages
     "phase-platform": 5400,
@@ -53,7 +52,7 @@ DEFAULTS: dict[str, float] = {
 
 
 class Limit(float):
-    """Seconds something may take, and what this limit is called."""
+    """A number of seconds that something may take, with the name of this limit."""
 
     name: str
 
@@ -66,20 +65,20 @@ class Limit(float):
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a run: defaults, replaced by name, all multiplied by ``factor``."""
+    """The limits of a run: the defaults or their ``overrides`` by name, multiplied by ``factor``."""
 
     factor: float = 1.0
-    own: Mapping[str, float] = field(default_factory=dict)
+    overrides: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, name: str) -> Limit:
         """Return the limit of this name, in seconds."""
-        return Limit(self.own.get(name, DEFAULTS[name]) * self.factor, name)
+        return Limit(self.overrides.get(name, DEFAULTS[name]) * self.factor, name)
 
     def of(self, seconds: float, name: str) -> Limit:
-        """Return a limit that a definition gives, with the factor of the run."""
+        """Return a limit of a product's or scenario's definition, multiplied by the factor."""
         return Limit(seconds * self.factor, name)
 
 
 def name_of_limit(limit: float) -> str:
-    """Say which limit this is, for a message: " (limit 'boot')"; empty for one without a name."""
+    """Return the name of a limit for a message: " (limit 'boot')"; empty for a limit without a name."""
     return f" (limit {limit.name!r})" if isinstance(limit, Limit) else ""

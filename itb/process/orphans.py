@@ -1,8 +1,8 @@
-"""Processes that a command started and that must not outlive it: what they are, and their end.
+"""Finding and ending the processes that a command has started, none of which may outlive it.
 
-A process is the command's if it carries the command's mark in its
-environment, is a child of one that does, or is in a session of one: so that
-neither setsid nor a double fork gets away, nor what ignores TERM.
+A process belongs to a command if its environment has the command's mark, if
+its parent belongs to the command, or if it is in the session of one that does:
+so neither setsid nor a double fork escapes, nor a process that ignores TERM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_MAX_LISTED = 60  # processes listed
+_MAX_LISTED = 60  # processes
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,22 @@ class _ProcessInfo:
 
 
 def list_processes(group: int, mark: str) -> str:
-    """List the processes of a command that is still at work: id, parent, state, seconds, command line."""
+    """List the processes of a command that runs: id, parent, state, age in seconds, command line."""
     uptime = _seconds_up()
     lines = []
     for process in sorted(_processes_of(group, mark), key=lambda item: item.pid)[:_MAX_LISTED]:
-        words = _read(_PROC / str(process.pid) / "cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        cmdline = _read(_PROC / str(process.pid) / "cmdline").replace(b"\0", b" ").decode("utf-8", "replace")
         seconds = uptime - process.ticks / os.sysconf("SC_CLK_TCK")
-        lines.append(f"{process.pid:7} {process.parent:7} {process.state} {seconds:6.0f} s  {words[:160]}")
+        status = f"{process.pid:7} {process.parent:7} {process.state} {seconds:6.0f} s"
+        lines.append(f"{status}  {cmdline.strip()[:160]}")
     return "\n".join(lines)
 
 
 def kill_processes(group: int, mark: str, *, patience: float = 5.0) -> None:
-    """Kill every process of a command that is left; those that appear meanwhile too."""
+    """Kill all processes of a command, also those that appear meanwhile, for at most ``patience`` seconds."""
     deadline = time.monotonic() + patience
-    while left := [item for item in _processes_of(group, mark) if item.state != "Z"]:
-        for process in left:
+    while living := [item for item in _processes_of(group, mark) if item.state != "Z"]:
+        for process in living:
             _kill(process.pid)
         if time.monotonic() > deadline:
             return
@@ -120,7 +121,7 @@ for group in $live; do kill -s KILL -- "-$group"; done 2>/dev/null
 """
 
 _GUARD_NAME = "itb-orphans"
-_PATIENCE = 5.0  # seconds a guard takes at most, and some
+_PATIENCE = 5.0  # seconds to wait for a guard, a little more than it takes at most
 
 _lock = threading.Lock()
 _guard_pipe = -1  # write end of the pipe that the guard reads from; -1 without one
@@ -128,7 +129,7 @@ _guard_pipe = -1  # write end of the pipe that the guard reads from; -1 without 
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Run a guard while the block runs: a process that ends what the block has started if this one is killed."""
+    """Run a guard while the block runs: a process that ends this one's commands in case this one is killed."""
     global _guard_pipe  # noqa: PLW0603 - there is one per process, as there is one table of processes
     if _guard_pipe >= 0:
         yield
@@ -139,12 +140,12 @@ def guard() -> Iterator[None]:
         pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", _GUARD_SCRIPT, _GUARD_NAME, str(os.getpid())],
-            {"PATH": os.environ.get("PATH", os.defpath)},  # all else may be a secret
+            {"PATH": os.environ.get("PATH", os.defpath)},  # other variables may be secrets
             file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, null, 1),
                           (os.POSIX_SPAWN_DUP2, null, 2)],
             setsid=True,
         )  # fmt: skip
-    except OSError:  # no shell, no free process: what is started next fails with a better message
+    except OSError:  # no shell or no free process: the next command fails with a better message
         os.close(writing)
         yield
         return
@@ -163,16 +164,16 @@ def guard() -> Iterator[None]:
 
 
 def wait_for_other_guards() -> None:
-    """Wait until the guards of itb processes that were killed just now have ended what these had started.
+    """Wait until the guards of itb processes that were just killed have ended the commands of these.
 
-    Containers that are being created at that moment may escape a removal that begins earlier.
+    A removal that begins earlier may miss containers that such a command is creating.
     """
     deadline = time.monotonic() + _PATIENCE
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError):
-            words = (path / "cmdline").read_bytes().split(b"\0")
+            argv = (path / "cmdline").read_bytes().split(b"\0")
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if len(words) > 4 and words[3] == _GUARD_NAME.encode() and int(words[4]) != parent:
+            if len(argv) > 4 and argv[3] == _GUARD_NAME.encode() and int(argv[4]) != parent:
                 descriptor = os.pidfd_open(int(path.name))
                 try:
                     select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
@@ -191,6 +192,6 @@ def unregister(group: int) -> None:
 
 
 def _tell_guard(sign: str, group: int) -> None:
-    with _lock, suppress(OSError):  # one that was killed itself cannot be told
+    with _lock, suppress(OSError):  # a guard that was killed itself
         if _guard_pipe >= 0:
             os.write(_guard_pipe, f"{sign} {group}\n".encode())

@@ -1,4 +1,4 @@
-"""What a process prints: read as it comes, redacted, written to a log whole and kept in memory in part."""
+"""The output of a process: reading it at once, redacting it, writing it to a log, keeping a part in memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of a log, and the one it is in; FileNotFoundError if not even that one's folder is there.
+    """Make the folder of a log and its parent; FileNotFoundError if the parent's folder does not exist.
 
-    A run directory that was deleted is not made again, half and for everybody to read.
+    So a run directory that was deleted is not made again, incomplete and readable for everybody.
     """
     path.parent.parent.stat()
     path.mkdir(parents=True, exist_ok=True)
 
 
 class Sink:
-    """Where the lines of both streams go: the log file and the listener."""
+    """Writes both streams to the log file, and passes their lines to the listener."""
 
     def __init__(self, path: Path | None, on_line: Callable[[str], None] | None) -> None:
         self.path = path
         self._on_line = on_line
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
-        self.begins = 0  # bytes the log had before
+        self.begins = 0  # size of the log before, in bytes
         self.failure: OSError | None = None
         if path is not None:
             try:
@@ -68,7 +68,7 @@ class Sink:
 
 
 class Reader:
-    """Reads one stream to its end in a thread of its own, so that neither stream can block the other."""
+    """Reads one stream to its end in its own thread, so that neither stream can block the other."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -88,8 +88,8 @@ class Reader:
     def _read(self, sink: Sink) -> None:
         redactor = Stream()
         with self._stream:
-            while piece := os.read(self._stream.fileno(), 1 << 16):
-                self._keep(sink, redactor.feed(piece))
+            while chunk := os.read(self._stream.fileno(), 1 << 16):
+                self._keep(sink, redactor.feed(chunk))
         self._keep(sink, redactor.close())
 
     def _keep(self, sink: Sink, data: bytes) -> None:
@@ -107,10 +107,10 @@ class Reader:
 
     @property
     def lost(self) -> int:
-        """Return the number of bytes between what is kept of the start and of the end."""
+        """Return the number of bytes that are not kept, between the start and the end."""
         return self._lost
 
     def text(self) -> str:
-        """Return what is kept."""
+        """Return the text that is kept of the output."""
         middle = f"\n[... {self._lost} bytes left out ...]\n".encode() if self._lost else b""
         return bytes(self._head + middle + self._tail).decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""A request to run something: one frozen object, made once and handed down.
+"""A request to run a command: one frozen object, made once and passed down.
 
-A layer that knows more replaces what it knows (:func:`dataclasses.replace`):
-a host makes the engine's command line of a request, the engine adds its
-program and its environment, the runner starts what it gets.
+Each layer replaces the fields that it knows more about
+(:func:`dataclasses.replace`): a host turns the command into arguments of the
+engine, the engine adds its program and its environment, the runner starts it.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be run, how long it may take and what becomes of its output.
+    """A command to run, its time limit and the use of its output.
 
-    What runs: ``argv`` as ``user`` (of a host; root if empty) in the folder
-    ``cwd`` (default: ``/``, since a candidate's files may lie in itb's own);
-    ``env`` adds to the environment (``clean_env``: replaces it); ``input`` is
-    bytes or a file.
+    The command: ``argv`` is run as ``user`` (of a host; root if empty) in the
+    folder ``cwd`` (default: ``/``, since itb's own may have a candidate's
+    files).  ``env`` is added to the environment, or replaces it with
+    ``clean_env``.  ``input`` is bytes or a file.
 
-    How it ends: ``timeout`` is in seconds (default: the limit of whoever runs
-    it).  When the time is up, ``at_limit`` is called before anything is killed
-    and says what went on (default: the command's processes are listed).
-    ``mark`` is an entry of ``env`` no other command has (NAME=VALUE), by which
-    processes are found that have left the command's session; all of them are
-    killed as it ends.  If it is ``uninterruptible``, neither an interruption nor itb's own
-    death ends it: a removal that is cut off loses track of what it removes.
-    With ``check`` another status than 0 is an error.
+    Its end: ``timeout`` is in seconds; without it, a default limit applies.
+    When the time is up, ``at_limit`` is called before anything is killed, and
+    returns a list of what was running (default: the command's processes).
+    ``mark`` is an entry of ``env`` that no other command has (NAME=VALUE): it
+    finds processes that have left the command's session, which are killed at
+    its end.  An ``uninterruptible`` command is not ended by an interruption
+    or by itb's own death, since an interrupted removal leaves resources that
+    nothing finds any more.  With ``check``, another status than 0 is an error.
 
-    What becomes of its output: ``log`` receives both streams as they come,
-    ``on_line`` each last line; ``stdout_to`` receives standard output unread
-    (binary data, not redacted).
+    Its output: ``log`` receives both streams at once, ``on_line`` each last
+    line; ``stdout_to`` receives standard output as it is (binary data, not
+    redacted).
 
-    What is said of it: ``host`` and ``shown`` in ``commands.log``, ``about``
-    in an error.
+    Its description: ``host`` and ``alias`` (instead of ``argv``) stand in
+    ``commands.log``, ``about`` in error messages.
     """
 
     argv: Sequence[str] = ()
@@ -56,15 +56,15 @@ class Request:
     on_line: Callable[[str], None] | None = None
 
     host: str = "local"
-    shown: Sequence[str] = ()
+    alias: Sequence[str] = ()
     about: str = ""
 
     def __post_init__(self) -> None:
-        """Keep the words as they are now, whatever becomes of the list they came in."""
+        """Copy the arguments, so that a later change of the caller's list has no effect."""
         object.__setattr__(self, "argv", tuple(self.argv))
-        object.__setattr__(self, "shown", tuple(self.shown))
+        object.__setattr__(self, "alias", tuple(self.alias))
 
     @property
-    def name(self) -> Sequence[str]:
-        """Return the command line that is shown: ``shown``, or ``argv`` itself."""
-        return self.shown or self.argv
+    def logged_argv(self) -> Sequence[str]:
+        """Return the command line for logs and messages: ``alias``, or ``argv`` itself."""
+        return self.alias or self.argv

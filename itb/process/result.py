@@ -1,4 +1,4 @@
-"""What is known of a process that has ended."""
+"""The result of a process that has ended, and the errors that are made of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from itb.util.redact import redact
 
 @dataclass(frozen=True)
 class Completed:
-    """A process that has ended.
+    """The result of a process.
 
     ``returncode`` is negative for a signal; ``stdout`` and ``stderr`` are
-    redacted text, cut in the middle when longer than 4 MiB (of ``stdout``
-    ``left_out`` bytes then).  ``limit`` is the
-    time it had (seconds), ``doing`` lists its processes as that was up.
+    redacted text, without its middle if longer than 4 MiB (``left_out`` is the
+    number of bytes missing in ``stdout``).  ``limit`` is its time limit in
+    seconds; if that was reached, ``processes`` lists those that ran then.
     Its output begins at byte ``log_begins`` of ``log``.
     """
 
@@ -31,31 +31,31 @@ class Completed:
     timed_out: bool = False
     log: Path | None = None
     limit: float = 0.0
-    doing: str = ""
+    processes: str = ""
     left_out: int = 0
     log_begins: int = 0
 
     @property
     def ok(self) -> bool:
-        """Return whether it ended by itself with status 0."""
+        """Return whether it ended with status 0 before its time limit."""
         return self.returncode == 0 and not self.timed_out
 
     @property
     def output(self) -> str:
-        """Return both streams, stdout first, and what it was doing if its time was up."""
-        parts = (self.stdout.strip("\n"), self.stderr.strip("\n"), self.doing.strip("\n"))
+        """Return both streams, stdout first, and the processes that ran when its time was up."""
+        parts = (self.stdout.strip("\n"), self.stderr.strip("\n"), self.processes.strip("\n"))
         return "\n".join(part for part in parts if part)
 
     @property
     def reason(self) -> str:
-        """Return how it ended in one line: the last line of its output, else its status."""
+        """Return one line about its end: the limit that it reached, the last line of its output, or its status."""
         if self.timed_out:
             return f"no end within {self.limit or self.seconds:.0f} s{name_of_limit(self.limit)}"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.returncode} without a word"
 
     def quote(self, text: str, *, first: bool = False) -> tuple[LogLine, ...]:
-        """Return a line that it printed, with its place in the log: the last such, or the first; () if none."""
+        """Return the last (or first) line of its output with this text, and its place in the log; () if none."""
         if not text.strip():
             return ()
         if self.log is None:
@@ -64,16 +64,16 @@ class Completed:
         return (LogLine(text, self.log, number),) if number else ()
 
     def error(self, kind: type[E], message: str, *, quoted: str = "", hint: str = "") -> E:
-        """Return an error that tells of this process, with its output, its log and the place of what it quotes.
+        """Return an error about this process, with its output, its log and the line that the message quotes.
 
-        ``quoted`` is the line that the message was read from; without it that is :attr:`reason`, if it has that.
+        ``quoted`` is that line; by default it is :attr:`reason`, if the message contains it.
         """
         quotes = self.quote(quoted or (self.reason if self.reason in message else ""))
         return kind(message, hint=hint, evidence=self.output, log=self.log, quotes=quotes)
 
 
 class CommandError(TestbedError):
-    """A command itb itself depends on failed; ``completed`` has the details."""
+    """A command that itb itself depends on has failed; ``completed`` has the details."""
 
     def __init__(self, completed: Completed, *, about: str = "") -> None:
         command = about or shlex.join(completed.argv)
@@ -88,7 +88,7 @@ class CommandError(TestbedError):
 
 @dataclass(frozen=True)
 class CommandRecord:
-    """A line of ``commands.log``."""
+    """The record of a command, for a line of ``commands.log``."""
 
     started: float
     host: str

@@ -1,8 +1,8 @@
-"""The only place of itb that starts processes.
+"""Starting processes and waiting for their end; no other module starts any.
 
-Every process gets a session of its own, so that it and all it started can be
-killed together; its output is read whole, redacted, written to a log as it
-comes and kept in memory only in part.
+Every process gets its own session, so that it can be killed together with all
+processes that it has started.  Its output is read to the end, redacted, written
+to a log at once and kept in memory only in part.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from itb.util.redact import is_known, redact
 
 T = TypeVar("T")
 
-_TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that are secrets
+_TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that hold secrets
 
-_DRAIN = 0.5  # seconds what is left of an output may take once its process has ended
-_PIECE, _LATE = 1.0, 0.5  # seconds of a limit counted at once; more than so much late, itb itself was stopped
-MARK = "ITB_COMMAND"  # environment variable by which all a command has started is found
-_MAX_DOING = 3_000  # characters kept of what a command was doing when its time was up
+_DRAIN = 0.5  # seconds to read the rest of an output after its process has ended
+_TICK, _LATE = 1.0, 0.5  # a limit is counted in ticks (seconds); during one that ends this late, itb was stopped
+MARK = "ITB_COMMAND"  # environment variable that marks all processes of a command
+_MAX_LISTING = 3_000  # characters kept of the list of processes at a time limit
 
 
 def inherited() -> dict[str, str]:
-    """Return the environment processes inherit: without tokens, and without settings that hold a password.
+    """Return the environment that processes inherit: without tokens and settings that hold a password.
 
-    Other users of the machine may see the environment of a process, and no process needs these.
+    No process needs these, and other users of the machine may see its environment.
     """
     return {name: value for name, value in os.environ.items() if not _is_private(name, value)}
 
@@ -51,7 +51,7 @@ def _is_private(name: str, value: str) -> bool:
 
 @dataclass
 class Runner:
-    """Starts processes, remembers them in ``record`` and ends them when ``stop`` says so."""
+    """Starts processes, passes a record of each to ``record``, and ends them when ``stop`` requests it."""
 
     record: Callable[[CommandRecord], None] | None = None
     stop: Stop = field(default_factory=Stop)
@@ -60,17 +60,17 @@ class Runner:
     retries: int = DEFAULT_RETRIES
 
     def retry(self, work: Callable[[], T], cause_of: Callable[[T], str]) -> T:
-        """Do some work again as often as settings allow while ``cause_of`` its result names passing trouble."""
+        """Do some work and repeat it while ``cause_of(result)`` is not empty, as often as the settings allow."""
         return retry_while(work, cause_of, times=self.retries, wait=self.stop.event.wait)
 
     def run(self, request: Request) -> Completed:
-        """Run a command to its end (default of its time: the limit ``command``).
+        """Run a command to its end; without a timeout it gets the limit ``command``.
 
-        Raises CommandError if the request says ``check`` and it did not end
-        with status 0, TestbedError if it cannot be started or ``log`` not be
-        written, InterruptedRunError when the run was told to stop.
+        Raises CommandError if the request has ``check`` and the status is not
+        0, TestbedError if the command cannot be started or ``log`` cannot be
+        written, InterruptedRunError if the run was interrupted.
         """
-        assert not request.user, "another user is the matter of a host"
+        assert not request.user, "only hosts have other users"
         if self.stop.event.is_set():
             raise self.stop.error()
         started = time.time()
@@ -125,7 +125,7 @@ class Runner:
             raise TestbedError(f"{missing}: not found", hint="itb doctor says what to install") from None
         except OSError as error:
             raise TestbedError(f"{error.filename or program}: {error.strerror}") from None
-        except ValueError as error:  # a NUL or half a character cannot be part of a command line
+        except ValueError as error:  # a command line cannot have a NUL or half a character
             raise TestbedError(f"{program}: cannot be started: {error}") from None
         finally:
             for handle in handles:
@@ -138,7 +138,7 @@ class Runner:
             self.stop.add(process.pid)
         readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
         clock = time.monotonic()
-        timed_out, doing = False, ""
+        timed_out, processes = False, ""
         try:
             for reader in readers:
                 reader.start(sink)
@@ -149,11 +149,12 @@ class Runner:
             if not _has_ended(process, timeout):
                 timed_out = True
                 describe = request.at_limit or functools.partial(orphans.list_processes, process.pid, request.mark)
-                doing = redact(describe())[:_MAX_DOING]
-                sink.write(f"\n[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}\n{doing}\n".encode())
+                processes = redact(describe())[:_MAX_LISTING]
+                message = f"[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}"
+                sink.write(f"\n{message}\n{processes}\n".encode())
                 _end(process)
             _drain(process, readers)
-        except BaseException:  # Ctrl-C may come at any line; no process of ours outlives what waits for it
+        except BaseException:  # Ctrl-C may come at any line, and the process must not outlive this call
             _end(process)
             raise
         finally:
@@ -164,7 +165,7 @@ class Runner:
         left_out = readers[0].lost if len(readers) > 1 else 0
         stderr = texts.pop() if texts else ""
         return Completed(
-            argv=tuple(request.name),
+            argv=tuple(request.logged_argv),
             returncode=process.returncode,
             stdout=texts[0] if texts else "",
             stderr=stderr,
@@ -173,7 +174,7 @@ class Runner:
             log=sink.path,
             log_begins=sink.begins,
             limit=timeout,
-            doing=doing,
+            processes=processes,
             left_out=left_out,
         )
 
@@ -184,22 +185,22 @@ def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
         process.stdin.write(data)
         process.stdin.close()
     except BrokenPipeError:
-        return  # the program did not want all of its input: its status tells
+        return  # the program has not read all of its input; its status says whether that is an error
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Wait for a process without polling: Popen.wait(timeout) notices an end up to 50 ms late.
+    """Wait for a process and return whether it has ended in time; unlike Popen.wait(timeout), do not poll.
 
-    Time in which itb is stopped (Ctrl-Z, a frozen control group) does not count; the monotonic clock has it.
+    Time in which itb itself is stopped (Ctrl-Z, a frozen control group) does not count.
     """
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()
-    left = min(timeout, threading.TIMEOUT_MAX)
-    while left > 0 and waiter.is_alive():
-        piece, began = min(left, _PIECE), time.monotonic()
-        waiter.join(piece)
-        left -= piece if time.monotonic() - began < piece + _LATE else 0
-    waiter.join(_LATE)  # the process may have ended, and its waiter not have had its turn yet
+    seconds_left = min(timeout, threading.TIMEOUT_MAX)
+    while seconds_left > 0 and waiter.is_alive():
+        tick, began = min(seconds_left, _TICK), time.monotonic()
+        waiter.join(tick)
+        seconds_left -= tick if time.monotonic() - began < tick + _LATE else 0
+    waiter.join(_LATE)  # the process may have ended while its waiter has not run yet
     return not waiter.is_alive()
 
 
@@ -211,7 +212,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _drain(process: subprocess.Popen[bytes], readers: list[Reader]) -> None:
-    """Read what is left, but not for as long as a child that outlives its parent holds the pipe open."""
+    """Read the rest of the output, without waiting for children that live on and hold the pipe open."""
     deadline = time.monotonic() + _DRAIN
     for reader in readers:
         reader.join(max(0.0, deadline - time.monotonic()))

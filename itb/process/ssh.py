@@ -1,7 +1,7 @@
-"""A command on another machine by ssh: fabric's connection, bounded in time, that asks nobody anything.
+"""Running a command on another machine by ssh with fabric, within a time limit and without any prompt.
 
-It runs in a thread, so that the time limit and an interruption are heeded
-whatever it waits for, be it a name server.
+The connection runs in its own thread, so that the time limit and an
+interruption take effect even while it waits for a name server.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ from itb.util import ownership
 from itb.util.redact import redact
 
 CONNECT_TIMEOUT = 20  # seconds; ConnectTimeout of ssh_config replaces it
-LOST = 255  # status in commands.log where there is none of the command's, as ssh has it
-_MAX_OUTPUT = 1 << 20  # bytes of an output that are kept
+LOST = 255  # ssh's status, in commands.log, for a command that has no status of its own
+_MAX_OUTPUT = 1 << 20  # bytes of each stream that are kept
 
-# Without a handler, what paramiko logs of a failed connection goes to the terminal, tracebacks and all.
+# Without a handler, paramiko logs failed connections to the terminal, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def run(request: Request, runner: Runner) -> Completed:
-    """Run a command on the request's host (USER@HOST, or as ssh_config calls it) with a file as standard input.
+    """Run a command on the request's host (USER@HOST, or a name of ssh_config) with a file as standard input.
 
-    ``runner`` says who is told of it, how long it may take by default (the
-    limit ``command``) and when to stop.  TestbedError with the cause and what
-    to do if the host cannot be reached.
+    ``runner`` records the command, gives its default limit (``command``) and
+    stops it.  Raises TestbedError with the cause, and a hint what to do, if
+    the host cannot be reached.
     """
     started, clock = time.time(), time.monotonic()
     timeout = runner.limits("command") if request.timeout is None else request.timeout
-    assert isinstance(request.input, Path), "what is sent is a file"
+    assert isinstance(request.input, Path), "the input is a file"
     session = _Session(request.host, shlex.join(request.argv), request.input)
     session.start()
     try:
-        while session.is_alive() and (left := clock + timeout - time.monotonic()) > 0:
+        while session.is_alive() and (seconds_left := clock + timeout - time.monotonic()) > 0:
             if runner.stop.event.is_set():
                 raise runner.stop.error()
-            session.join(min(0.2, left))  # so often it looks whether to stop
+            session.join(min(0.2, seconds_left))  # interval of checks for an interruption
     finally:
         timed_out = session.is_alive()
         session.hang_up()
     status, seconds = LOST if timed_out else session.status, time.monotonic() - clock
     if runner.record:
-        runner.record(CommandRecord(started, request.host, tuple(request.name), status, seconds))
+        runner.record(CommandRecord(started, request.host, tuple(request.logged_argv), status, seconds))
     if session.error and not timed_out:
         raise session.error
     stdout, stderr = (redact(text.decode("utf-8", "replace")) for text in (session.stdout, session.stderr))
-    words = tuple(request.name)
-    return Completed(words, status, stdout, stderr, seconds, timed_out=timed_out, limit=timeout)
+    argv = tuple(request.logged_argv)
+    return Completed(argv, status, stdout, stderr, seconds, timed_out=timed_out, limit=timeout)
 
 
 class _Session(threading.Thread):
     """Connects, runs the command, feeds it and reads its output."""
 
     def __init__(self, host: str, command: str, input: Path) -> None:
-        super().__init__(daemon=True)  # a name server that is silent must not keep itb from ending
+        super().__init__(daemon=True)  # a name server that does not answer must not keep itb from ending
         self.error: ItbError | None = None
         self.status, self.stdout, self.stderr = LOST, b"", b""
         self._host, self._command, self._input = host, command, input
@@ -77,7 +77,7 @@ class _Session(threading.Thread):
         self._hung_up = threading.Event()
 
     def run(self) -> None:
-        """Do the work; what goes wrong is in ``error``."""
+        """Connect and run the command; an exception is saved as ``error``."""
         hop = None
         try:
             self._hops = _connections(self._host)
@@ -89,11 +89,11 @@ class _Session(threading.Thread):
             self._run_command(self._hops[-1].transport.open_session())
         except ItbError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - lost in a thread, and a bad key file raises anything
+        except Exception as error:  # noqa: BLE001 - else lost with the thread, and an invalid key file may raise anything
             self.error = _explain(error, hop)
 
     def hang_up(self) -> None:
-        """Close all there is; a connection that is still being made is closed once it is."""
+        """Close all connections; one that is still being made is closed when it is open."""
         self._hung_up.set()
         for hop in reversed(self._hops):
             if transport := hop.client.get_transport():  # fabric's close() knows whole connections only
@@ -104,8 +104,8 @@ class _Session(threading.Thread):
         channel.exec_command(self._command)
         # A command may end before it has read all of its input: its status tells whether that is an error.
         with self._input.open("rb") as file, suppress(OSError):
-            while piece := file.read(1 << 15):
-                channel.sendall(piece)
+            while chunk := file.read(1 << 15):
+                channel.sendall(chunk)
             channel.shutdown_write()
         self.stdout = channel.makefile("rb").read(_MAX_OUTPUT)
         self.stderr = channel.makefile_stderr("rb").read(_MAX_OUTPUT)
@@ -116,12 +116,12 @@ class _Session(threading.Thread):
 
 class _Transport(paramiko.Transport):  # type: ignore[misc] # paramiko has no types
     def auth_interactive_dumb(self, *_: Any, **__: Any) -> None:
-        """Refuse what paramiko does for a second factor: ask on the terminal."""
+        """Refuse a second factor, for which paramiko would ask on the terminal."""
         raise paramiko.AuthenticationException("something besides the key is asked for")
 
 
 def _connections(host: str) -> list[Connection]:
-    """Return the connections to a host, not open yet: those of ProxyJump, and its own at the end."""
+    """Return the connections to a host, not open yet: those of ProxyJump first, its own last."""
     overrides = {
         "timeouts": {"connect": CONNECT_TIMEOUT},
         "connect_kwargs": {"channel_timeout": CONNECT_TIMEOUT, "transport_factory": _Transport},
@@ -140,7 +140,7 @@ def _connections(host: str) -> list[Connection]:
                 hop.client.load_system_host_keys(path)
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - each library has its own for a line it does not understand
+    except Exception as error:  # noqa: BLE001 - each library raises its own for an invalid line
         hint = "look into ~/.ssh/config and known_hosts; UserKnownHostsFile may name one without @ lines"
         raise UsageError(f"{host}: {error}", hint=hint) from None
     return hops
@@ -153,7 +153,7 @@ def _known_hosts(settings: Mapping[str, str]) -> list[Path]:
 
 
 def _explain(error: Exception, hop: Connection) -> TestbedError:
-    """Return what went wrong in one line, and what to do about it."""
+    """Return an error with the cause in one line, and a hint what to do about it."""
     name, where, reason = hop.original_host, f"{hop.host} port {hop.port}", str(error) or type(error).__name__
     hint = f"ssh -o BatchMode=yes {name} must work"
     if isinstance(error, socket.gaierror):

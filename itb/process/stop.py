@@ -1,4 +1,4 @@
-"""How processes of a run are told to end."""
+"""Interrupting a run: stopping its processes on a signal or when its time is up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from itb.process.result import Completed
 
 
 class Ending:
-    """How a run is told to end: by a signal or because its time is up."""
+    """Receives signals and the run's time limit, and requests all stops that it has given out."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -23,7 +23,7 @@ class Ending:
         self._stops: list[Stop] = []
 
     def stop(self) -> Stop:
-        """Return a stop for one cell, or for what happens before there is one: cells do not end together."""
+        """Return a new stop; each cell has its own, since cells end at different times."""
         stop = Stop()
         self._stops.append(stop)
         if self.reason:
@@ -31,12 +31,12 @@ class Ending:
         return stop
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """End the running steps; collect no evidence after a second signal.  The removal always runs."""
+        """Interrupt the run; a second signal also ends the collection of evidence, but never the removal."""
         self.signals += 1
         self._end(f"interrupted by {signal.Signals(number).name}")
 
     def on_timeout(self, seconds: float) -> None:
-        """End the run, whose own time limit is over."""
+        """End the run because its time limit is over."""
         reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
         self._end(reason, EndedRunError(reason))
 
@@ -46,7 +46,7 @@ class Ending:
             stop.request(why)
 
     def shield(self, stop: Stop) -> None:
-        """Only count signals from now on: they must not end the removal of containers and files."""
+        """Ignore signals for a stop from now on: they must not end the removal of containers and files."""
         if stop in self._stops:
             self._stops.remove(stop)
         stop.clear()
@@ -55,7 +55,7 @@ class Ending:
     def listening(self, limit: float) -> Iterator[None]:
         """Handle signals and the time limit while the block runs."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # A user who starts itb with nohup wants it to go on without its terminal.
+        # A user who starts itb with nohup wants it to continue without its terminal.
         handled = [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
         before = {number: signal.signal(number, self.on_signal) for number in handled}
         timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), self.on_timeout, [limit])
@@ -72,17 +72,17 @@ GRACE = 5.0  # seconds between TERM and KILL
 
 
 class EndedRunError(InterruptedRunError):
-    """A run ends as if interrupted, but nobody did that: its time is up, or its directory is lost."""
+    """itb itself ended the run: its time is up, or its directory is gone."""
 
     exit_code = TestbedError.exit_code
 
 
 class AbandonedError(InterruptedRunError):
-    """Work is ended of which nothing could come any more: what needs it cannot be done."""
+    """Work was ended because other work that needs its result cannot be done any more."""
 
 
 class Stop:
-    """Whether a run has been told to end; shared by all runners of a process."""
+    """Ends the processes of one cell on request, and tells its runners that it was requested."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -92,9 +92,9 @@ class Stop:
         self._lock = threading.RLock()
 
     def request(self, why: InterruptedRunError | None = None) -> None:
-        """End every live process, the hard way after a grace period; those that start later raise at once.
+        """End every live process, by SIGKILL after a grace period; commands that start later raise at once.
 
-        ``why`` is what they raise; the first one counts.
+        ``why`` is the exception that they raise; that of the first request counts.
         """
         self._cause = self._cause or why
         self.event.set()
@@ -105,7 +105,7 @@ class Stop:
             timer.start()
 
     def _signal(self, groups: set[int], number: int) -> set[int]:
-        """Signal those of the groups that still live; return them."""
+        """Signal the groups that still live; return them."""
         with self._lock:
             live = groups & self._live
             for group in live:
@@ -138,7 +138,7 @@ class Stop:
 
 
 def signal_group(group: int, number: int) -> None:
-    """Signal a process group; one that is gone already is no error."""
+    """Signal a process group; one that has ended already is no error."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

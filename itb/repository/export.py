@@ -133,7 +133,7 @@ def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequ
                 tar.add(path, arcname=path.name)
         command, shown = receiver(target, indexer), ["receive.py", target.path]
         limit = runner.limits("publish-copy")
-        request = Request(command, input=archive, timeout=limit, check=False, shown=shown)
+        request = Request(command, input=archive, timeout=limit, check=False, alias=shown)
         completed = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
     if not completed.ok:
         raise _receive_error(target, completed)

@@ -307,11 +307,11 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
     """Return the record of a commit, with the version that its tags give it."""
     date, subject = _date_and_subject(git, resolved.id)
     dirty = resolved.kind is CommitKind.WORKTREE and resolved.id != commit_of(git, "refs/itb/HEAD")
-    derived = versions.derive(
+    version = versions.derive(
         pattern=_pattern(product),
-        asked=resolved.short if resolved.kind is CommitKind.TAG else "",
-        here=short_names(git, "refs/tags/", f"--points-at={resolved.id}"),
-        reachable=short_names(git, "refs/tags/", f"--merged={resolved.id}"),
+        requested=resolved.short if resolved.kind is CommitKind.TAG else "",
+        own_tags=short_names(git, "refs/tags/", f"--points-at={resolved.id}"),
+        reachable_tags=short_names(git, "refs/tags/", f"--merged={resolved.id}"),
         commit=resolved.id,
         count=lambda tag: _count_commits(git, tag, resolved.id),
         dirty=dirty,
@@ -325,10 +325,10 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
         tree=git.text("rev-parse", f"{resolved.id}^{{tree}}"),
         date=date,
         subject=subject,
-        describe=derived.describe,
-        version=derived.version,
-        rc=derived.rc,
-        rpm_release=derived.rpm_release,
+        describe=version.describe,
+        version=version.version,
+        rc=version.rc,
+        rpm_release=version.rpm_release,
     )
 
 

@@ -1,7 +1,7 @@
 """The certificate authority of one run, and the host certificates that it issues.
 
 Keys are EC P-256: OpenSSL 1.1 (EL8), HTCondor's SSL, curl and nginx all accept
-it, and making one takes a millisecond where RSA takes a hundred.  The keys
+them, and making one takes a millisecond instead of RSA's hundred.  The keys
 are in a private directory of the run, which teardown removes.
 """
 
@@ -34,7 +34,7 @@ _ORGANIZATION = "GlideinWMS test bed"
 _COMMON_NAME_LIMIT = 64  # RFC 5280, ub-common-name
 _BACKDATE = timedelta(hours=1)  # so that hosts whose clock is behind this machine's accept the certificate
 _CERTIFICATE, _KEY = "ca.pem", "ca.key"
-_LOAD_LOCK = threading.Lock()  # hosts that boot at the same time must share one authority
+_LOAD_LOCK = threading.Lock()  # hosts that boot at the same time share one authority
 
 
 class HostCertificate(NamedTuple):
@@ -154,8 +154,8 @@ def subject_hash(name: x509.Name) -> str:
     """Return what ``openssl x509 -hash`` prints for a certificate of this subject.
 
     That is the first four bytes, little-endian, of the SHA-1 of the name's
-    canonical encoding: every value as a UTF-8 string in lower case with runs
-    of blanks made one, without the outer sequence (crypto/x509/x_name.c).
+    canonical encoding: every value as a UTF-8 string in lower case, in which
+    several blanks become one, without the outer sequence (crypto/x509/x_name.c).
     """
     canonical = b""
     for rdn in name.rdns:

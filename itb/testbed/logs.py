@@ -22,8 +22,8 @@ from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
 from itb.util.redact import Stream, is_text, redact_name
 
-LIMIT = 20  # MB a single file may have; larger ones are left out by name
-TOTAL = 1 << 30  # bytes of one host
+MAX_FILE_MB = 20  # of a single file; larger ones are left out, and named
+MAX_HOST_BYTES = 1 << 30  # of all files of one host
 _CHUNK_BYTES = 1 << 20
 
 _GATHER = """
@@ -47,11 +47,12 @@ tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory
 
 
 def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Path | None = None) -> list[str]:
-    """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return what was left out.
+    """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return the files left out.
 
-    Text is redacted on its way; what is binary, packed or larger than 20 MB
-    is left out and named in ``left-out.txt``.  ``private`` is a directory only
-    this user can read, which holds the unredacted archive until it is unpacked.
+    Text is redacted before it is written.  Files that are binary, compressed
+    or larger than 20 MB are left out and named in ``left-out.txt``.
+    ``private`` is a directory that only this user can read; it holds the
+    unredacted archive until it is unpacked.
     """
     destination.mkdir(parents=True, exist_ok=True)
     patterns = " ".join(_safe_glob(glob) for glob in globs)
@@ -59,7 +60,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
         archive = Path(temporary_folder) / "evidence.tar"
         host.run(Request(
             ["bash", "-c", _GATHER.replace("@GLOBS@", patterns).replace("@JOURNAL@", str(JOURNAL))],
-            env={"ITB_LIMIT": str(LIMIT), "ITB_TOTAL": str(TOTAL)},
+            env={"ITB_LIMIT": str(MAX_FILE_MB), "ITB_TOTAL": str(MAX_HOST_BYTES)},
             stdout_to=archive,
             check=False,
             timeout=host.engine.runner.limits("evidence"),
@@ -73,7 +74,7 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
 
 
 def _safe_glob(glob: str) -> str:
-    """Quote everything of a glob but its wildcards."""
+    """Quote all characters of a glob but its wildcards."""
     quoted, plain = "", ""
     for letter in glob:
         if letter in "*?[]":
@@ -86,7 +87,7 @@ def _safe_glob(glob: str) -> str:
 
 def _unpack(archive: Path, destination: Path) -> list[str]:
     left_out: list[str] = []
-    bytes_left = TOTAL
+    bytes_left = MAX_HOST_BYTES
     if not tarfile.is_tarfile(archive):
         return ["everything: the host did not answer"]
     try:
@@ -97,7 +98,7 @@ def _unpack(archive: Path, destination: Path) -> list[str]:
                     continue
                 bytes_left -= member.size
                 name = f"/{'/'.join(parts)}"[:300]
-                if bytes_left < 0 or member.size > LIMIT << 20:
+                if bytes_left < 0 or member.size > MAX_FILE_MB << 20:
                     left_out.append(f"too large: {name}")
                 elif problem := _copy_member(tar, member, destination, parts):
                     left_out.append(f"{problem}: {name}")
@@ -112,7 +113,7 @@ def _copy_member(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Pat
         return "" if _copy_text(tar, member, destination, parts) else "binary"
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
-            raise  # the machine's fault, not the name's
+            raise  # an error of the machine, not of this file's name
         return str(error.strerror)
 
 
@@ -154,39 +155,39 @@ def find_errors(
     *,
     ignored: Sequence[str] = (),
     output: Completed | None = None,
-    ended: str = "",
+    pilot_logs: str = "",
 ) -> list[LogError]:
-    """Return the errors in a host's logs and in ``output`` of a program on it, likeliest cause first.
+    """Return the errors in a host's logs and in the ``output`` of a program on it, likeliest cause first.
 
-    If there are none, return the last lines of the files of the glob ``ended``.
+    If there are none, return the last lines of the files of the glob ``pilot_logs``.
     """
     text = output.output if output else ""
     script = (shipped.folder("build_ws") / "hosts" / "findings.py").read_text()
-    options = [word for pattern in ignored for word in ("-x", pattern)]
-    options += ["-w", ended] if ended else []
+    options = [option for pattern in ignored for option in ("-x", pattern)]
+    options += ["-w", pilot_logs] if pilot_logs else []
     argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
     completed = host.run(
         Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
     )
-    findings = []
+    errors = []
     for message, name, number, line in _rows(completed.stdout):
         if name != "-":
-            place = LogLine(line, Path(name), number, role=host.role)
-            findings.append(LogError(f"{message} ({Path(name).name})", place))
+            log_line = LogLine(line, Path(name), number, role=host.role)
+            errors.append(LogError(f"{message} ({Path(name).name})", log_line))
         elif output:
-            findings.append(LogError(message, (output.quote(line) or (LogLine(line),))[0]))
-    return findings
+            errors.append(LogError(message, (output.quote(line) or (LogLine(line),))[0]))
+    return errors
 
 
 def _rows(text: str) -> Iterator[tuple[str, str, int, str]]:
-    """Yield the rows that findings.py printed; others are the host's, where anything may stand in for Python."""
+    """Yield the rows that findings.py printed; skip other lines, since the host's Python may print anything."""
     for row in text.splitlines():
         with suppress(ValidationError):
             yield _ROW.validate_json(row, strict=True)
 
 
 def probe(host: Host, command: str, *, log: Path) -> Completed:
-    """Run a service in the foreground for a while: some say there what their logs do not tell."""
+    """Run a service in the foreground for 20 s: some print errors there that are in none of their logs."""
     return host.run(Request(
         ["timeout", str(PROBE_SECONDS), "bash", "-c", command],
         timeout=PROBE_SECONDS + 10,
@@ -196,18 +197,18 @@ def probe(host: Host, command: str, *, log: Path) -> Completed:
     ))
 
 
-def across(
-    hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, ended: str = ""
+def find_causes(
+    hosts: Mapping[str, Host], globs: Mapping[str, Sequence[str]], ignored: Sequence[str], *, pilot_logs: str = ""
 ) -> list[LogError]:
-    """Return the likeliest cause that each host's logs name, as "ROLE: CAUSE", of hosts whose logs name one.
+    """Return the likeliest error of each host whose logs have one, as "ROLE: ERROR".
 
-    What several hosts say with the same words is said once.
-    ``ended`` is a glob of the output of pilots that have ended, on whichever host it is.
+    An error that several hosts have with the same text is returned once.
+    ``pilot_logs`` is a glob of the output of pilots that have ended, on any host.
     """
-    findings: dict[str, LogError] = {}
+    errors: dict[str, LogError] = {}
     for role, host in hosts.items():
         if globs.get(role) and host.is_running():
-            for error in find_errors(host, globs[role], ignored=ignored, ended=ended)[:1]:
-                words = error.message.rpartition(" (")[0] or error.message
-                findings.setdefault(words, LogError(f"{role}: {error.message}", error.line))
-    return list(findings.values())
+            for error in find_errors(host, globs[role], ignored=ignored, pilot_logs=pilot_logs)[:1]:
+                text = error.message.rpartition(" (")[0] or error.message
+                errors.setdefault(text, LogError(f"{role}: {error.message}", error.line))
+    return list(errors.values())

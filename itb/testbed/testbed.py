@@ -22,10 +22,10 @@ from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
 from itb.util.files import expand, temporary_folder
 
-# Both families keep their anchors in different places; grid software wants the
-# hashed directory.  On Debian this does what update-ca-certificates would do for
-# one more certificate, but not the second it takes to read all the others: a
-# later run of it changes nothing.
+# Debian and EL keep trusted certificates in different places; grid software uses
+# the hashed directory.  On Debian this adds one certificate as
+# update-ca-certificates does, which would take a second to read all the others;
+# running that later changes nothing.
 _TRUST_CA = """
 if command -v update-ca-certificates >/dev/null; then
     anchor=/usr/local/share/ca-certificates/itb-run.crt certs=/etc/ssl/certs
@@ -67,9 +67,9 @@ class Topology:
 
 
 def find_topology(name: str, folder: Path | None = None) -> Topology:
-    """Return the testbed of this name, of a product's folder or of itb, or at this path, relative to the former.
+    """Return the topology of a testbed of a product's folder or of itb, by its name or by a path from that folder.
 
-    Raises UsageError with the nearest name if there is none.
+    Raises UsageError, which suggests the nearest name, if there is none.
     """
     folders = [*([folder] if folder else []), shipped.folder("scenarios") / "testbeds"]
     files = [(folder or Path()) / expand(name)] if "/" in name else [at / f"{name}{_ENDING}" for at in folders]
@@ -91,9 +91,9 @@ def find_topology(name: str, folder: Path | None = None) -> Topology:
 
 
 def _services(path: Path) -> Mapping[str, Any]:
-    """Return the services of a Compose file; UsageError if they are none, or another user may change the file."""
+    """Return the services of a Compose file; UsageError if it has none, or if another user may change it."""
     if path.parent != shipped.folder("scenarios") / "testbeds":
-        ownership.check(path)  # it may mount any folder of this machine
+        ownership.check(path)  # it can mount any folder of this machine
     content, _ = yamlfile.parse(path.read_text(encoding="utf-8"), str(path), aliases=True)
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict) or not all(isinstance(value, dict) for value in services.values()):
@@ -104,9 +104,9 @@ def _services(path: Path) -> Mapping[str, Any]:
 def _extended(
     path: Path, service: str, value: Mapping[str, Any], bases: dict[Path, Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Return a service with what it extends of another file, whose services are added to ``bases``.
+    """Return a service merged with the one that it extends; the file of that one is added to ``bases``.
 
-    Only what makes a service a host is merged as Compose merges it: mappings, and the rest is replaced.
+    Labels are merged as Compose merges them, because they make a service a host; other keys are replaced.
     """
     extends = value.get("extends")
     if extends is None:
@@ -135,14 +135,14 @@ def _extended(
 
 
 def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
-    """Return a service's role; UsageError if it lacks what makes it a host that itb finds again."""
+    """Return a service's role; UsageError if it lacks a label or the hostname that itb needs to find the host."""
     labels = value.get("labels") or {}
     if not isinstance(labels, dict):
         raise UsageError(f"{path}: service {service!r}: labels must be a mapping")
     role = naming.role_of(labels)
     if not role or "hostname" not in value:
         raise UsageError(f"{path}: service {service!r} needs a hostname and the label {naming.ROLE}")
-    # Without them nobody could tell whose the container is, and nobody would remove it.
+    # Without these labels, the container would belong to no run and would never be removed.
     if missing := naming.missing_labels(labels):
         raise UsageError(f"{path}: service {service!r} needs the labels {missing}")
     return role
@@ -157,7 +157,7 @@ class Testbed:
         self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path, has_tools: bool = False
     ) -> None:
         self.engine = engine
-        self.has_tools = has_tools  # its hosts have the programs that come with itb
+        self.has_tools = has_tools  # its hosts have itb's tools
         self.topology = topology
         self.run = run
         self.short = short
@@ -165,10 +165,10 @@ class Testbed:
         self.project = naming.project(short)
         self.mac_prefix = naming.mac_prefix(short)
         self.labels = naming.run_labels(run, runs)
-        self.containers: dict[str, str] = {}  # ids by role, as last seen to run
-        self.started: set[str] = set()  # roles this process has started, or has seen to run
-        self.starting = threading.Lock()  # held by who looks which hosts are missing and starts them
-        self._seen_running: set[str] = set()  # roles that find_stopped_host() has seen to run
+        self.containers: dict[str, str] = {}  # ids by role, of the hosts that ran when the engine was last asked
+        self.started: set[str] = set()  # roles that this process has started or found running
+        self.start_lock = threading.Lock()  # held while missing hosts are looked for and started
+        self._known_running: set[str] = set()  # roles that find_stopped_host() has found running
 
     def create_network(self) -> str:
         """Create the run's network; return the first three bytes of its addresses."""
@@ -181,10 +181,10 @@ class Testbed:
     def up(
         self, roles: Sequence[str], images: Mapping[str, str], prefix: str, tools_folder: Path | None
     ) -> dict[str, Host]:
-        """Start the containers of these roles; they boot meanwhile (see :func:`wait_booted`).
+        """Start the containers of these roles; :func:`wait_booted` waits until they have booted.
 
         ``images`` are image names by kind: bare, build, services;
-        ``tools_folder`` has the programs that come with itb; None for the hosts of a run that does without.
+        ``tools_folder`` has itb's tools, None for a run whose hosts have none.
         """
         env = {
             "ITB_PROJECT": self.project,
@@ -198,7 +198,7 @@ class Testbed:
         with temporary_folder() as folder:
             overlays = [*self.topology.overlays]
             if tools_folder:
-                overlays.append(_with_tools(folder / "tools.compose.yaml", self.topology.hosts, tools_folder))
+                overlays.append(_add_tools(folder / "tools.compose.yaml", self.topology.hosts, tools_folder))
             compose.create_containers(
                 self.engine,
                 [self.topology.file, *overlays],
@@ -220,7 +220,7 @@ class Testbed:
         return hosts
 
     def find_running_roles(self) -> set[str]:
-        """Ask the engine which hosts run now, remember their containers, and return their roles."""
+        """Return the roles whose hosts run now, according to the engine, and remember their containers."""
         running = {
             container_name(container): str(container.get("Id") or container.get("ID"))
             for container in self.engine.containers(self.labels)
@@ -232,20 +232,20 @@ class Testbed:
         return set(self.containers)
 
     def find_stopped_host(self, *, ignored: Iterable[str] = ()) -> str:
-        """Return which host has stopped running since an earlier call, and why; empty if none has.
+        """Return which host has stopped since an earlier call, and why; empty if none has.
 
         Hosts of the roles ``ignored`` may stop.  Raises TestbedError if the
-        engine cannot tell.
+        engine fails.
         """
-        engine = self.engine.uninterruptible  # a host that stops while the run is being ended is to be seen too
+        engine = self.engine.uninterruptible  # a host may stop while the run is being interrupted
         running = {
             role
             for container in engine.containers(self.labels)
             if (role := naming.role_of(labels_of(container))) in self.topology.hosts
             and container["State"] in ("running", "stopping", "restarting")
         }
-        stopped = self._seen_running - running - set(ignored)
-        self._seen_running |= running
+        stopped = self._known_running - running - set(ignored)
+        self._known_running |= running
         reasons = (Host(engine, self.host(role).container, role).why_not_running() for role in sorted(stopped))
         return next(filter(None, reasons), "")
 
@@ -260,12 +260,12 @@ class Testbed:
             self.engine.remove_containers(*names)
 
     def host(self, role: str) -> Host:
-        """Return the handle of a role's host, up or not."""
+        """Return the host of a role, whether it runs or not."""
         fqdn, container = self.topology.hosts[role], naming.container(self.short, role)
         return Host(self.engine, container, role, fqdn, has_tools=self.has_tools)
 
     def describe(self, roles: Sequence[str]) -> TestbedHosts:
-        """Look at the running containers and return what they are."""
+        """Return the descriptions of the running hosts of these roles and their network."""
         hosts = [self.host(role) for role in roles]
         containers = self.engine.inspect_all([host.container for host in hosts])
         return TestbedHosts(
@@ -278,13 +278,13 @@ class Testbed:
         )
 
     def down(self) -> list[str]:
-        """Remove everything that carries this run's label; return what was removed."""
+        """Remove everything that has this run's labels; return the kinds and names of what was removed."""
         return self.engine.remove_labelled(self.labels)
 
 
-def _with_tools(file: Path, roles: Iterable[str], folder: Path) -> Path:
-    """Write a Compose file that gives every host the programs that come with itb; return it."""
-    # z: where SELinux is enforced, containers may read no other folder of the machine.
+def _add_tools(file: Path, roles: Iterable[str], folder: Path) -> Path:
+    """Write a Compose file that mounts itb's tools on every host; return its path."""
+    # z: where SELinux is enforced, containers can read only folders that are labelled so.
     mount = {"type": "bind", "source": str(folder), "target": tools.FOLDER, "read_only": True}
     mount |= {"bind": {"selinux": "z"}}
     file.write_text(json.dumps({"services": {role: {"volumes": [mount]} for role in roles}}))
@@ -306,9 +306,9 @@ def _host_info(host: Host, inspected: dict[str, Any]) -> HostInfo:
 
 
 def wait_booted(host: Host) -> str:
-    """Wait until systemd has finished to boot; return its state (running, or degraded).
+    """Wait until systemd has booted; return its state (running or degraded), and a line for each failed unit.
 
-    Raises TestbedError naming the units that failed if it is neither.
+    Raises TestbedError if it has not booted within the limit ``boot``.
     """
     completed = host.script(
         # The bus may not be there yet in the first moments; --wait then ends at once.

@@ -84,7 +84,7 @@ def call_hook(
                         timeout=timeout,
                         check=False,
                         stdout_to=home / "stdout",
-                        shown=[argv[0]],
+                        alias=[argv[0]],
                         mark=f"TMPDIR={home}",  # its children that left the process group are found by this
                     ))
                 except TestbedError as error:

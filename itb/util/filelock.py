@@ -1,4 +1,4 @@
-"""Lock files by which the processes of a user wait for each other."""
+"""Lock files, by which the processes of a user wait for each other."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from itb.errors import InterruptedRunError, TestbedError
 
-_POLL_SECONDS = 0.1  # between two tries: nothing could interrupt a wait in the kernel
+_POLL_SECONDS = 0.1  # between two tries; a wait in the kernel could not be interrupted
 
 
 @contextmanager
 def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a lock file while the block runs; the kernel releases it when this process ends, however it ends.
 
-    Makes the folder of the file if it does not exist.  Calls ``waiting``
-    once if another process holds the lock.  Raises InterruptedRunError if
-    ``stop`` is set before that process has released it.
+    Makes the folder of the file if it does not exist.  Calls ``waiting`` once
+    if another process holds the lock.  Raises InterruptedRunError if ``stop``
+    is set while it waits for that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -35,10 +35,10 @@ def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lam
 
 @contextmanager
 def hold_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file while the block runs; yield False if a process, maybe this one, holds it already."""
+    """Hold a lock file while the block runs; yield False if a process (also this one) already holds it."""
     try:
         file = path.open("rb")
-    except FileNotFoundError:  # no process has made it yet
+    except FileNotFoundError:  # no process has held it yet
         yield True
         return
     with file:
@@ -46,7 +46,7 @@ def hold_if_free(path: Path) -> Iterator[bool]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process, maybe this one, holds a lock file."""
+    """Return whether a process (also this one) holds a lock file."""
     try:
         with path.open("rb") as file:
             return not _try_lock(file.fileno())
@@ -64,7 +64,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def user_lock(name: str) -> Path:
-    """Return the path of a lock file that all processes of this user share.
+    """Return the path of a lock file that is the same for all processes of this user.
 
     Raises TestbedError if its folder belongs to another user.
     """

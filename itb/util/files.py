@@ -18,30 +18,30 @@ from typing import IO
 from itb.errors import UsageError
 
 
-def expand(written: str) -> Path:
+def expand(text: str) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by the home folder; UsageError if that user has none."""
     try:
-        return Path(written).expanduser()
+        return Path(text).expanduser()
     except RuntimeError:
-        message = f"{written[:100]!r}: no home folder of this user here"
+        message = f"{text[:100]!r}: no home folder of this user here"
         raise UsageError(message, hint="write out the path") from None
 
 
 def resolve(path: Path) -> Path:
-    """Return where a path leads to, without links; UsageError where they lead in a circle."""
+    """Return a path with all links resolved; UsageError if the links lead in a circle."""
     try:
         return path.resolve()
     except RuntimeError:
         raise UsageError(f"{str(path)[:200]!r}: its links lead in a circle") from None
 
 
-def program(written: str) -> str:
-    """Return a program's name as it is, its path absolute: what is started is started in another directory."""
-    return str(expand(written).absolute()) if "/" in written else written
+def program(text: str) -> str:
+    """Return the name of a program unchanged, or its path absolute, since it is started in another directory."""
+    return str(expand(text).absolute()) if "/" in text else text
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError, which names the folder, if no file can be made in it; leaves nothing there."""
+    """Raise OSError, which names the folder, if no file can be made in it; leave no file there."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".itb-") as file:
             file.write(b"x")
@@ -49,30 +49,30 @@ def check_writable(folder: Path) -> None:
         raise OSError(error.errno, os.strerror(error.errno or errno.EIO), str(folder)) from None
 
 
-_SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")  # of a machine's network and disks; cron and some users do without
+_SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")  # programs for network and disks; not in the PATH of cron and some users
 
 
 def settle_search_paths(environ: MutableMapping[str, str]) -> None:
-    """Leave only absolute folders in the variables programs and Python modules are looked up by.
+    """Keep only absolute folders in PATH and PYTHONPATH.
 
-    An empty or relative one is a folder of the current directory, whosever
-    that is.  Folders of system programs are added last: an engine that looks
-    for iptables does not find it by cron's PATH.
+    An empty or relative one is a folder of the current directory, which may be
+    another user's.  Folders of system programs are added at the end, because an
+    engine that needs iptables does not find it in cron's PATH.
     """
-    for name, otherwise in (("PATH", os.defpath), ("PYTHONPATH", "")):
+    for name, default in (("PATH", os.defpath), ("PYTHONPATH", "")):
         if name in environ:
             folders = [folder for folder in environ[name].split(os.pathsep) if Path(folder).is_absolute()]
-            environ[name] = os.pathsep.join(folders) or otherwise
+            environ[name] = os.pathsep.join(folders) or default
             if not environ[name]:
                 del environ[name]
     folders = environ.get("PATH", os.defpath).split(os.pathsep)
     environ["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *_SYSTEM_PROGRAMS]))
 
 
-def xdg(variable: str, otherwise: str) -> Path:
-    """Return a folder of the XDG base directory specification, by which a relative one is to be ignored."""
-    named = Path(os.environ.get(variable, ""))
-    return named if named.is_absolute() else Path.home() / otherwise
+def xdg(variable: str, default: str) -> Path:
+    """Return a folder of the XDG base directory specification, which says to ignore a relative one."""
+    folder = Path(os.environ.get(variable, ""))
+    return folder if folder.is_absolute() else Path.home() / default
 
 
 def sha256(path: Path) -> str:
@@ -90,18 +90,18 @@ def private_directory(path: Path) -> Path:
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
     """Open a regular file, following links, and return its descriptor; OSError for anything else."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO would wait
-    seen = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(seen):
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)  # a FIFO would block
+    file_mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(file_mode):
         os.close(descriptor)
-        if stat.S_ISDIR(seen):
+        if stat.S_ISDIR(file_mode):
             raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return descriptor
 
 
-TEXT_LIMIT = 16 << 20  # bytes of a file that a person writes, or that says what a run is
-_LIMIT = 1 << 30  # bytes of any file that is read whole
+TEXT_LIMIT = 16 << 20  # bytes of a file that a person writes, or that describes a run
+_LIMIT = 1 << 30  # bytes of any other file that is read as a whole
 
 
 def read(path: Path, limit: int = _LIMIT) -> bytes:
@@ -111,7 +111,7 @@ def read(path: Path, limit: int = _LIMIT) -> bytes:
 
 
 def read_open(file: IO[bytes], path: Path, limit: int = _LIMIT) -> bytes:
-    """Return what is left in an open file; OSError, which names ``path``, if that is more than ``limit`` bytes."""
+    """Return the rest of an open file; OSError, which names ``path``, if it has more than ``limit`` bytes."""
     data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit >> 10} KiB", str(path))
@@ -119,13 +119,13 @@ def read_open(file: IO[bytes], path: Path, limit: int = _LIMIT) -> bytes:
 
 
 def append(path: Path, text: str) -> None:
-    """Add text to a regular file, which is created if it does not exist; OSError for anything else."""
+    """Append text to a regular file, which is created if it does not exist; OSError for anything else."""
     with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         file.write(text.encode(errors="replace"))
 
 
 def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` as a whole: readers see the old content or the new, never a part."""
+    """Replace a file as a whole: readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -143,11 +143,11 @@ _FICLONE = 0x40049409  # ioctl_ficlonerange(2)
 
 
 def share(source: Path, destination: Path) -> None:
-    """Give a regular file a second name that takes no room of its own where that can be had, else copy it.
+    """Duplicate a regular file without using disk space if the file system allows it, else copy it.
 
-    A clone, which later changes do not meet, where the file system shares
-    blocks; a hard link where both are on one: such files are read-only, for
-    whoever changes one would change both.
+    The duplicate is a clone where the file system can share blocks, else a
+    hard link if both are on one file system.  Linked files are made read-only,
+    because a change of one would change both.
     """
     destination.unlink(missing_ok=True)
     with os.fdopen(open_regular(source), "rb") as original:
@@ -155,7 +155,7 @@ def share(source: Path, destination: Path) -> None:
             with destination.open("xb") as clone:
                 fcntl.ioctl(clone, _FICLONE, original.fileno())
             return
-        except OSError:  # another file system, or one that cannot do it
+        except OSError:  # another file system, or one that cannot share blocks
             destination.unlink()
         try:
             if source.is_symlink():
@@ -177,7 +177,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the temporary folders that killed processes of this user left; return their paths."""
+    """Remove the temporary folders of killed processes of this user; return their paths."""
     removed = []
     for path in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY_PREFIX}*-*"):
         pid = path.name.removeprefix(_TEMPORARY_PREFIX).partition("-")[0]

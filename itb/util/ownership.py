@@ -1,13 +1,13 @@
-"""Whose a file is and who may write it: itb believes what its user or root wrote, and nobody else.
+"""Ownership of files: itb reads only files that its own user or root owns and that nobody else can change.
 
-Trusted are the user itb runs as, root and, where root is who ``sudo`` made of
-somebody, that somebody (SUDO_UID): sudo itself sets the variable, and who may
-become root by sudo gains nothing by a file.  Writable by others means
-by everybody, or by a group that is not the owner's own: with the umask 002 of
-many distributions a user's files are writable by the group of the user's
-name, in which nobody else is.  Variables of the environment name more users
-and groups: in a CI container the folders may be those of a user outside, on a
-file server ids may be mapped, a checkout may be a whole group's.
+Trusted owners are root, the user that itb runs as and, if that is root by
+``sudo``, the user who called sudo (SUDO_UID, which sudo itself sets; somebody
+who can become root gains nothing by a file).  A file is writable by others if
+everybody may write it, or a group that is not the owner's private group: with
+the umask 002 of many distributions, a user's files are writable by the group of
+the user's name, which has no other member.  Environment variables name more
+users and groups, because the folders in a CI container may belong to a user
+outside, a file server may map ids, and a checkout may belong to a group.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ USERS, GROUPS = "ITB_TRUSTED_USERS", "ITB_TRUSTED_GROUPS"  # names or numbers, c
 def read(path: Path) -> bytes:
     """Return the content of a trusted regular file.
 
-    What is looked at is the file that is read, whatever its name stands for a
-    moment later, and the links that lead to it: whose they are chooses the
-    file.  Raises UsageError for one that is not trusted, OSError for one that
+    The open file is checked, so that another file cannot take its name
+    meanwhile, and so are the links to it, since their owner chooses the file.
+    Raises UsageError for a file that is not trusted, OSError for one that
     cannot be read.
     """
     _check_links(path, set())
@@ -42,11 +42,11 @@ def read(path: Path) -> bytes:
 
 
 def check(path: Path) -> None:
-    """UsageError unless a file or folder, and every folder and link that leads to it, is trusted.
+    """Raise UsageError unless a file or folder, and every folder and link that leads to it, is trusted.
 
-    A folder above in which everybody may make files is trusted where only
-    their owners may remove them (the sticky bit, as in /tmp).  A path that
-    does not exist is no concern of this function.
+    A parent folder in which everybody may make files is trusted if only their
+    owners may remove them (the sticky bit, as in /tmp).  Parts of a path that
+    do not exist are not checked.
     """
     _check_links(path, set())
     real = util_files.resolve(path)
@@ -56,25 +56,25 @@ def check(path: Path) -> None:
 
 
 def check_tree(folder: Path) -> None:
-    """UsageError unless a folder, what leads to it and everything in it, also by links, is trusted."""
+    """Raise UsageError unless a folder, its parents and everything in it, also by links, is trusted."""
     _check_tree(folder, set())
 
 
-def _check_tree(folder: Path, seen: set[Path]) -> None:
+def _check_tree(folder: Path, visited: set[Path]) -> None:
     check(folder)
-    if (real := util_files.resolve(folder)) in seen:
+    if (real := util_files.resolve(folder)) in visited:
         return
-    seen.add(real)
+    visited.add(real)
     for at, folders, files in os.walk(folder):
         for name in (*folders, *files):
             inside = Path(at, name)
             _check(inside, inside.lstat())
             if inside.is_symlink():
-                _check_tree(inside, seen) if inside.is_dir() else check(inside)
+                _check_tree(inside, visited) if inside.is_dir() else check(inside)
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder (mode 0700) unless it is there, and return it; UsageError for one that others can change."""
+    """Make a folder (mode 0700) if it does not exist, and return it; UsageError if others can change it."""
     for place in reversed(path.absolute().parents):
         if not place.exists():
             place.mkdir(0o755, exist_ok=True)
@@ -84,7 +84,7 @@ def own_folder(path: Path) -> Path:
 
 
 def trusted_users() -> set[int]:
-    """Return the user ids whose files are believed."""
+    """Return the ids of the users whose files are trusted."""
     trusted = {0, os.geteuid(), *_named(USERS, lambda name: pwd.getpwnam(name).pw_uid)}
     if (caller := _id_by_sudo("SUDO_UID")) >= 0:
         trusted.add(caller)
@@ -92,16 +92,15 @@ def trusted_users() -> set[int]:
 
 
 def _id_by_sudo(variable: str) -> int:
-    """Return the id, of the user or group that became root by sudo, in its variable; -1 if nobody did."""
+    """Return the id of the user or group that called sudo, from sudo's variable; -1 without sudo."""
     text = os.environ.get(variable, "")
     return int(text) if os.geteuid() == 0 and text.isascii() and text.isdigit() else -1
 
 
 def give_to_caller(path: Path, *, but: Collection[str] = ()) -> None:
-    """Give a folder and what is in it, or a file, to who became root by sudo; do nothing if nobody did.
+    """Make the user who called sudo the owner of a file, or of a folder and its content; do nothing without sudo.
 
-    Names in ``but`` stay root's, with what is in them.  Nothing outside of
-    the folder is reached by a link.
+    Names in ``but`` and their content stay root's.  Links are not followed.
     """
     user, group = _id_by_sudo("SUDO_UID"), _id_by_sudo("SUDO_GID")
     if user < 0 or not os.path.lexists(path):
@@ -112,13 +111,13 @@ def give_to_caller(path: Path, *, but: Collection[str] = ()) -> None:
     for _, folders, files, descriptor in os.fwalk(path, follow_symlinks=False):
         folders[:] = [name for name in folders if name not in but]
         for name in (*folders, *files):
-            with suppress(FileNotFoundError):  # gone since it was listed
+            with suppress(FileNotFoundError):  # removed since it was listed
                 os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
         os.chown(descriptor, user, group)
 
 
 def _named(variable: str, id_of: Callable[[str], int]) -> set[int]:
-    """Return the ids of the users or groups that a variable names; UsageError for one there is none of."""
+    """Return the ids of the users or groups that a variable names; UsageError for a name that does not exist."""
     ids = set()
     for name in filter(None, (part.strip() for part in os.environ.get(variable, "").split(","))):
         try:
@@ -129,48 +128,48 @@ def _named(variable: str, id_of: Callable[[str], int]) -> set[int]:
     return ids
 
 
-def _check_links(path: Path, seen: set[Path]) -> None:
-    """UsageError for a link on the way to a path that belongs to somebody else."""
+def _check_links(path: Path, visited: set[Path]) -> None:
+    """Raise UsageError for a link on the way to a path that another user owns."""
     whole = path.absolute()
     for place in (*reversed(whole.parents), whole):
-        if place.is_symlink() and place not in seen:
-            seen.add(place)
+        if place.is_symlink() and place not in visited:
+            visited.add(place)
             _check(place, place.lstat())
-            _check_links(place.parent / place.readlink(), seen)
+            _check_links(place.parent / place.readlink(), visited)
 
 
-def _check(path: Path, seen: os.stat_result) -> None:
-    quoted, is_folder = shlex.quote(str(path)), stat.S_ISDIR(seen.st_mode)
-    if seen.st_uid not in trusted_users():
+def _check(path: Path, status: os.stat_result) -> None:
+    quoted, is_folder = shlex.quote(str(path)), stat.S_ISDIR(status.st_mode)
+    if status.st_uid not in trusted_users():
         sudo = "" if os.geteuid() == 0 else "sudo "
         raise UsageError(
-            f"{path} belongs to {_name(seen.st_uid)}; only what is yours or root's is believed",
-            hint=f"if you trust that user: {USERS}={seen.st_uid} in the environment; or use another folder"
+            f"{path} belongs to {_name(status.st_uid)}; only what is yours or root's is believed",
+            hint=f"if you trust that user: {USERS}={status.st_uid} in the environment; or use another folder"
             if is_folder
             else f"look into it; if it says what you want: {sudo}chown {os.geteuid()} {quoted}",
         )
-    if who := _others(seen):
-        group = f"; or, if you trust all of that group: {GROUPS}={_group(seen.st_gid)} in the environment"
+    if others := _writers_besides_owner(status):
+        group = f"; or, if you trust all of that group: {GROUPS}={_group(status.st_gid)} in the environment"
         raise UsageError(
-            f"{path} can be written by {who}; only what nobody else can change is believed",
+            f"{path} can be written by {others}; only what nobody else can change is believed",
             hint=f"look into it; if it says what you want: chmod go-w {quoted}"
-            + (group if is_folder and not seen.st_mode & stat.S_IWOTH else ""),
+            + (group if is_folder and not status.st_mode & stat.S_IWOTH else ""),
         )
 
 
-def _others(seen: os.stat_result) -> str:
-    """Say who else may write something; empty if nobody may."""
-    if stat.S_ISLNK(seen.st_mode) or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
+def _writers_besides_owner(status: os.stat_result) -> str:
+    """Return the others who may write a file, for a message; empty if there are none."""
+    if stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
         return ""
-    if seen.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    if not seen.st_mode & stat.S_IWGRP or _is_own_group(seen.st_uid, seen.st_gid):
+    if not status.st_mode & stat.S_IWGRP or _is_own_group(status.st_uid, status.st_gid):
         return ""
-    return "" if seen.st_gid in _named(GROUPS, _group_id) else f"group {_group(seen.st_gid)}"
+    return "" if status.st_gid in _named(GROUPS, _group_id) else f"group {_group(status.st_gid)}"
 
 
 def _is_own_group(uid: int, gid: int) -> bool:
-    """True for a user's private group: of the user's name, or number where it has no name, and nobody else's."""
+    """Return whether a group is a user's private one: of the same name, or number, and without other members."""
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:

@@ -21,7 +21,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 
 MARK = "[redacted]"
 
-# Three parts, or the first two of them: some programs do not write the whole.
+# Three parts, or the first two of them, because some programs do not print all of it.
 _DOT = rb"(?:\.|&#(?:46|[xX]2[eE]);|&period;|\\+u002[eE])"  # plain, in HTML or XML, in JSON
 _JWT = re.compile(
     rb"eyJ[A-Za-z0-9_-]{5,}" + _DOT +
@@ -30,7 +30,7 @@ _JWT = re.compile(
 _VAULT = re.compile(rb"\b(?:hv[sbr]" + _DOT + rb"[A-Za-z0-9_-]{20,}|s" + _DOT + rb"[A-Za-z0-9]{24}\b)")
 _URL = re.compile(rb"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:)[^/\s@\"']{1,1000}(?=@)")
 _URL_PASSWORD = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^/\s:@\"']{0,200}:([^/\s@\"']{1,1000})@")
-# With a scheme, or with a value too long for a word: "authorization: denied" holds no secret.
+# With a scheme, or with a value that is too long for a word: "authorization: denied" is no secret.
 _HEADER = re.compile(
     rb"(?i)((?:authorization|x-vault-token)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
     rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"']+|[^\s\"']{16,})"
@@ -40,12 +40,12 @@ _KEY_LINE = rb"(?:\s|\\r|\\n)*(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info): [^\
 _PEM = re.compile(
     rb"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"
     rb"(?:(?:(?!-----BEGIN ).){0,20000}?-----END (?P=kind)-----"
-    # one that was cut off: as far as it still looks like a key, and its last, shorter line
+    # a key without its end: as far as lines look like a key, and the last, shorter line
     rb"|(?:" + _KEY_LINE + rb")*(?:(?:\s|\\r|\\n)*[A-Za-z0-9+/=]{1,15}(?=\s*\Z))?)",
     re.DOTALL,
 )
 
-# What may hide a secret: base64, percent-encoding, colours, and long words that go on in the next lines.
+# Forms in which a secret may stand: base64, percent-encoding, with colours, wrapped over several lines.
 _ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{24,}+={0,2}")
 _PERCENT = re.compile(
     rb"(?<![\w.~+/=:@&?,%-])[\w.~+/=:@&?,-]{0,2000}+%[0-9A-Fa-f]{2}[\w.~+/=:@&?,%-]{0,20000}+"
@@ -56,17 +56,17 @@ _LINE_END = re.compile(rb"\r?\n[ \t]*")
 _LONG_LINES = rb"(?<!" + _CHAR + rb")" + _CHAR + rb"{40,}+(?:\r?\n[ \t]*+" + _CHAR + rb"{40,}+){0,400}+"
 _WRAPPED = re.compile(_LONG_LINES + rb"(?:\r?\n[ \t]*+" + _CHAR + rb"++(?=\r?\n|\Z))?")
 _WRAPPED_AT_END = re.compile(_LONG_LINES + rb"\r?\n\Z")
-_WIDTHS = frozenset((60, 64, 70, 72, 75, 76, 78, 79, 80, 100, 120, 128, 132))  # at which programs wrap a word
+_WIDTHS = frozenset((60, 64, 70, 72, 75, 76, 78, 79, 80, 100, 120, 128, 132))  # columns at which programs wrap
 
-SHORTEST = 4  # characters of a secret that can be told from innocent text, as a word of its own
-_SHORTEST_INSIDE_WORDS = 6  # characters of one that is replaced inside of words too
+SHORTEST = 4  # characters of a secret that is replaced, as a whole word
+_SHORTEST_INSIDE_WORDS = 6  # characters of a secret that is replaced inside words too
 
 _known_secrets: set[bytes] = set()
 _short_secrets: set[bytes] = set()
 _lock = threading.Lock()
 
 
-# First bytes of content that redaction cannot read: gzip, bzip2, xz, zstd, zip, ELF, lz4, compress, 7z.
+# First bytes of files that redaction cannot read: gzip, bzip2, xz, zstd, zip, ELF, lz4, compress, 7z.
 _BINARY_STARTS = (
     b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x7fELF",
     b"\x04\x22\x4d\x18", b"\x1f\x9d", b"7z\xbc\xaf\x27\x1c",
@@ -76,7 +76,7 @@ _CONTROL = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
 
 def is_text(data: bytes) -> bool:
-    """Return whether redaction can read the data: it is not compressed, encrypted or otherwise binary."""
+    """Return whether redaction can read data: whether it is not compressed, encrypted or otherwise binary."""
     if data.startswith(_BINARY_STARTS) or b"\0" in data:
         return False
     start = data[:_SAMPLE_SIZE].decode("utf-8", "replace")
@@ -84,7 +84,7 @@ def is_text(data: bytes) -> bool:
 
 
 def redact_name(name: str) -> str:
-    """Return a file's name with every secret replaced; bytes of it that are not UTF-8 stay."""
+    """Return a file's name with every secret replaced; bytes that are not UTF-8 are kept."""
     return os.fsdecode(redact_bytes(os.fsencode(name)))
 
 
@@ -117,7 +117,7 @@ def is_known(text: str) -> bool:
 
 
 def _spellings(secret: str) -> Iterable[bytes]:
-    """Yield a secret as URLs, HTML, JSON and, if it is short, base64 contain it."""
+    """Yield a secret in the forms of URLs, HTML and JSON and, if it is short, of base64."""
     yield from {form.encode() for form in (
         secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret),
         json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
@@ -153,12 +153,12 @@ def _redact_plain_text(data: bytes) -> bytes:
 
 
 def _redact_wrapped(match: re.Match[bytes]) -> bytes:
-    """Return a word that goes on in the next lines unchanged, or the mark if it contains a secret."""
+    """Return a word that is wrapped over several lines, or the mark instead if it contains a secret."""
     lines = _LINE_END.split(match[0])
     line_start = match.string.rfind(b"\n", 0, match.start()) + 1
     widths = {len(lines[0]), match.start() - line_start + len(lines[0])}
     if len(lines) == 1 or (len(lines) == 2 and len(lines[1]) < 40 and not widths & _WIDTHS):
-        return match[0]  # the next line does not continue it
+        return match[0]  # the next line is no continuation
     return MARK.encode() if _contains_secret(b"".join(lines)) else match[0]
 
 
@@ -176,7 +176,7 @@ def _contains_secret(text: bytes) -> bool:
 
 
 def _replace_secrets(data: bytes) -> bytes:
-    """Replace every secret that stands in the data unencoded."""
+    """Replace every secret in data that is not encoded."""
     mark = MARK.encode()
     with _lock:
         secrets = sorted(_known_secrets, key=len, reverse=True)
@@ -205,9 +205,9 @@ def redact(text: str) -> str:
 
 
 class Stream:
-    """Redacts a stream of bytes piece by piece, including secrets that span pieces and lines.
+    """Redacts a stream of bytes in chunks, including secrets that span several chunks and lines.
 
-    Memory: at most ``HOLD`` bytes plus one piece are held back.
+    Memory: at most ``HOLD`` bytes plus one chunk are held back.
     """
 
     HOLD = 1 << 20
@@ -218,9 +218,9 @@ class Stream:
     def __init__(self) -> None:
         self._pending = b""
 
-    def feed(self, piece: bytes) -> bytes:
-        """Add a piece and return the redacted part that is safe to show now; the rest follows later."""
-        data = self._pending + piece
+    def feed(self, chunk: bytes) -> bytes:
+        """Add a chunk and return the redacted part that can be shown now; the rest follows later."""
+        data = self._pending + chunk
         cut = self._before_open_key(data, self._before_open_word(data, data.rfind(b"\n") + 1))
         if not cut and len(data) > self.HOLD:
             cut = self._between_tokens(data)
@@ -233,12 +233,12 @@ class Stream:
         return redact_bytes(rest)
 
     def _before_open_word(self, data: bytes, cut: int) -> int:
-        """Return the cut, moved before the line of a long word that may go on in the next line."""
+        """Return the cut, moved before the line of a long word that may continue in the next line."""
         match = _WRAPPED_AT_END.search(data, max(0, cut - self._LONGEST), cut)
         return data.rfind(b"\n", 0, match.start()) + 1 if match else cut
 
     def _before_open_key(self, data: bytes, cut: int) -> int:
-        """Return the cut, moved before a key that has begun and may still go on."""
+        """Return the cut, moved before a private key whose end has not come yet."""
         window = max(0, len(data) - self._LONGEST)
         for begin in self._BEGIN.finditer(data, window, cut):
             if b"-----END " not in data[begin.end() : cut]:

@@ -1,4 +1,4 @@
-"""Text for reports and terminals: without control characters and secrets, shortened, and durations in words."""
+"""Text for reports and terminals: removing control characters and secrets, shortening, formatting durations."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ EVIDENCE_LIMIT = 6000  # characters; the rest is in the log
 
 
 def cut(text: str, limit: int = EVIDENCE_LIMIT, *, around: str = "") -> str:
-    """Shorten a long text to ``limit`` characters: its first quarter and its end, for causes stand last.
+    """Shorten a long text to ``limit`` characters: its begin (a quarter of them) and its end, where causes stand.
 
-    If that leaves out the last place of ``around``, keep that place and what
-    follows it, with a quarter of the limit before it.
+    If that leaves out the last occurrence of ``around``, keep that and the text
+    after it instead, with a quarter of the limit before it.
     """
     if len(text) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""Points in time and ages: as people type them, and as itb shows them, which is always in UTC."""
+"""Reading times and ages that people type, and formatting times, always in UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AGES = "30m, 12h, 3d or 2w"
 
 
 def age(text: str, *, option: str) -> float:
-    """Return the seconds of an age: ``30m``, ``12h``, ``3d``, ``2w``; UsageError, which names the option."""
+    """Return the seconds of an age such as ``30m``, ``12h``, ``3d``, ``2w``; UsageError that names the option."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{option}: {text[:60]!r} is no age", hint=f"such as {_AGES}")
@@ -24,8 +24,8 @@ def age(text: str, *, option: str) -> float:
 def since(text: str, *, option: str, now: float | None = None) -> float:
     """Return the time (epoch) of an age before ``now``, or of a date: ``2026-11-27``, ``2026-11-27T08:00``.
 
-    A date without an offset is in UTC, as itb's own times are.  UsageError,
-    which names the option, for anything else.
+    A date without an offset is in UTC, like itb's own times.  Raises
+    UsageError, which names the option, for anything else.
     """
     now = time.time() if now is None else now
     if _AGE.fullmatch(text.strip()):
@@ -39,7 +39,7 @@ def since(text: str, *, option: str, now: float | None = None) -> float:
 
 
 def utc(moment: float) -> str:
-    """Return a time (epoch) as people read it: ``2026-11-27 08:00:00 UTC``."""
+    """Return a time (epoch) for people: ``2026-11-27 08:00:00 UTC``."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
@@ -54,7 +54,7 @@ def clock(moment: float) -> str:
 
 
 def iso(moment: float) -> str:
-    """Return a time (epoch) as programs read it: ``2026-11-27T08:00:00Z``."""
+    """Return a time (epoch) for programs: ``2026-11-27T08:00:00Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 

@@ -20,7 +20,7 @@ R = TypeVar("R", bound=BaseModel)
 
 Location = tuple[str | int, ...]
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte of an argument that is not UTF-8 becomes one
+_SURROGATE = re.compile("[\ud800-\udfff]")  # Python decodes an argument's bytes that are not UTF-8 to these
 
 
 class _AliasLoader(yaml.SafeLoader):
@@ -36,19 +36,19 @@ class _AliasLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} appears twice", problem_mark=key.start_mark)
             keys.add(key.value)
             if key.tag != _MERGE:
-                key.tag = _TEXT  # a number may be a key: its digits are the name
+                key.tag = _TEXT  # a key that is a number is taken by its digits
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:  # a scalar that is not of the type its tag says
+        except (ValueError, LookupError, AttributeError) as error:  # a value that does not fit its tag
             problem = f"{node.value[:60]!r}: {error}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 class _Loader(_AliasLoader):
-    """Loads the same without aliases: a few lines of nested ones would take gigabytes."""
+    """Loads the same without aliases: a few lines of nested aliases could take gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -149,7 +149,7 @@ def validate(
         details = error.errors()
         if details[0]["type"] == "json_invalid":
             raise UsageError(_explain_no_json(value, where, lines or {})) from None
-        # A list with one wrong item is not also one that is too short.
+        # For a list with an invalid item, the error that the list is too short is not shown.
         containers = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
         causes = [detail for detail in details if detail["loc"] not in containers]
         problems = [_explain(detail, kind, where, lines or {}) for detail in causes]
@@ -157,7 +157,7 @@ def validate(
 
 
 def _explain_no_json(value: Any, where: str, lines: Mapping[Location, int]) -> str:
-    """Return the error for a value that JSON cannot hold: UTF-8 cannot encode it, or it is nested too deeply."""
+    """Return the error for a value that JSON cannot hold: it is no valid UTF-8, or nested too deeply."""
     if (at := _find_surrogate(value, ())) is None:
         return f"{where}: nested too deeply"
     key = ".".join(map(str, at)).encode("utf-8", "backslashreplace").decode()
@@ -177,7 +177,7 @@ def _find_surrogate(value: Any, at: Location) -> Location | None:
     return next((location for location in locations if location is not None), None)
 
 
-# Pydantic's words are JSON's; who writes YAML knows lists and keys.
+# Pydantic uses the terms of JSON; people who write YAML know lists and keys.
 _EXPECTED = {
     "Input should be a valid array": "a list is expected, such as [A, B]",
     "Input should be an object": "keys with values are expected, such as {KEY: VALUE}",
@@ -212,12 +212,12 @@ def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Loca
 
 
 def _names(where: str, key: str) -> bool:
-    """Return whether a place, ``flag --keep`` or ``environment ITB_KEEP``, names the key itself."""
+    """Return whether ``where``, such as ``flag --keep`` or ``environment ITB_KEEP``, names the key itself."""
     return where in (f"flag --{key.replace('_', '-')}", f"environment ITB_{key.upper()}")
 
 
 def _shown(value: Any) -> str:
-    """Return what a wrong value is, in words."""
+    """Return an invalid value in brackets for a message; empty for a list or mapping."""
     if isinstance(value, dict | list):
         return ""
     is_text = isinstance(value, str)
@@ -225,7 +225,7 @@ def _shown(value: Any) -> str:
 
 
 def _line_suffix(location: Location, lines: Mapping[Location, int]) -> str:
-    """Return ``:LINE`` of a location or of the nearest one around it, empty if no line is known."""
+    """Return ``:LINE`` of a location or of the nearest one around it; empty if no line is known."""
     while location and location not in lines:
         location = location[:-1]
     return f":{lines[location]}" if location in lines else ""

@@ -55,7 +55,7 @@ def test_local_command_over_its_limit_ends_to_the_last_child(
     ))  # fmt: skip
     assert done.timed_out
     for word in names:
-        assert word in done.doing
+        assert word in done.processes
     left = [path for path in Path("/proc").glob("[0-9]*/environ") if _has(path, mark)]
     assert not left
 
@@ -100,7 +100,8 @@ def test_silent_engine_is_named_and_not_waited_for_again(
     program = tmp_path / "podman"
     program.write_text(f"#!/bin/sh\ntrap '' TERM\nsleep {seconds}\n")
     program.chmod(0o755)
-    silent = Engine(Runner(limits=Limits(own={"engine": 1, "engine-again": 0.2})), str(program), env=engine.env)
+    limits = Limits(overrides={"engine": 1, "engine-again": 0.2})
+    silent = Engine(Runner(limits=limits), str(program), env=engine.env)
     for limit in ("1 s (limit 'engine')", "0 s (limit 'engine-again')"):
         with pytest.raises(TestbedError) as caught:
             silent.containers({})

@@ -248,7 +248,7 @@ def test_directory_that_cannot_take_it(
 
 def test_limit_is_kept(there: There, home: Path) -> None:
     there.settle(home, key="slow")
-    runner = Runner(limits=Limits(own={"publish-copy": 2}))
+    runner = Runner(limits=Limits(overrides={"publish-copy": 2}))
     with pytest.raises(TestbedError, match=r"no end within 2 s \(limit 'publish-copy'\)"):
         export.copy([there.package], Target("/srv/there", "there"), runner)
 

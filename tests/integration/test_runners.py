@@ -51,7 +51,7 @@ def test_streams_status_and_record(runner: Runner, tmp_path: Path) -> None:
     lines: list[CommandRecord] = []
     runner.record = lines.append
     argv = ["bash", "-c", "echo out; echo err >&2; exit 3"]
-    done = runner.run(Request(argv, check=False, host="ce", shown=["x", "y z"]))
+    done = runner.run(Request(argv, check=False, host="ce", alias=["x", "y z"]))
     assert (done.returncode, done.stdout, done.stderr, done.ok) == (3, "out\n", "err\n", False)
     assert [(line.host, line.argv, line.returncode) for line in lines] == [("ce", ("x", "y z"), 3)]
 

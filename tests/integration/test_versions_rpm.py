@@ -22,7 +22,12 @@ def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:
 def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tuple[str, str]:
     """Version and Release, with a dist, of a commit so many commits after the highest of these tags."""
     derived = versions.derive(
-        pattern=PATTERN, asked="", here=tags if here else [], reachable=tags, commit=commit, count=lambda _: steps
+        pattern=PATTERN,
+        requested="",
+        own_tags=tags if here else [],
+        reachable_tags=tags,
+        commit=commit,
+        count=lambda _: steps,
     )
     return derived.version, f"{versions.release(derived.rc, derived.rpm_release)}.el9"
 

@@ -24,12 +24,12 @@ def derive(
     asked: str = "",
     steps: int = 6,
     dirty: bool = False,
-) -> versions.Derived:
+) -> versions.CommitVersion:
     return versions.derive(
         pattern=PATTERN,
-        asked=asked,
-        here=here,
-        reachable=(*reachable, *here),
+        requested=asked,
+        own_tags=here,
+        reachable_tags=(*reachable, *here),
         commit=ID,
         count=after(steps),
         dirty=dirty,
@@ -72,8 +72,8 @@ def test_final_is_above_its_candidates() -> None:
 
 
 def test_tagged_commit_is_the_version_itself() -> None:
-    assert derive(here=("v3_11_3_rc2",)) == versions.Derived("3.11.3", 2, "", "v3_11_3_rc2")
-    assert derive(here=("v3_11_3",)) == versions.Derived("3.11.3", 0, "", "v3_11_3")
+    assert derive(here=("v3_11_3_rc2",)) == versions.CommitVersion("3.11.3", 2, "", "v3_11_3_rc2")
+    assert derive(here=("v3_11_3",)) == versions.CommitVersion("3.11.3", 0, "", "v3_11_3")
 
 
 def test_of_two_tags_the_one_asked_for_counts_else_the_final() -> None:

@@ -95,7 +95,9 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
 
 def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequence[LogLine]]:
     """Return the cause that the hosts' logs name, or the last lines of pilots that ended, and its log lines."""
-    findings = logs.across(hosts, cell.logs, cell.product.ignored_errors, ended=cell.product.pilot_logs)
+    findings = logs.find_causes(
+        hosts, cell.logs, cell.product.ignored_errors, pilot_logs=cell.product.pilot_logs
+    )
     return "; ".join(item.message for item in findings), [item.line for item in findings]
 
 

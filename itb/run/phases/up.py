@@ -89,7 +89,7 @@ def load_issuer(cell: Cell) -> Issuer:
 
 def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> None:
     """Create the network and start the containers of these roles, unless they run."""
-    with cell.testbed.starting:
+    with cell.testbed.start_lock:
         missing = sorted(set(roles) - cell.testbed.find_running_roles(), key=roles.index)
         if not missing:
             return

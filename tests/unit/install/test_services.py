@@ -11,11 +11,11 @@ from itb.containers.host import Host
 from itb.errors import InstallError, TestbedError
 from itb.install.services import (
     _unit_states,
+    add_introduction,
     deliver_idtoken,
+    describe_result,
     find_cause,
     find_end,
-    how_it_ended,
-    introduce,
     names_cause,
 )
 from itb.process.request import Request
@@ -145,17 +145,17 @@ def test_what_systemd_says_of_an_end(journal: str, line: str) -> None:
     ],
 )
 def test_how_a_unit_ended(result: str, status: str, words: str) -> None:
-    assert how_it_ended({"Result": result, "ExecMainStatus": status, "ActiveState": "failed"}) == words
+    assert describe_result({"Result": result, "ExecMainStatus": status, "ActiveState": "failed"}) == words
 
 
 def test_a_cause_has_the_line_that_introduces_it() -> None:
     cause = find_cause(HTTPD)
     place = "AH00526: Syntax error on line 3 of /etc/httpd/conf.d/pocketwms.conf:"
-    assert introduce(HTTPD, cause) == f"{place} {cause}"
+    assert add_introduction(HTTPD, cause) == f"{place} {cause}"
     condor = f"Configuration Error Line 13 while reading config source {CONF}\nendif(s) not found\n"
-    assert introduce(condor, find_cause(condor)) == ": ".join(condor.splitlines())
-    assert introduce(TRACEBACK, find_cause(TRACEBACK)) == find_cause(TRACEBACK)
-    assert introduce("Traceback (most recent call last):\nKeyError: 1\n", "KeyError: 1") == "KeyError: 1"
+    assert add_introduction(condor, find_cause(condor)) == ": ".join(condor.splitlines())
+    assert add_introduction(TRACEBACK, find_cause(TRACEBACK)) == find_cause(TRACEBACK)
+    assert add_introduction("Traceback (most recent call last):\nKeyError: 1\n", "KeyError: 1") == "KeyError: 1"
 
 
 def test_states() -> None:

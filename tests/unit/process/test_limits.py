@@ -51,7 +51,7 @@ def test_settings_know_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_phase_over_its_limit_stops_the_run_and_is_no_interruption(tmp_path: Path) -> None:
     stop = Stop()
-    journal = Journal(RunDir(tmp_path), [Watchdog(Limits(own={"phase-install": 0.05}), stop)])
+    journal = Journal(RunDir(tmp_path), [Watchdog(Limits(overrides={"phase-install": 0.05}), stop)])
     with pytest.raises(InterruptedRunError), journal.case("install", "ce", "dnf install x"):
         raise stop.error() if stop.event.wait(10) else AssertionError
     case = journal.cases[-1]
@@ -61,7 +61,7 @@ def test_a_phase_over_its_limit_stops_the_run_and_is_no_interruption(tmp_path: P
 
 def test_a_phase_that_waits_for_another_does_not_use_up_its_time(tmp_path: Path) -> None:
     stop = Stop()
-    watch = Watchdog(Limits(own={"phase-up": 0.2, "phase-build": 0.2}), stop)
+    watch = Watchdog(Limits(overrides={"phase-up": 0.2, "phase-build": 0.2}), stop)
     journal = Journal(RunDir(tmp_path), [watch])
     for _ in range(3):
         with journal.case("up", "ce", "boots"), journal.case("up", "factory", "boots"):
@@ -111,7 +111,7 @@ class _Engine:
     """Stands in for an engine, or whoever asks it for hosts, that answers as it is told."""
 
     def __init__(self, *answers: str | TestbedError) -> None:
-        self.runner = Runner(limits=Limits(own={"engine-pulse": 0.01}))
+        self.runner = Runner(limits=Limits(overrides={"engine-pulse": 0.01}))
         self.answers = list(answers)
 
     def lost(self) -> str:

@@ -26,7 +26,7 @@ class Door(Runner):
 
     def run(self, request: Request) -> Completed:
         self.requests.append(request)
-        return Completed(tuple(request.name), 0, "", "", 0.1)
+        return Completed(tuple(request.logged_argv), 0, "", "", 0.1)
 
 
 def test_request_does_not_change_with_the_list_it_was_made_of() -> None:
@@ -48,7 +48,7 @@ def test_host_and_engine_add_their_part_and_keep_the_rest(tmp_path: Path) -> Non
     assert before[:8] == ("podman", "exec", "--user", "u", "--workdir", "/w", "--env", "A=b")
     assert before[9].startswith(f"{MARK}=")
     assert (after[0], after[-1]) == ("timeout", "id")
-    assert (asked.timeout, asked.log, asked.host, asked.shown) == (5, tmp_path / "log", "ce", ("id",))
+    assert (asked.timeout, asked.log, asked.host, asked.alias) == (5, tmp_path / "log", "ce", ("id",))
     assert asked.env == {"CONTAINERS_CONF": "x"}
     assert (request.argv, request.user, request.env) == (("id",), "u", {"A": "b"}), "what was handed down stays"
 
@@ -88,7 +88,7 @@ def test_command_is_quoted_once_for_the_other_shell(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ssh, "_Session", Session)
     told: list[CommandRecord] = []
     odd = ["python3", "-c", "a; 'b' $c", "/srv/a b; rm -rf /"]
-    done = ssh.run(Request(odd, host="u@h", input=tmp_path / "f", shown=["x"]), Runner(record=told.append))
+    done = ssh.run(Request(odd, host="u@h", input=tmp_path / "f", alias=["x"]), Runner(record=told.append))
     assert sent == [("u@h", odd, tmp_path / "f")]
     assert (done.argv, done.returncode, done.stdout) == (("x",), 3, "out")
     assert [(line.host, line.argv) for line in told] == [("u@h", ("x",))]

@@ -110,5 +110,5 @@ def test_a_cause_that_logs_of_two_hosts_name_is_said_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         logs, "find_errors", lambda host, *_, **__: [logs.LogError(said[host.role], LogLine("", role=host.role))]
     )
-    found = logs.across(hosts, {role: ["/var/log/*"] for role in said}, [])
+    found = logs.find_causes(hosts, {role: ["/var/log/*"] for role in said}, [])
     assert [item.message for item in found] == ["ce: no file /x (SchedLog)", "frontend: no file /y (x.log)"]
