@@ -69,7 +69,7 @@ def test_secrets_are_redacted_wherever_they_are(shared_host: Host, logs: str, tm
 def test_what_cannot_be_redacted_is_left_out_by_name(
     shared_host: Host, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(testbed_logs, "LIMIT", 1)
+    monkeypatch.setattr(testbed_logs, "MAX_FILE_MB", 1)
     make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
     shared_host.script(make, Request([logs]))
     collected, _ = collect(shared_host, tmp_path, f"{logs}/*")

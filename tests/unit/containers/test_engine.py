@@ -151,7 +151,7 @@ def test_engine_that_answers_nonsense(said: str, monkeypatch: pytest.MonkeyPatch
         ("container inspect", lambda engine: engine.inspect_all(["c"])),
         ("network inspect", lambda engine: engine.create_network("n", {})),
         ("image inspect", lambda engine: images.find(engine, "deb13", "k")),
-        ("image inspect", images.built),
+        ("image inspect", images.find_sets),
     ]
     for program in ("podman", "docker"):
         for words, ask in asked:

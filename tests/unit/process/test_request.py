@@ -63,7 +63,7 @@ def test_script_gets_the_words_of_its_request() -> None:
 
 
 def test_host_runs_as_a_user_and_the_machine_does_not() -> None:
-    with pytest.raises(AssertionError, match="matter of a host"):
+    with pytest.raises(AssertionError, match="only hosts have other users"):
         Runner().run(Request(["true"], user="nobody"))
 
 

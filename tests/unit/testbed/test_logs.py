@@ -59,7 +59,7 @@ def test_nothing_is_written_but_files_below_the_folder(tmp_path: Path) -> None:
 
 
 def test_too_much_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "TOTAL", 10)
+    monkeypatch.setattr(logs, "MAX_HOST_BYTES", 10)
     archive = pack(tmp_path / "e.tar", (entry("a"), b"12345678"), (entry("b"), b"12345678"))
     assert logs._unpack(archive, tmp_path / "out") == ["too large: /b"]
 
