@@ -1,4 +1,4 @@
-"""Exit codes, kinds of commits and phases are said by their names, never by a bare literal."""
+"""Exit codes, kinds of commits, phases, itb's roles and the CE's port have names and are never bare literals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from itb import roles
 from itb.errors import ExitCode
 from itb.model import CommitKind, Outcome
 from itb.phase import Phase
@@ -116,6 +117,7 @@ WORDS: dict[str, set[str]] = {
     "phase": {*Phase},
     "outcome": {*Outcome},
     "kind": {*CommitKind},
+    "role": {roles.SERVICES, roles.WORKSPACE, roles.CE, roles.NETWORK, roles.ITB},
 }
 
 
@@ -131,7 +133,7 @@ def words_in(node: ast.expr) -> list[ast.Constant]:
 
 
 def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Phases, outcomes and kinds of commits written as text, as far as the code tells that they are some."""
+    """Phases, outcomes, kinds of commits and roles written as text, as far as the code shows it."""
     for node in ast.walk(tree):
         values: list[tuple[str, ast.expr]] = []
         match node:
@@ -145,6 +147,8 @@ def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
                 values = [("phase", argument) for argument in arguments]
             case ast.Call(ast.Name("RunningCase"), [_, first, *_]):
                 values = [("phase", first)]
+            case ast.Call(ast.Name("CaseKey"), [first, second, *_]):
+                values = [("phase", first), ("role", second)]
             case ast.Call(ast.Name("Found"), [first, *_]):
                 values = [("kind", first)]
         for kind, value in values:
@@ -152,8 +156,12 @@ def bare_words(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TOP)))
-def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
+def test_phases_outcomes_kinds_and_roles_have_names(path: Path) -> None:
     assert not {f"line {node.lineno}: {node.value}" for node in bare_words(ast.parse(path.read_text()))}
+
+
+def test_the_port_of_a_ce_is_declared_once() -> None:
+    assert [path.name for path in FILES if str(roles.CE_PORT) in path.read_text()] == ["roles.py"]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,9 @@ def test_phases_outcomes_and_kinds_have_names(path: Path) -> None:
         ('Case(phase="resolve", outcome="passed")', 2),
         ('Found("pr", "pr/1")', 1),
         ('Commit(kind="published")', 1),
+        ('if case.role in ("", "itb"): pass', 1),
+        ('CaseKey(Phase.UP, "network", "hosts start")', 1),
+        ('if role == "factory": pass', 0),
         ('if finding.kind == "disk": pass', 0),
         ('rundir.load("build", Build)', 0),
         ("journal.case(Phase.UP, role, name)", 0),
