@@ -1,8 +1,8 @@
-"""Looks at the files of a host from outside of it and says what is not as image and packages have it.
+"""Inspects the files of a host from outside and prints how they differ from those of its image and packages.
 
-It runs in a container of the image the host was made from, which shares the
-host's process ids: /proc/1/root is the host's file system, and this container's
-own is what that was before anything was installed.  Nothing of the host is
+It runs in a container of the host's image that shares the host's process ids:
+/proc/1/root is the host's file system, and the container's own file system is
+that of the host before anything was installed.  No program of the host is
 executed, and no library of it is loaded.
 
 It reads a JSON object from standard input:
@@ -11,15 +11,15 @@ It reads a JSON object from standard input:
   reserved  regular expression of paths that no package of the product may own
   keys      folder of the image with the public keys whose signature makes other RPM files good
 and writes one:
-  root      why what is seen is not the host's file system; empty if it is
-  image     NEVRA of every package of the image
-  packages  NEVRA of every RPM that is good
-  refused   RPM files in dnf's cache that are not, with the reason
-  changed   [path, what] of what the image has: changed or deleted
-  added     [path, what] of what neither image nor a good package has, folders aside
-  deviant   [package, path, what] of files of good packages
-  taken     [package, path, what] of files of the product where the platform's are looked for
-  said      {path: [scriptlet]} that name one of these paths
+  root        why the host's file system cannot be seen; empty if it can
+  image       NEVRA of every package of the image
+  packages    NEVRA of every RPM that is good
+  refused     RPM files in dnf's cache that are not good, with the reason
+  changed     [path, change] of files of the image: changed or deleted
+  added       [path, kind] of files that neither the image nor a good package has, without folders
+  deviant     [package, path, deviation] of files of good packages
+  misplaced   [package, path, reason] of files of the product where files of the platform are looked for
+  scriptlets  {path: [scriptlet]} that name one of these paths
 """
 
 import hashlib
@@ -131,7 +131,7 @@ class Host:
         self.root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         self.users, self.groups = accounts("/etc/passwd"), accounts("/etc/group")
         self.users["root"] = self.groups["root"] = 0
-        self.changed, self.added, self.deviant, self.taken = [], [], [], []
+        self.changed, self.added, self.deviant, self.misplaced = [], [], [], []
 
     def look(self, reserved):
         """Compare everything."""
@@ -158,19 +158,19 @@ class Host:
         for path, owners in self.packages.owned.items():
             if path not in there and os.path.lexists(path) is False:
                 self._missing(path, owners)
-            self._taken(path, owners, reserved)
+            self._check_place(path, owners, reserved)
 
-    def _taken(self, path, owners, reserved):
-        """No package of the product may own a file that changes what is run of the platform."""
+    def _check_place(self, path, owners, reserved):
+        """Note a file of the product that changes which programs of the platform are run."""
         if not all(entry.is_product for _, entry in owners):
-            return  # it is the platform's, and compared as such
+            return  # it is the platform's and is compared as such
         folder, name = os.path.split(path)
         for other in PROGRAMS if folder in PROGRAMS else ():
             rival = f"{other}/{name}"
             if other != folder and self._is_platforms(rival):
-                self.taken.append([owners[0][0], path, f"found instead of {rival}"])
+                self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
         if reserved.fullmatch(path):
-            self.taken.append([owners[0][0], path, "no package of the product may own it"])
+            self.misplaced.append([owners[0][0], path, "no package of the product may own it"])
 
     def _is_platforms(self, path):
         owners = self.packages.owned.get(path, ())
@@ -225,18 +225,18 @@ class Host:
         """
         if not stat.S_ISDIR(status.st_mode) and self._is_platforms(path):
             owners = [(package, entry) for package, entry in owners if not entry.is_product]
-        said = []
+        deviations = []
         for package, entry in owners:
             what = self._deviation(path, status, entry)
             if not what:
                 return
-            said.append([package, path, what])
+            deviations.append([package, path, what])
         if before is None:
-            self.deviant.append(said[-1])
+            self.deviant.append(deviations[-1])
             return
         difference = self._difference(path, before, status, False)
-        if difference and said:
-            self.deviant.append(said[-1])
+        if difference and deviations:
+            self.deviant.append(deviations[-1])
         elif difference:
             self.changed.append([path, difference])
 
@@ -281,22 +281,22 @@ def _twins(one, other):
 
 def scriptlets(paths, packages):
     """Return, by path, the scriptlets that name it or its last part."""
-    found = {}
+    naming = {}
     for path in paths:
         word = re.compile(rf"(?<![\w.-]){re.escape(path.rpartition('/')[2])}(?![\w-])")
-        said = [who for who, script in packages.scriptlets if path in script or word.search(script)]
-        if said:
-            found[path] = said
-    return found
+        names = [name for name, script in packages.scriptlets if path in script or word.search(script)]
+        if names:
+            naming[path] = names
+    return naming
 
 
 def main():
-    """Look, and say what was seen."""
-    asked = json.load(sys.stdin)
-    said = {"root": strange_root()}
-    if not said["root"]:
-        packages = Packages(asked["trusted"], asked["product"], asked["keys"])
-        said["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
+    """Inspect the host and print the result."""
+    query = json.load(sys.stdin)
+    result = {"root": strange_root()}
+    if not result["root"]:
+        packages = Packages(query["trusted"], query["product"], query["keys"])
+        result["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
         with tempfile.TemporaryDirectory() as folder:
             packages.read(folder)
         for algorithm in DIGESTS.values():
@@ -305,14 +305,14 @@ def main():
         os.chroot(HOST)
         os.chdir("/")
         host = Host(image, own, packages)
-        host.look(re.compile(asked["reserved"], re.DOTALL))
-        paths = [item[-2] for item in (*host.changed, *host.added, *host.deviant, *host.taken)][:LISTED]
-        said.update(
+        host.look(re.compile(query["reserved"], re.DOTALL))
+        paths = [item[-2] for item in (*host.changed, *host.added, *host.deviant, *host.misplaced)][:LISTED]
+        result.update(
             packages=packages.names, refused=packages.refused, changed=host.changed[:LISTED],
-            added=host.added[:LISTED], deviant=host.deviant[:LISTED], taken=host.taken[:LISTED],
-            said=scriptlets(paths, packages),
+            added=host.added[:LISTED], deviant=host.deviant[:LISTED], misplaced=host.misplaced[:LISTED],
+            scriptlets=scriptlets(paths, packages),
         )  # fmt: skip
-    json.dump(said, sys.stdout)
+    json.dump(result, sys.stdout)
 
 
 main()

@@ -55,12 +55,12 @@ class Inspection(Record):
     changed: tuple[tuple[str, str], ...] = ()
     added: tuple[tuple[str, str], ...] = ()
     deviant: tuple[tuple[str, str, str], ...] = ()
-    taken: tuple[tuple[str, str, str], ...] = ()
-    said: dict[str, tuple[str, ...]] = {}
+    misplaced: tuple[tuple[str, str, str], ...] = ()
+    scriptlets: dict[str, tuple[str, ...]] = {}
 
     def scriptlets_naming(self, path: str, own: Sequence[str]) -> str:
         """Return the scriptlets that name a file; those of packages ``own`` (NEVRAs) only, if any."""
-        scriptlets = self.said.get(path, ())
+        scriptlets = self.scriptlets.get(path, ())
         candidates = [scriptlet for scriptlet in scriptlets if scriptlet.rpartition(" ")[2] in own]
         return ", ".join(candidates or scriptlets[:3])
 
@@ -164,12 +164,12 @@ def check_platform(
     # Files of a package that a scenario replaced may be missing.
     deviations = _deviations(inspection, expected) if later else []
     replaced = [(path, change) for path, change in deviations if not change.startswith("missing ")]
-    reserved = [
-        (path, f"{change} (file of {package})")
-        for package, path, change in inspection.taken
+    misplaced = [
+        (path, f"{reason} (file of {package})")
+        for package, path, reason in inspection.misplaced
         if not may_be_added.fullmatch(path)
     ]
-    _refuse([*changed, *added, *replaced, *reserved], inspection, own)
+    _refuse([*changed, *added, *replaced, *misplaced], inspection, own)
     differing = len(inspection.changed) + len(inspection.added)
     return f"{differing} files differ from image and packages, all of them expected to"
 

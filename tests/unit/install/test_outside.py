@@ -100,7 +100,7 @@ def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
     scriptlets = {"/usr/bin/timeout": ("%post of condor-1-1.x86_64", f"%post of {OWN.nevra}")}
     changed = (("/etc/a", "deleted"), ("/usr/bin/timeout", "another content"))
     with pytest.raises(InstallError) as caught:
-        platform_of(outside.Inspection(root="", changed=changed, said=scriptlets))
+        platform_of(outside.Inspection(root="", changed=changed, scriptlets=scriptlets))
     assert caught.value.message == (
         f"/usr/bin/timeout: another content; %post of {OWN.nevra} names it (and 1 more)"
     )
