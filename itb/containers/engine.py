@@ -80,7 +80,7 @@ class Engine:
         limits = self.runner.limits
         limit = min(limits("engine"), limits("engine-again")) if self._unresponsive.is_set() else limits("engine")
         own = replace(own, check=False, timeout=limit)
-        completed = self.runner.retry(lambda: self.runner.run(own), _transient_trouble)
+        completed = self.runner.retry(lambda: self.runner.run(own), _transient_error)
         if completed.timed_out:
             self._unresponsive.set()
             raise TestbedError(
@@ -301,7 +301,7 @@ class Engine:
         return removed
 
 
-def _transient_trouble(completed: Completed) -> str:
+def _transient_error(completed: Completed) -> str:
     """Return the failure of a call that another try may cure, such as contention; empty for any other result."""
     match = None if completed.ok or completed.timed_out else _TRANSIENT_ERROR.search(completed.stderr)
     return f"{completed.argv[1]}: {completed.reason}" if match else ""

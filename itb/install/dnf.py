@@ -64,7 +64,7 @@ def dnf_install(
     if case:
         case.note(f"dnf install {' '.join(packages)}")
     request = Request(argv, timeout=timeout, check=False, log=log)
-    completed = host.engine.runner.retry(lambda: host.run(request), _transient_trouble)
+    completed = host.engine.runner.retry(lambda: host.run(request), _transient_error)
     if completed.timed_out:
         raise completed.error(InstallError, completed.reason)
     if scriptlet := failed_scriptlet(completed.output):
@@ -72,11 +72,11 @@ def dnf_install(
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
         names_fault = any(mark in completed.output for mark in _TESTBED_FAULTS)
-        is_testbed_fault = _transient_trouble(completed) or names_fault
+        is_testbed_fault = _transient_error(completed) or names_fault
         raise completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
 
 
-def _transient_trouble(completed: Completed) -> str:
+def _transient_error(completed: Completed) -> str:
     """Return the error of a repository that ended dnf, if another try may cure it, or the empty string."""
     is_transient = not completed.ok and not completed.timed_out and bool(downloads.DNF.search(completed.output))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
