@@ -34,8 +34,9 @@ from itb.testbed.testbed import wait_booted
 
 TOP = Path(__file__).resolve().parent.parent
 OWN_LABEL = "itb.test"  # on whatever a test creates itself; its value is the test session's worker's own
-# Fixtures that lead to containers: only tests that use one are looked at for leftovers.
-_DOORS = {"engine", "itb"}
+# Fixtures that runs are begun with: after each of their tests the engine is asked what is left. Of other
+# tests it is asked as the session ends, which is three calls of the engine less for each.
+_DOORS = {"bench", "itb"}
 
 NewHost = Callable[..., Host]
 
@@ -56,10 +57,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
 # Their tests take long, or share nothing.
 _ONE_BY_ONE = ("tests/acceptance/", "tests/faults/", "tests/style/", "tests/integration/test_platform_images.py")
 # What is quick comes first, so that it fails soon; then what takes long, a test or a file of
-# them; then single tests, so that no worker is left alone with something long in the end.
+# them; then single runs. Short tests, one by one, are last, so that all workers end at one time.
+_LAST = "tests/acceptance/test_bad_input.py"
 _ORDER = (
-    "tests/style/", "tests/unit/", "long",
-    "tests/hostile/", "tests/integration/", "tests/acceptance/", "tests/faults/",
+    "tests/style/", "tests/unit/", "long", "tests/hostile/", "tests/integration/",
+    "tests/faults/", "tests/acceptance/", _LAST,
 )  # fmt: skip
 
 
@@ -69,6 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if item.get_closest_marker("long"):
             return _ORDER.index("long")
+        if item.nodeid.startswith(_LAST):
+            return _ORDER.index(_LAST)
         return next(place for place, kind in enumerate(_ORDER) if item.nodeid.startswith(kind))
 
     items.sort(key=place)
@@ -219,7 +223,7 @@ def _left_by_runs(engine: Engine, folder: str) -> list[str]:
     for item in items:
         _, runs = naming.run_of(labels_of(item))
         if runs.startswith(folder):
-            left.append(container_name(item) or str(item.get("name")))
+            left.append(f"{container_name(item) or item.get('name')} of {runs}")
             engine.remove_labelled(naming.runs_labels(runs))
     return left
 
@@ -227,12 +231,12 @@ def _left_by_runs(engine: Engine, folder: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test whose runs leave a container, network, volume or mount."""
-    if not _DOORS & set(request.fixturenames):
+    if not {"engine", *_DOORS} & set(request.fixturenames):
         yield
         return
     folder = str(request.getfixturevalue("tmp_path"))
     engine: Engine = request.getfixturevalue("engine")
     yield
-    left = _left_by_runs(engine, folder)
+    left = _left_by_runs(engine, folder) if _DOORS & set(request.fixturenames) else []
     left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line]
     assert not left, f"left behind: {left}"

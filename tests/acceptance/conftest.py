@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +20,17 @@ from lxml import etree
 
 from itb.data import shipped
 from itb.model import PlatformImages
+
+# A hook that borrows the key of the run's own issuer.
+HOOK = """\
+#!{python}
+import json, pathlib, sys
+from itb.tokens.issuer import Issuer
+asked = json.load(sys.stdin)
+run = pathlib.Path({runs!r}) / asked["run_id"]
+{body}
+print(json.dumps({{"version": 1, "token": token}}))
+"""
 
 RUN = ("run", "--platform", "deb13", "--progress", "plain")
 
@@ -112,6 +130,45 @@ def read_run() -> Callable[[Any, Path], Finished]:
 def run_dirs() -> Callable[[Path], list[Path]]:
     """List the run directories a test has made below a folder, oldest first."""
     return lambda folder: sorted(runs_in(folder))
+
+
+@pytest.fixture
+def write_hook(tmp_path: Path) -> Callable[..., None]:
+    """Write a hook, ``(its name, body)``, for runs below ``folder``, to the folder ``hooks`` there."""
+
+    def write(name: str, body: str, folder: Path = tmp_path) -> None:
+        (folder / "hooks").mkdir(exist_ok=True)
+        text = HOOK.format(python=sys.executable, runs=str(folder / "runs"), body=textwrap.dedent(body).strip())
+        (folder / "hooks" / name).write_text(text)
+        (folder / "hooks" / name).chmod(0o755)
+
+    return write
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., AbstractContextManager[subprocess.Popen[str]]]:
+    """Start ``itb ARGS`` in the background, in a session of its own as a terminal would give it.
+
+    What it says on standard error is in ``err.txt``.
+    """
+
+    @contextlib.contextmanager
+    def start(*args: str) -> Iterator[subprocess.Popen[str]]:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
+        with (tmp_path / "err.txt").open("w") as err:
+            process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("itb")), *args],
+                cwd=tmp_path, env={**env, "XDG_CONFIG_HOME": str(tmp_path / "no-config")},
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    return start
 
 
 def runs_in(folder: Path) -> set[Path]:

@@ -1,18 +1,25 @@
-"""What a user can get wrong: one clear message, the contract's exit code, nothing made or left behind."""
+"""What a user can get wrong: one clear message, the contract's exit code, nothing made or left behind.
+
+A hundred commands, which need not import itb a hundred times: see ``forking.py``.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from itb.config.settings import Settings
+from itb.containers.engine import Engine
 
 SCENARIO = """title: One step
 steps:
@@ -20,6 +27,47 @@ steps:
     role: {role}
     {how}: echo hello
 """
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[bytes]]:
+    """The process that commands are forked from."""
+    argv = [sys.executable, str(Path(__file__).with_name("forking.py"))]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> None:
+    """No run begins, which each test looks at; what there is nevertheless the session's end finds."""
+
+
+@pytest.fixture
+def itb(server: subprocess.Popen[bytes], engine: Engine, tmp_path: Path) -> Callable[..., Any]:
+    """Run ``itb ARGS`` as the fixture of this name does everywhere, but in a process that has itb's modules."""
+
+    def call(*args: str, env: Mapping[str, str] | None = None) -> Any:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
+        settled = {**inherited, "XDG_CONFIG_HOME": str(tmp_path / "no-config"), "ITB_ENGINE": engine.program}
+        out, err = tmp_path.with_suffix(".out"), tmp_path.with_suffix(".err")
+        request = {
+            "argv": [str(Path(sys.executable).with_name("itb")), *args], "cwd": str(tmp_path),
+            "env": {**settled, **(env or {})}, "out": str(out), "err": str(err),
+        }  # fmt: skip
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(json.dumps(request).encode() + b"\n")
+        server.stdin.flush()
+        if not select.select([server.stdout], [], [], 600)[0]:
+            server.kill()
+            pytest.fail(f"itb {args} does not end")
+        code = int(server.stdout.readline())
+        texts = [path.read_text(errors="replace") for path in (out, err)]
+        for path in (out, err):
+            path.unlink()
+        return SimpleNamespace(code=code, out=texts[0], err=texts[1])
+
+    return call
 
 
 def refuse(ended: Any, code: int, *words: str, folder: Path) -> None:

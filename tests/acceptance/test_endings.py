@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,28 +17,8 @@ import pytest
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.model import PlatformImages
-from itb.rundir import seal
-from itb.rundir.directory import RunDir
 
 RUN = ("run", "--product", "pocketwms", "--platform", "deb13", "--progress", "plain")
-ITB = str(Path(sys.executable).with_name("itb"))
-
-
-@contextlib.contextmanager
-def started(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
-    """An ``itb`` command in the background, in a session of its own as a terminal would give it."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("ITB_")}
-    with (folder / "err.txt").open("w") as err:
-        process = subprocess.Popen(
-            [ITB, *args], cwd=folder, env={**env, "XDG_CONFIG_HOME": str(folder / "no-config")},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def wait_for(folder: Path, text: str, *, within: float = 240) -> None:
@@ -65,6 +42,7 @@ def left(engine: Engine, folder: Path) -> list[Any]:
 def test_ctrl_c(
     ref: str,
     moment: str,
+    started: Callable[..., Any],
     engine: Engine,
     images: PlatformImages,
     read_run: Callable[..., Any],
@@ -74,7 +52,7 @@ def test_ctrl_c(
     """Interrupted: 130, the interrupted case is an error and no pass, reports are there, nothing is left."""
     # A commit that nobody has built before, so that there is something to interrupt.
     args = ["--cache", str(own_cache(tmp_path))] if moment.endswith("built") else []
-    with started(tmp_path, *RUN, "--ref", ref, *args) as process:
+    with started(*RUN, "--ref", ref, *args) as process:
         wait_for(tmp_path, moment)
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=240)
@@ -103,6 +81,7 @@ def processes_of(run: str) -> list[str]:
 
 def test_kill_then_clean(
     itb: Callable[..., Any],
+    started: Callable[..., Any],
     engine: Engine,
     images: PlatformImages,
     read_run: Callable[..., Any],
@@ -114,7 +93,7 @@ def test_kill_then_clean(
     image = images.references["bare"]
     engine.call("run", "--detach", "--name", bystander, "--label", "itb.bystander=1", image, "sleep", "600")
     try:
-        with started(tmp_path, *RUN) as process:
+        with started(*RUN) as process:
             wait_for(tmp_path, "boots")
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -132,69 +111,3 @@ def test_kill_then_clean(
         assert itb("clean").code == 0
     finally:
         engine.call("rm", "--force", "--time", "0", bystander)
-
-
-def test_kept_on_request(
-    itb: Callable[..., Any],
-    engine: Engine,
-    images: PlatformImages,
-    read_run: Callable[..., Any],
-    run_dirs: Callable[[Path], list[Path]],
-    tmp_path: Path,
-) -> None:
-    """A run that failed is kept: a command gets in, clean leaves it alone, another one removes it."""
-    ended = itb(*RUN, "--ref", "broken/post-fails", "--keep", "failed")
-    assert ended.code == 7, ended.err
-    (folder,) = run_dirs(tmp_path)
-    assert "itb shell" in ended.out
-    assert "itb down" in ended.out
-    shell = itb("shell", folder.name, "factory", timeout=60)
-    assert "Traceback" not in shell.err
-    there = engine.containers(naming.run_labels(folder.name))
-    (host,) = [item for item in there if str(item["Names"]).endswith("factory']")]
-    assert host["State"] == "running"
-    assert "kept on purpose" in itb("clean").out
-    assert left(engine, tmp_path)
-    down = itb("down", "--run", folder.name)
-    assert down.code == 0, down.err
-    assert not left(engine, tmp_path)
-    assert not list((folder / "tokens").iterdir())
-
-
-def test_kept_run_is_taken_down_whatever_happens(
-    itb: Callable[..., Any],
-    engine: Engine,
-    images: PlatformImages,
-    run_dirs: Callable[[Path], list[Path]],
-    tmp_path: Path,
-) -> None:
-    """A signal while its logs are collected keeps neither hosts nor secrets, and does not change its verdict.
-
-    Nor do settings of another version of itb keep it from being removed.
-    """
-    trivial = "title: T\nsteps: [{name: nothing, role: frontend, run: 'true'}]\n"
-    (tmp_path / "triv").mkdir()
-    (tmp_path / "triv" / "scenario.yaml").write_text(trivial)
-    ended = itb(*RUN, "--scenario", "./triv", "--keep", "always")
-    assert ended.code == 0, ended.err
-    (folder,) = run_dirs(tmp_path)
-    assert left(engine, tmp_path)
-    state = json.loads((folder / "run.json").read_text())
-    state["settings"] |= {"keeep": 1}
-    (folder / "run.json").write_text(json.dumps(state))
-    seal.write(RunDir(folder))  # as that version would have left it
-    collected = (folder / "cases.jsonl").read_text().count('"phase":"evidence"')
-    with started(tmp_path, "down", "--run", folder.name, "--progress", "plain") as process:
-        deadline = time.monotonic() + 240
-        while (folder / "cases.jsonl").read_text().count('"phase":"evidence"') == collected:
-            assert time.monotonic() < deadline, (tmp_path / "err.txt").read_text()
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGINT)
-        process.communicate(timeout=240)
-    assert process.returncode == 130
-    assert not left(engine, tmp_path)
-    assert not list((folder / "tokens").iterdir())
-    state = json.loads((folder / "run.json").read_text())
-    assert (state["exit_code"], state["kept"]) == (0, False)
-    assert itb("report", folder.name).code == 0
-    assert itb("down", "--run", folder.name).code == 0

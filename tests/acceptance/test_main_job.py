@@ -1,11 +1,17 @@
-"""The main job, twice at once: a reference of pocketwms to ten jobs on bare hosts, and all that it leaves."""
+"""The main job, beside another run: a reference of pocketwms to ten jobs on bare hosts, and all that it leaves.
+
+The other run is of the same reference, and has a token that is not of the run's own issuer.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
+import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,42 +20,89 @@ from typing import Any
 import pytest
 import yaml
 
+from itb.tokens.issuer import Issuer
 from itb.util.redact import redact
 
 SECRETS = re.compile(
     r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|\bhvs\.[\w-]{20,}"
 )
 
+OTHER = """
+issuer = Issuer.load_or_create(run / "tokens" / "other", "https://tokens.glideinwms.org/other.one")
+token = issuer.mint(asked["audience"])
+"""
+
+
+def publish(runs: Path, engine: Any, ended: threading.Event) -> None:
+    """Serve the keys of the other issuer beside those of the run's own, once there is a web server."""
+    while not ended.wait(0.3):
+        for keys in runs.glob("*/tokens/other/issuer.json"):
+            short = json.loads((keys.parents[2] / "run.json").read_text())["short"]
+            issuer = Issuer.load(keys.parent)
+            for name, content in issuer.files().items():
+                # The folder of the run's own keys is the last thing made there.
+                command = f'test -e /srv/issuer/itb/jwks.json && mkdir -p "/srv/issuer/$(dirname {name})" &&'
+                command += f' cat > "/srv/issuer/{name}"'
+                argv = [engine.program, "exec", "-i", f"itb-{short}-services", "sh", "-c", command]
+                env = {**os.environ, **engine.env}
+                if subprocess.run(argv, check=False, input=content, capture_output=True, env=env).returncode:
+                    break
+            else:
+                return
+
 
 @pytest.mark.long
 def test_main_job(
-    itb: Callable[..., Any], itb_run: Callable[..., Any], run_dirs: Callable[[Path], list[Path]], tmp_path: Path
+    itb: Callable[..., Any],
+    itb_run: Callable[..., Any],
+    read_run: Callable[..., Any],
+    run_dirs: Callable[[Path], list[Path]],
+    write_hook: Callable[..., None],
+    engine: Any,
+    tmp_path: Path,
 ) -> None:
-    what = ("--ref", "main", "--scenario", "smoke", "--cache", str(tmp_path / "cache"))
+    what = ("--ref", "main", "--cache", str(tmp_path / "cache"))
     (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "itb.yaml").write_text("hooks: [hooks]\n")
+    write_hook("other", OTHER, tmp_path / "other")
+    ended = threading.Event()
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(
-            itb, "run", "--product", "pocketwms", "--platform", "deb13", *what, cwd=tmp_path / "other"
-        )
-        run = itb_run(*what)
+        publishing = pool.submit(publish, tmp_path / "other" / "runs", engine, ended)
+        args = ("run", "--product", "pocketwms", "--platform", "deb13", "--scenario", "tokens", *what)
+        job = pool.submit(itb, *args, "--token-hook", "other", cwd=tmp_path / "other")
+        job.add_done_callback(lambda _: ended.set())
+        run = itb_run(*what, "--scenario", "smoke")
     assert run.code == 0, run.story
-    check_other(run, other.result(), run_dirs(tmp_path / "other"))
+    publishing.result()
+    (folder,) = run_dirs(tmp_path / "other")
+    other = read_run(job.result(), folder)
+    check_other_issuer(other)
+    check_other(run, other)
     assert not run.of_kind("failure", "error")
     check_cases(run)
     check_properties(run)
     check_lock(run)
     check_page(run)
     check_secrets(run.folder)
+    check_secrets(other.folder)
     check_evidence(run)
     assert "PASSED" in run.out
     assert str(run.folder / "report.html") in run.out or "report.html" in run.out
 
 
-def check_other(run: Any, ended: Any, folders: list[Path]) -> None:
+def check_other_issuer(run: Any) -> None:
+    """A token of an issuer that the run did not make is mapped at the CE, and serves."""
+    assert run.code == 0, run.story
+    passed = {case.name: case.message for case in run.of_kind("passed")}
+    mapped = passed["the CE knows the issuer of the token"]
+    assert "maps tokens of https://tokens.glideinwms.org/other.one" in mapped
+    assert "tokens: the job runs at the CE and carries the token's claims" in passed
+    assert run.properties["token.issuer"] == "https://tokens.glideinwms.org/other.one", run.properties
+
+
+def check_other(run: Any, other: Any) -> None:
     """The runs did not meet: same names inside, nothing in common outside but a cache, where one has built."""
-    assert ended.code == 0, ended.out + ended.err
-    (other,) = folders
-    states = [folder / "state" for folder in (run.folder, other)]
+    states = [folder / "state" for folder in (run.folder, other.folder)]
     networks = {json.loads((state / "testbed.json").read_text())["network"] for state in states}
     assert len(networks) == 2
     assert sorted(json.loads((state / "build.json").read_text())["cached"] for state in states) == [False, True]

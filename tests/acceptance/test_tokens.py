@@ -1,14 +1,9 @@
-"""Tokens in whole runs: one that expires in the middle, one that cannot be renewed, one of another issuer."""
+"""Tokens in whole runs: one that ends in the middle, one that cannot be renewed, one that is refused."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import textwrap
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,6 @@ from typing import Any
 import pytest
 
 from itb.data import shipped
-from itb.tokens.issuer import Issuer
 
 # The steps say what a CE says of the first token after its end, and of the one on the same path then.
 SCENARIO = """
@@ -75,17 +69,6 @@ title: Does without a token
 steps: [{name: needs none, role: ce, run: "true"}]
 """
 
-# A hook that borrows the key of the run's own issuer.
-HOOK = """\
-#!{python}
-import json, pathlib, sys
-from itb.tokens.issuer import Issuer
-asked = json.load(sys.stdin)
-run = pathlib.Path({runs!r}) / asked["run_id"]
-{body}
-print(json.dumps({{"version": 1, "token": token}}))
-"""
-
 UNTIL_A_SCENARIO_BEGINS = """
 if list((run / "results").glob("outlive/*")):
     print("the token service is down", file=sys.stderr)
@@ -93,44 +76,12 @@ if list((run / "results").glob("outlive/*")):
 token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=24)
 """
 
-OTHER = """
-issuer = Issuer.load_or_create(run / "tokens" / "other", "https://tokens.glideinwms.org/other.one")
-token = issuer.mint(asked["audience"])
-"""
-
-
-def publish(runs: Path, engine: Any, ended: threading.Event) -> None:
-    """Serve the keys of the other issuer beside those of the run's own, once there is a web server."""
-    while not ended.wait(0.3):
-        for keys in runs.glob("*/tokens/other/issuer.json"):
-            short = json.loads((keys.parents[2] / "run.json").read_text())["short"]
-            issuer = Issuer.load(keys.parent)
-            for name, content in issuer.files().items():
-                # The folder of the run's own keys is the last thing made there.
-                command = f'test -e /srv/issuer/itb/jwks.json && mkdir -p "/srv/issuer/$(dirname {name})" &&'
-                command += f' cat > "/srv/issuer/{name}"'
-                argv = [engine.program, "exec", "-i", f"itb-{short}-services", "sh", "-c", command]
-                env = {**os.environ, **engine.env}
-                if subprocess.run(argv, check=False, input=content, capture_output=True, env=env).returncode:
-                    break
-            else:
-                return
-
-
 @pytest.fixture
 def scenario(tmp_path: Path) -> str:
     """Folder of the scenario."""
     (tmp_path / "outlive").mkdir()
     (tmp_path / "outlive" / "scenario.yaml").write_text(SCENARIO)
     return str(tmp_path / "outlive")
-
-
-def write_hook(tmp_path: Path, name: str, body: str) -> None:
-    """Put a hook into the folder the configuration names."""
-    (tmp_path / "hooks").mkdir(exist_ok=True)
-    text = HOOK.format(python=sys.executable, runs=str(tmp_path / "runs"), body=textwrap.dedent(body).strip())
-    (tmp_path / "hooks" / name).write_text(text)
-    (tmp_path / "hooks" / name).chmod(0o755)
 
 
 @pytest.mark.long
@@ -160,10 +111,10 @@ def test_a_token_that_ends_in_the_middle_is_renewed_before(
 
 @pytest.mark.long
 def test_a_token_that_cannot_be_renewed_serves_to_its_end(
-    itb_run: Callable[..., Any], tmp_path: Path, scenario: str
+    itb_run: Callable[..., Any], write_hook: Callable[..., None], tmp_path: Path, scenario: str
 ) -> None:
     (tmp_path / "itb.yaml").write_text("hooks: [hooks]\ntoken_min_lifetime: 10\n")
-    write_hook(tmp_path, "flaky", UNTIL_A_SCENARIO_BEGINS)
+    write_hook("flaky", UNTIL_A_SCENARIO_BEGINS)
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "scenario.yaml").write_text(PLAIN)
     run = itb_run("--scenario", f"{scenario},smoke,{tmp_path / 'plain'}", "--token-hook", "flaky")
@@ -187,28 +138,11 @@ def test_a_token_that_cannot_be_renewed_serves_to_its_end(
     assert "plain: needs none" in [case.name for case in run.of_kind("passed")]  # ... this was
 
 
-def test_a_token_of_another_issuer_is_mapped(itb_run: Callable[..., Any], engine: Any, tmp_path: Path) -> None:
+def test_a_token_that_is_refused_is_known_in_seconds(
+    itb_run: Callable[..., Any], write_hook: Callable[..., None], tmp_path: Path
+) -> None:
     (tmp_path / "itb.yaml").write_text("hooks: [hooks]\n")
-    write_hook(tmp_path, "other", OTHER)
-    ended = threading.Event()
-    publishing = threading.Thread(target=publish, args=(tmp_path / "runs", engine, ended))
-    publishing.start()
-    try:
-        run = itb_run("--scenario", "tokens", "--token-hook", "other")
-    finally:
-        ended.set()
-        publishing.join()
-    assert run.code == 0, run.story
-    passed = {case.name: case.message for case in run.of_kind("passed")}
-    mapped = passed["the CE knows the issuer of the token"]
-    assert "maps tokens of https://tokens.glideinwms.org/other.one" in mapped
-    assert "tokens: the job runs at the CE and carries the token's claims" in passed
-    assert run.properties["token.issuer"] == "https://tokens.glideinwms.org/other.one", run.properties
-
-
-def test_a_token_that_is_refused_is_known_in_seconds(itb_run: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "itb.yaml").write_text("hooks: [hooks]\n")
-    write_hook(tmp_path, "old", 'token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=-5)')
+    write_hook("old", 'token = Issuer.load(run / "tokens").mint(asked["audience"], lifetime=-5)')
     run = itb_run("--token-hook", "old")
     assert run.code == 6, run.story
     (refused,) = run.of_kind("error")
