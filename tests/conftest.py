@@ -34,9 +34,10 @@ from itb.testbed.testbed import wait_booted
 
 TOP = Path(__file__).resolve().parent.parent
 OWN_LABEL = "itb.test"  # on whatever a test creates itself; its value is the test session's worker's own
-# Fixtures that runs are begun with: after each of their tests the engine is asked what is left. Of other
-# tests it is asked as the session ends, which is three calls of the engine less for each.
-_DOORS = {"bench", "itb"}
+# Fixtures that lead to containers, and those of them that runs are begun with: after a test with these the
+# engine is asked what is left. Of other tests it is asked as the session ends: three calls less for each.
+_DOORS = {"engine", "itb"}
+_RUNS = {"bench", "itb"}
 
 NewHost = Callable[..., Host]
 
@@ -231,12 +232,12 @@ def _left_by_runs(engine: Engine, folder: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test whose runs leave a container, network, volume or mount."""
-    if not {"engine", *_DOORS} & set(request.fixturenames):
+    if not _DOORS & set(request.fixturenames):
         yield
         return
     folder = str(request.getfixturevalue("tmp_path"))
     engine: Engine = request.getfixturevalue("engine")
     yield
-    left = _left_by_runs(engine, folder) if _DOORS & set(request.fixturenames) else []
+    left = _left_by_runs(engine, folder) if _RUNS & set(request.fixturenames) else []
     left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line]
     assert not left, f"left behind: {left}"
