@@ -30,11 +30,10 @@ REFUSED = {"no-release-manager"}
 IN_VAIN = {"frontend-never-asks": ("frontend asks the factory for pilots", 20)}
 # Defects of which none hides another: on hosts of their own, or where the run goes on. One run has to
 # find all of these, each where it is.
-TOGETHER = (
+TOGETHER: tuple[tuple[str, ...], ...] = (
     ("unknown-requires", "post-fails"),
     ("missing-requires", "config-syntax"),
     ("wrong-owner", "unit-dies", "missing-module"),
-    ("frontend-never-asks", "upgrade-loses-config"),
 )
 KEPT = TOGETHER[0]
 # The product is tried although rpm -V finds fault with it, and what it does then is not asked here.
@@ -119,10 +118,10 @@ def check_kept(run: Any, itb: Callable[..., Any], engine: Engine) -> None:
     assert host["State"] == "running"
     assert "kept on purpose" in itb("clean").out
     label = naming.runs_labels(run.folder.parent)
-    assert [*engine.containers(label), *engine.listing("network", label)]
+    assert engine.all_resources(label)
     down = itb("down", "--run", run.folder.name)
     assert down.code == 0, down.err
-    assert not [*engine.containers(label), *engine.listing("network", label)]
+    assert not engine.all_resources(label)
     assert not list((run.folder / "tokens").iterdir())
 
 

@@ -75,7 +75,7 @@ def check_taken_down(
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=240)
     assert process.returncode == 130
-    assert not [*engine.containers(label), *engine.listing("network", label)]
+    assert not engine.all_resources(label)
     assert not list((folder / "tokens").iterdir())
     state = json.loads((folder / "run.json").read_text())
     assert (state["exit_code"], state["kept"]) == (0, False)
