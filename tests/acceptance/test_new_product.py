@@ -65,7 +65,7 @@ def check_taken_down(
     state = json.loads((folder / "run.json").read_text())
     state["settings"] |= {"keeep": 1}
     (folder / "run.json").write_text(json.dumps(state))
-    seal.put(RunDir(folder))  # as that version would have left it
+    seal.write(RunDir(folder))  # as that version would have left it
     collected = (folder / "cases.jsonl").read_text().count('"phase":"evidence"')
     with started("down", "--run", folder.name, "--progress", "plain") as process:
         deadline = time.monotonic() + 240
