@@ -21,7 +21,7 @@ from itb.rundir.checkpoints import CheckpointKey, Checkpoints
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.rundir.values import ValueKey
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 from itb.testbed.testbed import Testbed, Topology
 
 R = TypeVar("R", bound=Record)
@@ -155,9 +155,9 @@ class Cell:
         return f"{self.topology.hosts[CE]}:{CE_PORT}" if self.has_ce else ""
 
     @property
-    def facts(self) -> RunFacts:
-        """Return the facts that scripts on hosts get before anything is installed."""
-        return RunFacts(
+    def script_context(self) -> ScriptContext:
+        """Return the values that scripts on hosts get in their environment before anything is installed."""
+        return ScriptContext(
             run=self.rundir.id,
             product=self.product.name,
             product_version=self.commit.version,

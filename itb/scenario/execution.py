@@ -1,8 +1,8 @@
-"""Executes scenarios: tries the steps of one on the hosts of a testbed.
+"""Runs scenarios: tries their steps on the hosts of a testbed.
 
-Each step is one test case and, unless it leaves result files behind, one
-call of the container engine.  The scenario's folder and the library its
-scripts may use are put on a host once, before the first step there.
+Each step is one test case and, unless it leaves result files, one call of
+the container engine.  The scenario's folder and the library of scripts are
+put on a host once, before the first step there.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from itb.rundir.journal import Journal, RunningCase
 from itb.scenario import cases as scenario_cases
 from itb.scenario import result_files
 from itb.scenario import step as scenario_step
-from itb.scenario.environment import RunFacts
-from itb.scenario.judgement import Diagnosis, TryResult, apply_known_failure, evaluate_try
-from itb.scenario.results import SubResult, SubResults
+from itb.scenario.check_results import CheckResult, CheckResults
+from itb.scenario.script_context import ScriptContext
+from itb.scenario.step_result import FailureExplanation, StepResult, apply_known_failure, evaluate_try
 from itb.util.redact import redact
 from itb.util.text import cut
 from itb.util.yamlfile import nearest
 
 PHASE = Phase.TEST
-ON_HOST = "/var/lib/itb/scenarios"
-_QUOTED = 20  # failed checks of a step whose line is looked for in its log
+FOLDER_ON_HOST = "/var/lib/itb/scenarios"
+_QUOTED = 20  # failed checks of a step whose lines are looked for in its log
 
 Action = Callable[[Host], str]
 FindTokenRefusal = Callable[[float], str]
@@ -80,7 +80,7 @@ def run_scenario(
     hosts: Mapping[str, Host],
     *,
     journal: Journal,
-    facts: RunFacts,
+    context: ScriptContext,
     factor: float = 1.0,
     actions: Mapping[str, Action] | None = None,
     find_token_refusal: FindTokenRefusal | None = None,
@@ -88,30 +88,30 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``facts`` are the facts of the run that steps get, never secret; ``factor``
-    multiplies every time limit.  After a step of a scenario that needs the
-    token has failed, ``find_token_refusal`` returns what the CE refused since a
-    time (seconds since the epoch), and raises TokenError if there is no valid
-    token any more.  After the first failure, ``find_log_cause`` returns the
-    cause that logs name, which the message then gives too, and the lines it
-    was read from.  A step that fails ends the ordinary steps unless they are
-    independent; ``always`` steps follow in any case but an interruption.
+    ``context`` holds the values of the run that steps get, none of them
+    secret; ``factor`` multiplies every time limit.  After a failed step of a
+    scenario that needs the token, ``find_token_refusal`` returns what the CE
+    refused since a time (seconds since the epoch); it raises TokenError if
+    the token is no longer valid.  After the first failure ``find_log_cause``
+    returns the cause that logs name, which is added to the message, and the
+    lines it was read from.  A failed step ends the ordinary steps unless they
+    are independent; ``always`` steps follow unless the run was interrupted.
 
     Raises UsageError before anything is tried if a role is missing.
     """
     check_roles(scenario, hosts)
-    if reason := facts.unmet(scenario.needs):
-        for key in scenario_cases.planned_cases(scenario, facts.services):
+    if reason := context.unmet_need(scenario.needs):
+        for key in scenario_cases.planned_cases(scenario, context.services):
             with journal.case(*key) as case:
                 case.skip(reason)
         return Outcome.SKIPPED
     find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
-        scenario, hosts, journal, facts, factor, actions or ACTIONS, find_token_refusal, find_log_cause
+        scenario, hosts, journal, context, factor, actions or ACTIONS, find_token_refusal, find_log_cause
     )
     for number, step in enumerate(scenario.steps, 1):
-        if scenario_run.failed and not scenario.independent:
-            scenario_run.skip_step(step, f"{scenario_run.failed} failed before")
+        if scenario_run.last_failure and not scenario.independent:
+            scenario_run.skip_step(step, f"{scenario_run.last_failure} failed before")
         else:
             scenario_run.try_step(number, step)
     for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
@@ -121,20 +121,20 @@ def run_scenario(
 
 @dataclass
 class _ScenarioRun:
-    """Runs the steps of one scenario and keeps their outcomes."""
+    """Runs the steps of one scenario and records their outcomes."""
 
     scenario: Scenario
     hosts: Mapping[str, Host]
     journal: Journal
-    facts: RunFacts
+    context: ScriptContext
     factor: float
     actions: Mapping[str, Action]
     find_token_refusal: FindTokenRefusal | None = None
     find_log_cause: FindLogCause | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    failed: str = ""  # what of the ordinary steps has failed last
+    last_failure: str = ""  # the ordinary step, or check of one, that failed last
     hosts_with_files: set[str] = field(default_factory=set)
-    attempt: str = field(default_factory=lambda: secrets.token_hex(4))  # tells its traces from earlier ones
+    trace_id: str = field(default_factory=lambda: secrets.token_hex(4))  # tells its jobs' traces from earlier ones
 
     def worst(self) -> Outcome:
         """Return the worst outcome of all steps."""
@@ -145,14 +145,14 @@ class _ScenarioRun:
 
     def skip_step(self, step: Step, reason: str) -> None:
         """Report a step that is not tried."""
-        for key in scenario_cases.cases_of_step(self.scenario, step, self.facts.services):
+        for key in scenario_cases.cases_of_step(self.scenario, step, self.context.services):
             with self.journal.case(*key) as case:
                 case.skip(reason)
         self.outcomes.append(Outcome.SKIPPED)
 
     def try_step(self, number: int, step: Step) -> None:
-        """Try a step as one case; a broken testbed makes it an error, an interruption goes on up."""
-        outcome, failed = Outcome.ERROR, f"step {step.name!r}"
+        """Try a step as one case; a broken testbed makes it an error, an interruption ends the scenario."""
+        outcome, failure = Outcome.ERROR, f"step {step.name!r}"
         try:
             with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as case:
                 case.log = self._log(number, step)
@@ -161,41 +161,40 @@ class _ScenarioRun:
                 result = self._try_with_retries(step, case)
                 result = apply_known_failure(step, result) if step.known_failure else result
                 outcome = self._report(step, case, result)
-                failed = f"a check of {failed}" if result.by_checks else failed
+                failure = f"a check of {failure}" if result.only_checks_failed else failure
         except InterruptedRunError:
             raise
         except ItbError:
             pass  # the case reports it
         self.outcomes.append(outcome)
         if outcome in (Outcome.FAILED, Outcome.ERROR):
-            self.failed = failed
+            self.last_failure = failure
 
     def _log(self, number: int, step: Step) -> Path:
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
-    def _try_with_retries(self, step: Step, case: RunningCase) -> TryResult:
+    def _try_with_retries(self, step: Step, case: RunningCase) -> StepResult:
         """Try a step as often as ``flaky`` allows; the message says how often it failed."""
-        first = ""
+        first_message = ""
         for number in range(1, step.flaky + 2):
             began = time.time()
             result = self._try_once(step, case)
             if result.outcome is not Outcome.FAILED:
                 break
-            first = first or result.message
+            first_message = first_message or result.full_message
             if number <= step.flaky:
                 case.note(f"flaky: try {number} failed, trying again")
                 seconds = max(0.0, time.time() - began)
-                details = {"message": result.message, "evidence": cut(redact(result.evidence))}
+                details = {"message": result.full_message, "evidence": cut(redact(result.evidence))}
                 case.tries.append(Try(outcome=result.outcome, started=began, seconds=seconds, **details))
-        if first and result.outcome is not Outcome.FAILED:
-            result.message = f"flaky: passed only at try {number}; the first failed: {first}"
+        if first_message and result.outcome is not Outcome.FAILED:
+            result.message = f"flaky: passed only at try {number}; the first failed: {first_message}"
             result.remark = Remark.FLAKY if result.outcome is Outcome.PASSED else None
-        elif first and step.flaky:
-            result.times = f" (failed {number} times)"
-            result.message += result.times
+        elif first_message and step.flaky:
+            result.note = f" (failed {number} times)"
         return result
 
-    def _try_once(self, step: Step, case: RunningCase) -> TryResult:
+    def _try_once(self, step: Step, case: RunningCase) -> StepResult:
         host = self.hosts[step.role]
         if step.action:
             return self._run_action(step.action, host)
@@ -204,14 +203,14 @@ class _ScenarioRun:
             self.hosts_with_files.discard(host.role)
             step_output = self._run(step, case, host)
         scenario_step.refuse_dead_host(host, step_output)
-        results = step_output.tap()
+        checks = step_output.parse_tap()
         if step_output.left_files:
-            results.extend(self._fetch(case, host, self._results_folder(case)))
-        result = evaluate_try(step_output, results, role=host.role)
-        missing = scenario_cases.missing_results(step, results, self.facts.services)
+            checks.extend(self._fetch_results(case, host, self._results_folder(case)))
+        result = evaluate_try(step_output, checks, role=host.role)
+        missing = scenario_cases.missing_results(step, checks, self.context.services)
         if result.outcome is Outcome.PASSED and missing:
             message = f"declared results that it has not listed: {', '.join(missing)}"
-            return TryResult(Outcome.FAILED, message, results=results)
+            return StepResult(Outcome.FAILED, message, checks=checks)
         return result
 
     def _run(self, step: Step, case: RunningCase, host: Host) -> scenario_step.StepOutput:
@@ -229,17 +228,17 @@ class _ScenarioRun:
             note=case.note,
         )
 
-    def _fetch(self, case: RunningCase, host: Host, folder: str) -> SubResults:
+    def _fetch_results(self, case: RunningCase, host: Host, folder: str) -> CheckResults:
         assert case.log is not None
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
         return result_files.fetch_results(host, folder, case.log.with_suffix(""), private=private)
 
-    def _run_action(self, name: str, host: Host) -> TryResult:
+    def _run_action(self, name: str, host: Host) -> StepResult:
         self.hosts_with_files.discard(host.role)
         try:
-            return TryResult(Outcome.PASSED, self.actions[name](host))
+            return StepResult(Outcome.PASSED, self.actions[name](host))
         except ScenarioError as error:
-            return TryResult(Outcome.FAILED, error.message, error.evidence)
+            return StepResult(Outcome.FAILED, error.message, error.evidence)
 
     def _put_files(self, host: Host) -> None:
         """Put the scenario's folder on a host, once."""
@@ -256,7 +255,7 @@ class _ScenarioRun:
     @property
     def _folder_on_host(self) -> str:
         """Return the path of the scenario's folder on a host."""
-        return f"{ON_HOST}/{slug(self.scenario.name)}"
+        return f"{FOLDER_ON_HOST}/{slug(self.scenario.name)}"
 
     def _results_folder(self, case: RunningCase) -> str:
         assert case.log is not None
@@ -264,11 +263,11 @@ class _ScenarioRun:
 
     def _environment(self, step: Step, case: RunningCase) -> dict[str, str]:
         return {
-            **self.facts.step_environment(step.role, self.scenario.env),
+            **self.context.step_environment(step.role, self.scenario.env),
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
-            "ITB_ATTEMPT": self.attempt,
+            "ITB_ATTEMPT": self.trace_id,
             "ITB_SCENARIO_DIR": self._folder_on_host,
             "ITB_LIB": scenario_step.LIBRARY,
             "ITB_RESULTS": self._results_folder(case),
@@ -277,60 +276,62 @@ class _ScenarioRun:
             "LOGNAME": step.user,
         }
 
-    def _report(self, step: Step, running_case: RunningCase, result: TryResult) -> Outcome:
+    def _report(self, step: Step, running_case: RunningCase, result: StepResult) -> Outcome:
         """Report a result as the case of the step, after one case for each of its checks; return its outcome.
 
-        What failed is said once: if that was checks, by their cases and not by the step's.
+        A failure is reported once: where only checks failed, by their cases and not by the step's.
         """
         is_failed = result.outcome is Outcome.FAILED
-        diagnosis = self._diagnose(step, running_case, result) if is_failed else Diagnosis()
-        of_check = diagnosis if result.by_checks else Diagnosis(diagnosis.kind)
-        quoted = {id(check) for check in result.results.failed[:_QUOTED]}
-        for name, check in result.results.named():
+        explanation = self._explain(step, running_case, result) if is_failed else FailureExplanation()
+        only_class = FailureExplanation(explanation.error_class)
+        of_check = explanation if result.only_checks_failed else only_class
+        quoted = {id(check) for check in result.checks.failed[:_QUOTED]}
+        for name, check in result.checks.with_unique_names():
             case = self._check_case(step, running_case, name, check)
             if check.outcome is Outcome.FAILED:
                 quotes = result.quotes_of(check) if id(check) in quoted else ()
-                case = self._blamed(case, of_check.error(check.message, check.evidence, quotes, running_case.log))
-                of_check = Diagnosis(diagnosis.kind)  # it is said once
+                message = of_check.explain(check.message)
+                case = self._with_error(case, of_check.error(message, check.evidence, quotes, running_case.log))
+                of_check = only_class  # the first failed check has the explanation
             self.journal.add(case)
-        for name in scenario_cases.missing_results(step, result.results, self.facts.services):
+        for name in scenario_cases.missing_results(step, result.checks, self.context.services):
             with self.journal.case(*scenario_cases.result_case(self.scenario, step, name)) as missing:
-                missing.skip(f"not listed by its step: {result.message}")
-        if is_failed and not result.by_checks:
-            error = diagnosis.error(result.message, result.evidence, result.quotes, running_case.log)
-            running_case.set_from_error(error)
+                missing.skip(f"not listed by its step: {result.full_message}")
+        if is_failed and not result.only_checks_failed:
+            message = result.add_limit(explanation.explain(result.message))
+            running_case.set_from_error(explanation.error(message, result.evidence, result.quotes, running_case.log))
             return running_case.outcome
         running_case.remark = result.remark
         if result.outcome is Outcome.SKIPPED:
             running_case.skip(result.message)
         else:
-            running_case.passed(result.of_checks if result.by_checks else result.message)
+            running_case.passed(result.checks_message if result.only_checks_failed else result.message)
         return result.outcome
 
-    def _diagnose(self, step: Step, case: RunningCase, result: TryResult) -> Diagnosis:
-        """Return what else is to be said of a failed step: whose fault it is, and what logs name as its cause.
+    def _explain(self, step: Step, case: RunningCase, result: StepResult) -> FailureExplanation:
+        """Return who is at fault for a failed step, and the cause that logs name.
 
         Raises TestbedError if the testbed is at fault.
         """
-        error = ScenarioError(result.message, evidence=result.evidence, log=case.log, quotes=result.quotes)
+        error = ScenarioError(result.full_message, evidence=result.evidence, log=case.log, quotes=result.quotes)
         diagnosed = self.journal.diagnose(step.role, error)
         if diagnosed is not error:
             raise diagnosed
         try:
             refused = self.find_token_refusal(case.began) if self.find_token_refusal else ""
         except TokenError as token_error:
-            return Diagnosis(TokenError, before=f"{token_error.message}; without it: ")
+            return FailureExplanation(TokenError, before=f"{token_error.message}; without it: ")
         cause: str = ""
         quotes: Sequence[LogLine] = ()
         if self.find_log_cause and Outcome.FAILED not in self.outcomes:
             cause, quotes = self.find_log_cause()
-        return Diagnosis(
+        return FailureExplanation(
             after=f"; {cause}" if cause else "",
             evidence=f"the CE on tokens: {refused}\n\n" if refused else "",
             quotes=quotes,
         )
 
-    def _check_case(self, step: Step, case: RunningCase, name: str, check: SubResult) -> Case:
+    def _check_case(self, step: Step, case: RunningCase, name: str, check: CheckResult) -> Case:
         key = scenario_cases.result_case(self.scenario, step, name)
         return Case(
             phase=key.phase,
@@ -344,8 +345,8 @@ class _ScenarioRun:
             seconds=check.seconds,
         )
 
-    def _blamed(self, case: Case, error: ItbError) -> Case:
-        """Return the case of a check that failed, with what is known of that."""
+    def _with_error(self, case: Case, error: ItbError) -> Case:
+        """Return the case of a failed check with the message, evidence and lines of an error."""
         return case.model_copy(
             update={
                 "outcome": Outcome.FAILED if isinstance(error, PRODUCT_ERRORS) else Outcome.ERROR,

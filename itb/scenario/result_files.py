@@ -1,4 +1,4 @@
-"""Result files of a step: unpacked in bounds, cleaned of secrets, read as JUnit XML."""
+"""Fetches the result files of a step, within bounds and redacted, and reads them as JUnit XML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from itb.containers.host import Host
 from itb.process.request import Request
-from itb.scenario.results import SubResults, parse_junit
+from itb.scenario.check_results import CheckResults, parse_junit
 from itb.util.redact import is_text, redact_bytes, redact_name
 
 TOTAL_LIMIT = 128 << 20  # bytes fetched of one step
@@ -21,9 +21,9 @@ _LINK, _ELSEWHERE, _BINARY = "a link or a device", "leads elsewhere", "binary"
 _HARMLESS = (_LINK, _ELSEWHERE, _BINARY)
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
-# Run on the host with the folder as its argument: writes an archive of it to
-# standard output, cut at the limit, and removes it.  What is no folder, or a
-# link to one, is not followed: the archive is empty then.
+# Runs on the host with the folder as its argument: writes an archive of the
+# folder to standard output, cut at the limit, and removes the folder.  Where
+# there is a file or a link instead, the archive is empty.
 FETCH = (
     "bash",
     "-c",
@@ -33,10 +33,10 @@ FETCH = (
 )
 
 
-def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> SubResults:
-    """Bring the files a step left in a folder of its host here and return what its JUnit files say.
+def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> CheckResults:
+    """Copy the files that a step left in a folder of its host, and return the checks in its JUnit files.
 
-    ``private`` is a directory only this user can read, which holds them unredacted until they are unpacked.
+    ``private`` is a directory that only this user can read; it holds the unredacted archive meanwhile.
     """
     with tempfile.TemporaryDirectory(prefix="results-", dir=private) as temporary_folder:
         archive = Path(temporary_folder) / "results.tar"
@@ -46,24 +46,23 @@ def fetch_results(host: Host, folder: str, destination: Path, *, private: Path |
         return read(archive, destination)
 
 
-def read(archive: Path, destination: Path) -> SubResults:
-    """Unpack an archive of result files into a new folder and return what its JUnit files say."""
+def read(archive: Path, destination: Path) -> CheckResults:
+    """Unpack an archive of result files into a new folder and return the checks in its JUnit files."""
     shutil.rmtree(destination, ignore_errors=True)
     destination.mkdir(parents=True)
-    results = SubResults(problem=unpack(archive, destination))
+    checks = CheckResults(problem=unpack(archive, destination))
     for path in sorted(destination.rglob("*")):
         if _is_xml(path.name) and path.is_file():
-            results.extend(parse_junit(path))
-    return results
+            checks.extend(parse_junit(path))
+    return checks
 
 
 def unpack(archive: Path, destination: Path) -> str:
-    """Write the regular files of an archive below ``destination``; return the problem, or the empty string.
+    """Write the regular files of an archive below ``destination``, redacted; return the problem, if there is one.
 
-    Names that lead elsewhere, links and devices are not followed, file
-    contents go through redaction, and what is no text is left out; all of
-    these are named in ``left-out.txt``.  XML that is left out might have told
-    of failures: that is a problem.
+    Links, devices, binary files and names that lead out of the folder are
+    left out and named in ``left-out.txt``.  An XML file that is left out is a
+    problem: it might have told of failures.
     """
     if not archive.stat().st_size:
         return "$ITB_RESULTS is no folder any more: what is there instead was not fetched"
@@ -93,7 +92,7 @@ def _is_xml(name: str) -> bool:
 
 
 def _unpack_one(tar: tarfile.TarFile, entry: tarfile.TarInfo, destination: Path) -> str:
-    """Write a file of an archive; return why it was left out, or the empty string."""
+    """Write a file of an archive; return the reason if it is left out."""
     name = PurePosixPath(redact_name(entry.name))
     if not entry.isreg():
         return _LINK
@@ -108,7 +107,7 @@ def _unpack_one(tar: tarfile.TarFile, entry: tarfile.TarInfo, destination: Path)
 
 def _write_left_out(left_out: list[str], destination: Path) -> None:
     path = destination / LEFT_OUT
-    while path.exists():  # the step's own
+    while path.exists():  # the step has left a file of this name
         path = path.with_name(f"itb-{path.name}")
     if left_out:
         with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -116,7 +115,7 @@ def _write_left_out(left_out: list[str], destination: Path) -> None:
 
 
 def _write(target: Path, content: bytes) -> str:
-    """Write a file; return why its name does not allow that: too long, or a file where its folder should be."""
+    """Write a file; return the reason if its name is unusable: too long, or a folder in it is a file."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Runs one step on its host by ``step.sh``, and reads what that printed."""
+"""Runs one step on its host by ``step.sh`` and reads its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process.request import Request
 from itb.process.result import Completed
-from itb.scenario.results import SubResults, parse_tap, parse_tap_log
+from itb.scenario.check_results import CheckResults, parse_tap, parse_tap_log
 
 LIBRARY = "/var/lib/itb/lib"  # on the host; survives a reboot, /run would not
 _SHELL = ("bash", "-euo", "pipefail")
@@ -27,13 +27,13 @@ echo "$state"
 systemctl --failed --no-legend --plain
 """
 
-# What podman and docker say when a container is not, or not any more, running.
+# The message of podman and docker about a container that does not run.
 _ENGINE_ERROR = re.compile(r"^Error.*(?:OCI runtime error|container state improper|is not running)", re.MULTILINE)
 _TRY_LINE = r" try (\d+) after (\d+) s: exit status (\d+)$"
 _GAVE_UP_LINE = r" gave up after (\d+) s, (\d+) tries$"
 _ENDED_LINE = "| [itb] ends this command"  # printed by reap.sh into the output of the command that it ends
-_NOT_ENTERED_CODES = (125, 126, 127, 137, 143, 255)  # exit codes of an engine's client that did not get in
-# Exit codes of a step whose container dies; 126 and 127 come only from a shell, once there is one.
+_NOT_ENTERED_CODES = (125, 126, 127, 137, 143, 255)  # exit codes of an engine's client that ran nothing in a host
+# Exit codes of a step whose container dies. 126 and 127 are not among them: a shell in the host made those.
 _CUT_OFF_CODES = (125, 137, 143, 255)
 _DYING_SECONDS = 2.0  # seconds for which an engine may call a dying container running
 
@@ -44,29 +44,29 @@ def command(step: Step, folder: str, script: Path | None, factor: float) -> tupl
     ``folder`` is where the scenario's files are on the host, ``script`` the
     step's script here.
     """
-    inner = _inner(step, folder, script)
+    program = _program(step, folder, script)
     limit = max(1, round(step.timeout * factor))
     if step.eventually is None:
-        return ["bash", f"{LIBRARY}/step.sh", "once", *inner], limit
+        return ["bash", f"{LIBRARY}/step.sh", "once", *program], limit
     within = max(1, round(step.eventually.within * factor))
     numbers = [str(within), f"{step.eventually.every:g}", str(limit)]
-    # The loop ends by itself; the outer limit is for a try that cannot be killed.
-    return ["bash", f"{LIBRARY}/step.sh", "poll", *numbers, *inner], within + 30
+    # step.sh ends the loop; this limit is for a try that it cannot kill.
+    return ["bash", f"{LIBRARY}/step.sh", "poll", *numbers, *program], within + 30
 
 
-def _inner(step: Step, folder: str, script: Path | None) -> Sequence[str]:
+def _program(step: Step, folder: str, script: Path | None) -> Sequence[str]:
     if script is None:
         return [*_SHELL, "-c", step.run or "", "step"]
     with script.open("rb") as file:
         first = file.readline(200)
-    if first == b"#!/bin/bash\n":  # by the bash that comes with itb, not by the host's
-        return ["bash", _target(folder, step, script)]
+    if first == b"#!/bin/bash\n":  # run it by the bash that comes with itb, not by the host's
+        return ["bash", _path_on_host(folder, step, script)]
     is_program = first.startswith(b"#!")
-    target = _target(folder, step, script)
-    return [target] if is_program else [*_SHELL, target]
+    path = _path_on_host(folder, step, script)
+    return [path] if is_program else [*_SHELL, path]
 
 
-def _target(folder: str, step: Step, script: Path) -> str:
+def _path_on_host(folder: str, step: Step, script: Path) -> str:
     is_library = script.parent == step_library.folder()
     return f"{LIBRARY}/{script.name}" if is_library else f"{folder}/{step.script}"
 
@@ -80,7 +80,7 @@ def library() -> list[FileSpec]:
 
 
 def mode(path: Path, content: bytes) -> int:
-    """Return the permissions of a scenario's or the library's file on a host; ``#!`` makes it a program."""
+    """Return the permissions of a script on a host: executable if it is here, or begins with ``#!``."""
     return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
 
 
@@ -107,7 +107,7 @@ def run(
         if not line.startswith(mark):
             note(line)
 
-    # By standard input: every process of root can read the environment of another.
+    # The mark goes by standard input: any process of root could read it in the environment.
     mark_line = f"{mark}\n".encode()
     completed = host.run(Request(
         argv, user=step.user, env=env, input=mark_line, timeout=limit, check=False, log=log, on_line=note_line
@@ -116,9 +116,9 @@ def run(
 
 
 def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
-    """Raise TestbedError if a step ended because its host did.
+    """Raise TestbedError if a step ended because its host died.
 
-    The step's own output does not count: it may read like the engine's.
+    The output of the step proves nothing: it may look like the engine's.
     """
     completed = step_output.completed
     if not step_output.entered:
@@ -140,56 +140,61 @@ def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
 class StepOutput:
     """The output of a step and how it ended.
 
-    ``mark`` begins the lines of step.sh's own: no step knows it, so none can
-    forge them.  ``begins`` is where its log begins (bytes).
+    ``mark`` begins the lines that step.sh prints; no step knows it, so none
+    can forge such a line.  ``log_offset`` is where the step's output begins
+    in its log (bytes).
     """
 
     completed: Completed
     mark: str
-    begins: int = 0
+    log_offset: int = 0
 
     @property
     def entered(self) -> bool:
-        """Return True if the host was entered and step.sh ran."""
+        """Return whether the host was entered and step.sh ran."""
         return self.mark in self.completed.stderr
 
     @property
     def lacks_library(self) -> bool:
-        """Return True if step.sh was missing: an earlier step removed it."""
+        """Return whether step.sh was missing: an earlier step removed it."""
         return self.completed.returncode == 127 and not self.entered
 
     @property
     def left_files(self) -> bool:
-        """Return True if the step left files in $ITB_RESULTS."""
+        """Return whether the step left files in $ITB_RESULTS."""
         return f"{self.mark} result files in " in self.completed.stderr
 
     @property
     def evidence(self) -> str:
-        """Return everything it printed, without the lines of step.sh."""
+        """Return the whole output of the step, without the lines of step.sh."""
         return self.without_marks(self.completed.output)
 
     @property
     def last_try(self) -> str:
-        """Return what the last try that printed something new printed on standard output."""
+        """Return the standard output of the last try whose output differed from that before it."""
         tries = self._find_marked(_TRY_LINE)
         stdout = self.completed.stdout
         return self.without_marks(stdout[tries[-1].end() + 1 :] if tries else stdout)
 
     @property
-    def waited(self) -> str:
-        """Return how long a polled step took or was waited for; the empty string for another one."""
-        if given_up := self._find_marked(_GAVE_UP_LINE):
-            return f"not within {given_up[-1][1]} s ({given_up[-1][2]} tries)"
+    def limit(self) -> str:
+        """Return how long a polled step was waited for in vain; empty for one that passed or was not polled."""
+        gave_up = self._find_marked(_GAVE_UP_LINE)
+        return f"not within {gave_up[-1][1]} s ({gave_up[-1][2]} tries)" if gave_up else ""
+
+    @property
+    def time_to_pass(self) -> str:
+        """Return after how long a polled step passed; empty for one that did not, or was not polled."""
         tries = self._find_marked(_TRY_LINE)
         return f"after {tries[-1][2]} s" if tries and tries[-1][3] == "0" else ""
 
     @property
     def last_line(self) -> str:
-        """Return the line that gives the reason: the last that has a word in it, of standard error if it has one.
+        """Return the line that gives the reason: the last with a word in it, of standard error if it has one.
 
-        Of a step that passed or was skipped, standard output goes first.  Of
-        one that was ended, only earlier lines count: shells then print
-        "Terminated" and the like.
+        Of a step that passed or was skipped, standard output comes before
+        standard error.  Of one that itb ended, lines after that do not count:
+        shells then print "Terminated" and the like.
         """
         passed_or_skipped = self.completed.returncode in (0, 77)
         streams = [self.last_try, self.without_marks(self.completed.stderr)]
@@ -199,16 +204,16 @@ class StepOutput:
                     return line.strip()[:500]
         return ""
 
-    def tap(self) -> SubResults:
-        """Return the results it printed as TAP: on its last try, or in an output too long for memory."""
+    def parse_tap(self) -> CheckResults:
+        """Return the checks that the last try printed as TAP; those of a long output are read from its log."""
         if self.completed.left_out and self.completed.log and not self._find_marked(_TRY_LINE):
-            results = parse_tap_log(self.completed.stdout, self.completed.log, self.begins, skip=self.mark)
+            checks = parse_tap_log(self.completed.stdout, self.completed.log, self.log_offset, skip=self.mark)
         else:
-            results = parse_tap(self.last_try)
-        return results or SubResults()
+            checks = parse_tap(self.last_try)
+        return checks or CheckResults()
 
     def without_marks(self, text: str) -> str:
-        """Return a text without the lines of step.sh in it, which may follow half a line."""
+        """Return a text without the lines of step.sh, which may begin in the middle of a line."""
         cut = ((line, *line.partition(self.mark)) for line in text.splitlines())
         return "\n".join(before if mark else line for line, before, mark, _ in cut if before or not mark)
 

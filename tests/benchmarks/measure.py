@@ -27,7 +27,7 @@ from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.scenario import execution
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 from itb.source import embedded, resolve
 from itb.testbed import testbed
 
@@ -188,7 +188,7 @@ def steps(bench: Bench, pairs: int) -> None:
         for number in range(pairs):
             journal = Journal(RunDir.create(bench.work / "runs", f"steps-{number}"))
             began = time.monotonic()
-            execution.run_scenario(play, {"bare": host}, journal=journal, facts=RunFacts())
+            execution.run_scenario(play, {"bare": host}, journal=journal, context=ScriptContext())
             middle = time.monotonic()
             for _ in range(STEPS):
                 subprocess.run(["podman", "exec", name, "true"], check=True, env={**os.environ, **engine.env})

@@ -14,7 +14,7 @@ from itb.process.request import Request
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.scenario import execution
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 
 pytestmark = pytest.mark.long
 
@@ -83,7 +83,7 @@ def try_packages(new_host: Callable[..., Host], tmp_path: Path) -> Try:
         steps = tuple(step for step in loaded.steps if step.role == "bare")
         only = loaded.model_copy(update={"steps": steps, "always": (), "needs": scenario.Needs()})
         journal = Journal(rundir)
-        execution.run_scenario(only, {"bare": host}, journal=journal, facts=RunFacts(candidate_repo="demo"))
+        execution.run_scenario(only, {"bare": host}, journal=journal, context=ScriptContext(candidate_repo="demo"))
         return {case.name.removeprefix("packages: "): case for case in journal.cases}
 
     return call

@@ -212,7 +212,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             notes = configure.configure(
                 host,
                 cell.product.folder / script,
-                cell.facts.environment(role),
+                cell.script_context.environment(role),
                 log=folder / "configure.log",
                 timeout=cell.limits("configure"),
             )

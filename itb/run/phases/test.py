@@ -19,7 +19,7 @@ from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.scenario import cases as scenario_cases
 from itb.scenario import execution
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
 
 
@@ -48,30 +48,30 @@ def test(
         if previous_repo:
             for role in cell.topology.optional & set(cell.testbed_roles):
                 repository_signed.offer(cell.host(role), previous_repo)
-        _run_scenarios(cell, _scenario_facts(cell, installed, previous_repo), token)
+        _run_scenarios(cell, _scenario_context(cell, installed, previous_repo), token)
         _check_hosts(cell, build, installed)
         checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
 
 
-def _scenario_facts(cell: Cell, installed: Installed, previous_repo: Repo | None) -> RunFacts:
-    """Return the facts for scenario steps (scenarios/README.md)."""
+def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | None) -> ScriptContext:
+    """Return the values that scenario steps get in their environment (scenarios/README.md)."""
     return dataclasses.replace(
-        cell.facts,
-        own=cell.product.env,
+        cell.script_context,
+        product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
         candidate_repo=repository_signed.REPO_ID,
         packages={
             role: [package.nevra.rsplit("-", 2)[0] for package in packages if package.candidate]
             for role, packages in installed.packages.items()
         },
-        wanted={role: definition.packages for role, definition in cell.roles.items()},
+        requested_packages={role: definition.packages for role, definition in cell.roles.items()},
         previous_repo=previous_repo.id if previous_repo else "",
         previous_version=cell.previous.version if cell.previous and previous_repo else "",
         bad_tokens=token_renewal.BAD_TOKENS if token_renewal.has_bad_tokens(cell) else "",
     )
 
 
-def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
+def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> None:
     """Run the scenarios that are not done, one after the other, and keep the token valid."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with token_renewal.keep_fresh(cell, token) as renewer:
@@ -85,7 +85,7 @@ def _run_scenarios(cell: Cell, facts: RunFacts, token: Token | None) -> None:
                     scenario,
                     hosts,
                     journal=cell.journal,
-                    facts=facts,
+                    context=context,
                     factor=cell.settings.timeout_factor * cell.product.patience,
                     find_token_refusal=renewer.find_refusal if renewer else None,
                     find_log_cause=lambda: _find_log_cause(cell, hosts),

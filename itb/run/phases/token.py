@@ -199,7 +199,7 @@ def _map_issuer(cell: Cell, issuer: str) -> None:
                 configure.configure(
                     host,
                     shipped.folder("build_ws") / "ce" / script,
-                    {**cell.facts.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
+                    {**cell.script_context.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
                     log=cell.rundir.host(CE) / "configure-issuer.log",
                     timeout=cell.limits("configure"),
                 )

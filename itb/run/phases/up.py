@@ -192,7 +192,8 @@ def _prepare_ce(cell: Cell) -> None:
     with cell.journal.case(*CE_CONFIGURED), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.host(CE) / "configure.log"
-        configure.configure(host, script, cell.facts.environment(CE), log=log, timeout=cell.limits("configure"))
+        env = cell.script_context.environment(CE)
+        configure.configure(host, script, env, log=log, timeout=cell.limits("configure"))
     for unit in ce.services:
         with cell.journal.case(*starts(CE, unit)), as_testbed_error():
             install_services.start_service(host, unit)

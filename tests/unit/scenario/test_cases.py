@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itb.config.scenario import Scenario, Step
 from itb.scenario.cases import missing_results, planned_cases
-from itb.scenario.results import SubResults, parse_tap
+from itb.scenario.check_results import CheckResults, parse_tap
 
 SERVICES = {"ce": ["condor", "httpd"], "factory": ["other"]}
 
@@ -24,4 +24,4 @@ def test_a_result_is_missing_until_it_is_listed() -> None:
     results = parse_tap("1..1\nnot ok 1 - condor restarts\n")
     assert results is not None
     assert missing_results(step, results, SERVICES) == ["httpd restarts"]
-    assert missing_results(step, SubResults(), SERVICES) == ["condor restarts", "httpd restarts"]
+    assert missing_results(step, CheckResults(), SERVICES) == ["condor restarts", "httpd restarts"]

@@ -22,7 +22,7 @@ from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.scenario import execution
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 
 Answer = tuple[int, str, str]  # exit status, standard output, standard error
 FINE: Answer = (0, "", "")
@@ -83,7 +83,7 @@ class ScenarioBench:
         text: str,
         answers: Mapping[str, Answer] | Callable[[str], Answer] | None = None,
         *,
-        facts: RunFacts | None = None,
+        context: ScriptContext | None = None,
         factor: float = 1.0,
         find_token_refusal: execution.FindTokenRefusal | None = None,
         runs: int = 1000,
@@ -99,7 +99,7 @@ class ScenarioBench:
             loaded,
             hosts,
             journal=self.journal,
-            facts=facts or RunFacts(),
+            context=context or ScriptContext(),
             factor=factor,
             find_token_refusal=find_token_refusal,
         )
@@ -218,9 +218,9 @@ def test_independent_steps_are_all_tried(bench: ScenarioBench) -> None:
     ],
 )
 def test_an_unmet_need_skips_every_step(bench: ScenarioBench, needs: str, reason: str) -> None:
-    facts = RunFacts(product="pocketwms", platform="deb13")
+    context = ScriptContext(product="pocketwms", platform="deb13")
     text = steps("name: a, role: ce, run: x", "name: b, role: ce, run: y", more=f"needs: {needs}\n")
-    cases = bench.perform(text, facts=facts)
+    cases = bench.perform(text, context=context)
     assert [(case.outcome, reason in case.message) for case in cases] == [("skipped", True)] * 2
     assert bench.runner.calls == []
 
@@ -271,7 +271,7 @@ def test_polling_that_gave_up_tells_how_long_and_the_last_word(bench: ScenarioBe
         "<mark> gave up after 30 s, 31 tries\n"
     )
     cases = bench.perform(steps("name: a, role: ce, run: x, eventually: {within: 30}"), {"x": (1, out, "")})
-    assert cases[0].message == "not within 30 s (31 tries): 3 of 10"
+    assert cases[0].message == "3 of 10; not within 30 s (31 tries)"
     assert "no pilot" in cases[0].evidence
 
 
@@ -315,8 +315,8 @@ def test_what_is_known_of_a_failure_is_said_of_its_first_check(bench: ScenarioBe
     out = "1..2\nnot ok 1 - one\n# why\nnot ok 2 - two\n"
     loaded = bench.load(steps("name: a, role: ce, run: x"))
     hosts = {"ce": Host(Engine(RecordedRunner(lambda _: (1, out, ""))), "box-ce", "ce")}
-    cause, facts = ("factory: refused (x)", [found]), RunFacts()
-    execution.run_scenario(loaded, hosts, journal=bench.journal, facts=facts, find_log_cause=lambda: cause)
+    cause, context = ("factory: refused (x)", [found]), ScriptContext()
+    execution.run_scenario(loaded, hosts, journal=bench.journal, context=context, find_log_cause=lambda: cause)
     one, two, _ = bench.journal.cases
     assert (one.message, two.message) == ("why; factory: refused (x)", "not ok: two")
     assert [(quote.file, quote.line, quote.text) for quote in one.quotes] == [
@@ -330,8 +330,8 @@ def test_checks_without_a_token_are_no_failures(bench: ScenarioBench) -> None:
 
     text = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
     answers = {"x": (1, "1..2\nnot ok 1 - one\n# why\nnot ok 2 - two\n", "")}
-    with_token = RunFacts(token=TokenDelivery(role="ce", path="/t"))
-    cases = bench.perform(text, answers, find_token_refusal=gone, facts=with_token)
+    with_token = ScriptContext(token=TokenDelivery(role="ce", path="/t"))
+    cases = bench.perform(text, answers, find_token_refusal=gone, context=with_token)
     assert brief(cases) == [("a: one", "error"), ("a: two", "error"), ("a", "passed")]
     assert cases[0].message == "the token has expired; without it: why"
     assert {case.exit_code for case in cases[:2]} == {TokenError.exit_code}
@@ -352,10 +352,10 @@ def test_a_broken_promise_fails_the_step(bench: ScenarioBench) -> None:
 
 
 def test_environment_user_and_folder_of_a_step(bench: ScenarioBench) -> None:
-    facts = RunFacts(run="r1", services={"ce": ["condor"]}, own={"KEY": "run's"})
+    context = ScriptContext(run="r1", services={"ce": ["condor"]}, product_environment={"KEY": "run's"})
     bench.perform(
         steps("name: My Step!, role: ce, user: testuser, script: go.sh, env: {KEY: step's}"),
-        facts=facts,
+        context=context,
         go_sh="true\n",
     )
     argv = bench.runner.steps[0]
@@ -460,7 +460,7 @@ def test_a_host_that_says_passed_without_running_the_step_is_not_believed(bench:
 
 def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(bench: ScenarioBench) -> None:
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
-    facts, answers = RunFacts(token=TokenDelivery(role="ce", path="/t")), {"x": (1, "", "no")}
+    context, answers = ScriptContext(token=TokenDelivery(role="ce", path="/t")), {"x": (1, "", "no")}
     since = time.time()
     asked_since: list[float] = []
 
@@ -468,12 +468,12 @@ def test_a_failure_tells_what_the_ce_says_of_tokens_if_it_needs_one(bench: Scena
         asked_since.append(began)
         return "the token has expired"
 
-    (case,) = bench.perform(play, answers, facts=facts, find_token_refusal=find_token_refusal)
+    (case,) = bench.perform(play, answers, context=context, find_token_refusal=find_token_refusal)
     assert (case.outcome, case.message) == (Outcome.FAILED, "no")
     assert case.evidence == "the CE on tokens: the token has expired\n\nno"
     assert since <= asked_since[0] <= time.time()
     without_token = steps("name: b, role: ce, run: x")
-    *_, last = bench.perform(without_token, answers, facts=facts, find_token_refusal=find_token_refusal)
+    *_, last = bench.perform(without_token, answers, context=context, find_token_refusal=find_token_refusal)
     assert (last.outcome, last.evidence, len(asked_since)) == (Outcome.FAILED, "no", 1)
 
 
@@ -482,8 +482,8 @@ def test_a_step_that_fails_for_want_of_a_token_is_no_failure_of_the_product(benc
         raise TokenError("the token expired at 03:00:00 UTC and could not be renewed")
 
     play = steps("name: a, role: ce, run: x", more="needs: {token: true}\n")
-    facts = RunFacts(token=TokenDelivery(role="ce", path="/t"))
-    (case,) = bench.perform(play, {"x": (1, "", "no")}, facts=facts, find_token_refusal=find_token_refusal)
+    context = ScriptContext(token=TokenDelivery(role="ce", path="/t"))
+    (case,) = bench.perform(play, {"x": (1, "", "no")}, context=context, find_token_refusal=find_token_refusal)
     assert (case.outcome, case.exit_code) == (Outcome.ERROR, 6)
     assert case.message.endswith("could not be renewed; without it: no")
 

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from itb.config.product import TokenDelivery, TokenPlace
-from itb.scenario.environment import RunFacts
+from itb.scenario.script_context import ScriptContext
 
 TOP = Path(__file__).resolve().parents[3]
 TOKEN = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
-FACTS = RunFacts(
+FACTS = ScriptContext(
     run="r", product="p", product_version="1.0", platform="deb13", ce_address="ce:9619", token=TOKEN,
     hosts={"ce": "ce.x.org"}, services={"ce": ("a", "b"), "second-frontend": ("c",)},
 )  # fmt: skip
@@ -24,28 +24,29 @@ def test_host_is_told_of_itself_and_the_others() -> None:
         "ITB_TOKEN_PATH": "/u", "ITB_BEARER_TOKEN_FILE": "/u", "ITB_TOKEN_ROLE": "frontend",
         "ITB_BEARER_TOKEN_FILE_FRONTEND": "/t", "ITB_BEARER_TOKEN_FILE_FACTORY": "/u",
     }  # fmt: skip
-    assert "ITB_BEARER_TOKEN_FILE" not in RunFacts().environment("ce")
+    assert "ITB_BEARER_TOKEN_FILE" not in ScriptContext().environment("ce")
 
 
 def test_step_is_told_what_its_role_has() -> None:
-    facts = RunFacts(
-        services={"ce": ("condor",)}, packages={"ce": ("one", "two")}, wanted={"ce": ("all",)}, token=TOKEN,
-        own={"KEY": "product", "ITB_SITE_ATTRIBUTE": "Site"}, pilot_logs="/logs/*", candidate_repo="c",
+    context = ScriptContext(
+        services={"ce": ("condor",)}, packages={"ce": ("one", "two")}, requested_packages={"ce": ("all",)},
+        token=TOKEN, product_environment={"KEY": "product", "ITB_SITE_ATTRIBUTE": "Site"},
+        pilot_logs="/logs/*", candidate_repo="c",
     )  # fmt: skip
-    env = facts.step_environment("ce", {"KEY": "scenario"})
+    env = context.step_environment("ce", {"KEY": "scenario"})
     assert (env["ITB_SERVICES"], env["ITB_PACKAGES"]) == ("condor", "one two")
     assert env["ITB_PACKAGES_CE"] == "one two"
     assert (env["ITB_INSTALL_CE"], env["ITB_PILOT_LOGS"], env["ITB_CANDIDATE_REPO"]) == ("all", "/logs/*", "c")
     assert (env["KEY"], env["ITB_SITE_ATTRIBUTE"], env["ITB_ROLE"]) == ("scenario", "Site", "ce")
     assert env["ITB_BEARER_TOKEN_FILE"] == "/t", "a role that gets no token is told of the product's"
-    assert facts.step_environment("factory", {})["ITB_BEARER_TOKEN_FILE"] == "/u"
-    assert facts.step_environment("factory", {})["ITB_SERVICES"] == ""
+    assert context.step_environment("factory", {})["ITB_BEARER_TOKEN_FILE"] == "/u"
+    assert context.step_environment("factory", {})["ITB_SERVICES"] == ""
 
 
 def test_what_there_is_not_is_not_told() -> None:
-    env = RunFacts().step_environment("ce", {})
+    env = ScriptContext().step_environment("ce", {})
     assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(env)
-    earlier = RunFacts(previous_repo="itb-previous", previous_version="0.9").step_environment("ce", {})
+    earlier = ScriptContext(previous_repo="itb-previous", previous_version="0.9").step_environment("ce", {})
     assert (earlier["ITB_PREVIOUS_REPO"], earlier["ITB_PREVIOUS_VERSION"]) == ("itb-previous", "0.9")
 
 
@@ -54,7 +55,7 @@ def test_nobody_reads_a_variable_of_scripts_back() -> None:
     back = re.compile(rf"""{who}(\[|\.get\()f?["']ITB_\w*[^]=]*[])](?!\s*=[^=])""", re.IGNORECASE)
     assert back.search('cell.product.env.get("ITB_PILOT_LOGS", "")')
     assert back.search('self._environment(step, case)["ITB_RESULTS"]')
-    allowed = [TOP / "itb" / "scenario" / "environment.py"]
+    allowed = [TOP / "itb" / "scenario" / "script_context.py"]
     files = [path for path in (TOP / "itb").rglob("*.py") if path not in allowed]
     lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}
     assert {line for line in lines if "os.environ" not in line} == set()

@@ -1,6 +1,6 @@
-"""The facts of a run for scripts on hosts: a frozen record, of which their environment is made last.
+"""The values of a run that scripts on hosts get, from which their environment is made.
 
-Code that decides something asks the record: it never reads a variable back.
+Code that needs such a value reads it from the record, never from the environment.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from itb.config.product import TokenDelivery
 from itb.config.scenario import Needs
 
-TRACES = "/var/lib/itb/ran"  # on the CE, where jobs of scenarios leave a trace of having run
+TRACES = "/var/lib/itb/ran"  # folder on the CE in which jobs of scenarios leave a trace that they ran
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """The facts of a run that scripts may ask for.
+class ScriptContext:
+    """The values of a run that scripts get.
 
     By role: ``hosts`` are full names, ``services`` units, ``packages`` names
-    of the product's packages that are installed, ``wanted`` those that were
-    asked for.  ``previous_repo`` is the id of the repository of the earlier
-    version, empty if there is none; ``bad_tokens`` the folder of tokens a CE
-    must refuse; ``pilot_logs`` a glob of the output of pilots that have ended;
-    ``own`` what the product adds.
+    of the product's packages that are installed, ``requested_packages`` those
+    that its definition asks dnf for.  ``previous_repo`` is the id of the
+    repository of the previous version, empty if there is none; ``bad_tokens``
+    the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
+    output of pilots that have ended; ``product_environment`` the variables
+    that the product adds.
     """
 
     run: str = ""
@@ -35,29 +36,29 @@ class RunFacts:
     services: Mapping[str, Sequence[str]] = field(default_factory=dict)
     token: TokenDelivery | None = None
 
-    own: Mapping[str, str] = field(default_factory=dict)
+    product_environment: Mapping[str, str] = field(default_factory=dict)
     pilot_logs: str = ""
     candidate_repo: str = ""
     packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    requested_packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     previous_repo: str = ""
     previous_version: str = ""
     bad_tokens: str = ""
 
-    def unmet(self, needs: Needs) -> str:
-        """Return why a scenario with these needs cannot be tried, or the empty string."""
+    def unmet_need(self, needs: Needs) -> str:
+        """Return why a scenario with these needs cannot be tried; empty if it can."""
         if needs.token and not self.token:
             return "needs a token, and the run has none"
         if needs.previous and not self.previous_repo:
             return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
-        known = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
-        for what, actual, wanted in known:
-            if wanted and actual not in wanted:
-                return f"needs {what} {' or '.join(wanted)}, this is {actual or 'unknown'}"
+        restrictions = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
+        for kind, actual, allowed in restrictions:
+            if allowed and actual not in allowed:
+                return f"needs {kind} {' or '.join(allowed)}, this is {actual or 'unknown'}"
         return ""
 
     def environment(self, role: str) -> dict[str, str]:
-        """Return the variables that scripts on a role's host may rely on."""
+        """Return the environment of scripts on a role's host."""
         env = {
             "ITB_RUN": self.run,
             "ITB_ROLE": role,
@@ -74,16 +75,17 @@ class RunFacts:
         if self.token:
             env["ITB_TOKEN_PATH"] = env["ITB_BEARER_TOKEN_FILE"] = self.token.path_on(role)
             env["ITB_TOKEN_ROLE"] = self.token.role
-            for place in reversed(self.token.places):  # the first of a role's counts
+            for place in reversed(self.token.places):  # of several places of a role the first counts
                 env[f"ITB_BEARER_TOKEN_FILE_{_variable(place.role)}"] = place.path
         return env
 
-    def step_environment(self, role: str, own: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables that a step may rely on (scenarios/README.md); ``own`` are the scenario's."""
-        env = {**self.environment(""), **self.own}  # the token's path is the product's own on every role
+    def step_environment(self, role: str, scenario_environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a scenario's steps on a role's host (scenarios/README.md)."""
+        # The token's path is, on every role, that of the product's own role.
+        env = {**self.environment(""), **self.product_environment}
         for name, packages in self.packages.items():
             env[f"ITB_PACKAGES_{_variable(name)}"] = " ".join(packages)
-        for name, packages in self.wanted.items():
+        for name, packages in self.requested_packages.items():
             env[f"ITB_INSTALL_{_variable(name)}"] = " ".join(packages)
         optional = {
             "ITB_PILOT_LOGS": self.pilot_logs,
@@ -94,7 +96,7 @@ class RunFacts:
         env |= {name: value for name, value in optional.items() if value}
         if self.previous_repo:
             env["ITB_PREVIOUS_VERSION"] = self.previous_version
-        env |= own
+        env |= scenario_environment
         env["ITB_ROLE"] = role
         env["ITB_SERVICES"] = " ".join(self.services.get(role, ()))
         env["ITB_PACKAGES"] = " ".join(self.packages.get(role, ()))

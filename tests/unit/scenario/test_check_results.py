@@ -11,20 +11,20 @@ import pytest
 
 from itb.model import Outcome
 from itb.scenario import result_files
-from itb.scenario.results import LIMIT, SubResults, parse_junit, parse_tap, parse_tap_log
+from itb.scenario.check_results import LIMIT, CheckResults, parse_junit, parse_tap, parse_tap_log
 from itb.util.redact import MARK
 
 PASSED, FAILED, SKIPPED = Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
 
 
-def tap(text: str) -> SubResults:
+def tap(text: str) -> CheckResults:
     results = parse_tap(text)
     assert results is not None
     return results
 
 
-def junit(folder: Path, text: str | bytes) -> SubResults:
+def junit(folder: Path, text: str | bytes) -> CheckResults:
     path = folder / "result.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return parse_junit(path)
@@ -117,7 +117,7 @@ def test_long_lines_cost_no_time() -> None:
 
 def test_equal_names_are_told_apart() -> None:
     results = tap("1..3\nok 1 - x\nok 2 - x\nok 3 - y\n")
-    assert [name for name, _ in results.named()] == ["x", "x (2)", "y"]
+    assert [name for name, _ in results.with_unique_names()] == ["x", "x (2)", "y"]
 
 
 def test_junit_outcomes(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Sub-results of a scenario's script: TAP on its standard output, JUnit XML in its results folder.
+"""Reads the checks of a step: TAP on its standard output, JUnit XML in its results folder.
 
-What a script prints is judged, never trusted: memory is bounded, a plan that
-was not kept is a problem, and XML with a document type (the door of entity
-attacks) is refused.
+A script's output is not trusted: memory is bounded, a plan that does not
+agree with the checks is a problem, and XML with a document type, which could
+define entities that grow without bounds, is refused.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from xml.parsers import expat
 
 from itb.model import Outcome
 
-LIMIT = 10_000  # results kept of one step
+LIMIT = 10_000  # checks kept of one step
 _CHUNK_BYTES = 4 << 20  # bytes of XML read at once
 _LINE_LIMIT = 1 << 16  # bytes of a line of TAP
-TEXT_LIMIT = 6_000  # characters kept of one message or one result's evidence
+TEXT_LIMIT = 6_000  # characters kept of a message, or of the evidence of one check
 
-_TAP_START = re.compile(r"^\ufeff?(?:TAP version \d|1\.\.\d)", re.MULTILINE)  # without one it is none
+_TAP_START = re.compile(r"^\ufeff?(?:TAP version \d|1\.\.\d)", re.MULTILINE)  # every TAP stream has one of these
 _TAP_VERSION = re.compile(r"TAP version \d+")
 _TAP_PLAN = re.compile(r"1\.\.(\d+)\s*(?:todo[\s\d;]*)?(?:#\s*(?:(?i:skip)\S*\s*)?(.*))?")
 _TAP_LINE = re.compile(r"(not )?ok\b(?:\s+(\d+))?(?:\s+-)?\s*(.*?)(?:\s*(?<!\\)#\s*(?i:(skip|todo))\S*\s*(.*))?$")
@@ -28,8 +28,8 @@ _TAP_BAIL = re.compile(r"Bail out!\s*(.*)")
 
 
 @dataclass(frozen=True)
-class SubResult:
-    """One result; ``seconds`` is 0 where the script does not say, ``source`` the result file it is from."""
+class CheckResult:
+    """The result of one check; ``source`` is the result file it is from, ``seconds`` 0 if unknown."""
 
     name: str
     outcome: Outcome
@@ -40,16 +40,19 @@ class SubResult:
 
 
 @dataclass
-class SubResults:
-    """The results of one source; ``problem`` says what is wrong with the source itself."""
+class CheckResults:
+    """The checks of a step; ``problem`` says what is wrong with the output or file that they were read from.
 
-    items: list[SubResult] = field(default_factory=list)
+    ``left_out`` counts checks beyond the limit, ``skipped`` is the reason of an empty plan.
+    """
+
+    items: list[CheckResult] = field(default_factory=list)
     problem: str = ""
     left_out: int = 0
     skipped: str = ""
 
-    def add(self, result: SubResult) -> None:
-        """Keep a result as long as there is room; a failure that has no room is a problem."""
+    def add(self, result: CheckResult) -> None:
+        """Add a check; one beyond the limit is only counted, and is a problem if it failed."""
         if len(self.items) < LIMIT:
             self.items.append(result)
             return
@@ -57,8 +60,8 @@ class SubResults:
         if result.outcome is Outcome.FAILED and not self.problem:
             self.problem = f"failed beyond the {LIMIT} results that are kept: {result.name}"
 
-    def extend(self, other: SubResults) -> None:
-        """Take over another source's results and problem."""
+    def extend(self, other: CheckResults) -> None:
+        """Add the checks of another source, and its problem if there is none yet."""
         for result in other.items:
             self.add(result)
         self.left_out += other.left_out
@@ -66,12 +69,12 @@ class SubResults:
         self.skipped = self.skipped or other.skipped
 
     @property
-    def failed(self) -> list[SubResult]:
-        """Return the results that failed, in order."""
+    def failed(self) -> list[CheckResult]:
+        """Return the checks that failed, in order."""
         return [result for result in self.items if result.outcome is Outcome.FAILED]
 
-    def named(self) -> Iterable[tuple[str, SubResult]]:
-        """Yield results with names that differ: a second "x" becomes "x (2)"."""
+    def with_unique_names(self) -> Iterable[tuple[str, CheckResult]]:
+        """Yield each check with a name that no other has: a second "x" becomes "x (2)"."""
         counts: dict[str, int] = {}
         for result in self.items:
             counts[result.name] = counts.get(result.name, 0) + 1
@@ -79,30 +82,31 @@ class SubResults:
             yield (result.name if count == 1 else f"{result.name} ({count})"), result
 
 
-def parse_tap(text: str) -> SubResults | None:
-    """Return the results of a TAP stream (versions 12 to 14); None if the text is not one.
+def parse_tap(text: str) -> CheckResults | None:
+    """Return the checks of a TAP stream (versions 12 to 14); None if the text is not one.
 
-    It is one if there is a line with the version, or a plan, at the start, at
-    the end or after other words, and results it is the plan of.  Comment lines
-    and YAML blocks after a result are its evidence, subtests (indented) too.
+    A TAP stream has a line with the version; or a plan, before the results,
+    after them or after other output.  Comment lines, YAML blocks and indented
+    subtests after a result are its evidence.
     """
     if not _TAP_START.search(text):
         return None
-    reader = _Tap()
+    reader = _TapReader()
     for line in text.splitlines():
         reader.feed(line.rstrip())
     return reader.close()
 
 
-def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> SubResults | None:
-    """Return the same of an output too long for memory, from its log, where it begins at ``offset`` bytes.
+def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> CheckResults | None:
+    """Return the checks of an output too long for memory, from its log, where it begins at ``offset`` bytes.
 
-    ``kept`` is how the output began and ended: the log has standard error
-    too.  Lines that begin with ``skip`` do not count; of a line the first 64 KiB do.
+    ``kept`` is the beginning and end of standard output: only they tell TAP
+    from the log, which has standard error too.  Lines that begin with
+    ``skip`` are left out, and of each line what follows the first 64 KiB.
     """
     if parse_tap(kept) is None:
         return None
-    reader, inside_line = _Tap(is_tap=True), False
+    reader, inside_line = _TapReader(is_tap=True), False
     with log.open("rb") as file:
         file.seek(offset)
         while chunk := file.readline(_LINE_LIMIT):
@@ -113,16 +117,16 @@ def parse_tap_log(kept: str, log: Path, offset: int, *, skip: str = "") -> SubRe
     return reader.close()
 
 
-class _Tap:
-    """Collects a TAP stream line by line."""
+class _TapReader:
+    """Reads a TAP stream line by line."""
 
     def __init__(self, *, is_tap: bool = False) -> None:
-        self.results = SubResults()
+        self.results = CheckResults()
         self._is_tap = is_tap
         self._lines = 0
         self._planned: int | None = None
         self._count = 0
-        self._current: SubResult | None = None
+        self._current: CheckResult | None = None
         self._evidence: list[str] = []
         self._size = 0
 
@@ -152,7 +156,7 @@ class _Tap:
         if number == 0:
             self.results.skipped = reason or "its plan is empty"
 
-    def close(self) -> SubResults | None:
+    def close(self) -> CheckResults | None:
         self._flush()
         if not self._is_tap and (self._planned is None or not self._count):
             return None
@@ -170,23 +174,23 @@ class _Tap:
         message = result.message
         if result.outcome is Outcome.FAILED and not message:
             message = _find_reason(self._evidence) or f"not ok: {result.name}"
-        self.results.add(SubResult(result.name, result.outcome, message, evidence, _tap_seconds(self._evidence)))
+        self.results.add(CheckResult(result.name, result.outcome, message, evidence, _tap_seconds(self._evidence)))
         self._current, self._evidence, self._size = None, [], 0
 
 
-def _tap_result(match: re.Match[str], number: int) -> SubResult:
+def _tap_result(match: re.Match[str], number: int) -> CheckResult:
     is_bad, _, name, directive, reason = match.groups()
     name = (name or "").replace("\\#", "#").strip() or f"check {number}"
-    word = (directive or "").lower()
-    if word == "skip":
-        return SubResult(name, Outcome.SKIPPED, reason or "skipped without a reason")
-    if word == "todo" and is_bad:
-        return SubResult(name, Outcome.SKIPPED, f"expected to fail: {reason or 'to do'}")
-    return SubResult(name, Outcome.FAILED if is_bad else Outcome.PASSED)
+    directive = (directive or "").lower()
+    if directive == "skip":
+        return CheckResult(name, Outcome.SKIPPED, reason or "skipped without a reason")
+    if directive == "todo" and is_bad:
+        return CheckResult(name, Outcome.SKIPPED, f"expected to fail: {reason or 'to do'}")
+    return CheckResult(name, Outcome.FAILED if is_bad else Outcome.PASSED)
 
 
 def _find_reason(lines: list[str]) -> str:
-    """Return the line of a result's comments that gives the reason, the YAML block's message first."""
+    """Return the reason of a failed check: the message in its YAML block, or its first comment line."""
     for line in lines:
         key, colon, value = line.strip().partition(":")
         if colon and key == "message":
@@ -210,14 +214,14 @@ class _DoctypeError(Exception):
     pass
 
 
-def parse_junit(path: Path) -> SubResults:
-    """Return the results of a JUnit XML file, read as a stream; a document type is refused.
+def parse_junit(path: Path) -> CheckResults:
+    """Return the checks of a JUnit XML file, read as a stream; a document type is refused.
 
-    An ``<error>`` counts as a failure: what a scenario's own test runner
-    calls an error is not a fault of the testbed.  One that is a suite's own is
-    a result too, and a suite that counts failures must list one.
+    An ``<error>`` counts as a failure: an error of the scenario's own test
+    runner is not a fault of the testbed.  A failure of a whole suite is a
+    check too, and a suite that counts failures must list one.
     """
-    reader = _Junit(path)
+    reader = _JunitReader(path)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = reader.doctype
@@ -226,8 +230,8 @@ def parse_junit(path: Path) -> SubResults:
     parser.CharacterDataHandler = reader.text
     try:
         with path.open("rb") as file:
-            # Not ParseFile: for each 2 KiB it reads, expat looks at a tag that has not ended once more, which
-            # takes minutes with one of 30 MB.
+            # Not ParseFile: it reads 2 KiB at a time, and expat scans a tag without an end again each time,
+            # which takes minutes for a tag of 30 MB.
             while chunk := file.read(_CHUNK_BYTES):
                 parser.Parse(chunk, False)
             parser.Parse(b"", True)
@@ -247,23 +251,23 @@ def parse_junit(path: Path) -> SubResults:
 
 @dataclass
 class _Suite:
-    """A suite that is being read: how many failures it says it has, and lists."""
+    """A suite that is being read; ``counted`` is the number of failures it states, ``listed`` of those it has."""
 
     name: str
     counted: float
     listed: int = 0
 
 
-class _Junit:
-    """Handlers of the XML parser; ``contradiction`` is what a suite counts and does not list."""
+class _JunitReader:
+    """Handlers of the XML parser; ``contradiction`` names a suite that states failures and lists none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.results = SubResults()
+        self.results = CheckResults()
         self.is_junit = False
         self.contradiction = ""
         self._suites: list[_Suite] = []
-        self._ends = ""  # name of the element that ends the case: its own, or that of a suite's failure
+        self._end_tag = ""  # element whose end ends the case: testcase, or a suite's failure or error
         self._case: Mapping[str, str] | None = None
         self._verdict: tuple[Outcome, str] = (Outcome.PASSED, "")
         self._text: list[str] = []
@@ -291,7 +295,7 @@ class _Junit:
     def end(self, name: str) -> None:
         if name in ("failure", "error", "skipped"):
             self._collects_text = False
-        if self._case is not None and name == self._ends:
+        if self._case is not None and name == self._end_tag:
             self._add(self._case)
             self._case = None
         elif name in ("testsuite", "testsuites"):
@@ -303,7 +307,7 @@ class _Junit:
             self._size += len(data)
 
     def _open(self, element: str, attributes: Mapping[str, str]) -> None:
-        self._ends = element
+        self._end_tag = element
         self._case, self._verdict, self._text, self._size = attributes, (Outcome.PASSED, ""), [], 0
 
     def _close(self, suite: _Suite) -> None:
@@ -324,7 +328,7 @@ class _Junit:
         classname, name = attributes.get("classname", ""), attributes.get("name", "")
         full_name = ".".join(part for part in (classname, name) if part) or "unnamed"
         seconds = _number(attributes.get("time", ""))
-        self.results.add(SubResult(full_name[:500], outcome, message, evidence, seconds, self.path))
+        self.results.add(CheckResult(full_name[:500], outcome, message, evidence, seconds, self.path))
 
 
 def _number(text: str) -> float:
