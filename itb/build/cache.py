@@ -1,9 +1,9 @@
-"""RPMs that were built before, kept by everything that decides what they are.
+"""The cache of built RPMs, keyed by everything that decides their content.
 
-An entry is a folder that appears whole (a rename), of one level of trust:
-what was built of anybody's pull request never stands in for a release.  It
-is believed only if it belongs to this user, says what it was made of, and
-its checksums hold when it is taken.
+An entry is a folder that appears whole (by a rename) and has a level of
+trust: RPMs of a pull request never stand in for those of a release.  An entry
+is used only if it belongs to this user, its record names the same build, and
+its checksums are right.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LOG = "release-manager.log"
 
 
 class CachedBuild(Record):
-    """What an entry holds beside the files; ``seconds`` is what the build took, ``built`` when (epoch).
+    """The record of an entry; ``seconds`` is the duration of the build, ``built`` its time (epoch).
 
-    ``name`` is the entry's own (:func:`key`), ``commit`` the id of what was
-    built, ``run`` the run that built it and ``trust`` how far that is trusted.
+    ``name`` is the entry's (:func:`key`), ``commit`` the id of the commit
+    that was built, ``run`` the run that built it, ``trust`` its level of trust.
     """
 
     name: str
@@ -44,7 +44,7 @@ class CachedBuild(Record):
     built: float
 
     def is_of(self, name: str, commit: str, trust: Trust) -> bool:
-        """Return whether this is the record of such an entry, and its files are files beside it."""
+        """Return whether this is the record of that entry, and its RPMs are file names without a folder."""
         plain = all(Path(rpm.file).name == rpm.file and rpm.file.endswith(".rpm") for rpm in self.files)
         return plain and (self.name, self.commit, self.trust) == (name, commit, trust)
 
@@ -55,34 +55,34 @@ class CachedBuild(Record):
 
 
 def key(parts: Mapping[str, Any]) -> str:
-    """Return the name of the entry for these facts, 32 hex digits."""
+    """Return the name of the entry with this key, 32 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def record_version() -> str:
-    """Return a checksum of the form of an entry's record: versions of itb with another form share no entries."""
+    """Return a checksum of the record's schema: versions of itb with another schema share no entries."""
     return key(CachedBuild.model_json_schema())
 
 
 def folder(cache: Path, name: str, trust: Trust) -> Path:
-    """Return where the entry of this name and level is, if there is one."""
+    """Return the path that the entry of this name and level of trust has."""
     return cache / "builds" / f"{name}-{trust}"
 
 
 def store(cache: Path, build: CachedBuild, rpms: Path, log: Path) -> None:
-    """Keep a build; the first of two that end at once wins."""
+    """Put a build into the cache; of two that end at the same time the first one stays."""
     entry = folder(cache, build.name, build.trust)
     entry.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=entry.parent) as temporary:
         new = Path(temporary) / "entry"
-        new.mkdir(mode=0o700)  # what others may write to would not be believed
+        new.mkdir(mode=0o700)  # an entry that others may write to is not used
         for rpm in build.files:
             files.share(rpms / rpm.file, new / rpm.file)
         if log.is_file():
             shutil.copyfile(log, new / LOG)
         (new / RECORD).write_text(build.model_dump_json(indent=1), encoding="utf-8")
         if not (entry / RECORD).is_file():
-            discard(entry)  # half of one
+            discard(entry)  # a broken entry
         try:
             new.rename(entry)
         except OSError:
@@ -100,11 +100,11 @@ def take(
     log: Path,
     report: Callable[[str], None] = lambda _: None,
 ) -> CachedBuild | None:
-    """Put an entry's files into ``rpms`` and its log to ``log``; None if there is none to be trusted.
+    """Copy an entry's files to ``rpms`` and its log to ``log``; return its record, None if no entry is usable.
 
-    ``commit`` is the id of what is wanted and ``trust`` its level: an entry
-    of a lower one does not serve.  ``report`` is called with what is wrong
-    with an entry; that entry is removed, unless it is another user's.
+    ``commit`` is the id of the commit, ``trust`` the lowest level of trust of
+    an entry.  ``report`` is called with what is wrong with an entry, which is
+    then removed unless it is another user's.
     """
     for level in trust.sources:
         entry = folder(cache, name, level)
@@ -119,9 +119,9 @@ def take(
 def _take(
     entry: Path, identity: tuple[str, str, Trust], rpms: Path, report: Callable[[str], None]
 ) -> CachedBuild | None:
-    """Put the files of one entry into ``rpms`` and return what it says; None if it is not to be trusted.
+    """Copy the files of one entry to ``rpms`` and return its record; None if it is not usable.
 
-    ``identity`` is the name, commit and level it must have.
+    ``identity`` is the name, the commit and the level of trust that it must have.
     """
     status = entry.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
@@ -146,7 +146,7 @@ def _take(
 
 
 def discard(entry: Path) -> None:
-    """Remove an entry; nobody sees half of it."""
+    """Remove an entry, at once for other processes (by a rename)."""
     if not entry.is_dir():
         return
     with tempfile.TemporaryDirectory(prefix=".old-", dir=entry.parent) as temporary:

@@ -1,4 +1,4 @@
-"""The cases of a build: built or taken from the cache, a run has the same ones."""
+"""The cases of a build, which are the same whether the RPMs are built or taken from the cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CASES = (REQUIRES, BUILT, COMPLETE)
 
 
 def report_cached(cached: CachedBuild, journal: CaseRecorder, *, log: Path) -> None:
-    """Report a build that was taken from the cache; ``log`` is the one it had."""
+    """Report the cases of a build that was taken from the cache; ``log`` is the copy of its log."""
     with journal.case(*REQUIRES) as case:
         case.skip("nothing has to be built: the RPMs are in the cache")
     with journal.case(*BUILT) as case:

@@ -1,4 +1,4 @@
-"""Finding the cause of a failed build, in one line, in a ReleaseManager's log."""
+"""Reads the log of a build: how far it is, and in one line why it failed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 STILL_RUNNING = "itb: still running: "  # build_ws/workspace/supervise.py writes it
 
 _RPM_ERROR = re.compile(r"^(?:rpmbuild: )?error: (.+)$", re.MULTILINE)
-# Where rpm 4.20, and where older ones put what will be the root.
+# The build root of rpm 4.20, and that of older versions.
 _BUILDROOT = re.compile(r"^/\S*/BUILD/[^/]+/BUILDROOT(?=/)|^/\S*/BUILDROOT/[^/]+(?=/)")
-# What a section's script prints besides the reason that it failed; make says only that something did.
+# Lines of a section's script that do not give the reason of its failure.
 _NOISE = re.compile(
     r"\++ |Executing\(|RPM build (?:errors|warnings)|\s*$|error: Bad exit|warning: "
     r"|make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving)"
 )
 _FIRST_ERROR = re.compile(r":\d+(?::\d+)?: (?:fatal )?error: |^FAILED \S+ - ")  # of a compiler, of pytest
-_UNREADABLE = ("SyntaxError", "IndentationError", "TabError")  # say nothing without the place
+_SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")  # of no use without their place
 _PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)$', re.MULTILINE)
 _SPEC_LINE = re.compile(r"^(line \d+): ")
 _MILESTONES = (
@@ -30,36 +30,36 @@ _MILESTONES = (
 
 
 @dataclass(frozen=True)
-class Cause:
-    """Why a build failed, in one line, and the line of its log that says so."""
+class BuildFailure:
+    """The reason why a build failed, and the line of its log that the reason was read from."""
 
     reason: str
     line: str
 
 
 def milestone(line: str) -> str:
-    """Return what a line of a build's log says of its progress; empty if nothing."""
+    """Return the milestone that a line of a build's log reports; empty if it reports none."""
     for pattern, form in _MILESTONES:
         if match := pattern.search(line):
             return form.format(match[1])
     return ""
 
 
-def classify(log: str) -> Cause:
-    """Return the cause of a failed build; the log is all output, in order.
+def find_failure(log: str) -> BuildFailure:
+    """Return why a build failed, from its whole output.
 
-    Specific causes come before general ones: rpmbuild repeats its errors,
+    Specific reasons come before general ones: rpmbuild repeats its errors,
     and a ReleaseManager repeats rpmbuild's.
     """
-    for find_cause in _CAUSE_FINDERS:
-        if cause := find_cause(log):
-            return Cause(" ".join(cause.reason.split()), cause.line)
+    for finder in _FAILURE_FINDERS:
+        if failure := finder(log):
+            return BuildFailure(" ".join(failure.reason.split()), failure.line)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return Cause(lines[-1][:300], lines[-1]) if lines else Cause("it printed nothing", "")
+    return BuildFailure(lines[-1][:300], lines[-1]) if lines else BuildFailure("it printed nothing", "")
 
 
 def running_at_limit(log: str) -> list[str]:
-    """Return what was running when the time was up, oldest first: "COMMAND LINE (for N s)"."""
+    """Return the processes that ran at the time limit, oldest first: "COMMAND LINE (for N s)"."""
     return [line.removeprefix(STILL_RUNNING) for line in log.splitlines() if line.startswith(STILL_RUNNING)]
 
 
@@ -82,46 +82,49 @@ def _join(items: list[str]) -> str:
     return ", ".join(items[:5]) + more
 
 
-def _build_requires(log: str) -> Cause | None:
+def _build_requires(log: str) -> BuildFailure | None:
     heading = "error: Failed build dependencies:"
     missing = _listed(log, heading, r"\s+(.+) is needed by \S+")
-    return Cause(f"missing BuildRequires: {_join(missing)}", heading) if missing else None
+    return BuildFailure(f"missing BuildRequires: {_join(missing)}", heading) if missing else None
 
 
-def _unpackaged(log: str) -> Cause | None:
+def _unpackaged(log: str) -> BuildFailure | None:
     heading = "Installed (but unpackaged) file(s) found:"
     files = _listed(log, heading, r"\s+(/.*)")
-    return Cause(f"{heading} {_join(files)}", f"error: {heading}") if files else None
+    return BuildFailure(f"{heading} {_join(files)}", f"error: {heading}") if files else None
 
 
-def _section(log: str) -> Cause | None:
-    """Return which script of the spec failed, and the last line that it printed."""
+def _section(log: str) -> BuildFailure | None:
+    """Return the script of the spec that failed, with its first error or else its last line."""
     match = re.search(r"error: Bad exit status from \S+ \((%\w+)\)", log)
     if match is None:
         return None
     begin = max(0, log.rfind(f"Executing({match[1]})", 0, match.start()))
     output = [line.strip() for line in log[begin : match.start()].splitlines() if not _NOISE.match(line)]
-    # What follows from the first error comes after it: other errors, and counts of them.
+    # The first error is the cause of those after it.
     line = next((line for line in output if _FIRST_ERROR.search(line)), output[-1] if output else "")
     reason = f"{match[1]} of the spec failed{f': {line[:240]}' if line else ''}"
-    return Cause(reason, line or match[0])
+    return BuildFailure(reason, line or match[0])
 
 
-def _rpm_error(log: str) -> Cause | None:
-    """Return rpm's first error, of which later ones are consequences; name all files that are missing."""
+def _rpm_error(log: str) -> BuildFailure | None:
+    """Return rpm's first error, which causes the later ones; of missing files return all."""
     errors = list(dict.fromkeys(item.strip() for item in _RPM_ERROR.findall(log)))
     absent = [item for item in errors if re.match(r"(?:File|Directory) not found: ", item)]
     if absent:
         paths = [_BUILDROOT.sub("", item.split(": ", 1)[1]) for item in absent]
-        return Cause(f"in %files but not installed: {_join(paths)}", f"error: {absent[0]}")
-    # rpm 4.20 says this of a %patch in a comment too, and goes on.
+        return BuildFailure(f"in %files but not installed: {_join(paths)}", f"error: {absent[0]}")
+    # rpm 4.20 prints this also for a %patch in a comment, and goes on.
     errors = [item for item in errors if not item.startswith("No patch number")] or errors
-    # Of what file the line is, rpm leaves to its reader.
-    return Cause(_SPEC_LINE.sub(r"\1 of the spec: ", errors[0])[:300], f"error: {errors[0]}") if errors else None
+    if not errors:
+        return None
+    # rpm does not say that the line is the spec's.
+    reason = _SPEC_LINE.sub(r"\1 of the spec: ", errors[0])[:300]
+    return BuildFailure(reason, f"error: {errors[0]}")
 
 
-def _not_attempted(log: str) -> Cause | None:
-    """Return why a ReleaseManager skipped the RPMs: it says so at its start, and exits with 0."""
+def _not_attempted(log: str) -> BuildFailure | None:
+    """Return why a ReleaseManager skipped the RPMs; it says so when it starts, and ends with status 0."""
     for message, meaning in (
         (
             "RPMs will not be build for this platform",
@@ -131,26 +134,28 @@ def _not_attempted(log: str) -> Cause | None:
         ("Skipping RPM build as requested", "it was told to skip them"),
     ):
         if message in log:
-            return Cause(f"ReleaseManager skipped the RPMs: {meaning} ({message!r})", message)
+            return BuildFailure(f"ReleaseManager skipped the RPMs: {meaning} ({message!r})", message)
     return None
 
 
-def _skipped(log: str) -> Cause | None:
+def _skipped(log: str) -> BuildFailure | None:
     match = re.search(r"^(\S*RPM\S*)\s+SKIPPED\s*$", log, re.MULTILINE)
-    return Cause(f"ReleaseManager skipped its task {match[1]} without a reason", match[0]) if match else None
+    if match is None:
+        return None
+    return BuildFailure(f"ReleaseManager skipped its task {match[1]} without a reason", match[0])
 
 
-def _command(log: str) -> Cause | None:
-    """Return the command that failed and its last line: GlideinWMS's ReleaseManager prints Python lists."""
+def _command(log: str) -> BuildFailure | None:
+    """Return the command that failed and its last line; GlideinWMS's ReleaseManager prints its output as lists."""
     match = re.search(r"Error running '(.*?)'\nStdout:(\[.*?\])\nStderr:(\[.*?\])\n", log, re.DOTALL)
     if match is None:
         return None
     last_line = _last_line(match[3]) or _last_line(match[2])
     stream = f"Stderr:{match[3]}" if _last_line(match[3]) else f"Stdout:{match[2]}"
-    words = re.split(r"&&|;", match[1])[-1].split()
-    program = words[0].rpartition("/")[2] if words else match[1]
+    argv = re.split(r"&&|;", match[1])[-1].split()
+    program = argv[0].rpartition("/")[2] if argv else match[1]
     reason = f"{program}: {last_line[:240]}" if last_line else f"{program} failed without a word"
-    return Cause(reason, stream[:300])
+    return BuildFailure(reason, stream[:300])
 
 
 def _last_line(literal: str) -> str:
@@ -162,34 +167,34 @@ def _last_line(literal: str) -> str:
     return next((text.strip() for text in reversed(texts) if text.strip()), "")
 
 
-def _traceback(log: str) -> Cause | None:
+def _traceback(log: str) -> BuildFailure | None:
     start = log.rfind("Traceback (most recent call last):")
     if start < 0:
         return None
     for line in log[start:].splitlines()[1:]:
         if line and not line.startswith((" ", "\t")):
-            return Cause(f"ReleaseManager stopped: {line.strip()[:300]}{_place(log, line)}", line)
+            return BuildFailure(f"ReleaseManager stopped: {line.strip()[:300]}{_place(log, line)}", line)
     return None
 
 
-def _syntax(log: str) -> Cause | None:
-    """Return the mistake that kept Python from reading a program, which leaves no traceback."""
-    lines = [line for line in log.splitlines() if line.startswith(_UNREADABLE)]
-    return Cause(f"{lines[-1][:300]}{_place(log, lines[-1])}", lines[-1]) if lines else None
+def _syntax(log: str) -> BuildFailure | None:
+    """Return the syntax error of a program that Python could not read; it leaves no traceback."""
+    lines = [line for line in log.splitlines() if line.startswith(_SYNTAX_ERRORS)]
+    return BuildFailure(f"{lines[-1][:300]}{_place(log, lines[-1])}", lines[-1]) if lines else None
 
 
 def _place(log: str, line: str) -> str:
-    """Return in brackets the file and line of a mistake of syntax; empty for another exception."""
-    places = _PLACE.findall(log, 0, log.rfind(line)) if line.startswith(_UNREADABLE) else []
+    """Return the file and line of a syntax error in brackets; empty for another exception."""
+    places = _PLACE.findall(log, 0, log.rfind(line)) if line.startswith(_SYNTAX_ERRORS) else []
     return f" ({places[-1][0].rpartition('/')[2]} line {places[-1][1]})" if places else ""
 
 
-def _usage(log: str) -> Cause | None:
+def _usage(log: str) -> BuildFailure | None:
     match = re.search(r"^\S+\.py: error: (.+)$", log, re.MULTILINE)
-    return Cause(f"ReleaseManager refuses its arguments: {match[1][:240]}", match[0]) if match else None
+    return BuildFailure(f"ReleaseManager refuses its arguments: {match[1][:240]}", match[0]) if match else None
 
 
-_CAUSE_FINDERS: tuple[Callable[[str], Cause | None], ...] = (
+_FAILURE_FINDERS: tuple[Callable[[str], BuildFailure | None], ...] = (
     _not_attempted,
     _build_requires,
     _unpackaged,

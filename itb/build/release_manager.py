@@ -1,7 +1,6 @@
-"""RPMs of a commit, made in the build workspace by the product's own ReleaseManager, or by its build command.
+"""Builds the RPMs of a commit in the build workspace, by the product's ReleaseManager or its build command.
 
-What these say of themselves, their exit status included, is not believed:
-the RPM files are looked at.
+Neither their output nor their exit status is trusted: the RPM files are checked.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from itb.build import builder_command
 from itb.build import cache as build_cache
 from itb.build import cases as build_cases
-from itb.build import invocation as build_invocation
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
-from itb.build.invocation import Invocation
+from itb.build.builder_command import BuilderCommand
 from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
@@ -37,20 +36,20 @@ LOG = build_cache.LOG
 _HOME = "/var/lib/itb"  # in the workspace; the same in every build, since paths may end up in packages
 _TOOLS = f"{_HOME}/tools"
 _PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# A ReleaseManager packs its sources as it finds them: order, owners and times would be this hour's and host's.
+# Without these, the order, owners and times of files in a source archive would depend on host and hour.
 _TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
-_SETTLE = 30.0  # seconds beyond the time limit for ending what still runs
+_SETTLE = 30.0  # seconds beyond the time limit in which running processes are ended
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a build happens; ``env`` is what the platform sets for a ReleaseManager.
+    """The host that a build runs on; ``env`` is what the platform sets for a ReleaseManager.
 
-    ``host`` may be left out where only the cache is asked.  ``mock`` is the
-    Python that mock is to install; empty to build with rpmbuild.  ``run`` is
-    the run it belongs to, ``fresh`` whether nothing was built in it before:
-    who built there was root and may have changed what builds next, so
-    nothing made in a workspace that is not fresh is kept for other runs.
+    ``host`` is None where only the cache is looked up.  ``mock`` is the Python
+    that mock has to install; empty to build with rpmbuild.  ``run`` is the run
+    that the workspace belongs to, ``fresh`` whether nothing was built in it
+    before: a build runs as root and could change the next one, so only what a
+    fresh workspace made is put into the cache.
     """
 
     platform: str
@@ -110,11 +109,11 @@ def build(
     """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
 
     ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout.checkout`),
-    ``workspace.host`` a running container that may use the platform's
+    ``workspace.host`` a running container that can use the platform's
     repositories.  One process at a time builds the same; the others wait and
-    take what it has built, unless it is to be built ``again`` for this run.
-    Raises BuildError with the cause in one line and the whole log in
-    ``rundir.build``; TestbedError when the workspace is at fault.
+    take its RPMs from the cache.  ``again``: build even if the cache has them.
+    Raises BuildError with the cause in one line, the whole log being in
+    ``rundir.build``; TestbedError if the workspace is at fault.
     """
     host = workspace.host
     assert host is not None
@@ -124,17 +123,17 @@ def build(
         if filelock.is_held(lock):
             with journal.case(*build_cases.BUILT) as case:
                 stack.enter_context(alone)
-                case.skip("another run was building the same")  # what came of it follows
+                case.skip("another run was building the same")  # a case of the same name follows
         else:
             stack.enter_context(alone)
         cached = None
         if not again:
             cached = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
-        job = _Job(commit, product, workspace, host, rundir)
+        job = _BuildJob(commit, product, workspace, host, rundir)
         return cached or _build(job, clone, cache=cache, journal=journal)
 
 
-def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Build:
+def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -> Build:
     commit, workspace, rundir = job.commit, job.workspace, job.rundir
     began = time.monotonic()
     (rundir.build / LOG).unlink(missing_ok=True)
@@ -142,10 +141,10 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Bui
     with journal.case(*build_cases.REQUIRES) as case:
         job.install_requires(case, clone)
     with journal.case(*build_cases.BUILT) as case:
-        invocation = job.invocation()
-        listing = job.make(case, invocation)
+        command = job.builder_command()
+        listing = job.make(case, command)
     with journal.case(*build_cases.COMPLETE) as case:
-        rpms, source_rpm = job.collect(case, listing, invocation.hint)
+        rpms, source_rpm = job.collect(case, listing, command.hint)
     seconds = time.monotonic() - began
     if workspace.fresh:
         kept = build_cache.CachedBuild(
@@ -155,7 +154,7 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Bui
             trust=commit.trust,
             rpms=rpms,
             source_rpm=source_rpm,
-            arguments=invocation.arguments,
+            arguments=command.arguments,
             seconds=seconds,
             built=time.time(),
         )
@@ -166,7 +165,7 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Bui
         directory=str(rundir.build / "rpms"),
         rpms=rpms,
         source_rpm=source_rpm,
-        arguments=invocation.arguments,
+        arguments=command.arguments,
         seconds=seconds,
     )
 
@@ -174,7 +173,7 @@ def _build(job: _Job, clone: Path, *, cache: Path, journal: CaseRecorder) -> Bui
 def is_whole(build: Build) -> bool:
     """Return whether every file of a build is where it was put, unchanged."""
     if build.published:
-        return True  # somebody else keeps them
+        return True  # the files are in a repository of others
     folder = Path(build.directory)
     rpms = (*build.rpms, build.source_rpm) if build.source_rpm else build.rpms
     try:
@@ -192,7 +191,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "date": commit.date,
         "version": [commit.version, commit.rc, commit.rpm_release],
         "product": product.build.model_dump(mode="json"),
-        "wanted": [product.packages, sorted(build_rpms.wanted(product))],
+        "wanted": [product.packages, sorted(build_rpms.required_packages(product))],
         "platform": [workspace.platform, workspace.image_id],
         "env": {**workspace.env, "TAR_OPTIONS": _TAR_OPTIONS},
         "tools": {file.path: build_cache.key({"": file.content.hex()}) for file in _tools()},
@@ -208,7 +207,7 @@ def _tools() -> list[FileSpec]:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _BuildJob:
     """One build in one workspace."""
 
     commit: Commit
@@ -226,12 +225,12 @@ class _Job:
         return f"{_HOME}/source/{self.product.checkout_name}"
 
     @property
-    def result(self) -> str:
+    def rpm_folder(self) -> str:
         return f"{_HOME}/release"
 
     @property
     def builder(self) -> str:
-        return build_invocation.COMMAND if self.product.build.command else build_invocation.RELEASE_MANAGER
+        return builder_command.BUILD_COMMAND if self.product.build.command else builder_command.RELEASE_MANAGER
 
     @property
     def env(self) -> dict[str, str]:
@@ -249,14 +248,14 @@ class _Job:
         }
 
     def prepare(self, clone: Path) -> None:
-        """Put clone and tools into the workspace, and nothing of an earlier build."""
-        self.host.call("sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.result)
+        """Put the clone and the tools into the workspace, after removing everything of an earlier build."""
+        self.host.call("sh", "-c", 'rm -rf -- "$1" && mkdir -p -- "$2"', "-", _HOME, self.rpm_folder)
         self.host.put(*_tools())
         assert clone.name == self.product.checkout_name
         self.host.put_into(f"{_HOME}/source", clone)
 
     def install_requires(self, case: RunningCase, clone: Path) -> None:
-        """Install the spec's BuildRequires; BuildError names those nobody provides."""
+        """Install the spec's BuildRequires; raise BuildError with those that no repository provides."""
         spec = self._spec(clone)
         if not spec:
             case.skip("no single spec file found; the product's definition can name it (build.spec)")
@@ -297,30 +296,30 @@ class _Job:
         specs = [path.relative_to(clone) for path in clone.rglob("*.spec") if ".git" not in path.parts]
         return str(specs[0]) if len(specs) == 1 else ""
 
-    def invocation(self) -> Invocation:
-        """Return what is started to make the RPMs."""
+    def builder_command(self) -> BuilderCommand:
+        """Return the command that makes the RPMs."""
         definition = self.product.build
         if definition.command:
-            return build_invocation.of_command(
+            return builder_command.for_build_command(
                 definition.command,
                 self.commit,
                 product=self.product.name,
                 platform=self.workspace.platform,
-                result=self.result,
+                rpm_folder=self.rpm_folder,
             )
-        return build_invocation.of_release_manager(
+        return builder_command.for_release_manager(
             f"{self.source}/{definition.release_manager}",
             self.commit,
             host=self.host,
             env=self.env,
             source=self.source,
-            result=self.result,
+            rpm_folder=self.rpm_folder,
             mock=self.workspace.mock,
             log=self.log,
         )
 
-    def make(self, case: RunningCase, invocation: Invocation) -> str:
-        """Run the builder to its end or its time limit; return packages.sh's list of its RPMs."""
+    def make(self, case: RunningCase, command: BuilderCommand) -> str:
+        """Run the builder to its end or its time limit; return the list of its RPMs that packages.sh makes."""
         limit = self.host.engine.runner.limits.of(self.product.build.timeout, "timeout of build")
         case.log = self.log
 
@@ -329,35 +328,35 @@ class _Job:
                 case.note(text)
 
         completed = self.host.run(Request(
-            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", *invocation.argv],
-            env={**self.env, **invocation.env},
+            ["python3", f"{_TOOLS}/supervise.py", f"{limit:.0f}", *command.argv],
+            env={**self.env, **command.env},
             cwd=self.source,
             timeout=limit + _SETTLE,
             check=False,
             log=self.log,
             on_line=note,
         ))
-        builder = invocation.builder
+        builder = command.builder
         if completed.returncode == 124:
             running = build_log.running_at_limit(completed.stdout)
             last = f"; what ran last: {running[-1][:200]}" if running else ""
             message = f"{builder} did not end within its time limit of {limit:.0f} s{last}"
             _fail(message, completed, quoted=running[-1] if running else "")
         if not completed.ok:
-            cause = build_log.classify(completed.stdout)
-            _fail(cause.reason, completed, quoted=cause.line)
-        listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.result).stdout
+            failure = build_log.find_failure(completed.stdout)
+            _fail(failure.reason, completed, quoted=failure.line)
+        listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.rpm_folder).stdout
         if not listing:
-            cause = build_log.classify(completed.stdout)
+            failure = build_log.find_failure(completed.stdout)
             elsewhere = self._find_elsewhere()
-            message = f"{builder} {invocation.nothing_made}: {elsewhere or cause.reason}"
-            _fail(message, completed, quoted="" if elsewhere else cause.line)
-        how = f": {' '.join([*invocation.program, *invocation.arguments])}" if invocation.program else ""
+            message = f"{builder} {command.no_rpm_message}: {elsewhere or failure.reason}"
+            _fail(message, completed, quoted="" if elsewhere else failure.line)
+        how = f": {' '.join([*command.program, *command.arguments])}" if command.program else ""
         case.passed(f"in {completed.seconds:.0f} s{how}")
         return listing
 
     def _find_elsewhere(self) -> str:
-        """Return where a build command has left RPMs instead, in words; empty if nowhere."""
+        """Return a text that names an RPM which a build command has left elsewhere; empty if there is none."""
         if not self.product.build.command:
             return ""
         find = ["find", "/root", self.source, "-name", "*.rpm", "-not", "-path", "*/.git/*", "-print", "-quit"]
@@ -365,7 +364,7 @@ class _Job:
         return f"there is {place}" if place else ""
 
     def collect(self, case: RunningCase, listing: str, hint: str) -> tuple[tuple[Rpm, ...], Rpm | None]:
-        """Compare the RPMs with what was asked for and copy them to the run directory."""
+        """Check that the RPMs are the commit's and complete, and copy them to the run directory."""
         packages, sources, paths = build_rpms.parse_listing(listing)
         problems = build_rpms.check(self.commit, self.product, packages)
         if problems:
@@ -380,6 +379,6 @@ class _Job:
 
 
 def _fail(reason: str, completed: Completed, *, quoted: str) -> NoReturn:
-    """Raise the error of a builder that failed, which says so in the first such line of its log."""
+    """Raise the error of a builder that failed; ``quoted`` is the line of its log that says why."""
     quotes = completed.quote(quoted, first=True)
     raise BuildError(reason, evidence=completed.stdout, log=completed.log, quotes=quotes)

@@ -1,4 +1,4 @@
-"""The RPMs a candidate must have: the arguments that ask for them, the check of those built, their copy."""
+"""The RPMs of a candidate: the arguments of its build, the check of what was built, and the copy of the files."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from itb.util import files
 MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
 
 
-def wanted(product: Product) -> set[str]:
-    """Return the names of the product's packages that its roles ask for."""
-    asked = {package for role in product.roles.values() for package in role.packages}
-    return {name for name in asked if any(fnmatchcase(name, glob) for glob in product.packages)}
+def required_packages(product: Product) -> set[str]:
+    """Return the names of the product's own packages that its roles install."""
+    names = {package for role in product.roles.values() for package in role.packages}
+    return {name for name in names if any(fnmatchcase(name, glob) for glob in product.packages)}
 
 
-def version_arguments(commit: Commit, offered: Sequence[str]) -> list[str]:
-    """Return a ReleaseManager's arguments for the version of a commit, out of those it offers.
+def version_arguments(commit: Commit, known_options: Sequence[str]) -> list[str]:
+    """Return a ReleaseManager's arguments for the version of a commit, of the options it knows.
 
-    Up to GlideinWMS 3.9.5 (whose ReleaseManager offers ``--rpm-version``)
+    Up to GlideinWMS 3.9.5 (whose ReleaseManager knows ``--rpm-version``)
     the Release of a candidate was 0.RELEASE.rcN instead of 0.N.rcN.RELEASE.
     """
     arguments = ["--release-version", commit.version.replace(".", "_")]
     release = commit.rpm_release
-    if commit.rc and "--rpm-version" in offered:
+    if commit.rc and "--rpm-version" in known_options:
         release = f"{commit.rc}.{release}" if release else str(commit.rc)
     for option, value in (
         ("--rc", str(commit.rc or "")),
         ("--rpm-release", release),
         ("--rpm-version", commit.version),
     ):
-        if value and option in offered:
+        if value and option in known_options:
             arguments += [option, value]
     return arguments
 
 
-def builder_arguments(mock: str, offered: Sequence[str]) -> list[str]:
+def builder_arguments(mock: str, known_options: Sequence[str]) -> list[str]:
     """Return a ReleaseManager's arguments for building with rpmbuild, or with mock and this Python.
 
-    Raises BuildError if it cannot be told: one that has no ``--no-mock`` knows only one of them.
+    Raises BuildError for mock if it has no option ``--no-mock``: it then builds with rpmbuild only.
     """
-    verbose = [option for option in ("--verbose",) if option in offered]
+    verbose = [option for option in ("--verbose",) if option in known_options]
     if not mock:
-        return [option for option in ("--no-mock",) if option in offered] + verbose
-    if "--no-mock" not in offered:
+        return [option for option in ("--no-mock",) if option in known_options] + verbose
+    if "--no-mock" not in known_options:
         raise BuildError("ReleaseManager offers no --no-mock: it does not build with mock")
-    return (["--python-version", mock] if "--python-version" in offered else []) + verbose
+    return (["--python-version", mock] if "--python-version" in known_options else []) + verbose
 
 
 def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
@@ -80,7 +80,7 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
             size=int(size),
         )
         if source != "(none)" and file in sources and "/SRPMS/" in path + paths[file]:
-            # mock makes the source package anew beside its RPMs; the one it was given is the release's.
+            # mock makes a second source package beside its RPMs; the release's is the one that mock was given.
             if "/SRPMS/" in path:
                 sources[file], paths[file] = rpm, path
             continue
@@ -93,7 +93,7 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
 
 
 def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str]:
-    """Return what is wrong with the RPMs of a commit, worst first; empty if nothing is."""
+    """Return the problems of a commit's RPMs, worst first."""
     if not packages:
         return ["only source RPMs were made"]
     problems = []
@@ -106,7 +106,7 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
         elif not any(fnmatchcase(rpm.name, glob) for glob in product.packages):
             problems.append(f"{rpm.nevra} is no package of {product.name} ({', '.join(product.packages)})")
     names = [rpm.name for rpm in packages]
-    missing = sorted(wanted(product) - set(names))
+    missing = sorted(required_packages(product) - set(names))
     if missing:
         problems.insert(0, f"no RPM of {', '.join(missing)} was made, which the roles of {product.name} install")
     double = sorted({name for name in names if names.count(name) > 1})
@@ -115,13 +115,13 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
 
 
 def _is_release(release: str, commit: Commit, expected: str) -> bool:
-    """Return whether a Release is the expected one, with or without ``%dist`` after it."""
+    """Return whether a Release is the expected one, with or without ``%dist`` at its end."""
     old = f"0.{commit.rc}.{commit.rpm_release}.rc{commit.rc}" if commit.rc and commit.rpm_release else expected
     return any(re.fullmatch(rf"{re.escape(item)}(?:\.[A-Za-z]\S*)?", release) for item in (expected, old))
 
 
 def fetch(host: Host, rpms: Sequence[Rpm], paths: Mapping[str, str], folder: Path) -> None:
-    """Copy package files out of the workspace to a folder, empty before, and compare their checksums."""
+    """Copy package files out of the workspace to a folder, which is emptied first, and compare their checksums."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()

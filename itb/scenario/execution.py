@@ -299,7 +299,8 @@ class _ScenarioRun:
                 missing.skip(f"not listed by its step: {result.full_message}")
         if is_failed and not result.only_checks_failed:
             message = result.add_limit(explanation.explain(result.message))
-            running_case.set_from_error(explanation.error(message, result.evidence, result.quotes, running_case.log))
+            error = explanation.error(message, result.evidence, result.quotes, running_case.log)
+            running_case.set_from_error(error)
             return running_case.outcome
         running_case.remark = result.remark
         if result.outcome is Outcome.SKIPPED:

@@ -321,7 +321,7 @@ CAUSES: dict[str, tuple[dict[str, tuple[str, str]], str]] = {
     ),
     "syntax error": (
         {"manager": ("def run(command):", "def run(command)")},
-        "ReleaseManager does not say what its arguments are: .*SyntaxError: expected ':'",
+        "ReleaseManager does not say what its arguments are: SyntaxError: expected ':'",
     ),
     "failing command": (
         {"manager": ("HEAD README", "HEAD ABSENT")},

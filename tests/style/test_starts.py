@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 MODULES = sorted(TOP.rglob("*.py"))
 APART = ("-I", "-P")  # Python's options that keep the current directory off its path
 # Inside a container, a product's own program, by its path: such a start puts the program's folder on the path.
-PRODUCTS = {("invocation.py", "manager")}
+PRODUCTS = {("builder_command.py", "manager")}
 
 
 def starts(path: Path) -> Iterator[tuple[int, list[str]]]:

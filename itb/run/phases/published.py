@@ -110,7 +110,7 @@ def choose_candidate(cell: Cell) -> Cell:
     """
     location = published.locate(cell.platform, cell.settings.from_repo, cell.settings.repo_key)
     pin = cell.settings.nevra
-    names = build_rpms.wanted(cell.product)
+    names = build_rpms.required_packages(cell.product)
     with cell.journal.case(*CANDIDATE) as case:
         repository = _open_repository(cell, location, case)
         offered = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
@@ -197,7 +197,7 @@ def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Cho
     if not below:
         return None
     names = {package.rpm.name for package in below}
-    required = names & build_rpms.wanted(cell.product)
+    required = names & build_rpms.required_packages(cell.product)
     previous_choice = published.choose(below, required, pin=pin, where=repository.location.shown)
     commit = _commit(cell.product, repository.location, pin, previous_choice)
     rundir = cell.rundir.previous

@@ -165,7 +165,7 @@ ___________________________________
 
 @pytest.mark.parametrize("reason", list(SAMPLES))
 def test_reason(reason: str) -> None:
-    assert build_log.classify(SAMPLES[reason]).reason == reason
+    assert build_log.find_failure(SAMPLES[reason]).reason == reason
 
 
 @pytest.mark.parametrize("reason", [reason for reason in SAMPLES if reason != "it printed nothing"])
@@ -173,19 +173,19 @@ def test_the_line_of_a_reason_is_where_it_was_printed_first(reason: str, tmp_pat
     """Not where rpmbuild sums up its errors, indented and without a word before."""
     log = tmp_path / "log"
     log.write_text(SAMPLES[reason])
-    number = loglines.number_of(log, build_log.classify(SAMPLES[reason]).line, first=True)
+    number = loglines.number_of(log, build_log.find_failure(SAMPLES[reason]).line, first=True)
     assert number
     assert "RPM build errors:" not in SAMPLES[reason].splitlines()[:number]
 
 
 def test_reason_is_one_line_whatever_the_log_holds() -> None:
-    assert "\n" not in build_log.classify("error: a\x0bb\n").reason
-    assert len(build_log.classify("x" * 100_000).reason) <= 300
+    assert "\n" not in build_log.find_failure("error: a\x0bb\n").reason
+    assert len(build_log.find_failure("x" * 100_000).reason) <= 300
 
 
 def test_many_files_are_counted() -> None:
     log = "error: Installed (but unpackaged) file(s) found:\n" + "".join(f"   /x/{i}\n" for i in range(12))
-    assert build_log.classify(log).reason.endswith("/x/4 and 7 more")
+    assert build_log.find_failure(log).reason.endswith("/x/4 and 7 more")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_wrong_packages(of: Commit, packages: list[Rpm], problem: str) -> None:
 
 
 def test_packages_of_others_are_not_asked_of_the_build() -> None:
-    assert rpms.wanted(PRODUCT) == {"glideinwms-factory", "glideinwms-vofrontend"}
+    assert rpms.required_packages(PRODUCT) == {"glideinwms-factory", "glideinwms-vofrontend"}
 
 
 def test_listing() -> None:

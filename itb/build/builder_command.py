@@ -1,4 +1,4 @@
-"""What is started in the build workspace to make a product's RPMs: its ReleaseManager, or a command."""
+"""The command that makes a product's RPMs in the build workspace: its ReleaseManager, or its build command."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from itb.process.request import Request
 
 _OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
 RPM_DIR = "ITB_RPM_DIR"
-RELEASE_MANAGER, COMMAND = "ReleaseManager", "build command"  # as messages and cases name what builds
+RELEASE_MANAGER, BUILD_COMMAND = "ReleaseManager", "build command"  # names of builders in messages
 
 
 @dataclass(frozen=True)
-class Invocation:
-    """A command line in the checkout; ``builder`` is who it is for messages, ``nothing_made`` what it owes.
+class BuilderCommand:
+    """A command line that is run in the checkout; messages call it ``builder``.
 
-    ``env`` is added to the environment of the build; ``arguments`` are what
-    reports and ``lock.yaml`` say of it, a ReleaseManager's without its name,
-    ``program``.  ``hint`` says what the RPMs are to be.
+    ``program`` and ``arguments`` are what reports and ``lock.yaml`` show of
+    it; a build command has no ``program``.  ``env`` is added to the
+    environment of the build.  ``no_rpm_message`` is the message if it ends
+    well without an RPM; ``hint`` says which version and Release it has to make.
     """
 
     builder: str
     argv: tuple[str, ...]
     arguments: tuple[str, ...]
-    nothing_made: str
+    no_rpm_message: str
     program: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     hint: str = ""
 
 
-def of_command(command: str, commit: Commit, *, product: str, platform: str, result: str) -> Invocation:
-    """Return the invocation of a product's own build command, which is told by its environment what to make.
+def for_build_command(
+    command: str, commit: Commit, *, product: str, platform: str, rpm_folder: str
+) -> BuilderCommand:
+    """Return a product's own build command, which gets commit and version by its environment.
 
-    ``result`` is the folder in the workspace that the RPMs are to be in.
+    ``rpm_folder`` is the folder of the workspace in which it has to leave the RPMs.
     """
     release = versions.release(commit.rc, commit.rpm_release)
     env = {
@@ -50,31 +53,31 @@ def of_command(command: str, commit: Commit, *, product: str, platform: str, res
         "ITB_COMMIT": commit.id,
         "ITB_PRODUCT_VERSION": commit.version,
         "ITB_RPM_RELEASE": release,
-        RPM_DIR: result,
+        RPM_DIR: rpm_folder,
     }
-    return Invocation(
-        builder=COMMAND,
+    return BuilderCommand(
+        builder=BUILD_COMMAND,
         argv=("bash", "-euo", "pipefail", "-c", command),
         arguments=(command,),
-        nothing_made=f"ended with status 0 but left no RPM in ${RPM_DIR} ({result})",
+        no_rpm_message=f"ended with status 0 but left no RPM in ${RPM_DIR} ({rpm_folder})",
         env=env,
         hint=f"the build command is to make version {commit.version} (ITB_PRODUCT_VERSION) with Release {release} "
         "(ITB_RPM_RELEASE), %dist after it or not",
     )
 
 
-def of_release_manager(
+def for_release_manager(
     manager: str,
     commit: Commit,
     *,
     host: Host,
     env: Mapping[str, str],
     source: str,
-    result: str,
+    rpm_folder: str,
     mock: str,
     log: Path,
-) -> Invocation:
-    """Return the invocation of a ReleaseManager; which arguments there are depends on its age.
+) -> BuilderCommand:
+    """Return the command line of a ReleaseManager, with the arguments that its ``--help`` lists.
 
     ``manager`` is its path in the workspace, ``source`` that of the checkout;
     ``mock`` the Python that mock is to install, empty to build with rpmbuild.
@@ -88,25 +91,27 @@ def of_release_manager(
         check=False,
         log=log,
     ))  # fmt: skip
-    offered = _OPTION.findall(answer.stdout)  # some print their help and end with status 1
-    lacking = [item for item in ("--release-version", "--source-dir", "--release-dir") if item not in offered]
-    if lacking:
+    known_options = _OPTION.findall(answer.stdout)  # some print their help and end with status 1
+    required = ("--release-version", "--source-dir", "--release-dir")
+    missing = [option for option in required if option not in known_options]
+    if missing:
+        failure = build_log.find_failure(answer.output)
         raise BuildError(
-            f"ReleaseManager offers no {', '.join(lacking)}"
-            if offered
-            else f"ReleaseManager does not say what its arguments are: {build_log.classify(answer.output)}",
+            f"ReleaseManager offers no {', '.join(missing)}"
+            if known_options
+            else f"ReleaseManager does not say what its arguments are: {failure.reason}",
             evidence=answer.output,
             log=log,
         )
     arguments = [
-        *build_rpms.version_arguments(commit, offered),
-        *("--source-dir", source, "--release-dir", result),
-        *build_rpms.builder_arguments(mock, offered),
+        *build_rpms.version_arguments(commit, known_options),
+        *("--source-dir", source, "--release-dir", rpm_folder),
+        *build_rpms.builder_arguments(mock, known_options),
     ]
-    return Invocation(
+    return BuilderCommand(
         builder=RELEASE_MANAGER,
         argv=("python3", manager, *arguments),
         program=(Path(manager).name,),
         arguments=tuple(arguments),
-        nothing_made="ended with status 0 but made no RPM",
+        no_rpm_message="ended with status 0 but made no RPM",
     )
