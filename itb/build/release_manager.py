@@ -147,7 +147,7 @@ def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -
         rpms, source_rpm = job.collect(case, listing, command.hint)
     seconds = time.monotonic() - began
     if workspace.fresh:
-        kept = build_cache.CachedBuild(
+        cached_build = build_cache.CachedBuild(
             name=_cache_name(commit, job.product, workspace),
             commit=commit.id,
             run=workspace.run,
@@ -158,7 +158,7 @@ def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -
             seconds=seconds,
             built=time.time(),
         )
-        build_cache.store(cache, kept, rundir.build / "rpms", rundir.build / LOG)
+        build_cache.store(cache, cached_build, rundir.build / "rpms", rundir.build / LOG)
     return Build(
         commit=commit,
         platform=workspace.platform,

@@ -84,8 +84,8 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
             if "/SRPMS/" in path:
                 sources[file], paths[file] = rpm, path
             continue
-        twin = packages.get(file) or sources.get(file)
-        if twin and twin != rpm:
+        same_name = packages.get(file) or sources.get(file)
+        if same_name and same_name != rpm:
             raise BuildError(f"two different files are named {file}", evidence=text)
         (sources if source != "(none)" else packages)[file] = rpm
         paths[file] = path

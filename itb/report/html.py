@@ -42,10 +42,10 @@ class HostPackages:
 
 def write(path: Path, run_data: RunData, verdict: Verdict) -> None:
     """Write the report of a run to a file, and the pages of logs that it links to into the run directory."""
-    shown = page_cases.page_cases(run_data)
-    pages = text_pages.write(run_data.rundir.path, _lines_by_file(shown))
+    cases = page_cases.page_cases(run_data)
+    pages = text_pages.write(run_data.rundir.path, _lines_by_file(cases))
     links = _Links(run_data.rundir.path, path.parent, pages)
-    page = render("report.html.j2", links=links, **view(run_data, verdict, shown))
+    page = render("report.html.j2", links=links, **view(run_data, verdict, cases))
     write_atomically(path, page.encode("utf-8", "replace"))
 
 

@@ -56,10 +56,10 @@ def _suite(name: str, run_data: RunData, verdict: Verdict) -> ET.Element:
     """Return the suite of a run."""
     used: Counter[str] = Counter()
     budget = EVIDENCE_BUDGET
-    test_cases, shown, self_reported_ids = [], [], {id(case) for case in self_reported.cases(run_data)}
+    test_cases, cases, self_reported_ids = [], [], {id(case) for case in self_reported.cases(run_data)}
     for case in run_data.all_cases:
         budget -= len(case.evidence) + sum(len(each.evidence) for each in case.tries)
-        shown.append((case, budget >= 0))
+        cases.append((case, budget >= 0))
         test_cases.append(_case(run_data, case, used, evidence=budget >= 0))
         remark = f"({self_reported.REMARK})" if id(case) in self_reported_ids else ""
         lines = [test_cases[-1].stdout, remark, *_attachments(run_data, case)]
@@ -74,7 +74,7 @@ def _suite(name: str, run_data: RunData, verdict: Verdict) -> ET.Element:
     element: ET.Element = suite.build_xml_doc()
     element.attrib.pop("disabled", None)
     element.set("time", _seconds(run_data.seconds))
-    for test_case, (case, evidence) in zip(element.iter("testcase"), shown, strict=True):
+    for test_case, (case, evidence) in zip(element.iter("testcase"), cases, strict=True):
         _add_tries(test_case, case, evidence=evidence)
     return element
 

@@ -289,13 +289,13 @@ def progress(title: str, *, stream: TextIO | None = None, plain: bool | None = N
     not given.  NO_COLOR is honoured.
     """
     console = _Console(file=stream or sys.stderr, highlight=False)
-    shown: Progress
+    display: Progress
     if is_plain(console) if plain is None else plain:
-        shown = PlainProgress(title, stream or sys.stderr)
+        display = PlainProgress(title, stream or sys.stderr)
     else:
-        shown = LiveProgress(title, console)
-    shown.start()
+        display = LiveProgress(title, console)
+    display.start()
     try:
-        yield shown
+        yield display
     finally:
-        shown.close()
+        display.close()

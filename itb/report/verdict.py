@@ -69,7 +69,7 @@ def judge(run_data: RunData) -> Verdict:
     unreached = find_unreached_phases(run_data, failed=kind not in (VerdictKind.PASSED,))
     if kind is VerdictKind.PASSED and unreached:
         kind = VerdictKind.PARTIAL
-    known = ExitCode.find(code)
+    exit_code = ExitCode.find(code)
     return Verdict(
         run=run_data.rundir.id,
         product=run_data.state.product,
@@ -78,7 +78,7 @@ def judge(run_data: RunData) -> Verdict:
         exit_code=None if kind is VerdictKind.RUNNING else code,
         headline=_headline(run_data, kind, code, count),
         reason=_reason(run_data, kind, code),
-        blame=known.blame if known else "",
+        blame=exit_code.blame if exit_code else "",
         passed=count[Outcome.PASSED],
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],
@@ -154,8 +154,8 @@ def _headline(run_data: RunData, kind: VerdictKind, code: int, count: dict[Outco
         unreadable = any(problem.startswith("run.json") for problem in run_data.problems)
         reason = "run.json cannot be read" if unreadable else "its process is gone"
         return f"The run ended without a word: {reason}"
-    known = ExitCode.find(code)
-    return known.meaning if known else f"The run ended with exit code {code}"
+    exit_code = ExitCode.find(code)
+    return exit_code.meaning if exit_code else f"The run ended with exit code {code}"
 
 
 def _reason(run_data: RunData, kind: VerdictKind, code: int) -> str:

@@ -1,4 +1,4 @@
-"""Exporting the RPMs of a run: signing, copying to a YUM repository here or behind ssh, submitting to Koji."""
+"""Exports the RPMs of a run: signs them, copies them to a YUM repository, submits the SRPM to Koji."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from itb.util.files import expand, program
 
 _CONFLICT_STATUS = 4  # exit status of receive.py: the directory holds another package of the same name
 _TIMEOUT = 900.0
-_KOJI_TIMEOUT = 4 * 3600.0  # itb waits for the build in Koji
+_KOJI_TIMEOUT = 4 * 3600.0  # seconds; includes the build in Koji
 DIRECTORY = "{directory}"  # stands for the directory that is indexed
 INDEX = ("createrepo_c", "--quiet", "--outputdir", "{new}", DIRECTORY)
 _REMOTE = re.compile(r"(?P<host>[A-Za-z0-9_][\w.@-]*):(?P<path>/?[^:].*)")
 _OSG_BUILD = "osg-build"
 
 
-class Received(Record):
-    """The packages that were added, those that were there already, and the number of packages there now."""
+class PublishResult(Record):
+    """The file names that receive.py added, those that were there already, and the number of packages now."""
 
     added: tuple[str, ...]
     kept: tuple[str, ...]
@@ -43,7 +43,7 @@ class Received(Record):
 
 @dataclass(frozen=True)
 class Target:
-    """A directory, on another machine if ``host`` is given."""
+    """A directory to copy packages to, on another machine if ``host`` is given."""
 
     path: str
     host: str = ""
@@ -53,7 +53,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Return the target of DIRECTORY, HOST:PATH or USER@HOST:PATH, read as rsync and scp do."""
+    """Parse DIRECTORY, HOST:PATH or USER@HOST:PATH as rsync and scp do."""
     remote = _REMOTE.fullmatch(text)
     if remote:
         return Target(remote["path"], remote["host"])
@@ -69,10 +69,10 @@ def require_program(program: str, purpose: str, remedy: str) -> str:
 
 
 def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[Path]:
-    """Copy packages to ``folder`` and sign the copies with a user's key; return its public part and the copies.
+    """Copy packages to ``folder`` and sign the copies with a user's key; return the public key and the copies.
 
-    Never asks for a passphrase: gpg's agent has to know it, or the key has
-    none.  Raises UsageError if gpg or the key is missing, TestbedError if a
+    gpg is not allowed to ask for a passphrase: its agent has to know it, or
+    the key has none.  Raises UsageError if gpg or the key is missing, TestbedError if a
     package could not be signed.
     """
     remedy = "dnf install rpm-sign gnupg2, or apt-get install rpm gnupg"
@@ -88,7 +88,7 @@ def sign(files: Sequence[Path], key: str, folder: Path, runner: Runner) -> list[
         "_gpg_name": key,
         "_gpg_sign_cmd_extra_args": "--batch --pinentry-mode error",
     }
-    options = [word for name, value in defines.items() for word in ("--define", f"{name} {value}")]
+    options = [argument for name, value in defines.items() for argument in ("--define", f"{name} {value}")]
     argv = [rpmsign, "--addsign", *options, *map(str, copies)]
     completed = runner.run(Request(argv, timeout=_TIMEOUT, check=False))
     unsigned = check_signatures(copies, public, runner)
@@ -106,40 +106,41 @@ def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[s
     rpmkeys = require_program("rpmkeys", "it checks signatures", "dnf install rpm, or apt-get install rpm")
     with tempfile.TemporaryDirectory(prefix="itb-keys-") as keyring:
         runner.run(Request([rpmkeys, "--dbpath", keyring, "--import", str(key)]))
-        checked = runner.run(Request([rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)], check=False))
-    lines = set(checked.stdout.splitlines())
+        checksig = [rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)]
+        completed = runner.run(Request(checksig, check=False))
+    lines = set(completed.stdout.splitlines())
     return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
 
 
-def receiver(target: Target, indexer: Sequence[str] = ()) -> list[str]:
-    """Return the command that adds packages to a target; it reads a tar of them from standard input."""
+def receive_command(target: Target, indexer: Sequence[str] = ()) -> list[str]:
+    """Return the command that adds packages to a target; it reads a tar archive of them from standard input."""
     script = (shipped.folder("build_ws") / "publish" / "receive.py").read_text()
-    # -I: without it, -c imports from the directory it is started in.
+    # -I: without it, -c imports modules from the working directory.
     python = ["python3", "-I"] if target.host else [sys.executable, "-I"]
     return [*python, "-c", script, target.path, *(indexer or INDEX)]
 
 
-def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> Received:
+def copy(files: Sequence[Path], target: Target, runner: Runner, *, indexer: Sequence[str] = ()) -> PublishResult:
     """Add packages and public keys to a YUM repository; return what was added.
 
-    ``indexer`` is the command that makes the index if the target has no
-    createrepo_c.  Raises UsageError if a file is there with another content,
-    TestbedError if the packages could not be copied.
+    ``indexer`` is the command that makes the index, if not createrepo_c.
+    Raises UsageError if the target has a file of the same name with another
+    content, TestbedError if the packages could not be copied.
     """
     with tempfile.TemporaryDirectory(prefix="itb-publish-") as folder:
         archive = Path(folder) / "packages.tar"
         with tarfile.open(archive, "w") as tar:
             for path in files:
                 tar.add(path, arcname=path.name)
-        command, shown = receiver(target, indexer), ["receive.py", target.path]
+        command, shown = receive_command(target, indexer), ["receive.py", target.path]
         limit = runner.limits("publish-copy")
         request = Request(command, input=archive, timeout=limit, check=False, alias=shown)
         completed = ssh.run(replace(request, host=target.host), runner) if target.host else runner.run(request)
     if not completed.ok:
         raise _receive_error(target, completed)
     try:
-        return Received.model_validate(json.loads(completed.stdout.strip().splitlines()[-1]))
-    except (IndexError, ValueError):  # the key or the account may be restricted to one other command
+        return PublishResult.model_validate(json.loads(completed.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError):  # ssh may run another command than the one asked for (ForceCommand)
         raise TestbedError(
             f"{target}: the answer is not that of receive.py, which adds the packages", evidence=completed.output
         ) from None
@@ -156,17 +157,17 @@ def _receive_error(target: Target, completed: Completed) -> UsageError | Testbed
         "Permission denied": f"the user that publishes must be able to write there, on {machine}",
         "No space left": f"make room on {machine} and publish again: what is there already stays as it is",
     }
-    hints = [hint for word, hint in remedies.items() if word in completed.reason]
+    hints = [hint for reason, hint in remedies.items() if reason in completed.reason]
     return TestbedError(f"{target}: {completed.reason}", hint=hints[0] if hints else "", evidence=completed.output)
 
 
 def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) -> list[list[str]]:
     """Return the commands that submit a source package to Koji, in order.
 
-    ``koji`` and ``osg-koji`` build a target from an SRPM (koji build --help).
-    ``osg-build`` takes a package directory, whose ``osg`` holds the spec file
-    and the sources, and makes other than scratch builds from OSG's version
-    control only (osg-build koji --help; osgbuild/main.py).
+    ``koji`` and ``osg-koji`` build an SRPM for a target (koji build --help).
+    ``osg-build`` takes a package directory, with the spec file and the sources
+    in its folder ``osg``; builds that are no scratch builds it makes from
+    OSG's version control only (osg-build koji --help; osgbuild/main.py).
     """
     if not koji.program or not koji.target:
         raise UsageError(
@@ -204,13 +205,13 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
 
 
 def _absolute(option: str) -> str:
-    """Return an option of Koji's that is, or names after ``=``, a path of this directory as a path of any."""
+    """Return an option of Koji with its path, alone or after ``=``, made absolute."""
     name, equals, value = option.rpartition("=")
     return f"{name}{equals}{expand(value).absolute()}" if value.startswith(("./", "../", "~")) else option
 
 
 def submit_to_koji(commands: Sequence[Sequence[str]], runner: Runner, log: Path) -> None:
-    """Run the commands, printing their output as it comes and keeping it in ``log``; TestbedError if one fails."""
+    """Run the commands, print their output and write it to ``log``; raise TestbedError if one fails."""
     require_program(
         commands[-1][0],
         "it hands the SRPM to Koji",

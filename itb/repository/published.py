@@ -1,7 +1,7 @@
-"""Packages that were published elsewhere: locating a repository, listing its packages, choosing a version.
+"""Finds packages that are published elsewhere: locates a repository, lists its packages, chooses a version.
 
-The testbed's services host reads the repositories, with the platform's own
-dnf: it sees what the other hosts will see.
+The testbed's services host reads the repositories with the platform's dnf, so
+that it sees the same packages as the other hosts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from itb.process.request import Request
 from itb.util.files import expand, resolve
 from itb.util.yamlfile import nearest
 
-KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the key that itb publish exports
+KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the public key that itb publish writes
 _UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
 _UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
 _FINGERPRINT = re.compile(r"^fpr:+([0-9A-F]{40,64}):", re.MULTILINE)
 
-# A repository's own key may be beside its metadata, as on many servers, or where itb publish exports it.
+# The key of a repository is beside its metadata on many servers; itb publish writes it to the top.
 _FIND_KEY = """
 for name in repodata/repomd.xml.key "$3"; do
     if curl --silent --show-error --fail --location --max-time 30 --output "$2" "$1/$name" 2>/dev/null &&
@@ -43,14 +43,14 @@ rm -f "$2"
 
 
 @dataclass(frozen=True)
-class Location:
-    """The place of published packages: a ``url``, or a ``directory`` of this machine.
+class RepositoryLocation:
+    """Where published packages are: at a ``url``, or in a ``directory`` of this machine.
 
-    ``shown`` names it in messages.  ``keys`` are a URL, files of this machine,
-    or, with ``host_key``, a glob on the platform's hosts.
+    ``name`` is for messages.  ``keys`` are a URL, files of this
+    machine, or with ``host_key`` a glob of files on the platform's hosts.
     """
 
-    shown: str
+    name: str
     url: str = ""
     directory: Path | None = None
     keys: tuple[str, ...] = ()
@@ -58,45 +58,45 @@ class Location:
     priority: int = 99
 
 
-class Offered(Record):
-    """A package of a repository; ``built`` in seconds since the epoch."""
+class PublishedPackage(Record):
+    """A package of a repository; ``built`` is its build time (epoch)."""
 
     rpm: Rpm
     built: int = 0
 
     @property
     def evr(self) -> tuple[int, str, str]:
-        """Return epoch, version and release, which all packages of one build share."""
+        """Return epoch, version and release; all packages of one build have the same."""
         return self.rpm.epoch, self.rpm.version, self.rpm.release
 
 
-class Choice(Record):
-    """The packages of one version of the product; ``built`` in seconds since the epoch."""
+class PackageSet(Record):
+    """The packages of one version of the product; ``built`` is the latest of their build times (epoch)."""
 
     rpms: tuple[Rpm, ...]
     built: int = 0
 
     @property
     def version(self) -> str:
-        """Return the version of all its packages."""
+        """Return the version, which all its packages share."""
         return self.rpms[0].version
 
     @property
     def release(self) -> str:
-        """Return the release of all its packages."""
+        """Return the release, which all its packages share."""
         return self.rpms[0].release
 
 
-class Signatures(Record):
-    """The signatures of packages: the header of each by NEVRA, the signers, and why some are not signed."""
+class SignatureCheck(Record):
+    """The result of checking packages: header checksums by NEVRA, signers, and the problems of signatures."""
 
     headers: dict[str, str]
     signers: tuple[str, ...] = ()
-    bad: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
-def locate(platform: Platform, text: str, key: str) -> Location:
-    """Return the location that ``--from-repo`` names on a platform; UsageError if it cannot be used there."""
+def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
+    """Return the location that ``--from-repo`` names; raise UsageError if it cannot be used on the platform."""
     name_or_path = text.removeprefix("file://") if text.startswith("file://") else text
     if "://" in name_or_path:
         return _locate_url(text, key)
@@ -106,7 +106,7 @@ def locate(platform: Platform, text: str, key: str) -> Location:
             raise UsageError(f"from_repo {text}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
             raise UsageError(f"from_repo {text}: neither RPMs nor a YUM repository are in this directory")
-        return Location(str(folder), directory=folder, keys=_key_file(key) or _keys_in(folder))
+        return RepositoryLocation(str(folder), directory=folder, keys=_key_file(key) or _keys_in(folder))
     repository = platform.published.get(name_or_path)
     if repository is None:
         names = sorted(name for name, other in platform.published.items() if other.url)
@@ -125,10 +125,10 @@ def locate(platform: Platform, text: str, key: str) -> Location:
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f"platform {platform.name}: published {text}: {error} is no setting of it") from None
     keys = _key_file(key) or ((host_key,) if host_key else ())
-    return Location(text, url=url, keys=keys, host_key=not key, priority=repository.priority)
+    return RepositoryLocation(text, url=url, keys=keys, host_key=not key, priority=repository.priority)
 
 
-def _locate_url(text: str, key: str) -> Location:
+def _locate_url(text: str, key: str) -> RepositoryLocation:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "ftp") or not parts.hostname:
         raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
@@ -142,11 +142,11 @@ def _locate_url(text: str, key: str) -> Location:
             f"from_repo {text[:200]}: every host of the testbed is its own {parts.hostname}",
             hint="name this machine by its address on the network, or give the directory that is served",
         )
-    return Location(text, url=text.rstrip("/"), keys=_key_file(key))
+    return RepositoryLocation(text, url=text.rstrip("/"), keys=_key_file(key))
 
 
 def _key_file(key: str) -> tuple[str, ...]:
-    """Return the key that ``--repo-key`` names, a URL or an absolute path; UsageError if it is no key."""
+    """Return the key of ``--repo-key`` as a URL or an absolute path; raise UsageError if the file is no key."""
     if not key or ("://" in key and not key.startswith("file://")):
         return (key,) if key else ()
     path = expand(key.removeprefix("file://")).absolute()
@@ -160,7 +160,7 @@ def _keys_in(folder: Path) -> tuple[str, ...]:
 
 
 def upload(services: Host, directory: Path, target: str) -> None:
-    """Copy a directory's RPMs and metadata to the services host, and index them if there is no metadata."""
+    """Copy a directory to the services host, and index its RPMs if it has no metadata."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     if size > _UPLOAD_LIMIT:
@@ -176,8 +176,8 @@ def upload(services: Host, directory: Path, target: str) -> None:
     services.script(index, Request(about="index the packages of the directory"))
 
 
-def provide_key(services: Host, location: Location, url: str, target: str) -> str:
-    """Copy the repository's key to ``target`` on the services host; return its source, empty if it has no key."""
+def provide_key(services: Host, location: RepositoryLocation, url: str, target: str) -> str:
+    """Copy the repository's key to ``target`` on the services host; return its source, empty if there is none."""
     source = ", ".join(location.keys)
     if location.keys and location.host_key:
         script = f'mkdir -p "$(dirname "$1")"; cat -- {location.keys[0]} > "$1"'
@@ -198,37 +198,37 @@ def provide_key(services: Host, location: Location, url: str, target: str) -> st
 
 
 def fingerprints(services: Host, path: str) -> list[str]:
-    """Return the fingerprints of the primary keys in a file; TestbedError if there is none."""
-    listed = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
-    keys = re.split(r"^pub:", listed.stdout, flags=re.MULTILINE)[1:]
+    """Return the fingerprints of the primary keys in a file; raise TestbedError if it has none."""
+    completed = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
+    keys = re.split(r"^pub:", completed.stdout, flags=re.MULTILINE)[1:]
     digests = [match[1] for key in keys if (match := _FINGERPRINT.search(key))]
     if not digests:
-        raise TestbedError(f"host services: no public key in {path}", evidence=listed.output)
+        raise TestbedError(f"host services: no public key in {path}", evidence=completed.output)
     return digests
 
 
-def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[Offered]:
-    """Return the product's packages in a repository, newest first; TestbedError if it cannot be used."""
-    lines = _run_offered(services, url, ["list", url, *globs])
+def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[PublishedPackage]:
+    """Return the product's packages in a repository, newest first; raise TestbedError if it cannot be read."""
+    lines = _run_script(services, url, ["list", url, *globs])
     return [
-        Offered(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
+        PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
         for fields in map(json.loads, lines)
     ]
 
 
-def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> Signatures:
-    """Download packages on the services host, check their checksums and signatures, and return the result.
+def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> SignatureCheck:
+    """Download packages on the services host and check their checksums and signatures.
 
-    ``key`` is the file of the only key to check with, or empty.
+    ``key`` is the file of the only accepted key on that host; empty for none.
     """
-    lines = _run_offered(services, url, ["fetch", url, key or "-", *(rpm.nevra for rpm in rpms)])
+    lines = _run_script(services, url, ["fetch", url, key or "-", *(rpm.nevra for rpm in rpms)])
     results = [json.loads(line) for line in lines]
     unsigned = [result for result in results if not _is_signed(result)]
-    bad = [f"{result['nevra']}: {_signature_problem(result, bool(key))}" for result in unsigned]
-    return Signatures(
+    problems = [f"{result['nevra']}: {_signature_problem(result, bool(key))}" for result in unsigned]
+    return SignatureCheck(
         headers={result["nevra"]: result["header"] for result in results},
         signers=tuple(dict.fromkeys(result["signer"] for result in results if result["signer"])),
-        bad=tuple(bad),
+        problems=tuple(problems),
     )
 
 
@@ -242,7 +242,7 @@ def _signature_problem(result: dict[str, str], key: bool) -> str:
     return f"{'is not signed with that key' if key else 'no key to check it with'} ({result['signer']})"
 
 
-def _run_offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
+def _run_script(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (shipped.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-I", "-c", script, *args]
     completed = services.run(Request(argv, check=False, about=f"look at {url}"))
@@ -259,55 +259,55 @@ def _run_offered(services: Host, url: str, args: Sequence[str]) -> list[str]:
     return completed.stdout.splitlines()
 
 
-def choose(offered: Sequence[Offered], wanted: set[str], *, pin: str, where: str) -> Choice:
+def choose(packages: Sequence[PublishedPackage], required: set[str], *, pin: str, where: str) -> PackageSet:
     """Return the packages of one version: the newest, or the newest that ``pin`` names.
 
-    ``pin`` is VERSION, VERSION-RELEASE (what follows a dot in the Release
-    may be left out) or a NEVRA; ``offered`` is sorted, newest first.  Raises
-    InstallError naming the offered versions if there is no such one, or the
-    ``wanted`` packages that it lacks.
+    ``packages`` are sorted, newest first; ``required`` are names.  ``pin`` is
+    VERSION, VERSION-RELEASE (of a Release with dots also its beginning) or a
+    NEVRA.  Raises InstallError with the nearest versions if none matches, or
+    with the required packages that the version lacks.
     """
-    if not offered:
+    if not packages:
         raise InstallError(f"{where} offers no package of the product")
-    of_roles = [package for package in offered if package.rpm.name in wanted] or list(offered)
-    candidates = offered if pin else of_roles
+    required_packages = [package for package in packages if package.rpm.name in required] or list(packages)
+    candidates = packages if pin else required_packages
     first = next((package for package in candidates if not pin or _matches_pin(package.rpm, pin)), None)
     if first is None:
-        evrs = list(dict.fromkeys(f"{package.rpm.version}-{package.rpm.release}" for package in of_roles))
-        close = _nearest_versions(pin, [package.rpm for package in of_roles]) or evrs[:1]
+        evrs = list(dict.fromkeys(f"{package.rpm.version}-{package.rpm.release}" for package in required_packages))
+        close = _nearest_versions(pin, [package.rpm for package in required_packages]) or evrs[:1]
         raise InstallError(
             f"{where} has no {pin}; nearest: {', '.join(close)}", evidence="offered:\n" + "\n".join(evrs)
         )
-    group = {package.rpm.nevra: package for package in offered if package.evr == first.evr}
-    missing = sorted(wanted - {package.rpm.name for package in group.values()})
+    of_version = {package.rpm.nevra: package for package in packages if package.evr == first.evr}
+    missing = sorted(required - {package.rpm.name for package in of_version.values()})
     if missing:
         raise InstallError(
             f"{where} has {first.rpm.version}-{first.rpm.release} without {', '.join(missing)}, "
             "which the product's roles install",
-            evidence="offered of this version:\n" + "\n".join(group),
+            evidence="offered of this version:\n" + "\n".join(of_version),
         )
-    return Choice(
-        rpms=tuple(package.rpm for package in group.values()),
-        built=max(package.built for package in group.values()),
+    return PackageSet(
+        rpms=tuple(package.rpm for package in of_version.values()),
+        built=max(package.built for package in of_version.values()),
     )
 
 
 def _nearest_versions(pin: str, rpms: Sequence[Rpm]) -> list[str]:
-    """Return up to three versions most like a pin, as VERSION-RELEASE."""
+    """Return up to three versions that are most like a pin, as VERSION-RELEASE."""
     version = next((pin.removeprefix(f"{rpm.name}-") for rpm in rpms if pin.startswith(f"{rpm.name}-")), pin)
     close = versions.nearest(version.partition("-")[0], dict.fromkeys(rpm.version for rpm in rpms))
     matches = [f"{rpm.version}-{rpm.release}" for upstream in close for rpm in rpms if rpm.version == upstream]
     return list(dict.fromkeys(matches))[:3]
 
 
-def before(offered: Sequence[Offered], choice: Choice) -> list[Offered]:
-    """Return the packages of earlier final versions, newest first; a candidate's Release starts with ``0.``."""
-    position = max(index for index, package in enumerate(offered) if package.rpm in choice.rpms)
-    evr = (choice.rpms[0].epoch, choice.version, choice.release)
-    names = {rpm.name for rpm in choice.rpms}
+def before(packages: Sequence[PublishedPackage], package_set: PackageSet) -> list[PublishedPackage]:
+    """Return the packages of earlier final versions (without those whose Release starts with ``0.``)."""
+    position = max(index for index, package in enumerate(packages) if package.rpm in package_set.rpms)
+    evr = (package_set.rpms[0].epoch, package_set.version, package_set.release)
+    names = {rpm.name for rpm in package_set.rpms}
     return [
         package
-        for package in offered[position + 1 :]
+        for package in packages[position + 1 :]
         if package.evr != evr and not package.rpm.release.startswith("0.") and package.rpm.name in names
     ]
 

@@ -1,4 +1,4 @@
-"""Running rpmlint on the candidate's packages: its findings are reported and never fail a run."""
+"""Runs rpmlint on the candidate's packages; its findings are reported and never fail a run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _CONFIG = "/etc/itb/rpmlint.toml"
 _NOT_INSTALLED = 127
 _FINDING = re.compile(r"^(?P<package>[^\s:(]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
 _LAST_LINE = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
-_SHOWN = 5  # kinds of findings in a message
-# Version 1 reads a configuration in Python only: it runs without one.
+_SHOWN = 5  # kinds of errors named in a message
+# Version 1 of rpmlint reads only configurations in Python, so it gets none.
 _SCRIPT = f"""
 command -v rpmlint >/dev/null || exit {_NOT_INSTALLED}
 printf '%s' "$2" >{_CONFIG}
@@ -30,7 +30,7 @@ def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
     """Run rpmlint on the packages in a folder of a host; return a summary line and a list of its findings.
 
     Returns None if the host has no rpmlint.  Writes all output to ``log``.
-    Raises TestbedError if rpmlint did not end by itself.
+    Raises TestbedError if rpmlint did not run to its end.
     """
     config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)

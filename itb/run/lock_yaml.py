@@ -13,7 +13,7 @@ from itb.config import step_library
 from itb.config.scenario import Scenario
 from itb.model import Build, Installed, PlatformImages, Repo
 from itb.run.cell import Cell
-from itb.source import tool
+from itb.source import itb_commit
 from itb.util.files import write_atomically
 from itb.util.redact import redact
 from itb.version import VERSION
@@ -22,7 +22,7 @@ from itb.version import VERSION
 def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installed: Installed) -> None:
     """Write the lock of a run whose candidate is installed."""
     content: dict[str, Any] = {
-        "itb": {"version": VERSION, "commit": tool.commit(cell.engine.runner) or None},
+        "itb": {"version": VERSION, "commit": itb_commit.read(cell.engine.runner) or None},
         "product": cell.product.name,
         "commit": cell.commit.id or None,
         "tree": cell.commit.tree or None,

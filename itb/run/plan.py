@@ -153,7 +153,7 @@ def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
     assert product.source.history is not None
     file = product.folder / product.source.history
     cache = ownership.own_folder(settings.cache_dir)
-    return str(embedded.materialise(file, cache / "history", runner=runner))
+    return str(embedded.make_repository(file, cache / "history", runner=runner))
 
 
 def resolve_candidate(product: Product, settings: Settings, runner: Runner) -> Commit:

@@ -18,7 +18,7 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError
 from itb.process.request import Request
-from itb.repository.signed import REPO_HOST
+from itb.repository.server import REPO_HOST
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.rundir import values

@@ -1,4 +1,4 @@
-"""Cloning one commit into a folder that is thrown away after the build."""
+"""Clones one commit into a folder that is thrown away after the build."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from itb.source.resolve import commit_of, short_names
 def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) -> Path:
     """Make a throwaway clone of a commit at ``destination``, which must not exist, and return it.
 
-    The clone holds the commit and its tags, no earlier history and no
-    remote, so that nothing done in it can reach the source.  Modes and times
-    of its files depend on the commit alone (the time is the commit's), not on
-    umask and clock.  Raises TestbedError if the commit is not in the cache.
+    The clone holds the commit and its tags, but neither earlier history nor
+    a remote, so that a build cannot reach the source.  Modes and times of its
+    files are those of the commit, whatever umask and clock are.  Raises
+    TestbedError if the commit is not in the cache.
     """
     mirror = mirror_path(cache, commit.source)
     git, clone = Git(runner, mirror), Git(runner, destination / ".git")
@@ -52,7 +52,7 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
 
 
 def _normalise(folder: Path, seconds: int) -> None:
-    """Set the modes and times of all files and folders, except git's own, to what the commit alone decides."""
+    """Set modes and times of all files and folders, except git's own, to values that depend on the commit only."""
     for path in _tree(folder):
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode):

@@ -1,9 +1,9 @@
-"""Making git repositories from data, with the same commit ids on every machine.
+"""Makes git repositories from a history file, with the same commit ids on every machine.
 
-The ``.git`` of a product cannot ship in a wheel.  A file lists the commits,
-tags and branches instead; the newest tree lies beside it, and every other
-tree is the newest one with some named edits.
-``git fast-import`` makes the repository when it is first used.
+The ``.git`` of a product cannot ship in a wheel.  Instead a file lists its
+commits, tags and branches; the newest tree lies beside the file, and every
+other tree is the newest one with some named edits.  ``git fast-import`` makes
+the repository when it is first used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.util import yamlfile
 
-# Tools leave these in a tree that they read or run.
+# Folders that tools leave in a tree.
 _TOOL_FOLDERS = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
 
 
@@ -51,8 +51,8 @@ class Edit(WrittenRecord):
         return self
 
 
-class Expect(WrittenRecord):
-    """What a run of a broken branch must report; tests compare."""
+class ExpectedFailure(WrittenRecord):
+    """The failure that a run of a broken branch must report; tests compare it with the report."""
 
     phase: str
     """Phase of the case that fails."""
@@ -78,7 +78,7 @@ class Expect(WrittenRecord):
 
 
 class CommitSpec(WrittenRecord):
-    """A commit, whose tree is the newest one with some edits."""
+    """A commit; its tree is the newest tree with some edits."""
 
     name: str
     """What the file calls it."""
@@ -105,11 +105,11 @@ class Defect(WrittenRecord):
     """First line of its message."""
     changes: tuple[Edit, ...] = Field(min_length=1)
     """The defect."""
-    expect: Expect
+    expect: ExpectedFailure
 
 
 class History(WrittenRecord):
-    """A git repository kept as files: the newest tree in a folder, and commits that are it with some edits."""
+    """A git repository as data: the newest tree in a folder, and commits whose trees differ from it by edits."""
 
     author: str = Field(pattern=r"^[^<>\n]+ <[^<>\n]+>$")
     """Author of all commits: NAME <ADDRESS>."""
@@ -139,17 +139,17 @@ class History(WrittenRecord):
         return self
 
     def commit(self, name: str) -> CommitSpec:
-        """Return the commit of this name; KeyError if there is none."""
+        """Return the commit of this name; raise KeyError if there is none."""
         return {commit.name: commit for commit in self.commits}[name]
 
 
 def load(path: Path) -> History:
-    """Read a history file; UsageError naming file, line and key of every mistake in it."""
+    """Read a history file; raise UsageError with file, line and key of every mistake in it."""
     return yamlfile.load(path, History)
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Return the contents of the files below a folder by their path, without those that tools left there."""
+    """Return the contents of the files below a folder by path, without files that tools left there."""
     tree = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -161,7 +161,7 @@ def read_tree(folder: Path) -> dict[str, bytes]:
 
 
 def apply_edits(tree: Mapping[str, bytes], edits: Iterable[Edit], *, where: str) -> dict[str, bytes]:
-    """Return a tree with edits applied; UsageError if one does not fit, because the source has changed since."""
+    """Return a tree with edits applied; raise UsageError if the text that one replaces is not there once."""
     result = dict(tree)
     for edit in edits:
         if (edit.remove or edit.old) and edit.file not in result:
@@ -180,12 +180,12 @@ def apply_edits(tree: Mapping[str, bytes], edits: Iterable[Edit], *, where: str)
 
 
 def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) -> bytes:
-    """Return the whole repository as ``git fast-import`` reads it.
+    """Return the whole repository in the format of ``git fast-import``.
 
-    Nothing in the stream depends on the machine: a file is executable if it
+    The stream is the same on every machine.  A file is executable if it
     starts with ``#!``, because a wheel does not keep modes.
     """
-    stream = _Stream(history.author)
+    stream = _FastImportStream(history.author)
     marks: dict[str, int] = {}
     previous = 0
     for commit in history.commits:
@@ -204,7 +204,7 @@ def import_stream(history: History, tree: Mapping[str, bytes], *, where: str) ->
     return stream.data()
 
 
-class _Stream:
+class _FastImportStream:
     """Builds the input of git-fast-import(1); blobs and commits share one numbering of marks."""
 
     def __init__(self, author: str) -> None:
@@ -251,12 +251,12 @@ class _Stream:
         return b"feature done\n" + b"".join(self._parts) + b"done\n"
 
 
-def materialise(history_file: Path, destination: Path, *, runner: Runner | None = None) -> Path:
-    """Return the bare git repository of a history in ``destination``; make it if it is not there yet.
+def make_repository(history_file: Path, destination: Path, *, runner: Runner | None = None) -> Path:
+    """Return the bare git repository of a history in ``destination``; make it if it is not there.
 
-    The name of the repository contains a hash of its content, so that a
-    changed history gets a repository of its own, which appears whole or not
-    at all.  Raises UsageError if the file is wrong, TestbedError if git fails.
+    Its name contains a hash of its content, so that a changed history gets a
+    repository of its own.  It appears whole or not at all.  Raises UsageError
+    if the file is wrong, TestbedError if git fails.
     """
     history = load(history_file)
     tree = read_tree(history_file.parent / history.source)
@@ -273,7 +273,7 @@ def materialise(history_file: Path, destination: Path, *, runner: Runner | None 
         try:
             (temporary / "repo").rename(repository)
         except OSError:
-            # Another run was quicker, and its repository is the same.
+            # Another run was faster; its repository is the same.
             if not repository.is_dir():
                 raise
     finally:

@@ -1,10 +1,10 @@
-"""Running git without questions to the user, and keeping mirrors of sources in the cache.
+"""Runs git, which may not ask the user anything, and keeps mirrors of sources in the cache.
 
 itb reads every source through a bare repository of its own in the cache.
-The repository of a remote source is a mirror, fetched into when the source
-has changed.  That of a local source has only the references and uses the
-objects where they are (alternates), so that partial and shallow clones work
-too.  itb never writes to a source.
+That of a remote source is a mirror, which is fetched when the source has
+changed.  That of a local source has only references, and uses the source's
+objects (alternates), so that partial and shallow clones work too.  itb never
+writes to a source.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from itb.util.text import one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
-# What a repository's own configuration may name as programs, of a work tree's submodules too.
+# The programs that the configuration of a repository or of a submodule could have git run.
 _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
-# These would make git work on another repository than the one it is given
-# (a git hook may run itb); list: git rev-parse --local-env-vars.
+# These would make git work on another repository: a git hook that runs itb has
+# them in its environment.  The list is that of git rev-parse --local-env-vars.
 _REPOSITORY_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -59,23 +59,23 @@ _REPOSITORY_VARIABLES = (
 
 @dataclass(frozen=True)
 class Origin:
-    """The place of a source: ``address`` as git takes it, ``shown`` without credentials, ``local`` if a folder.
+    """Where a source is: ``address`` is for git, ``display_name`` for messages, ``local`` the path of a folder.
 
-    ``login`` is the user and password of its URL: they reach git by environment, not by its command line.
+    ``login`` is the user and password of its URL: git gets them by its environment, not by its command line.
     """
 
     address: str
-    shown: str
+    display_name: str
     local: Path | None = None
     login: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
     def env(self) -> dict[str, str]:
-        """Return the variables by which git answers the source's question for a password."""
+        """Return the environment that gives git the source's user and password."""
         if self.login is None:
             return {}
         offset = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-        # The empty one makes git forget the user's own helpers: the login in the URL comes first.
+        # The empty helper removes those of the user: the login in the URL comes first.
         helpers = ["", '!echo "username=$ITB_GIT_USER"; echo "password=$ITB_GIT_PASSWORD"; :']
         config = {f"GIT_CONFIG_KEY_{offset + number}": "credential.helper" for number in range(2)}
         config |= {f"GIT_CONFIG_VALUE_{offset + number}": helper for number, helper in enumerate(helpers)}
@@ -89,44 +89,45 @@ class Origin:
 
 
 def locate(source: str) -> Origin:
-    """Return the origin of a source, a folder of this machine or a URL; UsageError if it is neither."""
-    shown = repr(one_line(source, 200))
+    """Return the origin of a source, a folder of this machine or a URL; raise UsageError if it is neither."""
+    quoted_source = repr(one_line(source, 200))
     if not source or any(ord(char) < 32 or ord(char) == 127 for char in source):
-        raise UsageError(f"source {shown} is neither a folder nor a URL")
+        raise UsageError(f"source {quoted_source} is neither a folder nor a URL")
     try:
         path = expand(source)
         if path.exists():
             if not path.is_dir():
-                raise UsageError(f"source {shown} is a file; a git repository is a folder")
+                raise UsageError(f"source {quoted_source} is a file; a git repository is a folder")
             real = path.resolve()
             return Origin(str(real), str(real), real)
     except OSError as error:  # a folder that may not be read, a name too long
         if "://" not in source:
-            raise UsageError(f"source {shown} cannot be looked at: {error.strerror}") from None
+            raise UsageError(f"source {quoted_source} cannot be looked at: {error.strerror}") from None
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in SCHEMES:
         try:
             return _origin_of_url(source)
         except ValueError as error:
-            raise UsageError(f"source {shown} is not a valid URL: {one_line(str(error), 100)}") from None
+            raise UsageError(f"source {quoted_source} is not a valid URL: {one_line(str(error), 100)}") from None
     if not scheme and re.fullmatch(r"(?!-)(?:[\w.-]+@)?[\w.-]+:(?!:|//|-).+", source):
         return Origin(source, source)  # host:path, by ssh
     raise UsageError(
-        f"source {shown} is neither a folder here nor a URL git may use",
+        f"source {quoted_source} is neither a folder here nor a URL git may use",
         hint=f"URLs start with {', '.join(f'{item}://' for item in SCHEMES)} or look like git@host:path",
     )
 
 
 def _origin_of_url(url: str) -> Origin:
-    """Return the origin of a URL, with its credentials apart; ValueError if it is not a URL."""
+    """Return the origin of a URL, without its credentials; raise ValueError if it is not a URL."""
     parts = urlsplit(url)
-    _ = parts.port  # urlsplit checks the port only when it is read
-    shown = _without_credentials(url)
-    # A user name alone is left in the URL: the user's own helper may know the password.
+    _ = parts.port  # raises ValueError: urlsplit checks the port only when it is read
+    display_name = _without_credentials(url)
+    # A user name alone stays in the URL: the user's own credential helper may know the password.
     has_login = parts.password or len(parts.username or "") >= 20
     if parts.scheme in ("http", "https") and has_login:
-        return Origin(shown, shown, login=(unquote(parts.username or ""), unquote(parts.password or "")))
-    return Origin(url, shown)
+        login = (unquote(parts.username or ""), unquote(parts.password or ""))
+        return Origin(display_name, display_name, login=login)
+    return Origin(url, display_name)
 
 
 def _without_credentials(url: str) -> str:
@@ -134,7 +135,7 @@ def _without_credentials(url: str) -> str:
     if parts.password:
         remember(parts.password)
     elif parts.username and len(parts.username) >= 20:
-        remember(parts.username)  # a bare token, not somebody's name
+        remember(parts.username)  # this long it is a token, not a name
     if parts.scheme == "ssh" and not parts.password:
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -142,28 +143,27 @@ def _without_credentials(url: str) -> str:
 
 @dataclass(frozen=True)
 class Git:
-    """Runs git on one repository, whose git directory is ``directory``; without one, outside of any."""
+    """Runs git on one repository, whose git directory is ``directory``; None for commands that need none."""
 
     runner: Runner
     directory: Path | None = None
 
-    def call(self, *args: str, users: bool = False) -> Completed:
-        """Run git, of which there is nothing more to say."""
-        return self.run(Request(args), users=users)
+    def call(self, *args: str, user_config: bool = False) -> Completed:
+        """Run git with these arguments."""
+        return self.run(Request(args), user_config=user_config)
 
-    def run(self, request: Request, *, users: bool = False) -> Completed:
-        """Run git; with ``users`` under the user's own configuration (credentials, proxies, filters).
+    def run(self, request: Request, *, user_config: bool = False) -> Completed:
+        """Run git; with ``user_config`` it reads the user's configuration (credentials, proxies, filters).
 
-        Without it only the repository's configuration counts, so that the
-        same commit becomes the same files on every machine.  The default of
-        its time is the limit ``git``.  Raises TestbedError with what git
-        said if it fails.
+        Without it git reads only the repository's configuration, so that the
+        same commit becomes the same files on every machine.  The default time
+        limit is ``git``.  Raises TestbedError with git's message if it fails.
         """
         where = [f"--git-dir={self.directory}"] if self.directory else []
         own = replace(
             request,
             argv=["git", *_NO_PROGRAMS, *where, *request.argv],
-            env={**environment(users=users), **request.env},
+            env={**environment(user_config=user_config), **request.env},
             clean_env=True,
             timeout=self.runner.limits("git") if request.timeout is None else request.timeout,
         )
@@ -175,13 +175,13 @@ class Git:
             reason = errors[0] if errors and not error.completed.timed_out else error.completed.reason
             raise TestbedError(f"git {request.argv[0]}: {reason}", evidence=error.evidence) from None
 
-    def text(self, *args: str, users: bool = False) -> str:
-        """Run git, of which there is nothing more to say, and return its output without the last newline."""
-        return self.call(*args, users=users).stdout.removesuffix("\n")
+    def text(self, *args: str, user_config: bool = False) -> str:
+        """Run git with these arguments and return its output without the last newline."""
+        return self.call(*args, user_config=user_config).stdout.removesuffix("\n")
 
 
-def environment(*, users: bool) -> dict[str, str]:
-    """Return an environment in which git asks nothing, uses no other repository and takes no lock to read."""
+def environment(*, user_config: bool) -> dict[str, str]:
+    """Return an environment in which git asks nothing, uses no other repository and locks nothing to read."""
     env = {key: value for key, value in inherited().items() if key not in _REPOSITORY_VARIABLES}
     ssh = env.get("GIT_SSH_COMMAND", "ssh")
     env |= {
@@ -196,62 +196,62 @@ def environment(*, users: bool) -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
     }
-    if not users:
+    if not user_config:
         for key in [key for key in env if key.startswith("GIT_CONFIG_")]:
             del env[key]
         env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
     return env
 
 
-def mirror_path(cache: Path, shown: str) -> Path:
+def mirror_path(cache: Path, source: str) -> Path:
     """Return the path of the mirror of a source."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(urlsplit(shown).path).name.removesuffix(".git"))[:40].strip("-.")
-    return cache / "sources" / f"{name or 'source'}-{hashlib.sha256(shown.encode()).hexdigest()[:16]}.git"
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(urlsplit(source).path).name.removesuffix(".git"))[:40].strip("-.")
+    return cache / "sources" / f"{name or 'source'}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.git"
 
 
-def hold(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
-    """Hold the lock of a mirror while the block runs; other processes wait."""
+def lock(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
+    """Lock a mirror while the block runs; other processes wait."""
     return filelock.hold(mirror.with_suffix(".lock"), runner.stop.event)
 
 
 def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
     """Update the mirror of a source; return it and the full name of the source's default branch.
 
-    The name is ``HEAD`` if the source's HEAD is detached, empty if the source
-    has no commit yet.  Raises UsageError if the source is not a repository,
+    The name is ``HEAD`` if the source's HEAD is detached, and empty if the
+    source has no commit.  Raises UsageError if the source is not a repository,
     TestbedError if it does not answer.
     """
     if origin.local is not None:
         _check_local(origin.local, runner)
     refs, default = _list_remote(origin, runner)
-    mirror = mirror_path(cache, origin.shown)
+    mirror = mirror_path(cache, origin.display_name)
     ownership.own_folder(cache)
     ownership.own_folder(mirror.parent)
-    with hold(mirror, runner):
-        ownership.check(mirror / "config")  # it names programs
+    with lock(mirror, runner):
+        ownership.check(mirror / "config")  # git runs programs that it names
         if not (mirror / "HEAD").is_file():
             _create(mirror, runner)
         git = Git(runner, mirror)
         namespaces = _mirrored_namespaces(origin)
-        wanted = {name: id for name, id in refs.items() if name.startswith(namespaces) or name == "HEAD"}
-        known = _mirrored_refs(git)
+        source_refs = {name: id for name, id in refs.items() if name.startswith(namespaces) or name == "HEAD"}
+        mirrored_refs = _mirrored_refs(git)
         if origin.local is not None:
             _share_objects(git, origin.local)
-            _copy_refs(git, wanted, known)
-        elif wanted != known:
+            _copy_refs(git, source_refs, mirrored_refs)
+        elif source_refs != mirrored_refs:
             _fetch(git, origin, "HEAD" in refs)
         os.utime(mirror)  # itb clean --unused goes by it
     return git, default
 
 
 def _mirrored_namespaces(origin: Origin) -> tuple[str, ...]:
-    """Return the namespaces to mirror: the remote-tracking branches of a local source only."""
+    """Return the namespaces to mirror; remote-tracking branches are mirrored of a local source only."""
     return ("refs/heads/", "refs/tags/", *(("refs/remotes/",) if origin.local else ()))
 
 
 def _check_local(folder: Path, runner: Runner) -> None:
     ask = ["-C", str(folder), "rev-parse", "--is-bare-repository", "--show-cdup"]
-    answer = Git(runner).run(Request(ask, check=False), users=True)
+    answer = Git(runner).run(Request(ask, check=False), user_config=True)
     if not answer.ok:
         if "dubious ownership" in answer.stderr:
             raise UsageError(
@@ -268,10 +268,10 @@ def _check_local(folder: Path, runner: Runner) -> None:
 
 
 def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
-    """Ask a source for its references; return their object ids by name, and the branch its HEAD points to."""
+    """Return the references of a source, as object ids by name, and the branch that its HEAD points to."""
     ask = ["ls-remote", "--symref", "--", origin.address]
     request = Request(ask, env=origin.env, check=False, timeout=runner.limits("git-answer"))
-    answer = runner.retry(lambda: Git(runner).run(request, users=True), _transient_trouble)
+    answer = runner.retry(lambda: Git(runner).run(request, user_config=True), _find_transient_error)
     if not answer.ok:
         raise _read_error(origin, answer)
     refs: dict[str, str] = {}
@@ -287,18 +287,18 @@ def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     return refs, default or "HEAD"
 
 
-def _transient_trouble(answer: Completed) -> str:
-    """Return the line of git's answer that names a passing trouble of the network, empty if there is none."""
+def _find_transient_error(answer: Completed) -> str:
+    """Return the line of git's output that names a transient error of the network; empty if there is none."""
     if answer.ok or answer.timed_out:
         return ""
     return downloads.find_line(downloads.GIT, answer.stderr)
 
 
 def _read_error(origin: Origin, answer: Completed) -> ItbError:
-    """Return the error for a source git could not read: a UsageError, or a TestbedError if the network failed."""
+    """Return the error of a source that git could not read: TestbedError for the network, else UsageError."""
     if answer.timed_out:
         return TestbedError(
-            f"source {origin.shown} did not answer: {answer.reason}",
+            f"source {origin.display_name} did not answer: {answer.reason}",
             hint="itb doctor looks at the network",
         )
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
@@ -307,12 +307,12 @@ def _read_error(origin: Origin, answer: Completed) -> ItbError:
     if network_errors and "returned error: 4" not in answer.stderr:
         reason = network_errors[0].removeprefix("fatal: ")
         return TestbedError(
-            f"source {origin.shown} does not answer: {reason}",
+            f"source {origin.display_name} does not answer: {reason}",
             hint="itb doctor looks at the network",
             evidence=answer.output,
         )
     return UsageError(
-        f"source {origin.shown} is not a git repository, or one that may not be read: {fatal}",
+        f"source {origin.display_name} is not a git repository, or one that may not be read: {fatal}",
         evidence=answer.output,
     )
 
@@ -330,7 +330,7 @@ def _create(mirror: Path, runner: Runner) -> None:
         new = Path(temporary) / "git"
         git = Git(runner, new)
         Git(runner).call("init", "--quiet", "--bare", "--template=", "--", str(new))
-        git.call("config", "gc.auto", "0")  # a collection would delete objects that a clone is reading
+        git.call("config", "gc.auto", "0")  # garbage collection would delete objects that a clone is reading
         shutil.rmtree(mirror, ignore_errors=True)
         for place, mode in ((new, 0o700), (new / "config", 0o600)):
             place.chmod(mode)
@@ -338,7 +338,7 @@ def _create(mirror: Path, runner: Runner) -> None:
 
 
 def _share_objects(git: Git, folder: Path) -> None:
-    """Let a mirror use the objects of a local source (alternates), and copy where its history is cut (shallow)."""
+    """Let a mirror use the objects of a local source (alternates), and copy its shallow boundary."""
     assert git.directory is not None
     objects, shallow = (git_path(folder, name, git.runner) for name in ("objects", "shallow"))
     (git.directory / "objects" / "info").mkdir(parents=True, exist_ok=True)
@@ -348,17 +348,17 @@ def _share_objects(git: Git, folder: Path) -> None:
 
 def git_path(folder: Path, name: str, runner: Runner) -> Path:
     """Return the path of a file inside the git directory of a local source."""
-    return Path(
-        Git(runner).text("-C", str(folder), "rev-parse", "--path-format=absolute", "--git-path", name, users=True)
-    )
+    argv = ["-C", str(folder), "rev-parse", "--path-format=absolute", "--git-path", name]
+    return Path(Git(runner).text(*argv, user_config=True))
 
 
-def _copy_refs(git: Git, wanted: Mapping[str, str], known: Mapping[str, str]) -> None:
-    """Make a mirror's references those of its local source."""
+def _copy_refs(git: Git, source_refs: Mapping[str, str], mirrored_refs: Mapping[str, str]) -> None:
+    """Give a mirror the references of its local source."""
     renamed = {"HEAD": "refs/itb/HEAD"}
-    deletions = [f"delete {renamed.get(name, name)}" for name in known if name not in wanted]
-    updates = [f"update {renamed.get(name, name)} {id}" for name, id in wanted.items() if known.get(name) != id]
-    # Deletions first: a new branch may have the name of what was a folder of branches.
+    deletions = [f"delete {renamed.get(name, name)}" for name in mirrored_refs if name not in source_refs]
+    changes = {name: id for name, id in source_refs.items() if mirrored_refs.get(name) != id}
+    updates = [f"update {renamed.get(name, name)} {id}" for name, id in changes.items()]
+    # Deletions first: a new branch may have the name of a former folder of branches.
     for lines in (deletions, updates):
         if lines:
             git.run(Request(["update-ref", "--stdin"], input=("\n".join(lines) + "\n").encode()))
@@ -381,17 +381,17 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         *specs,
     ]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    completed = git.runner.retry(lambda: git.run(request, users=True), _transient_trouble)
+    completed = git.runner.retry(lambda: git.run(request, user_config=True), _find_transient_error)
     if not completed.ok:
         raise _read_error(origin, completed)
 
 
-def fetch_one(git: Git, origin: Origin, wanted: str, into: str) -> bool:
-    """Fetch one reference or full commit id of a source; False if the source does not have it."""
+def fetch_one(git: Git, origin: Origin, ref: str, target: str) -> bool:
+    """Fetch one reference or full commit id into the reference ``target``; return False if the source lacks it."""
     options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-    fetch = ["fetch", *options, "--", origin.address, f"+{wanted}:{into}"]
+    fetch = ["fetch", *options, "--", origin.address, f"+{ref}:{target}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    completed = git.run(request, users=True)
+    completed = git.run(request, user_config=True)
     if completed.timed_out or (not completed.ok and downloads.GIT.search(completed.stderr)):
         raise _read_error(origin, completed)
     return completed.ok

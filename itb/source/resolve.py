@@ -1,4 +1,4 @@
-"""Resolving a reference of a product's source to an exact commit and its version."""
+"""Resolves a reference of a product's source to an exact commit and its version."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import worktree
-from itb.source.git import Git, Origin, fetch_one, git_path, hold, locate, refresh
+from itb.source.git import Git, Origin, fetch_one, git_path, locate, lock, refresh
 
-WORKTREE = CommitKind.WORKTREE.value  # asked for by the name of its kind
-NEWEST = "newest-version"  # as a product's default reference: its highest version tag, candidates included
+WORKTREE = CommitKind.WORKTREE.value  # as a reference: the files of a local source as they are
+NEWEST = "newest-version"  # as a product's default reference: its highest version tag, release candidates included
 
 _PULL = re.compile(r"pr/(\d{1,9})")
 _PULL_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")  # GitHub and Gitea; GitLab
@@ -34,7 +34,7 @@ _NAMESPACES = {
 
 @dataclass(frozen=True)
 class ResolvedRef:
-    """What a reference names: its kind, the short name that users write, the commit id and the full name."""
+    """A commit that a reference names, with the kind of the reference, its short name and its full name."""
 
     kind: CommitKind
     short: str
@@ -43,7 +43,7 @@ class ResolvedRef:
 
     @property
     def title(self) -> str:
-        """Return its kind and name as messages show them."""
+        """Return the kind and name of the reference for messages."""
         if self.kind is CommitKind.PR:
             return f"pull request {self.short.removeprefix('pr/')}"
         return f"{self.kind} {self.id[:12] if self.kind is CommitKind.COMMIT else self.short}"
@@ -74,7 +74,7 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
     check(ref)
     git, default = refresh(origin, cache=cache, runner=runner)
     if not default:
-        raise UsageError(f"source {origin.shown} has no commit yet")
+        raise UsageError(f"source {origin.display_name} has no commit yet")
     tags = short_names(git, "refs/tags/")
     name = ref or product.source.default_ref
     if name == NEWEST and not ref:
@@ -123,7 +123,7 @@ def short_names(git: Git, namespace: str, *options: str) -> list[str]:
 
 
 def _resolve_ref(git: Git, origin: Origin, ref: str, default: str) -> ResolvedRef:
-    """Return what a reference names; UsageError if that is nothing, or several commits."""
+    """Return the commit that a reference names; raise UsageError if it names none, or several."""
     if ref == "HEAD":
         kind = CommitKind.COMMIT if default == "HEAD" else CommitKind.BRANCH
         return ResolvedRef(kind, default.removeprefix("refs/heads/"), commit_of(git, "refs/itb/HEAD"), default)
@@ -143,7 +143,7 @@ def _resolve_ref(git: Git, origin: Origin, ref: str, default: str) -> ResolvedRe
 
 
 def _find_by_name(git: Git, ref: str) -> list[ResolvedRef]:
-    """Return the branches and tags of this name, given in full or without its namespace."""
+    """Return the branches and tags of this name, which may lack its namespace."""
     names = [ref] if ref.startswith("refs/") else [namespace + ref for namespace in _NAMESPACES]
     matches = []
     for name in names:
@@ -155,7 +155,7 @@ def _find_by_name(git: Git, ref: str) -> list[ResolvedRef]:
 
 
 def commit_of(git: Git, name: str) -> str:
-    """Return the id of the commit that a full reference name leads to, empty if there is none."""
+    """Return the id of the commit that a full reference name leads to; empty if there is none."""
     verify = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
     answer = git.run(Request(verify, check=False))
     return answer.stdout.strip() if answer.ok else ""
@@ -165,7 +165,7 @@ def _fetch_pull_request(git: Git, origin: Origin, number: str) -> list[ResolvedR
     for pattern in _PULL_REFS:
         name = pattern.format(number)
         local_ref = f"refs/itb/pull/{number}"
-        with hold(git.directory or Path(), git.runner):
+        with lock(git.directory or Path(), git.runner):
             if fetch_one(git, origin, name, local_ref):
                 return [ResolvedRef(CommitKind.PR, f"pr/{number}", commit_of(git, local_ref), name)]
     return []
@@ -176,7 +176,7 @@ def _find_by_id(git: Git, origin: Origin, prefix: str) -> list[ResolvedRef]:
     answer = git.run(Request(["rev-parse", f"--disambiguate={prefix}"], check=False))
     objects = answer.stdout.split()
     if not objects and len(prefix) == 40:
-        with hold(git.directory or Path(), git.runner):
+        with lock(git.directory or Path(), git.runner):
             objects = [prefix] if fetch_one(git, origin, prefix, f"refs/itb/commit/{prefix}") else []
     if not objects:
         return []
@@ -187,16 +187,16 @@ def _find_by_id(git: Git, origin: Origin, prefix: str) -> list[ResolvedRef]:
 
 
 def _commit_worktree(git: Git, origin: Origin, *, required: bool) -> list[ResolvedRef]:
-    """Make a commit of the files of a local source as they are now, untracked files included, ignored ones not.
+    """Make a commit of the present files of a local source, with untracked files and without ignored ones.
 
-    Writes the objects to the mirror and uses a copy of the index: the user's
+    Objects go to the mirror, and a copy of the index is used: the user's
     repository is only read.
     """
     if origin.local is None or _is_bare(origin.local, git.runner):
         if not required:
             return []
         raise UsageError(
-            f"reference 'worktree' needs a source with files, and {origin.shown} is "
+            f"reference 'worktree' needs a source with files, and {origin.display_name} is "
             + ("a bare repository" if origin.local else "a URL"),
             hint="--source FOLDER names a clone on this machine",
         )
@@ -211,7 +211,7 @@ def _tree_of_files(git: Git, folder: Path) -> str:
 
     index, exclude = (git_path(folder, name, git.runner) for name in ("index", "info/exclude"))
     with (
-        hold(git.directory, git.runner),
+        lock(git.directory, git.runner),
         tempfile.TemporaryDirectory(prefix=".index-", dir=git.directory.parent) as temporary,
     ):
         index_copy = Path(temporary) / "index"
@@ -225,10 +225,10 @@ def _tree_of_files(git: Git, folder: Path) -> str:
 
 
 def _commit_tree(git: Git, tree: str, head: str) -> str:
-    """Return a commit with the files of a work tree: HEAD itself if nothing differs.
+    """Return the commit of a tree with HEAD as its parent; HEAD itself if its tree is the same.
 
-    The same files on the same HEAD always give the same id, because the date
-    is one second after HEAD's.
+    Its date is one second after HEAD's, so that the same files on the same
+    HEAD always give the same id.
     """
     if tree == git.text("rev-parse", f"{head}^{{tree}}"):
         return head
@@ -243,21 +243,22 @@ def _commit_tree(git: Git, tree: str, head: str) -> str:
 
 
 def _is_bare(folder: Path, runner: Runner) -> bool:
-    return Git(runner).text("-C", str(folder), "rev-parse", "--is-bare-repository", users=True) == "true"
+    return Git(runner).text("-C", str(folder), "rev-parse", "--is-bare-repository", user_config=True) == "true"
 
 
 def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
     if match := _PULL.fullmatch(ref):
-        return UsageError(f"{origin.shown} has no pull request {match[1]}, or does not offer it by git")
+        return UsageError(f"{origin.display_name} has no pull request {match[1]}, or does not offer it by git")
     for namespace, kind in _NAMESPACES.items():
         answer = git.run(Request(["cat-file", "-t", f"{namespace}{ref}^{{}}"], check=False))
         if answer.ok:
-            return UsageError(f"{kind} {ref!r} of {origin.shown} is of a {answer.stdout.strip()}, not of a commit")
+            object_type = answer.stdout.strip()
+            return UsageError(f"{kind} {ref!r} of {origin.display_name} is of a {object_type}, not of a commit")
     names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
     nearest = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
     listing = "itb refs, with the same --product and --source, lists what there is"
     hint = f"nearest: {', '.join(nearest)}" if nearest else listing
-    return UsageError(f"{origin.shown} has no branch, tag or commit {ref!r}", hint=hint)
+    return UsageError(f"{origin.display_name} has no branch, tag or commit {ref!r}", hint=hint)
 
 
 def _ambiguous_ref(git: Git, ref: str, candidates: list[ResolvedRef]) -> UsageError:
@@ -286,7 +287,7 @@ def _iso_date(seconds: str) -> str:
 
 
 def _protect_commit(git: Git, resolved: ResolvedRef) -> None:
-    """Keep a commit in the mirror, even if the branch that led to it moves on."""
+    """Keep a commit in the mirror when its branch moves on, by a reference of its own."""
     git.call("update-ref", f"refs/itb/kept/{resolved.id}", resolved.id)
 
 
@@ -297,7 +298,8 @@ def _check_release_manager(git: Git, product: Product, resolved: ResolvedRef, or
     kind = git.run(Request(["cat-file", "-t", f"{resolved.id}:{path}"], check=False))
     if kind.stdout.strip() != "blob":
         raise BuildError(
-            f"{resolved.title} ({resolved.id[:12]}) of {origin.shown} has no ReleaseManager: {path} is not in it",
+            f"{resolved.title} ({resolved.id[:12]}) of {origin.display_name} has no ReleaseManager: "
+            f"{path} is not in it",
             hint=f"is it the source of {product.name}? its definition says where the ReleaseManager is "
             "(build.release_manager), or with which command it is built (build.command)",
         )
@@ -318,7 +320,7 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
     )
     return Commit(
         product=product.name,
-        source=origin.shown,
+        source=origin.display_name,
         ref=resolved.short,
         kind=resolved.kind,
         id=resolved.id,
@@ -338,7 +340,7 @@ def _count_commits(git: Git, tag: str, commit: str) -> int:
 
 
 def check(ref: str) -> None:
-    """Raise UsageError for a text that cannot be a reference, by the rules of git-check-ref-format(1)."""
+    """Raise UsageError for a text that git-check-ref-format(1) does not allow as a reference."""
     reason = ""
     if any(ord(char) < 32 or ord(char) == 127 for char in ref):
         reason = "it has a control character in it"

@@ -1,4 +1,4 @@
-"""The files of a work tree as an index has them, taken without trusting what lies in the tree."""
+"""Adds the files of a work tree to an index, without running programs that the tree's configuration names."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from itb.source.git import Git
 
 
 def add_all(git: Git, folder: Path, names: Path, env: Mapping[str, str]) -> None:
-    """Do what ``git add --all`` does, but run nothing in submodules: their configuration may name programs.
+    """Do what ``git add --all`` does, but run git in no submodule: its configuration could name programs.
 
-    ``names`` is a file it may write, ``env`` names index and work tree.
+    ``names`` is a temporary file, ``env`` names the index and the work tree.
     Raises TestbedError with git's reason.
     """
 
     def list_files(*options: str) -> list[bytes]:
         argv = ["-C", str(folder), "ls-files", "-z", *options]
-        git.run(Request(argv, env=env, stdout_to=names), users=True)
+        git.run(Request(argv, env=env, stdout_to=names), user_config=True)
         return [name for name in names.read_bytes().split(b"\0") if name]
 
     def update(*options: str, of: Iterable[bytes]) -> None:
         names.write_bytes(b"".join(name + b"\0" for name in of))
         argv = ["-C", str(folder), "update-index", *options, "-z", "--stdin"]
-        git.run(Request(argv, env=env, input=names), users=True)
+        git.run(Request(argv, env=env, input=names), user_config=True)
 
-    # A repository inside that is no submodule yet ends with a slash there, and must not here.
+    # ls-files ends the name of a nested repository that is no submodule with a slash; update-index takes none.
     listed_names = [name.removesuffix(b"/") for name in list_files("--cached", "--others", "--exclude-standard")]
     submodules = {name.partition(b"\t")[2] for name in list_files("--stage") if name.startswith(b"160000 ")}
     others = {*listed_names} - submodules

@@ -148,7 +148,7 @@ def product(tmp_path: Path) -> str:
 def source(tmp_path: Path) -> Iterator[str]:
     """URL with a password of a source whose ReleaseManager, scriptlets and commit say too much."""
     file = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-    bare = embedded.materialise(file, tmp_path / "served")
+    bare = embedded.make_repository(file, tmp_path / "served")
     work = tmp_path / "work"
     git = functools.partial(subprocess.run, check=True, capture_output=True)
     git(["git", "clone", "--quiet", "--branch", "main", bare, work])

@@ -79,7 +79,7 @@ class Bench:
         else:
             assert self.product.source.history is not None
             file = self.product.folder / self.product.source.history
-            self.git = embedded.materialise(file, self.cache / "history", runner=runner)
+            self.git = embedded.make_repository(file, self.cache / "history", runner=runner)
         self.commit = resolve.resolve(self.product, ref=ref, source=str(self.git), cache=self.cache, runner=runner)
 
     def plain(self, name: str, path: str = "") -> Measured:

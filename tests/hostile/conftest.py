@@ -69,7 +69,7 @@ def candidate(tmp_path: Path) -> Callable[[str, Callable[[Path], None]], Path]:
 
     def make(branch: str, edit: Callable[[Path], None]) -> Path:
         product = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-        made, runner, clone = embedded.materialise(product, tmp_path / "history"), Runner(), tmp_path / "clone"
+        made, runner, clone = embedded.make_repository(product, tmp_path / "history"), Runner(), tmp_path / "clone"
         runner.run(Request(["git", "clone", "--quiet", "--branch", branch, str(made), str(clone)]))
         edit(clone)
         author = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]

@@ -40,7 +40,7 @@ BUILD = ("build", "--product", "pocketwms", "--platform", "deb13", "--progress",
 def hostile(tmp_path: Path) -> Path:
     """A clone of the product's repository with the branch ``hostile``."""
     history = shipped.folder("build_ws") / "products" / "pocketwms" / "history.yaml"
-    made = embedded.materialise(history, tmp_path / "h")
+    made = embedded.make_repository(history, tmp_path / "h")
     clone = tmp_path / "source"
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
     subprocess.run([*git, "clone", "--quiet", "--branch", "main", str(made), str(clone)], check=True)

@@ -24,7 +24,7 @@ def refs(repository: Path) -> str:
 
 
 def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
-    repositories = embedded.materialise(FILE, tmp_path)
+    repositories = embedded.make_repository(FILE, tmp_path)
     git(repositories, "fsck", "--strict")
     names = {line.split()[1] for line in refs(repositories).splitlines()}
     assert {"refs/heads/main", "refs/tags/v1_1_0", "refs/pull/1/head", "refs/heads/broken/unit-dies"} <= names
@@ -34,7 +34,7 @@ def test_repository_is_sound_and_complete(tmp_path: Path) -> None:
 
 
 def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = refs(embedded.materialise(FILE, tmp_path / "plain"))
+    plain = refs(embedded.make_repository(FILE, tmp_path / "plain"))
     config = tmp_path / "gitconfig"
     config.write_text("[init]\ndefaultBranch = trunk\n[core]\nautocrlf = true\nsharedRepository = 0777\n")
     for name, value in {
@@ -45,11 +45,11 @@ def test_commit_ids_are_the_same_under_any_configuration(tmp_path: Path, monkeyp
         "TZ": "Asia/Tokyo",
     }.items():
         monkeypatch.setenv(name, value)
-    assert refs(embedded.materialise(FILE, tmp_path / "other")) == plain
+    assert refs(embedded.make_repository(FILE, tmp_path / "other")) == plain
 
 
 def test_runs_that_need_it_at_once_get_the_same_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        repositories = set(pool.map(lambda _: embedded.materialise(FILE, tmp_path), range(4)))
+        repositories = set(pool.map(lambda _: embedded.make_repository(FILE, tmp_path), range(4)))
     assert len(repositories) == 1
     assert list(tmp_path.iterdir()) == list(repositories)

@@ -18,7 +18,7 @@ from itb.install import configure
 from itb.install import dnf as install_dnf
 from itb.model import Build, Commit, Repo, Rpm, SigningKey
 from itb.process.request import Request
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.testbed.certificates import RunCA
 from itb.testbed.testbed import install_trust
 from itb.util import files
@@ -107,7 +107,7 @@ kill -9 $$
 %post slow
 sleep 600
 """
-_KEY_FILE = f"{repository_signed.ROOT}/candidate/RPM-GPG-KEY-itb"
+_KEY_FILE = f"{repository_server.ROOT}/candidate/RPM-GPG-KEY-itb"
 # What every writer to rpm's database does first.
 _WRITER = """
 import fcntl, os, signal, socket
@@ -158,7 +158,7 @@ def build(rpms: Path) -> Build:
 @pytest.fixture(scope="module")
 def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> Host:
     """A services host that trusts its own certificate authority."""
-    names = ["services-workspace.glideinwms.org", repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
+    names = ["services-workspace.glideinwms.org", repository_server.REPO_HOST, repository_server.TOKEN_HOST]
     aliases = [option for name in names[1:] for option in ("--add-host", f"{name}:127.0.0.1")]
     made = module_hosts("services", *aliases, fqdn=names[0])
     install_trust(made, RunCA.load_or_create(tmp_path_factory.mktemp("ca"), name="test"), names=names)
@@ -168,9 +168,9 @@ def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def served(host: Host, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The candidate's repository, and the host pointed at it."""
-    key = repository_signed.prepare(host, {"itb/jwks.json": b"{}"})
-    repo = repository_signed.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
-    repository_signed.point_host(host, repo, GLOBS)
+    key = repository_server.prepare(host, {"itb/jwks.json": b"{}"})
+    repo = repository_server.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
+    repository_server.enable(host, repo, GLOBS)
     return repo
 
 
@@ -187,9 +187,9 @@ def dnf(host: Host, tmp_path: Path, *packages: str, timeout: float = 120) -> Non
 
 def test_served_over_https_and_signed(host: Host, served: Repo, build: Build) -> None:
     assert served.packages == len(build.rpms) == 11
-    seen = host.call("curl", "--silent", "--show-error", "--fail", f"https://{repository_signed.TOKEN_HOST}/itb/jwks.json")
+    seen = host.call("curl", "--silent", "--show-error", "--fail", f"https://{repository_server.TOKEN_HOST}/itb/jwks.json")
     assert seen.stdout == "{}"
-    signed = host.script('rpmkeys --checksig "$1"/*.rpm', Request([f"{repository_signed.ROOT}/candidate"])).stdout
+    signed = host.script('rpmkeys --checksig "$1"/*.rpm', Request([f"{repository_server.ROOT}/candidate"])).stdout
     assert signed.count("signatures OK") == 11
 
 
@@ -225,7 +225,7 @@ def test_configuration_right_in_etc_is_compared_and_none_is_no_error(
 
 
 def test_origin_that_is_another(clean: Host, served: Repo, build: Build) -> None:
-    clean.call("rpm", "--install", f"{repository_signed.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm")
+    clean.call("rpm", "--install", f"{repository_server.ROOT}/candidate/probe-clash-a-1.0-1.noarch.rpm")
     packages = install_dnf.installed_packages(clean, GLOBS)
     with pytest.raises(InstallError, match=r"not the candidate's: probe-clash-a-1\.0-1\.noarch \(from "):
         install_dnf.check_origin(packages, build, served.id, ["probe-clash-a"])
@@ -286,7 +286,7 @@ def test_other_repositories_leave_the_candidate_alone(host: Host, served: Repo) 
     listed = host.call("bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo").stdout
     assert "itb-candidate" not in listed
     assert "excludepkgs=probe*" in listed
-    repository_signed.point_host(host, served, GLOBS)
+    repository_server.enable(host, served, GLOBS)
     assert host.call("bash", "-c", "grep -H excludepkgs /etc/yum.repos.d/*.repo").stdout == listed
 
 
@@ -301,7 +301,7 @@ dnf --quiet clean all
 
 
 def test_package_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
-    folder = f"{repository_signed.ROOT}/candidate"
+    folder = f"{repository_server.ROOT}/candidate"
     clean.script(_UNSIGN, Request([folder]))
     try:
         with pytest.raises(TestbedError, match=r"probe-good-1\.0-1\.noarch\.rpm is not signed"):
@@ -311,7 +311,7 @@ def test_package_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> Non
 
 
 def test_metadata_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> None:
-    folder = f"{repository_signed.ROOT}/candidate"
+    folder = f"{repository_server.ROOT}/candidate"
     damage = 'cp -a "$1" /root/saved; echo >> "$1/repodata/repomd.xml"; dnf --quiet clean all'
     clean.script(damage, Request([folder]))
     try:
@@ -339,7 +339,7 @@ def test_publishing_needs_nobody_elses_rpm_database(
     host.call("systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER)
     try:
         assert not host.run(Request(["rpmkeys", "--import", _KEY_FILE], check=False)).ok
-        repo = repository_signed.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
+        repo = repository_server.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
     finally:
         host.call("systemctl", "stop", "writer")
     assert repo.packages == len(build.rpms)
@@ -355,4 +355,4 @@ def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path
     key = SigningKey(fingerprint="0" * 40)
     for broken, said in ((changed, "broken.rpm in .*: not as built any more"), (unsignable, "sign and index")):
         with pytest.raises(TestbedError, match=said):
-            repository_signed.publish(host, broken, log=tmp_path / "log", key=key, name="other")
+            repository_server.publish(host, broken, log=tmp_path / "log", key=key, name="other")

@@ -10,7 +10,7 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
 from itb.model import Repo
 from itb.process.request import Request
-from itb.repository import published, signed
+from itb.repository import published, server
 
 GLOBS = ("probe*",)
 URL = "file:///srv/there"
@@ -74,10 +74,10 @@ def test_versions_are_in_rpms_order(host: Host) -> None:
 def test_hosts_see_the_chosen_version_only(host: Host) -> None:
     """Of the product; what is published with it they may use."""
     offered = published.list_packages(host, URL, GLOBS)
-    choice = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
+    package_set = published.choose(offered, {"probe-one"}, pin="probe-two-1.9", where=URL)
     there = Repo(id="itb-candidate", url=URL, key_url="", key_fingerprint="", packages=2, gpgcheck=False,
-                 repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in choice.rpms))  # fmt: skip
-    signed.point_host(host, there, GLOBS)
+                 repo_gpgcheck=False, include=tuple(rpm.nevra for rpm in package_set.rpms))  # fmt: skip
+    server.enable(host, there, GLOBS)
     seen = host.call("dnf", "--quiet", "repoquery", "--queryformat", "%{repoid} %{name}-%{version}\n").stdout
     lines = set(seen.split("\n")) - {""}
     assert {line for line in lines if "probe" in line} == {
@@ -90,12 +90,12 @@ def test_hosts_see_the_chosen_version_only(host: Host) -> None:
 def test_unsigned_packages_are_named(host: Host) -> None:
     offered = published.list_packages(host, URL, GLOBS)
     rpms = published.choose(offered, {"probe-one"}, pin="1.2", where=URL).rpms
-    seen = published.check(host, URL, rpms, "")
-    assert len(seen.bad) == 2
-    assert all("is not signed" in line for line in seen.bad)
+    check = published.check(host, URL, rpms, "")
+    assert len(check.problems) == 2
+    assert all("is not signed" in line for line in check.problems)
     for rpm in rpms:
         file = f"/srv/there/noarch/{rpm.name}-1.2-3.noarch.rpm"
-        assert host.call("rpm", "-qp", "--qf", "%{SHA256HEADER}", file).stdout == seen.headers[rpm.nevra]
+        assert host.call("rpm", "-qp", "--qf", "%{SHA256HEADER}", file).stdout == check.headers[rpm.nevra]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from itb.errors import InstallError
 from itb.install import configure
 from itb.model import PlatformImages
 from itb.process.request import Request
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.testbed.certificates import RunCA
 from itb.testbed.testbed import install_trust, wait_booted
 from itb.tokens.ce import find_refusal, issuer_problem
@@ -316,7 +316,7 @@ def ce(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """One host that is all in one: repository, issuer and CE."""
-    names = [FQDN, repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
+    names = [FQDN, repository_server.REPO_HOST, repository_server.TOKEN_HOST]
     local = [option for name in names for option in ("--add-host", f"{name}:127.0.0.1")]
     container = f"itb-test-tokens-{own_label[-8:]}"
     engine.call(
@@ -328,7 +328,7 @@ def ce(
         host = Host(engine, container, "ce", FQDN)
         wait_booted(host)
         install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
-        repository_signed.prepare(host, issuer.files())
+        repository_server.prepare(host, issuer.files())
         host.run(Request(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300))
         script = shipped.folder("build_ws") / "ce" / "condor.sh"
         log = tmp_path_factory.mktemp("ce") / "configure.log"
@@ -464,7 +464,7 @@ def test_the_issuer_survives_stalled_and_many_clients(ce: Host) -> None:
     "path", ["", "itb/", "itb/.well-known/", "itb/issuer.json", "itb/../../etc/passwd", "ca.key"]
 )
 def test_the_issuer_serves_only_what_it_should(ce: Host, path: str) -> None:
-    url = f"https://{repository_signed.TOKEN_HOST}/{path}"
+    url = f"https://{repository_server.TOKEN_HOST}/{path}"
     status = ce.call("curl", "-s", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", url).stdout
     assert status in ("400", "403", "404")
     posted = ce.call("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x=y", url).stdout

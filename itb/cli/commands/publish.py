@@ -22,7 +22,7 @@ from itb.report import verdict as report_verdict
 from itb.report.run_data import read_run_data
 from itb.report.verdict import VerdictKind
 from itb.repository import export
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.repository.export import Target
 from itb.repository.published import KEY_NAME
 from itb.rundir import seal, values
@@ -118,7 +118,7 @@ def _packages(build: Build) -> list[Any]:
 
 def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
     """Return the signed copies that came back from the services host with the logs, and the key."""
-    folder = rundir.repo / repository_signed.SIGNED
+    folder = rundir.repo / repository_server.SIGNED
     files = [folder / rpm.file for rpm in _packages(build)]
     missing = [path.name for path in files if not path.is_file()]
     key = folder / KEY_NAME

@@ -13,7 +13,7 @@ from itb.errors import TestbedError
 from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
 from itb.phase import Phase
 from itb.repository import rpmlint
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.roles import SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.phases import published
@@ -177,7 +177,7 @@ def _lint(cell: Cell) -> None:
     with cell.journal.case(*LINT) as case:
         log = cell.rundir.build / rpmlint.LOG
         try:
-            findings = rpmlint.lint(cell.host(SERVICES), f"{repository_signed.ROOT}/candidate", log=log)
+            findings = rpmlint.lint(cell.host(SERVICES), f"{repository_server.ROOT}/candidate", log=log)
         except TestbedError as error:
             case.skip(error.message)
             return

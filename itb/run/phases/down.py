@@ -10,7 +10,7 @@ from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, 
 from itb.model import CaseKey, Notes
 from itb.phase import Phase
 from itb.report import run_result, write
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
@@ -85,6 +85,6 @@ def collect(cell: Cell, roles: Sequence[str]) -> None:
         logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
         build = cell.rundir.load(values.BUILD)
         if role == SERVICES and build and not build.published and cell.rundir.load(values.REPO):
-            repository_signed.bring_back(cell.host(SERVICES), build, cell.rundir.repo / repository_signed.SIGNED)
+            repository_server.fetch_signed(cell.host(SERVICES), build, cell.rundir.repo / repository_server.SIGNED)
 
     in_parallel(sorted(cell.testbed.find_running_roles() & set(roles)), collect_role)

@@ -14,7 +14,7 @@ from itb.install import configure, dnf, outside
 from itb.install import services as install_services
 from itb.model import Build, CaseKey, Installed, InstalledPackage, Repo, TestbedHosts
 from itb.phase import Phase
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
@@ -89,7 +89,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
 
     def install_role(role: str) -> tuple[InstalledPackage, ...]:
         if role not in cell.roles:
-            repository_signed.point_host(cell.host(role), repo, cell.product.packages)
+            repository_server.enable(cell.host(role), repo, cell.product.packages)
             return ()
         installed = cell.value_once(
             CheckpointKey(CheckpointKind.INSTALLATION, role),
@@ -122,7 +122,7 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
 def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.host(role)
-    repository_signed.point_host(host, repo, cell.product.packages)
+    repository_server.enable(host, repo, cell.product.packages)
     with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as case:
         dnf.dnf_install(
             host,
@@ -177,7 +177,7 @@ def _served_checksums(cell: Cell, build: Build) -> outside.ServedChecksums:
     checksums = cell.value_once(
         checkpoints.SERVED_CHECKSUMS,
         ValueKey(checkpoints.SERVED_CHECKSUMS.name, outside.ServedChecksums),
-        lambda: outside.served_checksums(cell.host(SERVICES), repository_signed.ROOT, cell.platform),
+        lambda: outside.served_checksums(cell.host(SERVICES), repository_server.ROOT, cell.platform),
         on=[SERVICES],
     )
     return checksums.model_copy(update={"product": (*checksums.product, *(rpm.sha256 for rpm in build.rpms))})

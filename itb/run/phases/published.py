@@ -20,8 +20,8 @@ from itb.errors import InstallError, LogLine, UsageError
 from itb.model import Build, CaseKey, Commit, CommitKind, PlatformImages, Repo, Rpm, SigningKey
 from itb.phase import Phase
 from itb.repository import published
-from itb.repository import signed as repository_signed
-from itb.repository.published import Choice, Location, Offered
+from itb.repository import server as repository_server
+from itb.repository.published import PackageSet, PublishedPackage, RepositoryLocation
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.phases.up import prepare_services, start_hosts
@@ -35,9 +35,9 @@ CANDIDATE = CaseKey(Phase.RESOLVE, "source", "the candidate is found")
 SERVED = CaseKey(Phase.SERVE, SERVICES, "the candidate's repository is ready")
 NOT_BUILT = "nothing is built: the packages are published ones"
 _FOLDER = "published"
-_ROOT = f"{repository_signed.ROOT}/{_FOLDER}"
-_KEY = f"{repository_signed.ROOT}/RPM-GPG-KEY-{_FOLDER}"
-_KEY_URL = f"https://{repository_signed.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
+_ROOT = f"{repository_server.ROOT}/{_FOLDER}"
+_KEY = f"{repository_server.ROOT}/RPM-GPG-KEY-{_FOLDER}"
+_KEY_URL = f"https://{repository_server.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
 _NO_KEY = "from_repo {}: no key to check its packages with"
 _KEY_HINT = (
     "--repo-key URL|FILE names the key they are signed with; "
@@ -74,7 +74,7 @@ def check(settings: Settings, platforms: Sequence[Platform]) -> None:
     for platform in platforms:
         location = published.locate(platform, settings.from_repo, settings.repo_key)
         if location.directory and not location.keys and not settings.allow_unsigned:
-            raise UsageError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
+            raise UsageError(_NO_KEY.format(location.name), hint=_KEY_HINT)
 
 
 @dataclass(frozen=True)
@@ -82,22 +82,22 @@ class _PublishedRepo:
     """A repository of published packages, as the services host reaches it."""
 
     cell: Cell
-    location: Location
+    location: RepositoryLocation
     url: str
     key: str  # file on the services host, empty for none
     key_from: str
     fingerprint: str
 
-    def repo(self, choice: Choice, name: str) -> Repo:
+    def repo(self, package_set: PackageSet, name: str) -> Repo:
         return Repo(
             id=f"itb-{name}",
             url=self.url,
             key_url=_KEY_URL if self.key else "",
             key_fingerprint=self.fingerprint,
-            packages=len(choice.rpms),
+            packages=len(package_set.rpms),
             gpgcheck=not self.cell.settings.allow_unsigned,
             repo_gpgcheck=False,
-            include=tuple(rpm.nevra for rpm in choice.rpms),
+            include=tuple(rpm.nevra for rpm in package_set.rpms),
             priority=self.location.priority,
         )
 
@@ -113,29 +113,29 @@ def choose_candidate(cell: Cell) -> Cell:
     names = build_rpms.required_packages(cell.product)
     with cell.journal.case(*CANDIDATE) as case:
         repository = _open_repository(cell, location, case)
-        offered = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
-        choice = published.choose(offered, names, pin=pin, where=location.shown)
+        packages = published.list_packages(cell.host(SERVICES), repository.url, cell.product.packages)
+        package_set = published.choose(packages, names, pin=pin, where=location.name)
         case.passed(
-            f"{pin or 'newest'} of {location.shown} is {choice.version}-{choice.release}, "
-            f"{len(choice.rpms)} packages of {repository.url}",
-            evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in choice.rpms),
+            f"{pin or 'newest'} of {location.name} is {package_set.version}-{package_set.release}, "
+            f"{len(package_set.rpms)} packages of {repository.url}",
+            evidence="\n".join(f"{rpm.nevra}  sha256 {rpm.sha256}" for rpm in package_set.rpms),
         )
-    commit = _commit(cell.product, location, pin, choice)
+    commit = _commit(cell.product, location, pin, package_set)
     cell.rundir.save(values.COMMIT, commit)
-    rpms = _check(repository, choice)
+    rpms = _check(repository, package_set)
     build = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=repository.url)
     cell.rundir.save(values.BUILD, build)
-    cell.rundir.save(values.PUBLISHED_REPO, repository.repo(choice, "candidate"))
-    return dataclasses.replace(cell, commit=commit, previous=_previous(repository, offered, choice))
+    cell.rundir.save(values.PUBLISHED_REPO, repository.repo(package_set, "candidate"))
+    return dataclasses.replace(cell, commit=commit, previous=_previous(repository, packages, package_set))
 
 
-def _open_repository(cell: Cell, location: Location, case: RunningCase) -> _PublishedRepo:
+def _open_repository(cell: Cell, location: RepositoryLocation, case: RunningCase) -> _PublishedRepo:
     """Return the repository, as the services host reaches it, with its key; InstallError if it has none."""
     services, url = cell.host(SERVICES), location.url
     if location.directory:
         case.note(f"copying {location.directory}")
         published.upload(services, location.directory, _ROOT)
-        url = f"https://{repository_signed.REPO_HOST}/{_FOLDER}"
+        url = f"https://{repository_server.REPO_HOST}/{_FOLDER}"
     allow_unsigned = cell.settings.allow_unsigned
     key_from = "" if allow_unsigned else published.provide_key(services, location, url, _KEY)
     if key_from:
@@ -143,73 +143,77 @@ def _open_repository(cell: Cell, location: Location, case: RunningCase) -> _Publ
         return _PublishedRepo(cell, location, url, _KEY, key_from, fingerprints)
     if not allow_unsigned:
         published.list_packages(services, url, ["-"])  # raises if the repository does not answer
-        raise InstallError(_NO_KEY.format(location.shown), hint=_KEY_HINT)
+        raise InstallError(_NO_KEY.format(location.name), hint=_KEY_HINT)
     return _PublishedRepo(cell, location, url, "", "", "")
 
 
-def _check(repository: _PublishedRepo, choice: Choice) -> tuple[Rpm, ...]:
+def _check(repository: _PublishedRepo, package_set: PackageSet) -> tuple[Rpm, ...]:
     """Check the packages before any host installs them; InstallError naming those without a good signature."""
     with repository.cell.journal.case(*SERVED) as case:
-        checked = published.check(repository.cell.host(SERVICES), repository.url, choice.rpms, repository.key)
+        checked = published.check(repository.cell.host(SERVICES), repository.url, package_set.rpms, repository.key)
         if not repository.key:
             case.passed(
-                f"SIGNATURES NOT CHECKED, as asked for (allow_unsigned); {len(choice.rpms)} packages have the "
-                "checksums the repository names"
+                f"SIGNATURES NOT CHECKED, as asked for (allow_unsigned); {len(package_set.rpms)} packages "
+                "have the checksums the repository names"
             )
-        elif checked.bad:
-            more = f" and {len(checked.bad) - 1} more" if len(checked.bad) > 1 else ""
+        elif checked.problems:
+            more = f" and {len(checked.problems) - 1} more" if len(checked.problems) > 1 else ""
             raise InstallError(
-                f"{checked.bad[0]}{more}",
+                f"{checked.problems[0]}{more}",
                 hint="--repo-key names another key, --allow-unsigned takes packages whose signature nobody checks",
-                evidence="\n".join([f"key {repository.fingerprint} from {repository.key_from}", *checked.bad]),
-                quotes=[LogLine(checked.bad[0])],
+                evidence="\n".join(
+                    [f"key {repository.fingerprint} from {repository.key_from}", *checked.problems]
+                ),
+                quotes=[LogLine(checked.problems[0])],
             )
         else:
             key = f"{repository.fingerprint} from {repository.key_from}"
             case.passed(
-                f"{len(choice.rpms)} packages signed with the key {key}",
+                f"{len(package_set.rpms)} packages signed with the key {key}",
                 evidence="\n".join(checked.signers),
             )
-    return tuple(rpm.model_copy(update={"header": checked.headers[rpm.nevra]}) for rpm in choice.rpms)
+    return tuple(rpm.model_copy(update={"header": checked.headers[rpm.nevra]}) for rpm in package_set.rpms)
 
 
-def _commit(product: Product, location: Location, ref: str, choice: Choice) -> Commit:
-    version = f"{choice.version}-{choice.release}"
-    commit = unresolved_commit(product.name, location.shown, ref)
+def _commit(product: Product, location: RepositoryLocation, ref: str, package_set: PackageSet) -> Commit:
+    version = f"{package_set.version}-{package_set.release}"
+    commit = unresolved_commit(product.name, location.name, ref)
     return commit.model_copy(
         update={
-            "version": choice.version,
-            "rpm_release": choice.release,
+            "version": package_set.version,
+            "rpm_release": package_set.release,
             "describe": version,
-            "date": when.iso(choice.built),
-            "subject": f"{product.name} {version}, published in {location.shown}",
+            "date": when.iso(package_set.built),
+            "subject": f"{product.name} {version}, published in {location.name}",
         }
     )
 
 
-def _previous(repository: _PublishedRepo, offered: list[Offered], candidate: Choice) -> Commit | None:
+def _previous(
+    repository: _PublishedRepo, packages: list[PublishedPackage], candidate: PackageSet
+) -> Commit | None:
     """Choose the previous version in the same repository; None if there is none or no scenario needs it."""
     cell = repository.cell
     if not any(scenario.needs.previous for scenario in cell.scenarios):
         return None
     pin = cell.settings.upgrade_from
-    below = offered if pin else published.before(offered, candidate)
+    below = packages if pin else published.before(packages, candidate)
     if not below:
         return None
     names = {package.rpm.name for package in below}
     required = names & build_rpms.required_packages(cell.product)
-    previous_choice = published.choose(below, required, pin=pin, where=repository.location.shown)
-    commit = _commit(cell.product, repository.location, pin, previous_choice)
+    previous_packages = published.choose(below, required, pin=pin, where=repository.location.name)
+    commit = _commit(cell.product, repository.location, pin, previous_packages)
     rundir = cell.rundir.previous
     build = Build(
         commit=commit,
         platform=cell.platform.name,
         directory="",
-        rpms=previous_choice.rpms,
+        rpms=previous_packages.rpms,
         published=repository.url,
     )
     rundir.save(values.BUILD, build)
-    rundir.save(values.PUBLISHED_REPO, repository.repo(previous_choice, PREVIOUS))
+    rundir.save(values.PUBLISHED_REPO, repository.repo(previous_packages, PREVIOUS))
     cell.rundir.save(values.PREVIOUS_COMMIT, commit)
     return commit
 
@@ -220,7 +224,7 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
     if build.published and published_repo:
         return published_repo
     log: Path = rundir.repo / "publish.log"
-    return repository_signed.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
+    return repository_server.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
 def choose_published(opened: Cell, images: PlatformImages) -> Cell:

@@ -10,7 +10,7 @@ from itb.config import step_library
 from itb.containers.host import Host
 from itb.errors import LogLine
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
@@ -47,7 +47,7 @@ def test(
     with cell.checkpoint(tested_key(cell)) as checkpoint:
         if previous_repo:
             for role in cell.topology.optional & set(cell.testbed_roles):
-                repository_signed.offer(cell.host(role), previous_repo)
+                repository_server.add_disabled(cell.host(role), previous_repo)
         _run_scenarios(cell, _scenario_context(cell, installed, previous_repo), token)
         _check_hosts(cell, build, installed)
         checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
@@ -59,7 +59,7 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         cell.script_context,
         product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
-        candidate_repo=repository_signed.REPO_ID,
+        candidate_repo=repository_server.REPO_ID,
         packages={
             role: [package.nevra.rsplit("-", 2)[0] for package in packages if package.candidate]
             for role, packages in installed.packages.items()

@@ -14,7 +14,7 @@ from itb.model import Build, CaseKey, PlatformImages, SigningKey, TestbedHosts
 from itb.phase import Phase
 from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
-from itb.repository import signed as repository_signed
+from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
@@ -120,7 +120,7 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
 
     def prepare() -> SigningKey:
         with cell.journal.case(*SIGNS) as case:
-            key = repository_signed.prepare(cell.host(SERVICES), load_issuer(cell).files())
+            key = repository_server.prepare(cell.host(SERVICES), load_issuer(cell).files())
             case.passed(f"key {key.fingerprint}")
         return key
 
@@ -159,7 +159,7 @@ def make_ready(host: Host, ca: RunCA) -> str:
     """Wait until a host has booted and make it trust the run's CA; return the state that its systemd reports."""
     names = [host.fqdn]
     if host.role == SERVICES:
-        names += [repository_signed.REPO_HOST, repository_signed.TOKEN_HOST]
+        names += [repository_server.REPO_HOST, repository_server.TOKEN_HOST]
     state = testbed.wait_booted(host)
     testbed.install_trust(host, ca, names=names)
     return state

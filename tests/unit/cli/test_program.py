@@ -18,7 +18,7 @@ from itb.cli.tasks import collection
 from itb.config.settings import Settings
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
-from itb.source import tool
+from itb.source import itb_commit
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def _invoke_with(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     """Have itb print its version with these variables; no git is asked for a commit."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(tool.shutil, "which", lambda _: None)
+    monkeypatch.setattr(itb_commit.shutil, "which", lambda _: None)
     itb_program = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     itb_program.run(["itb", "version", "--json"])
 

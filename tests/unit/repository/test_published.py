@@ -15,8 +15,8 @@ from itb.install import dnf
 from itb.model import Build, InstalledPackage, Repo, Rpm
 from itb.process.request import Request
 from itb.process.result import Completed
-from itb.repository import published, signed
-from itb.repository.published import Offered
+from itb.repository import published, server
+from itb.repository.published import PublishedPackage
 from itb.run.phases import published as phases_published
 
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
@@ -25,7 +25,7 @@ WANTED = {"glideinwms-factory", "glideinwms-vofrontend"}
 
 def offered(
     *evrs: str, names: tuple[str, ...] = ("factory", "vofrontend", "libs"), epoch: int = 0
-) -> list[Offered]:
+) -> list[PublishedPackage]:
     """Return packages of these versions, newest first, as dnf would list them."""
     packages = []
     for evr in evrs:
@@ -33,7 +33,7 @@ def offered(
         for name in names:
             rpm = Rpm(name=f"glideinwms-{name}", epoch=epoch, version=version, release=release, arch="noarch",
                       file="x.rpm", sha256="0", size=1)  # fmt: skip
-            packages.append(Offered(rpm=rpm))
+            packages.append(PublishedPackage(rpm=rpm))
     return packages
 
 
@@ -54,9 +54,9 @@ OSG = offered("3.11.3-0.1.rc1.osg24.el9", "3.11.2-2.osg24.el9", "3.11.2-1.osg24.
     ],
 )
 def test_version_is_chosen(pin: str, chosen: str) -> None:
-    choice = published.choose(OSG, WANTED, pin=pin, where="here")
-    assert {f"{rpm.version}-{rpm.release}" for rpm in choice.rpms} == {chosen}
-    assert len(choice.rpms) == 3
+    package_set = published.choose(OSG, WANTED, pin=pin, where="here")
+    assert {f"{rpm.version}-{rpm.release}" for rpm in package_set.rpms} == {chosen}
+    assert len(package_set.rpms) == 3
 
 
 @pytest.mark.parametrize("pin", ["3.11.2-3", "3.1", "3.11.2-1.osg", "3.11", "3.10.17-", "glideinwms-factory"])
@@ -129,7 +129,7 @@ def test_url_or_directory(tmp_path: Path) -> None:
     (tmp_path / "a.rpm").write_text("x")
     (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
     location = published.locate(deb13, f"file://{tmp_path}", "")
-    assert location.shown == str(tmp_path), "a report names a directory so that it is found from anywhere"
+    assert location.name == str(tmp_path), "a report names a directory so that it is found from anywhere"
     assert (location.directory, location.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
     (tmp_path / "RPM-GPG-KEY-more").write_text(KEY)
     assert len(published.locate(deb13, str(tmp_path), "").keys) == 2
@@ -187,7 +187,7 @@ def test_repository_file() -> None:
     host = _Recorder()
     repo = Repo(id="itb-candidate", url="https://x.org/el9", key_url="https://k", key_fingerprint="F", packages=1,
                  repo_gpgcheck=False, include=("a-1-1.noarch", "ab-1-1.noarch"), priority=98)  # fmt: skip
-    signed.point_host(cast("Host", host), repo, ["a*"])
+    server.enable(cast("Host", host), repo, ["a*"])
     text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
     candidate, rest = text.split("[itb-candidate-rest]")
     for line in ("baseurl=https://x.org/el9", "gpgcheck=1", "repo_gpgcheck=0", "gpgkey=https://k"):
@@ -195,7 +195,7 @@ def test_repository_file() -> None:
         assert line in rest.splitlines()
     assert {"includepkgs=a-1-1.noarch ab-1-1.noarch", "priority=1"} <= set(candidate.splitlines())
     assert {"excludepkgs=a*", "priority=98"} <= set(rest.splitlines())
-    signed.point_host(cast("Host", host), repo.model_copy(update={"gpgcheck": False, "key_url": ""}), ["a*"])
+    server.enable(cast("Host", host), repo.model_copy(update={"gpgcheck": False, "key_url": ""}), ["a*"])
     text = host.files["/etc/yum.repos.d/itb-candidate.repo"]
     assert "gpgcheck=0" in text.splitlines()
     assert "gpgkey" not in text

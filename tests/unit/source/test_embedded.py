@@ -137,17 +137,17 @@ def test_what_tools_leave_is_not_source(small: Path) -> None:
 
 def test_same_data_is_the_same_repository(small: Path, tmp_path: Path) -> None:
     runner = Recorder()
-    repository = embedded.materialise(small, tmp_path / "cache", runner=runner)
+    repository = embedded.make_repository(small, tmp_path / "cache", runner=runner)
     assert repository.name.startswith("toy-")
     assert repository.suffix == ".git"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [repository.name]
     calls = len(runner.commands)
     os.utime(repository, (1, 1))
-    assert embedded.materialise(small, tmp_path / "cache", runner=runner) == repository
+    assert embedded.make_repository(small, tmp_path / "cache", runner=runner) == repository
     assert len(runner.commands) == calls
     assert repository.stat().st_mtime > 1, "itb clean --unused would remove what is in use"
     (small.parent / "source" / "a.txt").write_text("one\ntwo\nthree\n")
-    assert embedded.materialise(small, tmp_path / "cache", runner=runner) != repository
+    assert embedded.make_repository(small, tmp_path / "cache", runner=runner) != repository
 
 
 def test_nothing_is_left_when_git_fails(small: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_nothing_is_left_when_git_fails(small: Path, tmp_path: Path) -> None:
             return super().run(request)
 
     with pytest.raises(UsageError, match="died"):
-        embedded.materialise(small, tmp_path / "cache", runner=Failing())
+        embedded.make_repository(small, tmp_path / "cache", runner=Failing())
     assert list((tmp_path / "cache").iterdir()) == []
 
 

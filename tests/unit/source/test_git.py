@@ -89,11 +89,11 @@ def test_a_file_is_no_source(tmp_path: Path) -> None:
 def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "_known_secrets", set())
     origin = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
-    assert origin.shown == "https://host:8443/x.git"
+    assert origin.display_name == "https://host:8443/x.git"
     assert "hunter2" not in f"{origin.address} {origin!r}"  # git's command line is for everybody to see
     assert origin.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
     assert "hunter2" not in redact.redact("fatal: hunter2hunter2")
-    assert git.locate("https://someone@host/x").shown == "https://host/x"
+    assert git.locate("https://someone@host/x").display_name == "https://host/x"
     assert git.locate("https://someone@host/x").address == "https://someone@host/x"
     assert redact.redact("someone") == "someone"
 
@@ -102,14 +102,14 @@ def test_environment_never_asks_and_means_no_other_repository(monkeypatch: pytes
     monkeypatch.setenv("GIT_DIR", "/elsewhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere/index")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    for users in (True, False):
-        env = git.environment(users=users)
+    for user_config in (True, False):
+        env = git.environment(user_config=user_config)
         assert "GIT_DIR" not in env
         assert "GIT_INDEX_FILE" not in env
         assert env["GIT_TERMINAL_PROMPT"] == "0"
         assert "BatchMode=yes" in env["GIT_SSH_COMMAND"]
-    assert "GIT_CONFIG_COUNT" not in git.environment(users=False)
-    assert "GIT_CONFIG_COUNT" in git.environment(users=True)
+    assert "GIT_CONFIG_COUNT" not in git.environment(user_config=False)
+    assert "GIT_CONFIG_COUNT" in git.environment(user_config=True)
 
 
 def test_mirrors_of_different_sources_differ(tmp_path: Path) -> None:

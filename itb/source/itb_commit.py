@@ -1,4 +1,4 @@
-"""The commit of itb itself: of the checkout it runs from, or of the one it was built from."""
+"""Finds the commit of itb itself: that of the checkout it runs from, or that it was built from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from itb.source import git
 from itb.version import COMMIT
 
 
-def commit(runner: Runner) -> str:
-    """Return twelve digits of the commit a checkout is at now, ``-dirty`` if files of it were changed.
+def read(runner: Runner) -> str:
+    """Return twelve digits of the checkout's commit, with ``-dirty`` if files of it were changed.
 
-    Of an installed itb it is the commit that it was built from; empty where
-    nothing says.
+    An installed itb returns the commit that it was built from, or nothing if
+    that is not known.
     """
     top = Path(str(files("itb"))).resolve().parent
     if not (top / ".git").exists() or not shutil.which("git"):
         return COMMIT[:12]
     argv = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return runner.run(Request(argv, env=git.environment(users=False), clean_env=True, check=False)).stdout.strip()
+    request = Request(argv, env=git.environment(user_config=False), clean_env=True, check=False)
+    return runner.run(request).stdout.strip()

@@ -1,7 +1,7 @@
-"""Serving the candidate's YUM repository over HTTPS by nginx, signed with a key made for the run.
+"""Signs the candidate's RPMs with a key of the run and serves them as a YUM repository over HTTPS, by nginx.
 
-All of it is on the testbed's ``services`` host: the secret key is made there
-and is removed with the host.
+All of this happens on the testbed's ``services`` host; the secret key is made
+there and disappears with the host.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ http {{
 """
 
 # RSA, because el8's rpm knows no elliptic curves; no passphrase, because the
-# key lives as long as the run.  rpm takes the key here, once: two versions are
-# published at the same time, and rpm refuses a second writer to its database.
+# key lives as long as the run.  The key is imported here, once: two versions
+# are published at the same time, and rpm's database takes one writer only.
 _MAKE_KEY = f"""
 export GNUPGHOME=/root/.gnupg-itb
 install -d -m 700 "$GNUPGHOME"
@@ -88,9 +88,9 @@ echo "--- signatures"
 rpmkeys --checksig -- *.rpm
 """
 
-# Every other repository of the host excludes the candidate's names: if the
-# candidate lacks a package, the installation must fail, not take another one.
-_POINT_HOST = """
+# The other repositories of the host exclude the product's packages: if the
+# candidate lacks one, the installation must fail and not take it from elsewhere.
+_EXCLUDE_ELSEWHERE = """
 candidate=$1; excluded=$2
 for file in /etc/yum.repos.d/*.repo; do
     [ "$file" = "$candidate" ] && continue
@@ -102,13 +102,13 @@ done
 def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
     """Start the web server, make the run's signing key and return it.
 
-    ``issuer_files`` are the files that the run's token issuer publishes, by path.
+    ``issuer_files`` maps paths to the files that the run's token issuer publishes.
     Raises TestbedError if gpg made no key.
     """
-    published = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
+    issuer_specs = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
     completed = services.put(
         FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
-        *published,
+        *issuer_specs,
         then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
         request=Request(about="start the web server and make the signing key"),
     )
@@ -119,9 +119,9 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
 
 
 def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
-    """Sign, index and serve the RPMs of a build as repository ``name``; return it.
+    """Sign, index and serve the RPMs of a build as repository ``name``; return the repository.
 
-    Checks every signature, and that the repository answers.  Raises
+    Checks every signature, and that the repository is served.  Raises
     TestbedError if an RPM has changed since the build, or a check fails.
     """
     changed = [rpm.file for rpm in build.rpms if sha256(Path(build.directory) / rpm.file) != rpm.sha256]
@@ -137,16 +137,16 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         then=_PUBLISH,
         request=Request([folder], log=log, about="sign and index the RPMs"),
     )
-    verdicts = completed.stdout.partition("--- signatures")[2].strip().splitlines()
-    invalid = [line for line in verdicts if "signatures OK" not in line]
-    if invalid or len(verdicts) != len(build.rpms):
+    results = completed.stdout.partition("--- signatures")[2].strip().splitlines()
+    invalid = [line for line in results if "signatures OK" not in line]
+    if invalid or len(results) != len(build.rpms):
         message = f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}"
         raise completed.error(TestbedError, message, quoted=invalid[0] if invalid else "")
     url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]
-    fetched = services.run(Request(fetch, check=False))
-    if not fetched.ok:
-        raise TestbedError(f"{url} is not served: {fetched.reason}", evidence=fetched.output)
+    answer = services.run(Request(fetch, check=False))
+    if not answer.ok:
+        raise TestbedError(f"{url} is not served: {answer.reason}", evidence=answer.output)
     return Repo(
         id=f"itb-{name}",
         url=url,
@@ -160,7 +160,7 @@ def _files(build: Build) -> list[Rpm]:
     return [*build.rpms, *([build.source_rpm] if build.source_rpm else [])]
 
 
-def bring_back(services: Host, build: Build, destination: Path, *, name: str = "candidate") -> None:
+def fetch_signed(services: Host, build: Build, destination: Path, *, name: str = "candidate") -> None:
     """Copy the signed packages, source package included, and the public key to a folder; skip missing files."""
     folder = f"{ROOT}/{name}"
     paths = [f"{folder}/{rpm.file}" for rpm in build.rpms] + [f"{ROOT}/candidate/RPM-GPG-KEY-itb"]
@@ -176,8 +176,8 @@ def bring_back(services: Host, build: Build, destination: Path, *, name: str = "
                     (destination / Path(entry.name).name).write_bytes(content.read())
 
 
-def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
-    """Configure a host to use the candidate's repository first, and no other for the product's packages."""
+def enable(host: Host, repo: Repo, globs: Sequence[str]) -> None:
+    """Configure a host to use the candidate's repository, and no other one for packages that match ``globs``."""
     text = _section(repo, "Release candidate under test", "enabled=1\npriority=1")
     if repo.include:
         rest = repo.model_copy(update={"id": f"{repo.id}-rest", "include": ()})
@@ -185,11 +185,11 @@ def point_host(host: Host, repo: Repo, globs: Sequence[str]) -> None:
         text += _section(rest, "What is published with the candidate", more)
     file = _repo_file(repo, text)
     about = "exclude the candidate elsewhere"
-    host.put(file, then=_POINT_HOST, request=Request([file.path, " ".join(globs)], about=about))
+    host.put(file, then=_EXCLUDE_ELSEWHERE, request=Request([file.path, " ".join(globs)], about=about))
 
 
-def offer(host: Host, repo: Repo) -> None:
-    """Configure a repository on a host, disabled: ``dnf --enablerepo`` uses it."""
+def add_disabled(host: Host, repo: Repo) -> None:
+    """Configure a disabled repository on a host, which ``dnf --enablerepo`` uses."""
     host.put(_repo_file(repo, _section(repo, "Earlier version", "enabled=0")))
 
 
