@@ -48,12 +48,12 @@ class JsonPhase(JsonRecord):
 
     name: str
     seconds: float
-    """Wall time in which something of it went on."""
+    """Wall time in which any of its cases ran."""
     counts: JsonCounts
 
 
 class JsonCase(JsonRecord):
-    """A test case as JUnit has it, too."""
+    """A test case, with the same names as in JUnit XML."""
 
     classname: str
     """product.platform.phase.role"""
@@ -63,7 +63,7 @@ class JsonCase(JsonRecord):
     role: str
     outcome: Outcome
     reached: bool
-    """False where the run did not come to it; it is skipped then."""
+    """False if the run did not reach it; its outcome is then skipped."""
     message: str
     """The cause, or what was observed, in one line."""
     log: str
@@ -72,13 +72,13 @@ class JsonCase(JsonRecord):
     """Seconds since the epoch."""
     seconds: float
     exit_code: int
-    """What the case alone would make of the run's exit code."""
+    """The exit code that the case alone would give the run."""
     tries: int
-    """How many tries of it did not go well before the one that counts."""
+    """Number of failed tries before the one that counts."""
 
 
 class JsonTry(JsonRecord):
-    """A try that did not go well before the one that counts."""
+    """A failed try before the one that counts."""
 
     outcome: Outcome
     message: str
@@ -97,7 +97,7 @@ class JsonQuote(JsonRecord):
     """Its number from 1; 0 if it is not known."""
     text: str
     also: bool
-    """Whether it tells of other trouble than the message."""
+    """Whether it is about other trouble than the message."""
 
 
 class JsonFailure(JsonCase):
@@ -110,26 +110,26 @@ class JsonFailure(JsonCase):
 
 
 class JsonCommit(JsonRecord):
-    """What was tested."""
+    """The commit that was tested."""
 
     id: str
     """40 digits; empty for published packages."""
     tree: str
     kind: CommitKind
-    """What the reference was found to be."""
+    """The kind of the reference."""
     describe: str
-    """As git describe says it; of published packages, version and release."""
+    """The output of git describe; of published packages, version and release."""
     date: str
     subject: str
     source: str
-    """Repository it is of."""
+    """Its repository."""
     version: str
     rc: int
     """Number of the release candidate; 0 for none."""
 
 
 class JsonCommand(JsonRecord):
-    """A command that a person may want to type now."""
+    """A command that a person may want to type next."""
 
     title: str
     command: str
@@ -137,7 +137,7 @@ class JsonCommand(JsonRecord):
 
 
 class JsonRun(JsonRecord):
-    """A run: product x platform x scenarios."""
+    """A run of one product on one platform with some scenarios."""
 
     run: str
     directory: str
@@ -159,7 +159,7 @@ class JsonRun(JsonRecord):
     reason: str
     """The case that decided, and its message; empty if all went well."""
     blame: str
-    """Whom the exit code speaks of."""
+    """What the exit code says of the candidate; empty for some codes."""
     counts: JsonCounts
     started: float
     finished: float | None
@@ -168,49 +168,49 @@ class JsonRun(JsonRecord):
     kept: bool
     """Its hosts are still up."""
     resumed: tuple[str, ...]
-    """When it was taken up again, and what that repeated."""
+    """When it was resumed, and which cases that repeated."""
     problems: tuple[str, ...]
-    """What of its directory could not be read."""
+    """Files and values of its directory that could not be read."""
     phases: tuple[JsonPhase, ...]
     phases_not_reached: tuple[str, ...]
     failed: tuple[JsonFailure, ...]
-    """The cases that failed or were errors, that which decided the verdict first."""
+    """The cases that failed or were errors, the one that decided the verdict first."""
     cases: tuple[JsonCase, ...]
     """Every case, in order of start, then those that were not reached."""
     junit: str
     html: str
     reproduce: str
-    """The command that tests the same again; empty where nothing says of what product it was."""
+    """The command that tests the same again; empty if the run's product is not known."""
     next: tuple[JsonCommand, ...]
 
 
 class JsonReport(JsonRecord):
-    """Runs and what they come to together."""
+    """Runs, and the verdict on all of them."""
 
     format: Literal[1]
     tool_version: str
     """The itb that wrote this."""
     verdict: VerdictKind
-    """The worst of the runs'."""
+    """The worst verdict of the runs."""
     exit_code: int | None
-    """The worst; null while one goes on."""
+    """The worst exit code; null while a run goes on."""
     runs: tuple[JsonRun, ...]
     junit: str
-    """Of all runs in one file: a run's own if there is one."""
+    """One file with all runs; of a single run its own."""
     html: str
 
 
 class JsonError(JsonRecord):
-    """What ended a command."""
+    """The error that ended a command."""
 
     message: str
     hint: str
-    """What to do next; empty if nothing can be said."""
+    """What to do next; may be empty."""
     exit_code: int
 
 
 class JsonErrorReport(JsonRecord):
-    """What ``--json`` prints of a command that came to no result."""
+    """What ``--json`` prints if a command fails."""
 
     format: Literal[1]
     error: JsonError

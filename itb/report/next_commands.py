@@ -23,7 +23,7 @@ _REPEATED = ("builder", "token_hook", "engine", "cache", "runs")  # settings tha
 
 
 class NextCommand(NamedTuple):
-    """A command line to type next; ``title`` names it in one or two arguments, ``why`` says what it does."""
+    """A command line to type next; ``title`` names it in one or two words, ``why`` says what it does."""
 
     title: str
     command: str

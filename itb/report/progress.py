@@ -1,7 +1,7 @@
-"""The progress of a run: what each host is doing and for how long.
+"""Shows the progress of a run: the case that runs on each host, and for how long.
 
-A thread of its own does all the writing; the journal's listener only queues
-events for it, so that a slow terminal never slows down a run.
+A thread of its own writes to the terminal; the journal's listener only queues
+events for it, so that a slow terminal does not slow down the run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from itb.rundir.journal import Listener, RunningCase
 from itb.util.text import clean, duration, one_line
 
 REFRESH = 0.2  # seconds after which a live display is drawn again
-LONG = 5.0  # seconds after which a plain log says that something is going on
-HEARTBEAT = 30.0  # seconds without a line after which a plain log says what is
+LONG = 5.0  # seconds after which a plain log names a case that still runs
+HEARTBEAT = 30.0  # seconds without a line after which a plain log names all cases that run
 
 Key = tuple[str, str, str, float]
 
@@ -140,7 +140,7 @@ def _key(case: RunningCase) -> Key:
 
 
 class PlainProgress(Progress):
-    """Lines for a log file: one as each case ends, one for what takes long, one at least every 30 s."""
+    """Writes lines for a log file: for each case that ends, for one that takes long, and at least every 30 s."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
         super().__init__(title)
@@ -178,7 +178,7 @@ def plain_line(case: Case) -> str:
 
 
 def _has_reason(case: Case) -> bool:
-    """Return whether a case's message says why it is as it is: not of one that simply passed."""
+    """Return whether a case's message gives a reason: it did not pass, or has a remark."""
     return case.outcome is not Outcome.PASSED or case.remark is not None
 
 
@@ -201,7 +201,7 @@ class _Console(Console):
 
 
 class LiveProgress(Progress):
-    """A live display at the foot of a terminal; cases that ended scroll above it."""
+    """Draws a live display at the bottom of a terminal; lines of cases that ended scroll above it."""
 
     def __init__(self, title: str, console: Console) -> None:
         super().__init__(title)

@@ -178,13 +178,13 @@ class StepOutput:
 
     @property
     def limit(self) -> str:
-        """Return how long a polled step was waited for in vain; empty for one that passed or was not polled."""
+        """Return for how long a step was polled without success; empty if it passed or was not polled."""
         gave_up = self._find_marked(_GAVE_UP_LINE)
         return f"not within {gave_up[-1][1]} s ({gave_up[-1][2]} tries)" if gave_up else ""
 
     @property
     def time_to_pass(self) -> str:
-        """Return after how long a polled step passed; empty for one that did not, or was not polled."""
+        """Return after how long a polled step passed; empty if it failed or was not polled."""
         tries = self._find_marked(_TRY_LINE)
         return f"after {tries[-1][2]} s" if tries and tries[-1][3] == "0" else ""
 

@@ -25,7 +25,7 @@ _PLACE = re.compile(r"\((/[^\s():]{1,200}):(\d{1,9})\)")
 class StepResult:
     """The result of a step or of one try of it; ``completed`` is the process that ran it.
 
-    ``limit`` says how long a polled step was waited for in vain, ``note`` how
+    ``limit`` says how long a step was polled without success, ``note`` how
     often a flaky step failed.  ``only_checks_failed``: the step itself ran to
     its end; its checks are cases of their own.
     """
