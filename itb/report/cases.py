@@ -169,4 +169,4 @@ def _why_not_reached(cases: Sequence[Case], state: RunState, *, is_running: bool
     if case:
         return f"not reached: {case.message}"
     interrupted = code == ExitCode.INTERRUPTED
-    return f"not reached: the run was {'interrupted' if interrupted else 'not taken so far'}"
+    return "not reached: the run was interrupted" if interrupted else "not reached: the run ended before this"

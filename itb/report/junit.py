@@ -28,7 +28,7 @@ from itb.util.files import write_atomically
 from itb.util.text import one_line
 
 EVIDENCE_BUDGET = 1_000_000  # characters of evidence in one suite; cases beyond it have paths only
-_LEFT_OUT = "(left out: this report has evidence enough)"
+_LEFT_OUT = "(left out: this report has enough evidence)"
 
 
 def write(path: Path, runs: Sequence[RunData]) -> None:

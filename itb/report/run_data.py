@@ -206,7 +206,7 @@ def _resumption_notes(history: CaseHistory) -> tuple[str, ...]:
         return ()
     bad = [case for case in history.replaced if case.is_bad]
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
-    repeated = f"; repeated, for it had not gone well: {one_line(names)}" if bad else ""
+    repeated = f"; repeated, because it had failed: {one_line(names)}" if bad else ""
     return (f"{', '.join(times)}{repeated}",)
 
 
@@ -220,7 +220,7 @@ def _hand_entry_notes(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
         problems.append(clean(f"entered.jsonl: {error}"))
     return tuple(
         f"host {role} was entered by hand (itb shell) at {', '.join(when[:3])}{', ...' if when[3:] else ''}: "
-        "what was tried on it since may rest on what somebody changed there"
+        "later results of this host may depend on changes made by hand"
         for role, when in times.items()
     )
 

@@ -116,7 +116,7 @@ def test_a_part_of_a_run_has_the_names_of_the_whole(rundir: RunDir, add: Add) ->
     add(BUILT)
     assert set(in_junit(rundir)) == NAMES
     run_data = read_run_data(rundir)
-    assert {case.message for case in run_data.unreached_cases} == {"not reached: the run was not taken so far"}
+    assert {case.message for case in run_data.unreached_cases} == {"not reached: the run ended before this"}
     assert judge(run_data).kind is VerdictKind.PARTIAL
 
 
