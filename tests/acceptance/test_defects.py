@@ -65,7 +65,7 @@ def merged(tmp_path: Path) -> Callable[[tuple[str, ...]], Path]:
     """Make a clone of the product whose branch ``merged`` has these broken branches."""
 
     def make(names: tuple[str, ...]) -> Path:
-        made, clone = embedded.materialise(PRODUCT / "history.yaml", tmp_path / "history"), tmp_path / "clone"
+        made, clone = embedded.make_repository(PRODUCT / "history.yaml", tmp_path / "history"), tmp_path / "clone"
         git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
         subprocess.run([*git, "clone", "--quiet", "--branch", "main", str(made), str(clone)], check=True)
         subprocess.run([*git, "-C", str(clone), "checkout", "--quiet", "-b", "merged"], check=True)
