@@ -95,6 +95,13 @@ if [ -n "$wanted" ]; then
     fi
 fi
 
+# The tests have several runs at once, and systemd in every host takes inotify instances of one allowance.
+instances=/proc/sys/fs/inotify/max_user_instances
+if [ "$extra" = dev ] && [ -w "$instances" ] && [ "$(cat "$instances")" -lt 512 ]; then
+    say "fs.inotify.max_user_instances=512 until the next boot (was $(cat "$instances"))"
+    echo 512 >"$instances" || say "that is refused: tests may fail for want of inotify instances"
+fi
+
 # The stamp is written last: an interrupted installation is done again.
 stamp=.venv/.itb-${extra:-run}
 want=$( (cat pyproject.toml; find_python) | cksum)

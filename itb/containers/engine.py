@@ -32,7 +32,8 @@ _TRANSIENT_ERROR = re.compile(
     r"database is locked|resource temporarily unavailable|layer not known|connection (?:refused|reset)"
     r"|i/o timeout|TLS handshake timeout|unexpected EOF|failed to (?:acquire|obtain) (?:the )?lock"
     r"|device or resource busy"
-    r"|locating (?:item named|image with ID)",  # podman 4.3 lists images while one is removed
+    r"|locating (?:item named|image with ID)"  # podman 4.3 lists images while one is removed
+    r"|did not die within timeout",  # on a busy machine, killed processes take longer than podman waits
     re.IGNORECASE,
 )
 _ABSENT = re.compile(r"no such (container|object)", re.IGNORECASE)
@@ -313,11 +314,13 @@ def _is_secret(value: str) -> bool:
 
 def _check_removed(kind: str, remaining: Sequence[str], completed: Completed) -> None:
     if remaining:
-        raise TestbedError(
+        error = TestbedError(
             f"{kind} {', '.join(remaining)} cannot be removed: {completed.reason}",
             hint="itb clean",
             evidence=completed.output,
         )
+        error.conclusive = True  # hosts that are gone by now are not the cause
+        raise error
 
 
 def _repeat(option: str, values: Sequence[str]) -> list[str]:

@@ -109,8 +109,9 @@ def test_removal_is_of_what_has_the_labels() -> None:
 
 def test_removal_names_what_stays() -> None:
     door = Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]', rm_force="fail")
-    with pytest.raises(TestbedError, match="container a cannot be removed"):
+    with pytest.raises(TestbedError, match="container a cannot be removed") as raised:
         Engine(door).remove_labelled({"itb.run": "r"})
+    assert raised.value.conclusive, "that other hosts are gone by then is not its cause"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,10 @@ def test_answer_that_lacks_what_it_should_have() -> None:
     [
         ("Error: database is locked", True),
         ("Error: no such container", False),
+        (
+            "Error: cannot remove container 82 as it could not be stopped: given PIDs did not die within timeout",
+            True,
+        ),
         (
             'Error: retrieving size of image "7d09": you may need to remove the image to resolve the error: '
             'locating image with ID "7d09": image not known',
