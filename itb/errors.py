@@ -143,7 +143,7 @@ class ItbError(Exception):
 
 
 E = TypeVar("E", bound=ItbError)
-_LONGEST_CRASH = 500  # characters of an exception that nobody has foreseen
+_LONGEST_CRASH = 500  # characters of an unforeseen exception that a message shows
 
 
 class UsageError(ItbError):
@@ -196,7 +196,7 @@ class InterruptedRunError(ItbError):
 
 
 def as_itb_error(error: Exception) -> ItbError:
-    """Return an exception as an error of itb: itself, or a TestbedError, since itb is not what is tested."""
+    """Return an exception as an error of itb: itself, or a TestbedError, as itb is not tested."""
     if isinstance(error, ItbError):
         return error
     if isinstance(error, OSError):

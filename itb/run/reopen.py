@@ -27,7 +27,7 @@ _NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "h
 
 
 def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
-    """Return a cell with all that the phases need to go on with an existing run."""
+    """Return a cell with all that the nodes need to go on with an existing run."""
     state = rundir.state
     commit = rundir.load(values.COMMIT)
     if commit is None:
