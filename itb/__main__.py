@@ -15,7 +15,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from itb.cli import documents, words
+from itb.cli import arguments as cli_arguments
+from itb.cli import documents
 from itb.cli import program as cli_program
 from itb.cli.tasks import collection
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
@@ -36,15 +37,15 @@ def main() -> None:
     handle_signals()
     settle_search_paths(os.environ)
     try:
-        words.check_text(sys.argv[1:])
+        cli_arguments.check_encoding(sys.argv[1:])
         hide_secret_arguments()
         namespace = collection.namespace()
-        known = [*namespace.task_names, *words.GROUPS]
-        if topic := documents.topic_asked_for(sys.argv[1:], known):
+        known = [*namespace.task_names, *cli_arguments.GROUPS]
+        if topic := documents.requested_topic(sys.argv[1:], known):
             documents.show(topic)
             return
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
-        program.run(["itb", *words.join_groups(sys.argv[1:])])
+        program.run(["itb", *cli_arguments.join_groups(sys.argv[1:])])
     except ItbError as error:
         fail(error)
     except BrokenPipeError:
@@ -64,7 +65,7 @@ def main() -> None:
 
 def fail(error: ItbError) -> NoReturn:
     """Report the error that ends itb on standard error, with ``--json`` also as the one document there is."""
-    hint = words.useful_hint(error.hint, sys.argv[1:])
+    hint = cli_arguments.useful_hint(error.hint, sys.argv[1:])
     print_error(f"itb: {error.message}", *([f"     {hint}"] if hint else []))
     if "--json" in sys.argv:
         error_document = {"message": clean(error.message), "hint": clean(hint), "exit_code": error.exit_code}

@@ -1,4 +1,4 @@
-"""Completion in shells: what may stand where a word is being typed, and the scripts that ask for it."""
+"""Completion in shells: the candidates for the argument that is being typed, and the scripts that ask for them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 
 from itb.cli import documents
-from itb.cli.declaration import Command, Commands, Group
-from itb.cli.line import Line
+from itb.cli.declaration import CliCommand, CommandGroup, Commands
+from itb.cli.partial_line import PartialLine
 from itb.config.options import Option
 
-ALONE = ("--help", "--version", "--list", "--print-completion-script")  # options that need no command
-HELP = documents.HELP[0]
-# Names of folders are among what is offered: none that a shell could take for more than a word.
+STANDALONE_OPTIONS = ("--help", "--version", "--list", "--print-completion-script")  # options that need no command
+_HELP = documents.HELP_FLAGS[0]
+# Candidates may be names of folders: none is offered that a shell could take for more than one argument.
 _PLAIN = re.compile(r"[\w.,/:=+@%-]+", re.ASCII)
 
-# Each hands over the words as they are, the one being typed last, and offers files where itb offers nothing.
+# Each hands over the arguments as they are, the one being typed last, and offers files where itb offers nothing.
 SCRIPTS = {
     "bash": """\
 # To be sourced by bash: source <(itb --print-completion-script bash)
@@ -60,47 +60,47 @@ complete --command itb --no-files --arguments '(__itb_complete)'
 }
 
 
-def offered(words: Sequence[str], commands: Commands) -> list[str]:
-    """Return the words that may stand in place of the last of these, which follow ``itb``, and begin like it."""
-    typed = words[-1] if words else ""
-    begun = "" if typed == "=" else typed  # bash makes a word of the sign between an option and its value
-    found = [word for word in candidates(words, commands) if word.startswith(begun)]
-    return [word for word in found if _PLAIN.fullmatch(word)]
+def complete(arguments: Sequence[str], commands: Commands) -> list[str]:
+    """Return the candidates for the last of the arguments of ``itb`` that begin like it."""
+    typed = arguments[-1] if arguments else ""
+    beginning = "" if typed == "=" else typed  # to bash, the sign between an option and its value is an argument
+    matching = [name for name in candidates(arguments, commands) if name.startswith(beginning)]
+    return [name for name in matching if _PLAIN.fullmatch(name)]
 
 
-def candidates(words: Sequence[str], commands: Commands) -> list[str]:
-    """Return what may stand in place of the last of these words; nothing where it may be anything, or a file."""
-    *before, typed = words or [""]
-    helped = before[:1] == [HELP]
-    if helped:
+def candidates(arguments: Sequence[str], commands: Commands) -> list[str]:
+    """Return the candidates for the last of the arguments; none where it may be anything, or a file."""
+    *before, typed = arguments or [""]
+    is_help = before[:1] == [_HELP]
+    if is_help:
         before = before[1:]
-    groups = {group.name: group for group in commands.collections.values() if isinstance(group, Group)}
+    groups = {group.name: group for group in commands.collections.values() if isinstance(group, CommandGroup)}
     if not before:
         if typed.startswith("-"):
-            return [] if helped else list(ALONE)
-        own = [*documents.TOPICS, documents.LIST] if helped else [HELP]
-        return sorted({*(item.words.split()[0] for item in commands.every), *own})
+            return [] if is_help else list(STANDALONE_OPTIONS)
+        others = [*documents.TOPICS, documents.TOPIC_LIST] if is_help else [_HELP]
+        return sorted({*(command.full_name.split()[0] for command in commands.all_commands), *others})
     if before[0] in groups:
-        return _of_group(groups[before[0]], before[1:], typed, helped=helped)
-    of_name = {item.words: item for item in commands.every}
-    if before[0] not in of_name or helped:
+        return _group_candidates(groups[before[0]], before[1:], typed, is_help=is_help)
+    by_name = {command.full_name: command for command in commands.all_commands}
+    if before[0] not in by_name or is_help:
         return []
-    return _of_command(of_name[before[0]], before[1:], typed)
+    return _command_candidates(by_name[before[0]], before[1:], typed)
 
 
-def _of_group(group: Group, before: Sequence[str], typed: str, *, helped: bool) -> list[str]:
-    names = {str(item.name): item for item in group.commands}
-    if before and before[0] in names:
-        return [] if helped else _of_command(names[before[0]], before[1:], typed)
-    if helped:
-        return [] if before else sorted(names)
-    if before or typed.startswith("-"):
-        return _of_command(group.implied, before, typed) if group.implied else []
-    return sorted({*names, *(_of_command(group.implied, before, typed) if group.implied else ())})
+def _group_candidates(group: CommandGroup, before: Sequence[str], typed: str, *, is_help: bool) -> list[str]:
+    """Return the commands of a group, or the candidates behind the one that is there."""
+    by_name = {str(command.name): command for command in group.commands}
+    if before and before[0] in by_name:
+        return [] if is_help else _command_candidates(by_name[before[0]], before[1:], typed)
+    if is_help:
+        return [] if before else sorted(by_name)
+    default = _command_candidates(group.default_command, before, typed) if group.default_command else []
+    return default if before or typed.startswith("-") else sorted({*by_name, *default})
 
 
-def _of_command(command: Command, before: Sequence[str], typed: str) -> list[str]:
-    """Return the options of a command, the values of the one that is being given, or of its next argument."""
+def _command_candidates(command: CliCommand, before: Sequence[str], typed: str) -> list[str]:
+    """Return the options of a command, or the values of the option or positional argument that is being typed."""
     flags = {option.flag: option for option in command.options if not isinstance(option.default, bool)}
     before = list(before)
     if before[-1:] == ["="]:
@@ -109,48 +109,48 @@ def _of_command(command: Command, before: Sequence[str], typed: str) -> list[str
         typed = ""
     elif typed.startswith("--") and "=" in typed:
         flag, _, value = typed.partition("=")
-        option = flags.get(flag)
-        return (
-            [f"{flag}={word}" for word in _values(option, _read(command, before, flags), value)] if option else []
-        )
+        if flag not in flags:
+            return []
+        return [f"{flag}={name}" for name in _values(flags[flag], _read_line(command, before, flags), value)]
     if before and (option := flags.get(before[-1])) and not (option.bare and typed.startswith("-")):
-        return _values(option, _read(command, before[:-1], flags), typed)
-    line = _read(command, before, flags)
+        return _values(option, _read_line(command, before[:-1], flags), typed)
+    line = _read_line(command, before, flags)
     if typed.startswith("-"):
         return _flags(command)
-    free = [option for option in command.options if option.positional and option.name not in line.given]
+    free = [option for option in command.options if option.positional and option.name not in line.options]
     free += [option for option in command.options if option.name == "run" and not option.positional]
-    return _values(free[len(line.bare)], line, typed) if len(line.bare) < len(free) else []
+    return _values(free[len(line.positional)], line, typed) if len(line.positional) < len(free) else []
 
 
-def _read(command: Command, words: Sequence[str], flags: dict[str, Option]) -> Line:
-    """Return what whole words of a line give."""
-    given: dict[str, str] = {}
-    bare: list[str] = []
-    rest = list(words)
+def _read_line(command: CliCommand, arguments: Sequence[str], flags: dict[str, Option]) -> PartialLine:
+    """Return the options and positional arguments among the complete arguments of a line."""
+    options: dict[str, str] = {}
+    positional: list[str] = []
+    rest = list(arguments)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         if flag in flags:
             if rest[:1] == ["="]:
                 rest.pop(0)
-            given[flags[flag].name] = value if equals else (rest.pop(0) if rest else "")
+            options[flags[flag].name] = value if equals else (rest.pop(0) if rest else "")
         elif not flag.startswith("-"):
-            bare.append(flag + equals + value)
-    return Line(command, given, tuple(bare))
+            positional.append(flag + equals + value)
+    return PartialLine(command, options, tuple(positional))
 
 
-def _flags(command: Command) -> list[str]:
-    given = [option for option in command.options if not option.positional]
-    off = [f"--no-{option.flag[2:]}" for option in given if option.default is True]
-    return sorted({*(option.flag for option in given if option.default is not True), *off, "--help"})
+def _flags(command: CliCommand) -> list[str]:
+    """Return the flags of a command; a switch that is on by default has only the form that turns it off."""
+    options = [option for option in command.options if not option.positional]
+    off = [f"--no-{option.flag[2:]}" for option in options if option.default is True]
+    return sorted({*(option.flag for option in options if option.default is not True), *off, "--help"})
 
 
-def _values(option: Option, line: Line, typed: str) -> list[str]:
-    """Return what may be given for an option; of a list, the words before the last comma stay."""
-    words = list(option.choices)
-    if not words and option.completes:
+def _values(option: Option, line: PartialLine, typed: str) -> list[str]:
+    """Return the values that an option may have; behind those of a list that are typed already."""
+    names = list(option.choices)
+    if not names and option.completes:
         from itb.cli import completion_values  # what it imports is not for every itb --help
 
-        words = completion_values.values(option.completes, line)
+        names = completion_values.values(option.completes, line)
     before, comma, _ = typed.rpartition(",")
-    return [f"{before}{comma}{word}" for word in words] if option.value == "A,B" else words
+    return [f"{before}{comma}{name}" for name in names] if option.value == "A,B" else names

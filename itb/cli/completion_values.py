@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from itb.cli.commands import choices, logs, runs
-from itb.cli.line import Line
+from itb.cli.commands import definition_lists, logs, runs
+from itb.cli.partial_line import PartialLine
 from itb.config import lookup
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
@@ -16,7 +16,7 @@ from itb.rundir import values as rundir_values
 from itb.rundir.directory import RunDir, runs_of
 
 
-def values(what: str, line: Line) -> list[str]:
+def values(what: str, line: PartialLine) -> list[str]:
     """Return the names of what an option takes, as far as they can be known; none where nothing can."""
     with suppress(ItbError, OSError):
         folders = {name: line.value(name) for name in ("runs",) if line.value(name)}
@@ -24,22 +24,22 @@ def values(what: str, line: Line) -> list[str]:
     return []
 
 
-def _definitions(word: str) -> Callable[[Settings, Line], Iterable[str]]:
-    def names(settings: Settings, _: Line) -> list[str]:
-        return [name for name, _folder in choices.names(choices.kinds()[word], settings)]
+def _definitions(word: str) -> Callable[[Settings, PartialLine], Iterable[str]]:
+    def names(settings: Settings, _: PartialLine) -> list[str]:
+        return [name for name, _folder in definition_lists.names(definition_lists.kinds()[word], settings)]
 
     return names
 
 
-def _runs(settings: Settings, _: Line) -> list[str]:
+def _runs(settings: Settings, _: PartialLine) -> list[str]:
     return [rundir.id for rundir in runs_of(settings.runs_dir)]
 
 
-def _run(settings: Settings, line: Line) -> RunDir:
+def _run(settings: Settings, line: PartialLine) -> RunDir:
     return RunDir.find(settings.runs_dir, line.value("run"))
 
 
-def _roles(settings: Settings, line: Line) -> list[str]:
+def _roles(settings: Settings, line: PartialLine) -> list[str]:
     """Return the roles of the run's hosts, whether they are there or have only left logs."""
     rundir = _run(settings, line)
     testbed = rundir.load_or_none(rundir_values.TESTBED)
@@ -47,33 +47,33 @@ def _roles(settings: Settings, line: Line) -> list[str]:
     return list(dict.fromkeys([*up, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
 
 
-def _places(settings: Settings, line: Line) -> list[str]:
+def _places(settings: Settings, line: PartialLine) -> list[str]:
     """Return whose logs of the run there are."""
     return logs.places(_run(settings, line))
 
 
-def _logs(settings: Settings, line: Line) -> list[str]:
+def _logs(settings: Settings, line: PartialLine) -> list[str]:
     role = line.value("role")
     return [log.name for log in rundir_logs.list_logs(_run(settings, line)) if role in ("", log.place)]
 
 
-def _variants(settings: Settings, line: Line) -> Iterable[str]:
+def _variants(settings: Settings, line: PartialLine) -> Iterable[str]:
     folders = settings.folders("products")
     return lookup.load_product(line.value("product") or settings.product, folders).variants
 
 
-def _outcomes(_: Settings, __: Line) -> Iterable[str]:
+def _outcomes(_: Settings, __: PartialLine) -> Iterable[str]:
     return runs.OUTCOMES
 
 
-def _hooks(settings: Settings, _: Line) -> list[str]:
+def _hooks(settings: Settings, _: PartialLine) -> list[str]:
     from itb.tokens.lookup import PROVIDERS  # takes long to import, and is not for every value
 
     own = (path for folder in settings.folders("hooks") for path in sorted(folder.glob("*")))
     return [*PROVIDERS, *(path.name for path in own if path.is_file())]
 
 
-_PROVIDERS: dict[str, Callable[[Settings, Line], Iterable[str]]] = {
+_PROVIDERS: dict[str, Callable[[Settings, PartialLine], Iterable[str]]] = {
     "products": _definitions("products"),
     "platforms": _definitions("platforms"),
     "scenarios": _definitions("scenarios"),

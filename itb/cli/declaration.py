@@ -1,7 +1,7 @@
-"""A command of ``itb``: an Invoke task whose options come from their declarations.
+"""Commands of ``itb``: Invoke tasks whose options come from their declarations.
 
-Its function gets the settings among its options as one mapping and every
-other option by name; what it returns is the exit code.
+The function of a command gets the settings among its options as one mapping
+and every other option by name; it returns the exit code, None for success.
 """
 
 from __future__ import annotations
@@ -20,21 +20,27 @@ from itb.config import options as declared
 from itb.config.options import Option
 
 Flags = Mapping[str, Any]
-Body = Callable[..., int | None]
+CommandFunction = Callable[..., int | None]
 
 
-class Command(Task[Any]):
-    """One command: its function, its options and what its help says beside its docstring."""
+class CliCommand(Task[Any]):
+    """One command: its function, its options, and the example and notes that its help shows."""
 
     def __init__(
-        self, body: Body, options: Iterable[Option], *, example: str, notes: Sequence[str] = (), name: str = ""
+        self,
+        function: CommandFunction,
+        options: Iterable[Option],
+        *,
+        example: str,
+        notes: Sequence[str] = (),
+        name: str = "",
     ) -> None:
         self.options = tuple(options)
         self.example = example
         self.notes = tuple(notes)
         self.group = ""
         positional = [option.name for option in self.options if option.positional]
-        super().__init__(body, name=name or None, positional=positional, auto_shortflags=False)
+        super().__init__(function, name=name or None, positional=positional, auto_shortflags=False)
 
     def __eq__(self, other: object) -> bool:
         return self is other  # Invoke takes tasks of one name for the same if their code is
@@ -43,101 +49,103 @@ class Command(Task[Any]):
         return id(self)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: ARG002 - Invoke's
-        """Return what Invoke's parser takes, arguments without a flag first.
+        """Return the options as Invoke's parser takes them, positional ones first.
 
-        No short flags: Invoke would give them by first come, and a new
-        option would change the meaning of an old command line.
+        Invoke gives no short flags: it would assign them in the order of the
+        options, and a new option would change the meaning of an old command line.
         """
         ordered = sorted(self.options, key=lambda option: not option.positional)
         return [_argument(option) for option in ordered]
 
     def __call__(self, _context: object, **values: Any) -> None:
-        """Do what the command does and leave with its exit code."""
+        """Call the function of the command and end itb with its exit code."""
         flags = {option.name: values[option.name] for option in self.options if option.setting}
         own = {name: value for name, value in values.items() if name not in flags}
         end(self.body(flags, **own) or 0)
 
     @property
-    def words(self) -> str:
-        """Return the command as people write it: ``platform build``."""
+    def full_name(self) -> str:
+        """Return the command as people type it: ``platform build``."""
         return f"{self.group} {self.name}".strip()
 
     @property
-    def brief(self) -> str:
-        """Return what the command does, in one sentence."""
+    def summary(self) -> str:
+        """Return the first line of the docstring: what the command does."""
         return (self.__doc__ or "").strip().partition("\n")[0]
 
 
-class Group(Collection):
-    """Commands that share their first word; that word alone prints what they are.
+class CommandGroup(Collection):
+    """Commands that share their first word, such as ``itb token``; that word alone lists them.
 
-    ``implied`` is the command that is meant where the word is followed by none of them.
+    ``default_command`` is the one that runs where the word is followed by none of them.
     """
 
-    def __init__(self, name: str, brief: str, *commands: Command, implied: Command | None = None) -> None:
+    def __init__(
+        self, name: str, summary: str, *commands: CliCommand, default_command: CliCommand | None = None
+    ) -> None:
         super().__init__(name)
-        self.brief = brief
-        self.implied = implied
+        self.summary = summary
+        self.default_command = default_command
         for command in commands:
             command.group = name
             self.add_task(command)
 
     @property
-    def commands(self) -> list[Command]:
+    def commands(self) -> list[CliCommand]:
         """Return the commands of the group, in their order."""
-        return [task for task in self.tasks.values() if isinstance(task, Command)]
+        return [task for task in self.tasks.values() if isinstance(task, CliCommand)]
 
 
 @dataclass(frozen=True)
-class Section:
-    """Commands that people use for one purpose, as ``itb --help`` shows them; ``short`` lists names only."""
+class HelpSection:
+    """Commands for one purpose, under one title in ``itb --help``; ``names_only`` omits their summaries."""
 
     title: str
-    entries: tuple[Command | Group, ...]
-    short: bool = False
+    members: tuple[CliCommand | CommandGroup, ...]
+    names_only: bool = False
 
 
 class Commands(Collection):
-    """All commands, in sections."""
+    """All commands, in the sections of ``itb --help``."""
 
-    def __init__(self, *sections: Section) -> None:
+    def __init__(self, *sections: HelpSection) -> None:
         super().__init__()
         self.sections = sections
-        for entry in {entry.name: entry for section in sections for entry in section.entries}.values():
-            if isinstance(entry, Group):
-                self.add_collection(entry)
+        for member in {member.name: member for section in sections for member in section.members}.values():
+            if isinstance(member, CommandGroup):
+                self.add_collection(member)
             else:
-                self.add_task(entry)
+                self.add_task(member)
 
     @property
-    def every(self) -> list[Command]:
-        """Return every command, once."""
+    def all_commands(self) -> list[CliCommand]:
+        """Return every command, once, in the order of the sections."""
         commands = [
             command
             for section in self.sections
-            for entry in section.entries
-            for command in (entry.commands if isinstance(entry, Group) else [entry])
+            for member in section.members
+            for command in (member.commands if isinstance(member, CommandGroup) else [member])
         ]
         return list(dict.fromkeys(commands))
 
 
 def command(
     *options: Option | str, example: str, notes: Sequence[str] = (), name: str = ""
-) -> Callable[[Body], Command]:
+) -> Callable[[CommandFunction], CliCommand]:
     """Return a decorator that makes a function a command with these options; settings are given by their names.
 
     Help shows the function's docstring, then ``notes``, which may come from declarations, and a command's own
     options before settings, and these as they are declared.
     """
 
-    def wrap(body: Body) -> Command:
+    def wrap(function: CommandFunction) -> CliCommand:
         own = [option for option in options if isinstance(option, Option)]
         taken = [*own, *(setting for name, setting in declared.settings().items() if name in options)]
         if len(taken) != len(options):
             raise ValueError(f"not every option is one, or one is given twice: {options}")
         if nameless := [option.help for option in taken if not option.name or option.heading is None]:
             raise ValueError(f"no option of a command: {nameless}")
-        return Command(body, taken, example=example, notes=notes, name=name)
+        return CliCommand(function, taken, example=example, notes=notes, name=name)
 
     return wrap
 
@@ -180,7 +188,7 @@ def _argument(option: Option) -> Argument:
 
 
 def end(code: int) -> None:
-    """Leave with an exit code of the contract; what could not be printed makes a success an OSError."""
+    """End itb with an exit code; OSError if it would be 0 and the output cannot be written."""
     if not code:
         sys.stdout.flush()
     else:

@@ -1,4 +1,4 @@
-"""The documentation that lies beside its subject; ``itb help TOPIC`` shows it, in a checkout and in a wheel."""
+"""The documents that ``itb help TOPIC`` shows, in a checkout and in a wheel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from itb.cli import help_text
 from itb.errors import UsageError
 
-# What each topic is about, and where it is below the package.  The overview and what tests have measured lie
-# outside of it in a checkout: data/ has links to them, which a wheel has as files.
+# What each topic is about, and its file below the package.  Two files lie outside of it in a checkout; data/ has
+# links to them, which are files in a wheel.
 TOPICS = {
     "overview": ("what it is, the first two commands, what people do with it", "data/overview.md"),
     "commands": ("every command, how references are named, what --json prints", "cli/README.md"),
@@ -28,27 +28,27 @@ TOPICS = {
     "architecture": ("how the code is laid out, how data flows, the life of a run", "README.md"),
     "tests": ("how it is tested, what was measured, what is supported", "data/tests.md"),
 }
-LIST = "topics"
-HELP = ("help", "--help", "-h")  # words before a topic or a command
+TOPIC_LIST = "topics"
+HELP_FLAGS = ("help", "--help", "-h")  # arguments before a topic or a command
 
 
-def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
-    """Return the topic of ``help TOPIC`` or ``--help TOPIC``; empty where the words are something else.
+def requested_topic(arguments: Sequence[str], commands: Collection[str]) -> str:
+    """Return the topic of ``help TOPIC`` or ``--help TOPIC``; empty for any other arguments.
 
-    Raises UsageError with the nearest word if it is neither a topic nor a
+    Raises UsageError with the nearest name for what is neither a topic nor a
     command, and for more than one topic.
     """
-    if len(words) < 2 or words[0] not in HELP or words[1].startswith("-"):
+    if len(arguments) < 2 or arguments[0] not in HELP_FLAGS or arguments[1].startswith("-"):
         return ""
-    topic, *more = words[1:]
-    if topic in (*TOPICS, LIST) and more:
+    topic, *more = arguments[1:]
+    if topic in (*TOPICS, TOPIC_LIST) and more:
         raise UsageError(f"help {topic}: {more[0][:60]!r} is not expected here", hint=f"itb help {topic} shows it")
     if more or topic in commands:
         return ""
-    if topic not in (*TOPICS, LIST):
+    if topic not in (*TOPICS, TOPIC_LIST):
         from itb.util.yamlfile import nearest  # what it imports is not for every itb --help
 
-        near = nearest(topic, [*TOPICS, LIST, *commands])
+        near = nearest(topic, [*TOPICS, TOPIC_LIST, *commands])
         if near and near == nearest(topic, [*commands]):
             return ""  # a command in the wrong letters: who reads commands refuses it
         hint = "itb help topics lists the topics, itb --help the commands"
@@ -57,10 +57,10 @@ def topic_asked_for(words: Sequence[str], commands: Collection[str]) -> str:
 
 
 def text(topic: str) -> str:
-    """Return a topic's document, in Markdown; of ``topics``, the list of them."""
-    if topic == LIST:
-        listed = [(name, about) for name, (about, _) in TOPICS.items()]
-        return "\n".join(help_text.topics(listed, help_text.terminal_width())) + "\n"
+    """Return the document of a topic, in Markdown; for ``topics``, the list of topics."""
+    if topic == TOPIC_LIST:
+        descriptions = [(name, about) for name, (about, _) in TOPICS.items()]
+        return "\n".join(help_text.list_topics(descriptions, help_text.terminal_width())) + "\n"
     from importlib.resources import files
 
     document = files("itb").joinpath(TOPICS[topic][1])
@@ -73,21 +73,21 @@ def text(topic: str) -> str:
 
 
 def _has_pager() -> bool:
-    """Whether the program that $PAGER names is there; without $PAGER, one is found."""
+    """Return whether the pager that the environment names is installed; True if it names none: rich finds one."""
     named = os.environ.get("MANPAGER") or os.environ.get("PAGER") or ""
     return not named or shutil.which(named.split()[0] if named.split() else "") is not None
 
 
 def show(topic: str) -> None:
-    """Print a topic's document: rendered and in a pager on a terminal, else as it is written."""
-    if topic == LIST or not sys.stdout.isatty() or not _has_pager():
+    """Print the document of a topic: rendered in a pager on a terminal, else as Markdown."""
+    if topic == TOPIC_LIST or not sys.stdout.isatty() or not _has_pager():
         print(text(topic), end="")
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
     os.environ.setdefault("LESS", "-FRX")  # less shows colours, and ends by itself where all fits the screen
-    # The pager's Ctrl-C is its own affair: Python's waits on through a KeyboardInterrupt.
+    # Ctrl-C is for the pager: Python's waiting goes on after a KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console()
     with console.pager(styles=True):

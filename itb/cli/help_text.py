@@ -1,4 +1,4 @@
-"""What ``itb --help`` and ``itb COMMAND --help`` print, for any width of terminal."""
+"""The lines that ``itb --help`` and ``itb COMMAND --help`` print, for any width of terminal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from itb.cli.declaration import Command, Commands, Group
+from itb.cli.declaration import CliCommand, CommandGroup, Commands
 from itb.config.options import Heading, Option
 
 _INDENT = "  "
-_NARROW = 60  # columns; below, a text stands under its word instead of beside it
-_NEXT = "First: itb run --product pocketwms. More: itb COMMAND --help, itb help topics."
-_COLUMN = 24  # columns a word may take before its text goes to the next line
+_NARROW = 60  # columns; in a narrower terminal a text stands under its term instead of beside it
+_FOOTER = "First: itb run --product pocketwms. More: itb COMMAND --help, itb help topics."
+_COLUMN = 24  # columns; the text of a longer term begins in the next line
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or as COLUMNS says; 80 where there is none."""
+    """Return the columns of the terminal, or what COLUMNS says; 80 without a terminal."""
     with suppress(ValueError, OSError):  # shutil knows this too, but takes longer to import than help to print
         return max(int(os.environ.get("COLUMNS", "")), 20)
     with suppress(ValueError, OSError):
@@ -26,73 +26,73 @@ def terminal_width() -> int:
     return 80
 
 
-def topics(about: Sequence[tuple[str, str]], width: int) -> list[str]:
-    """Lines that list the topics of ``itb help`` and what each is about."""
-    listed = _columns(about, width, _longest(name for name, _ in about))
-    return ["itb help TOPIC shows:", "", *listed, "", *_fill("itb help COMMAND explains a command.", width)]
+def list_topics(descriptions: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Return lines that list the topics of ``itb help`` and what each is about."""
+    rows = _columns(descriptions, width, _longest(name for name, _ in descriptions))
+    return ["itb help TOPIC shows:", "", *rows, "", *_fill("itb help COMMAND explains a command.", width)]
 
 
-def program(commands: Commands, width: int) -> list[str]:
-    """Return the lines that show every command, grouped by what people do, and how to go on."""
+def describe_program(commands: Commands, width: int) -> list[str]:
+    """Return the lines that list every command by its purpose, and where to read on."""
     lines = ["Usage: itb COMMAND [OPTIONS]", ""]
     for section in commands.sections:
-        names = [entry.name or "" for entry in section.entries]
-        if section.short:
+        names = [member.name or "" for member in section.members]
+        if section.names_only:
             lines += _fill(f"{section.title}: {' '.join(names)}", width, _INDENT, first="")
         else:
             lines += _fill(f"{section.title}:", width)
-            pairs = [(name, entry.brief) for name, entry in zip(names, section.entries, strict=True)]
+            pairs = [(name, member.summary) for name, member in zip(names, section.members, strict=True)]
             lines += _columns(pairs, width, _longest(_names(commands)))
-    return [*lines, "", *_fill(_NEXT, width)]
+    return [*lines, "", *_fill(_FOOTER, width)]
 
 
 def _names(commands: Commands) -> Iterator[str]:
     """Yield the name of every entry of every section."""
     for section in commands.sections:
-        yield from (entry.name or "" for entry in section.entries)
+        yield from (member.name or "" for member in section.members)
 
 
-def listing(commands: Sequence[Command], width: int) -> list[str]:
-    """Return lines with a command each, and what it does."""
-    pairs = [(command.words, command.brief) for command in commands]
-    return _columns(pairs, width, _longest(word for word, _ in pairs))
+def list_commands(commands: Sequence[CliCommand], width: int) -> list[str]:
+    """Return a line for each command, with its summary."""
+    pairs = [(command.full_name, command.summary) for command in commands]
+    return _columns(pairs, width, _longest(name for name, _ in pairs))
 
 
-def group(shown: Group, width: int) -> list[str]:
-    """Return the lines that show the commands of a group, and what the group's name means before other words."""
+def describe_group(group: CommandGroup, width: int) -> list[str]:
+    """Return the lines that list the commands of a group, and its default command if it has one."""
     lines = [
-        *_fill(f"Usage: itb {shown.name} COMMAND [OPTIONS]", width),
+        *_fill(f"Usage: itb {group.name} COMMAND [OPTIONS]", width),
         "",
         "Commands:",
-        *listing(shown.commands, width),
+        *list_commands(group.commands, width),
     ]
-    if shown.implied:
-        meaning = f"itb {shown.name} RUN is itb {shown.implied.words} RUN."
+    if group.default_command:
+        meaning = f"itb {group.name} RUN is itb {group.default_command.full_name} RUN."
         lines += ["", *_fill(meaning, width)]
-    return [*lines, "", *_fill(f"itb {shown.name} COMMAND --help explains one.", width)]
+    return [*lines, "", *_fill(f"itb {group.name} COMMAND --help explains one.", width)]
 
 
-def command(shown: Command, width: int) -> list[str]:
-    """Return the lines that explain a command: what it does, its options by heading, an example."""
+def describe_command(command: CliCommand, width: int) -> list[str]:
+    """Return the lines that explain a command: its docstring and notes, its options by heading, an example."""
     arguments = [
-        option.value if option.required else f"[{option.value}]" for option in shown.options if option.positional
+        option.value if option.required else f"[{option.value}]" for option in command.options if option.positional
     ]
-    synopsis = " ".join(["Usage: itb", shown.words, *arguments, "[OPTIONS]"])
+    synopsis = " ".join(["Usage: itb", command.full_name, *arguments, "[OPTIONS]"])
     lines = [*_fill(synopsis, width), ""]
-    for paragraph in [*(shown.__doc__ or "").strip().split("\n\n"), *shown.notes]:
+    for paragraph in [*(command.__doc__ or "").strip().split("\n\n"), *command.notes]:
         lines += [*_fill(" ".join(paragraph.split()), width), ""]
-    column = min(_longest(map(_usage, shown.options)), _COLUMN)
+    column = min(_longest(map(_usage, command.options)), _COLUMN)
     for heading in Heading:
-        pairs = [(_usage(option), option.explained) for option in shown.options if option.heading == heading]
+        pairs = [(_usage(option), option.explained) for option in command.options if option.heading == heading]
         if pairs:
             lines += [*_fill(f"{heading}:", width), *_columns(pairs, width, column), ""]
-    if any(option.setting for option in shown.options):
+    if any(option.setting for option in command.options):
         lines += [*_fill("itb.yaml and the environment (ITB_NAME) set options too: itb show config.", width), ""]
-    return [*lines, "Example:", *_fill(shown.example, width, _INDENT)]
+    return [*lines, "Example:", *_fill(command.example, width, _INDENT)]
 
 
 def _usage(option: Option) -> str:
-    """Return the option and what it takes, as it is typed."""
+    """Return the option and the name of its value, as people type them."""
     if option.positional:
         return option.value
     if isinstance(option.default, bool):
@@ -101,21 +101,21 @@ def _usage(option: Option) -> str:
     return f"{option.flag} [{option.value}]" if option.bare else f"{option.flag} {option.value}"
 
 
-def _longest(words: Iterable[str]) -> int:
-    return max(map(len, words), default=0)
+def _longest(terms: Iterable[str]) -> int:
+    return max(map(len, terms), default=0)
 
 
 def _columns(pairs: Sequence[tuple[str, str]], width: int, column: int) -> list[str]:
-    """Return words with their texts beside them, or below where the line is too short."""
+    """Return terms with their texts beside them, or below where the line is too short."""
     lines: list[str] = []
     margin = len(_INDENT) + column + 2
-    for word, text in pairs:
+    for term, text in pairs:
         if width < _NARROW:
-            lines += [_INDENT + word, *_fill(text, width, 3 * _INDENT)]
-        elif len(word) > column:
-            lines += [_INDENT + word, *_fill(text, width, " " * margin)]
+            lines += [_INDENT + term, *_fill(text, width, 3 * _INDENT)]
+        elif len(term) > column:
+            lines += [_INDENT + term, *_fill(text, width, " " * margin)]
         else:
-            lines += _fill(text, width, " " * margin, first=f"{_INDENT}{word:{column}}  ")
+            lines += _fill(text, width, " " * margin, first=f"{_INDENT}{term:{column}}  ")
     return lines
 
 

@@ -14,7 +14,7 @@ import pytest
 from invoke.exceptions import Exit
 
 from itb import errors
-from itb.cli import program, words
+from itb.cli import arguments, program
 from itb.cli.declaration import Commands
 from itb.cli.tasks import collection
 
@@ -37,7 +37,7 @@ def parse(line: list[str]) -> str:
 
 def _problem(itb_program: program.ItbProgram, line: list[str]) -> str:
     try:
-        itb_program.parse_core(["itb", *words.join_groups(line)])
+        itb_program.parse_core(["itb", *arguments.join_groups(line)])
         itb_program.parse_collection()
         itb_program.parse_tasks()
     except errors.UsageError as error:

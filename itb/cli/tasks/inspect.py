@@ -70,9 +70,9 @@ def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
 
         token.hooks(as_json=json)
         return
-    from itb.cli.commands import choices
+    from itb.cli.commands import definition_lists
 
-    choices.list_choices(what, as_json=json)
+    definition_lists.list_choices(what, as_json=json)
 
 
 @command("engine", JSON, example="itb status")

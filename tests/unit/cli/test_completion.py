@@ -34,18 +34,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def offered(line: str) -> list[str]:
-    """What a line is completed with; a blank at its end begins another word."""
-    return completion.offered(line.split(" "), COMMANDS)
+    """What a line is completed with; a blank at its end begins another argument."""
+    return completion.complete(line.split(" "), COMMANDS)
 
 
 def test_commands_as_people_write_them() -> None:
     assert {"run", "platform", "help"} <= set(offered(""))
-    assert not [word for word in offered("") if "." in word]
-    assert completion.offered([], COMMANDS) == offered("")
+    assert not [name for name in offered("") if "." in name]
+    assert completion.complete([], COMMANDS) == offered("")
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "candidates"),
     [
         ("platform ", ["build", "list", "remove", "show"]),
         ("platform b", ["build"]),
@@ -91,12 +91,12 @@ def test_commands_as_people_write_them() -> None:
         ("nosuch --", []),
         ("help run --", []),
         ("help --", []),
-        ("--", list(completion.ALONE)),
+        ("--", list(completion.STANDALONE_OPTIONS)),
         ('run "', []),
     ],
 )
-def test_what_may_follow(line: str, words: list[str]) -> None:
-    assert offered(line) == words
+def test_what_may_follow(line: str, candidates: list[str]) -> None:
+    assert offered(line) == candidates
 
 
 def test_switches_as_help_shows_them() -> None:

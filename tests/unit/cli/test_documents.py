@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from itb import errors
+from itb.cli import arguments as cli_arguments
 from itb.cli import documents
-from itb.cli import words as cli_words
 from itb.cli.tasks import collection
 from itb.config import lookup, settings
 from itb.errors import UsageError
@@ -79,7 +79,7 @@ def test_the_readme_is_short() -> None:
     ],
 )
 def test_what_is_a_topic(words: list[str], topic: str) -> None:
-    assert documents.topic_asked_for(words, COMMANDS) == topic
+    assert documents.requested_topic(words, COMMANDS) == topic
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_a_topic(words: list[str], topic: str) -> None:
 )
 def test_unknown_topics(word: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        documents.topic_asked_for(["help", word], COMMANDS)
+        documents.requested_topic(["help", word], COMMANDS)
     assert caught.value.message == message
     assert "itb help topics" in caught.value.hint
 
@@ -99,7 +99,7 @@ def test_unknown_topics(word: str, message: str) -> None:
 @pytest.mark.parametrize("word", ["help", "--help"])
 def test_one_topic_at_a_time(word: str) -> None:
     with pytest.raises(UsageError) as caught:
-        documents.topic_asked_for([word, "tokens", "more"], COMMANDS)
+        documents.requested_topic([word, "tokens", "more"], COMMANDS)
     assert caught.value.message == "help tokens: 'more' is not expected here"
 
 
@@ -146,7 +146,7 @@ def test_every_command_is_listed() -> None:
 
 
 def test_no_topic_has_the_name_of_a_command() -> None:
-    assert not set(documents.TOPICS) & {*collection.namespace().task_names, *cli_words.GROUPS}
+    assert not set(documents.TOPICS) & {*collection.namespace().task_names, *cli_arguments.GROUPS}
 
 
 def test_as_written_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

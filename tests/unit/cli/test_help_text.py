@@ -11,17 +11,17 @@ import invoke
 import pytest
 
 from itb import errors
+from itb.cli import arguments as cli_arguments
 from itb.cli import help_text
 from itb.cli import program as cli_program
-from itb.cli import words as cli_words
-from itb.cli.declaration import Command, Group
+from itb.cli.declaration import CliCommand, CommandGroup
 from itb.cli.tasks import collection
 from itb.config import options
 
 TOP = Path(__file__).resolve().parents[3] / "itb"
-EVERY = collection.namespace().every
+EVERY = collection.namespace().all_commands
 SECTIONS = collection.namespace().sections
-GROUPS = [entry for section in SECTIONS for entry in section.entries if isinstance(entry, Group)]
+GROUPS = [member for section in SECTIONS for member in section.members if isinstance(member, CommandGroup)]
 # What itb honours; all else that Invoke offers is not there.
 OWN = {"--help", "-h", "--version", "-V", "--list", "-l", "--print-completion-script", "--complete"}
 INVOKES = [
@@ -39,7 +39,7 @@ def parse(line: list[str]) -> cli_program.ItbProgram:
     """Read a command line without doing it; UsageError where it cannot be read."""
     parser = program()
     parser.create_config()
-    words = cli_words.join_groups(line[1:])
+    words = cli_arguments.join_groups(line[1:])
     parser.parse_core(["itb", *words])
     parser.parse_collection()
     parser.parse_tasks()
@@ -47,9 +47,9 @@ def parse(line: list[str]) -> cli_program.ItbProgram:
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])
-@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
-def test_every_option_has_a_word(command: Command, width: int) -> None:
-    lines = help_text.command(command, width)
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.full_name)
+def test_every_option_has_a_word(command: CliCommand, width: int) -> None:
+    lines = help_text.describe_command(command, width)
     text = " ".join(" ".join(lines).split())
     for option in command.options:
         assert option.help
@@ -62,15 +62,15 @@ def test_every_option_has_a_word(command: Command, width: int) -> None:
 
 @pytest.mark.parametrize("width", [80, 60, 40])
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group.name))
-def test_a_group_shows_its_commands(group: Group, width: int) -> None:
-    text = " ".join(" ".join(help_text.group(group, width)).split())
-    assert all(command.words in text and command.brief in text for command in group.commands)
-    assert not group.implied or f"is itb {group.implied.words} RUN" in text
+def test_a_group_shows_its_commands(group: CommandGroup, width: int) -> None:
+    text = " ".join(" ".join(help_text.describe_group(group, width)).split())
+    assert all(command.full_name in text and command.summary in text for command in group.commands)
+    assert not group.default_command or f"is itb {group.default_command.full_name} RUN" in text
 
 
 def test_help_is_printed_with_its_texts_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     """As typed: what reads the options first must not take their texts away."""
-    words = cli_words.join_groups(["run", "--help"])
+    words = cli_arguments.join_groups(["run", "--help"])
     with pytest.raises(SystemExit) as ended:
         program().run(["itb", *words])
     output = capsys.readouterr().out
@@ -102,7 +102,7 @@ def test_list_has_every_command_on_a_line(capsys: pytest.CaptureFixture[str]) ->
             program().run(["itb", "--list", *group])
         lines = capsys.readouterr().out.splitlines()
         commands = [line[2:].split("  ")[0] for line in lines if line[2] != " "]
-        assert commands == [command.words for command in listed]
+        assert commands == [command.full_name for command in listed]
     with pytest.raises(errors.UsageError, match="unknown command 'tokn'; did you mean 'token'"):
         program().run(["itb", "--list", "tokn"])
 
@@ -138,21 +138,21 @@ def completed(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_completion_offers_what_is_meant_to_be_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(completed("itb --", capsys)) == {"--help", "--list", "--version", "--print-completion-script"}
-    run = next(command for command in EVERY if command.words == "run")
+    run = next(command for command in EVERY if command.full_name == "run")
     assert set(completed("itb run --", capsys)) == {"--help", *(option.flag for option in run.options)}
     assert {"run", "list", "platform"} <= set(completed("itb ", capsys))
 
 
-@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
-def test_examples_are_command_lines(command: Command) -> None:
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.full_name)
+def test_examples_are_command_lines(command: CliCommand) -> None:
     line = shlex.split(command.example)
     assert line[0] == "itb"
     (context,) = parse(line).tasks
     assert collection.namespace()[context.name] is command
 
 
-@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
-def test_a_function_takes_what_is_declared(command: Command) -> None:
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.full_name)
+def test_a_function_takes_what_is_declared(command: CliCommand) -> None:
     """Its own options by name, settings in one mapping."""
     flags, *own = inspect.signature(command.body).parameters.values()
     declared = {option.name for option in command.options if not option.setting}

@@ -18,14 +18,14 @@ import pytest
 
 from itb import __main__
 from itb.cli.commands import existing_run, new_run, token  # noqa: F401 - urllib3 opens a socket when imported
-from itb.cli.declaration import Command
+from itb.cli.declaration import CliCommand
 from itb.cli.tasks import collection
 from itb.config import options
 from itb.model import Case, Outcome
 from itb.process import orphans
 from itb.rundir.directory import RunDir, RunState
 
-EVERY = collection.namespace().every
+EVERY = collection.namespace().all_commands
 OLDER, NEWEST = "20261101T000000Z-pocketwms-aaaa-deb13", "20261102T000000Z-pocketwms-bbbb-deb13"
 LONG = "a" * 5000
 WAIT = 20  # seconds after which a command line waits for somebody
@@ -104,19 +104,19 @@ class Program:
         found = ((path, path.lstat()) for path in self.folder.rglob("*"))
         return {str(path): (stat.st_size, stat.st_mtime_ns) for path, stat in found}
 
-    def __call__(self, *words: str) -> tuple[int, str, str]:
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Return exit code, standard output and standard error."""
-        self._patch.setattr("sys.argv", ["itb", *words])
+        self._patch.setattr("sys.argv", ["itb", *arguments])
         with pytest.raises(SystemExit) as ended:
             __main__.main()
         captured = self._capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return ended.value.code, captured.out, captured.err
 
-    def refuses(self, *words: str, code: int = 1, said: str = "") -> None:
-        """Assert that a command line is refused with one message, which has these words, and changes nothing."""
-        ended, out, err = self(*words)
-        line = f"itb {shlex.join(words)[:200]}: {ended}\n{err}"
+    def refuses(self, *arguments: str, code: int = 1, said: str = "") -> None:
+        """Assert that a command line is refused with one message, which says ``said``, and changes nothing."""
+        ended, out, err = self(*arguments)
+        line = f"itb {shlex.join(arguments)[:200]}: {ended}\n{err}"
         assert (ended, out) == (code, ""), line
         lines = err.splitlines()
         assert lines, line
@@ -141,13 +141,13 @@ def program(
     runner.unchanged()
 
 
-def shown(command: Command) -> list[str]:
-    return command.words.split()
+def shown(command: CliCommand) -> list[str]:
+    return command.full_name.split()
 
 
-@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.words)
-def test_words_of_every_command(command: Command, program: Program) -> None:
-    name = command.words
+@pytest.mark.parametrize("command", EVERY, ids=lambda command: command.full_name)
+def test_arguments_of_every_command(command: CliCommand, program: Program) -> None:
+    name = command.full_name
     for flag in ("-p", "-R", "-e", "-w", "-d", "-pRewd", "--dry", "--echo", "--debug", "--hide", "-", "--", "--="):
         if flag not in ("--", "--="):
             program.refuses(*shown(command), flag, said=f"{name}: unknown option '{flag}'")
@@ -169,20 +169,22 @@ def test_words_of_every_command(command: Command, program: Program) -> None:
             program.refuses(*shown(command), typo, "x", said=f"{name}: unknown option '{typo}'; did you mean '--")
 
 
-# All further words of shell belong to what it runs.
+# All further arguments of shell belong to what it runs.
 @pytest.mark.parametrize(
-    "command", [command for command in EVERY if command.words != "shell"], ids=lambda command: command.words
+    "command",
+    [command for command in EVERY if command.full_name != "shell"],
+    ids=lambda command: command.full_name,
 )
-def test_more_words_than_a_command_takes(command: Command, program: Program) -> None:
+def test_more_arguments_than_a_command_takes(command: CliCommand, program: Program) -> None:
     taken = sum(option.positional or option.name == "run" for option in command.options)
-    words = ["x"] * taken
-    program.refuses(*shown(command), *words, "doctor", said=f"{command.words}: 'doctor' is a command of its own")
-    if not any(option.several for option in command.options):
-        program.refuses(*shown(command), *words, "x y", said=f"{command.words}: 'x y' is not expected here")
+    line, name = [*shown(command), *["x"] * taken], command.full_name
+    program.refuses(*line, "doctor", said=f"{name}: 'doctor' is a command of its own")
     takes_more = any(option.several for option in command.options)
+    if not takes_more:
+        program.refuses(*line, "x y", said=f"{name}: 'x y' is not expected here")
     said = "RUN is empty" if takes_more else "'' is not expected here"
-    program.refuses(*shown(command), *words, "", said=f"{command.words}: {said}")
-    program.refuses(*shown(command), *words, "--", "x", said="'--' is not expected here")
+    program.refuses(*line, "", said=f"{name}: {said}")
+    program.refuses(*line, "--", "x", said="'--' is not expected here")
 
 
 LINES = [

@@ -1,4 +1,4 @@
-"""Words of the command line, as Invoke wants them."""
+"""Arguments of the command line, as Invoke wants them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from itb import __main__, errors
+from itb.cli import arguments as cli_arguments
 from itb.cli import program
-from itb.cli import words as cli_words
 from itb.cli.commands import common
 from itb.cli.tasks import collection
 from itb.config.settings import Settings
@@ -22,7 +22,7 @@ from itb.source import itb_commit
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (["run"], ["run"]),
         (["platform", "build", "deb13"], ["platform.build", "deb13"]),
@@ -52,8 +52,8 @@ from itb.source import itb_commit
         (["-h", "run"], ["--help", "run"]),
     ],
 )
-def test_groups(words: list[str], expected: list[str]) -> None:
-    assert cli_words.join_groups(words) == expected
+def test_groups(arguments: list[str], expected: list[str]) -> None:
+    assert cli_arguments.join_groups(arguments) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_groups(words: list[str], expected: list[str]) -> None:
         ("publish --no-scratch", "--no-scratch"),
     ],
 )
-def test_words_behind_a_command(line: str, expected: str) -> None:
-    name, *words = line.split()
-    assert cli_words.checked(collection.namespace()[name], words) == expected.split()
+def test_arguments_behind_a_command(line: str, expected: str) -> None:
+    name, *arguments = line.split()
+    assert cli_arguments.normalize(collection.namespace()[name], arguments) == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,9 @@ def test_words_behind_a_command(line: str, expected: str) -> None:
         ("overview", "unknown command 'overview'", "itb help overview shows"),
         ("token --run x", "token: no command is given; it has: acquire, check, get, hooks, try", "itb token"),
         ("platform --json", "platform: no command is given; it has: build, list, remove, show", "itb platform"),
+        ("help run list", "help run: 'list' is not expected here", "itb help run explains one command"),
+        ("-h platform build x", "help platform build: 'x' is not expected here", "itb help platform build"),
+        ("help show RUN", "help show run: 'RUN' is not expected here", "itb help show run"),
         ("list doctor", "list: 'doctor' is a command of its own", "one at a time: itb list && itb doctor"),
         ("list token", "list: 'token' is a command of its own", "one at a time: itb list && itb token"),
         ("run list", "run: 'list' is a command of its own", "one at a time: itb run && itb list"),
@@ -146,10 +149,10 @@ def test_words_behind_a_command(line: str, expected: str) -> None:
         ),
     ],
 )
-def test_words_nobody_knows(line: str, message: str, hint: str) -> None:
+def test_unknown_arguments(line: str, message: str, hint: str) -> None:
     parser = program.ItbProgram(name="itb", binary="itb", version="1", namespace=collection.namespace())
     with pytest.raises(errors.UsageError) as caught:
-        parser.run(["itb", *cli_words.join_groups(line.split())])
+        parser.run(["itb", *cli_arguments.join_groups(line.split())])
     assert caught.value.message == message
     assert caught.value.hint.startswith(hint)
 
@@ -218,7 +221,7 @@ def test_characters_the_locale_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["run", "--ref", "a\udcff"], "flag --ref: 'a?' is not valid"),
         (["run", "--ref=a\udcff"], "flag --ref: '--ref=a?' is not valid"),
@@ -226,9 +229,9 @@ def test_characters_the_locale_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_arguments_that_are_no_text(
-    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["itb", *words])
+    monkeypatch.setattr("sys.argv", ["itb", *arguments])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert ended.value.code == 1
@@ -284,7 +287,7 @@ def test_every_command_that_shows_data_has_json() -> None:
     others |= {"new product", "new platform", "new scenario", "new hook"}
     others |= {"schema"}  # which is JSON
     without = {
-        command.words for command in collection.namespace().every
+        command.full_name for command in collection.namespace().all_commands
         if "json" not in {option.name for option in command.options}
     }  # fmt: skip
     assert not without - others
@@ -340,7 +343,7 @@ def test_a_full_disk_is_the_machines(monkeypatch: pytest.MonkeyPatch, capsys: py
     ],
 )
 def test_no_next_step_is_the_command_just_typed(typed: str, hint: str, left: str) -> None:
-    assert cli_words.useful_hint(hint, typed.split()) == left
+    assert cli_arguments.useful_hint(hint, typed.split()) == left
 
 
 @pytest.mark.parametrize(
@@ -362,4 +365,4 @@ def test_no_next_step_is_the_command_just_typed(typed: str, hint: str, left: str
     ],
 )
 def test_what_stands_behind_a_role_belongs_to_the_command(typed: str, read: list[str]) -> None:
-    assert cli_words.join_groups(shlex.split(typed)) == read
+    assert cli_arguments.join_groups(shlex.split(typed)) == read
