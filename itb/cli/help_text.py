@@ -83,7 +83,8 @@ def describe_command(command: CliCommand, width: int) -> list[str]:
         lines += [*_fill(" ".join(paragraph.split()), width), ""]
     column = min(_longest(map(_usage, command.options)), _COLUMN)
     for heading in Heading:
-        pairs = [(_usage(option), option.explained) for option in command.options if option.heading == heading]
+        options = [option for option in command.options if option.heading == heading]
+        pairs = [(_usage(option), option.help_with_default) for option in options]
         if pairs:
             lines += [*_fill(f"{heading}:", width), *_columns(pairs, width, column), ""]
     if any(option.setting for option in command.options):

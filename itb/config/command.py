@@ -1,4 +1,4 @@
-"""Words and environments of commands, as YAML gives them: within what the kernel takes."""
+"""Arguments and environments of commands in YAML files, within the limits of the kernel."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-_LONGEST = 127 << 10  # bytes; the kernel takes no longer word than 128 KiB, NAME= included
-_TOGETHER = 512 << 10  # bytes; all words together may have some 2 MiB, and several environments add up
+_ARGUMENT_LIMIT = 127 << 10  # bytes; the kernel's limit of an argument is 128 KiB, NAME= of a variable included
+_ENVIRONMENT_LIMIT = 512 << 10  # bytes; the kernel's is some 2 MiB in all, and several environments add up
 
 
-def _word(text: str) -> str:
+def _check_argument(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL cannot be part of a command")
-    if len(text.encode("utf-8", "surrogatepass")) > _LONGEST:
-        raise ValueError(f"longer than {_LONGEST >> 10} KiB, more than a command may be; a script file may")
+    if len(text.encode("utf-8", "surrogatepass")) > _ARGUMENT_LIMIT:
+        raise ValueError(f"longer than {_ARGUMENT_LIMIT >> 10} KiB, more than a command may be; a script file may")
     return text
 
 
-def _together(environment: dict[str, str]) -> dict[str, str]:
-    if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _TOGETHER:
-        raise ValueError(f"more than {_TOGETHER >> 10} KiB in all, more than a command may have")
+def _check_size(environment: dict[str, str]) -> dict[str, str]:
+    if sum(len(name) + len(value.encode()) for name, value in environment.items()) > _ENVIRONMENT_LIMIT:
+        raise ValueError(f"more than {_ENVIRONMENT_LIMIT >> 10} KiB in all, more than a command may have")
     return environment
 
 
-# A word of a command line; the name of a variable that is none would be taken for something else there.
-Word = Annotated[str, AfterValidator(_word)]
+# A name that no variable can have would be an argument of its own on a command line.
+ArgumentText = Annotated[str, AfterValidator(_check_argument)]
 Environment = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,255}$")], Word],
-    AfterValidator(_together),
+    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,255}$")], ArgumentText],
+    AfterValidator(_check_size),
 ]

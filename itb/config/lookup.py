@@ -1,7 +1,7 @@
-"""Products, platforms and scenarios: what the YAML files of the data folders say.
+"""Loading products, platforms and scenarios by name or path.
 
-A name is looked up among the user's own folders first, then among the ones
-itb ships; a path to a folder works wherever a name does.
+A name is looked up in the user's folders first, then in those that itb ships;
+a path to a folder works wherever a name does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_platform(name: str, folders: Sequence[Path] = ()) -> Platform:
 
 
 def _check_scripts_of_images(platform: Platform) -> None:
-    """Refuse a platform whose shared folder or whose scripts are not there, and stages no image can be made of."""
+    """Raise UsageError for a missing shared folder or script, and for stages of which no image can be made."""
     definition = platform.folder / _PLATFORM_FILE
     for folder in platform.folders:
         if not folder.is_dir():
@@ -86,7 +86,7 @@ def load_product(name: str, folders: Sequence[Path] = ()) -> Product:
 
 
 def _check_roles(product: Product, folder: Path) -> None:
-    """Refuse a configuration script that is not there, and a probe of something that is no service."""
+    """Raise UsageError for a missing configuration script, and for a probe of something that is no service."""
     for role, definition in product.roles.items():
         if definition.configure:
             _check_file(folder, "product.yaml", f"role {role}: script", definition.configure)
@@ -106,7 +106,7 @@ def load_scenario(name: str, folders: Sequence[Path] = ()) -> Scenario:
 
 
 def check_scripts(scenario: Scenario, folder: Path) -> None:
-    """Refuse a step whose script is neither a file inside the scenario's folder nor a step of itb's library."""
+    """Raise UsageError for a step whose script is neither in the scenario's folder nor in itb's library."""
     for step in (*scenario.steps, *scenario.always):
         if step.script and not _is_inside(folder, step.script):
             what = f"{folder / 'scenario.yaml'}: step {step.name!r}: script"
@@ -129,7 +129,7 @@ def _check_file(folder: Path, definition: str, what: str, name: str) -> None:
 
 
 def find(kind: str, name: str, folders: Sequence[Path], file: str) -> Path:
-    """Return the folder that holds ``file`` for a name or a path."""
+    """Return the folder of a definition by its name or path; UsageError with the nearest name if there is none."""
     if "/" in name or name in (".", ".."):
         path = _expand(name)
         if path and (path / file).is_file():

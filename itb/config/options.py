@@ -1,9 +1,9 @@
-"""What a user can set, and the options of the command line: each declared once, here or at its command.
+"""Declarations of settings and options, each once: here or at its command.
 
-From a declaration come the field of ``Settings`` (and so the keys of
+A setting's declaration makes the field of ``Settings`` (and so the key in
 ``itb.yaml``), the environment variable, the option of every command that
-takes it, its help, ``itb show config`` and the documentation's table.  This
-module is read for ``itb --help``, so it imports nothing that takes time.
+takes it, its help, ``itb show config`` and the table of the documentation.
+``itb --help`` imports this module, so it imports nothing that takes time.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class Continuation(StrEnum):
 class Option:
     """The declaration of an option of a command, or of a setting.
 
-    A setting without a ``heading`` has no option; ``value`` names what an
-    option takes in its help; ``unset`` says what an empty default stands
-    for.  ``name`` and ``default`` of a setting are those of its field.  A
-    ``default`` of False or True makes a switch, None marks an option that
-    was not given; ``required`` ones have to be.  A ``bare`` one may be given
-    without its value, ``several`` values may be given to one by position;
-    ``short`` is its one-letter form.  ``choices`` are all
-    its values, ``completes`` is what shells offer where those are not known
-    here (:mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
+    A setting without a ``heading`` has no option.  ``value`` is the name of
+    the value in the help; ``unset`` describes an empty default.  The ``name``
+    and ``default`` of a setting are those of its field.  A ``default`` of
+    False or True makes a switch, None means not given.  A ``required`` option
+    must be given, a ``bare`` one may be given without its value, and
+    ``several`` values may be given by position; ``short`` is the one-letter
+    form.  ``choices`` are all its values; where they are not known here,
+    ``completes`` names what completes it in a shell (see
+    :mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
     ``at_most`` bound a number.
 
     An existing run goes on with its recorded settings.  ``changes`` names the
@@ -100,8 +100,8 @@ class Option:
         """Return whether the setting may be given to this continuation of a run."""
         return self.of_command or self.changed_by(continuation)
 
-    def beyond(self, value: Any) -> str:
-        """Return which bound a number is beyond, in words; empty where it is within them, or no number."""
+    def bound_problem(self, value: Any) -> str:
+        """Return which bound a number exceeds, as text; empty if none, or for what is no number."""
         if not isinstance(value, int | float):
             return ""
         if self.at_least is not None and value < self.at_least:
@@ -114,7 +114,7 @@ class Option:
 
     @property
     def default_text(self) -> str:
-        """Return the default as it is shown: ``deb13``, ``the product's``; empty where none can be named."""
+        """Return the default for help and documentation: ``deb13``, ``the product's``; empty if there is none."""
         if self.default and isinstance(self.default, tuple):
             return ",".join(self.default)
         if isinstance(self.default, bool):
@@ -124,8 +124,8 @@ class Option:
         return str(self.default) if self.default and isinstance(self.default, str) else self.unset
 
     @property
-    def explained(self) -> str:
-        """Return what the option does, and its default."""
+    def help_with_default(self) -> str:
+        """Return the help of the option with its default."""
         default = "" if isinstance(self.default, bool) else self.default_text
         requirement = " [required]" if self.required and not self.positional else ""
         return self.help + (f" [default: {default}]" if default else requirement)
@@ -137,7 +137,7 @@ _MORE_FOLDERS = "more folders with {}, comma-separated"
 
 
 class DeclaredSettings:
-    """Every plain setting; ``config.Settings`` makes a checked record of them and adds the nested ones.
+    """Every plain setting; ``Settings`` makes a checked record of them and adds the nested ones.
 
     Lists may be given as ``A,B`` in the environment and in options.
     """
@@ -251,7 +251,7 @@ class DeclaredSettings:
     token_hook: Annotated[
         str,
         Option(
-            "managed-token hook: local, command, ... or one of your own (itb token hooks)",
+            "token provider: local, command, ... or a hook of your own (itb token hooks)",
             Heading.TOKENS,
             "NAME",
             completes="hooks",
@@ -267,7 +267,7 @@ class DeclaredSettings:
     keep: Annotated[
         Literal["never", "failed", "always"],
         Option(
-            "keep the testbed afterwards: never, failed or always",
+            "keep the hosts afterwards: never, failed or always (--keep of itb clean: run directories)",
             Heading.RUNNING,
             "WHEN",
             changes=(Continuation.RESUME,),
@@ -354,7 +354,7 @@ class DeclaredPublish:
     ] = ""
 
 
-# What commands take that is no setting.
+# Options of several commands that are no settings.
 JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
 RUN = Option(
     "name of a run, or a unique part of it", Heading.WHERE, "RUN", unset="the newest", name="run", completes="runs"

@@ -1,4 +1,4 @@
-"""What ``platform.yaml`` says: an operating system, its images, its Compute Entrypoint, its repositories."""
+"""The records of a platform's definition, platform.yaml, and of side-effects.yaml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from itb.config.written import WrittenRecord, exactly_one
+from itb.config.yaml_record import YamlRecord, exactly_one
 from itb.data import shipped
 
 FINAL_STAGES = ("bare", "build", "services")  # the images a run uses; every platform has these stages
@@ -15,7 +15,7 @@ BASE = "base"  # the image that stages start from
 SIDE_EFFECTS = "side-effects.yaml"  # beside platform.yaml, in the shared folder and in platforms/ itself
 
 
-class Ce(WrittenRecord):
+class Ce(YamlRecord):
     """How a Compute Entrypoint comes to be on a platform."""
 
     packages: tuple[str, ...]
@@ -28,7 +28,7 @@ class Ce(WrittenRecord):
     """Globs of log files that are kept as evidence."""
 
 
-class BaseImage(WrittenRecord):
+class BaseImage(YamlRecord):
     """Where a platform starts: a public image, or a mirror where no registry answers."""
 
     image: str
@@ -37,7 +37,7 @@ class BaseImage(WrittenRecord):
     """Whether mmdebstrap makes the same from a Debian mirror where no registry answers."""
 
 
-class ImageStage(WrittenRecord):
+class ImageStage(YamlRecord):
     """One image: what a script makes of another one in a container."""
 
     from_: str = Field(alias="from")
@@ -48,7 +48,7 @@ class ImageStage(WrittenRecord):
     """Stages that have to be there before."""
 
 
-class Mock(WrittenRecord):
+class Mock(YamlRecord):
     """How mock builds in the workspace, which then runs privileged."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("python_version", "refused"))
@@ -65,7 +65,7 @@ class Mock(WrittenRecord):
         return self
 
 
-class WorkspaceDefinition(WrittenRecord):
+class WorkspaceDefinition(YamlRecord):
     """The build workspace."""
 
     env: dict[str, str] = {}
@@ -73,7 +73,7 @@ class WorkspaceDefinition(WrittenRecord):
     mock: Mock = Mock(refused="its definition does not say how")
 
 
-class PublishedRepository(WrittenRecord):
+class PublishedRepository(YamlRecord):
     """A repository that packages are published in, for --from-repo NAME."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("url", "refused"))
@@ -94,7 +94,7 @@ class PublishedRepository(WrittenRecord):
         return self
 
 
-class PlatformFile(WrittenRecord):
+class PlatformFile(YamlRecord):
     """A platform: an operating system, its images, its Compute Entrypoint and its repositories."""
 
     title: str
@@ -139,7 +139,7 @@ class Platform(PlatformFile):
         return (beside if beside.is_dir() else shipped.folder("build_ws") / "platforms" / self.shared, self.folder)
 
 
-class Explained(WrittenRecord):
+class SideEffect(YamlRecord):
     """Files that installing packages changes or makes besides the packages' own, and why."""
 
     paths: tuple[str, ...] = Field(min_length=1)
@@ -153,16 +153,16 @@ class Explained(WrittenRecord):
     have installed more."""
 
 
-class SideEffects(WrittenRecord):
+class SideEffects(YamlRecord):
     """What may differ on a host from image and packages, and where new files count.
 
     A file of the image that was changed always counts unless it is among the
     expected ones; one that no package has counts in watched places only.
     """
 
-    watched: tuple[Explained, ...] = ()
+    watched: tuple[SideEffect, ...] = ()
     """Places where a new file counts."""
-    expected: tuple[Explained, ...] = ()
+    expected: tuple[SideEffect, ...] = ()
     """What may differ."""
-    reserved: tuple[Explained, ...] = ()
+    reserved: tuple[SideEffect, ...] = ()
     """Places where no package of the product may have a file, unless it is expected."""

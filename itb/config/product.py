@@ -9,13 +9,13 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from itb.config.command import Environment, Word
-from itb.config.written import WrittenRecord, at_most_one, exactly_one
+from itb.config.command import ArgumentText, Environment
+from itb.config.yaml_record import YamlRecord, at_most_one, exactly_one
 from itb.errors import UsageError
 from itb.util import yamlfile
 
 
-class Source(WrittenRecord):
+class Source(YamlRecord):
     """Where a product's source comes from: a git repository, or a history that is kept as files."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("history", "url"))
@@ -35,7 +35,7 @@ class Source(WrittenRecord):
         return self
 
 
-class BuildDefinition(WrittenRecord):
+class BuildDefinition(YamlRecord):
     """How a product's RPMs are built: by its own ReleaseManager, or by a command."""
 
     model_config = ConfigDict(json_schema_extra=at_most_one("release_manager", "command"))
@@ -43,7 +43,7 @@ class BuildDefinition(WrittenRecord):
     release_manager: str = "build/ReleaseManager/release.py"
     """The product's ReleaseManager, a file of its source that Python runs. It has to offer --release-version,
     --source-dir and --release-dir, and leaves the RPMs below the latter."""
-    command: Word | None = None
+    command: ArgumentText | None = None
     """A command line for bash that makes the RPMs instead, in a checkout of the commit. It leaves them in or
     below $ITB_RPM_DIR, with the version $ITB_PRODUCT_VERSION and the Release $ITB_RPM_RELEASE."""
     spec: str = ""
@@ -77,7 +77,7 @@ class BuildDefinition(WrittenRecord):
         return self
 
 
-class RoleDefinition(WrittenRecord):
+class RoleDefinition(YamlRecord):
     """What a release consists of on one role."""
 
     packages: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class RoleDefinition(WrittenRecord):
     """Seconds that installing the packages may take."""
 
 
-class TokenPlace(WrittenRecord):
+class TokenPlace(YamlRecord):
     """A role that gets the SciToken."""
 
     role: str
@@ -136,7 +136,7 @@ class TokenDelivery(TokenPlace):
         return next((place.path for place in self.places if place.role == role), self.path)
 
 
-class IdToken(WrittenRecord):
+class IdToken(YamlRecord):
     """An HTCondor IDTOKEN made on one role and put on another."""
 
     on: str
@@ -155,7 +155,7 @@ class IdToken(WrittenRecord):
     """Seconds that it is valid."""
 
 
-class Variant(WrittenRecord):
+class Variant(YamlRecord):
     """What is different when a product is tested with --variant NAME.
 
     What is given takes the place of the product's; env adds to it.
@@ -183,7 +183,7 @@ class Variant(WrittenRecord):
     """What is added to the environment of scenario steps."""
 
 
-class ProductFile(WrittenRecord):
+class ProductFile(YamlRecord):
     """A product: what is released, how it is built, and what a release consists of on each role."""
 
     title: str

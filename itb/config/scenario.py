@@ -9,13 +9,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from itb.config.command import Environment, Word
-from itb.config.written import WrittenRecord, exactly_one
+from itb.config.command import ArgumentText, Environment
+from itb.config.yaml_record import YamlRecord, exactly_one
 
 _SERVICE = "{service}"
 
 
-class Eventually(WrittenRecord):
+class Eventually(YamlRecord):
     """Poll a step until it passes."""
 
     within: float = Field(gt=0)
@@ -24,7 +24,7 @@ class Eventually(WrittenRecord):
     """Seconds between two tries."""
 
 
-class KnownFailure(WrittenRecord):
+class KnownFailure(YamlRecord):
     """A failure that is expected for a while: it counts as a skip."""
 
     until: date
@@ -33,7 +33,7 @@ class KnownFailure(WrittenRecord):
     """Why it fails, for reports."""
 
 
-class Step(WrittenRecord):
+class Step(YamlRecord):
     """One step of a scenario: a command line, a script, or an action of the engine's, on the host of a role."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("run", "script", "action"))
@@ -42,9 +42,9 @@ class Step(WrittenRecord):
     """What is tried, as reports show it; no two steps of a scenario have the same."""
     role: str
     """The host: a role of the testbed."""
-    run: Word | None = None
+    run: ArgumentText | None = None
     """A command line, run by bash."""
-    script: Word | None = None
+    script: ArgumentText | None = None
     """A file of the scenario's folder, or lib/NAME.sh of itb's library."""
     action: Literal["reboot"] | None = None
     """What no program inside a host can do to it."""
@@ -85,7 +85,7 @@ class Step(WrittenRecord):
         return self
 
 
-class Needs(WrittenRecord):
+class Needs(YamlRecord):
     """What a scenario cannot be tried without; where a need is not met it is skipped with the reason."""
 
     roles: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Needs(WrittenRecord):
     """Names of the platforms it is for."""
 
 
-class ScenarioFile(WrittenRecord):
+class ScenarioFile(YamlRecord):
     """A scenario: what is tried on an installed testbed, step by step."""
 
     title: str

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from itb.config import lookup, options, untrusted_source, written
+from itb.config import lookup, options, untrusted_source, yaml_record
 from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, Option, as_setting
 from itb.errors import UsageError
 from itb.model import Record
@@ -38,7 +38,7 @@ _KOJI_KEYS = ", ".join(options.fields(DeclaredKoji))
 
 
 class Settings(DeclaredSettings, Record):
-    """Everything a user can set; the keys of ``itb.yaml``, which ``options`` declares."""
+    """All settings, which are the keys of ``itb.yaml``; ``itb.config.options`` declares them."""
 
     publish: Annotated[
         PublishSettings,
@@ -49,7 +49,7 @@ class Settings(DeclaredSettings, Record):
     @classmethod
     def _is_within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
         option = options.settings().get(info.field_name or "")
-        if option and (problem := option.beyond(value)):
+        if option and (problem := option.bound_problem(value)):
             raise ValueError(problem)
         return value
 
@@ -75,11 +75,11 @@ class Settings(DeclaredSettings, Record):
         return Limits(self.timeout_factor, self.limits)
 
     def named_folders(self, kind: str) -> tuple[Path, ...]:
-        """Return the user's own folders of definitions, there or not: itb new makes them."""
+        """Return the user's folders of a kind of definitions; they need not exist, ``itb new`` makes them."""
         return tuple(expand(folder) for folder in getattr(self, kind))
 
     def folders(self, kind: str) -> tuple[Path, ...]:
-        """Return the user's own folders of definitions: of products, platforms, scenarios or hooks.
+        """Return the user's folders of products, platforms, scenarios or hooks.
 
         Raises UsageError for one that does not exist: what is looked up there would be unknown.
         """
@@ -102,7 +102,7 @@ class Settings(DeclaredSettings, Record):
 
     @property
     def cache_dir(self) -> Path:
-        """Return the cache's folder, absolute; what first writes there makes it."""
+        """Return the folder of the cache, absolute; it may not exist yet."""
         if self.cache:
             return expand(self.cache).absolute()
         return xdg("XDG_CACHE_HOME", ".cache") / "itb"
@@ -130,7 +130,7 @@ def settings_table() -> str:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of ``itb.yaml``: types from the record, the rest as the options are declared."""
-    schema = written.json_schema(Settings, "itb.yaml")
+    schema = yaml_record.json_schema(Settings, "itb.yaml")
     _describe(Settings, schema)
     for record in (PublishSettings, KojiSettings):
         _describe(record, schema["$defs"][record.__name__])
@@ -143,7 +143,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _describe(record: type[Record], schema: Mapping[str, Any]) -> None:
-    """Add to the schema of a record what the declarations of its keys say: what each is, and its bounds."""
+    """Add descriptions and bounds of keys to the schema of a record, from their declarations."""
     for name, field in record.model_fields.items():
         if option := next((item for item in field.metadata if isinstance(item, Option)), None):
             bounds = {"minimum": option.at_least, "exclusiveMinimum": option.above, "maximum": option.at_most}
@@ -217,7 +217,7 @@ def _current_directory() -> Path:
 
 
 def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
-    """Raise UsageError where the path of a folder, there or to be made, cannot be one."""
+    """Raise UsageError for a folder that neither exists nor can be made."""
     folders = {"runs": settings.runs_dir, "cache": settings.cache_dir}
     if settings.reports_dir:
         folders["report_dir"] = settings.reports_dir
@@ -250,7 +250,7 @@ def _check_platform_options(settings: Settings, origins: Mapping[str, str]) -> N
 
 @functools.cache
 def _warn_of_variables() -> None:
-    """Print which ITB_ variables are no settings but look like one; others may be anybody's."""
+    """Warn of ITB_ variables whose names are nearly those of a setting; others may be anybody's."""
     known = [f"ITB_{key.upper()}" for key in declared()]
     for name in sorted(os.environ):
         if name.startswith("ITB_") and name not in (*known, *_NO_SETTINGS):
@@ -258,7 +258,7 @@ def _warn_of_variables() -> None:
                 print(f"itb: environment {name}: no such setting; did you mean {near}?", file=sys.stderr)
 
 
-def given_by_variables() -> tuple[str, ...]:
+def names_from_environment() -> tuple[str, ...]:
     """Return the names of the settings that the environment gives."""
     return tuple(name for name, option in declared().items() if option.variable in os.environ)
 
@@ -284,7 +284,7 @@ def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(key: str, text: str, where: str) -> Any:
-    """Return the text as a value of the setting's type; UsageError, which names ``where``, if it is none."""
+    """Return a text as a value of the setting's type; UsageError, which names ``where``, if it cannot be one."""
     annotation = Settings.model_fields[key].annotation
     origin = get_origin(annotation)
     if not text.strip():

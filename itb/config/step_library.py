@@ -1,4 +1,4 @@
-"""The scripts of ``scenarios/lib`` that steps of any scenario may name: ``script: lib/NAME.sh``."""
+"""The scripts of ``scenarios/lib``, which steps of any scenario may run: ``script: lib/NAME.sh``."""
 
 from __future__ import annotations
 

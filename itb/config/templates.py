@@ -1,4 +1,4 @@
-"""New definitions out of templates: a product, a scenario, a token hook or a platform that works at once.
+"""New definitions made from templates: a product, a scenario, a hook or a platform that works at once.
 
 A template is a folder of ``build_ws/templates``; in its files and their
 names ``newproduct`` and the like stand for the name.  The JSON schemas that
@@ -29,8 +29,8 @@ _SCHEMA_LINE = re.compile(r"^# yaml-language-server: \$schema=(\S+)$", re.MULTIL
 _LOWER = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
 
-class Kind(StrEnum):
-    """What can be made out of a template."""
+class TemplateKind(StrEnum):
+    """A kind of definition that a template makes."""
 
     PRODUCT = "product"
     SCENARIO = "scenario"
@@ -43,14 +43,14 @@ class Kind(StrEnum):
         return f"{self}s"
 
 
-def check_name(kind: Kind, name: str) -> None:
+def check_name(kind: TemplateKind, name: str) -> None:
     """Raise UsageError for a name that a definition of this kind cannot have."""
     if not lookup.NAME.fullmatch(name):
         raise UsageError(
             f"{kind} {name[:100]!r}: not a name",
             hint="letters, digits, '.', '_' and '-', at most 64, the first one a letter or a digit",
         )
-    named_after = {Kind.PLATFORM: "images", Kind.PRODUCT: "package and service"}.get(kind)
+    named_after = {TemplateKind.PLATFORM: "images", TemplateKind.PRODUCT: "package and service"}.get(kind)
     if named_after and not _LOWER.fullmatch(name):
         raise UsageError(
             f"{kind} {name!r}: its {named_after} are named after it, in lower case",
@@ -58,8 +58,8 @@ def check_name(kind: Kind, name: str) -> None:
         )
 
 
-def filled(kind: Kind, words: Mapping[str, str]) -> Files:
-    """Return the files of a kind's template with words replaced, in their names too."""
+def fill_template(kind: TemplateKind, words: Mapping[str, str]) -> Files:
+    """Return the files of a template with words replaced, in their names too."""
 
     def fill(text: str) -> str:
         for word, value in words.items():
@@ -72,8 +72,8 @@ def filled(kind: Kind, words: Mapping[str, str]) -> Files:
 
 
 def platform_like(other: Platform, name: str) -> Files:
-    """Return the files of a new platform that is another one until it is changed."""
-    (head,) = filled(Kind.PLATFORM, {"@LIKE@": other.name}).values()
+    """Return the files of a new platform that works like another one until it is changed."""
+    (head,) = fill_template(TemplateKind.PLATFORM, {"@LIKE@": other.name}).values()
     text = (other.folder / "platform.yaml").read_text(encoding="utf-8")
     lines = {r"title: .*": f"title: {name}, made like {other.name}", r"tested: true": "tested: false"}
     if not other.shared:

@@ -1,6 +1,6 @@
-"""The settings that an ``itb.yaml`` may not give, because its folder may be the candidate's and not the user's.
+"""The settings that an ``itb.yaml`` may not give where its folder may be the candidate's and not the user's.
 
-The owner of the file does not tell: who clones a candidate owns its files.
+The owner of the file decides nothing: whoever clones a candidate owns its files.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
-from itb.config.platform import SIDE_EFFECTS, Explained, Platform, SideEffects
+from itb.config.platform import SIDE_EFFECTS, Platform, SideEffect, SideEffects
 from itb.containers import tools
 from itb.containers.host import Host
 from itb.data import shipped
@@ -223,7 +223,7 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
     )
 
 
-def _pattern(entries: Iterable[Explained]) -> re.Pattern[str]:
+def _pattern(entries: Iterable[SideEffect]) -> re.Pattern[str]:
     """Return a pattern that matches the paths of all these entries."""
     wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = [

@@ -237,7 +237,7 @@ def create_cell(
         pid=os.getpid(),
         tool_version=VERSION,
         settings=settings.model_dump(mode="json"),
-        environment=config_settings.given_by_variables(),
+        environment=config_settings.names_from_environment(),
         has_tools=True,
         cwd=str(Path.cwd()),
         definitions=resume.checksums(cell_plan.product, cell_plan.platform, cell_plan.topology),

@@ -20,7 +20,7 @@ from typing import Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from itb.config.written import WrittenRecord
+from itb.config.yaml_record import YamlRecord
 from itb.errors import UsageError
 from itb.process.request import Request
 from itb.process.runner import Runner
@@ -30,7 +30,7 @@ from itb.util import yamlfile
 _TOOL_FOLDERS = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
 
 
-class Edit(WrittenRecord):
+class Edit(YamlRecord):
     """One change of one file: another text in it, a new file, or its removal."""
 
     file: str
@@ -51,7 +51,7 @@ class Edit(WrittenRecord):
         return self
 
 
-class ExpectedFailure(WrittenRecord):
+class ExpectedFailure(YamlRecord):
     """The failure that a run of a broken branch must report; tests compare it with the report."""
 
     phase: str
@@ -77,7 +77,7 @@ class ExpectedFailure(WrittenRecord):
         return self
 
 
-class CommitSpec(WrittenRecord):
+class CommitSpec(YamlRecord):
     """A commit; its tree is the newest tree with some edits."""
 
     name: str
@@ -98,7 +98,7 @@ class CommitSpec(WrittenRecord):
     """Names of edits of the newest tree."""
 
 
-class Defect(WrittenRecord):
+class Defect(YamlRecord):
     """A branch broken/NAME: one commit with one defect."""
 
     subject: str
@@ -108,7 +108,7 @@ class Defect(WrittenRecord):
     expect: ExpectedFailure
 
 
-class History(WrittenRecord):
+class History(YamlRecord):
     """A git repository as data: the newest tree in a folder, and commits whose trees differ from it by edits."""
 
     author: str = Field(pattern=r"^[^<>\n]+ <[^<>\n]+>$")

@@ -1,4 +1,4 @@
-"""Getting a token from a provider and checking it."""
+"""Acquiring a token: a provider gets it, then it is checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itb.model import Token
 from itb.tokens.check import preflight, unverified_issuer
 from itb.tokens.lookup import find_provider
 from itb.tokens.providers.base import Provider, ProviderContext
-from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 
 TRIES = 3
 BACKOFF = (1.0, 4.0)  # seconds before the second and the third try
@@ -26,9 +26,9 @@ def acquire(
     """Get a token from the provider or hook ``name`` and check it as a CE would.
 
     After a temporary failure it tries again, three times in all within
-    ``request.deadline_s``.  Calls ``note`` with what it is doing.  Raises
-    AcquireError (exit code 6) naming the cause, UsageError for a name or
-    option that does not exist.
+    ``request.deadline_s``; it reports its progress to ``note``.  Raises
+    AcquireError (exit code 6) with the cause, UsageError for a name or option
+    that does not exist.
     """
     provider = find_provider(name, context)
     secret = _obtain(name, provider, request, context, note)
@@ -51,8 +51,8 @@ def _obtain(
         except AcquireError as error:
             pause = BACKOFF[attempt - 1] if attempt < TRIES else 0.0
             remaining = deadline - time.monotonic() - pause
-            if error.cause is not Cause.TEMPORARY or attempt == TRIES or remaining < 1:
-                if error.cause is Cause.TEMPORARY and attempt > 1:
+            if error.cause is not AcquireCause.TEMPORARY or attempt == TRIES or remaining < 1:
+                if error.cause is AcquireCause.TEMPORARY and attempt > 1:
                     error.message += f" (tried {attempt} times)"
                     error.args = (error.message,)
                 raise

@@ -1,7 +1,7 @@
-"""Finding out from a CE whether it can reach a token's issuer, and why it refused a token.
+"""Asking a CE whether it can reach a token's issuer, and why it refused a token.
 
-A client of HTCondor only sees AUTHENTICATE:1004; the reason is in the log of
-the daemon that it talked to.
+A client of HTCondor only sees AUTHENTICATE:1004; the log of the daemon that
+refused it has the reason.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def issuer_problem(ce: Host, issuer: str) -> str:
     own CA bundle.
     """
     url = f"{issuer}{_DISCOVERY}"
-    answer = ce.run(Request(
+    completed = ce.run(Request(
         ["curl", "--silent", "--show-error", "--fail", "--max-time", "4", "--output", "/dev/null", url],
         timeout=15,
         check=False,
     ))
-    if answer.ok:
+    if completed.ok:
         return ""
-    return f"host {ce.role} cannot read {url}: {_CURL_ERRORS.get(answer.returncode, answer.reason)}"
+    return f"host {ce.role} cannot read {url}: {_CURL_ERRORS.get(completed.returncode, completed.reason)}"
 
 
 def find_refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:

@@ -19,7 +19,7 @@ import jwt
 from itb.model import Record, Token
 from itb.tokens import scopes
 from itb.tokens.parse import DecodedToken, MalformedTokenError, decode_token
-from itb.tokens.request import SCOPES, AcquireError, Cause, Profile, TokenRequest
+from itb.tokens.request import SCOPES, AcquireCause, AcquireError, Profile, TokenRequest
 from itb.util import when
 
 ALGORITHMS = ("ES256", "RS256")
@@ -63,7 +63,10 @@ def preflight(
             subject = f"token from {provider}" if provider else "token"
             reasons = [f"{check.claim}: {check.reason}" for check in checks if not check.ok]
             raise AcquireError(
-                f"{subject}: {check.reason}", cause=Cause.TOKEN, hint=check.hint, evidence="\n".join(reasons)
+                f"{subject}: {check.reason}",
+                cause=AcquireCause.TOKEN,
+                hint=check.hint,
+                evidence="\n".join(reasons),
             )
     return describe(decode_token(token), provider=provider, verified=jwks is not None)
 

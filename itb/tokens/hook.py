@@ -1,7 +1,7 @@
-"""Running a managed-token hook: a program that reads a request for a token and answers in JSON.
+"""Running a hook: a program of the user that reads a request for a token and answers in JSON.
 
-README.md beside has the protocol for people who write hooks.  Standard output
-goes through a pipe into memory only: it is a secret, which must not be on a disk.
+README.md has the protocol.  A hook's standard output goes through a pipe into
+memory: it is a secret, which must not be on a disk.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.tokens.parse import DoubleKeyError, refuse_double_keys
 from itb.tokens.private_file import read_private
-from itb.tokens.request import PROTOCOL_VERSION, AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import PROTOCOL_VERSION, AcquireCause, AcquireError, Secret, TokenRequest
 from itb.util import files
 from itb.util.redact import redact
 
 OUTPUT_LIMIT = 64 * 1024
-KEPT_ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ")
-CAUSES = {2: Cause.CONFIGURATION, 3: Cause.PERSON, 4: Cause.TEMPORARY, 5: Cause.REFUSED}
+INHERITED_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ")
+CAUSE_BY_STATUS = {
+    2: AcquireCause.CONFIGURATION,
+    3: AcquireCause.PERSON,
+    4: AcquireCause.TEMPORARY,
+    5: AcquireCause.REFUSED,
+}
 _DIAGNOSTICS_LIMIT = 4000  # characters of a hook's standard error that are kept
 
 
-class Answer(Record):
+class HookAnswer(Record):
     """The one JSON object on a hook's standard output."""
 
     version: int
@@ -45,7 +50,7 @@ class Answer(Record):
 
 @dataclass(frozen=True)
 class HookCall:
-    """One call of a hook, with the token or the error why there is none; all but the token may be shown."""
+    """The result of one call of a hook: the token or the error, and what may be shown of the call."""
 
     returncode: int
     seconds: float
@@ -67,8 +72,8 @@ def call_hook(
 ) -> HookCall:
     """Run a hook once and read its answer; ``timeout`` is in seconds.
 
-    Returns a failure in ``error`` instead of raising it: ``itb token try``
-    shows the rest of the call as well.
+    Returns a failure in ``error`` instead of raising it, for ``itb token try``
+    to show with the rest of the call.
     """
     problem = program_problem(Path(argv[0]))
     if problem is None:
@@ -92,17 +97,17 @@ def call_hook(
             # The answer may name a file in the hook's directory, which is removed after this block.
             if problem is None:
                 return _read_answer(name, completed, output, limit=timeout)
-    error_ = AcquireError(
+    start_error = AcquireError(
         f"hook {name}: {argv[0]} {problem}",
-        cause=Cause.HOOK,
+        cause=AcquireCause.HOOK,
         hint="itb token hooks lists what there is; a hook is an executable file with a #! line",
     )
-    return HookCall(-1, 0.0, False, 0, "", error=error_)
+    return HookCall(-1, 0.0, False, 0, "", error=start_error)
 
 
 def hook_environment(request: TokenRequest, home: Path, pass_env: Sequence[str] = ()) -> dict[str, str]:
-    """Return the whole environment of a hook, without bearer tokens of the caller."""
-    kept = {name: os.environ[name] for name in (*KEPT_ENVIRONMENT, *pass_env) if name in os.environ}
+    """Return the whole environment of a hook; no bearer token of the caller is in it."""
+    inherited = {name: os.environ[name] for name in (*INHERITED_VARIABLES, *pass_env) if name in os.environ}
     fields = {
         "VERSION": str(PROTOCOL_VERSION),
         "RUN_ID": request.run_id,
@@ -116,7 +121,7 @@ def hook_environment(request: TokenRequest, home: Path, pass_env: Sequence[str] 
         "DEADLINE_S": str(request.deadline_s),
     }
     variables = {f"ITB_TOKEN_{name}": value for name, value in fields.items() if value}
-    return {"LANG": "C.UTF-8", **kept, **variables, "TMPDIR": str(home)}
+    return {"LANG": "C.UTF-8", **inherited, **variables, "TMPDIR": str(home)}
 
 
 def program_problem(program: Path) -> str | None:
@@ -139,22 +144,22 @@ def _start_problem(error: TestbedError) -> str:
     return f"{reason} (has it a #! line?)" if "format" in reason else reason
 
 
-class _Output:
-    """The output of a hook: its first 64 KiB and one byte, and its size in bytes."""
+class _HookOutput:
+    """The output of a hook: at most 64 KiB and one byte of it, and its whole size in bytes."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.size = 0
 
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
         room = OUTPUT_LIMIT + 1 - len(self.data)
         if room > 0:
-            self.data += piece[:room]
+            self.data += chunk[:room]
 
 
 @contextmanager
-def _read_fifo(fifo: Path) -> Iterator[_Output]:
+def _read_fifo(fifo: Path) -> Iterator[_HookOutput]:
     """Read everything that is written to a named pipe while the block runs.
 
     A write end held here keeps the pipe open until the block ends.  A child
@@ -165,7 +170,7 @@ def _read_fifo(fifo: Path) -> Iterator[_Output]:
     read_end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     write_end = os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)
     stop_read_end, stop_write_end = os.pipe()
-    output = _Output()
+    output = _HookOutput()
     thread = threading.Thread(target=_read_until_end, args=(read_end, stop_read_end, output), daemon=True)
     thread.start()
     try:
@@ -177,7 +182,7 @@ def _read_fifo(fifo: Path) -> Iterator[_Output]:
             os.close(descriptor)
 
 
-def _read_until_end(read_end: int, stop: int, output: _Output) -> None:
+def _read_until_end(read_end: int, stop: int, output: _HookOutput) -> None:
     while True:
         ready, _, _ = select.select([read_end, stop], [], [])
         # When the hook has ended, all it wrote is in the pipe: 1 MiB at most.
@@ -190,7 +195,7 @@ def _read_until_end(read_end: int, stop: int, output: _Output) -> None:
             return
 
 
-def _read_answer(name: str, completed: Completed, output: _Output, *, limit: float) -> HookCall:
+def _read_answer(name: str, completed: Completed, output: _HookOutput, *, limit: float) -> HookCall:
     secret: Secret | None = None
     error: AcquireError | None = None
     try:
@@ -206,11 +211,11 @@ def _read_answer(name: str, completed: Completed, output: _Output, *, limit: flo
     )
 
 
-def _extract_secret(name: str, completed: Completed, output: _Output, limit: float) -> Secret:
+def _extract_secret(name: str, completed: Completed, output: _HookOutput, limit: float) -> Secret:
     if completed.timed_out:
         raise AcquireError(
             f"hook {name}: gave no answer within {limit:.0f} s and was ended",
-            cause=Cause.TEMPORARY,
+            cause=AcquireCause.TEMPORARY,
             hint="a hook must not wait for a person: itb help tokens says how it is run",
         )
     if completed.returncode != 0:
@@ -223,7 +228,8 @@ def _extract_secret(name: str, completed: Completed, output: _Output, limit: flo
     if answer.token is not None:
         return Secret(answer.token)
     try:
-        text = read_private(Path(answer.token_file or ""), what=f"hook {name}: token_file", cause=Cause.HOOK)
+        file = Path(answer.token_file or "")
+        text = read_private(file, what=f"hook {name}: token_file", cause=AcquireCause.HOOK)
     except ValueError:
         raise _protocol_error(name, "answered a token_file that is not a path") from None
     return Secret(text)
@@ -232,23 +238,26 @@ def _extract_secret(name: str, completed: Completed, output: _Output, limit: flo
 def _exit_error(name: str, completed: Completed) -> AcquireError:
     lines = [line.strip() for line in redact(completed.stderr).splitlines() if line.strip()]
     reason = lines[-1][:300] if lines else "it gave no reason on standard error"
-    cause = CAUSES.get(completed.returncode)
+    cause = CAUSE_BY_STATUS.get(completed.returncode)
     if cause is None:
         status = (
             f"exit {completed.returncode}" if completed.returncode > 0 else f"signal {-completed.returncode}"
         )
         return _protocol_error(name, f"ended with {status}, which the protocol does not know: {reason}")
     meanings = {
-        Cause.CONFIGURATION: ("is not configured", "the hook's own documentation says what it needs"),
-        Cause.PERSON: ("its credential has expired or was revoked; a person must act", "log in again as it wants"),
-        Cause.TEMPORARY: ("cannot get a token for now", "the service may be down: try again later"),
-        Cause.REFUSED: ("the issuer refused", "role, scope or audience is not granted to this credential"),
+        AcquireCause.CONFIGURATION: ("is not configured", "the hook's own documentation says what it needs"),
+        AcquireCause.PERSON: (
+            "its credential has expired or was revoked; a person must act",
+            "log in again as it wants",
+        ),
+        AcquireCause.TEMPORARY: ("cannot get a token for now", "the service may be down: try again later"),
+        AcquireCause.REFUSED: ("the issuer refused", "role, scope or audience is not granted to this credential"),
     }
     meaning, hint = meanings[cause]
     return AcquireError(f"hook {name}: {meaning}: {reason}", cause=cause, hint=hint)
 
 
-def _parse_answer(name: str, data: bytes) -> Answer:
+def _parse_answer(name: str, data: bytes) -> HookAnswer:
     try:
         text = data.decode("utf-8")
         value, end = json.JSONDecoder(object_pairs_hook=refuse_double_keys).raw_decode(text.lstrip())
@@ -271,9 +280,9 @@ def _parse_answer(name: str, data: bytes) -> Answer:
     return answer
 
 
-def _validate_answer(name: str, value: Mapping[str, object]) -> Answer:
+def _validate_answer(name: str, value: Mapping[str, object]) -> HookAnswer:
     try:
-        return Answer.model_validate(value, strict=True)
+        return HookAnswer.model_validate(value, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]  # the input is the secret
         where = redact(".".join(str(part) for part in first["loc"]))
@@ -287,6 +296,6 @@ def _json_type(value: object) -> str:
 def _protocol_error(name: str, problem: str) -> AcquireError:
     return AcquireError(
         f"hook {name}: {problem}",
-        cause=Cause.HOOK,
+        cause=AcquireCause.HOOK,
         hint="this is a mistake of the hook: itb help tokens says what it has to answer",
     )

@@ -17,8 +17,8 @@ import requests
 _LIMIT = 64 * 1024  # bytes: four times the longest token
 
 
-class Failure(StrEnum):
-    """The reason why there is no answer."""
+class HttpsFailure(StrEnum):
+    """The reason why a request has no response."""
 
     TIMEOUT = "timeout"
     UNTRUSTED = "untrusted"  # the certificate or TLS itself
@@ -28,17 +28,17 @@ class Failure(StrEnum):
 
 
 class HttpsError(Exception):
-    """There is no answer; the message is one line and holds no header."""
+    """A request has no response; the message is one line and holds no header."""
 
-    def __init__(self, failure: Failure, message: str) -> None:
+    def __init__(self, failure: HttpsFailure, message: str) -> None:
         super().__init__(message)
         self.failure = failure
         self.message = message
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The status, the body, and the target of a redirect, which is not followed."""
+class HttpsResponse:
+    """The status and body of a response, and the target of a redirect, which is not followed."""
 
     status: int
     body: bytes
@@ -54,35 +54,35 @@ def get(
     ca: Path | None = None,
     limit: int = _LIMIT,
     proxy: str | None = "",
-) -> Answer:
-    """Return the answer of an https URL within ``timeout`` seconds in all.
+) -> HttpsResponse:
+    """Return the response of an https URL within ``timeout`` seconds in all.
 
     ``ca`` is a file or hashed directory of certificates to trust instead of
     the machine's.  ``proxy`` is the URL of a proxy, empty for none, None for
     the one that the environment names.  Raises HttpsError.
     """
     if not url.startswith("https://"):
-        raise HttpsError(Failure.INVALID, f"{url[:200]} is not an https URL")
+        raise HttpsError(HttpsFailure.INVALID, f"{url[:200]} is not an https URL")
     if ca is not None and not os.access(ca, os.R_OK):
-        raise HttpsError(Failure.UNTRUSTED, f"its CA cannot be looked up: {ca} cannot be read")
-    call = _Call(
+        raise HttpsError(HttpsFailure.UNTRUSTED, f"its CA cannot be looked up: {ca} cannot be read")
+    call = _HttpsRequest(
         url, dict(headers or {}), dict(params or {}), str(ca) if ca else machine_ca(), timeout, limit, proxy
     )
-    results: list[Answer | HttpsError] = []
+    results: list[HttpsResponse | HttpsError] = []
     # The time limit of requests is for the silence between two bytes: a
     # server that sends a byte now and then would keep the call going for ever.
     thread = threading.Thread(target=lambda: results.append(call.run()), daemon=True)
     thread.start()
     thread.join(timeout + 0.5)
     if not results:
-        raise HttpsError(Failure.TIMEOUT, f"no answer within {timeout:.0f} s")
+        raise HttpsError(HttpsFailure.TIMEOUT, f"no answer within {timeout:.0f} s")
     if isinstance(results[0], HttpsError):
         raise results[0]
     return results[0]
 
 
 @dataclass(frozen=True, repr=False)
-class _Call:
+class _HttpsRequest:
     """One request; it has no repr, because its headers are secret."""
 
     url: str
@@ -93,22 +93,22 @@ class _Call:
     limit: int
     proxy: str | None
 
-    def run(self) -> Answer | HttpsError:
-        """Return the answer, or the error why there is none."""
+    def run(self) -> HttpsResponse | HttpsError:
+        """Return the response, or the error."""
         try:
             return self._get()
         except requests.exceptions.SSLError as error:
-            return HttpsError(Failure.UNTRUSTED, _tls_problem(str(error)))
+            return HttpsError(HttpsFailure.UNTRUSTED, _tls_problem(str(error)))
         except requests.exceptions.Timeout:
-            return HttpsError(Failure.TIMEOUT, f"no answer within {self.timeout:.0f} s")
+            return HttpsError(HttpsFailure.TIMEOUT, f"no answer within {self.timeout:.0f} s")
         except requests.exceptions.ProxyError as error:
-            return HttpsError(Failure.UNREACHABLE, f"the proxy {_connection_problem(str(error))}")
+            return HttpsError(HttpsFailure.UNREACHABLE, f"the proxy {_connection_problem(str(error))}")
         except requests.exceptions.ConnectionError as error:
-            return HttpsError(Failure.UNREACHABLE, _connection_problem(str(error)))
+            return HttpsError(HttpsFailure.UNREACHABLE, _connection_problem(str(error)))
         except (requests.exceptions.RequestException, ValueError, OSError) as error:
-            return HttpsError(Failure.INVALID, f"cannot be asked: {type(error).__name__}")
+            return HttpsError(HttpsFailure.INVALID, f"cannot be asked: {type(error).__name__}")
 
-    def _get(self) -> Answer | HttpsError:
+    def _get(self) -> HttpsResponse | HttpsError:
         with requests.Session() as session, session.get(
             self.url,
             headers={"Accept-Encoding": "identity", **self.headers},
@@ -125,9 +125,9 @@ class _Call:
                 body += piece
                 if len(body) > self.limit:
                     if response.status_code != 200:  # the status is enough to explain the failure
-                        return Answer(response.status_code, b"", response.headers.get("Location", ""))
-                    return HttpsError(Failure.TOO_LARGE, f"answered more than {self.limit} bytes")
-            return Answer(response.status_code, body, response.headers.get("Location", ""))
+                        return HttpsResponse(response.status_code, b"", response.headers.get("Location", ""))
+                    return HttpsError(HttpsFailure.TOO_LARGE, f"answered more than {self.limit} bytes")
+            return HttpsResponse(response.status_code, body, response.headers.get("Location", ""))
 
 
     def _proxies(self, session: requests.Session) -> dict[str, str] | None:
@@ -184,12 +184,12 @@ def fetch_jwks(issuer: str, *, ca: Path | None = None) -> Mapping[str, Any] | No
 def _read_json(url: str, ca: Path | None) -> dict[str, Any] | None:
     try:
         try:
-            answer = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, proxy=None)
+            response = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, proxy=None)
         except HttpsError as error:
-            if error.failure is not Failure.UNTRUSTED or ca is None:
+            if error.failure is not HttpsFailure.UNTRUSTED or ca is None:
                 return None
-            answer = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, ca=ca, proxy=None)
-        value = json.loads(answer.body) if answer.status == 200 else None
+            response = get(url, timeout=TIMEOUT, limit=_JWKS_LIMIT, ca=ca, proxy=None)
+        value = json.loads(response.body) if response.status == 200 else None
     except (HttpsError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

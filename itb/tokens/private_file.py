@@ -1,4 +1,4 @@
-"""Reading a token safely from a file that another program writes."""
+"""Reading a token from a file that another program writes, if nobody else can read it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import stat
 from pathlib import Path
 
-from itb.tokens.request import SIZE_LIMIT, AcquireError, Cause
+from itb.tokens.request import SIZE_LIMIT, AcquireCause, AcquireError
 
 
-def read_private(path: Path, *, what: str, cause: Cause = Cause.CONFIGURATION) -> str:
+def read_private(path: Path, *, what: str, cause: AcquireCause = AcquireCause.CONFIGURATION) -> str:
     """Return the text of a file that only this user can access, without its last line end.
 
     It must be a regular file, no symbolic link, owned by this user, closed

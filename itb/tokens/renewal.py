@@ -1,4 +1,4 @@
-"""Renewing the token of a long run before it expires, and reporting at once when that fails."""
+"""Renewing the token of a long run before it expires, and reporting a failure at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Renewal(Record):
 
     @property
     def gap(self) -> bool:
-        """Return whether the failures left a time without a valid token."""
+        """Return whether the old token expired while renewals failed."""
         return self.failed > 0 and self.left <= 0
 
     @property

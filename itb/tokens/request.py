@@ -1,4 +1,4 @@
-"""The request to a token provider, the secret it returns, and the causes of failure."""
+"""The request to a token provider, the secret that it returns, and the causes of a failure."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class TokenRequest(Record):
     deadline_s: int = 60
 
 
-class Cause(StrEnum):
-    """Why there is no token; the first four are a hook's exit codes 2 to 5."""
+class AcquireCause(StrEnum):
+    """The cause of a missing token; the first four stand for a hook's exit codes 2 to 5."""
 
     CONFIGURATION = "configuration"
     PERSON = "a person must act"
@@ -51,17 +51,17 @@ class Cause(StrEnum):
 
 
 class AcquireError(TokenError):
-    """A provider gave no usable token; ``cause`` says who can change that."""
+    """A provider gave no usable token, for this ``cause``."""
 
     conclusive = True
 
-    def __init__(self, message: str, *, cause: Cause, hint: str = "", evidence: str = "") -> None:
+    def __init__(self, message: str, *, cause: AcquireCause, hint: str = "", evidence: str = "") -> None:
         super().__init__(message, hint=hint, evidence=evidence)
         self.cause = cause
 
 
 class Secret:
-    """The text of a token; only :meth:`reveal` returns it."""
+    """The text of a token, which redaction hides everywhere; only :meth:`reveal` returns it."""
 
     __slots__ = ("_value",)
 

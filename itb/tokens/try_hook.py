@@ -1,4 +1,4 @@
-"""Trying a hook under the conditions of a real run, and recording what it did, without the token."""
+"""``itb token try``: runs a provider or hook as a real run does, and reports what it did, without the token."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from itb.tokens.request import Secret, TokenRequest
 
 
 class HookReport(Record):
-    """The result of trying a hook; nothing of it is secret.
+    """The report of one try of a provider or hook; nothing of it is secret.
 
     ``asked`` is the JSON object that the hook got, ``environment`` the names
     of its variables; ``exit_code`` and ``output_bytes`` are -1 for a provider
-    that is no program.
+    that starts no hook.
     """
 
     name: str
@@ -42,7 +42,7 @@ class HookReport(Record):
 
 
 def try_hook(name: str, request: TokenRequest, context: ProviderContext) -> HookReport:
-    """Ask a provider or hook once, without the second and third try of a run; return the result.
+    """Ask a provider or hook once for a token, without the second and third try of a run.
 
     Raises UsageError for a name or option that does not exist.
     """

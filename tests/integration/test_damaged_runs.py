@@ -52,7 +52,7 @@ def in_time(work: Callable[[], object]) -> None:
 def look(rundir: RunDir) -> None:
     """What list, show and report do."""
     console = Console(file=io.StringIO(), width=200)
-    runs.table(list(runs.matching(rundir.path.parent, runs.Wanted()))).lines()
+    runs.table(list(runs.matching_runs(rundir.path.parent, runs.RunFilter()))).lines()
     write.write(rundir)
     write.show(rundir, console)
 

@@ -19,7 +19,7 @@ from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
 from itb.tokens.lookup import list_providers
 from itb.tokens.providers.base import ProviderContext
-from itb.tokens.request import AcquireError, Cause, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, TokenRequest
 
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="r1", ce=CE, audience=CE, deadline_s=20)
@@ -143,7 +143,7 @@ def test_case_2_a_hang_while_a_child_holds_the_output(
     began = time.monotonic()
     error = problem(context, REQUEST.model_copy(update={"deadline_s": 1}))
     assert "gave no answer within" in error.message
-    assert error.cause is Cause.TEMPORARY
+    assert error.cause is AcquireCause.TEMPORARY
     assert time.monotonic() - began < 60
     assert not lives(int((tmp_path / "child").read_text()))
 
@@ -192,7 +192,7 @@ def test_case_3_nothing_said(context: ProviderContext, hook: MakeHook) -> None:
     hook("echo; exit 0")
     error = problem(context)
     assert "wrote nothing to standard output" in error.message
-    assert error.cause is Cause.HOOK
+    assert error.cause is AcquireCause.HOOK
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_case_4_not_the_one_object(context: ProviderContext, hook: MakeHook, bod
     hook(body)
     error = problem(context)
     assert expected in error.message
-    assert error.cause is Cause.HOOK
+    assert error.cause is AcquireCause.HOOK
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_cases_6_to_11_tokens_a_ce_would_refuse(
     error = problem(context)
     assert error.message.startswith("token from mine: ")
     assert expected in error.message
-    assert error.cause is Cause.TOKEN
+    assert error.cause is AcquireCause.TOKEN
 
 
 def test_case_12_a_token_file(context: ProviderContext, hook: MakeHook, issuer: Issuer, tmp_path: Path) -> None:
@@ -311,15 +311,15 @@ def test_a_token_file_in_the_hooks_own_directory(context: ProviderContext, hook:
 @pytest.mark.parametrize(
     ("status", "cause", "expected"),
     [
-        (2, Cause.CONFIGURATION, "is not configured: no role"),
-        (3, Cause.PERSON, "a person must act: no role"),
-        (5, Cause.REFUSED, "the issuer refused: no role"),
-        (1, Cause.HOOK, "exit 1, which the protocol does not know: no role"),
-        (77, Cause.HOOK, "exit 77"),
+        (2, AcquireCause.CONFIGURATION, "is not configured: no role"),
+        (3, AcquireCause.PERSON, "a person must act: no role"),
+        (5, AcquireCause.REFUSED, "the issuer refused: no role"),
+        (1, AcquireCause.HOOK, "exit 1, which the protocol does not know: no role"),
+        (77, AcquireCause.HOOK, "exit 77"),
     ],
 )
 def test_exit_codes_by_cause(
-    context: ProviderContext, hook: MakeHook, status: int, cause: Cause, expected: str
+    context: ProviderContext, hook: MakeHook, status: int, cause: AcquireCause, expected: str
 ) -> None:
     hook(f"echo starting >&2; echo 'no role' >&2; exit {status}")
     error = problem(context)

@@ -22,7 +22,7 @@ from itb.testbed.certificates import RunCA
 from itb.tokens.acquire import acquire
 from itb.tokens.issuer import Issuer
 from itb.tokens.providers.base import ProviderContext
-from itb.tokens.request import AcquireError, Cause, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, TokenRequest
 
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="r1", ce=CE, audience=CE, deadline_s=3)
@@ -169,37 +169,37 @@ def test_what_vault_gives_is_checked_too(
 @pytest.mark.parametrize(
     ("answer", "cause", "expected"),
     [
-        (errors(403, "permission denied"), Cause.PERSON, "has expired or was revoked: permission denied"),
+        (errors(403, "permission denied"), AcquireCause.PERSON, "has expired or was revoked: permission denied"),
         (
             errors(400, "invalid_scope"),
-            Cause.REFUSED,
+            AcquireCause.REFUSED,
             "the issuer refused someone:default of issuer fermilab: inva",
         ),
-        (errors(404), Cause.CONFIGURATION, "knows no credential someone:default of issuer fermilab"),
-        (errors(503, "Vault is sealed"), Cause.TEMPORARY, "Vault is sealed"),
-        (errors(502, "upstream"), Cause.TEMPORARY, "status 502): upstream"),
-        (errors(429, "slow down"), Cause.TEMPORARY, "status 429"),
-        (reply(418, b"teapot"), Cause.CONFIGURATION, "status 418"),
+        (errors(404), AcquireCause.CONFIGURATION, "knows no credential someone:default of issuer fermilab"),
+        (errors(503, "Vault is sealed"), AcquireCause.TEMPORARY, "Vault is sealed"),
+        (errors(502, "upstream"), AcquireCause.TEMPORARY, "status 502): upstream"),
+        (errors(429, "slow down"), AcquireCause.TEMPORARY, "status 429"),
+        (reply(418, b"teapot"), AcquireCause.CONFIGURATION, "status 418"),
         (
             reply(307, b"", Location="https://elsewhere:8200/"),
-            Cause.CONFIGURATION,
+            AcquireCause.CONFIGURATION,
             "redirects to https://elsewhere",
         ),
-        (reply(200, b"x" * 200_000), Cause.CONFIGURATION, "answered more than 65536 bytes"),
-        (reply(200, b"hello"), Cause.CONFIGURATION, "answers without a token"),
-        (reply(200, {"data": {}}), Cause.CONFIGURATION, "answers without a token"),
-        (reply(200, ["data"]), Cause.CONFIGURATION, "answers without a token"),
-        (reply(403, {"errors": None}), Cause.PERSON, "revoked"),
-        (reply(403, b"x" * 200_000), Cause.PERSON, "revoked"),
-        (errors(412, "required index state not present"), Cause.TEMPORARY, "status 412"),
-        (errors(473), Cause.TEMPORARY, "status 473"),
-        (errors(401, "no"), Cause.PERSON, "revoked"),
-        (reply(200, b'{"data": {"access_token": ["x"]}}'), Cause.CONFIGURATION, "answers without a token"),
-        (reply(200, b"[" * 60_000), Cause.CONFIGURATION, "answers without a token"),
+        (reply(200, b"x" * 200_000), AcquireCause.CONFIGURATION, "answered more than 65536 bytes"),
+        (reply(200, b"hello"), AcquireCause.CONFIGURATION, "answers without a token"),
+        (reply(200, {"data": {}}), AcquireCause.CONFIGURATION, "answers without a token"),
+        (reply(200, ["data"]), AcquireCause.CONFIGURATION, "answers without a token"),
+        (reply(403, {"errors": None}), AcquireCause.PERSON, "revoked"),
+        (reply(403, b"x" * 200_000), AcquireCause.PERSON, "revoked"),
+        (errors(412, "required index state not present"), AcquireCause.TEMPORARY, "status 412"),
+        (errors(473), AcquireCause.TEMPORARY, "status 473"),
+        (errors(401, "no"), AcquireCause.PERSON, "revoked"),
+        (reply(200, b'{"data": {"access_token": ["x"]}}'), AcquireCause.CONFIGURATION, "answers without a token"),
+        (reply(200, b"[" * 60_000), AcquireCause.CONFIGURATION, "answers without a token"),
     ],
 )
 def test_case_13_statuses_by_cause(
-    *, vault: StandIn, token_file: Path, tmp_path: Path, answer: Reply, cause: Cause, expected: str
+    *, vault: StandIn, token_file: Path, tmp_path: Path, answer: Reply, cause: AcquireCause, expected: str
 ) -> None:
     vault.replies[PATH] = answer
     vault.replies["/v1/auth/token/lookup-self"] = errors(403, "permission denied")
@@ -215,7 +215,7 @@ def test_case_13_a_wrong_credkey_is_told_from_a_revoked_token(
     vault.replies[PATH.replace("someone", "x%2Fy%20z")] = errors(403, "permission denied")
     error = problem(context(vault, token_file, tmp_path, credkey="x/y z"))
     assert "the Vault token is good, but not for x/y z:default" in error.message
-    assert error.cause is Cause.CONFIGURATION
+    assert error.cause is AcquireCause.CONFIGURATION
 
 
 def test_a_redirect_is_not_followed(vault: StandIn, token_file: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_server_that_hangs_ends_at_the_deadline(
     finally:
         ended.set()
     assert "no answer within 3 s" in error.message
-    assert error.cause is Cause.TEMPORARY
+    assert error.cause is AcquireCause.TEMPORARY
 
 
 def test_a_busy_vault_is_asked_again(vault: StandIn, issuer: Issuer, token_file: Path, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_namespace_is_named(vault: StandIn, issuer: Issuer, token_file: Path, 
 def test_a_ca_that_cannot_be_read(vault: StandIn, token_file: Path, tmp_path: Path) -> None:
     error = problem(context(vault, token_file, tmp_path, ca=str(tmp_path / "none.pem")))
     assert "none.pem cannot be read" in error.message
-    assert error.cause is Cause.CONFIGURATION
+    assert error.cause is AcquireCause.CONFIGURATION
     assert vault.seen == []
 
 
@@ -335,7 +335,7 @@ def test_a_refused_connection(vault: StandIn, token_file: Path, tmp_path: Path) 
         port = taken.getsockname()[1]
     error = problem(context(vault, token_file, tmp_path, server=f"localhost:{port}"))
     assert "refuses the connection" in error.message
-    assert error.cause is Cause.TEMPORARY
+    assert error.cause is AcquireCause.TEMPORARY
 
 
 def test_no_vault_token(vault: StandIn, token_file: Path, tmp_path: Path) -> None:
@@ -397,21 +397,21 @@ def test_htgettoken_is_run_without_a_person(
         (
             "Read token from https://v failed: HTTPError: Forbidden: permission denied",
             1,
-            Cause.PERSON,
+            AcquireCause.PERSON,
             "revoked",
         ),
-        ("HTTPError: Not Found:", 1, Cause.CONFIGURATION, "no such credential"),
-        ("HTTPError: Bad Request: invalid_scope", 1, Cause.REFUSED, "refused"),
-        ("HTTPError: Service Unavailable: Vault is sealed", 1, Cause.TEMPORARY, "Vault is sealed"),
-        ("MaxRetryError: [Errno 111] Connection refused", 1, Cause.TEMPORARY, "cannot reach"),
-        ("SSLError: CERTIFICATE_VERIFY_FAILED", 1, Cause.CONFIGURATION, "does not believe"),
-        ("htgettoken: error: no such option: --novaulttoken", 2, Cause.CONFIGURATION, "too old"),
-        ("/tmp/vt does not yet exist", 1, Cause.PERSON, "there is no Vault token"),
-        ("something new", 1, Cause.PERSON, "exit 1: something new"),
-        ("usage: odd", 2, Cause.CONFIGURATION, "exit 2"),
+        ("HTTPError: Not Found:", 1, AcquireCause.CONFIGURATION, "no such credential"),
+        ("HTTPError: Bad Request: invalid_scope", 1, AcquireCause.REFUSED, "refused"),
+        ("HTTPError: Service Unavailable: Vault is sealed", 1, AcquireCause.TEMPORARY, "Vault is sealed"),
+        ("MaxRetryError: [Errno 111] Connection refused", 1, AcquireCause.TEMPORARY, "cannot reach"),
+        ("SSLError: CERTIFICATE_VERIFY_FAILED", 1, AcquireCause.CONFIGURATION, "does not believe"),
+        ("htgettoken: error: no such option: --novaulttoken", 2, AcquireCause.CONFIGURATION, "too old"),
+        ("/tmp/vt does not yet exist", 1, AcquireCause.PERSON, "there is no Vault token"),
+        ("something new", 1, AcquireCause.PERSON, "exit 1: something new"),
+        ("usage: odd", 2, AcquireCause.CONFIGURATION, "exit 2"),
     ],
 )
-def test_htgettokens_words(tmp_path: Path, said: str, status: int, cause: Cause, expected: str) -> None:
+def test_htgettokens_words(tmp_path: Path, said: str, status: int, cause: AcquireCause, expected: str) -> None:
     request = REQUEST.model_copy(update={"deadline_s": 1})
     with pytest.raises(AcquireError) as caught:
         acquire("htgettoken", request, htgettoken(tmp_path, f"echo '{said}'; exit {status}"))

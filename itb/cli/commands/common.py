@@ -1,4 +1,4 @@
-"""What all commands share: settings, the engine, progress and output."""
+"""Helpers that several commands use: settings, the engine, progress and output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Flags = Mapping[str, Any]
 
 @contextmanager
 def progress(settings: Settings, title: str) -> Iterator[Listener]:
-    """Show progress the way the settings want it."""
+    """Show progress as the settings say, while the block runs."""
     plain = {"auto": None, "live": False, "plain": True, "quiet": True}[settings.progress]
     stream = Path(os.devnull).open("w") if settings.progress == "quiet" else sys.stderr  # noqa: SIM115
     with report_progress.progress(title, stream=stream, plain=plain) as listener:
@@ -39,23 +39,23 @@ def progress(settings: Settings, title: str) -> Iterator[Listener]:
 
 
 def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: bool = False) -> None:
-    """Hand on the reports of runs that have ended, and print their summaries unless they are not wanted."""
-    kept = [(journal.rundir, notes or Notes()) for journal, notes in runs if not journal.lost]
+    """Deliver the reports of runs that have ended, and print their summaries, of green ones unless ``quiet``."""
+    reported = [(journal.rundir, notes or Notes()) for journal, notes in runs if not journal.lost]
     lost = next((journal.lost for journal, _ in runs if journal.lost), "")
     folder: Path | None = None
     problem: TestbedError | None = None
     try:
-        if kept:
-            first = kept[0][0]
-            folder = hand_on(settings, kept, combined=first.path.with_name(f"{first.id}-and-others"))
+        if reported:
+            first = reported[0][0]
+            folder = deliver_reports(settings, reported, combined=first.path.with_name(f"{first.id}-and-others"))
     except TestbedError as error:
         if as_json:
             raise  # the one document there is
         problem = error
     is_quiet = settings.progress == "quiet" and not as_json
-    is_green = not lost and all(write.judge_run(rundir).good for rundir, _ in kept)
+    is_green = not lost and all(write.judge_run(rundir).good for rundir, _ in reported)
     if not (is_quiet and is_green) and not (as_json and lost):
-        show_reports(kept, folder=folder, as_json=as_json)
+        show_reports(reported, folder=folder, as_json=as_json)
     if lost:
         raise TestbedError(lost, hint="there is no report of this run; its hosts were removed")
     if problem:
@@ -63,9 +63,9 @@ def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: b
 
 
 def begin_reports(settings: Settings) -> None:
-    """Make the folder the settings name and remove old reports from it; TestbedError if it cannot be written.
+    """Make the folder for reports that the settings name, and remove old reports from it.
 
-    That is found before an hour of tests, not after it.
+    Raises TestbedError if it cannot be written: before an hour of tests, not after it.
     """
     if folder := settings.reports_dir:
         with _writing(folder):
@@ -87,8 +87,8 @@ def _writing(folder: Path) -> Iterator[None]:
         raise TestbedError(message, hint="--report-dir DIR names another folder for reports") from None
 
 
-def hand_on(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *, combined: Path) -> Path | None:
-    """Combine the reports of runs in the folder the settings name; give all to who started itb by sudo.
+def deliver_reports(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *, combined: Path) -> Path | None:
+    """Write the combined report of runs to the folder that the settings name; give all to the user of sudo.
 
     ``combined`` is that folder for several runs where the settings name none.
     Returns the folder, if there is one; raises TestbedError if it cannot be written.
@@ -128,17 +128,17 @@ def show_reports(
 
 
 def find_engine(settings: Settings) -> Engine:
-    """Return the engine of the settings, for what only looks and removes."""
+    """Return the engine of the settings, for commands that only look and remove."""
     return connect(Runner(limits=settings.time_limits), settings.engine, settings.cache_dir)
 
 
 def settings_from(flags: Flags) -> Settings:
-    """Return the settings of all layers with these flags on top."""
+    """Return the settings of all layers, with these flags on top."""
     return config_settings.load(flags)[0]
 
 
 def make_console() -> Console:
-    """Return a console on standard output; lines are not folded to the width of a pipe: it has none."""
+    """Return a console on standard output; what goes to a pipe has lines of up to 200 columns."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
@@ -150,7 +150,7 @@ def whole_number(text: str, *, option: str, least: int = 0, hint: str = "") -> i
 
 
 def print_json(value: object) -> None:
-    """Print a record or another value as JSON; what JSON has no form for, as text."""
+    """Print a record or another value as JSON; a value that JSON has no form for, as text."""
     whole = value.model_dump_json(indent=1) if isinstance(value, BaseModel) else None
     text = whole or json.dumps(value, indent=1, default=str)
     try:
@@ -162,7 +162,7 @@ def print_json(value: object) -> None:
 
 
 def engine_from(flags: Flags) -> Engine:
-    """Return the engine of the settings of all layers with these flags on top."""
+    """Return the engine of the settings, with these flags on top."""
     return find_engine(settings_from(flags))
 
 

@@ -1,4 +1,4 @@
-"""Which run a command goes on with: one whose hosts are up, never one that has ended."""
+"""The run that a command goes on with: one whose hosts are up, never one that has ended."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from itb.rundir.directory import RunDir
 
 
 def choose(runs_of: RunDir, engine: Engine) -> RunDir:
-    """Return the one run beside ``runs_of``, the newest, that a step may go on with.
+    """Return the only run in the folder of ``runs_of``, its newest, that a step may go on with.
 
-    That is a run whose hosts run, or the newest itself where it was built
-    from the cache, which starts none.  Raises UsageError where there is none
-    or more than one.
+    That is a run whose hosts are up, or the newest where its RPMs came from
+    the cache, which starts no host.  Raises UsageError for none and for several.
     """
     folder = str(runs_of.path.parent)
     names = {
@@ -33,9 +32,9 @@ def choose(runs_of: RunDir, engine: Engine) -> RunDir:
 
 
 def choose_removable(runs_of: RunDir, engine: Engine) -> RunDir | None:
-    """Return the one run beside ``runs_of``, the newest, that has something to remove; None if there is none.
+    """Return the only run in the folder of ``runs_of``, its newest, that has anything to remove; None without one.
 
-    Raises UsageError where there are more.
+    Raises UsageError for several.
     """
     folder = str(runs_of.path.parent)
     names = {name for name, runs in cleanup.leftover_runs(engine) if runs == folder}
@@ -57,9 +56,9 @@ def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
 
 
 def check_open(rundir: RunDir, engine: Engine) -> None:
-    """Raise UsageError, which says how to go on, for a run that has ended: a step would rewrite its verdict."""
+    """Raise UsageError, which says how to go on, for a run that has ended: a step would change its verdict."""
     if rundir.is_held():
-        return  # who takes its lock says who works on it
+        return  # taking its lock then fails, and says which process works on it
     state = rundir.state
     if state.finished is None:
         hint = f"itb run --resume {rundir.id} goes on with it"
@@ -77,7 +76,7 @@ def is_left(rundir: RunDir, engine: Engine) -> bool:
 
 
 def _waits_for_hosts(rundir: RunDir) -> bool:
-    """Return whether a run was begun step by step and has had no host yet: its RPMs came from the cache."""
+    """Return whether a run was begun by ``itb build`` and has had no host yet: its RPMs came from the cache."""
     try:
         state = rundir.state
     except UsageError:

@@ -1,4 +1,4 @@
-"""``itb list products`` and so on: what there is to choose from, itb's own and that of the user's folders."""
+"""``itb list products`` and so on: itb's own definitions and those in the user's folders."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of definitions: the setting that names more folders of them, itb's own folder, and what is told."""
+class DefinitionKind:
+    """Products, platforms or scenarios.
+
+    ``setting`` names the user's folders of them, ``own`` is itb's; ``file`` is
+    the file of a definition, ``describe`` returns what the list says of one.
+    """
 
     setting: str
     own: Path
@@ -45,18 +49,18 @@ def _scenario(name: str, folders: Sequence[Path]) -> Row:
     return {"title": scenario.title, "roles": scenario.roles, "needs": tuple(also), "products": needs.products}
 
 
-def kinds() -> dict[str, Kind]:
-    """Return the kinds of definitions by the word that lists them."""
+def kinds() -> dict[str, DefinitionKind]:
+    """Return the kinds of definitions by their argument of ``itb list``."""
     build_ws = shipped.folder("build_ws")
     return {
-        "products": Kind("products", build_ws / "products", "product.yaml", _product),
-        "platforms": Kind("platforms", build_ws / "platforms", "platform.yaml", _platform),
-        "scenarios": Kind("scenarios", shipped.folder("scenarios"), "scenario.yaml", _scenario),
+        "products": DefinitionKind("products", build_ws / "products", "product.yaml", _product),
+        "platforms": DefinitionKind("platforms", build_ws / "platforms", "platform.yaml", _platform),
+        "scenarios": DefinitionKind("scenarios", shipped.folder("scenarios"), "scenario.yaml", _scenario),
     }
 
 
-def names(kind: Kind, settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the name and folder of each definition there is; a user's own hides itb's of the same name."""
+def names(kind: DefinitionKind, settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the name and folder of each definition; the user's own hides itb's of the same name."""
     seen: set[str] = set()
     for top in (*settings.folders(kind.setting), kind.own):
         for file in sorted(top.glob(f"*/{kind.file}")):
@@ -66,34 +70,34 @@ def names(kind: Kind, settings: Settings) -> Iterator[tuple[str, Path]]:
                 yield name, file.parent
 
 
-def rows(kind: Kind, settings: Settings) -> list[dict[str, Any]]:
-    """Return what there is of a kind; of a definition that cannot be read, ``problem`` says why."""
+def rows(kind: DefinitionKind, settings: Settings) -> list[dict[str, Any]]:
+    """Return a row for each definition of a kind; ``problem`` says why one cannot be read."""
     folders = settings.folders(kind.setting)
     described = []
     for name, folder in names(kind, settings):
         try:
-            told = {**kind.describe(name, folders), "problem": None}
+            description = {**kind.describe(name, folders), "problem": None}
         except UsageError as error:
-            told = {"title": "", "problem": error.message}
-        described.append({"name": name, **told, "folder": str(folder)})
+            description = {"title": "", "problem": error.message}
+        described.append({"name": name, **description, "folder": str(folder)})
     return sorted(described, key=lambda row: row["name"])
 
 
-def list_choices(word: str, *, as_json: bool) -> None:
-    """Print what there is of a kind, with where it is defined."""
-    kind = kinds()[word]
+def list_definitions(plural: str, *, as_json: bool) -> None:
+    """Print the definitions of a kind (``products`` and so on), and where each is defined."""
+    kind = kinds()[plural]
     described = rows(kind, config_settings.load()[0])
     if as_json:
         print_json(described)
         return
     keys = dict.fromkeys(key for row in described for key in row)
     columns = [key for key in keys if key not in ("name", "title", "problem", "folder")]
-    shown = Listing(word.removesuffix("s"), *columns, "defined in", "what it is")
+    listing = Listing(plural.removesuffix("s"), *columns, "defined in", "what it is")
     for row in described:
         own = Path(row["folder"]).is_relative_to(kind.own)
         cells = [_text(row.get(column)) for column in columns]
-        shown.add(row["name"], *cells, "itb" if own else row["folder"], row["problem"] or row["title"])
-    shown.print()
+        listing.add(row["name"], *cells, "itb" if own else row["folder"], row["problem"] or row["title"])
+    listing.print()
 
 
 def _text(value: object) -> str:

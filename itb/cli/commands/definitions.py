@@ -1,4 +1,4 @@
-"""Commands for who writes definitions: new ones out of templates, and the schemas that editors check them with."""
+"""``itb new`` and ``itb schema``: definitions made from templates, and JSON schemas for editors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from itb.cli.commands import common
 from itb.cli.commands.common import Flags, print_json
-from itb.config import lookup, templates, untrusted_source, written
+from itb.config import lookup, templates, untrusted_source, yaml_record
 from itb.config import settings as config_settings
 from itb.config.platform import PlatformFile, SideEffects
 from itb.config.product import ProductFile
 from itb.config.scenario import ScenarioFile
 from itb.config.settings import Settings
-from itb.config.templates import Kind
+from itb.config.templates import TemplateKind
 from itb.data import shipped
 from itb.errors import UsageError
 from itb.source.embedded import History
@@ -26,7 +26,7 @@ from itb.tokens.lookup import PROVIDERS
 from itb.util import yamlfile
 from itb.util.files import expand
 
-# What people write: the record of each file.
+# The record of each YAML file that people write.
 RECORDS: dict[str, type[BaseModel]] = {
     "product": ProductFile,
     "scenario": ScenarioFile,
@@ -47,7 +47,7 @@ def schema(name: str) -> dict[str, Any]:
     if name not in RECORDS:
         hint = yamlfile.nearest(name, list(NAMES)) or f"; there are: {', '.join(NAMES)}"
         raise UsageError(f"no schema of {name[:60]!r}{hint}")
-    return written.json_schema(RECORDS[name], f"{name}.yaml")
+    return yaml_record.json_schema(RECORDS[name], f"{name}.yaml")
 
 
 def print_schema(name: str) -> None:
@@ -57,30 +57,30 @@ def print_schema(name: str) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a definition goes; ``setting`` is the folder that itb.yaml is to look it up in, empty if none."""
+    """The path of a new definition; ``setting`` is the folder that itb.yaml has to name for it, empty if none."""
 
     target: Path
     setting: str = ""
 
 
 def new(what: str, name: str, flags: Flags, *, like: str = "") -> None:
-    """Write a new definition of a kind and print what it is used with."""
-    kind = Kind(what)
+    """Write a new definition of a kind and print the commands that use it."""
+    kind = TemplateKind(what)
     settings = common.settings_from(flags)
     place = _place(kind, name, settings)
     own_name = place.target.name
     templates.check_name(kind, own_name)
-    if own_name in _taken(kind):
+    if own_name in _own_names(kind):
         raise UsageError(f"{kind} {own_name!r} is one of itb's own", hint="another name tells them apart")
     templates.write(place.target, templates.with_schemas(_files(kind, own_name, settings, like), schema))
-    print(f"{_shown(place.target)}{'' if kind is Kind.HOOK else '/'} is made")
+    print(f"{_shown(place.target)}{'' if kind is TemplateKind.HOOK else '/'} is made")
     if place.setting:
         _look_up_here(kind, place)
     _print_next(kind, _usable_name(kind, place.target, flags), settings)
 
 
-def _place(kind: Kind, name: str, settings: Settings) -> _Place:
-    """Return where a definition goes: to its path, to the first folder of its setting, or to one made here."""
+def _place(kind: TemplateKind, name: str, settings: Settings) -> _Place:
+    """Return the place of a new definition: its path, the first folder of its setting, or a new one here."""
     if "/" in name or name in (".", ".."):
         return _Place(Path.cwd() / expand(name.rstrip("/") or "/"))
     if folders := settings.named_folders(kind.setting):
@@ -90,29 +90,29 @@ def _place(kind: Kind, name: str, settings: Settings) -> _Place:
     return _Place(Path.cwd() / kind.setting / name, setting=kind.setting)
 
 
-def _taken(kind: Kind) -> set[str]:
+def _own_names(kind: TemplateKind) -> set[str]:
     """Return the names that itb's own definitions of a kind have."""
     folders = {
-        Kind.PRODUCT: shipped.folder("build_ws") / "products",
-        Kind.PLATFORM: shipped.folder("build_ws") / "platforms",
-        Kind.SCENARIO: shipped.folder("scenarios"),
+        TemplateKind.PRODUCT: shipped.folder("build_ws") / "products",
+        TemplateKind.PLATFORM: shipped.folder("build_ws") / "platforms",
+        TemplateKind.SCENARIO: shipped.folder("scenarios"),
     }
     return {path.name for path in folders[kind].iterdir()} if kind in folders else set(PROVIDERS)
 
 
-def _files(kind: Kind, name: str, settings: Settings, like: str) -> Mapping[str, str]:
+def _files(kind: TemplateKind, name: str, settings: Settings, like: str) -> Mapping[str, str]:
     """Return the files of a new definition."""
-    if kind is Kind.PLATFORM:
+    if kind is TemplateKind.PLATFORM:
         other = lookup.load_platform(like, settings.named_folders("platforms"))
         return templates.platform_like(other, name)
     product = lookup.load_product(settings.product or EXAMPLE, settings.named_folders("products"))
     role = next(reversed(product.roles))  # of pilot systems the one that users see
-    files = templates.filled(kind, {f"new{kind}": name, "newrole": role})
-    return {"": next(iter(files.values()))} if kind is Kind.HOOK else files
+    files = templates.fill_template(kind, {f"new{kind}": name, "newrole": role})
+    return {"": next(iter(files.values()))} if kind is TemplateKind.HOOK else files
 
 
-def _look_up_here(kind: Kind, place: _Place) -> None:
-    """Have the itb.yaml of the working directory name the folder; say what was done to it."""
+def _look_up_here(kind: TemplateKind, place: _Place) -> None:
+    """Add the folder to the itb.yaml of the working directory, and print that."""
     file = Path.cwd() / "itb.yaml"
 
     def check(text: str) -> None:
@@ -122,8 +122,8 @@ def _look_up_here(kind: Kind, place: _Place) -> None:
         print(f"itb.yaml: {kind.setting}: [{place.setting}], where {kind}s are now looked up by name")
 
 
-def _usable_name(kind: Kind, target: Path, flags: Flags) -> str:
-    """Return what the definition is to be called in commands: its name if that leads to it, else its path."""
+def _usable_name(kind: TemplateKind, target: Path, flags: Flags) -> str:
+    """Return the definition's name if itb finds it by that, else its path."""
     settings = common.settings_from(flags)
     folders = [folder.absolute() for folder in settings.named_folders(kind.setting)]
     first = next((folder for folder in folders if (folder / target.name).exists()), None)
@@ -131,21 +131,21 @@ def _usable_name(kind: Kind, target: Path, flags: Flags) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as it can be typed here: ``./x`` below the current directory."""
+    """Return a path as people type it here: ``./x`` in the current directory."""
     try:
         return f"./{path.relative_to(Path.cwd())}"
     except ValueError:
         return str(path)
 
 
-def _print_next(kind: Kind, name: str, settings: Settings) -> None:
+def _print_next(kind: TemplateKind, name: str, settings: Settings) -> None:
     """Print the commands that use a new definition."""
     run = f"itb run --product {settings.product or EXAMPLE}"
     commands = {
-        Kind.PRODUCT: (f"itb run --product {name}",),
-        Kind.SCENARIO: (f"{run} --scenario {name}",),
-        Kind.HOOK: (f"itb token try {name}", f"{run} --token-hook {name}"),
-        Kind.PLATFORM: (f"itb platform build {name}", f"{run} --platform {name}"),
+        TemplateKind.PRODUCT: (f"itb run --product {name}",),
+        TemplateKind.SCENARIO: (f"{run} --scenario {name}",),
+        TemplateKind.HOOK: (f"itb token try {name}", f"{run} --token-hook {name}"),
+        TemplateKind.PLATFORM: (f"itb platform build {name}", f"{run} --platform {name}"),
     }
     for command in commands[kind]:
         print(f"next: {command}")

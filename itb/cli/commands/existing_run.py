@@ -1,4 +1,4 @@
-"""Commands that go on with an existing run: one more phase, the rest of it, its removal."""
+"""Commands that go on with an existing run: one more phase of it, the rest of it, or its removal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New lines of logs as they come: of a run's directory while it goes on, of a host while it is up."""
+"""``itb logs --follow``: new lines of a run's logs while it goes on, or of a host that is up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ exec tail --lines="$2" --follow=name --retry -- "${files[@]}"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Whose logs were asked for; ``lines`` is how many of each are shown at most, None for all."""
+class LogQuery:
+    """The logs to show: of a run, a place and a name (empty for any); ``lines`` limits each, None is no limit."""
 
     rundir: RunDir
     place: str
@@ -50,49 +50,49 @@ class Asked:
 
 
 def write(text: str) -> None:
-    """Print what others wrote; what commands a terminal does not reach one."""
+    """Print the text of a log; on a terminal without control sequences."""
     sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
     if text and not text.endswith("\n"):
         sys.stdout.write("\n")
     sys.stdout.flush()
 
 
-def follow(settings: Settings, asked: Asked) -> bool:
-    """Print what is added to logs until the run, or the host, is gone; False at once if nothing will be."""
-    testbed = asked.rundir.load_or_none(values.TESTBED)
-    is_host = testbed is not None and asked.place in [host.role for host in testbed.hosts]
-    if is_host and asked.place in hosts.roles_up(common.find_engine(settings), asked.rundir):
-        _follow_host(settings, asked)
+def follow(settings: Settings, query: LogQuery) -> bool:
+    """Print new lines of logs until the run has ended or the host is gone; False at once if neither is up."""
+    testbed = query.rundir.load_or_none(values.TESTBED)
+    is_host = testbed is not None and query.place in [host.role for host in testbed.hosts]
+    if is_host and query.place in hosts.roles_up(common.find_engine(settings), query.rundir):
+        _follow_host(settings, query)
         return True
-    if not asked.rundir.is_locked():
+    if not query.rundir.is_locked():
         return False
 
-    _print_growing(asked, lambda: _growing(asked), asked.rundir.is_locked)
+    _print_growing(query, lambda: _growing(query), query.rundir.is_locked)
     return True
 
 
-def _growing(asked: Asked) -> list[Path]:
-    """Return the files to follow, as far as they are there."""
-    logs = [log for log in rundir_logs.list_logs(asked.rundir) if _is_growing(log, asked)]
-    return [log.path for log in (rundir_logs.select_by_name(logs, asked.name) if asked.name else logs)]
+def _growing(query: LogQuery) -> list[Path]:
+    """Return the files to follow that are there by now."""
+    logs = [log for log in rundir_logs.list_logs(query.rundir) if _is_growing(log, query)]
+    return [log.path for log in (rundir_logs.select_by_name(logs, query.name) if query.name else logs)]
 
 
-def _is_growing(log: Log, asked: Asked) -> bool:
-    """Return whether to follow a log; unless asked for, none of hosts, collected at the end, and of itb."""
-    if asked.place:
-        return log.place == asked.place
-    return log.place != rundir_logs.ITB and not log.path.is_relative_to(asked.rundir.path / "hosts")
+def _is_growing(log: Log, query: LogQuery) -> bool:
+    """Return whether to follow a log: without a place, neither itb's nor those of hosts, collected at the end."""
+    if query.place:
+        return log.place == query.place
+    return log.place != rundir_logs.ITB and not log.path.is_relative_to(query.rundir.path / "hosts")
 
 
-def _print_growing(asked: Asked, current: Callable[[], Iterable[Path]], goes_on: Callable[[], bool]) -> None:
-    """Print lines as they are added to files, while ``goes_on``; each file has its name before its lines.
+def _print_growing(query: LogQuery, current: Callable[[], Iterable[Path]], goes_on: Callable[[], bool]) -> None:
+    """Print new lines of the files that ``current`` returns while ``goes_on``, each file's name before its lines.
 
-    Where no place was asked for, the cases that end are told, too.
+    Without a place in the query, print the cases that end, too.
     """
     ends: dict[Path, int] = {}
     last: Path | None = None
     pause = threading.Event()
-    cases = asked.rundir.path / CASES
+    cases = query.rundir.path / CASES
     going = True
     while going:
         going = goes_on()  # first: what was added until it ended is still printed
@@ -100,27 +100,27 @@ def _print_growing(asked: Asked, current: Callable[[], Iterable[Path]], goes_on:
             added, ends[path] = _added(path, ends.get(path, 0))
             if added:
                 if path != last:
-                    print(f"==> {asked.rundir.relative(path)} <==")
+                    print(f"==> {query.rundir.relative(path)} <==")
                 write(added)
                 last = path
-        if not asked.place:
+        if not query.place:
             added, ends[cases] = _added(cases, ends.get(cases, 0))
-            for line in _told(added):
+            for line in _case_lines(added):
                 write(line)
                 last = None
         pause.wait(_POLL if going else 0)
 
 
-def _told(lines: str) -> Iterable[str]:
-    """Yield a line for each case that has ended, of the lines of a journal."""
+def _case_lines(lines: str) -> Iterable[str]:
+    """Yield a line for each case that has ended, from lines of ``cases.jsonl``."""
     for case in rundir_cases.read(lines.encode()).cases:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
-        told = f": {one_line(case.message)}" if case.message and case.outcome is not Outcome.PASSED else ""
-        yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}{told}\n"
+        message = f": {one_line(case.message)}" if case.message and case.outcome is not Outcome.PASSED else ""
+        yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}{message}\n"
 
 
 def _added(path: Path, start: int) -> tuple[str, int]:
-    """Return the whole lines of a file behind ``start`` (bytes), and where they end."""
+    """Return the complete lines of a file from byte ``start`` on, and the byte where they end."""
     try:
         with path.open("rb") as file:
             file.seek(start)
@@ -131,20 +131,20 @@ def _added(path: Path, start: int) -> tuple[str, int]:
     return data.decode("utf-8", "replace"), start + len(data)
 
 
-def _follow_host(settings: Settings, asked: Asked) -> None:
-    """Print a host's journal, or files of a name, as they grow, until it is gone or the person has seen enough."""
-    lines = str(asked.lines or _LINES)
+def _follow_host(settings: Settings, query: LogQuery) -> None:
+    """Print a host's journal, or its log files of a name, as they grow, until it is gone or a signal comes."""
+    lines = str(query.lines or _LINES)
     argv: Sequence[str] = [*_JOURNAL, lines]
-    if asked.name:
-        argv = ["bash", "-c", _FOLLOW_FILES, "follow", asked.name, lines]
+    if query.name:
+        argv = ["bash", "-c", _FOLLOW_FILES, "follow", query.name, lines]
     ending, problems = Ending(), list[ItbError]()
     with ending.listening(_LONGEST), orphans.guard(), files.temporary_folder() as folder:
-        log = folder / "live" / f"{asked.place}.log"
+        log = folder / "live" / f"{query.place}.log"
         log.parent.mkdir()
         log.touch()
         runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
         engine = connect(runner, settings.engine, settings.cache_dir)
-        host = Host(engine, hosts.container_of(asked.rundir, asked.place), asked.place)
+        host = Host(engine, hosts.container_of(query.rundir, query.place), query.place)
 
         def read() -> None:
             try:

@@ -26,10 +26,10 @@ from itb.util.yamlfile import nearest
 
 
 def shell(flags: Mapping[str, Any], run: str, role: str, command: str) -> None:
-    """Replace this process by a shell in a host, or by a command line there.
+    """Replace this process by a shell in a host of a run, or by a command line there.
 
-    Without ``run`` it is the one run of the folder that has hosts, also where
-    ``run`` is a role of that one; without ``role`` the host on which it failed.
+    Without ``run`` it is the one run of the folder that has hosts; ``run`` may
+    then be the role.  Without ``role`` it is the host on which the run failed.
     """
     settings = common.settings_from(flags)
     engine = common.find_engine(settings)
@@ -41,22 +41,23 @@ def shell(flags: Mapping[str, Any], run: str, role: str, command: str) -> None:
         rundir, role = with_hosts[0], run
     else:
         rundir = RunDir.find(settings.runs_dir, run)
-    enter(engine, rundir, role or _role_to_look_at(engine, rundir), command)
+    enter(engine, rundir, role or _failed_role(engine, rundir), command)
 
 
-def _is_role(engine: Engine, rundir: RunDir, word: str) -> bool:
-    """Return whether a word in the place of a run is a role of this one, or no run at all: a role misspelt."""
-    return word in roles_up(engine, rundir) or not runs.is_named(rundir.path.parent, word)
+def _is_role(engine: Engine, rundir: RunDir, name: str) -> bool:
+    """Return whether a name is a role of a run, or a misspelt one: no run has that name either."""
+    return name in roles_up(engine, rundir) or not runs.is_named(rundir.path.parent, name)
 
 
 def _runs_with_hosts(engine: Engine, folder: Path) -> list[RunDir]:
-    """Return the runs of a folder that have containers, newest first; those at work only if all are."""
+    """Return the runs of a folder that have containers, newest first; busy ones only if all are busy."""
     owners = {naming.run_of(labels_of(item)) for item in engine.containers(naming.any_run())}
     here = [RunDir(folder / name) for name, runs_of in sorted(owners, reverse=True) if runs_of == str(folder)]
     return [rundir for rundir in here if not rundir.is_held()] or here
 
 
 def _only(with_hosts: list[RunDir]) -> RunDir:
+    """Return the only run that has hosts; UsageError for none or several."""
     if not with_hosts:
         raise UsageError("no run here has hosts", hint="--keep failed keeps those of a run that fails")
     if len(with_hosts) > 1:
@@ -66,7 +67,7 @@ def _only(with_hosts: list[RunDir]) -> RunDir:
 
 
 def roles_up(engine: Engine, rundir: RunDir) -> list[str]:
-    """Return the roles whose hosts are there, those of the testbed before the services and the workspace."""
+    """Return the roles of a run's hosts, with the services and the workspace last."""
     short = rundir.state.short
     containers = engine.containers(naming.run_labels(rundir.id, rundir.path.parent))
     roles = sorted(naming.container_role(container_name(item), short) for item in containers)
@@ -74,12 +75,12 @@ def roles_up(engine: Engine, rundir: RunDir) -> list[str]:
 
 
 def container_of(rundir: RunDir, role: str) -> str:
-    """Return the name of the container that plays a role in a run."""
+    """Return the name of the container of a role in a run."""
     return naming.container(rundir.state.short, role)
 
 
-def _role_to_look_at(engine: Engine, rundir: RunDir) -> str:
-    """Return the role on which a run failed, or the first that is there; UsageError if none is."""
+def _failed_role(engine: Engine, rundir: RunDir) -> str:
+    """Return the role on which a run failed, or the first that has a host; UsageError if none has."""
     roles = roles_up(engine, rundir)
     if not roles:
         raise _no_hosts(rundir)
@@ -105,16 +106,15 @@ def enter(engine: Engine, rundir: RunDir, role: str, command: str = "") -> None:
         raise _no_hosts(rundir)
     if role not in roles:
         raise _no_host(rundir, role, roles)
-    words = ["bash", "-l", *(["-c", command] if command else [])]
+    argv = ["bash", "-l", *(["-c", command] if command else [])]
     is_terminal = os.isatty(0) and os.isatty(1)
-    request = engine.exec_request(container_of(rundir, role), Request(words), interactive=True, tty=is_terminal)
+    request = engine.exec_request(container_of(rundir, role), Request(argv), interactive=True, tty=is_terminal)
     try:
         rundir.append_login(role)
     except OSError as error:  # a full disk is what people enter a host for
         print(f"itb: no report will say that you were here: {error.filename}: {error.strerror}", file=sys.stderr)
     program = shutil.which(engine.program) or engine.program
-    argv = [program, *request.argv]
-    os.execve(program, argv, {**os.environ, **engine.env})
+    os.execve(program, [program, *request.argv], {**os.environ, **engine.env})
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def containers_of_itb(engine: Engine) -> list[ContainerOfItb]:
 
 def table(containers: Sequence[ContainerOfItb]) -> Listing:
     """Return a table of containers."""
-    shown = Listing("run", "role", "container", "state")
+    listing = Listing("run", "role", "container", "state")
     for container in containers:
-        shown.add(container.run or "?", container.role, container.container, container.state)
-    return shown
+        listing.add(container.run or "?", container.role, container.container, container.state)
+    return listing

@@ -1,4 +1,4 @@
-"""Commands that show what is there: references, a run, settings, a product."""
+"""Commands that show references, a run, settings or a product."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
 
 
 def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
-    """Print the summary of a run, or all that its failed cases say."""
+    """Print the summary of a run, or everything about its failed cases."""
     settings = common.settings_from(flags)
     rundir = RunDir.find(settings.runs_dir, run)
     if as_json:
@@ -67,12 +67,12 @@ def show_config(*, as_json: bool) -> None:
     shown = Listing("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.add(key, text, origins[key], config_settings.declared()[key].explained)
+        shown.add(key, text, origins[key], config_settings.declared()[key].help_with_default)
     shown.print()
 
 
 def show_product(name: str, *, as_json: bool) -> None:
-    """Print roles, packages and services of a product, and how its variants differ; UsageError for a wrong one."""
+    """Check a product, and print its roles, packages, services and variants; UsageError for a mistake in it."""
     settings = common.settings_from({"product": name})
     product = plan.load_product(settings)
     for names in ((), *((name,) for name in product.variants)):

@@ -1,4 +1,4 @@
-"""Tables of text that others wrote, for any width of terminal and for pipes."""
+"""Tables for any width of terminal and for pipes; their text may come from others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.cells import cell_len
 from itb.util.text import clean
 
 _GAP = "  "
-_BESIDE = 24  # columns the last column wants beside the others, or each row becomes a block
+_LAST_COLUMN = 24  # columns; if the last column has no room for these, each row becomes a block
 
 
 class Listing:
-    """A plain table; a row is one line where it is read by programs, and a block where a terminal is narrow.
+    """A plain table; for a pipe a row is one line, for a narrow terminal a block of lines.
 
     Names in the first column are never cut nor folded: people copy them from there.
     Without ``labels`` the cells of a block go without their headings.
@@ -28,17 +28,17 @@ class Listing:
         self.rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: object) -> None:
-        """Add a row of text that others may have written."""
+        """Add a row; its text may come from others."""
         self.rows.append(tuple(" ".join(str(cell).split()) for cell in cells))
 
     def print(self) -> None:
-        """Print the table for the terminal there is; to anything else a line for each row."""
+        """Print the table to the width of the terminal; elsewhere a line for each row."""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         for line in self.lines(width):
             print(line)
 
     def lines(self, width: int | None = None) -> list[str]:
-        """Return the table in lines of at most ``width`` columns; without one a row is one line, however long."""
+        """Return the table in lines of at most ``width`` columns; without a width, a line for each row."""
         table = self._cleaned()
         filled = [place for place in range(len(self.headings)) if any(row[place] for row in table)]
         rows = [[row[place] for place in filled] for row in (self.headings, *table)]
@@ -46,13 +46,13 @@ class Listing:
         fixed = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
         if width is None or fixed + widths[-1] <= width:
             return [_joined(row, widths).rstrip() for row in rows]
-        if fixed + min(widths[-1], _BESIDE) <= width:
+        if fixed + min(widths[-1], _LAST_COLUMN) <= width:
             return [line for row in rows for line in _folded(row, widths, width)]
         labels = rows[0] if self.labels else [""] * len(widths)
         return [line for row in rows[1:] for line in _block(row, labels, width)]
 
     def _cleaned(self) -> list[tuple[str, ...]]:
-        """Return the rows without control characters and secrets, cleaned all at once: that is much quicker."""
+        """Return the rows without control characters and secrets; all at once, which is much quicker."""
         cells = clean("\n".join(cell for row in self.rows for cell in row)).split("\n")
         count = len(self.headings)
         if len(cells) != count * len(self.rows):  # a secret that went on from one cell to the next
@@ -65,7 +65,7 @@ def _joined(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _folded(row: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
-    """Return a row whose last cell goes on in lines below."""
+    """Return a row in lines, the last cell folded."""
     margin = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
     first, *more = textwrap.wrap(row[-1], width - margin, break_on_hyphens=False) or [""]
     line = _joined([*row[:-1], first], [*widths[:-1], 0]).rstrip()
@@ -73,7 +73,7 @@ def _folded(row: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
 
 
 def _block(row: Sequence[str], labels: Sequence[str], width: int) -> list[str]:
-    """Return a row as its name and, below, its other cells, the last one in lines of its own."""
+    """Return a row as its first cell and, below it, the others, the last one in lines of its own."""
     name, *cells = row
     named = [
         f"{label}: {cell}" if label else cell for label, cell in zip(labels[1:-1], cells, strict=False) if cell

@@ -1,4 +1,4 @@
-"""``itb logs``: what logs of a run say, the failed case's first, and new lines as they come."""
+"""``itb logs``: the logs of a run, those of its failed cases first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from itb.cli.commands import common, following, runs
 from itb.cli.commands.common import whole_number
-from itb.cli.commands.following import Asked
+from itb.cli.commands.following import LogQuery
 from itb.cli.commands.listing import Listing
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
@@ -23,33 +23,33 @@ from itb.rundir.logs import Log
 from itb.util import files
 from itb.util.yamlfile import nearest
 
-_LINES = 40  # of each failed case's log, and of what goes on already
-_CASES = 3  # failed cases whose logs are shown without being asked for
+_LINES = 40  # of each failed case's log
+_CASES = 3  # failed cases whose logs are shown
 
 
 def logs(
     flags: Mapping[str, Any], run: str, place: str, name: str, *, tail: str, follow: bool, as_json: bool
 ) -> None:
-    """Print logs of a run: those of its failed cases and what else there is, those of a place, or one by its name.
+    """Print logs of a run: of its failed cases with a list of the others, those of a place, or one by its name.
 
     A place is a role, a scenario, ``build`` or ``itb``.
     """
     lines = whole_number(tail, option="logs: --tail", least=1) if tail else None
     settings = config_settings.load(flags)[0]
-    asked = Asked(*_meant(settings, run, place, name), lines)
+    query = LogQuery(*_find_run_and_place(settings, run, place, name), lines)
     if as_json:
         if follow:
             raise UsageError("logs: --follow has no end that a JSON document could have")
-        _print_json(asked)
+        _print_json(query)
     elif not follow:
-        _show(asked)
-    elif not following.follow(settings, asked):
-        print(f"itb: run {asked.rundir.id} has ended: nothing is added to its logs", file=sys.stderr)
-        _show(asked)
+        _show(query)
+    elif not following.follow(settings, query):
+        print(f"itb: run {query.rundir.id} has ended: nothing is added to its logs", file=sys.stderr)
+        _show(query)
 
 
-def _meant(settings: Settings, run: str, place: str, name: str) -> tuple[RunDir, str, str]:
-    """Return the run, place and name that were meant: the run may be left out, also before a place."""
+def _find_run_and_place(settings: Settings, run: str, place: str, name: str) -> tuple[RunDir, str, str]:
+    """Return the run, place and name of a query; without a run in front of the place it is the newest."""
     if run and not name and not (Path(run) / "run.json").is_file():
         newest = RunDir.find(settings.runs_dir)
         known = places(newest)
@@ -68,58 +68,58 @@ def places(rundir: RunDir) -> list[str]:
     return list(dict.fromkeys([*(log.place for log in rundir_logs.list_logs(rundir)), *roles]))
 
 
-def _logs_of(asked: Asked) -> list[Log]:
-    """Return the logs that are asked for; UsageError with what there is where there is none."""
-    available = rundir_logs.list_logs(asked.rundir)
-    of_place = [log for log in available if asked.place in ("", log.place)]
+def _logs_of(query: LogQuery) -> list[Log]:
+    """Return the logs of a query; UsageError with the nearest name if there is none."""
+    available = rundir_logs.list_logs(query.rundir)
+    of_place = [log for log in available if query.place in ("", log.place)]
     if not of_place:
-        raise _no_place(asked)
-    logs = rundir_logs.select_by_name(of_place, asked.name) if asked.name else of_place
+        raise _no_place(query)
+    logs = rundir_logs.select_by_name(of_place, query.name) if query.name else of_place
     if not logs:
         names = [Path(log.name).name for log in of_place]
-        hint = nearest(asked.name, names)
-        where = f"itb logs {asked.rundir.id} {asked.place} lists them"
+        hint = nearest(query.name, names)
+        where = f"itb logs {query.rundir.id} {query.place} lists them"
         raise UsageError(
-            f"run {asked.rundir.id}: no log of {asked.place} is called {asked.name!r}{hint}", hint=where
+            f"run {query.rundir.id}: no log of {query.place} is called {query.name!r}{hint}", hint=where
         )
     return logs
 
 
-def _no_place(asked: Asked) -> UsageError:
-    run = asked.rundir.id
-    if not asked.place:
+def _no_place(query: LogQuery) -> UsageError:
+    run = query.rundir.id
+    if not query.place:
         return UsageError(f"run {run} has no logs yet", hint=f"itb logs {run} --follow waits for them")
-    known = places(asked.rundir)
-    if asked.place in known:
-        hint = f"they are collected as it ends; until then: itb logs {run} {asked.place} --follow"
-        return UsageError(f"run {run} has no logs of {asked.place!r} yet", hint=hint)
-    told = nearest(asked.place, known) or f"; it has: {', '.join(known) or 'none at all'}"
-    return UsageError(f"run {run} has no logs of {asked.place!r}{told}")
+    known = places(query.rundir)
+    if query.place in known:
+        hint = f"they are collected as it ends; until then: itb logs {run} {query.place} --follow"
+        return UsageError(f"run {run} has no logs of {query.place!r} yet", hint=hint)
+    suggestion = nearest(query.place, known) or f"; it has: {', '.join(known) or 'none at all'}"
+    return UsageError(f"run {run} has no logs of {query.place!r}{suggestion}")
 
 
-def _print_json(asked: Asked) -> None:
-    failed = {asked.rundir.path / case.log for case in write.failed_cases(asked.rundir) if case.log}
+def _print_json(query: LogQuery) -> None:
+    failed = {query.rundir.path / case.log for case in write.failed_cases(query.rundir) if case.log}
     common.print_json([
         {
             "place": log.place, "name": log.name, "path": str(log.path), "bytes": log.size,
             "failed": log.path in failed,
         }
-        for log in _logs_of(asked)
+        for log in _logs_of(query)
     ])  # fmt: skip
 
 
-def _show(asked: Asked) -> None:
-    logs = _logs_of(asked)
-    if asked.name:
+def _show(query: LogQuery) -> None:
+    logs = _logs_of(query)
+    if query.name:
         for log in logs:
-            _print_log(asked.rundir, log.path, asked.lines, titled=len(logs) > 1)
+            _print_log(query.rundir, log.path, query.lines, titled=len(logs) > 1)
         return
-    cases = _show_failed(asked)
-    if asked.place:
+    cases = _show_failed(query)
+    if query.place:
         listing = Listing("log", "bytes")
         for log in logs:
             listing.add(log.name, log.size)
-        more = f"itb logs {asked.rundir.id} {asked.place} NAME prints one"
+        more = f"itb logs {query.rundir.id} {query.place} NAME prints one"
     else:
         listing = Listing("of", "logs", "bytes")
         for place in dict.fromkeys(log.place for log in logs):
@@ -127,25 +127,25 @@ def _show(asked: Asked) -> None:
             listing.add(place, len(own), sum(log.size for log in own))
         listed = [log.place for log in logs]
         place = next((case.role for case in cases if case.role in listed), listed[0])
-        more = f"itb logs {asked.rundir.id} {place} lists those of {place}"
+        more = f"itb logs {query.rundir.id} {place} lists those of {place}"
     if cases:
         print()
     listing.print()
     print(more)
 
 
-def _show_failed(asked: Asked) -> list[Case]:
+def _show_failed(query: LogQuery) -> list[Case]:
     """Print the logs of the failed cases, the one that decided first, and return these cases."""
-    cases = [case for case in write.failed_cases(asked.rundir) if not asked.place or _is_of(case, asked.place)]
+    cases = [case for case in write.failed_cases(query.rundir) if not query.place or _is_of(case, query.place)]
     for case in cases[:_CASES]:
         print(f"{case.phase}.{case.role} {case.name}: {case.message}")
-        path = asked.rundir.path / case.log
+        path = query.rundir.path / case.log
         if case.log and path.is_file():
-            _print_log(asked.rundir, path, asked.lines or _LINES, titled=True)
+            _print_log(query.rundir, path, query.lines or _LINES, titled=True)
         elif case.evidence:
             following.write(f"{case.evidence}\n")
     if (more := len(cases) - _CASES) > 0:
-        print(f"and {more} failed cases more: itb show {asked.rundir.id} --failed")
+        print(f"and {more} failed cases more: itb show {query.rundir.id} --failed")
     return cases
 
 

@@ -25,18 +25,18 @@ _STYLE = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 
 
 def table(findings: Sequence[Finding]) -> Table:
-    """Return the findings as a table, remedies on a line of their own."""
-    shown = Table("", "what", Column("seen", overflow="fold"), box=None)
+    """Return the findings as a table, with each remedy on a line of its own."""
+    rows = Table("", "what", Column("seen", overflow="fold"), box=None)
     for finding in findings:
         style = _STYLE[finding.level]
-        shown.add_row(f"[{style}]{finding.level}[/]", _shown(finding.name), _shown(finding.observation))
+        rows.add_row(f"[{style}]{finding.level}[/]", _escape(finding.name), _escape(finding.observation))
         if finding.remedy:
-            shown.add_row("", "", f"[{style}]->[/] {_shown(finding.remedy)}")
-    return shown
+            rows.add_row("", "", f"[{style}]->[/] {_escape(finding.remedy)}")
+    return rows
 
 
-def _shown(text: str) -> str:
-    """Return text of others as rich may show it: without control characters, its brackets no markup."""
+def _escape(text: str) -> str:
+    """Return foreign text for rich: without control characters, its brackets no markup."""
     return escape(clean_text(text))
 
 
@@ -77,6 +77,8 @@ def clean(
     if flags["runs"] is True:  # --runs without a folder
         flags = {**flags, "runs": ""}
     settings = common.settings_from(flags)
+    if flags["runs"] and not settings.runs_dir.is_dir():
+        raise UsageError(f"clean: --runs: there is no folder {settings.runs_dir}")
     engine = common.find_engine(settings)
     if retention and dry_run:
         machine_retention.prune(engine, settings.runs_dir, retention, dry_run=True, report=print)
@@ -97,7 +99,7 @@ def clean(
 
 
 def retention_of(*, keep: str, older_than: str) -> Retention | None:
-    """Return which runs stay by the options of ``clean``; None where old runs are not asked to be removed."""
+    """Return which run directories stay by the options of ``clean``; None if all stay."""
     if not keep and not older_than:
         return None
     age = when.age(older_than, option="clean: --older-than") if older_than else None

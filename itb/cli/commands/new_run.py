@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from itb.cli.commands.common import begin_reports, conclude, hand_on, progress, show_reports
+from itb.cli.commands.common import begin_reports, conclude, deliver_reports, progress, show_reports
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TestbedError, UsageError, worst
@@ -55,7 +55,7 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
         raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
     runs = [(rundir, _notes(rundir, settings)) for rundir in rundirs]
     written = [_report(rundir, notes) for rundir, notes in runs]
-    folder = hand_on(settings, runs, combined=settings.runs_dir / f"{when.stamp(time.time())}-report")
+    folder = deliver_reports(settings, runs, combined=settings.runs_dir / f"{when.stamp(time.time())}-report")
     show_reports(runs, folder=folder, as_json=as_json)
     if folder is None and (problem := next((problem for _, problem in written if problem), "")):
         raise TestbedError(problem, hint="itb report RUN --report-dir DIR writes them elsewhere")

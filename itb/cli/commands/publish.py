@@ -1,4 +1,4 @@
-"""``itb publish``: whether a run may be published, which of its files, and where to."""
+"""``itb publish``: checks that a run may be published, and copies its RPMs or hands its SRPM to Koji."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from itb.rundir.directory import RunDir
 R = TypeVar("R", bound=Record)
 
 
-def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, force: bool) -> None:
-    """Publish a run to a directory, to Koji, or both; ``flags`` are settings and those of Koji."""
+def run(flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, force: bool) -> None:
+    """Publish a run to a directory, to Koji, or both; ``flags`` has the settings of both."""
     settings = common.settings_from({"runs": flags.get("runs"), "engine": flags.get("engine")})
     publish = _with_flags(settings.publish, DeclaredPublish, flags)
     to = publish.to if flags.get("to") or not koji else ""
@@ -42,7 +42,7 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
             hint="--to DIRECTORY or --to USER@HOST:/PATH copies the RPMs, --koji hands the SRPM to Koji; "
             "publish: {to: ...} in itb.yaml sets a place for good",
         )
-    rundir = RunDir.find(settings.runs_dir, wanted)
+    rundir = RunDir.find(settings.runs_dir, run_name)
     if not force and not seal.is_intact(rundir):
         raise UsageError(
             f"run {rundir.id} was not made here by you: nobody knows who says that it is green",
@@ -57,7 +57,7 @@ def run(flags: Mapping[str, Any], wanted: str, *, koji: bool, dry_run: bool, for
 
 
 def publishable(rundir: RunDir, *, force: bool) -> Build:
-    """Return the build of a run that may be published; UsageError with the reason for any other."""
+    """Return the build of a run; UsageError with the reason if it may not be published."""
     run_data = read_run_data(rundir)
     verdict = report_verdict.judge(run_data)
     build, commit = rundir.load(values.BUILD), rundir.load(values.COMMIT)
@@ -117,7 +117,7 @@ def _packages(build: Build) -> list[Any]:
 
 
 def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
-    """Return the signed copies that came back from the services host with the logs, and the key."""
+    """Return the public key and the signed packages, which came from the services host with the logs."""
     folder = rundir.repo / repository_server.SIGNED
     files = [folder / rpm.file for rpm in _packages(build)]
     missing = [path.name for path in files if not path.is_file()]
@@ -131,7 +131,7 @@ def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
 
 
 def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
-    """Return the command that makes the index in a container of the platform; empty for createrepo_c itself."""
+    """Return the command that makes the index in a platform's container; empty if createrepo_c is installed."""
     if target.host or shutil.which("createrepo_c"):
         return []
     images = rundir.load(values.IMAGES)
@@ -148,7 +148,7 @@ def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
 
 
 def _with_flags(settings: R, declaring: type, flags: Mapping[str, Any]) -> R:
-    """Return nested settings with those that flags give otherwise than by default on top."""
+    """Return nested settings changed by the flags that are not at their defaults."""
     defaults = {name: option.default for name, option in fields(declaring).items()}
     changed = {key: flags[key] for key, default in defaults.items() if flags.get(key, default) != default}
     return settings.model_copy(update=changed)

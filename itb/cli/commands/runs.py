@@ -1,7 +1,7 @@
 """``itb list``: the runs of a folder, how each ended and why.
 
-It is typed often and with hundreds of runs: it imports and reads no more
-than it prints.
+It imports and reads no more than it prints, since people type it often and
+have hundreds of runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from itb.util import when
 from itb.util.text import duration, one_line
 from itb.util.yamlfile import nearest
 
-SHOWN = 30  # runs a table has unless more are asked for
+DEFAULT_LIMIT = 30  # runs a table has unless more are asked for
 _UNREADABLE = RunResult(
     kind="unreadable", cause="run.json cannot be read: itb report makes a report of what is there"
 )
@@ -33,15 +33,15 @@ OUTCOMES = (*map(str, VerdictKind), *_LABELS)
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A run as it is listed; ``state`` is None where it cannot be read."""
+class ListedRun:
+    """A run, its state and how it ended; ``state`` is None where it cannot be read."""
 
     rundir: RunDir
     state: RunState | None
     ended: RunResult
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON has it; ``seconds`` are None while it goes on."""
+        """Return the run as ``itb list --json`` prints it."""
         fields = (
             self.state.model_dump(mode="json", exclude={"settings", "definitions", "ended"}) if self.state else {}
         )
@@ -55,12 +55,12 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which runs are listed; what is empty or None leaves them all.
+class RunFilter:
+    """The runs to list; a field that is empty or None accepts all.
 
-    ``ref`` is a reference, a pattern of such or the beginning of a commit;
-    ``outcome`` are kinds of verdicts or what failed; ``since`` is a time
-    (epoch).
+    ``ref`` is a reference, a pattern of references or the beginning of a
+    commit; ``outcome`` are kinds of verdicts or labels of exit codes;
+    ``since`` is in seconds since the epoch.
     """
 
     product: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Wanted:
     since: float | None = None
 
     def accepts(self, state: RunState, rundir: RunDir) -> bool:
-        """Return whether a run is wanted as far as ``run.json`` alone tells."""
+        """Return whether the filter accepts a run, as far as ``run.json`` alone tells."""
         if self.since is not None and state.started < self.since:
             return False
         for value, patterns in ((state.product, self.product), (state.platform, self.platform)):
@@ -79,12 +79,12 @@ class Wanted:
         return not self.ref or fnmatch.fnmatchcase(state.ref, self.ref) or _is_of_commit(rundir.id, self.ref)
 
     def accepts_outcome(self, ended: RunResult) -> bool:
-        """Return whether a run that came to this is wanted."""
+        """Return whether the filter accepts a run that ended like this."""
         return not self.outcome or ended.kind in self.outcome or ended.at in self.outcome
 
 
 def _is_of_commit(run: str, beginning: str) -> bool:
-    """Return whether a run's name, which has eight digits of its commit, agrees with the beginning of one."""
+    """Return whether a run is of a commit that begins like this; its name has eight digits of its commit."""
     digits = beginning.lower()
     if len(digits) < 4 or not set(digits) <= set("0123456789abcdef"):
         return False
@@ -92,11 +92,11 @@ def _is_of_commit(run: str, beginning: str) -> bool:
 
 
 def list_runs(flags: Mapping[str, Any], options: Mapping[str, str | None], *, as_json: bool) -> None:
-    """Print the runs that the options ask for, newest first."""
+    """Print the runs that the options choose, newest first."""
     limit = _limit(options.get("limit"), as_json=as_json)
-    wanted = _wanted(options)
+    run_filter = _run_filter(options)
     folder = config_settings.load(flags)[0].runs_dir
-    listed = list(matching(folder, wanted))
+    listed = list(matching_runs(folder, run_filter))
     shown = listed[:limit] if limit else listed
     if as_json:
         print_json([run.document() for run in shown])
@@ -111,20 +111,20 @@ def list_runs(flags: Mapping[str, Any], options: Mapping[str, str | None], *, as
 
 
 def check_no_filter(what: str, options: Mapping[str, str | None]) -> None:
-    """Raise UsageError if an option that chooses among runs is given for something else."""
-    given = [f"--{name}" for name, value in options.items() if value]
-    if given:
-        raise UsageError(f"list {what}: {', '.join(given)}: about runs only")
+    """Raise UsageError for options that choose among runs where something else is listed."""
+    flags = [f"--{name}" for name, value in options.items() if value]
+    if flags:
+        raise UsageError(f"list {what}: {', '.join(flags)}: about runs only")
 
 
-def _wanted(options: Mapping[str, str | None]) -> Wanted:
+def _run_filter(options: Mapping[str, str | None]) -> RunFilter:
     outcome = _names(options, "outcome")
-    for word in outcome:
-        if word not in OUTCOMES:
-            hint = nearest(word, list(OUTCOMES)) or f"; known: {', '.join(dict.fromkeys(OUTCOMES))}"
-            raise UsageError(f"--outcome: unknown outcome {word[:60]!r}{hint}")
+    for name in outcome:
+        if name not in OUTCOMES:
+            hint = nearest(name, list(OUTCOMES)) or f"; known: {', '.join(dict.fromkeys(OUTCOMES))}"
+            raise UsageError(f"--outcome: unknown outcome {name[:60]!r}{hint}")
     since = options.get("since")
-    return Wanted(
+    return RunFilter(
         product=_names(options, "product"),
         ref=options.get("ref") or "",
         platform=_names(options, "platform"),
@@ -145,48 +145,48 @@ def _names(options: Mapping[str, str | None], option: str) -> tuple[str, ...]:
 def _limit(text: str | None, *, as_json: bool) -> int:
     """Return how many runs are printed, 0 for all: programs get all unless they ask for fewer."""
     if not text:
-        return 0 if as_json else SHOWN
+        return 0 if as_json else DEFAULT_LIMIT
     return whole_number(text, option="list: --limit", hint="0 lists all")
 
 
-def is_named(runs: Path, word: str) -> bool:
-    """Return whether a word is the path of a run or a part of the name of one in this folder."""
-    return (Path(word) / "run.json").is_file() or any(word in rundir.id for rundir in runs_of(runs))
+def is_named(runs: Path, text: str) -> bool:
+    """Return whether a text is the path of a run, or a part of the name of one in this folder."""
+    return (Path(text) / "run.json").is_file() or any(text in rundir.id for rundir in runs_of(runs))
 
 
 def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
-    """Yield all runs of a folder whose state can be read, newest first, with their state."""
+    """Yield each run of a folder whose state can be read, with its state, newest first."""
     for rundir in runs_of(runs):
         with suppress(UsageError):
             yield rundir, rundir.state
 
 
-def matching(runs: Path, wanted: Wanted) -> Iterator[Listed]:
-    """Yield the runs of a folder that are wanted, newest first; those that cannot be read where all are."""
+def matching_runs(runs: Path, run_filter: RunFilter) -> Iterator[ListedRun]:
+    """Yield the runs of a folder that a filter accepts, newest first; an empty filter accepts unreadable runs."""
     for rundir in runs_of(runs):
         try:
             state = rundir.state
         except UsageError:
-            if wanted == Wanted():
-                yield Listed(rundir, None, _UNREADABLE)
+            if run_filter == RunFilter():
+                yield ListedRun(rundir, None, _UNREADABLE)
             continue
-        if wanted.accepts(state, rundir):
+        if run_filter.accepts(state, rundir):
             ended = run_result.read(rundir, state)
-            if wanted.accepts_outcome(ended):
-                yield Listed(rundir, state, ended)
+            if run_filter.accepts_outcome(ended):
+                yield ListedRun(rundir, state, ended)
 
 
-def table(listed: Sequence[Listed]) -> Listing:
-    """Return runs as a table: what, when, how long, how it ended, whether hosts were kept, why it is red."""
+def table(listed: Sequence[ListedRun]) -> Listing:
+    """Return the table of runs that ``itb list`` prints."""
     headings = ("run", "outcome", "reference", "started (UTC)", "took", "hosts", "cause")
-    shown = Listing(*headings, labels=False)
+    listing = Listing(*headings, labels=False)
     for run in listed:
         state, cause = run.state, one_line(run.ended.cause, 160)
         if state is None:
-            shown.add(run.rundir.id, run.ended.text, "", "", "", "", cause)
+            listing.add(run.rundir.id, run.ended.text, "", "", "", "", cause)
             continue
         took = duration(state.finished - state.started) if state.finished else ""
         started = when.minute(state.started)
         hosts = "kept" if state.kept else ""
-        shown.add(run.rundir.id, run.ended.text, state.ref, started, took, hosts, cause)
-    return shown
+        listing.add(run.rundir.id, run.ended.text, state.ref, started, took, hosts, cause)
+    return listing

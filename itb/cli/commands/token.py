@@ -1,4 +1,4 @@
-"""What the token tasks do outside of a run."""
+"""Commands about tokens outside of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _request(settings: Settings, audience: str) -> TokenRequest:
 
 
 def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) -> None:
-    """Acquire and check a token; describe it, and write it where asked."""
+    """Acquire and check a token; print its description, and write it to ``output`` unless that is empty."""
     settings = common.settings_from(flags)
     if output:
         _check_output(Path(output))
@@ -61,7 +61,7 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
 
 
 def _check_output(path: Path) -> None:
-    """Raise UsageError for what cannot be written, or is no regular file: the new one takes its place."""
+    """Raise UsageError for a path that cannot be written, or is no regular file: the new file would replace it."""
     if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
         hint = "a device, a pipe, a folder or a link would be replaced"
         raise UsageError(f"{path}: not a regular file, so no token is written there", hint=hint)
@@ -82,33 +82,33 @@ def check(file: str, audience: str, *, as_json: bool) -> int:
     Secret(text)  # whatever goes wrong from here on does not show it
     issuer = unverified_issuer(text)
     keys = fetch_jwks(issuer) if issuer.startswith("https://") else None
-    verdicts = explain(text, request_for(audience), keys)
+    checks = explain(text, request_for(audience), keys)
     code = ExitCode.PASSED
-    if failed := [verdict for verdict in verdicts if not verdict.ok]:
-        refused = any(not verdict.stricter for verdict in failed)
-        words = "a CE would refuse this token" if refused else "a CE might take this token; a run does not"
+    if failed := [check for check in checks if not check.ok]:
+        refused = any(not check.stricter for check in failed)
+        verdict = "a CE would refuse this token" if refused else "a CE might take this token; a run does not"
         code = TokenError.exit_code
     elif keys is None:
-        words = f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had"
+        verdict = f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had"
     else:
-        words = "a CE would accept this token"
+        verdict = "a CE would accept this token"
     if as_json:
-        claims = [verdict.model_dump(mode="json") for verdict in verdicts]
-        print_json({"verdict": words, "exit_code": code, "claims": claims})
+        claims = [check.model_dump(mode="json") for check in checks]
+        print_json({"verdict": verdict, "exit_code": code, "claims": claims})
     else:
-        _show(verdicts)
-        print(words)
+        _print_checks(checks)
+        print(verdict)
     return code
 
 
-def _show(verdicts: Sequence[ClaimCheck]) -> None:
+def _print_checks(checks: Sequence[ClaimCheck]) -> None:
     """Print a line for each claim that was checked."""
-    shown = _table("claim", "", "value", "what a CE says")
-    for verdict in verdicts:
-        reason = verdict.reason + (" (this check is stricter than a CE)" if verdict.stricter else "")
-        shown.add_row(verdict.claim, _mark(verdict), verdict.value, reason)
+    rows = _table("claim", "", "value", "what a CE says")
+    for check in checks:
+        reason = check.reason + (" (this check is stricter than a CE)" if check.stricter else "")
+        rows.add_row(check.claim, _mark(check), check.value, reason)
     # Markup is off: a claim may hold square brackets, and anything else.
-    Console(highlight=False, markup=False, emoji=False).print(shown)
+    Console(highlight=False, markup=False, emoji=False).print(rows)
 
 
 def _table(*columns: str) -> Table:
@@ -118,11 +118,11 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _mark(verdict: ClaimCheck) -> str:
+def _mark(check: ClaimCheck) -> str:
     """Return ``ok``, ``NO``, or ``?`` for a signature that could not be verified."""
-    if verdict.claim == "signature" and verdict.value.startswith("unverified"):
+    if check.claim == "signature" and check.value.startswith("unverified"):
         return "?"
-    return "ok" if verdict.ok else "NO"
+    return "ok" if check.ok else "NO"
 
 
 def hooks(*, as_json: bool) -> None:
@@ -167,7 +167,7 @@ def _print_hook_report(report: HookReport) -> None:
             print(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
     if report.verdicts:
         print()
-        _show(report.verdicts)
+        _print_checks(report.verdicts)
     print()
     if report.good:
         print(f"{report.name}: a run could use this token")

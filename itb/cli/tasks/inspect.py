@@ -1,4 +1,4 @@
-"""Looking inside runs, references and the machine; cleaning up."""
+"""Commands that show runs, references, settings and the machine, and that clean up."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def version(_flags: Flags, *, json: bool) -> None:
     version.show(as_json=json)
 
 
-_LISTED = ("runs", "products", "platforms", "scenarios", "hooks")
+_LISTS = ("runs", "products", "platforms", "scenarios", "hooks")
 
 
 @command(
-    argument("what", ", ".join(_LISTED), required=False, unset=_LISTED[0], choices=_LISTED),
+    argument("what", ", ".join(_LISTS), required=False, unset=_LISTS[0], choices=_LISTS),
     option("product", "only runs of these products", heading=Heading.SHOWN, value="A,B", completes="products"),
     option(
         "ref",
@@ -57,7 +57,7 @@ _LISTED = ("runs", "products", "platforms", "scenarios", "hooks")
 def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
     """List runs, how they ended and why; or products, scenarios and so on.
 
-    Runs come newest first; the options that choose are about them only.
+    The newest run comes first; options that choose are for runs only.
     """
     from itb.cli.commands import runs
 
@@ -72,7 +72,7 @@ def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
         return
     from itb.cli.commands import definition_lists
 
-    definition_lists.list_choices(what, as_json=json)
+    definition_lists.list_definitions(what, as_json=json)
 
 
 @command("engine", JSON, example="itb status")
@@ -96,7 +96,7 @@ def status(flags: Flags, *, json: bool) -> None:
 def shell(flags: Flags, *, run: str, role: str, command: str) -> None:
     """Open a shell in a host of a run, or run a command there.
 
-    All words behind ROLE are the command's, options too; it ends with the
+    All arguments behind ROLE are the command's, options too; it ends with the
     command's exit code.  Where one run has hosts, RUN may be left out.
     """
     from itb.cli.commands import hosts
@@ -142,13 +142,21 @@ def doctor(flags: Flags, *, deep: bool, json: bool) -> int:
 
 
 @command(
-    option("kept", "also the hosts of runs that were kept on purpose", False),
+    option("kept", "also hosts that were kept on purpose (--keep of itb run)", False),
     option("unused", "also cached builds and mirrors not used for two weeks", False),
     option("everything", "also the whole cache and all platform images", False),
-    option("keep", "also old runs; the newest N stay", heading=Heading.OLD_RUNS, value="N"),
-    option("older_than", "also old runs; younger ones stay: 12h, 30d, 8w", heading=Heading.OLD_RUNS, value="AGE"),
+    option("keep", "also old run directories; the newest N stay", heading=Heading.OLD_RUNS, value="N"),
     option(
-        "dry_run", "print which old runs would be removed, and remove nothing", False, heading=Heading.OLD_RUNS
+        "older_than",
+        "also old run directories; younger ones stay: 12h, 30d, 8w",
+        heading=Heading.OLD_RUNS,
+        value="AGE",
+    ),
+    option(
+        "dry_run",
+        "print which old run directories would be removed, and remove nothing",
+        False,
+        heading=Heading.OLD_RUNS,
     ),
     dataclasses.replace(settings()["runs"], bare=True),
     "cache",
@@ -158,14 +166,15 @@ def doctor(flags: Flags, *, deep: bool, json: bool) -> int:
 def clean(
     flags: Flags, *, kept: bool, unused: bool, everything: bool, keep: str, older_than: str, dry_run: bool
 ) -> None:
-    """Remove what runs left behind, and on request old runs.
+    """Remove what runs left behind, and on request old run directories.
 
     Hosts, networks, volumes and secrets are found by label, from any folder, with or without a run
     directory.  Runs that are alive and what is not itb's are never touched.
 
-    Old runs are removed with --keep or --older-than; with both, a run stays
-    if one of them spares it.  Runs that have hosts and the newest green one
-    of each product and platform always stay.
+    Old run directories are removed with --keep or --older-than; with both, a
+    run stays if one of them spares it.  Runs that have hosts and the newest
+    green one of each product and platform always stay.  --keep N counts run
+    directories; the hosts that itb run --keep WHEN has kept go with --kept.
     """
     from itb.cli.commands import machine
 

@@ -1,4 +1,4 @@
-"""The provider ``file``: a bearer token that another program renews on this machine."""
+"""The provider ``file``: it reads a bearer token that another program renews on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from itb.model import Record
 from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Provider, ProviderContext
-from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 from itb.util.files import expand
 
 
@@ -48,7 +48,7 @@ class FileProvider(Provider):
             places = ", ".join(["BEARER_TOKEN", "BEARER_TOKEN_FILE", *map(str, _default_paths())])
             raise AcquireError(
                 f"provider file: no bearer token on this machine (looked at {places})",
-                cause=Cause.CONFIGURATION,
+                cause=AcquireCause.CONFIGURATION,
                 hint="name the file in the configuration: token: {file: {path: /...}}",
             )
         return read_private(path, what="provider file: token file").strip()

@@ -1,6 +1,6 @@
-"""The provider ``htgettoken``: the program, run without a person.
+"""The provider ``htgettoken``: it runs that program without a person.
 
-Its exit codes are 0, 1 and 2 only, so its messages tell the cause.
+The program has the exit codes 0, 1 and 2 only, so the cause is read from its messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itb.process.result import Completed
 from itb.tokens.hook import hook_environment
 from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Provider
-from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 from itb.util import files
 from itb.util.files import expand, program
 from itb.util.redact import redact
@@ -26,33 +26,33 @@ from itb.util.redact import redact
 _MESSAGES = [
     (
         r"no such option",
-        Cause.CONFIGURATION,
+        AcquireCause.CONFIGURATION,
         "is too old: it does not know all options needed; 2.0 or later does",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify",
-        Cause.CONFIGURATION,
+        AcquireCause.CONFIGURATION,
         "does not believe the server's CA",
     ),
-    (r"sealed", Cause.TEMPORARY, "Vault is sealed"),
-    (r"Service Unavailable|Bad Gateway|Too Many Requests", Cause.TEMPORARY, "the server cannot answer now"),
+    (r"sealed", AcquireCause.TEMPORARY, "Vault is sealed"),
+    (r"Service Unavailable|Bad Gateway|Too Many Requests", AcquireCause.TEMPORARY, "the server cannot answer now"),
     (
         r"refused|timed out|Timeout|resolution|not known|unreachable",
-        Cause.TEMPORARY,
+        AcquireCause.TEMPORARY,
         "cannot reach the server",
     ),
     (
         r"Not Found",
-        Cause.CONFIGURATION,
+        AcquireCause.CONFIGURATION,
         "the server knows no such credential: check issuer, role and credkey",
     ),
     (
         r"Forbidden|permission denied",
-        Cause.PERSON,
+        AcquireCause.PERSON,
         "the Vault token has expired or was revoked, or is for another",
     ),
-    (r"Bad Request", Cause.REFUSED, "the issuer refused: role, scope or audience is not granted"),
-    (r"does not (yet )?exist|No such file", Cause.PERSON, "there is no Vault token"),
+    (r"Bad Request", AcquireCause.REFUSED, "the issuer refused: role, scope or audience is not granted"),
+    (r"does not (yet )?exist|No such file", AcquireCause.PERSON, "there is no Vault token"),
 ]
 
 
@@ -76,7 +76,7 @@ class HtgettokenProvider(Provider):
     _options: Options
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
-        """Run it once, with a new output file: a failure would leave an old token in place."""
+        """Run the program once, with a new output file: a failure would leave the token of an old one."""
         with files.temporary_folder() as home:
             output = home / "token"
             try:
@@ -91,12 +91,12 @@ class HtgettokenProvider(Provider):
             except TestbedError:
                 raise AcquireError(
                     f"provider htgettoken: {self._options.program} is not installed or not executable",
-                    cause=Cause.CONFIGURATION,
+                    cause=AcquireCause.CONFIGURATION,
                     hint="install htgettoken, or use the provider vault, which needs no program",
                 ) from None
             if not completed.ok:
                 raise _error(completed)
-            text = read_private(output, what="provider htgettoken: token file", cause=Cause.HOOK)
+            text = read_private(output, what="provider htgettoken: token file", cause=AcquireCause.HOOK)
             return Secret(text.strip())
 
     def setup_problem(self) -> str:
@@ -123,14 +123,14 @@ def _error(completed: Completed) -> AcquireError:
     text = redact(completed.output)
     if completed.timed_out:
         problem = f"gave no answer within {completed.seconds:.0f} s and was ended"
-        return AcquireError(f"provider htgettoken: {problem}", cause=Cause.TEMPORARY, evidence=text[-4000:])
+        return AcquireError(f"provider htgettoken: {problem}", cause=AcquireCause.TEMPORARY, evidence=text[-4000:])
     for pattern, cause, meaning in _MESSAGES:
         if match := re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE | re.IGNORECASE):
             line = match.group().strip()[-200:]
             return AcquireError(f"provider htgettoken: {meaning}: {line}", cause=cause, evidence=text[-4000:])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = lines[-1][-200:] if lines else "without a word"
-    cause = Cause.CONFIGURATION if completed.returncode == 2 else Cause.PERSON
+    cause = AcquireCause.CONFIGURATION if completed.returncode == 2 else AcquireCause.PERSON
     return AcquireError(
         f"provider htgettoken: ended with exit {completed.returncode}: {line}",
         cause=cause,

@@ -1,4 +1,4 @@
-"""The provider ``local``: the run's own issuer, which tests everything but the path to a real one."""
+"""The provider ``local``: the run's own issuer makes the token; all is tested but the path to a real issuer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from itb.model import Record
 from itb.tokens.issuer import FAULTS
 from itb.tokens.providers.base import Provider
-from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 
 
 class Options(Record):
@@ -34,13 +34,13 @@ class LocalProvider(Provider):
         if issuer is None:
             raise AcquireError(
                 "provider local: this run has no issuer",
-                cause=Cause.CONFIGURATION,
+                cause=AcquireCause.CONFIGURATION,
                 hint="the provider local works inside a run only: itb token acquire --run ID",
             )
         if request.issuer and request.issuer != issuer.url:
             raise AcquireError(
                 f"provider local: its issuer is {issuer.url}, not {request.issuer}",
-                cause=Cause.CONFIGURATION,
+                cause=AcquireCause.CONFIGURATION,
             )
         if self._options.fault:
             return Secret(issuer.mint_faulty(request, self._options.fault))

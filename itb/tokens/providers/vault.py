@@ -1,6 +1,6 @@
-"""The provider ``vault``: exchanges a Vault token, renewed by Fermilab's Managed Tokens, for a bearer token.
+"""The provider ``vault``: it exchanges a Vault token, renewed by Fermilab's Managed Tokens, for a bearer token.
 
-It makes the same call as htgettoken, and tells the server's statuses apart.
+It makes the same call as htgettoken, and has a message for each status of the server.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import Field
 
 from itb.errors import UsageError
 from itb.model import Record
-from itb.tokens.https import Answer, Failure, HttpsError, get
+from itb.tokens.https import HttpsError, HttpsFailure, HttpsResponse, get
 from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Provider, ProviderContext
-from itb.tokens.request import AcquireError, Cause, Secret, TokenRequest
+from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 from itb.util.files import expand
 from itb.util.redact import redact, remember
 
@@ -77,16 +77,16 @@ class VaultProvider(Provider):
             params |= {"scopes": ",".join(request.scopes), "audience": request.audience}
         endpoint = "sts" if options.restrict else "creds"
         name = f"{quote(options.issuer, safe='')}/{quote(options.credkey, safe='')}:{quote(options.role, safe='')}"
-        answer = self._request(f"secret/oauth/{endpoint}/{name}", token, params=params)
-        if answer.status != 200:
-            raise self._explain(answer, token)
+        response = self._request(f"secret/oauth/{endpoint}/{name}", token, params=params)
+        if response.status != 200:
+            raise self._explain(response, token)
         try:
-            value = json.loads(answer.body)["data"]["access_token"]
+            value = json.loads(response.body)["data"]["access_token"]
         except (ValueError, KeyError, TypeError, RecursionError):
             value = None
         if not isinstance(value, str) or not value:
             raise self._error(
-                Cause.CONFIGURATION, "answers without a token in it", "is it a Vault with oauth?"
+                AcquireCause.CONFIGURATION, "answers without a token in it", "is it a Vault with oauth?"
             )
         return Secret(value)
 
@@ -103,10 +103,10 @@ class VaultProvider(Provider):
     def _vault_token(self) -> str:
         path = self._options.vault_token_file
         file = expand(path) if path else self._discover()
-        token = read_private(file, what="provider vault: Vault token file", cause=Cause.PERSON).strip()
+        token = read_private(file, what="provider vault: Vault token file", cause=AcquireCause.PERSON).strip()
         remember(token)
         if not token or not token.isprintable() or " " in token:
-            raise AcquireError(f"provider vault: {file} holds no Vault token", cause=Cause.PERSON)
+            raise AcquireError(f"provider vault: {file} holds no Vault token", cause=AcquireCause.PERSON)
         return token
 
     def _discover(self) -> Path:
@@ -115,7 +115,7 @@ class VaultProvider(Provider):
         managed = Path(f"{default}-{self._options.issuer}_{self._options.role}")
         return managed if os.path.lexists(managed) else Path(default)
 
-    def _request(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> Answer:
+    def _request(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> HttpsResponse:
         # As Vault's own clients send it: a Vault may refuse requests without it, as forged ones (SSRF).
         headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}
         if self._options.namespace:
@@ -130,10 +130,10 @@ class VaultProvider(Provider):
                 proxy=self._options.proxy,
             )
         except HttpsError as error:
-            permanent = error.failure in (Failure.UNTRUSTED, Failure.INVALID, Failure.TOO_LARGE)
-            hint = "token: {vault: {ca: FILE}} names the CA" if error.failure is Failure.UNTRUSTED else ""
+            permanent = error.failure in (HttpsFailure.UNTRUSTED, HttpsFailure.INVALID, HttpsFailure.TOO_LARGE)
+            hint = "token: {vault: {ca: FILE}} names the CA" if error.failure is HttpsFailure.UNTRUSTED else ""
             raise self._error(
-                Cause.CONFIGURATION if permanent else Cause.TEMPORARY, error.message, hint
+                AcquireCause.CONFIGURATION if permanent else AcquireCause.TEMPORARY, error.message, hint
             ) from None
 
     def _accepts_vault_token(self, token: str) -> bool:
@@ -143,37 +143,39 @@ class VaultProvider(Provider):
         except AcquireError:
             return False  # the answer to the first request is the one to explain
 
-    def _explain(self, answer: Answer, token: str) -> AcquireError:
-        errors = _error_text(answer.body)
+    def _explain(self, response: HttpsResponse, token: str) -> AcquireError:
+        errors = _error_text(response.body)
         credential = f"{self._options.credkey}:{self._options.role} of issuer {self._options.issuer}"
         hint = ""
-        match answer.status:
+        match response.status:
             case 403 if self._accepts_vault_token(token):
-                cause, problem = Cause.CONFIGURATION, f"the Vault token is good, but not for {credential}{errors}"
+                cause = AcquireCause.CONFIGURATION
+                problem = f"the Vault token is good, but not for {credential}{errors}"
                 hint = "the credential key is the Kerberos principal without its realm"
             case 401 | 403:
-                cause, problem = Cause.PERSON, f"the Vault token has expired or was revoked{errors}"
+                cause, problem = AcquireCause.PERSON, f"the Vault token has expired or was revoked{errors}"
                 hint = "repeat the one-time onboarding (htgettoken with a browser)"
             case 400:
-                cause, problem = Cause.REFUSED, f"the issuer refused {credential}{errors}"
+                cause, problem = AcquireCause.REFUSED, f"the issuer refused {credential}{errors}"
                 hint = "role, scope or audience is not granted, or the login behind it has ended"
             case 404:
-                cause, problem = Cause.CONFIGURATION, f"knows no credential {credential}{errors}"
+                cause, problem = AcquireCause.CONFIGURATION, f"knows no credential {credential}{errors}"
                 hint = "check issuer and role"
             case 503 if "sealed" in errors:
-                cause, problem = Cause.TEMPORARY, "Vault is sealed"
+                cause, problem = AcquireCause.TEMPORARY, "Vault is sealed"
                 hint = "its administrators have to unseal it"
             case status if 300 <= status < 400:
-                target = redact(answer.location)[:200]
-                cause, problem = Cause.CONFIGURATION, f"redirects to {target}, which would get the Vault token"
+                target = redact(response.location)[:200]
+                cause = AcquireCause.CONFIGURATION
+                problem = f"redirects to {target}, which would get the Vault token"
                 hint = "set server to where it redirects, if that is a Vault you trust"
             case status if status in _RETRY_STATUSES or status >= 472:  # 472, 473: a standby; 5xx
-                cause, problem = Cause.TEMPORARY, f"cannot answer now (status {status}){errors}"
+                cause, problem = AcquireCause.TEMPORARY, f"cannot answer now (status {status}){errors}"
             case status:
-                cause, problem = Cause.CONFIGURATION, f"answers with status {status}{errors}"
+                cause, problem = AcquireCause.CONFIGURATION, f"answers with status {status}{errors}"
         return self._error(cause, problem, hint)
 
-    def _error(self, cause: Cause, problem: str, hint: str) -> AcquireError:
+    def _error(self, cause: AcquireCause, problem: str, hint: str) -> AcquireError:
         return AcquireError(f"provider vault: {self._options.server}: {problem}", cause=cause, hint=hint)
 
 

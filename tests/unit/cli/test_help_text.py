@@ -53,7 +53,7 @@ def test_every_option_has_a_word(command: CliCommand, width: int) -> None:
     text = " ".join(" ".join(lines).split())
     for option in command.options:
         assert option.help
-        assert option.explained in text, "words are not broken"
+        assert option.help_with_default in text, "words are not broken"
         typed = option.value if option.positional else option.flag.replace("--scratch", "--no-scratch")
         assert typed in text
     assert command.example in text

@@ -293,6 +293,8 @@ LINES = [
     ("token get x:1 --token-hook nosuch", 1, "unknown token hook 'nosuch'"),
     ("token try nosuch", 1, "unknown token hook 'nosuch'"),
     ("token try ./fifo", 1, "is not a file"),
+    ("clean --runs nowhere", 1, "there is no folder"),
+    ("clean --runs nowhere --keep 3", 1, "there is no folder"),
     ("token try ./text", 1, "text is not executable (chmod +x)"),
     ("token try ./nosuch", 1, "nosuch does not exist"),
     ("token get x:1 --token-hook ./text", 1, "text is not executable (chmod +x)"),

@@ -207,4 +207,4 @@ def test_options_of_a_platform_of_ones_own_are_taken(tmp_path: Path, more: str) 
 def test_what_variables_give_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITB_TIMEOUT_FACTOR", "2")
     monkeypatch.setenv("ITB_RUN", "of a script")
-    assert config_settings.given_by_variables() == ("timeout_factor",)
+    assert config_settings.names_from_environment() == ("timeout_factor",)

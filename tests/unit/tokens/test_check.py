@@ -9,7 +9,7 @@ import pytest
 
 from itb.tokens.check import explain, preflight, request_for, unverified_issuer
 from itb.tokens.issuer import FAULTS, Issuer
-from itb.tokens.request import SCOPES, SIZE_LIMIT, AcquireError, Cause, TokenRequest
+from itb.tokens.request import SCOPES, SIZE_LIMIT, AcquireCause, AcquireError, TokenRequest
 
 CE = "ce-workspace.glideinwms.org:9619"
 REQUEST = TokenRequest(run_id="r", ce=CE, audience=CE)
@@ -26,7 +26,7 @@ def refusal(token: str, issuer: Issuer, request: TokenRequest = REQUEST) -> str:
     with pytest.raises(AcquireError) as caught:
         preflight(token, request, issuer.jwks(), provider="test")
     assert caught.value.exit_code == 6
-    assert caught.value.cause is Cause.TOKEN
+    assert caught.value.cause is AcquireCause.TOKEN
     assert "eyJ" not in caught.value.message + caught.value.evidence
     return caught.value.message
 

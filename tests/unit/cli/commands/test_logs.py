@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from itb.cli.commands import following, logs
-from itb.cli.commands.following import Asked
+from itb.cli.commands.following import LogQuery
 from itb.errors import UsageError
 from itb.model import Case, Outcome
 from itb.rundir import logs as rundir_logs
@@ -191,7 +191,7 @@ def test_lines_are_shown_as_they_come_until_the_run_ends(
         return step is not None
 
     monkeypatch.setattr(threading.Event, "wait", lambda *_: True)
-    asked = Asked(rundir, "", "", None)
+    asked = LogQuery(rundir, "", "", None)
     following._print_growing(asked, lambda: [log.path for log in rundir_logs.list_logs(rundir)], goes_on)
     title = "==> results/smoke/01-a.log <=="
     assert capsys.readouterr().out.splitlines() == [
@@ -212,7 +212,7 @@ def test_paths_are_not_followed_out_of_the_run(red: RunDir, tmp_path: Path) -> N
 
 def test_what_is_collected_at_the_end_is_not_followed_unless_asked_for(red: RunDir) -> None:
     def followed(place: str, name: str = "") -> list[str]:
-        return [red.relative(path) for path in following._growing(Asked(red, place, name, None))]
+        return [red.relative(path) for path in following._growing(LogQuery(red, place, name, None))]
 
     assert followed("") == ["build/release-manager.log", "results/smoke/01-a.log"]
     assert followed("itb") == ["commands.log"]

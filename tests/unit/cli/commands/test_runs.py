@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from itb.cli.commands import runs
-from itb.cli.commands.runs import Wanted
+from itb.cli.commands.runs import RunFilter
 from itb.errors import UsageError
 from itb.model import Case, Outcome
 from itb.rundir.directory import RunDir, RunResult, runs_of
@@ -25,8 +25,8 @@ def case(outcome: Outcome, **changes: object) -> Case:
     return Case.model_validate({**fields, "outcome": outcome, **changes})
 
 
-def listed(folder: Path, wanted: Wanted | None = None) -> list[str]:
-    return [run.rundir.id for run in runs.matching(folder, wanted or Wanted())]
+def listed(folder: Path, wanted: RunFilter | None = None) -> list[str]:
+    return [run.rundir.id for run in runs.matching_runs(folder, wanted or RunFilter())]
 
 
 def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: P
     (tmp_path / "runs" / "4-d" / "run.json").write_text("{")
     held = make_run("5-e", exit_code=0, ended=RunResult(kind="partial", at="build"))
     with held.lock():
-        shown = runs.table(list(runs.matching(tmp_path / "runs", Wanted())))
+        shown = runs.table(list(runs.matching_runs(tmp_path / "runs", RunFilter())))
     assert [" ".join(line.split()) for line in shown.lines()[1:]] == [
         "5-e running main 2023-11-14 22:13",
         "4-d unreadable run.json cannot be read: itb report makes a report of what is there",
@@ -55,7 +55,7 @@ def test_a_run_that_does_not_say_how_it_ended_is_judged_by_its_cases(make_run: M
     part = make_run("2-b", exit_code=0, finished=1.7e9 + 5)
     part.append_case(case(Outcome.PASSED, phase="build", role="workspace"))
     make_run("3-c", exit_code=None, ended=RunResult(kind="passed"))
-    ended = [run.ended for run in runs.matching(tmp_path / "runs", Wanted())]
+    ended = [run.ended for run in runs.matching_runs(tmp_path / "runs", RunFilter())]
     assert [item.text for item in ended] == ["interrupted", "partial (build)", "failed (install)"]
     assert "no libfoo" in ended[2].cause
 
@@ -66,19 +66,19 @@ def test_filters(make_run: MakeRun, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     first, second = "1-p-1234abcd-deb13", "2-q-5678abcd-el9"
     for wanted, names in (
-        (Wanted(product=("q",)), [second]),
-        (Wanted(platform=("deb13",)), [first]),
-        (Wanted(ref="v1_*"), [second, first]),
-        (Wanted(ref="v1_0"), [first]),
-        (Wanted(ref="1234"), [first]),
-        (Wanted(ref="5678ABCDEF0123"), [second]),
-        (Wanted(ref="567"), []),
-        (Wanted(outcome=("failed",)), [second]),
-        (Wanted(outcome=("install", "passed")), [second, first]),
-        (Wanted(outcome=("running",)), []),
-        (Wanted(since=1.1e9), [second]),
-        (Wanted(product=("q",), platform=("deb13",)), []),
-        (Wanted(product=("p", "q")), [second, first]),
+        (RunFilter(product=("q",)), [second]),
+        (RunFilter(platform=("deb13",)), [first]),
+        (RunFilter(ref="v1_*"), [second, first]),
+        (RunFilter(ref="v1_0"), [first]),
+        (RunFilter(ref="1234"), [first]),
+        (RunFilter(ref="5678ABCDEF0123"), [second]),
+        (RunFilter(ref="567"), []),
+        (RunFilter(outcome=("failed",)), [second]),
+        (RunFilter(outcome=("install", "passed")), [second, first]),
+        (RunFilter(outcome=("running",)), []),
+        (RunFilter(since=1.1e9), [second]),
+        (RunFilter(product=("q",), platform=("deb13",)), []),
+        (RunFilter(product=("p", "q")), [second, first]),
     ):
         assert listed(folder, wanted) == names, wanted
 
@@ -101,17 +101,17 @@ def test_values_that_mean_nothing_are_refused(
 
 
 def test_limits_are_told(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(runs.SHOWN + 2):
+    for number in range(runs.DEFAULT_LIMIT + 2):
         make_run(f"{number:02d}-a", exit_code=0, ended=RunResult(kind="passed"))
     runs.list_runs({}, {}, as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == runs.SHOWN + 2
+    assert len(lines) == runs.DEFAULT_LIMIT + 2
     assert lines[1].startswith("31-a")
     assert lines[-1] == "and 2 older: itb list --limit 0"
     runs.list_runs({}, {"limit": "0"}, as_json=False)
-    assert len(capsys.readouterr().out.splitlines()) == runs.SHOWN + 3
+    assert len(capsys.readouterr().out.splitlines()) == runs.DEFAULT_LIMIT + 3
     runs.list_runs({}, {}, as_json=True)
-    assert len(json.loads(capsys.readouterr().out)) == runs.SHOWN + 2, "programs get them all"
+    assert len(json.loads(capsys.readouterr().out)) == runs.DEFAULT_LIMIT + 2, "programs get them all"
     runs.list_runs({}, {"limit": "1"}, as_json=True)
     (only,) = json.loads(capsys.readouterr().out)
     assert (only["id"], only["kind"], only["cause"], only["exit_code"]) == ("31-a", "passed", "", 0)
@@ -141,5 +141,5 @@ def test_four_hundred_runs_are_listed_at_once(make_run: MakeRun, tmp_path: Path)
     for number in range(400):
         make_run(f"{number:03d}-a", exit_code=7, finished=1.7e9 + 5, ended=RED, settings={"x": ["y" * 50] * 50})
     began = time.process_time()
-    assert len(runs.table(list(runs.matching(tmp_path / "runs", Wanted()))).lines()) == 401
+    assert len(runs.table(list(runs.matching_runs(tmp_path / "runs", RunFilter()))).lines()) == 401
     assert time.process_time() - began < 0.5

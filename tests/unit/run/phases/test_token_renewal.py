@@ -20,7 +20,7 @@ from itb.run.phases import token_renewal
 from itb.run.phases.token import CheckedToken
 from itb.rundir import values
 from itb.tokens.renewal import Renewal
-from itb.tokens.request import AcquireError, Cause, Secret
+from itb.tokens.request import AcquireCause, AcquireError, Secret
 
 WANTED = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
 
@@ -260,7 +260,7 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
 
 def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Cell, answers: list[ItbError | Token]) -> None:
     cell.journal.find_testbed_fault = lambda _role, _seen: "host factory: gone"
-    answers.append(AcquireError("hook x: no", cause=Cause.HOOK))
+    answers.append(AcquireError("hook x: no", cause=AcquireCause.HOOK))
     with pytest.raises(TokenError):
         token_renewal.TokenRenewer(cell, WANTED, token(100)).renew()
     assert [case.exit_code for case in cell.journal.cases] == [6]

@@ -1,7 +1,7 @@
-"""The base of records that people write as YAML, and what is made from them: JSON schemas and documentation.
+"""The base of records that people write as YAML; JSON schemas and tables of documentation are made from them.
 
-The text below a field is its description.  What a validator checks of
-several keys is said to editors by the functions here.
+The text below a field is its description.  Functions here express in a
+schema what a validator checks of several keys.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from itb.model import Record
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class WrittenRecord(Record):
-    """A record whose fields are described by the text below each."""
+class YamlRecord(Record):
+    """A record of a YAML file; the text below a field describes it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -33,13 +33,13 @@ def at_most_one(*keys: str) -> dict[str, Any]:
 
 
 def json_schema(record: type[BaseModel], file: str) -> dict[str, Any]:
-    """Return the JSON schema of a YAML file that holds one record, as editors use it to complete and check."""
+    """Return the JSON schema of a YAML file that holds one record, for editors."""
     schema: dict[str, Any] = _plain(record.model_json_schema(by_alias=True))
     return {"$schema": DIALECT, "title": file, **schema}
 
 
 def _plain(node: Any) -> Any:
-    """Return a part of a schema without what tells writers of YAML nothing: generated titles, null as a value."""
+    """Return a part of a schema without generated titles and null values, which no writer of YAML needs."""
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if not isinstance(node, dict):
@@ -95,7 +95,7 @@ def _keys(
 
 
 def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    """Return in a word or two what a key takes."""
+    """Return the type of a key's value, in a word or two."""
     if "enum" in node or "const" in node:
         return ", ".join(node.get("enum", [node.get("const")]))
     if node.get("type") == "array":

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from itb.cli.commands import definitions
-from itb.config import written
+from itb.config import yaml_record
 from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import UsageError
@@ -158,9 +158,9 @@ DOCUMENTED = {"product": BUILD_WS, "platform": BUILD_WS, "scenario": SCENARIOS}
 
 @pytest.mark.parametrize("kind", DOCUMENTED)
 def test_documentation_has_every_key(kind: str) -> None:
-    """The table is made from the record: .venv/bin/python -m tests.unit.config.test_written writes it."""
+    """The table is made from the record: .venv/bin/python -m tests.unit.config.test_yaml_record writes it."""
     table = table_in((DOCUMENTED[kind] / "README.md").read_text(), kind)
-    assert table == written.keys_table(definitions.schema(kind))
+    assert table == yaml_record.keys_table(definitions.schema(kind))
 
 
 def table_in(text: str, kind: str) -> str:
@@ -176,7 +176,7 @@ def write_tables() -> None:
         text = file.read_text()
         mark = f"<!-- keys of {kind} -->\n"
         before, _, after = text.split(mark)
-        file.write_text(f"{before}{mark}{written.keys_table(definitions.schema(kind))}\n{mark}{after}")
+        file.write_text(f"{before}{mark}{yaml_record.keys_table(definitions.schema(kind))}\n{mark}{after}")
 
 
 def test_table_of_keys() -> None:
@@ -193,7 +193,7 @@ def test_table_of_keys() -> None:
             "D": {"properties": {"e": {"enum": ["p", "q"]}, "f": {"type": "boolean", "default": False}}},
         },
     }
-    rows = [line.split(" | ") for line in written.keys_table(schema).splitlines()[2:]]
+    rows = [line.split(" | ") for line in yaml_record.keys_table(schema).splitlines()[2:]]
     assert rows == [
         ["| `a`", "text", "`x\\|y`", "A. |"],
         ["| `b`", "keys", "required", "One B. |"],
