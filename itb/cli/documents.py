@@ -20,7 +20,7 @@ TOPICS = {
     "products": ("products, variants, versions, building, mock, rpmlint, platforms", "build_ws/README.md"),
     "repositories": ("testing published packages, publishing a run's", "build_ws/publish/README.md"),
     "scenarios": ("scenario files, their steps and environment, testbeds", "scenarios/README.md"),
-    "tokens": ("token hooks, how to write one, renewal, how secrets are kept", "tokens/README.md"),
+    "tokens": ("providers, how to write a hook, renewal, how secrets are kept", "tokens/README.md"),
     "reports": ("run directory, exit codes, verdicts, resuming, limits", "reports/README.md"),
     "machine": ("what a machine needs, doctor, clean, the cache", "build_ws/machine/README.md"),
     "deb13": ("the platform made of Debian's packages", "build_ws/platforms/deb13/README.md"),

@@ -267,7 +267,7 @@ class DeclaredSettings:
     keep: Annotated[
         Literal["never", "failed", "always"],
         Option(
-            "keep the hosts afterwards: never, failed or always (--keep of itb clean: run directories)",
+            "keep the hosts afterwards: never, failed or always (--keep of itb clean counts run directories)",
             Heading.RUNNING,
             "WHEN",
             changes=(Continuation.RESUME,),

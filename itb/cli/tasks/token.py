@@ -1,4 +1,4 @@
-"""Tokens outside of a run: hooks tried, token files checked."""
+"""Commands about tokens outside of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AUDIENCE = dataclasses.replace(
     example=f"itb token get {_CE} --token-hook command",
 )
 def get(flags: Flags, *, audience: str, output: str, json: bool) -> None:
-    """Acquire a token through a hook, check it and describe it; never prints it."""
+    """Acquire a token, check it and describe it; never print it."""
     from itb.cli.commands import token
 
     token.get(flags, audience, output, as_json=json)
@@ -48,21 +48,21 @@ def check(_: Flags, *, file: str, audience: str, json: bool) -> int:
 
 @command(JSON, example="itb token hooks")
 def hooks(_: Flags, *, json: bool) -> None:
-    """List the managed-token hooks there are and what each lacks to be used."""
+    """List the token providers and your hooks, and what each lacks to be used."""
     from itb.cli.commands import token
 
     token.hooks(as_json=json)
 
 
 @command(
-    argument("hook", "name of the hook", completes="hooks"),
+    argument("hook", "name of a provider or hook, or path of a hook", completes="hooks"),
     dataclasses.replace(_AUDIENCE, positional=False, required=False, default=_CE),
     JSON,
     example="itb token try ./my-hook",
     name="try",
 )
 def try_(_: Flags, *, hook: str, audience: str, json: bool) -> int:
-    """Run a hook as a real run would and explain what it did, without showing the token."""
+    """Run a hook, or a provider, as a run does, and say what it did, without the token."""
     from itb.cli.commands import token
 
     return token.try_hook(hook, audience, as_json=json)
