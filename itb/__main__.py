@@ -1,4 +1,4 @@
-"""The ``itb`` program: Invoke tasks, errors as one clear message, exit codes of the contract."""
+"""The ``itb`` program: it runs a command; an error becomes one message and an exit code."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from itb.util.redact import redact
 from itb.util.text import clean, one_line
 from itb.version import JSON_FORMAT, VERSION
 
-_ARGUMENTS = "ITB_ARGUMENTS_FD"  # names the pipe an itb that started itself again finds its arguments in
+_ARGUMENTS = "ITB_ARGUMENTS_FD"  # number of the pipe that has the arguments of an itb that started itself again
 _PIPE = 65536  # bytes a pipe holds at least (pipe(7))
 
 
 def main() -> None:
-    """Run a task; an error is its message, its hint on a second line, and its exit code."""
+    """Run a command; print the message and the hint of an error, and end with its exit code."""
     open_closed_streams()
     escape_unprintable()
     redact_crashes()
@@ -40,8 +40,8 @@ def main() -> None:
         cli_arguments.check_encoding(sys.argv[1:])
         hide_secret_arguments()
         namespace = collection.namespace()
-        known = [*namespace.task_names, *cli_arguments.GROUPS]
-        if topic := documents.requested_topic(sys.argv[1:], known):
+        command_names = [*namespace.task_names, *cli_arguments.GROUPS]
+        if topic := documents.requested_topic(sys.argv[1:], command_names):
             documents.show(topic)
             return
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
@@ -52,10 +52,10 @@ def main() -> None:
         sys.exit(0)  # whoever read our output has gone; that is no error of ours
     except OSError as error:
         place = error.filename or _stream_at_fault(error)
-        named = f"{place}: {error.strerror}" if place else str(error.strerror or error)
-        if error.errno == errno.ENAMETOOLONG:  # nobody but who typed it has made it
+        message = f"{place}: {error.strerror}" if place else str(error.strerror or error)
+        if error.errno == errno.ENAMETOOLONG:  # only the arguments can hold such a name
             fail(UsageError(f"{str(error.filename)[:60]!r}...: {error.strerror}"))
-        fail(TestbedError(one_line(named)))
+        fail(TestbedError(one_line(message)))
     except Exception:  # noqa: BLE001 - a mistake of itb's is no wrong command line
         sys.excepthook(*sys.exc_info())
         sys.exit(TestbedError.exit_code)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def fail(error: ItbError) -> NoReturn:
-    """Report the error that ends itb on standard error, with ``--json`` also as the one document there is."""
+    """Report the error that ends itb on standard error, with ``--json`` also as the one JSON document."""
     hint = cli_arguments.useful_hint(error.hint, sys.argv[1:])
     print_error(f"itb: {error.message}", *([f"     {hint}"] if hint else []))
     if "--json" in sys.argv:
@@ -75,7 +75,7 @@ def fail(error: ItbError) -> NoReturn:
 
 
 def open_closed_streams() -> None:
-    """Open /dev/null for each closed standard stream: else the next file that is opened takes its number."""
+    """Open /dev/null for each closed standard stream: the next file would get its number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -86,13 +86,13 @@ def open_closed_streams() -> None:
 
 
 def escape_unprintable() -> None:
-    """Print a character that the locale lacks escaped, as standard error does: it must not end itb."""
+    """Have standard output escape characters that the locale lacks, as standard error does."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_error(*lines: str) -> None:
-    """Print to standard error, which may have gone with its terminal."""
+    """Print lines to standard error, if it is still open."""
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
@@ -101,7 +101,7 @@ def print_error(*lines: str) -> None:
 
 
 def flush_streams() -> None:
-    """Flush standard output and error; one whose reader has gone must not change the exit code as Python ends."""
+    """Flush standard output and error; a reader that has gone must not change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -111,7 +111,7 @@ def flush_streams() -> None:
 
 
 def _stream_at_fault(error: OSError) -> str:
-    """Return the name of standard output where that is what an error without a file is about, else nothing."""
+    """Return the name of standard output if an error without a file is its error, else nothing."""
     try:
         sys.stdout.flush()
     except OSError as again:
@@ -122,7 +122,7 @@ def _stream_at_fault(error: OSError) -> str:
 
 
 def handle_signals() -> None:
-    """Make signals that come while no run handles them end itb in order, with the exit code of an interruption."""
+    """End itb on a signal that no run handles, with the exit code of an interruption."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise InterruptedRunError(f"interrupted by {signal.Signals(number).name}")
@@ -140,13 +140,13 @@ def redact_crashes() -> None:
         print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
 
     sys.excepthook = show
-    threading.excepthook = lambda seen: show(seen.exc_type, seen.exc_value, seen.exc_traceback)
+    threading.excepthook = lambda crash: show(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
 def hide_secret_arguments() -> None:
-    """Start itb again if a word of its command line holds a secret, which everybody sees in the process list.
+    """Start itb again if its arguments hold a secret, which everybody sees in the process list.
 
-    The second process reads the words from a pipe.
+    The second process reads the arguments from a pipe.
     """
     if descriptor := os.environ.pop(_ARGUMENTS, ""):
         try:
@@ -157,9 +157,9 @@ def hide_secret_arguments() -> None:
             raise UsageError(message, hint="unset it") from None
         return
     arguments = sys.argv[1:]
-    shown = [redact(word) for word in arguments]
+    redacted = [redact(argument) for argument in arguments]
     data = json.dumps(arguments).encode()
-    if shown == arguments or len(data) > _PIPE:
+    if redacted == arguments or len(data) > _PIPE:
         return
     print(
         "itb: a secret on the command line could be seen in the process list for a moment;\n"
@@ -172,7 +172,7 @@ def hide_secret_arguments() -> None:
     os.close(writing)
     os.set_inheritable(reading, True)
     before = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
-    os.execve(sys.executable, [before[0], "-P", *before[1:], *shown], {**os.environ, _ARGUMENTS: str(reading)})
+    os.execve(sys.executable, [before[0], "-P", *before[1:], *redacted], {**os.environ, _ARGUMENTS: str(reading)})
 
 
 if __name__ == "__main__":

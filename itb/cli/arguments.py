@@ -167,7 +167,7 @@ def _split(command: CliCommand, arguments: Sequence[str]) -> tuple[dict[str, str
                 raise _usage_error(command, f"option {flag} takes no value")
             normal = option.flag if flag == option.short else flag
         else:
-            if not equals and option.bare and (not rest or rest[0].startswith("--")):
+            if not equals and option.value_optional and (not rest or rest[0].startswith("--")):
                 options[option.name] = flag
                 continue
             if not equals:

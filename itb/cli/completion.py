@@ -112,7 +112,7 @@ def _command_candidates(command: CliCommand, before: Sequence[str], typed: str) 
         if flag not in flags:
             return []
         return [f"{flag}={name}" for name in _values(flags[flag], _read_line(command, before, flags), value)]
-    if before and (option := flags.get(before[-1])) and not (option.bare and typed.startswith("-")):
+    if before and (option := flags.get(before[-1])) and not (option.value_optional and typed.startswith("-")):
         return _values(option, _read_line(command, before[:-1], flags), typed)
     line = _read_line(command, before, flags)
     if typed.startswith("-"):

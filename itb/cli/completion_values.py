@@ -1,4 +1,4 @@
-"""Values that are offered while a command line is typed: names of runs, roles, products and so on."""
+"""Values that complete options and arguments in a shell: names of runs, roles, products and so on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from itb.rundir import values as rundir_values
 from itb.rundir.directory import RunDir, runs_of
 
 
-def values(what: str, line: PartialLine) -> list[str]:
-    """Return the names of what an option takes, as far as they can be known; none where nothing can."""
+def values(kind: str, line: PartialLine) -> list[str]:
+    """Return the values of a kind (``Option.completes``); none if they cannot be found out."""
     with suppress(ItbError, OSError):
         folders = {name: line.value(name) for name in ("runs",) if line.value(name)}
-        return list(_PROVIDERS[what](config_settings.load(folders)[0], line))
+        return list(_VALUES[kind](config_settings.load(folders)[0], line))
     return []
 
 
-def _definitions(word: str) -> Callable[[Settings, PartialLine], Iterable[str]]:
+def _definitions(plural: str) -> Callable[[Settings, PartialLine], Iterable[str]]:
     def names(settings: Settings, _: PartialLine) -> list[str]:
-        return [name for name, _folder in definition_lists.names(definition_lists.kinds()[word], settings)]
+        return [name for name, _folder in definition_lists.names(definition_lists.kinds()[plural], settings)]
 
     return names
 
@@ -43,12 +43,12 @@ def _roles(settings: Settings, line: PartialLine) -> list[str]:
     """Return the roles of the run's hosts, whether they are there or have only left logs."""
     rundir = _run(settings, line)
     testbed = rundir.load_or_none(rundir_values.TESTBED)
-    up = [host.role for host in testbed.hosts] if testbed else []
-    return list(dict.fromkeys([*up, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
+    roles = [host.role for host in testbed.hosts] if testbed else []
+    return list(dict.fromkeys([*roles, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
 
 
 def _places(settings: Settings, line: PartialLine) -> list[str]:
-    """Return whose logs of the run there are."""
+    """Return the places of the run that have logs."""
     return logs.places(_run(settings, line))
 
 
@@ -69,11 +69,11 @@ def _outcomes(_: Settings, __: PartialLine) -> Iterable[str]:
 def _hooks(settings: Settings, _: PartialLine) -> list[str]:
     from itb.tokens.lookup import PROVIDERS  # takes long to import, and is not for every value
 
-    own = (path for folder in settings.folders("hooks") for path in sorted(folder.glob("*")))
-    return [*PROVIDERS, *(path.name for path in own if path.is_file())]
+    hook_files = (path for folder in settings.folders("hooks") for path in sorted(folder.glob("*")))
+    return [*PROVIDERS, *(path.name for path in hook_files if path.is_file())]
 
 
-_PROVIDERS: dict[str, Callable[[Settings, PartialLine], Iterable[str]]] = {
+_VALUES: dict[str, Callable[[Settings, PartialLine], Iterable[str]]] = {
     "products": _definitions("products"),
     "platforms": _definitions("platforms"),
     "scenarios": _definitions("scenarios"),

@@ -60,8 +60,8 @@ class CliCommand(Task[Any]):
     def __call__(self, _context: object, **values: Any) -> None:
         """Call the function of the command and end itb with its exit code."""
         flags = {option.name: values[option.name] for option in self.options if option.setting}
-        own = {name: value for name, value in values.items() if name not in flags}
-        end(self.body(flags, **own) or 0)
+        others = {name: value for name, value in values.items() if name not in flags}
+        end(self.body(flags, **others) or 0)
 
     @property
     def full_name(self) -> str:
@@ -139,13 +139,14 @@ def command(
     """
 
     def wrap(function: CommandFunction) -> CliCommand:
-        own = [option for option in options if isinstance(option, Option)]
-        taken = [*own, *(setting for name, setting in declared.settings().items() if name in options)]
-        if len(taken) != len(options):
+        declared_here = [option for option in options if isinstance(option, Option)]
+        settings = [setting for name, setting in declared.settings().items() if name in options]
+        all_options = [*declared_here, *settings]
+        if len(all_options) != len(options):
             raise ValueError(f"not every option is one, or one is given twice: {options}")
-        if nameless := [option.help for option in taken if not option.name or option.heading is None]:
-            raise ValueError(f"no option of a command: {nameless}")
-        return CliCommand(function, taken, example=example, notes=notes, name=name)
+        if incomplete := [option.help for option in all_options if not option.name or option.heading is None]:
+            raise ValueError(f"no option of a command: {incomplete}")
+        return CliCommand(function, all_options, example=example, notes=notes, name=name)
 
     return wrap
 
@@ -180,7 +181,7 @@ def _argument(option: Option) -> Argument:
         names=(name, option.short[1:]) if option.short else (name,),
         attr_name=option.name if name != option.name else None,
         kind=bool if switch else str,
-        optional=option.bare,
+        optional=option.value_optional,
         default=default,
         help=option.help,
         positional=option.positional,

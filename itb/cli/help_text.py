@@ -99,7 +99,7 @@ def _usage(option: Option) -> str:
     if isinstance(option.default, bool):
         flag = f"--no-{option.flag[2:]}" if option.default else option.flag
         return f"{option.short}, {flag}" if option.short else flag
-    return f"{option.flag} [{option.value}]" if option.bare else f"{option.flag} {option.value}"
+    return f"{option.flag} [{option.value}]" if option.value_optional else f"{option.flag} {option.value}"
 
 
 def _longest(terms: Iterable[str]) -> int:

@@ -49,9 +49,9 @@ class Option:
     the value in the help; ``unset`` describes an empty default.  The ``name``
     and ``default`` of a setting are those of its field.  A ``default`` of
     False or True makes a switch, None means not given.  A ``required`` option
-    must be given, a ``bare`` one may be given without its value, and
-    ``several`` values may be given by position; ``short`` is the one-letter
-    form.  ``choices`` are all its values; where they are not known here,
+    must be given; with ``value_optional`` it may be given without its value,
+    with ``several`` it takes several values by position; ``short`` is the
+    one-letter form.  ``choices`` are all its values; where they are not known here,
     ``completes`` names what completes it in a shell (see
     :mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
     ``at_most`` bound a number.
@@ -69,7 +69,7 @@ class Option:
     default: Any = ""
     positional: bool = False
     required: bool = False
-    bare: bool = False
+    value_optional: bool = False
     several: bool = False
     short: str = ""
     choices: tuple[str, ...] = ()

@@ -147,7 +147,7 @@ def _describe(record: type[Record], schema: Mapping[str, Any]) -> None:
     for name, field in record.model_fields.items():
         if option := next((item for item in field.metadata if isinstance(item, Option)), None):
             bounds = {"minimum": option.at_least, "exclusiveMinimum": option.above, "maximum": option.at_most}
-            schema["properties"][name] |= {word: bound for word, bound in bounds.items() if bound is not None}
+            schema["properties"][name] |= {key: bound for key, bound in bounds.items() if bound is not None}
             schema["properties"][name]["description"] = option.help
 
 

@@ -79,19 +79,19 @@ def _target(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, 
 
 
 def _keys(
-    schema: Mapping[str, Any], node: Mapping[str, Any], above: str, seen: tuple[str, ...] = ()
+    schema: Mapping[str, Any], node: Mapping[str, Any], above: str, above_records: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Yield path, schema and whether it is required of each key; a record that was shown above is not repeated."""
-    shown = list(seen)
+    """Yield the path of each key, its schema and whether it is required; those of a record once."""
+    records = list(above_records)
     for key, value in node["properties"].items():
         yield above + key, value, key in node.get("required", ())
         for ending, inner in (
             (".", value), ("[].", value.get("items", {})), (".NAME.", value.get("additionalProperties") or {})
         ):  # fmt: skip
             reference = str(inner.get("$ref", "")) if isinstance(inner, dict) else ""
-            if reference and reference not in shown:
-                shown.append(reference)
-                yield from _keys(schema, _target(schema, inner), f"{above}{key}{ending}", tuple(shown))
+            if reference and reference not in records:
+                records.append(reference)
+                yield from _keys(schema, _target(schema, inner), f"{above}{key}{ending}", tuple(records))
 
 
 def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
@@ -102,8 +102,8 @@ def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         return "list" if node.get("items") == {"type": "string"} else f"list of {_kind(schema, node['items'])}"
     if node.get("type") == "object" or "$ref" in node:
         return "keys"
-    words = {"string": "text", "boolean": "true, false", "integer": "whole number", "number": "number"}
-    return "date" if node.get("format") == "date" else words[node["type"]]
+    types = {"string": "text", "boolean": "true, false", "integer": "whole number", "number": "number"}
+    return "date" if node.get("format") == "date" else types[node["type"]]
 
 
 def _shown_default(value: Any) -> str:

@@ -45,8 +45,8 @@ def _platform(name: str, folders: Sequence[Path]) -> Row:
 def _scenario(name: str, folders: Sequence[Path]) -> Row:
     scenario = lookup.load_scenario(name, folders)
     needs = scenario.needs
-    also = [word for word, is_needed in (("token", needs.token), ("previous", needs.previous)) if is_needed]
-    return {"title": scenario.title, "roles": scenario.roles, "needs": tuple(also), "products": needs.products}
+    others = tuple(need for need, is_needed in (("token", needs.token), ("previous", needs.previous)) if is_needed)
+    return {"title": scenario.title, "roles": scenario.roles, "needs": others, "products": needs.products}
 
 
 def kinds() -> dict[str, DefinitionKind]:
@@ -61,12 +61,12 @@ def kinds() -> dict[str, DefinitionKind]:
 
 def names(kind: DefinitionKind, settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield the name and folder of each definition; the user's own hides itb's of the same name."""
-    seen: set[str] = set()
+    names_above: set[str] = set()
     for top in (*settings.folders(kind.setting), kind.own):
         for file in sorted(top.glob(f"*/{kind.file}")):
             name = file.parent.name
-            if name not in seen and lookup.NAME.fullmatch(name):
-                seen.add(name)
+            if name not in names_above and lookup.NAME.fullmatch(name):
+                names_above.add(name)
                 yield name, file.parent
 
 
@@ -94,9 +94,9 @@ def list_definitions(plural: str, *, as_json: bool) -> None:
     columns = [key for key in keys if key not in ("name", "title", "problem", "folder")]
     listing = Listing(plural.removesuffix("s"), *columns, "defined in", "what it is")
     for row in described:
-        own = Path(row["folder"]).is_relative_to(kind.own)
+        is_own = Path(row["folder"]).is_relative_to(kind.own)
         cells = [_text(row.get(column)) for column in columns]
-        listing.add(row["name"], *cells, "itb" if own else row["folder"], row["problem"] or row["title"])
+        listing.add(row["name"], *cells, "itb" if is_own else row["folder"], row["problem"] or row["title"])
     listing.print()
 
 

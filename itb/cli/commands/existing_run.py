@@ -23,24 +23,24 @@ from itb.util.redact import redact
 
 
 def _print_notes(text: str, notes: Sequence[str]) -> None:
-    """Print notes about a run to standard error; one that nobody reads stops nothing."""
+    """Print notes about a run to standard error, if it is still open."""
     with suppress(OSError):
         print(redact(f"itb: {text}: {'; '.join(notes)}"), file=sys.stderr)
 
 
-def run_phase(settings: Settings, wanted: str, phase: Phase) -> int:
+def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
     """Do one more phase of a run whose hosts are up, and return the run's exit code.
 
-    Where none is ``wanted`` it is the only one that can be gone on with.
+    Without a ``run_name`` it is the only run that has hosts.
     """
-    rundir = RunDir.find(settings.runs_dir, wanted)
-    if not wanted:
+    rundir = RunDir.find(settings.runs_dir, run_name)
+    if not run_name:
         rundir = current_run.choose(rundir, common.find_engine(settings))
     ending = Ending()
     changeable = {name for name, option in options.settings().items() if option.changed_by(Continuation.STEP)}
     changes = settings.model_dump(include=changeable, exclude_defaults=True)
-    given = {key: value for key, value in changes.items() if value}
-    saved, notes = recorded_settings.load(rundir, settings, given)
+    new_values = {key: value for key, value in changes.items() if value}
+    saved, notes = recorded_settings.load(rundir, settings, new_values)
     current_run.check_open(rundir, common.find_engine(saved))
     if notes:
         _print_notes(f"going on with {rundir.id}", notes)
@@ -54,14 +54,14 @@ def run_phase(settings: Settings, wanted: str, phase: Phase) -> int:
     return code
 
 
-def down(settings: Settings, wanted: str) -> int:
-    """Remove what a run kept; a signal may cut its evidence short, never that.
+def down(settings: Settings, run_name: str) -> int:
+    """Remove the hosts, network and secrets of a run; a signal cuts short the evidence, never the removal.
 
-    Whatever a run directory lacks for going on, its hosts are found by
-    their labels: then there is no evidence, and that is said.
+    Hosts are found by their labels where the run directory is damaged: then
+    there is no evidence, and a note says so.
     """
-    newest = RunDir.find(settings.runs_dir, wanted)
-    rundir = newest if wanted else current_run.choose_removable(newest, common.find_engine(settings))
+    newest = RunDir.find(settings.runs_dir, run_name)
+    rundir = newest if run_name else current_run.choose_removable(newest, common.find_engine(settings))
     if rundir is None:
         print(f"nothing to remove: no run in {settings.runs_dir} has hosts, a network or volumes")
         return ExitCode.PASSED
@@ -85,7 +85,7 @@ def down(settings: Settings, wanted: str) -> int:
 
 
 def _has_nothing_left(rundir: RunDir, program: str, settings: Settings) -> bool:
-    """Return whether a run has ended and left nothing; of one whose state cannot be read nobody knows."""
+    """Return whether a run has ended and left nothing; False if its state cannot be read."""
     try:
         state = rundir.state
     except UsageError:
@@ -96,14 +96,15 @@ def _has_nothing_left(rundir: RunDir, program: str, settings: Settings) -> bool:
     return not current_run.is_left(rundir, engine)
 
 
-def resume_from(flags: Mapping[str, Any], wanted: str, *, as_json: bool = False) -> int:
-    """Go on with a run, however it ended, with its own settings, and return its exit code."""
-    given = [option for name, option in options.settings().items() if flags.get(name)]
-    if refused := [option.flag for option in given if not option.may_change(Continuation.RESUME)]:
+def resume_from(flags: Mapping[str, Any], run_name: str, *, as_json: bool = False) -> int:
+    """Go on with a run that ended in any way, with its recorded settings, and return its exit code."""
+    declared, new_values = options.settings(), {name: value for name, value in flags.items() if value}
+    refused = [declared[name].flag for name in new_values if not declared[name].may_change(Continuation.RESUME)]
+    if refused:
         raise UsageError(f"{', '.join(refused)}: a resumed run goes on with its own settings", hint="leave it out")
-    settings = common.settings_from({option.name: flags[option.name] for option in given if option.of_command})
-    rundir = RunDir.find(settings.runs_dir, wanted)
-    changes = {option.name: flags[option.name] for option in given if option.changed_by(Continuation.RESUME)}
+    settings = common.settings_from({name: flags[name] for name in new_values if declared[name].of_command})
+    rundir = RunDir.find(settings.runs_dir, run_name)
+    changes = {name: flags[name] for name in new_values if declared[name].changed_by(Continuation.RESUME)}
     saved, notes = recorded_settings.load(rundir, settings, {**changes, "runs": str(rundir.path.parent)})
     common.begin_reports(settings)
     ending = Ending()

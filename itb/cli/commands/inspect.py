@@ -35,13 +35,13 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         print_json([{**entry.model_dump(), "tested": tested.get(entry.id, [])} for entry in references])
         return
-    shown = Listing("reference", "kind", "commit", "date", "tested", "subject")
+    listing = Listing("reference", "kind", "commit", "date", "tested", "subject")
     for reference in references:
         outcomes = ", ".join(dict.fromkeys(tested.get(reference.id, [])))
-        shown.add(
+        listing.add(
             reference.name, reference.kind, reference.id[:12], reference.date[:10], outcomes, reference.subject
         )
-    shown.print()
+    listing.print()
 
 
 def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
@@ -58,17 +58,17 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
 
 
 def show_config(*, as_json: bool) -> None:
-    """Print every setting with its value and origin; passwords in URLs are not shown."""
+    """Print every setting with its value and origin; passwords in URLs are not listing."""
     settings, origins = config_settings.load()
     values = json.loads(redact(settings.model_dump_json()))
     if as_json:
         print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
         return
-    shown = Listing("setting", "value", "from", "what it is")
+    listing = Listing("setting", "value", "from", "what it is")
     for key, value in values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.add(key, text, origins[key], config_settings.declared()[key].help_with_default)
-    shown.print()
+        listing.add(key, text, origins[key], config_settings.declared()[key].help_with_default)
+    listing.print()
 
 
 def show_product(name: str, *, as_json: bool) -> None:
@@ -85,11 +85,11 @@ def show_product(name: str, *, as_json: bool) -> None:
     builder = "a command" if product.build.command else product.build.release_manager
     print(f"  source {product.source.url or product.source.history}, built by {builder}")
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
-    shown = Listing("role", "packages", "services", "configuration")
+    listing = Listing("role", "packages", "services", "configuration")
     for role, definition in product.roles.items():
         services = ", ".join(definition.services)
-        shown.add(role, ", ".join(definition.packages), services, definition.configure)
-    shown.print()
+        listing.add(role, ", ".join(definition.packages), services, definition.configure)
+    listing.print()
     for variant, change in product.variants.items():
         print(f"--variant {variant}: {change.title}" + ("" if change.tested else " (not run by anybody yet)"))
         for line in change.note.splitlines():

@@ -1,4 +1,4 @@
-"""Commands that start a run."""
+"""Commands that start a run, and the one that reports runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from itb.util import when
 
 
 def run(settings: Settings, *, as_json: bool = False) -> int:
-    """Run every cell of the settings and return the exit code that stands for all."""
+    """Run every cell of the settings and return the worst exit code."""
     return _start(settings, pipeline.run_cell, as_json=as_json)
 
 
 def build(settings: Settings, *, as_json: bool = False) -> int:
-    """Build every cell's RPMs; the runs are left for the other phases to go on with."""
+    """Build the RPMs of every cell; other commands go on with these runs."""
     return _start(settings, pipeline.build_cell, as_json=as_json)
 
 
@@ -43,13 +43,13 @@ def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: 
     return code
 
 
-def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> int:
-    """Write the reports of runs from what is there, print the summaries and return the exit code of the worst.
+def report_runs(settings: Settings, run_names: Sequence[str], *, as_json: bool) -> int:
+    """Write the reports of runs from their directories, print the summaries and return the worst exit code.
 
-    Those of several are combined in a folder of their own, unless the settings name one.
-    A run that goes on has none: then it is that of a wrong command, which nobody takes for a pass.
+    The reports of several runs are combined in a folder of their own, unless the settings name one.
+    A run that goes on has no exit code yet: then it is USAGE, which nobody takes for a pass.
     """
-    rundirs = [RunDir.find(settings.runs_dir, name) for name in wanted] or [RunDir.find(settings.runs_dir)]
+    rundirs = [RunDir.find(settings.runs_dir, name) for name in run_names] or [RunDir.find(settings.runs_dir)]
     paths = [rundir.path.resolve() for rundir in rundirs]
     if repeated := next((path for path in paths if paths.count(path) > 1), None):
         raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
@@ -68,7 +68,7 @@ def report_runs(settings: Settings, wanted: Sequence[str], *, as_json: bool) -> 
 
 
 def _report(rundir: RunDir, notes: Notes) -> tuple[Verdict, str]:
-    """Write the reports of a run; return its verdict, and what kept them from being written, if anything did."""
+    """Write the reports of a run; return its verdict, and why they cannot be written, empty if they are."""
     try:
         return write.write(rundir, notes=notes), ""
     except OSError as error:  # a directory that cannot be written can still be read
@@ -77,7 +77,7 @@ def _report(rundir: RunDir, notes: Notes) -> tuple[Verdict, str]:
 
 
 def _notes(rundir: RunDir, settings: Settings) -> Notes:
-    """Return the titles of product and platform, and its note; empty ones where a definition is gone."""
+    """Return the titles of product and platform and the platform's note; empty if a definition is gone."""
     try:
         state = rundir.state
         product = plan.load_product(settings.model_copy(update={"product": state.product}))

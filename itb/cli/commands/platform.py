@@ -50,12 +50,12 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(platform, built) for platform in platforms])
         return
-    shown = Listing("platform", "tested", "images", "what it is")
+    listing = Listing("platform", "tested", "images", "what it is")
     for platform in platforms:
         name = platform.name
         own = [f"{images.key} ({images.size / 1e6:.0f} MB)" for images in built if images.platform == name]
-        shown.add(name, "yes" if platform.tested else "no", ", ".join(own) or "none", platform.title)
-    shown.print()
+        listing.add(name, "yes" if platform.tested else "no", ", ".join(own) or "none", platform.title)
+    listing.print()
 
 
 def _as_json(platform: Platform, built: Sequence[PlatformImages]) -> dict[str, object]:
@@ -75,19 +75,19 @@ def platform_show(flags: Flags, name: str, *, as_json: bool) -> None:
     console.print(f"{platform.name}: {platform.title}")
     for line in platform.note.splitlines():
         console.print(f"  {line}")
-    shown = Table(box=None, show_header=False)
-    shown.add_row("tested", "yes" if platform.tested else "no, by nobody yet")
-    shown.add_row("defined in", str(platform.folder))
-    shown.add_row("base image", platform.base.image)
+    listing = Table(box=None, show_header=False)
+    listing.add_row("tested", "yes" if platform.tested else "no, by nobody yet")
+    listing.add_row("defined in", str(platform.folder))
+    listing.add_row("base image", platform.base.image)
     for key, value in {**platform.settings, **options}.items():
-        shown.add_row(f"option {key}", value)
-    shown.add_row("stand-ins", ", ".join(platform.stand_ins) or "none")
-    shown.add_row("CE", ", ".join(platform.ce.packages))
+        listing.add_row(f"option {key}", value)
+    listing.add_row("stand-ins", ", ".join(platform.stand_ins) or "none")
+    listing.add_row("CE", ", ".join(platform.ce.packages))
     for images in platforms_images.find_sets(engine_from(flags)):
         if images.platform == name:
             for kind, reference in images.references.items():
-                shown.add_row(f"image {kind}", reference)
-    console.print(shown)
+                listing.add_row(f"image {kind}", reference)
+    console.print(listing)
 
 
 def platform_remove(flags: Flags, name: str) -> None:

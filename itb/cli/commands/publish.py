@@ -102,9 +102,9 @@ def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str
         if key:
             files = export.sign(files, key, Path(folder), runner)
         received = export.copy(files, target, runner, indexer=_indexer(settings, rundir, target))
-    for word, names in (("added", received.added), ("there already", received.kept)):
+    for state, names in (("added", received.added), ("there already", received.kept)):
         for name in names:
-            print(f"{word:14}{name}")
+            print(f"{state:14}{name}")
     print(f"{received.packages} packages at {target}, {signature}; public key {target}/{KEY_NAME}")
     command = ["itb", "run", "--product", build.commit.product, "--platform", build.platform, "--from-repo"]
     origin = "URL, by which the directory is served" if target.host else shlex.quote(target.path)

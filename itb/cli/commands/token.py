@@ -50,8 +50,8 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
     else:
         for key, value in token.model_dump(mode="json").items():
             if value != "":
-                shown = " ".join(value) if isinstance(value, list) else value
-                print(f"{key:>10}  {shown}")
+                text = " ".join(value) if isinstance(value, list) else value
+                print(f"{key:>10}  {text}")
     if output:
         try:
             files.write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)

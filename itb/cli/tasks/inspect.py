@@ -158,7 +158,7 @@ def doctor(flags: Flags, *, deep: bool, json: bool) -> int:
         False,
         heading=Heading.OLD_RUNS,
     ),
-    dataclasses.replace(settings()["runs"], bare=True),
+    dataclasses.replace(settings()["runs"], value_optional=True),
     "cache",
     "engine",
     example="itb clean --runs --keep 30 --older-than 30d",

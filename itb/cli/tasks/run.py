@@ -118,8 +118,8 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     """
     from itb.cli.commands import common, new_run
 
-    wanted = [name for name in run.split(",") if name]
-    return new_run.report_runs(common.settings_from(flags), wanted, as_json=json)
+    run_names = [name for name in run.split(",") if name]
+    return new_run.report_runs(common.settings_from(flags), run_names, as_json=json)
 
 
 @command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")

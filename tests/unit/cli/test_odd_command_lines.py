@@ -160,7 +160,7 @@ def test_arguments_of_every_command(command: CliCommand, program: Program) -> No
         for value in ("", " ", "\t\n"):
             program.refuses(*shown(command), option.flag, value, said=f"{about} is empty")
         program.refuses(*shown(command), f"{option.flag}=", said=f"{about} is empty")
-        if not option.bare:
+        if not option.value_optional:
             program.refuses(*shown(command), option.flag, said=f"{about} needs a value")
             program.refuses(*shown(command), option.flag, option.flag, "x", said=f"{about} needs a value")
         program.refuses(*shown(command), option.flag, "x", f"{option.flag}=y", said=f"{about} is given twice")
