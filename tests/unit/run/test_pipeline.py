@@ -95,7 +95,7 @@ def test_report_that_cannot_be_made_is_no_pass(cell: Cell, monkeypatch: pytest.M
 def test_crash_elsewhere_is_no_wrong_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(program.words, "check_text", crash(KeyError("x")))
+    monkeypatch.setattr(program.cli_arguments, "check_encoding", crash(KeyError("x")))
     monkeypatch.setattr(program, "handle_signals", lambda: None)
     monkeypatch.setattr(program, "redact_crashes", lambda: None)
     with pytest.raises(SystemExit) as caught:
