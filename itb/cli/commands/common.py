@@ -79,7 +79,7 @@ def begin_reports(settings: Settings) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Raise TestbedError, which names the file, for one that cannot be written."""
+    """Raise TestbedError, which names the file, where the block cannot write one."""
     try:
         yield
     except OSError as error:

@@ -85,7 +85,7 @@ def _waits_for_hosts(rundir: RunDir) -> bool:
 
 
 def _has_ended(rundir: RunDir, subject: str) -> UsageError:
-    """Return the error of a run that has ended, ``subject`` before its name."""
+    """Return the error for a run that has ended; it begins with ``subject`` and the name of the run."""
     try:
         is_green = rundir.state.exit_code == ExitCode.PASSED
     except UsageError:

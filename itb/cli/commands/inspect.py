@@ -58,7 +58,7 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
 
 
 def show_config(*, as_json: bool) -> None:
-    """Print every setting with its value and origin; passwords in URLs are not listing."""
+    """Print every setting with its value and origin; passwords in URLs are redacted."""
     settings, origins = config_settings.load()
     values = json.loads(redact(settings.model_dump_json()))
     if as_json:

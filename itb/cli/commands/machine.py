@@ -71,7 +71,7 @@ def clean(
     retention: Retention | None,
     dry_run: bool,
 ) -> None:
-    """Remove leftovers of runs; on request also old runs, cache and images."""
+    """Remove leftovers of runs; on request also old run directories, cache and images."""
     if retention is None and (dry_run or flags["runs"] is True):
         raise UsageError("clean: which old runs?", hint="--keep 30, --older-than 30d or both say which stay")
     if flags["runs"] is True:  # --runs without a folder

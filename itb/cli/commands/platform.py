@@ -59,7 +59,7 @@ def platform_list(flags: Flags, *, as_json: bool) -> None:
 
 
 def _as_json(platform: Platform, built: Sequence[PlatformImages]) -> dict[str, object]:
-    """Return a platform as ``--json`` lists it, with those of the images that are its own."""
+    """Return a platform as ``--json`` lists it, with its own images."""
     own = [images.model_dump(mode="json") for images in built if images.platform == platform.name]
     return {"name": platform.name, "title": platform.title, "tested": platform.tested, "images": own}
 
