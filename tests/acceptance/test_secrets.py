@@ -211,16 +211,20 @@ def watched_processes() -> Iterator[Processes]:
     ended = threading.Event()
 
     def watch() -> None:
+        known: set[tuple[str, bytes]] = set()
         while not ended.wait(0.1):
-            for process in Path("/proc").iterdir():
+            for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    line = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
+                    line = (process / "cmdline").read_bytes()
+                    if (process.name, line) in known:
+                        continue
                     shown = line.replace(b"\0", b" ").decode("utf-8", "replace")
                     seen.add(shown)
                     if " run --platform " not in shown and BEARER.encode() in (process / "environ").read_bytes():
                         seen.heirs.add(shown)
                     if b"git-remote-http" in line:
                         GIT_SEEN.set()
+                    known.add((process.name, line))
                 except OSError:
                     continue  # it has ended
 
