@@ -34,6 +34,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("unknown-requires", "post-fails"),
     ("missing-requires", "config-syntax"),
     ("wrong-owner", "unit-dies", "missing-module"),
+    ("frontend-never-asks", "upgrade-loses-config"),
 )
 KEPT = TOGETHER[0]
 # The product is tried although rpm -V finds fault with it, and what it does then is not asked here.
