@@ -18,9 +18,8 @@ from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, 
 from itb.errors import UsageError
 from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
-from itb.util import ownership, yamlfile
+from itb.util import known_secrets, ownership, yamlfile
 from itb.util.files import expand, xdg
-from itb.util.redact import remember_passwords
 
 
 class KojiSettings(DeclaredKoji, Record):
@@ -189,7 +188,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             where = origin.format(name)
             yamlfile.validate({key: value}, Settings, where=where)
             values[key], origins[key] = value, where
-    remember_passwords(repr(values))
+    known_secrets.remember_logins(repr(values))
     settings = yamlfile.validate(values, Settings, where="settings")
     _check_folders(settings, origins)
     _check_platform_options(settings, origins)

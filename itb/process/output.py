@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from itb.errors import TestbedError
-from itb.util.redact import Stream
+from itb.util.redact_stream import Stream
 
 CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
 CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything

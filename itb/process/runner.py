@@ -25,7 +25,8 @@ from itb.process.request import Request
 from itb.process.result import CommandError, CommandRecord, Completed
 from itb.process.retry import DEFAULT_RETRIES, retry_while
 from itb.process.stop import GRACE, Stop, signal_group
-from itb.util.redact import is_known, redact
+from itb.util.known_secrets import is_known
+from itb.util.redact import redact
 
 T = TypeVar("T")
 

@@ -25,9 +25,8 @@ from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner, inherited
-from itb.util import filelock, ownership
+from itb.util import filelock, known_secrets, ownership
 from itb.util.files import expand, write_atomically
-from itb.util.redact import remember
 from itb.util.text import one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
@@ -133,9 +132,9 @@ def _origin_of_url(url: str) -> Origin:
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     if parts.password:
-        remember(parts.password)
+        known_secrets.remember(parts.password)
     elif parts.username and len(parts.username) >= 20:
-        remember(parts.username)  # this long it is a token, not a name
+        known_secrets.remember(parts.username)  # this long it is a token, not a name
     if parts.scheme == "ssh" and not parts.password:
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -28,12 +28,14 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from itb.errors import UsageError
+from itb.util import private_keys
 from itb.util.files import private_directory, write_atomically
 
 _ORGANIZATION = "GlideinWMS test bed"
 _COMMON_NAME_LIMIT = 64  # RFC 5280, ub-common-name
 _BACKDATE = timedelta(hours=1)  # so that hosts whose clock is behind this machine's accept the certificate
 _CERTIFICATE, _KEY = "ca.pem", "ca.key"
+_HOST_KEY = ".host.key"  # ending of the files of the hosts\' keys
 _LOAD_LOCK = threading.Lock()  # hosts that boot at the same time share one authority
 
 
@@ -50,15 +52,16 @@ class HostCertificate(NamedTuple):
 class RunCA:
     """Issues the host certificates of one run."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, directory: Path) -> None:
         self._certificate = certificate
         self._key = key
+        self._directory = directory
 
     @classmethod
     def create(cls, directory: Path, name: str, *, valid_days: int = 30) -> Self:
         """Make a CA named after a run, and write it to ``directory`` (mode 0700; the key 0600)."""
         private_directory(directory)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _make_key()
         subject = _x509_name(name)
         certificate = (
             _build_certificate(subject, subject, key.public_key(), valid_days)
@@ -69,21 +72,22 @@ class RunCA:
         )
         write_atomically(directory / _KEY, _encode_key(key), mode=0o600)
         write_atomically(directory / _CERTIFICATE, certificate.public_bytes(Encoding.PEM))
-        return cls(certificate, key)
+        return cls(certificate, key, directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Load the CA that :meth:`create` wrote; UsageError if the run's teardown removed it."""
+        """Load the CA that :meth:`create` wrote, and know the keys it issued; UsageError if it was removed."""
         try:
             certificate = x509.load_pem_x509_certificate((directory / _CERTIFICATE).read_bytes())
-            key = load_pem_private_key((directory / _KEY).read_bytes(), password=None)
+            key = _load_key(directory / _KEY)
+            for path in directory.glob(f"*{_HOST_KEY}"):
+                _load_key(path)
         except FileNotFoundError as error:
             raise UsageError(
                 f"the run's certificate authority is gone ({error.filename})",
                 hint="it is removed with the testbed; start a new run, or keep the testbed with --keep always",
             ) from None
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return cls(certificate, key)
+        return cls(certificate, key, directory)
 
     @classmethod
     def load_or_create(cls, directory: Path, *, name: str, valid_days: int = 30) -> Self:
@@ -124,9 +128,10 @@ class RunCA:
         """Return a new key and certificate of a host, with names and IP addresses as subject alternative names.
 
         The certificate is for servers and clients; it expires no later than
-        the CA's.
+        the CA's.  The key stays beside the CA's too: a process that goes on
+        with the run has to know what is secret.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _make_key()
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys([fqdn, *alt_names])]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         subject, ca_key = _x509_name(fqdn), self._key.public_key()
@@ -143,7 +148,9 @@ class RunCA:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return HostCertificate(certificate.public_bytes(Encoding.PEM), _encode_key(key))
+        key_pem = _encode_key(key)
+        write_atomically(self._directory / f"{fqdn}{_HOST_KEY}", key_pem, mode=0o600)
+        return HostCertificate(certificate.public_bytes(Encoding.PEM), key_pem)
 
     @property
     def _not_after(self) -> datetime:
@@ -230,6 +237,19 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _make_key() -> ec.EllipticCurvePrivateKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private_keys.remember(key)
+    return key
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    private_keys.remember(key)
+    return key
 
 
 def _encode_key(key: ec.EllipticCurvePrivateKey) -> bytes:

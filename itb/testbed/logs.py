@@ -20,7 +20,8 @@ from itb.errors import LogLine
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
-from itb.util.redact import Stream, is_text, redact_name
+from itb.util.redact import is_text, redact_name
+from itb.util.redact_stream import Stream
 
 MAX_FILE_MB = 20  # of a single file; larger ones are left out, and named
 MAX_HOST_BYTES = 1 << 30  # of all files of one host

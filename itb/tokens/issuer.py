@@ -29,14 +29,15 @@ from cryptography.hazmat.primitives.serialization import (
 from itb.errors import UsageError
 from itb.roles import CE_PORT
 from itb.tokens.request import SCOPES, Profile, TokenRequest
+from itb.util import known_secrets, private_keys
 from itb.util.files import private_directory, write_atomically
+from itb.util.private_keys import PrivateKey
 
 URL = "https://tokens.glideinwms.org/itb"
 LIFETIME = 3600  # seconds
 SKEW = 60  # seconds: HTCondor tolerates no clock difference, so tokens are valid from the past on
 
 Algorithm = Literal["ES256", "RS256"]
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 # Faults for which a CE must refuse a token; one that is soon-expiring it must stop accepting.
 FAULTS = (
@@ -57,6 +58,9 @@ class _Key:
 
     algorithm: Algorithm
     private: PrivateKey
+
+    def __post_init__(self) -> None:
+        private_keys.remember(self.private)
 
     @property
     def jwk(self) -> dict[str, Any]:
@@ -195,7 +199,9 @@ class Issuer:
         headers = {name: value for name, value in headers.items() if value is not None}
         text = json.dumps(payload).encode()
         signing_key = key or default_key.private
-        return jwt.api_jws.encode(text, signing_key, algorithm=default_key.algorithm, headers=headers)
+        token = jwt.api_jws.encode(text, signing_key, algorithm=default_key.algorithm, headers=headers)
+        known_secrets.remember_token(token)
+        return token
 
     def mint_for(self, request: TokenRequest, *, subject: str = "itb", lifetime: int | None = None) -> str:
         """Return the token of a request; ``lifetime``, in seconds, may be less than the request asks for."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 from itb.errors import TokenError
 from itb.model import Record
-from itb.util.redact import MARK, remember
+from itb.util.known_secrets import remember_token
+from itb.util.redact import MARK
 
 PROTOCOL_VERSION: Literal[1] = 1
 SIZE_LIMIT = 16384  # bytes; WLCG Bearer Token Discovery: a token is shorter than this
@@ -67,9 +68,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        text = value.encode("utf-8", "replace").decode()  # a hook may answer text that UTF-8 cannot encode
-        remember(text)
-        remember(text.rpartition(".")[2])  # with the claims, which are no secret, the signature makes a token
+        remember_token(value.encode("utf-8", "replace").decode())  # a hook may answer text UTF-8 cannot encode
 
     def reveal(self) -> str:
         """Return the text, for delivery and for checking; never write it to any output."""

@@ -30,7 +30,6 @@ from itb.tokens.delivery import is_ours
 from itb.tokens.issuer import FAULTS
 from itb.tokens.request import Secret
 from itb.util import when
-from itb.util.redact import remember
 
 BAD_TOKENS = "/var/lib/itb/tokens"  # folder on the token's role: a good token, and some a CE must refuse
 
@@ -164,8 +163,6 @@ def _deliver_test_tokens(cell: Cell, delivery: TokenDelivery) -> None:
     host, issuer, request = cell.host(delivery.role), load_issuer(cell), token_request(cell, delivery)
     tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
     tokens["valid"] = issuer.mint_for(request)
-    for secret in tokens.values():
-        remember(secret)
     host.call("install", "--directory", "--mode=700", BAD_TOKENS)
     host.put(
         *(FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600) for name, secret in tokens.items())

@@ -13,7 +13,7 @@ from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import Secret, TokenRequest
 from itb.util import ownership
 from itb.util.files import program
-from itb.util.redact import remember
+from itb.util.known_secrets import remember
 
 # Names of variables that hold a secret.
 _SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")

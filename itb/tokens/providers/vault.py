@@ -22,7 +22,8 @@ from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
 from itb.util.files import expand
-from itb.util.redact import redact, remember
+from itb.util.known_secrets import remember
+from itb.util.redact import redact
 
 _PORT = 8200
 _RETRY_STATUSES = (408, 412, 425, 429)  # 412: a node that has not caught up with the others

@@ -32,7 +32,7 @@ from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
 from itb.rundir.cases import PLATFORM_UNCHANGED, RUN_END
 from itb.rundir.directory import RunDir, RunState
-from itb.util.redact import remember
+from itb.util.known_secrets import remember
 from itb.util.text import clean, duration
 
 START = 1_795_400_000.0

@@ -8,7 +8,7 @@ import pytest
 
 from itb.errors import UsageError
 from itb.source import git, resolve
-from itb.util import redact
+from itb.util import known_secrets, redact
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_file_is_no_source(tmp_path: Path) -> None:
 
 
 def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_known_secrets", set())
+    monkeypatch.setattr(known_secrets, "_texts", set())
     origin = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
     assert origin.display_name == "https://host:8443/x.git"
     assert "hunter2" not in f"{origin.address} {origin!r}"  # git's command line is for everybody to see

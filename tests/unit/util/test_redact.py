@@ -11,8 +11,11 @@ import zlib
 
 import pytest
 
+from itb.util import known_secrets
 from itb.util import redact as module
-from itb.util.redact import MARK, Stream, is_text, redact, redact_bytes, redact_name, remember, remember_passwords
+from itb.util.known_secrets import remember, remember_logins
+from itb.util.redact import MARK, is_text, redact, redact_bytes, redact_name
+from itb.util.redact_stream import Stream
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.MEUCIQDx-_9abcDEF0123456789"
 VAULT = "hvs.CAESIJ2b7c0d9e8f7a6b5c4d3e2f1a0b"
@@ -22,7 +25,8 @@ PEM = f"-----BEGIN EC PRIVATE KEY-----\n{BODY}\n-----END EC PRIVATE KEY-----"
 
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_known_secrets", set())
+    for registry in ("_texts", "_short_texts", "_lines", "_pieces"):
+        monkeypatch.setattr(known_secrets, registry, set())
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_a_files_name_may_be_the_secret() -> None:
 
 
 def test_passwords_of_urls_are_remembered_alone_too() -> None:
-    remember_passwords("{'source': 'https://me:hunter%212hunter@host/x', 'b': 'http://plain/'}")
+    remember_logins("{'source': 'https://me:hunter%212hunter@host/x', 'b': 'http://plain/'}")
     assert redact("hunter%212hunter hunter!2hunter me host") == f"{MARK} {MARK} me host"
 
 
