@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
 from itb.util import known_secrets, ownership, yamlfile
 from itb.util.files import expand, xdg
+from itb.util.redact import MARK
 
 
 class KojiSettings(DeclaredKoji, Record):
@@ -72,6 +74,14 @@ class Settings(DeclaredSettings, Record):
     def time_limits(self) -> Limits:
         """Return the time limits, factor included."""
         return Limits(self.timeout_factor, self.limits)
+
+    def without_secrets(self) -> dict[str, Any]:
+        """Return the settings as JSON holds them, without a hook's arguments: any of them may be a password."""
+        values = self.model_dump(mode="json")
+        hook = values["token"].get("command", {})
+        if isinstance(command := hook.get("command"), list):
+            hook["command"] = [*command[:1], *(_hide_argument(str(argument)) for argument in command[1:])]
+        return values
 
     def named_folders(self, kind: str) -> tuple[Path, ...]:
         """Return the user's folders of a kind of definitions; they need not exist, ``itb new`` makes them."""
@@ -151,6 +161,7 @@ def _describe(record: type[Record], schema: Mapping[str, Any]) -> None:
 
 
 DEFAULT = "default"
+_OPTION_NAME = re.compile(r"-[A-Za-z]|--[a-z][a-z-]*")
 _SWITCHES = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _FOR_SCRIPTS = ("ITB_RUN", "ITB_TOKEN_DIR", "ITB_TOKEN_ROLE", "ITB_SCENARIO_DIR")
 _NO_SETTINGS = (*_FOR_SCRIPTS, ownership.USERS, ownership.GROUPS)
@@ -188,11 +199,30 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             where = origin.format(name)
             yamlfile.validate({key: value}, Settings, where=where)
             values[key], origins[key] = value, where
-    known_secrets.remember_logins(repr(values))
+    _remember_secrets(values)
     settings = yamlfile.validate(values, Settings, where="settings")
     _check_folders(settings, origins)
     _check_platform_options(settings, origins)
     return settings, origins
+
+
+def _remember_secrets(values: Mapping[str, Any]) -> None:
+    """Remember the logins of URLs and the secrets among arguments of programs, wherever settings hold them."""
+    parts: list[Any] = [values]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            known_secrets.remember_logins(part)
+        elif isinstance(part, list | tuple):
+            known_secrets.remember_arguments([str(item) for item in part if isinstance(item, str | int)])
+            parts += part
+        elif isinstance(part, Mapping):
+            parts += part.values()
+
+
+def _hide_argument(argument: str) -> str:
+    """Return an argument of a hook, or the mark: only an option's name and a path that exists are no secrets."""
+    return argument if _OPTION_NAME.fullmatch(argument) or os.path.lexists(argument) else MARK
 
 
 def _read_file(path: Path) -> dict[str, Any]:

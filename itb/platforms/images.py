@@ -29,7 +29,7 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Image, PlatformImages, Record
 from itb.platforms import base_image, stages, tools
 from itb.platforms.stages import REFRESH_HOURS, ImageBuild, Note
-from itb.util import filelock, ownership
+from itb.util import filelock, known_secrets, ownership
 from itb.util.files import write_atomically
 from itb.util.yamlfile import nearest
 
@@ -93,6 +93,7 @@ def effective(platform: Platform, options: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"platform {platform.name} has no option {name!r}{nearest(name, list(settings))}")
     settings |= options
     for name, value in settings.items():
+        known_secrets.remember_logins(value)
         if value.startswith("-"):  # programs would take it for an option: mmdebstrap has some that run commands
             raise UsageError(f"platform {platform.name}: option {name}: {value[:100]!r} begins with '-'")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -14,12 +15,14 @@ from itb.phase import Phase
 from itb.report.run_data import UNKNOWN_PRODUCT, RunData
 from itb.report.verdict import Verdict, VerdictKind, find_deciding_case
 from itb.roles import NETWORK
+from itb.util.redact import MARK
 
 _SETTINGS = options.settings()
 _RUNS = str(_SETTINGS["runs"].default)  # of the directory where itb is called
 # Settings whose value is always a path, with a slash in it or not; others may hold a name.
 _ONLY_PATHS = ("source", "repo_key", "runs", "cache", "products", "platforms", "scenarios", "hooks")
 _REPEATED = ("builder", "token_hook", "engine", "cache", "runs")  # settings that are repeated unless default
+_HIDDEN_LOGIN = re.compile(rf"://[^/@\s]*{re.escape(MARK)}[^/@\s]*@")
 
 
 class NextCommand(NamedTuple):
@@ -92,7 +95,8 @@ def _same_run(run_data: RunData) -> list[str]:
     elif ref := commit.id if commit and commit.kind is not CommitKind.WORKTREE else state.ref:
         arguments += ["--ref", ref]
     if settings.get("source"):
-        arguments += ["--source", settings["source"]]
+        # A login that the run directory does not hold is for git's own credential helper to give.
+        arguments += ["--source", _HIDDEN_LOGIN.sub("://", settings["source"])]
     if settings.get("variant"):
         arguments += ["--variant", ",".join(settings["variant"])]
     arguments += ["--fresh-build"] if settings.get("fresh_build") else []

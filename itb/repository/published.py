@@ -132,9 +132,9 @@ def _locate_url(text: str, key: str) -> RepositoryLocation:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "ftp") or not parts.hostname:
         raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
-    if parts.password:
+    if parts.username or parts.password:
         raise UsageError(
-            "from_repo: a password in a URL would be seen by every host and log",
+            "from_repo: a user or password in a URL would be seen by every host and log",
             hint="copy the packages to a directory and give that",
         )
     if parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127."):

@@ -236,7 +236,7 @@ def create_cell(
         started=time.time(),
         pid=os.getpid(),
         tool_version=VERSION,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.without_secrets(),
         environment=config_settings.names_from_environment(),
         has_tools=True,
         cwd=str(Path.cwd()),

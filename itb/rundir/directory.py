@@ -319,7 +319,7 @@ class RunDir:
 
     def record_command(self, command: CommandRecord) -> None:
         """Add a line to ``commands.log``: time, host, exit code, seconds, redacted command."""
-        text = redact(shlex.join(command.argv)).replace("\n", "\\n")
+        text = redact(shlex.join(map(redact, command.argv))).replace("\n", "\\n")
         ended = f"exit={command.returncode} {command.seconds:.2f}s"
         line = f"{when.iso(command.started)} {command.host} {ended} {text[:2000]}"
         # A log that cannot be written must not keep a command from removing things; the journal reports it.

@@ -70,21 +70,23 @@ class Origin:
 
     @property
     def env(self) -> dict[str, str]:
-        """Return the environment that gives git the source's user and password."""
+        """Return the variables by which git answers the source's question for a password.
+
+        Of a user without one the caller's own credential helper may know it; a token needs none.
+        """
         if self.login is None:
             return {}
-        offset = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-        # The empty helper removes those of the user: the login in the URL comes first.
-        helpers = ["", '!echo "username=$ITB_GIT_USER"; echo "password=$ITB_GIT_PASSWORD"; :']
-        config = {f"GIT_CONFIG_KEY_{offset + number}": "credential.helper" for number in range(2)}
-        config |= {f"GIT_CONFIG_VALUE_{offset + number}": helper for number, helper in enumerate(helpers)}
         user, password = self.login
-        return {
-            **config,
-            "GIT_CONFIG_COUNT": str(offset + 2),
-            "ITB_GIT_USER": user,
-            "ITB_GIT_PASSWORD": password,
-        }
+        config = [("credential.username", user)]
+        if password or known_secrets.is_token_like(user):
+            # The empty one makes git forget the user's own helpers: the login in the URL comes first.
+            answer = '!echo "username=$ITB_GIT_USER"; echo "password=$ITB_GIT_PASSWORD"; :'
+            config = [("credential.helper", ""), ("credential.helper", answer)]
+        offset = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        variables = {"GIT_CONFIG_COUNT": str(offset + len(config))}
+        for number, (key, value) in enumerate(config, offset):
+            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return {**variables, "ITB_GIT_USER": user, "ITB_GIT_PASSWORD": password}
 
 
 def locate(source: str) -> Origin:
@@ -120,24 +122,15 @@ def _origin_of_url(url: str) -> Origin:
     """Return the origin of a URL, without its credentials; raise ValueError if it is not a URL."""
     parts = urlsplit(url)
     _ = parts.port  # raises ValueError: urlsplit checks the port only when it is read
-    display_name = _without_credentials(url)
-    # A user name alone stays in the URL: the user's own credential helper may know the password.
-    has_login = parts.password or len(parts.username or "") >= 20
-    if parts.scheme in ("http", "https") and has_login:
-        login = (unquote(parts.username or ""), unquote(parts.password or ""))
-        return Origin(display_name, display_name, login=login)
-    return Origin(url, display_name)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password:
-        known_secrets.remember(parts.password)
-    elif parts.username and len(parts.username) >= 20:
-        known_secrets.remember(parts.username)  # this long it is a token, not a name
-    if parts.scheme == "ssh" and not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    known_secrets.remember_logins(url)
+    host = parts.netloc.rpartition("@")[2]
+    display_name = urlunsplit(parts._replace(netloc=host))
+    user, password = parts.username or "", parts.password or ""
+    if parts.scheme == "ssh" and user:  # which takes no password from a URL
+        url = urlunsplit(parts._replace(netloc=f"{user}@{host}"))
+        return Origin(url, display_name if password else url)
+    login = (unquote(user), unquote(password)) if user or password else None
+    return Origin(display_name, display_name, login=login if parts.scheme in ("http", "https") else None)
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,14 @@ class Encoding:
 
 
 def _with_codes(code: bytes, sign: bytes, decode: Callable[[bytes], bytes]) -> Encoding:
-    """Return the encoding of words that have a code in them, such as ``%2F``; it begins with its sign, ``%``."""
+    """Return the encoding of words that have a code in them, such as ``%2F``; it begins with its sign, ``%``.
+
+    A word never ends between a backslash and a quote: JSON stays JSON when it is replaced.
+    """
     before = _WORD + b"&%\\\\".replace(sign, b"")
     words = re.compile(
-        rb"(?<![" + _WORD + rb"&%\\])[" + before + rb"]{0,2000}+" + code + rb"[" + _WORD + rb"&%\\]{0,20000}+"
+        rb"(?<![" + _WORD + rb"&%\\])[" + before + rb"]{0,2000}+" + code
+        + rb"(?:[" + _WORD + rb"&%]|\\[^\"'\s]){0,20000}+"
     )
     return Encoding(words, decode, re.compile(code))
 
@@ -90,5 +94,5 @@ PERCENT = _with_codes(rb"%[0-9A-Fa-f]{2}", b"%", unquote_to_bytes)
 REFERENCES = _with_codes(
     rb"&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[a-zA-Z]{2,24});", b"&", _decode_references
 )
-ESCAPES = _with_codes(rb"\\++(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/\"'])", rb"\\", _decode_escapes)
+ESCAPES = _with_codes(rb"\\++(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/])", rb"\\", _decode_escapes)
 ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import re
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus, unquote
 
 SHORTEST = 4  # characters of a secret that is replaced, as a whole word
@@ -29,6 +30,10 @@ _LONGEST_NAME = 15  # characters: a longer user of a URL is a token
 _LOGIN_SCHEMES = (b"http", b"https", b"ftp")  # the user of any other has no secret for a name
 
 _SIGNATURE = re.compile(r"(?:[A-Za-z0-9_-]{4})*[A-Za-z0-9_-]{2,4}")
+_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")  # of variables
+_SECRET_ARGUMENT = re.compile(
+    r"(?i)(?:pass(?:word|wd|phrase|code)?|secret|token|credentials?|(?:^|[_-])(?:pin|pw|pwd|key))$"
+)
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 
 _texts: set[bytes] = set()
@@ -91,6 +96,22 @@ def remember_logins(text: str) -> None:
 def is_login_scheme(scheme: bytes) -> bool:
     """Return whether the user of a URL may be a token; of the scheme its end is enough."""
     return scheme.lower().endswith(_LOGIN_SCHEMES)
+
+
+def remember_arguments(arguments: Sequence[str]) -> None:
+    """Remember the secrets among a program's arguments: the values of options and variables named like one."""
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        remember_logins(argument)
+        name, is_given, value = argument.partition("=")
+        if _SECRET_ARGUMENT.search(name) and (is_given or name.startswith("-")):
+            value = value if is_given else following
+            if not value.startswith(("-", "/", "./", "~")):
+                remember(value)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable is called like a secret."""
+    return bool(_SECRET_NAME.search(name))
 
 
 def is_token_like(user: str) -> bool:

@@ -30,7 +30,7 @@ _LOGIN = re.compile(rb"://([^/\s:@\"'<>[]{0,1000})(?::([^/\s@\"']{1,1000}))?(?=@
 # With a scheme, or with a value that is too long for a word: "authorization: denied" is no secret.
 _HEADER = re.compile(
     rb"(?i)((?:authorization|x-vault-token)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
-    rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"']+|[^\s\"']{16,})"
+    rb"(?:(?:bearer|basic|token|negotiate)\s+[^\s\"'\\]+|[^\s\"'\\]{16,})"
 )
 _QUOTE = rb"(?:\\*[\"']|&quot;|&#34;)"
 # A token has a digit in it, or is longer than a word: "bearer authentication" is no secret.

@@ -25,6 +25,7 @@ from itb.report import write
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
 from itb.util import files, ownership
+from itb.util.redact import redact
 
 Flags = Mapping[str, Any]
 
@@ -150,11 +151,11 @@ def whole_number(text: str, *, option: str, least: int = 0, hint: str = "") -> i
 
 
 def print_json(value: object) -> None:
-    """Print a record or another value as JSON; a value that JSON has no form for, as text."""
+    """Print a record or another value as JSON, redacted; a value that JSON has no form for, as text."""
     whole = value.model_dump_json(indent=1) if isinstance(value, BaseModel) else None
     text = whole or json.dumps(value, indent=1, default=str)
     try:
-        print(text, flush=True)
+        print(redact(text), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:  # half a document, or none, would be taken for all there is

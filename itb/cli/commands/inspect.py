@@ -58,9 +58,9 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
 
 
 def show_config(*, as_json: bool) -> None:
-    """Print every setting with its value and origin; passwords in URLs are redacted."""
+    """Print every setting with its value and origin, without logins of URLs and arguments of hooks."""
     settings, origins = config_settings.load()
-    values = json.loads(redact(settings.model_dump_json()))
+    values = json.loads(redact(json.dumps(settings.without_secrets())))
     if as_json:
         print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
         return
@@ -83,7 +83,7 @@ def show_product(name: str, *, as_json: bool) -> None:
         return
     print(f"{product.name}: {product.title}")
     builder = "a command" if product.build.command else product.build.release_manager
-    print(f"  source {product.source.url or product.source.history}, built by {builder}")
+    print(redact(f"  source {product.source.url or product.source.history}, built by {builder}"))
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
     listing = Listing("role", "packages", "services", "configuration")
     for role, definition in product.roles.items():

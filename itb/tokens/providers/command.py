@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from itb.errors import UsageError
@@ -13,10 +12,7 @@ from itb.tokens.providers.base import Provider, ProviderContext
 from itb.tokens.request import Secret, TokenRequest
 from itb.util import ownership
 from itb.util.files import program
-from itb.util.known_secrets import remember
-
-# Names of variables that hold a secret.
-_SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")
+from itb.util.known_secrets import is_secret_name, remember
 
 
 class Options(Record):
@@ -45,7 +41,7 @@ class HookProvider(Provider):
         # A hook may print what it inherits.
         for variable in self.pass_env:
             value = os.environ.get(variable, "")
-            if _SECRET_NAME.search(variable) and not value.startswith("/"):
+            if is_secret_name(variable) and not value.startswith("/"):
                 remember(value)
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:

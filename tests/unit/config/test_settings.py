@@ -10,6 +10,8 @@ import pytest
 from itb.config import options
 from itb.config import settings as config_settings
 from itb.errors import UsageError
+from itb.util import known_secrets
+from itb.util.redact import MARK, redact
 
 MARKER = "<!-- settings -->"
 
@@ -202,6 +204,17 @@ def test_options_of_a_platform_of_ones_own_are_taken(tmp_path: Path, more: str) 
     (tmp_path / "own" / "deb31" / "platform.yaml").touch()
     (tmp_path / "itb.yaml").write_text(f"platform_options: {{deb31: {{date: x}}, another: {{}}}}\n{more}")
     assert config_settings.load()[0].platform_options["deb31"] == {"date": "x"}
+
+
+def test_arguments_of_a_hook_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_secrets, "_texts", set())
+    words = f"[/opt/hook, -v, --role, analysis-7, --password=swordfish1, --pin, '4711x2', {tmp_path}]"
+    (tmp_path / "itb.yaml").write_text(f"token: {{command: {{command: {words}}}}}\nsource: https://ghp_a1b2c3@h/x\n")
+    settings, _ = config_settings.load(cwd=tmp_path)
+    recorded = settings.without_secrets()["token"]["command"]["command"]
+    assert recorded == ["/opt/hook", "-v", "--role", MARK, MARK, "--pin", MARK, str(tmp_path)]
+    assert settings.token["command"]["command"][4] == "--password=swordfish1"
+    assert redact("swordfish1 4711x2 ghp_a1b2c3 analysis-7") == f"{MARK} {MARK} {MARK} analysis-7"
 
 
 def test_what_variables_give_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

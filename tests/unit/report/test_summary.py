@@ -20,6 +20,7 @@ from itb.report.run_data import RunData, read_run_data
 from itb.report.verdict import judge
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
+from itb.util.redact import MARK
 
 COMMIT = Commit(
     product="mine", source="s", ref="main", kind="branch", id="ab" * 20, tree="cd" * 20,
@@ -102,6 +103,12 @@ def test_what_does_not_depend_on_a_directory_needs_none(
     assert (commands(rundir)["again"][0] == "cd") is goes_there
     (tmp_path / "itb.yaml").write_text("timeout_factor: 3\n")
     assert commands(rundir)["again"][:3] == ["cd", str(tmp_path), "&&"]
+
+
+@pytest.mark.parametrize("login", [f"{MARK}@", f"me:{MARK}@", f"{MARK}:{MARK}@"])
+def test_a_login_that_is_not_kept_is_not_part_of_the_command(tmp_path: Path, login: str) -> None:
+    line = report_commands.reproduce(read_run_data(run_in(tmp_path, settings={"source": f"https://{login}h/x"})))
+    assert "--source https://h/x" in line
 
 
 def test_what_only_the_environment_gave_is_given_again(tmp_path: Path) -> None:

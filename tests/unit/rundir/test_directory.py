@@ -14,6 +14,7 @@ from itb.process.result import CommandRecord
 from itb.rundir import values
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import ValueKey
+from itb.util import known_secrets
 from itb.util.files import write_atomically
 from itb.util.redact import MARK
 
@@ -108,6 +109,9 @@ def test_commands_log_is_one_redacted_line_each(rundir: RunDir) -> None:
     assert text.startswith(f"1970-01-01T00:00:00Z ce exit=3 1.23s bash -c 'echo {MARK}\\nid'")
     assert text.count("\n") == 1
     assert len(text) < 2200
+    known_secrets.remember("it's-4711-secret")
+    rundir.record_command(CommandRecord(0, "ce", ("hook", "it's-4711-secret", "--password=xyz47"), 0, 1))
+    assert (rundir.path / "commands.log").read_text().endswith(f"hook '{MARK}' '--password={MARK}'\n")
 
 
 def test_find(rundir: RunDir, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -94,8 +95,25 @@ def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> 
     assert origin.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
     assert "hunter2" not in redact.redact("fatal: hunter2hunter2")
     assert git.locate("https://someone@host/x").display_name == "https://host/x"
-    assert git.locate("https://someone@host/x").address == "https://someone@host/x"
+    user = git.locate("https://someone@host/x")  # whose password the user's own helper may know
+    assert user.address == "https://host/x"
+    assert (user.env["GIT_CONFIG_KEY_0"], user.env["GIT_CONFIG_VALUE_0"]) == ("credential.username", "someone")
     assert redact.redact("someone") == "someone"
+
+
+@pytest.mark.parametrize("token", ["ghp_a1b2c3", "glpat-a1", "0123456789abcdef0123", "x%2Fy-0123456789abc"])
+def test_a_token_in_the_place_of_a_urls_user_is_not_shown(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_secrets, "_texts", set())
+    origin = git.locate(f"https://{token}@host/x.git")
+    assert token not in f"{origin.address} {origin.display_name} {origin!r}"
+    assert origin.env["ITB_GIT_USER"] == unquote(token)
+    assert origin.env["GIT_CONFIG_KEY_1"] == "credential.helper"
+    assert token not in redact.redact(f"remote: {token} {unquote(token)} https://{token}@host")
+
+
+def test_a_password_in_a_url_of_ssh_is_dropped() -> None:
+    assert git.locate("ssh://me:hunter2hunter2@host/x").address == "ssh://me@host/x"
+    assert git.locate("ssh://me@host/x").display_name == "ssh://me@host/x"
 
 
 def test_environment_never_asks_and_means_no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:

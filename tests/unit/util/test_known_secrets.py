@@ -219,3 +219,27 @@ def test_logins_of_urls_are_known_alone_too() -> None:
     remember_logins("https://ghp_0123456789@host/ http://me:hunter%212hunter@host ssh://a-very-long-user-name@h/")
     assert redact("ghp_0123456789 hunter!2hunter hunter%212hunter") == f"{MARK} {MARK} {MARK}"
     assert redact("me a-very-long-user-name") == "me a-very-long-user-name"
+
+
+def test_what_was_json_is_json() -> None:
+    remember("wire&lock/tangent-7")
+    inner = json.dumps({"Authorization": "Bearer ab.cd", "id_token": "opaque-value", "k": jwk(KEYS["EC"])["d"]})
+    texts = (
+        inner, "wire%26lock%2Ftangent-7", 'say "wire%26lock%2Ftangent-7"', "C:\\wire%26lock%2Ftangent-7\\",
+        'say "wire&amp;lock&#47;tangent-7"', '"wire\\u0026lock\\/tangent-7"', "\n".join(pem(KEYS["EC"])[1:]),
+        "x\\",
+    )  # fmt: skip
+    for text in texts:
+        for document in (json.dumps({"text": text, "more": [text]}), json.dumps(json.dumps([text, text]))):
+            shown = redact(document)
+            json.loads(shown)
+            assert MARK in shown or text == "x\\", text
+
+
+def test_arguments_of_programs_that_are_secrets_are_known() -> None:
+    arguments = ("--password=swordfish1", "--pin", "4711", "TOKEN=hunter2hunter", "--role=me", "--token-type=raw")
+    known_secrets.remember_arguments([*arguments, "--key", "/etc/key", "https://ghp_9876543210@host/"])
+    for secret in ("swordfish1", "4711", "hunter2hunter", "ghp_9876543210"):
+        assert redact(f"it said {secret} there") == f"it said {MARK} there"
+    innocent = "me raw /etc/key"
+    assert redact(innocent) == innocent

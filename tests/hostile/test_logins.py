@@ -1,0 +1,78 @@
+"""A token in the place of a URL's user: git gets it, and nobody reads it in the process list or a message."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from itb.errors import UsageError
+from itb.process.result import CommandRecord
+from itb.process.runner import Runner
+from itb.source import git
+
+TOKEN = "ghp_w1relockTangent7"
+
+
+@contextmanager
+def served(folder: Path, login: str) -> Iterator[str]:
+    """Serve a folder to whoever has the login; yields host and port."""
+    expected = "Basic " + base64.b64encode(login.encode()).decode()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == expected:
+                super().do_GET()
+                return
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A bare repository of one commit, as it is served by http."""
+    runner, path = Runner(), tmp_path / "x.git"
+    author = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    git.Git(runner).call("init", "--quiet", "--bare", str(path))
+    own = git.Git(runner, path)
+    tree = own.text("hash-object", "-t", "tree", "-w", "--stdin")
+    commit = own.text(*author, "commit-tree", tree, "-m", "x")
+    own.call("update-ref", "refs/heads/master", commit)
+    own.call("symbolic-ref", "HEAD", "refs/heads/master")
+    own.call("update-server-info")
+    return path
+
+
+def test_git_gets_the_token_and_no_command_line_has_it(repository: Path, tmp_path: Path) -> None:
+    commands: list[CommandRecord] = []
+    runner = Runner(record=commands.append)
+    with served(repository.parent, f"{TOKEN}:") as place:
+        mirror, default = git.refresh(
+            git.locate(f"http://{TOKEN}@{place}/x.git"), cache=tmp_path / "cache", runner=runner
+        )
+        assert default == "refs/heads/master"
+        assert mirror.text("rev-parse", "refs/heads/master")
+        with pytest.raises(UsageError) as caught:
+            git.refresh(git.locate(f"http://{TOKEN}x@{place}/x.git"), cache=tmp_path / "cache", runner=runner)
+    assert any("fetch" in command.argv for command in commands)
+    assert TOKEN not in f"{[command.argv for command in commands]}{caught.value.message}{caught.value.evidence}"
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
