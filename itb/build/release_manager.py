@@ -5,6 +5,7 @@ Neither their output nor their exit status is trusted: the RPM files are checked
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Mapping
@@ -118,14 +119,15 @@ def build(
     host = workspace.host
     assert host is not None
     lock = cache / "locks" / f"build-{_cache_name(commit, product, workspace)}.lock"
-    alone = filelock.hold(lock, host.engine.runner.stop.event)
+    runner = host.engine.runner
+    hold = functools.partial(filelock.hold, lock, runner.stop.event, runner.limits("wait-for-build"))
     with ExitStack() as stack:
         if filelock.is_held(lock):
             with journal.case(*build_cases.BUILT) as case:
-                stack.enter_context(alone)
+                stack.enter_context(hold(waiting=case.note))
                 case.skip("another run was building the same")  # a case of the same name follows
         else:
-            stack.enter_context(alone)
+            stack.enter_context(hold())
         cached = None
         if not again:
             cached = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)

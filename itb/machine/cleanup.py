@@ -37,7 +37,7 @@ def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callab
     each other fail.
     """
     lock, stop = filelock.user_lock("clean"), engine.runner.stop.event
-    with filelock.hold(lock, stop, waiting=lambda: report("waiting for another itb clean")):
+    with filelock.hold(lock, stop, engine.runner.limits("wait-for-build"), waiting=report):
         orphans.wait_for_other_guards()
         leftovers = leftover_runs(engine)
         count = sum(_clean_run(engine, runs, run, include_kept=include_kept, report=report) for run in leftovers)

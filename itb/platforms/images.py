@@ -9,7 +9,6 @@ answer, the existing images are used.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import time
@@ -71,8 +70,8 @@ def ensure(
     lock = stages.lock_file(platform.name)
     ownership.own_folder(cache)
     (folder / platform.name).mkdir(parents=True, exist_ok=True)
-    waiting = functools.partial(note, "waiting for another process that builds it")
-    with filelock.hold(lock, engine.runner.stop.event, waiting=waiting):
+    limit = engine.runner.limits("wait-for-build")
+    with filelock.hold(lock, engine.runner.stop.event, limit, waiting=note):
         images = None if refresh else _find_remembered(engine, platform, settings, definition, check_file)
         if images:
             return images  # the process that held the lock has made them

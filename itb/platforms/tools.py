@@ -31,7 +31,7 @@ def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
     folder = _tools_folder(cache, images.platform) / f"{_PREFIX}{images.key}-{version}"
     lock = stages.lock_file(images.platform)
     if not folder.is_dir():
-        with filelock.hold(lock, engine.runner.stop.event):
+        with filelock.hold(lock, engine.runner.stop.event, engine.runner.limits("wait-for-build")):
             if not folder.is_dir():  # the process that held the lock has not made it
                 _make(folder, images, engine, script, naming.build_labels(lock))
     ownership.check(folder)

@@ -24,7 +24,7 @@ DEFAULTS: dict[str, float] = {
     "bootstrap": 900,  # a base image from a mirror
     "image-stage": 1800,  # one script of a platform's images: a slow mirror, not a slow machine
     "image-save": 600,
-    "wait-for-build": 3600,  # for another process that builds the same thing
+    "wait-for-build": 3600,  # for another process that builds, fetches or removes the same
     "git": 120,
     "git-answer": 45,  # for a remote to list its references
     "git-fetch": 600,  # for its objects

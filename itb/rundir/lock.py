@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from itb.errors import TestbedError, UsageError
 from itb.model import Moment, Record
-from itb.util import files, when
+from itb.util import files, ownership, when
 
 NAME = ".lock"
 
@@ -40,10 +40,11 @@ class LockOwner(Record):
 def hold(folder: Path) -> Iterator[LockOwner | None]:
     """Hold the lock of a run's directory; yields the owner that was killed while it held the lock, or None.
 
-    Raises UsageError naming the owner if a living process holds it, TestbedError where there can be no lock.
+    Raises UsageError naming the owner if a living process holds it, and for a file of somebody else's in its
+    place; TestbedError where there can be no lock.
     """
     try:
-        descriptor = files.open_regular(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        descriptor = ownership.open_own(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         hint = "remove what is in its place, or make its folder writable; itb report needs no lock"
         raise TestbedError(f"{folder / NAME}: {error.strerror}", hint=hint) from None

@@ -203,7 +203,7 @@ def mirror_path(cache: Path, source: str) -> Path:
 
 def lock(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
     """Lock a mirror while the block runs; other processes wait."""
-    return filelock.hold(mirror.with_suffix(".lock"), runner.stop.event)
+    return filelock.hold(mirror.with_suffix(".lock"), runner.stop.event, runner.limits("wait-for-build"))
 
 
 def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:

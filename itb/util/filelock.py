@@ -4,54 +4,95 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from itb.errors import InterruptedRunError, TestbedError
+from itb.errors import InterruptedRunError, TestbedError, UsageError
+from itb.util import files, ownership
 
-_POLL_SECONDS = 0.1  # between two tries; a wait in the kernel could not be interrupted
+_POLL_SECONDS = 0.1  # between two tries: nothing could interrupt a wait in the kernel
+_MAX_HOLDER = 20  # bytes of a lock file that are read: the number of a process
+
+
+def _print_to_stderr(text: str) -> None:
+    print(f"itb: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def hold(path: Path, stop: threading.Event, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def hold(
+    path: Path,
+    stop: threading.Event,
+    limit: float,
+    *,
+    waiting: Callable[[str], None] = _print_to_stderr,
+) -> Iterator[None]:
     """Hold a lock file while the block runs; the kernel releases it when this process ends, however it ends.
 
-    Makes the folder of the file if it does not exist.  Calls ``waiting`` once
-    if another process holds the lock.  Raises InterruptedRunError if ``stop``
-    is set while it waits for that process.
+    Makes the file (mode 0600) and its folder if they do not exist.  Calls
+    ``waiting`` with who holds it if another process does.  Raises
+    InterruptedRunError if ``stop`` is set before that process has released
+    it, TestbedError if that takes more than ``limit`` seconds, and UsageError
+    if somebody else could hold or replace it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    ownership.own_folder(path.parent)
+    with os.fdopen(ownership.open_own(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as file:
         if not _try_lock(file.fileno()):
-            waiting()
-            while not _try_lock(file.fileno()):
-                if stop.wait(_POLL_SECONDS):
-                    raise InterruptedRunError(f"interrupted while another process held {path.name}")
+            _wait(path, file, stop, limit, waiting)
+        with suppress(OSError):  # a disk that is full: the lock holds without its holder's number
+            file.truncate(0)
+            file.seek(0)
+            file.write(b"%d" % os.getpid())
         yield
+
+
+def _wait(
+    path: Path, file: IO[bytes], stop: threading.Event, limit: float, waiting: Callable[[str], None]
+) -> None:
+    """Lock an open file that another process has locked; raises what :func:`hold` does."""
+    holder = _holder(file)
+    waiting(f"waiting for {holder}, which holds {path}")
+    deadline = time.monotonic() + limit
+    while not _try_lock(file.fileno()):
+        if stop.wait(_POLL_SECONDS):
+            raise InterruptedRunError(f"interrupted while {_holder(file)} held {path.name}")
+        if time.monotonic() > deadline:
+            raise TestbedError(
+                f"{_holder(file)} holds {path}, and did not release it within {limit:.0f} s",
+                hint=f"see what it does (fuser -v {shlex.quote(str(path))}), and end it if it hangs; "
+                "limits: {wait-for-build: SECONDS} in itb.yaml is how long itb waits",
+            )
+
+
+def _holder(file: IO[bytes]) -> str:
+    """Return who has locked a file, as it says itself."""
+    file.seek(0)
+    text = file.read(_MAX_HOLDER)
+    return f"process {text.decode()}" if text.isdigit() else "another process"
 
 
 @contextmanager
 def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock file while the block runs; yield False if a process (also this one) already holds it."""
     try:
-        file = path.open("rb")
-    except FileNotFoundError:  # no process has held it yet
+        descriptor = files.open_regular(path)
+    except FileNotFoundError:  # no process has made it yet
         yield True
         return
-    with file:
-        yield _try_lock(file.fileno())
+    with os.fdopen(descriptor, "rb"):
+        yield _try_lock(descriptor)
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process (also this one) holds a lock file."""
-    try:
-        with path.open("rb") as file:
-            return not _try_lock(file.fileno())
-    except FileNotFoundError:
-        return False
+    """Return whether a process, maybe this one, holds a lock file."""
+    with hold_if_free(path) as free:
+        return not free
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -66,13 +107,34 @@ def _try_lock(descriptor: int) -> bool:
 def user_lock(name: str) -> Path:
     """Return the path of a lock file that is the same for all processes of this user.
 
-    Raises TestbedError if its folder belongs to another user.
+    It is in XDG_RUNTIME_DIR where that is this user's alone (after ``su`` it
+    is another's), else in a folder of the machine's temporary one.  Raises
+    UsageError if that folder is somebody else's, or a link.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) / "itb" if runtime else Path(tempfile.gettempdir()) / f"itb-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise TestbedError(
-            f"{folder} belongs to somebody else", hint="set XDG_RUNTIME_DIR to a folder of your own"
-        )
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime.is_absolute() and _is_users_alone(runtime):
+        folder = runtime / "itb"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"itb-{os.geteuid()}"
+    try:
+        ownership.own_folder(folder)
+        if folder.is_symlink() or not _is_users_alone(folder):
+            raise UsageError(f"{folder} is not a folder that only you can change")
+    except (OSError, UsageError) as error:
+        reason = error.message if isinstance(error, UsageError) else f"{folder}: {error.strerror}"
+        private = '"$HOME"/.itb-locks'
+        raise UsageError(
+            f"{reason}; itb keeps its locks there",
+            hint=f"as its owner or root: rm -r {shlex.quote(str(folder))}; or give itb another folder: "
+            f"mkdir -m 700 {private}; export XDG_RUNTIME_DIR={private}",
+        ) from None
     return folder / f"{name}.lock"
+
+
+def _is_users_alone(folder: Path) -> bool:
+    """Return whether a folder is there, belongs to this user, and nobody else may write there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return False
+    return folder.is_dir() and status.st_uid == os.geteuid() and not status.st_mode & 0o022

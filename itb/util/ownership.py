@@ -74,13 +74,34 @@ def _check_tree(folder: Path, visited: set[Path]) -> None:
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder (mode 0700) if it does not exist, and return it; UsageError if others can change it."""
-    for place in reversed(path.absolute().parents):
+    """Make a folder (mode 0700) unless it is there, and return it; UsageError for one that others can change.
+
+    So are the folders above it that are not there, as the XDG base directory
+    specification has it.
+    """
+    for place in (*reversed(path.absolute().parents), path):
         if not place.exists():
-            place.mkdir(0o755, exist_ok=True)
-    path.mkdir(0o700, exist_ok=True)
+            place.mkdir(0o700, exist_ok=True)
     check(path)
     return path
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a trusted regular file that others shall not read, and return its descriptor; a new one has mode 0600.
+
+    One of this user's gets that mode.  Raises UsageError for one that is not
+    trusted, OSError for one that cannot be opened.
+    """
+    _check_links(path, set())
+    descriptor = util_files.open_regular(path, flags, 0o600)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
+        _check(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def trusted_users() -> set[int]:

@@ -287,7 +287,7 @@ def test_unfinished_images_are_found_and_missed_and_others_left_alone(yard: Yard
     yard.engine.call("untag", images.services.reference)  # as if killed while it was named
     try:
         assert platforms_images.find_sets(yard.engine, yard.platform.name) == []
-        with filelock.hold(lock, threading.Event()):
+        with filelock.hold(lock, threading.Event(), 60):
             platforms_images.remove_unfinished(yard.engine)
             assert ImageStore(yard.engine).find_id(images.build.reference), "its build goes on"
         gone = platforms_images.remove_unfinished(yard.engine)
