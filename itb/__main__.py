@@ -36,6 +36,7 @@ def main() -> None:
     redact_crashes()
     handle_signals()
     settle_search_paths(os.environ)
+    os.umask(os.umask(0o022) | 0o022)  # nothing that itb makes can be written by others
     try:
         cli_arguments.check_encoding(sys.argv[1:])
         hide_secret_arguments()

@@ -2,8 +2,8 @@
 
 An entry is a folder that appears whole (by a rename) and has a level of
 trust: RPMs of a pull request never stand in for those of a release.  An entry
-is used only if it belongs to this user, its record names the same build, and
-its checksums are right.
+is used only if nobody else can have written it, its record names the same
+build, and its checksums are right.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from itb.errors import UsageError
 from itb.model import Record, Rpm, Trust
-from itb.util import files
+from itb.util import files, ownership
 
 RECORD = "build.json"
 LOG = "release-manager.log"
@@ -72,22 +73,32 @@ def folder(cache: Path, name: str, trust: Trust) -> Path:
 def store(cache: Path, build: CachedBuild, rpms: Path, log: Path) -> None:
     """Put a build into the cache; of two that end at the same time the first one stays."""
     entry = folder(cache, build.name, build.trust)
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    ownership.own_folder(entry.parent)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=entry.parent) as temporary:
         new = Path(temporary) / "entry"
-        new.mkdir(mode=0o700)  # an entry that others may write to is not used
+        new.mkdir(mode=0o700)
         for rpm in build.files:
             files.share(rpms / rpm.file, new / rpm.file)
         if log.is_file():
             shutil.copyfile(log, new / LOG)
         (new / RECORD).write_text(build.model_dump_json(indent=1), encoding="utf-8")
-        if not (entry / RECORD).is_file():
-            discard(entry)  # a broken entry
+        for path in new.iterdir():
+            path.chmod(0o444)  # a file that others may write to, by an open umask, is not used
+        if not _is_readable(entry):
+            discard(entry)
         try:
             new.rename(entry)
         except OSError:
-            if not (entry / RECORD).is_file():
+            if not _is_readable(entry):
                 raise
+
+
+def _is_readable(entry: Path) -> bool:
+    try:
+        CachedBuild.model_validate_json((entry / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return True
 
 
 def take(
@@ -103,8 +114,9 @@ def take(
     """Copy an entry's files to ``rpms`` and its log to ``log``; return its record, None if no entry is usable.
 
     ``commit`` is the id of the commit, ``trust`` the lowest level of trust of
-    an entry.  ``report`` is called with what is wrong with an entry, which is
-    then removed unless it is another user's.
+    an entry.  ``report`` is called with what is wrong with an entry.  One that
+    is damaged is then removed; one that cannot be read may be another version's
+    and stays, as does one that others can change.
     """
     for level in trust.sources:
         entry = folder(cache, name, level)
@@ -123,9 +135,10 @@ def _take(
 
     ``identity`` is the name, the commit and the level of trust that it must have.
     """
-    status = entry.lstat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        report(f"{entry} (another user may have written it)")
+    try:
+        ownership.check_tree(entry)
+    except UsageError as error:
+        report(f"{error.message} ({error.hint})")
         return None
     try:
         cached = CachedBuild.model_validate_json((entry / RECORD).read_bytes())
@@ -137,7 +150,8 @@ def _take(
     except FileNotFoundError as error:
         damaged = [f"{Path(str(error.filename)).name} (absent)"]
     except ValidationError:
-        damaged = [f"{RECORD} (unreadable)"]
+        report(f"{RECORD} (unreadable) in {entry}")
+        return None
     if damaged:
         report(f"{', '.join(damaged)} in {entry}")
         discard(entry)

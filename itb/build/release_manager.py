@@ -80,7 +80,7 @@ def take_cached(
     )
     if damaged:
         with journal.case(*build_cases.BUILT) as case:
-            case.skip(f"RPMs kept from an earlier build are damaged: {damaged[0]}; they are built again")
+            case.skip(f"RPMs kept from an earlier build are not used: {damaged[0]}; they are built again")
     if cached is None:
         return None
     build_cases.report_cached(cached, journal, log=rundir.build / LOG)

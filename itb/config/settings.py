@@ -23,6 +23,9 @@ from itb.util import known_secrets, ownership, yamlfile
 from itb.util.files import expand, xdg
 from itb.util.redact import MARK
 
+CACHE_FORMAT = 1  # raise it when an entry of the cache has a form that other versions cannot use as it is
+CACHE_FORMAT_PREFIX = "format-"
+
 
 class KojiSettings(DeclaredKoji, Record):
     """How itb publish --koji reaches Koji."""
@@ -111,10 +114,9 @@ class Settings(DeclaredSettings, Record):
 
     @property
     def cache_dir(self) -> Path:
-        """Return the folder of the cache, absolute; it may not exist yet."""
-        if self.cache:
-            return expand(self.cache).absolute()
-        return xdg("XDG_CACHE_HOME", ".cache") / "itb"
+        """Return the folder of the cache for entries of this version's form, absolute; it may not exist yet."""
+        folder = expand(self.cache).absolute() if self.cache else xdg("XDG_CACHE_HOME", ".cache") / "itb"
+        return folder / f"{CACHE_FORMAT_PREFIX}{CACHE_FORMAT}"
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from itb.config.settings import CACHE_FORMAT_PREFIX
 from itb.containers import naming
 from itb.containers.description import container_name, labels_of
 from itb.containers.engine import Engine
@@ -161,7 +162,10 @@ def is_kept(rundir: RunDir) -> bool:
 
 
 def clean_cache(cache: Path, *, everything: bool, report: Callable[[str], None]) -> None:
-    """Remove cached builds and mirrors that were not used for two weeks, or all of them."""
+    """Remove cached builds and mirrors that were not used for two weeks, or all of them.
+
+    ``cache`` is the folder of this version's form of entries; those of others beside it are looked at, too.
+    """
     limit = time.time() - KEEP_DAYS * 86400
     for path in _cache_entries(cache):
         if everything or path.stat().st_mtime < limit:
@@ -170,7 +174,9 @@ def clean_cache(cache: Path, *, everything: bool, report: Callable[[str], None])
 
 
 def _cache_entries(cache: Path) -> Iterable[Path]:
-    for kind in ("builds", "sources", "history"):
-        folder = cache / kind
-        if folder.is_dir():
-            yield from sorted(folder.iterdir())
+    """Yield the entries of a cache, also those of other versions of itb, of which the oldest had no folder."""
+    for place in (cache.parent, *sorted(cache.parent.glob(f"{CACHE_FORMAT_PREFIX}*"))):
+        for kind in ("builds", "sources", "history"):
+            folder = place / kind
+            if folder.is_dir():
+                yield from sorted(folder.iterdir())

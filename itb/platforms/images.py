@@ -68,8 +68,7 @@ def ensure(
     if images:
         return images
     lock = stages.lock_file(platform.name)
-    ownership.own_folder(cache)
-    (folder / platform.name).mkdir(parents=True, exist_ok=True)
+    ownership.own_folder(folder / platform.name)
     limit = engine.runner.limits("wait-for-build")
     with filelock.hold(lock, engine.runner.stop.event, limit, waiting=note):
         images = None if refresh else _find_remembered(engine, platform, settings, definition, check_file)
@@ -135,8 +134,8 @@ def _find_remembered(
     engine: Engine, platform: Platform, settings: Mapping[str, str], definition: str, check_file: Path
 ) -> PlatformImages | None:
     try:
-        check = _MirrorCheck.model_validate_json(check_file.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        check = _MirrorCheck.model_validate_json(ownership.read(check_file))
+    except (FileNotFoundError, ValidationError, UsageError):  # not there, of another itb, of somebody else
         return None
     age = time.time() - check.checked
     if check.definition != definition or not 0 <= age < float(settings[REFRESH_HOURS]) * 3600:
@@ -223,7 +222,10 @@ def _find_newest(engine: Engine, name: str, definition: str) -> PlatformImages |
 def packages(cache: Path, images: PlatformImages) -> str:
     """Return the packages that a set of images was made from, one per line; empty if they are not known."""
     path = cache / "platforms" / images.platform / f"{images.key}.packages"
-    return path.read_text() if path.exists() else ""
+    try:
+        return ownership.read(path).decode()
+    except (FileNotFoundError, UsageError):
+        return ""
 
 
 def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str]:

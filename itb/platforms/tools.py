@@ -34,7 +34,7 @@ def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
         with filelock.hold(lock, engine.runner.stop.event, engine.runner.limits("wait-for-build")):
             if not folder.is_dir():  # the process that held the lock has not made it
                 _make(folder, images, engine, script, naming.build_labels(lock))
-    ownership.check(folder)
+    ownership.check_tree(folder)
     return folder
 
 
@@ -43,8 +43,7 @@ def _tools_folder(cache: Path, platform: str) -> Path:
 
 
 def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, labels: naming.Labels) -> None:
-    ownership.own_folder(folder.parent.parent.parent)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    ownership.own_folder(folder.parent)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
         archive, unpacked = Path(temporary) / "tools.tar", Path(temporary) / "tools"
         request = Request(

@@ -39,7 +39,6 @@ from itb.source import embedded
 from itb.source import resolve as source_resolve
 from itb.testbed import testbed
 from itb.testbed.testbed import Topology
-from itb.util import ownership
 from itb.util.files import expand
 from itb.util.yamlfile import nearest
 from itb.version import VERSION
@@ -152,8 +151,7 @@ def locate_source(product: Product, settings: Settings, runner: Runner) -> str:
         return str(folder.resolve()) if "://" not in url and folder.is_dir() else url
     assert product.source.history is not None
     file = product.folder / product.source.history
-    cache = ownership.own_folder(settings.cache_dir)
-    return str(embedded.make_repository(file, cache / "history", runner=runner))
+    return str(embedded.make_repository(file, settings.cache_dir / "history", runner=runner))
 
 
 def resolve_candidate(product: Product, settings: Settings, runner: Runner) -> Commit:

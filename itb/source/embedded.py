@@ -24,7 +24,7 @@ from itb.config.yaml_record import YamlRecord
 from itb.errors import UsageError
 from itb.process.request import Request
 from itb.process.runner import Runner
-from itb.util import yamlfile
+from itb.util import ownership, yamlfile
 
 # Folders that tools leave in a tree.
 _TOOL_FOLDERS = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
@@ -263,13 +263,15 @@ def make_repository(history_file: Path, destination: Path, *, runner: Runner | N
     stream = import_stream(history, tree, where=str(history_file))
     digest = hashlib.sha256(stream).hexdigest()[:12]
     repository = destination / f"{history_file.parent.name}-{digest}.git"
+    ownership.own_folder(destination)
     if repository.is_dir():
+        ownership.check_tree(repository)  # its configuration names programs
         os.utime(repository)  # itb clean --unused goes by it
         return repository
-    destination.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{repository.name}.", dir=destination))
     try:
         _import(stream, temporary / "repo", runner or Runner())
+        (temporary / "repo").chmod(0o700)
         try:
             (temporary / "repo").rename(repository)
         except OSError:

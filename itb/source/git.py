@@ -217,10 +217,8 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
         _check_local(origin.local, runner)
     refs, default = _list_remote(origin, runner)
     mirror = mirror_path(cache, origin.display_name)
-    ownership.own_folder(cache)
-    ownership.own_folder(mirror.parent)
     with lock(mirror, runner):
-        ownership.check(mirror / "config")  # git runs programs that it names
+        ownership.check_tree(mirror)  # git runs programs that its configuration names
         if not (mirror / "HEAD").is_file():
             _create(mirror, runner)
         git = Git(runner, mirror)

@@ -68,7 +68,8 @@ def _check_tree(folder: Path, visited: set[Path]) -> None:
     for at, folders, files in os.walk(folder):
         for name in (*folders, *files):
             inside = Path(at, name)
-            _check(inside, inside.lstat())
+            with suppress(FileNotFoundError):  # another process has just removed it
+                _check(inside, inside.lstat())
             if inside.is_symlink():
                 _check_tree(inside, visited) if inside.is_dir() else check(inside)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from itb.config.settings import Settings
 from itb.model import PlatformImages
 
 MINE = """title: A scenario of the user's own
@@ -101,8 +102,7 @@ def test_worktree_with_odd_names(
     source = tmp_path / "a folder; $(touch touched) 'x'"
     history = itb("refs", "--product", "pocketwms", "--json")
     assert history.code == 0, history.err
-    caches = Path.home() / ".cache" / "itb" / "history"
-    newest = max(caches.glob("pocketwms-*.git"), key=lambda path: path.stat().st_mtime)
+    newest = max((Settings().cache_dir / "history").glob("pocketwms-*.git"), key=lambda path: path.stat().st_mtime)
     subprocess.run(["git", "clone", "--quiet", str(newest), str(source)], check=True)
     (source / "-rf; $(touch touched) ünï\ncode").write_text("odd\n")
     readme = source / "README.md"

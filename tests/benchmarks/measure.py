@@ -18,6 +18,7 @@ from pathlib import Path
 
 from itb.config import lookup
 from itb.config.scenario import Scenario, Step
+from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.containers.engine import Engine
 from itb.containers.host import Host
@@ -68,7 +69,7 @@ class Bench:
 
     def __init__(self, work: Path, product: str, source_path: str, ref: str) -> None:
         self.work, self.ref = work, ref
-        self.cache = work / "cache"
+        self.cache = Settings(cache=str(work / "cache")).cache_dir
         runner = Runner()
         self.engine: Engine = connect(runner, "podman", self.cache)
         self.platform = lookup.load_platform("deb13")
@@ -112,7 +113,7 @@ class Bench:
         shutil.rmtree(self.cache / "builds", ignore_errors=True)
         argv = [shutil.which("itb") or "itb", "run", "--product", self.product.name, "--platform", "deb13"]
         argv += ["--source", str(self.git), "--ref", self.ref, "--scenario", "smoke"]
-        argv += ["--cache", str(self.cache), "--progress", "plain"]
+        argv += ["--cache", str(self.work / "cache"), "--progress", "plain"]
         env = {**self.engine.env, **({"PATH": path} if path else {})}
         measured = measure(argv, env=env, cwd=folder, log=folder / "out.log")
         return measured, RunDir.find(folder / "runs")

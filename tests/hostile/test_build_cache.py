@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from itb.config.settings import Settings
 from itb.data import shipped
 from itb.platforms.images import PlatformImages
 from itb.source import embedded
@@ -57,9 +58,10 @@ def hostile(tmp_path: Path) -> Path:
 def own_cache(tmp_path: Path, cache: Path, images: PlatformImages) -> Path:
     """A cache without builds that knows which images there are; the settings of the test's directory name it."""
     own = tmp_path / "cache"
-    (own / "platforms").mkdir(parents=True)
+    memos = Settings(cache=str(own)).cache_dir / "platforms"
+    memos.mkdir(parents=True)
     for memo in (cache / "platforms").glob("*.json"):
-        shutil.copy(memo, own / "platforms")
+        shutil.copy(memo, memos)
     (tmp_path / "itb.yaml").write_text(yaml.safe_dump({"cache": str(own)}))
     return own
 

@@ -139,7 +139,11 @@ def test_cache_is_ones_own_whatever_the_umask(places: Path, umask: int) -> None:
             assert done.returncode == 0, done.stderr
     finally:
         os.umask(before)
-    assert (places / "a" / "b" / "itb").stat().st_mode & 0o777 == 0o700
+    cache = places / "a" / "b" / "itb"
+    made = [cache, *cache.iterdir(), *cache.glob("*/*/*")]
+    assert len(made) > 4
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made if path.is_dir() or path.suffix == ".lock")
+    assert not [path for path in cache.rglob("*") if path.stat().st_mode & 0o022], "others may write it"
 
 
 @pytest.mark.parametrize("value", ["--setup-hook=id", "-v"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from itb.config.settings import Settings
 from itb.containers import naming
 from itb.containers.description import labels_of
 from itb.containers.engine import Engine
@@ -119,21 +120,23 @@ def test_same_name_in_two_folders(engine: Engine, leave: Leave, tmp_path: Path) 
     assert there(engine, other) == []
 
 
-def test_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["format-1", "format-99", ""])
+def test_cache(tmp_path: Path, place: str) -> None:
+    """Also what versions of itb left there whose entries have another form, or had no folder of their own."""
+    folder = tmp_path / place
     for name in ("builds/old", "builds/new", "sources/old.git", "history/old", "platforms/old"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "file").touch()
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").touch()
         if "old" in name:
             long_ago = time.time() - 15 * 86400
-            os.utime(tmp_path / name, (long_ago, long_ago))
+            os.utime(folder / name, (long_ago, long_ago))
     reported: list[str] = []
-    cleanup.clean_cache(tmp_path, everything=False, report=reported.append)
-    assert sorted(path.parent.name for path in tmp_path.glob("*/*/file")) == ["new", "old"]
+    cache = Settings(cache=str(tmp_path)).cache_dir
+    cleanup.clean_cache(cache, everything=False, report=reported.append)
+    assert sorted(path.parent.name for path in folder.glob("*/*/file")) == ["new", "old"]
     assert len(reported) == 3
-    cleanup.clean_cache(tmp_path, everything=True, report=reported.append)
-    assert [path.parent.name for path in tmp_path.glob("*/*/file")] == ["old"], (
-        "images' state is not the cache's"
-    )
+    cleanup.clean_cache(cache, everything=True, report=reported.append)
+    assert [path.parent.name for path in folder.glob("*/*/file")] == ["old"], "images' state is not the cache's"
 
 
 @contextlib.contextmanager

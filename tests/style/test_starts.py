@@ -142,4 +142,4 @@ def test_users_folders_are_never_in_the_current_directory(monkeypatch: pytest.Mo
         monkeypatch.setenv(variable, named)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert settings.user_file() == Path("/home/somebody/.config/itb/itb.yaml")
-    assert settings.Settings().cache_dir == Path("/home/somebody/.cache/itb")
+    assert settings.Settings().cache_dir.parent == Path("/home/somebody/.cache/itb")

@@ -145,8 +145,29 @@ def test_an_entry_others_may_write_to_is_not_taken_and_stays(tmp_path: Path) -> 
     entry = tmp_path / "cache" / "builds" / "k-release"
     entry.chmod(0o777)
     assert take(tmp_path) is None
-    assert "another user" in (tmp_path / "said").read_text()
+    assert "can be written by everybody" in (tmp_path / "said").read_text()
     assert entry.is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("file", ["a.rpm", RECORD, ""])
+def test_an_entry_with_a_neighbours_file_is_not_taken(tmp_path: Path, file: str) -> None:
+    """Its checksums hold when it is taken, and its owner changes it a moment later."""
+    keep(tmp_path)
+    os.chown(tmp_path / "cache" / "builds" / "k-release" / file, 54321, 54321)
+    assert take(tmp_path) is None
+    assert "belongs to user 54321" in (tmp_path / "said").read_text()
+
+
+def test_the_cache_is_ones_own_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        keep(tmp_path)
+    finally:
+        os.umask(before)
+    folders = [path for path in (tmp_path / "cache").rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "cache", *folders)} == {0o700}
+    assert take(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["../a.rpm", "/etc/passwd", "..", "build.json"])
@@ -160,21 +181,29 @@ def test_an_entry_names_files_beside_it_only(tmp_path: Path, file: str) -> None:
     assert not (tmp_path / "into" / "rpms").exists()
 
 
-@pytest.mark.parametrize("damage", ["changed", "absent", "record", "half", "unknown shape", "older shape"])
+@pytest.mark.parametrize("form", ["cut off", "later", "earlier"])
+def test_an_entry_that_cannot_be_read_is_another_itbs(tmp_path: Path, form: str) -> None:
+    """It is as if there were none, and is removed only by what takes its place."""
+    entry = keep(tmp_path)
+    record = tmp_path / "cache" / "builds" / "k-release" / RECORD
+    content = json.loads(record.read_text())
+    later, earlier = {**content, "more": 1}, {key: content[key] for key in content if key != "trust"}
+    record.write_text({"cut off": "{", "later": json.dumps(later), "earlier": json.dumps(earlier)}[form])
+    before = record.read_text()
+    assert take(tmp_path) is None
+    assert record.read_text() == before
+    keep(tmp_path)
+    assert take(tmp_path) == entry
+
+
+@pytest.mark.parametrize("damage", ["changed", "absent", "half"])
 def test_a_damaged_build_is_not_taken_and_goes(tmp_path: Path, damage: str) -> None:
     keep(tmp_path)
     entry = tmp_path / "cache" / "builds" / "k-release"
-    content = json.loads((entry / RECORD).read_text())
     if damage == "changed":
         (entry / "a.rpm").write_bytes(b"c0ntent")
     elif damage == "absent":
         (entry / "a.rpm").unlink()
-    elif damage == "record":
-        (entry / RECORD).write_text("{")
-    elif damage == "unknown shape":
-        (entry / RECORD).write_text(json.dumps({**content, "more": 1}))
-    elif damage == "older shape":
-        (entry / RECORD).write_text(json.dumps({key: content[key] for key in content if key != "trust"}))
     else:
         (entry / RECORD).unlink()
     assert take(tmp_path) is None

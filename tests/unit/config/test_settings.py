@@ -186,8 +186,8 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     settings, _ = config_settings.load({"runs": "my runs"})
     assert settings.runs_dir == tmp_path / "my runs"
-    assert settings.cache_dir == Path("/home/me/.cache/itb")
-    assert config_settings.load({"cache": "~/c"})[0].cache_dir == Path("/home/me/c")
+    assert settings.cache_dir == Path("/home/me/.cache/itb/format-1")
+    assert config_settings.load({"cache": "~/c"})[0].cache_dir == Path("/home/me/c/format-1")
 
 
 def test_options_of_a_misspelt_platform_are_refused(tmp_path: Path) -> None:
