@@ -22,8 +22,8 @@ def is_running(item: Mapping[str, Any]) -> bool:
 
 
 def resource_name(item: Mapping[str, Any]) -> str:
-    """Return the name of a network or volume in either engine's listing."""
-    return str(item.get("Name") or item.get("name"))
+    """Return the name of a container, network or volume in either engine's listing."""
+    return container_name(item) or str(item.get("name") or "")
 
 
 def labels_of(item: Mapping[str, Any]) -> dict[str, str]:

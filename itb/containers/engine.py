@@ -184,7 +184,7 @@ class Engine:
         return self._run_once(image, request, *shares, *naming.options(labels))
 
     def _run_once(self, image: str, request: Request, *options: str) -> Completed:
-        argv = ["run", "--rm", "--network", "none", *options, image, *request.argv]
+        argv = ["run", "--rm", "--name", naming.once(), "--network", "none", *options, image, *request.argv]
         return self.run(replace(request, argv=argv))
 
     def command_line(
@@ -196,7 +196,8 @@ class Engine:
         """
         program = ["env", *(f"{name}={value}" for name, value in self.env.items()), self.program]
         options = ["--network", "none", "--security-opt", "label=disable", "--volume", f"{folder}:{folder}"]
-        return [*program, "run", "--rm", *naming.options(labels), *options, image, *command]
+        options += ["--name", naming.once(), *naming.options(labels)]
+        return [*program, "run", "--rm", *options, image, *command]
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume."""
@@ -255,9 +256,12 @@ class Engine:
         answer = self.run(Request(["network", "inspect", network], check=False))
         return next(filter(None, map(subnet_of, self.parse_answer(answer))), "") if answer.ok else ""
 
-    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """List the containers, stopped ones too, that have all these labels (empty value: any)."""
-        return self._list("ps", "--all", filters=filters)
+    def containers(self, filters: Mapping[str, str], *, foreign: bool = False) -> list[dict[str, Any]]:
+        """List the containers, stopped ones too, that have all these labels (empty value: any).
+
+        With ``foreign`` those that have the labels from an image, and a name that is not one of itb's.
+        """
+        return self._list("ps", "--all", filters=filters, foreign=foreign)
 
     def networks(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """List the networks that have all these labels (empty value: any)."""
@@ -271,15 +275,17 @@ class Engine:
         """List the containers, networks and volumes that have all these labels (empty value: any)."""
         return [*self.containers(filters), *self.networks(filters), *self.volumes(filters)]
 
-    def _list(self, *argv: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        if not self.is_podman:
+    def _list(self, *argv: str, filters: Mapping[str, str], foreign: bool = False) -> list[dict[str, Any]]:
+        if self.is_podman:
+            # podman takes a filter for comma-separated values with quotes, and several labels of a
+            # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
+            labels = [f"label={key}" for key in filters]
+            items = self.query(*argv, *_repeat("--filter", labels), "--format", "json")
+            items = [item for item in items if has_labels(item, filters)]
+        else:
             labels = [f"label={key}={value}" if value else f"label={key}" for key, value in filters.items()]
-            return self.query(*argv, *_repeat("--filter", labels), "--format", "{{json .}}")
-        # podman takes a filter for comma-separated values with quotes, and several labels of a
-        # volume for "any of them" (4.3).  What is listed may be removed, so values are compared here.
-        labels = [f"label={key}" for key in filters]
-        items = self.query(*argv, *_repeat("--filter", labels), "--format", "json")
-        return [item for item in items if has_labels(item, filters)]
+            items = self.query(*argv, *_repeat("--filter", labels), "--format", "{{json .}}")
+        return [item for item in items if not filters or naming.is_own(resource_name(item)) != foreign]
 
     def remove_labelled(self, filters: Mapping[str, str]) -> list[str]:
         """Remove every container, network and volume with these labels; return their kinds and names.

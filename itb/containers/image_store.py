@@ -104,8 +104,12 @@ class ImageStore:
         return self.engine.run(Request(["rmi", name], check=False, uninterruptible=uninterruptible)).ok
 
     def remove_image(self, image: StoredImage) -> list[str]:
-        """Remove all names of an image, or the one without a name by its id; return what was removed."""
-        return [name for name in image.names or (image.id,) if self.remove(name)]
+        """Remove an image's names, or the one without a name by its id; return what was removed.
+
+        A name that a user gave it stays.
+        """
+        names = [name for name in image.names if naming.is_image_name(name)]
+        return [name for name in (names if image.names else [image.id]) if self.remove(name)]
 
 
 def _read(item: Mapping[str, Any]) -> StoredImage:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _IMAGES = "localhost/itb/"  # begins the names of itb's images in an engine's st
 _DEFINITION = "itb.definition"  # of images: the checksum of what defines them
 
 _CONTAINER_NAME = re.compile(r"itb-(?:[\w.-]+-)?([0-9a-f]{8})-[\w.-]+")  # of a run or a platform's build
+_NAME = re.compile(r"itb-(?:[\w.-]+-)?[0-9a-f]{8}(?:[_-][\w.-]+)?")  # of a container, network or volume
 
 Labels = dict[str, str]  # an empty value of a filter means any
 
@@ -90,6 +92,20 @@ def short_of(name: str) -> str:
     """Return the short id of the run or build that a container of this name belongs to; empty if none."""
     match = _CONTAINER_NAME.fullmatch(name)
     return match[1] if match else ""
+
+
+def is_own(name: str) -> bool:
+    """Return whether itb gives such names to containers, networks and volumes.
+
+    Labels alone do not tell: a container inherits those of its image, and
+    anybody may make an image of a host.
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def once() -> str:
+    """Return a name for a container that runs one command and goes."""
+    return prefix_of("once", secrets.token_hex(4))
 
 
 def mac_prefix(short: str) -> str:

@@ -41,6 +41,9 @@ def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callab
     with filelock.hold(lock, stop, engine.runner.limits("wait-for-build"), waiting=report):
         orphans.wait_for_other_guards()
         leftovers = leftover_runs(engine)
+        for container in engine.containers(naming.any_run(), foreign=True):
+            run, name = naming.run_of(labels_of(container))[0], container_name(container)
+            report(f"{name}: not one of itb's by its name, left alone (its image was made of a host of {run})")
         count = sum(_clean_run(engine, runs, run, include_kept=include_kept, report=report) for run in leftovers)
         names = {name for name, _ in leftovers}
         for tokens in runs.glob("*/tokens"):  # of runs that left nothing but secrets

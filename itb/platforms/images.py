@@ -234,9 +234,9 @@ def remove(engine: Engine, name: str, *, cache: Path, key: str = "") -> list[str
     Images that a container uses are kept.
     """
     removed = []
-    store = ImageStore(engine)
+    store, complete_sets = ImageStore(engine), find_sets(engine, name)
     for image in store.of_platform(name):
-        if not key or image.labels.key == key:
+        if (not key or image.labels.key == key) and not _is_users(image, complete_sets):
             removed += store.remove_image(image)
     if not key:
         removed += [base for base in store.base_names(name) if store.remove(base)]
@@ -266,13 +266,16 @@ def remove_unfinished(engine: Engine) -> list[str]:
 
 
 def _is_unfinished(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bool:
-    """Return whether an image belongs to no complete set, and is no user's own image made from one of a set."""
-    sets = [images for images in complete_sets if images.platform == image.labels.platform]
+    """Return whether an image belongs to no complete set, and is not a user's own, made from one of a set."""
+    keys = [images.key for images in complete_sets if images.platform == image.labels.platform]
+    return not (image.names and image.labels.key in keys) and not _is_users(image, complete_sets)
+
+
+def _is_users(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bool:
+    """Return whether a user made an image, which has the labels of a set, from one of that set."""
     if image.names:
-        is_finished = image.labels.key in [images.key for images in sets]
-        return not is_finished and all(map(naming.is_image_name, image.names))
-    parents = [getattr(images, kind).id for images in sets for kind in FINAL_STAGES]
-    return image.parent not in parents
+        return not any(map(naming.is_image_name, image.names))
+    return image.parent in [getattr(images, kind).id for images in complete_sets for kind in FINAL_STAGES]
 
 
 def _remove_superseded(build: ImageBuild, key: str) -> None:
@@ -281,8 +284,10 @@ def _remove_superseded(build: ImageBuild, key: str) -> None:
     for base in store.base_names(name):
         if base != base_image.name_of(build):
             store.remove(base)
-    kept = {key, *(images.key for images in find_sets(engine, name)[:_KEPT_GENERATIONS])}
+    complete_sets = find_sets(engine, name)
+    kept = {key, *(images.key for images in complete_sets[:_KEPT_GENERATIONS])}
     for image in store.of_platform(name):
-        if image.labels.key and (image.labels.key not in kept or not image.names):
+        is_old = bool(image.labels.key) and (image.labels.key not in kept or not image.names)
+        if is_old and not _is_users(image, complete_sets):
             store.remove_image(image)
     tools.remove_unused(build.logs.parent.parent, name, _keys(engine, name))

@@ -15,7 +15,7 @@ import pytest
 
 from itb.config.settings import Settings
 from itb.containers import naming
-from itb.containers.description import labels_of
+from itb.containers.description import container_name, labels_of
 from itb.containers.engine import Engine
 from itb.machine import cleanup
 from itb.model import PlatformImages
@@ -83,6 +83,24 @@ def test_dead_run_goes_and_its_secrets_with_it(engine: Engine, leave: Leave, tmp
     assert list(rundir.tokens.iterdir()) == []
     assert rundir.state.id == rundir.id, "the report stays"
     assert clean(engine, tmp_path) == []
+
+
+def test_container_of_somebody_with_a_hosts_labels_stays(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    """It was started from an image that somebody made of a host, to look into what is wrong there."""
+    rundir, name = leave("looked-into"), f"somebodys-{secrets.token_hex(4)}"
+    (host,) = engine.containers(naming.run_labels(rundir.id))
+    snapshot = engine.call("commit", "--quiet", container_name(host), f"localhost/{name}:1").stdout.split()[-1]
+    try:
+        engine.call("run", "--detach", "--name", name, "--network", "none", snapshot, "sleep", "600")
+        assert naming.run_of(labels_of(engine.inspect(name)["Config"]))[0] == rundir.id
+        reported = clean(engine, tmp_path)
+        assert engine.inspect(name)["State"]["Running"]
+        assert there(engine, rundir) == []
+        assert [line for line in reported if line.startswith(f"{name}: not one of itb's by its name, left alone")]
+        assert (rundir.id, str(rundir.path.parent)) not in cleanup.leftover_runs(engine)
+    finally:
+        engine.remove_containers(name, check=False)
+        engine.call("rmi", snapshot)
 
 
 def test_run_whose_directory_is_gone(engine: Engine, leave: Leave, tmp_path: Path) -> None:

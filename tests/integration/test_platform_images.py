@@ -95,6 +95,7 @@ def yard(
     engine: Engine, images: PlatformImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Yard]:
     """A platform in miniature on top of deb13's bare image; its own images go as the test ends."""
+    (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     new_yard = Yard(engine, tmp_path / f"mini{os.getpid()}x{time.monotonic_ns() % 10**9}", images.bare.reference)
     yield new_yard
@@ -119,7 +120,9 @@ def test_stages_build_on_each_other_and_the_same_content_is_found_with_one_call(
 
 
 def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
-    keys = [yard.ensure().key]
+    oldest = yard.ensure()
+    keys, of_mine = [oldest.key], f"localhost/{yard.platform.name}-of-mine:1"
+    yard.engine.call("tag", somebodys_image(yard, oldest.bare), of_mine)
     yard.script("more.sh", "touch /more /and-more")
     keys.append(yard.ensure().key)
     yard.script("resolve.sh", "echo package-1.1")
@@ -128,6 +131,18 @@ def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     assert {one.key for one in platforms_images.find_sets(yard.engine, yard.platform.name)} == set(keys[1:])
     yard.ensure(flavour="other")
     assert len(ImageStore(yard.engine).base_names(yard.platform.name)) <= 1
+    platforms_images.remove(yard.engine, yard.platform.name, cache=yard.cache)
+    assert ImageStore(yard.engine).find_id(of_mine), "somebody made it of one that is gone"
+    yard.engine.call("rmi", of_mine)
+
+
+def somebodys_image(yard: Yard, image: Image) -> str:
+    """Return the id of an image without a name that somebody makes from one of a platform's."""
+    container = yard.engine.call("create", image.reference, "true").stdout.strip()
+    change = f"LABEL who=somebody{time.monotonic_ns()}"
+    snapshot = yard.engine.call("commit", "--change", change, container).stdout.split()[-1]
+    yard.engine.call("rm", container)
+    return snapshot
 
 
 def test_failing_stage_names_its_script_and_leaves_nothing(yard: Yard) -> None:
@@ -278,12 +293,8 @@ def test_unfinished_images_are_found_and_missed_and_others_left_alone(yard: Yard
     """Of a set without all its names nothing is of use; what somebody made from a set is theirs."""
     images, lock = yard.ensure(), stages.lock_file(yard.platform.name)
     assert not set(platforms_images.remove_unfinished(yard.engine)) & set(images.references.values())
-    own = yard.engine.call("create", images.bare.reference, "true").stdout.strip()
-    commit = ("commit", "--change", "LABEL who=somebody", own)
-    snapshot = yard.engine.call(*commit).stdout.split()[-1]
-    named = f"localhost/{yard.platform.name}-of-mine:1"
-    yard.engine.call(*commit, named)
-    yard.engine.call("rm", own)
+    snapshot, named = somebodys_image(yard, images.bare), f"localhost/{yard.platform.name}-of-mine:1"
+    yard.engine.call("tag", somebodys_image(yard, images.bare), named)
     yard.engine.call("untag", images.services.reference)  # as if killed while it was named
     try:
         assert platforms_images.find_sets(yard.engine, yard.platform.name) == []

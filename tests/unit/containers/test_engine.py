@@ -25,6 +25,8 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
 
+A, B, C = "itb-0a1b2c3d-ce", "itb-deb13-0a1b2c3d-root", "itb-11111111-ce"
+
 
 class Door(Runner):
     """A runner that starts nothing: it remembers command lines and answers by their beginning."""
@@ -82,34 +84,48 @@ def test_which_engine(program: str, is_podman: bool) -> None:
 
 def test_listings_of_both() -> None:
     labels = {"itb.run": "r", "itb.role": "ce"}
-    strangers = [{"Names": ["b"], "Labels": None}, {"Names": ["c"], "Labels": {"itb.run": "s", "itb.role": "ce"}}]
-    door = Door(ps=json.dumps([{"Names": ["a"], "Labels": labels}, *strangers]))
+    strangers = [{"Names": [B], "Labels": None}, {"Names": [C], "Labels": {"itb.run": "s", "itb.role": "ce"}}]
+    door = Door(ps=json.dumps([{"Names": [A], "Labels": labels}, *strangers]))
     found = Engine(door).containers({"itb.run": "r", "itb.role": ""})
-    assert [container_name(item) for item in found] == ["a"], "podman's own filter is not to be relied on"
+    assert [container_name(item) for item in found] == [A], "podman's own filter is not to be relied on"
     assert labels_of(found[0]) == labels
     assert door.seen[0][1:] == [
         "ps", "--all", "--filter", "label=itb.run", "--filter", "label=itb.role", "--format", "json"
     ]  # fmt: skip
-    docker = Door(ps='{"Names": "/a", "Labels": "itb.run=r,itb.role=ce"}\n{"Names": "b", "Labels": ""}\n')
+    docker = Door(ps=f'{{"Names": "/{A}", "Labels": "itb.run=r,itb.role=ce"}}\n{{"Names": "{B}", "Labels": ""}}\n')
     found = Engine(docker, "docker").containers({"itb.run": "r"})
     assert docker.seen[0][1:] == ["ps", "--all", "--filter", "label=itb.run=r", "--format", "{{json .}}"]
-    assert [container_name(item) for item in found] == ["a", "b"]
+    assert [container_name(item) for item in found] == [A, B]
     assert labels_of(found[0]) == {"itb.run": "r", "itb.role": "ce"}
     assert Engine(Door(ps="")).containers({}) == []
     assert Engine(Door(ps="null")).containers({}) == []
 
 
 def test_removal_is_of_what_has_the_labels() -> None:
-    labels = '"labels": {"itb.run": "r"}'
-    door = Door(ps=f'[{{"Names": ["a"], {labels}}}]', network_ls=f'[{{"Name": "n", {labels}}}]', volume_ls="[]")
-    assert Engine(door).remove_labelled({"itb.run": "r"}) == ["container a", "network n"]
+    labels = {"labels": {"itb.run": "r"}}
+    container, network = {"Names": [A], **labels}, {"name": B, **labels}
+    door = Door(ps=json.dumps([container]), network_ls=json.dumps([network]), volume_ls="[]")
+    assert Engine(door).remove_labelled({"itb.run": "r"}) == [f"container {A}", f"network {B}"]
     removals = [line[1:] for line in door.seen if "rm" in line[1:3]]
-    assert removals == [["rm", "--force", "--time", "0", "--volumes", "a"], ["network", "rm", "n"]]
+    assert removals == [["rm", "--force", "--time", "0", "--volumes", A], ["network", "rm", B]]
+
+
+@pytest.mark.parametrize("program", ["podman", "docker"])
+@pytest.mark.parametrize("name", ["sleepy_hopper", "itb", "itb-mine", "my-itb-0a1b2c3d-ce", "itb-0a1b2c3", ""])
+def test_what_has_labels_of_an_image_is_not_itbs(program: str, name: str) -> None:
+    """A container inherits the labels of its image, and somebody may have committed that from a host."""
+    labels: Any = {"itb.run": "r"} if program == "podman" else "itb.run=r"
+    items = [{"Names": [name], "Labels": labels}, {"Names": [A], "Labels": labels}]
+    listed = json.dumps(items) if program == "podman" else "\n".join(map(json.dumps, items))
+    engine = Engine(Door(ps=listed, network_ls="", volume_ls=""), program)
+    assert [container_name(item) for item in engine.containers({"itb.run": "r"})] == [A]
+    assert [container_name(item) for item in engine.containers({"itb.run": "r"}, foreign=True)] == [name]
+    assert engine.remove_labelled({"itb.run": "r"}) == [f"container {A}"]
 
 
 def test_removal_names_what_stays() -> None:
-    door = Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]', rm_force="fail")
-    with pytest.raises(TestbedError, match="container a cannot be removed") as raised:
+    door = Door(ps=f'[{{"Names": ["{A}"], "Labels": {{"itb.run": "r"}}}}]', rm_force="fail")
+    with pytest.raises(TestbedError, match=f"container {A} cannot be removed") as raised:
         Engine(door).remove_labelled({"itb.run": "r"})
     assert raised.value.conclusive, "that other hosts are gone by then is not its cause"
 
@@ -175,7 +191,7 @@ def test_doctor_finds_an_engine_that_answers_nonsense(monkeypatch: pytest.Monkey
 
 
 def test_answer_that_lacks_what_it_should_have() -> None:
-    found = Engine(Door(ps='[{"Names": ["a"], "Labels": {"itb.run": "r"}}]')).containers({"itb.run": "r"})
+    found = Engine(Door(ps=f'[{{"Names": ["{A}"], "Labels": {{"itb.run": "r"}}}}]')).containers({"itb.run": "r"})
     with pytest.raises(TestbedError, match=r"answers ps --all with what itb cannot read \(no 'State'\)"):
         found[0]["State"]
     with pytest.raises(TestbedError, match="answers container inspect with"):

@@ -35,6 +35,21 @@ def test_names_of_containers(name: str, short: str) -> None:
     assert naming.short_of(name) == short
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        naming.project("0a1b2c3d"),
+        naming.container("0a1b2c3d", "ce"),
+        naming.once(),
+        naming.prefix_of("deb13", "0a1b2c3d"),
+        f"{naming.project('0a1b2c3d')}_data",  # a volume of a Compose file
+    ],
+)
+def test_itbs_own_names(name: str) -> None:
+    assert naming.is_own(name)
+    assert not naming.is_own(f"my-{name}")
+
+
 def test_roles_may_have_dashes() -> None:
     name = naming.container("0a1b2c3d", "second-frontend")
     assert naming.container_role(name, "0a1b2c3d") == "second-frontend"
