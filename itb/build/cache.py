@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def take(
         if entry.is_dir() and (cached := _take(entry, (name, commit, level), rpms, report)):
             if (entry / LOG).is_file():
                 shutil.copyfile(entry / LOG, log)
-            os.utime(entry)  # itb clean --unused goes by it
+            with suppress(OSError):  # a disk that may not be written
+                os.utime(entry)  # itb clean --unused goes by it
             return cached
     return None
 

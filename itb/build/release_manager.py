@@ -23,7 +23,7 @@ from itb.build.builder_command import BuilderCommand
 from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
-from itb.errors import BuildError, TestbedError
+from itb.errors import BuildError, TestbedError, UsageError
 from itb.model import Build, Commit, Rpm
 from itb.process import downloads
 from itb.process.request import Request
@@ -147,29 +147,39 @@ def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -
         listing = job.make(case, command)
     with journal.case(*build_cases.COMPLETE) as case:
         rpms, source_rpm = job.collect(case, listing, command.hint)
-    seconds = time.monotonic() - began
-    if workspace.fresh:
-        cached_build = build_cache.CachedBuild(
-            name=_cache_name(commit, job.product, workspace),
-            commit=commit.id,
-            run=workspace.run,
-            trust=commit.trust,
+        new_build = Build(
+            commit=commit,
+            platform=workspace.platform,
+            directory=str(rundir.build / "rpms"),
             rpms=rpms,
             source_rpm=source_rpm,
             arguments=command.arguments,
-            seconds=seconds,
-            built=time.time(),
+            seconds=time.monotonic() - began,
         )
-        build_cache.store(cache, cached_build, rundir.build / "rpms", rundir.build / LOG)
-    return Build(
-        commit=commit,
-        platform=workspace.platform,
-        directory=str(rundir.build / "rpms"),
-        rpms=rpms,
-        source_rpm=source_rpm,
-        arguments=command.arguments,
-        seconds=seconds,
+        if workspace.fresh and (problem := _keep(job, new_build, cache)):
+            case.message += f"; {problem}"
+    return new_build
+
+
+def _keep(job: _BuildJob, new_build: Build, cache: Path) -> str:
+    """Put a build into the cache for later runs; return why that is not possible, empty if it is."""
+    entry = build_cache.CachedBuild(
+        name=_cache_name(job.commit, job.product, job.workspace),
+        commit=job.commit.id,
+        run=job.workspace.run,
+        trust=job.commit.trust,
+        rpms=new_build.rpms,
+        source_rpm=new_build.source_rpm,
+        arguments=new_build.arguments,
+        seconds=new_build.seconds,
+        built=time.time(),
     )
+    try:
+        build_cache.store(cache, entry, Path(new_build.directory), job.rundir.build / LOG)
+    except (OSError, UsageError) as error:  # a full disk, a cache of somebody else: this run has its RPMs
+        reason = error.message if isinstance(error, UsageError) else f"{error.filename or cache}: {error.strerror}"
+        return f"not kept for later runs: {reason}"
+    return ""
 
 
 def is_whole(build: Build) -> bool:

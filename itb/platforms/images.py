@@ -79,8 +79,16 @@ def ensure(
         images = _look_up_or_build(build, definition)
         if not images.notice:
             check = _MirrorCheck(definition=definition, key=images.key, checked=time.time())
-            write_atomically(check_file, check.model_dump_json())
+            _remember(check_file, check.model_dump_json(), note)
         return images
+
+
+def _remember(path: Path, text: str, note: Note) -> None:
+    """Write a file to the cache; a full disk is no fault of the images, which are there."""
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        note(f"not remembered in {path}: {error.strerror}")
 
 
 def effective(platform: Platform, options: Mapping[str, str]) -> dict[str, str]:
@@ -187,7 +195,7 @@ def _look_up_or_build(build: ImageBuild, definition: str) -> PlatformImages:
     for kind in FINAL_STAGES:
         name = naming.image_name(platform.name, kind, key)
         ImageStore(engine.uninterruptible).add_name(build.images[kind], name)
-    write_atomically(build.logs / f"{key}.packages", packages)
+    _remember(build.logs / f"{key}.packages", packages, build.note)
     _remove_superseded(build, key)
     images = find(engine, platform.name, key)
     if images is None:

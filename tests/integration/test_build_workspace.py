@@ -8,6 +8,8 @@ error, rewrites tracked files, and ends with 0 where it skipped the RPMs.
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -271,6 +273,23 @@ def test_a_release_is_not_taken_from_what_was_built_as_something_else(attempt: T
     again, journal = attempt.build(commit)
     assert again.cached
     assert "by run r as release" in journal.cases[1].message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_full_disk_of_the_cache_is_a_note(attempt: Try) -> None:
+    """The run has its RPMs: that no later one can take them is no fault of this build."""
+    builds = attempt.folder / "cache" / "builds"
+    commit = attempt.commit()
+    builds.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=0700", "tmpfs", str(builds)], check=True)
+    try:
+        new_build, journal = attempt.build(commit)
+        assert list(builds.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(builds)], check=True)
+    assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 3
+    assert re.search(r"2 RPMs of .*; not kept for later runs: .*No space left on device", journal.cases[2].message)
+    assert all(files.sha256(Path(new_build.directory) / rpm.file) == rpm.sha256 for rpm in new_build.rpms)
 
 
 def test_two_builds_of_a_commit_are_the_same_bytes(attempt: Try) -> None:

@@ -247,3 +247,12 @@ def test_versions_that_write_another_entry_never_meet(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(build_cache, "CachedBuild", Later)
     assert build_cache.record_version() != before
+
+
+def test_an_entry_on_a_read_only_disk_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    entry = keep(tmp_path)
+    monkeypatch.setattr(os, "utime", refuse)
+    assert take(tmp_path) == entry
