@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from itb.errors import LogLine, UsageError
-from itb.model import Case, Moment, Quote, Record
+from itb.model import END_OF_TIME, Case, Moment, Quote, Record
 from itb.process.result import CommandRecord
 from itb.rundir import cases as rundir_cases
 from itb.rundir import lock as rundir_lock
@@ -108,12 +108,16 @@ class RunDir:
 
     @classmethod
     def create(cls, runs: Path, label: str) -> RunDir:
-        """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique."""
-        stamp = when.stamp(time.time())
+        """Make ``runs/<UTC time>-<label>`` (mode 0700: it holds logs of root's); the name is unique.
+
+        Names sort by age also where the clock went back: then the time is
+        that of the newest run and a second.
+        """
         if not runs.is_dir():
             runs.mkdir(0o755, parents=True, exist_ok=True)
             ownership.give_to_caller(runs)
         ownership.check(runs)  # a user who can write there could replace the run's directory
+        stamp = _next_stamp(runs)
         for number in range(1, 1000):
             suffix = "" if number == 1 else f"-{number}"
             path = runs / f"{stamp}-{label}{suffix}"
@@ -340,6 +344,13 @@ class RunDir:
     def lock(self) -> AbstractContextManager[rundir_lock.LockOwner | None]:
         """Hold the lock of the run for this process; see :func:`itb.rundir.lock.hold`."""
         return rundir_lock.hold(self.path)
+
+
+def _next_stamp(runs: Path) -> str:
+    """Return the time for the name of a new run: now, or a second after the newest run's name if that is later."""
+    stamps = [path.name.partition("-")[0] for path in runs.iterdir()]
+    newest = max((moment for stamp in stamps if (moment := when.of_stamp(stamp)) < END_OF_TIME), default=0.0)
+    return when.stamp(max(time.time(), newest + 1 if newest > time.time() else 0.0))
 
 
 def nearest_run(name: str, runs: Iterable[RunDir]) -> str:

@@ -11,6 +11,7 @@ from itb.errors import UsageError
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(?P<number>\d{1,6})(?P<unit>[mhdw])")
 _AGES = "30m, 12h, 3d or 2w"
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 def age(text: str, *, option: str) -> float:
@@ -60,4 +61,12 @@ def iso(moment: float) -> str:
 
 def stamp(moment: float) -> str:
     """Return a time (epoch) for the name of a folder, in which names sort by time: ``20261127T080000Z``."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
+    return time.strftime(_STAMP, time.gmtime(moment))
+
+
+def of_stamp(text: str) -> float:
+    """Return the time (epoch) that a stamp is of; 0 for a text that is no stamp."""
+    try:
+        return datetime.strptime(text, _STAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0

@@ -38,6 +38,20 @@ def test_names_are_unique_and_private(tmp_path: Path) -> None:
     assert all((tmp_path / name).stat().st_mode & 0o777 == 0o700 for name in names)
 
 
+def test_a_run_is_the_newest_after_the_clock_went_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine whose clock was set right; other names, and times of no clock, count for nothing."""
+    for name in ("0-x", "20261399T000000Z-x", "99991231T235959Z-x", "a folder"):
+        (tmp_path / name).mkdir()
+    made = []
+    for moment in (2e9, 1.9e9, 1.9e9 + 1, 2e9, 2e9 + 60):
+        monkeypatch.setattr("itb.rundir.directory.time.time", lambda moment=moment: moment)
+        made.append(RunDir.create(tmp_path, "x"))
+        made[-1].write_state(state(made[-1]))
+        assert RunDir.find(tmp_path).id == made[-1].id
+    assert [run.id for run in made] == sorted(run.id for run in made)
+    assert made[-1].id == "20330518T033420Z-x", "the clock has caught up"
+
+
 def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "f"
     write_atomically(path, "old")
