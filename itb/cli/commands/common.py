@@ -26,6 +26,7 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
 from itb.util import files, ownership
 from itb.util.redact import redact
+from itb.util.text import clean
 
 Flags = Mapping[str, Any]
 
@@ -152,8 +153,8 @@ def whole_number(text: str, *, option: str, least: int = 0, hint: str = "") -> i
 
 def print_json(value: object) -> None:
     """Print a record or another value as JSON, redacted; a value that JSON has no form for, as text."""
-    whole = value.model_dump_json(indent=1) if isinstance(value, BaseModel) else None
-    text = whole or json.dumps(value, indent=1, default=str)
+    content = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    text = json.dumps(content, indent=1, default=str)  # ASCII only: no control sequence reaches a terminal
     try:
         print(redact(text), flush=True)
     except BrokenPipeError:
@@ -167,7 +168,12 @@ def engine_from(flags: Flags) -> Engine:
     return find_engine(settings_from(flags))
 
 
+def print_clean(text: str, *, to_stderr: bool = False) -> None:
+    """Print text that others may have written, without control sequences."""
+    print(clean(text), file=sys.stderr if to_stderr else sys.stdout)
+
+
 def print_removed(names: list[str]) -> None:
     """Print a line for each image or other object that was removed."""
     for name in names:
-        print(f"removed {name}")
+        print_clean(f"removed {name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,13 +18,12 @@ from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.run import pipeline, recorded_settings, reopen
 from itb.rundir.directory import RunDir
-from itb.util.redact import redact
 
 
 def _print_notes(text: str, notes: Sequence[str]) -> None:
     """Print notes about a run to standard error, if it is still open."""
     with suppress(OSError):
-        print(redact(f"itb: {text}: {'; '.join(notes)}"), file=sys.stderr)
+        common.print_clean(f"itb: {text}: {'; '.join(notes)}", to_stderr=True)
 
 
 def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:

@@ -50,8 +50,8 @@ class LogQuery:
 
 
 def write(text: str) -> None:
-    """Print the text of a log; on a terminal without control sequences."""
-    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
+    """Print the text of a log without control sequences, also into a pipe: a pager hands them on."""
+    sys.stdout.write(clean(text))
     if text and not text.endswith("\n"):
         sys.stdout.write("\n")
     sys.stdout.flush()
@@ -100,7 +100,7 @@ def _print_growing(query: LogQuery, current: Callable[[], Iterable[Path]], goes_
             added, ends[path] = _added(path, ends.get(path, 0))
             if added:
                 if path != last:
-                    print(f"==> {query.rundir.relative(path)} <==")
+                    write(f"==> {query.rundir.relative(path)} <==")
                 write(added)
                 last = path
         if not query.place:

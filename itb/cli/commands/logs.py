@@ -138,7 +138,7 @@ def _show_failed(query: LogQuery) -> list[Case]:
     """Print the logs of the failed cases, the one that decided first, and return these cases."""
     cases = [case for case in write.failed_cases(query.rundir) if not query.place or _is_of(case, query.place)]
     for case in cases[:_CASES]:
-        print(f"{case.phase}.{case.role} {case.name}: {case.message}")
+        common.print_clean(f"{case.phase}.{case.role} {case.name}: {case.message}")
         path = query.rundir.path / case.log
         if case.log and path.is_file():
             _print_log(query.rundir, path, query.lines or _LINES, titled=True)
@@ -164,5 +164,5 @@ def _print_log(rundir: RunDir, path: Path, lines: int | None, *, titled: bool) -
     last = every_line[-lines:] if lines else every_line
     if titled:
         left_out = f" (last {len(last)} of {len(every_line)} lines)" if len(last) < len(every_line) else ""
-        print(f"==> {rundir.relative(path)}{left_out} <==")
+        common.print_clean(f"==> {rundir.relative(path)}{left_out} <==")
     following.write("".join(last))

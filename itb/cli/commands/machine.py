@@ -9,7 +9,15 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from itb.cli.commands import common, hosts
-from itb.cli.commands.common import Flags, engine_from, make_console, print_json, print_removed, whole_number
+from itb.cli.commands.common import (
+    Flags,
+    engine_from,
+    make_console,
+    print_clean,
+    print_json,
+    print_removed,
+    whole_number,
+)
 from itb.errors import UsageError
 from itb.machine import cleanup
 from itb.machine import doctor as machine_doctor
@@ -81,19 +89,19 @@ def clean(
         raise UsageError(f"clean: --runs: there is no folder {settings.runs_dir}")
     engine = common.find_engine(settings)
     if retention and dry_run:
-        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=True, report=print)
+        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=True, report=print_clean)
         return
-    count = cleanup.clean_runs(engine, settings.runs_dir, include_kept=kept_too or everything, report=print)
+    count = cleanup.clean_runs(engine, settings.runs_dir, include_kept=kept_too or everything, report=print_clean)
     for name in [*stages.remove_leftovers(engine), *platforms_images.remove_unfinished(engine)]:
-        print(f"removed {name}")
+        print_clean(f"removed {name}")
         count += 1
     if everything:
         for images in platforms_images.find_sets(engine):
             print_removed(platforms_images.remove(engine, images.platform, cache=settings.cache_dir))
     if unused or everything:
-        cleanup.clean_cache(settings.cache_dir, everything=everything, report=print)
+        cleanup.clean_cache(settings.cache_dir, everything=everything, report=print_clean)
     if retention:
-        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=False, report=print)
+        machine_retention.prune(engine, settings.runs_dir, retention, dry_run=False, report=print_clean)
     elif not count:
         print("no run has left anything behind")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 
 from rich.table import Table
 
@@ -29,7 +29,7 @@ def platform_build(flags: Flags, name: str) -> None:
     """Make the images of a platform, or say that they are there."""
     settings = common.settings_from(flags)
     platform, options = _platform(flags, name)
-    note: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
+    note = functools.partial(common.print_clean, to_stderr=True)
     ending = stop.Ending()
     # An exception at any moment would leave the threads of the stages at work.
     with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard():

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from itb.cli.commands import common
-from itb.cli.commands.common import print_json
+from itb.cli.commands.common import print_clean, print_json
 from itb.cli.commands.listing import Listing
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TokenError, UsageError
@@ -26,6 +26,7 @@ from itb.tokens.https import fetch_jwks
 from itb.tokens.request import SIZE_LIMIT, Secret, TokenRequest
 from itb.tokens.try_hook import HookReport
 from itb.util import files
+from itb.util.text import clean
 
 MIN_LIFETIME = 1200  # seconds a run wants a token to live, unless its product or the settings say otherwise
 
@@ -51,7 +52,7 @@ def get(flags: Mapping[str, Any], audience: str, output: str, *, as_json: bool) 
         for key, value in token.model_dump(mode="json").items():
             if value != "":
                 text = " ".join(value) if isinstance(value, list) else value
-                print(f"{key:>10}  {text}")
+                print_clean(f"{key:>10}  {text}")
     if output:
         try:
             files.write_atomically(Path(output), secret.reveal() + "\n", mode=0o600)
@@ -106,7 +107,7 @@ def _print_checks(checks: Sequence[ClaimCheck]) -> None:
     rows = _table("claim", "", "value", "what a CE says")
     for check in checks:
         reason = check.reason + (" (this check is stricter than a CE)" if check.stricter else "")
-        rows.add_row(check.claim, _mark(check), check.value, reason)
+        rows.add_row(*map(clean, (check.claim, _mark(check), check.value, reason)))
     # Markup is off: a claim may hold square brackets, and anything else.
     Console(highlight=False, markup=False, emoji=False).print(rows)
 
@@ -164,7 +165,7 @@ def _print_hook_report(report: HookReport) -> None:
     rows += [("took", f"{report.seconds:.1f} s"), ("diagnostics", report.diagnostics.strip())]
     for title, text in rows:
         if text:
-            print(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
+            print_clean(f"{title:>11}  {text.replace(chr(10), chr(10) + ' ' * 13)}")
     if report.verdicts:
         print()
         _print_checks(report.verdicts)
@@ -172,6 +173,6 @@ def _print_hook_report(report: HookReport) -> None:
     if report.good:
         print(f"{report.name}: a run could use this token")
         return
-    print(f"{report.name}: {report.problem or 'a run would not use this token'}")
+    print_clean(f"{report.name}: {report.problem or 'a run would not use this token'}")
     if report.hint:
-        print(f"  next: {report.hint}")
+        print_clean(f"  next: {report.hint}")

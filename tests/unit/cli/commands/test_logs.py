@@ -152,15 +152,29 @@ def test_json_names_every_log_and_which_belong_to_failed_cases(
         show(json=True, follow=True)
 
 
+ESCAPES = "\x1b]0;title\x07\x1b[31mred\x1b[2J\x9b2J\x07"  # title, colour, clear, clear in 8 bits, bell
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
 def test_what_a_log_commands_reaches_no_terminal(
-    red: RunDir, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    red: RunDir, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
 ) -> None:
-    (red.results / "smoke" / "01-a.log").write_text("\x1b[31mred\x07\n")
+    """Nor one behind a pipe: a pager hands on what it gets."""
+    (red.results / "smoke" / "01-a.log").write_text(f"{ESCAPES}\n")
+    named_by_a_host = red.path / "hosts" / "factory" / f"{ESCAPES}.log"
+    named_by_a_host.write_text("of a host\n")
+    fail(red, f"case {ESCAPES}", log="results/smoke/01-a.log", evidence=ESCAPES)
+    fail(red, "without a log", evidence=ESCAPES)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     show("1-red", "smoke", "01")
-    assert capsys.readouterr().out == "\x1b[31mred\x07\n", "a pipe gets it as it is"
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    show("1-red", "smoke", "01")
-    assert capsys.readouterr().out == "red\ufffd\n"
+    assert capsys.readouterr().out == "red\ufffd2J\ufffd\n"
+    show("1-red", "factory", "red")
+    show("1-red", "factory")
+    show("1-red")
+    show("1-red", "smoke", "01", follow=True)
+    out = capsys.readouterr().out
+    assert "red" in out
+    assert not set(out) & set("\x1b\x07\x9b")
 
 
 def test_after_the_end_nothing_is_waited_for(red: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
