@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -187,11 +189,29 @@ class Commit(Record):
 
     @property
     def trust(self) -> Trust:
-        """How far a build of it is trusted; a pull request is anybody's."""
+        """How far a build of it is trusted; a pull request is anybody's, and so is an open way to the source."""
+        if self.open_transport:
+            return Trust.PULL
         if self.kind == CommitKind.TAG and not self.rpm_release:
             return Trust.RELEASE
         ours = dict.fromkeys((CommitKind.TAG, CommitKind.BRANCH, CommitKind.COMMIT), Trust.BRANCH)
         return {**ours, CommitKind.WORKTREE: Trust.WORKTREE}.get(self.kind, Trust.PULL)
+
+    @property
+    def open_transport(self) -> str:
+        """The scheme of its source if anybody on the network may have changed what came, else nothing.
+
+        A commit that was asked for by its whole id is what it was asked for, however it came.
+        """
+        if self.kind is CommitKind.PUBLISHED or self.ref.lower() == self.id or "://" not in self.source:
+            return ""
+        try:
+            url = urlsplit(self.source)
+            is_here = (url.hostname or "") == "localhost" or ip_address(url.hostname or "").is_loopback
+        except ValueError:  # a name, not an address
+            is_here = False
+        scheme = self.source.partition("://")[0].lower()
+        return scheme if scheme in ("git", "http") and not is_here else ""
 
     @property
     def epoch(self) -> int:

@@ -171,6 +171,8 @@ class JsonRun(JsonRecord):
     """When it was resumed, and which cases that repeated."""
     problems: tuple[str, ...]
     """Files and values of its directory that could not be read."""
+    warnings: tuple[str, ...]
+    """Why somebody else may have changed what was tested."""
     phases: tuple[JsonPhase, ...]
     phases_not_reached: tuple[str, ...]
     failed: tuple[JsonFailure, ...]
@@ -271,6 +273,7 @@ def _run(run_data: RunData, verdict: Verdict) -> JsonRun:
         kept=state.kept,
         resumed=run_data.resumption_notes,
         problems=run_data.problems,
+        warnings=run_data.warnings,
         phases=_phases(run_data),
         phases_not_reached=verdict.phases_not_reached,
         failed=tuple(

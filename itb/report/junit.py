@@ -177,6 +177,7 @@ def properties(run_data: RunData, verdict: Verdict) -> dict[str, str]:
     values |= {
         "resumed": "; ".join(run_data.resumption_notes),
         "entered_by_hand": "; ".join(run_data.hand_entry_notes),
+        "warnings": "; ".join(run_data.warnings),
         "not_reached": " ".join(verdict.phases_not_reached),
         "own_word": self_reported.summary_line(run_data),
         "platform.note": one_line(run_data.notes.platform_note),

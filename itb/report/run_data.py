@@ -68,6 +68,7 @@ class RunData:
     resumption_notes: tuple[str, ...] = ()  # when the run was resumed, and which cases that repeated
     paused_seconds: float = 0.0  # between one attempt and the next
     hand_entry_notes: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
+    warnings: tuple[str, ...] = ()  # why what was tested may be another's than it seems
 
     @property
     def seconds(self) -> float:
@@ -111,12 +112,13 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     end = report_cases.run_end(cases, keys, state, ended=has_ended, is_running=goes_on)
     cases = [*(case for case in cases if case.key != RUN_END), *end]
     unreached_cases = report_cases.make_unreached_cases(cases, keys, state, is_running=goes_on)
+    tested = commit or (build.commit if build else None)
     return RunData(
         rundir=rundir,
         state=state,
         cases=tuple(cases),
         notes=clean_record(notes or Notes()),
-        commit=commit or (build.commit if build else None),
+        commit=tested,
         build=build,
         repo=saved(values.REPO),
         testbed=saved(values.TESTBED),
@@ -130,6 +132,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         resumption_notes=_resumption_notes(history),
         paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,
+        warnings=_warnings(tested),
     )
 
 
@@ -208,6 +211,16 @@ def _resumption_notes(history: CaseHistory) -> tuple[str, ...]:
     names = ", ".join(dict.fromkeys(one_line(clean(f"{case.phase} {case.role}: {case.name}"), 80) for case in bad))
     repeated = f"; repeated, because it had failed: {one_line(names)}" if bad else ""
     return (f"{', '.join(times)}{repeated}",)
+
+
+def _warnings(commit: Commit | None) -> tuple[str, ...]:
+    """Return a line saying that the source came by a way on which others could have changed it; none if not so."""
+    if commit is None or not commit.open_transport:
+        return ()
+    return (
+        f"the source came by {commit.open_transport}:// ({clean(commit.source)}), and anybody on the network in "
+        "between could have changed it: it is trusted as a pull request is; safe are https, ssh or a whole id",
+    )
 
 
 def _hand_entry_notes(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:

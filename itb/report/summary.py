@@ -211,6 +211,7 @@ def _closing_rows(run_data: RunData, verdict: Verdict) -> list[tuple[str, str]]:
     reports = (("JUnit", run_data.rundir.junit), ("HTML", run_data.rundir.html))
     rows = [(title, _shorten(path)) for title, path in reports]
     notes = (*run_data.resumption_notes, *run_data.hand_entry_notes, *run_data.problems)
+    rows += [("WARNING", line) for line in run_data.warnings]
     rows += [("note", line) for line in notes]
     if verdict.good and (line := self_reported.summary_line(run_data)):
         rows.append(("note", line))

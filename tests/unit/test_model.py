@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from itb.model import Case, HostInfo, Outcome, Rpm, TestbedHosts
+from itb.model import Case, Commit, CommitKind, HostInfo, Outcome, Rpm, TestbedHosts, Trust
 
 
 def test_nevra_as_dnf_prints_it() -> None:
@@ -29,3 +29,34 @@ def test_host_of_a_role() -> None:
     assert testbed.host("ce") is host
     with pytest.raises(KeyError):
         testbed.host("factory")
+
+
+ID = "a1" * 20
+
+
+@pytest.mark.parametrize(
+    ("source", "ref", "scheme"),
+    [
+        ("git://example.org/x.git", "v1", "git"),
+        ("http://example.org/x.git", "v1", "http"),
+        ("HTTP://[2001:db8::1]/x.git", "v1", "http"),
+        ("http://localhost.example.org/x.git", "v1", "http"),
+        ("http://example.org/x.git", ID[:12], "http"),
+        ("http://example.org/x.git", ID.upper(), ""),  # what comes has this id, or git refuses it
+        ("http://localhost:8000/x.git", "v1", ""),
+        ("http://127.0.0.2/x.git", "v1", ""),
+        ("http://[::1]/x.git", "v1", ""),
+        ("https://example.org/x.git", "v1", ""),
+        ("ssh://git@example.org/x.git", "v1", ""),
+        ("git@example.org:x.git", "v1", ""),
+        ("file:///srv/x.git", "v1", ""),
+        ("/srv/x.git", "v1", ""),
+    ],
+)
+def test_source_that_anybody_on_the_way_could_have_changed(source: str, ref: str, scheme: str) -> None:
+    commit = Commit(
+        product="p", source=source, ref=ref, kind=CommitKind.TAG, id=ID, tree=ID, date="2026-11-20", subject="s",
+        version="1",
+    )  # fmt: skip
+    assert (commit.open_transport, commit.trust) == (scheme, Trust.PULL if scheme else Trust.RELEASE)
+    assert not commit.model_copy(update={"kind": CommitKind.PUBLISHED}).open_transport

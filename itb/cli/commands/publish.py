@@ -70,6 +70,13 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
             f"run {rundir.id} was built from uncommitted files: nobody could build that again",
             hint="commit them and test the commit",
         )
+    if commit.open_transport:
+        raise UsageError(
+            f"run {rundir.id} was built of what came by {commit.open_transport}://: "
+            "anybody on the network in between could have changed it",
+            hint="test it from https or ssh; or, if that is the commit's id as its author tells it: "
+            f"{report_commands.reproduce(run_data)}",
+        )
     if build.cached:
         raise UsageError(
             f"run {rundir.id} took its RPMs from the cache: only what was built for the run that tested it "

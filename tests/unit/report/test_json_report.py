@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from rich.console import Console
 
 from itb.data import shipped
 from itb.errors import ExitCode
@@ -98,6 +99,22 @@ def test_a_failed_run_says_what_was_tested_and_what_went_wrong(make_run: Callabl
     assert run["phases_not_reached"] == ["test"]
     counts = {phase["name"]: phase["counts"]["not_reached"] for phase in run["phases"]}
     assert counts == {"build": 0, "run": 0, "test": 1}
+
+
+def test_source_that_others_could_have_changed_is_a_warning(
+    make_run: Callable[..., RunDir], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source, warned in (("git://x/y.git", True), ("http://x/y.git", True), ("https://x/y.git", False)):
+        rundir = make_run(f"deb13-{source.partition(':')[0]}")
+        commit = rundir.saved(values.COMMIT)
+        assert commit is not None
+        rundir.save(values.COMMIT, commit.model_copy(update={"source": source}))
+        write.write(rundir)
+        (run,) = check(rundir.verdict.read_text())["runs"]
+        write.show(rundir, Console(width=200))
+        said = f"the source came by {source.partition(':')[0]}:// ({source})"
+        texts = (*run["warnings"], rundir.junit.read_text(), rundir.html.read_text(), capsys.readouterr().out)
+        assert [said in text for text in texts] == [warned] * (3 + warned)
 
 
 def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp_path: Path) -> None:

@@ -147,6 +147,20 @@ def test_uncommitted_files_never(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("source", ["git://host/x.git", "http://host/x.git"])
+def test_what_others_could_have_changed_on_its_way_is_tested_again(
+    tmp_path: Path, source: str, *, force: bool
+) -> None:
+    rundir = run(tmp_path, commit=COMMIT.model_copy(update={"source": source}))
+    with pytest.raises(UsageError, match=r"came by (git|http)://: anybody on the net") as caught:
+        publish.publishable(rundir, force=force)
+    assert f"--ref {'1' * 40}" in caught.value.hint
+    safe = COMMIT.model_copy(update={"source": source, "ref": COMMIT.id, "kind": CommitKind.COMMIT})
+    (tmp_path / "again").mkdir()
+    assert publish.publishable(run(tmp_path / "again", commit=safe), force=force)
+
+
+@pytest.mark.parametrize("force", [False, True])
 def test_what_was_taken_from_the_cache_is_built_again(tmp_path: Path, force: bool) -> None:
     """What is published was built for the run that tested it; --force is about the verdict."""
     rundir = run(tmp_path, cached=True)
