@@ -249,7 +249,7 @@ def _current_directory() -> Path:
 
 def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
     """Raise UsageError for a folder that neither exists nor can be made."""
-    folders = {"runs": settings.runs_dir, "cache": settings.cache_dir}
+    folders = {"runs": settings.runs_dir, "cache": settings.cache_dir.parent}
     if settings.reports_dir:
         folders["report_dir"] = settings.reports_dir
     for key, folder in folders.items():

@@ -66,7 +66,7 @@ def _wait(
             raise TestbedError(
                 f"{_holder(file)} holds {path}, and did not release it within {limit:.0f} s",
                 hint=f"see what it does (fuser -v {shlex.quote(str(path))}), and end it if it hangs; "
-                "limits: {wait-for-build: SECONDS} in itb.yaml is how long itb waits",
+                "limits: {wait-for-build: SECONDS} in itb.yaml is how long to wait",
             )
 
 
@@ -124,8 +124,8 @@ def user_lock(name: str) -> Path:
         reason = error.message if isinstance(error, UsageError) else f"{folder}: {error.strerror}"
         private = '"$HOME"/.itb-locks'
         raise UsageError(
-            f"{reason}; itb keeps its locks there",
-            hint=f"as its owner or root: rm -r {shlex.quote(str(folder))}; or give itb another folder: "
+            f"{reason}; it is the place of your locks",
+            hint=f"as its owner or root: rm -r {shlex.quote(str(folder))}; or choose another folder: "
             f"mkdir -m 700 {private}; export XDG_RUNTIME_DIR={private}",
         ) from None
     return folder / f"{name}.lock"

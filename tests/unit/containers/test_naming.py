@@ -40,7 +40,6 @@ def test_names_of_containers(name: str, short: str) -> None:
     [
         naming.project("0a1b2c3d"),
         naming.container("0a1b2c3d", "ce"),
-        naming.once(),
         naming.prefix_of("deb13", "0a1b2c3d"),
         f"{naming.project('0a1b2c3d')}_data",  # a volume of a Compose file
     ],
@@ -48,6 +47,7 @@ def test_names_of_containers(name: str, short: str) -> None:
 def test_itbs_own_names(name: str) -> None:
     assert naming.is_own(name)
     assert not naming.is_own(f"my-{name}")
+    assert naming.is_own(naming.once())
 
 
 def test_roles_may_have_dashes() -> None:

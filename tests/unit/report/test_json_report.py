@@ -106,7 +106,7 @@ def test_source_that_others_could_have_changed_is_a_warning(
 ) -> None:
     for source, warned in (("git://x/y.git", True), ("http://x/y.git", True), ("https://x/y.git", False)):
         rundir = make_run(f"deb13-{source.partition(':')[0]}")
-        commit = rundir.saved(values.COMMIT)
+        commit = rundir.load(values.COMMIT)
         assert commit is not None
         rundir.save(values.COMMIT, commit.model_copy(update={"source": source}))
         write.write(rundir)

@@ -163,7 +163,7 @@ def test_folder_of_locks_that_a_neighbour_made_first(temporary: Path, kind: str)
         folder.chmod(0o777 if kind == "open" else 0o755)
     if not kind.startswith("own"):
         os.chown(folder, NEIGHBOUR, NEIGHBOUR, follow_symlinks=False)
-    with pytest.raises(UsageError, match="itb keeps its locks there") as caught:
+    with pytest.raises(UsageError, match="it is the place of your locks") as caught:
         filelock.user_lock("x")
     assert f"rm -r {folder}" in caught.value.hint
     assert "export XDG_RUNTIME_DIR=" in caught.value.hint
