@@ -16,16 +16,19 @@ rename, after the packages it names are there.  Other failures: status 1.
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 LEAD = 96  # bytes before a package's signatures
 KEY = "RPM-GPG-KEY-"
 INDEX = "repomd.xml"
+PATIENCE = 240  # seconds for another process that publishes to the same directory
 
 
 class Refused(Exception):
@@ -110,13 +113,40 @@ def referenced(path):
     return {Path(item.get("href")).name for item in locations}
 
 
+def hold(directory):
+    """Return the lock file of the directory, locked; OSError, which names who holds it, if that takes too long.
+
+    Whoever may only read the directory, from which packages are served, cannot hold it.
+    """
+    path = directory / ".itb-publish.lock"
+    descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
+    if os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o660)
+    lock = os.fdopen(descriptor, "r+")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                number = lock.read(20)
+                holder = f"process {number}" if number.isdigit() else "another process"
+                lock.close()
+                raise OSError(f"{holder} holds {path}, and did not release it within {PATIENCE} s") from None
+            time.sleep(0.2)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
 def receive(directory, indexer):
     """Do it all under a lock; return what to tell."""
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "repodata" / f"{INDEX}.asc").exists():
         raise Refused(f"its index is signed (repodata/{INDEX}.asc), with a key that is not here")
-    with (directory / ".itb-publish.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold(directory):
         new = directory / ".itb-new"
         shutil.rmtree(str(new), ignore_errors=True)
         new.mkdir()

@@ -259,6 +259,7 @@ class RunDir:
         """Return the content of ``run.json``."""
         path = self.path / "run.json"
         try:
+            ownership.check(self.path)  # a user who can write there could replace what it holds
             return RunState.model_validate_json(ownership.read(path))
         except FileNotFoundError:
             raise UsageError(f"{self.path}: not a run directory (no run.json)") from None

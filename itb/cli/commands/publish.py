@@ -103,7 +103,7 @@ def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str
             signature = "signed with the run's own key, which nobody has any more"
         if dry_run:
             print(f"would copy to {target}{' by ssh' if target.host else ''}, {signature}:")
-            print("\n".join(f"  {path.name}" for path in files if path.suffix == ".rpm"))
+            common.print_clean("\n".join(f"  {path.name}" for path in files if path.suffix == ".rpm"))
             print("and have its index made by createrepo_c where the directory is")
             return
         if key:
@@ -111,7 +111,7 @@ def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str
         received = export.copy(files, target, runner, indexer=_indexer(settings, rundir, target))
     for state, names in (("added", received.added), ("there already", received.kept)):
         for name in names:
-            print(f"{state:14}{name}")
+            common.print_clean(f"{state:14}{name}")
     print(f"{received.packages} packages at {target}, {signature}; public key {target}/{KEY_NAME}")
     command = ["itb", "run", "--product", build.commit.product, "--platform", build.platform, "--from-repo"]
     origin = "URL, by which the directory is served" if target.host else shlex.quote(target.path)
