@@ -18,7 +18,7 @@ from itb.errors import UsageError
 from itb.process import orphans
 from itb.rundir import lock as rundir_lock
 from itb.rundir.directory import RunDir, runs_of
-from itb.util import filelock, files
+from itb.util import filelock, files, ownership
 
 KEEP_DAYS = 14  # cached builds younger than this are kept
 
@@ -48,7 +48,8 @@ def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callab
         names = {name for name, _ in leftovers}
         for tokens in runs.glob("*/tokens"):  # of runs that left nothing but secrets
             rundir = RunDir(tokens.parent)
-            if rundir.id not in names and any(tokens.iterdir()) and not rundir.is_held():
+            is_full = tokens.is_dir() and not tokens.is_symlink() and any(tokens.iterdir())
+            if rundir.id not in names and is_full and _is_ours(rundir, report) and not rundir.is_held():
                 rundir.forget_secrets()
                 report(f"{rundir.id}: removed its secrets")
                 count += 1
@@ -73,15 +74,28 @@ def _clean_run(
     if is_kept(rundir) and not include_kept:
         report(f"{name}: kept on purpose, left alone (itb down --run {name} removes it)")
         return 0
+    has_directory = rundir.path.is_dir() and _is_ours(rundir, report)
     # The lock keeps other processes from continuing a run whose hosts are being removed.
-    with rundir.lock() if rundir.path.is_dir() else nullcontext():
+    with rundir.lock() if has_directory else nullcontext():
         removed = engine.remove_labelled(naming.run_labels(name, folder))
         for resource in removed:
             report(f"{name}: removed {resource}")
-        rundir.forget_secrets()
-        if is_kept(rundir):
-            rundir.update(kept=False, open=False)
+        if has_directory:
+            rundir.forget_secrets()
+            if is_kept(rundir):
+                rundir.update(kept=False, open=False)
     return len(removed)
+
+
+def _is_ours(rundir: RunDir, report: Callable[[str], None]) -> bool:
+    """Return whether nobody else could have put another file or folder in the place of one of a run's."""
+    try:
+        for path in (rundir.tokens, rundir.path / "run.json", rundir.path / rundir_lock.NAME):
+            ownership.check(path)
+    except UsageError as error:
+        report(f"{rundir.id}: its directory is left as it is: {error.message}")
+        return False
+    return True
 
 
 def end_orphans(engine: Engine, runs: Path) -> list[str]:

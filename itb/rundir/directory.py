@@ -216,6 +216,9 @@ class RunDir:
 
     def forget_secrets(self) -> None:
         """Empty the private directory: keys and tokens do not outlive the hosts they were for."""
+        ownership.check(self.tokens)  # a user who can write above it could put another folder in its place
+        if self.tokens.is_symlink():
+            return  # what it leads to is not the run's
         for path in sorted(self.tokens.rglob("*"), reverse=True):
             # Another process may be removing the same files.
             with suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from itb.model import PlatformImages
 from itb.rundir.directory import RunDir, RunState
 
 Leave = Callable[..., RunDir]
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 
 
 @pytest.fixture
@@ -101,6 +103,30 @@ def test_container_of_somebody_with_a_hosts_labels_stays(engine: Engine, leave: 
     finally:
         engine.remove_containers(name, check=False)
         engine.call("rmi", snapshot)
+
+
+@AS_ROOT
+def test_directory_of_a_neighbour_leads_nowhere(engine: Engine, leave: Leave, tmp_path: Path) -> None:
+    """Its tokens and its lock may lead anywhere: the hosts go, and no file of anybody does."""
+    rundir, victim = leave("theirs"), tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    shutil.rmtree(rundir.tokens)
+    rundir.tokens.symlink_to(victim)
+    (rundir.path / ".lock").symlink_to(victim / "file")
+    secrets_only = RunDir(tmp_path / "runs" / "secrets-only")
+    secrets_only.tokens.mkdir(parents=True)
+    (secrets_only.tokens / "key").write_text("theirs")
+    for path in (rundir.path, rundir.tokens, rundir.path / ".lock", secrets_only.path):
+        os.chown(path, 54321, 54321, follow_symlinks=False)
+    reported = clean(engine, tmp_path)
+    assert there(engine, rundir) == []
+    assert (victim / "file").read_text() == "mine"
+    assert (secrets_only.tokens / "key").exists()
+    assert [line.partition(" belongs")[0] for line in reported if "left as it is" in line] == [
+        f"theirs: its directory is left as it is: {rundir.tokens}",
+        f"secrets-only: its directory is left as it is: {secrets_only.path}",
+    ]
 
 
 def test_run_whose_directory_is_gone(engine: Engine, leave: Leave, tmp_path: Path) -> None:

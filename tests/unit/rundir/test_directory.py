@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -182,6 +183,21 @@ def test_secrets_are_forgotten_whatever_they_are(rundir: RunDir, tmp_path: Path)
     assert (tmp_path / "mine" / "f").exists(), "a link is not followed"
     rundir.tokens.rmdir()
     rundir.forget_secrets()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_secrets_in_a_folder_that_somebody_else_may_replace(rundir: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "f").touch()
+    rundir.tokens.symlink_to(tmp_path / "mine")
+    rundir.forget_secrets()
+    assert (tmp_path / "mine" / "f").exists(), "not even one's own link is followed"
+    rundir.tokens.unlink()
+    rundir.tokens.mkdir()
+    os.chown(rundir.path, 54321, 54321)
+    for look in (rundir.forget_secrets, lambda: rundir.state):
+        with pytest.raises(UsageError, match="belongs to user 54321"):
+            look()
 
 
 def test_paths_as_reports_show_them(rundir: RunDir) -> None:
