@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from itb import versions
 from itb.config.product import Product
+from itb.containers.archive import Bounds
 from itb.containers.host import Host
 from itb.errors import BuildError, TestbedError
 from itb.model import Commit, Rpm
 from itb.util import files
 
+BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of what one build may make
 MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
 
 
@@ -69,6 +69,8 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
             raise BuildError(f"RPM file {Path(fields[1]).name} cannot be used: {fields[-1]}", evidence=text)
         path, name, epoch, version, release, arch, source, sha256, size = fields
         file = Path(path).name
+        if not (file.endswith(".rpm") and epoch.isdecimal() and size.isdecimal()):
+            raise BuildError(f"RPM file {file} cannot be used: {path!r} is listed with nonsense", evidence=text)
         rpm = Rpm(
             name=name,
             epoch=int(epoch),
@@ -125,14 +127,9 @@ def fetch(host: Host, rpms: Sequence[Rpm], paths: Mapping[str, str], folder: Pat
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    with tempfile.TemporaryDirectory(prefix=".rpms-", dir=folder.parent) as temporary:
-        archive = Path(temporary) / "rpms.tar"
-        host.get_archive([paths[rpm.file] for rpm in rpms], archive)
-        with tarfile.open(archive) as tar:
-            for rpm in rpms:
-                content = tar.extractfile(paths[rpm.file].lstrip("/"))
-                assert content is not None
-                (folder / rpm.file).write_bytes(content.read())
+    received = host.get_files({paths[rpm.file]: folder / rpm.file for rpm in rpms}, BOUNDS, folder.parent)
     for rpm in rpms:
+        if paths[rpm.file] not in received:
+            raise TestbedError(f"{rpm.file} did not come out of the build workspace: it is gone, or no file")
         if files.sha256(folder / rpm.file) != rpm.sha256:
             raise TestbedError(f"{rpm.file} changed on its way out of the build workspace")

@@ -7,12 +7,14 @@ import math
 import secrets
 import shlex
 import tarfile
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from itb.containers import tools
+from itb.containers import archive, tools
+from itb.containers.archive import Bounds
 from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError
@@ -170,10 +172,22 @@ class Host:
         """Return the content of a text file of the host, redacted."""
         return self.run(Request(["cat", path], about=f"read {path}")).stdout.encode()
 
-    def get_archive(self, paths: Sequence[str], destination: Path) -> None:
-        """Write a tar of files of the host, unredacted, to ``destination``."""
-        argv = ["tar", "--create", "--file=-", "--ignore-failed-read", "--", *paths]
-        self.run(Request(argv, stdout_to=destination))
+    def get_files(self, targets: Mapping[str, Path], bounds: Bounds, private: Path) -> set[str]:
+        """Write files of the host, unredacted, to the targets of their paths; return the paths that came.
+
+        ``private`` is a folder of this user's that holds the archive until it
+        is unpacked.  Raises TestbedError if they are more than ``bounds`` allow, or no files.
+        """
+        argv = ["tar", *archive.FORMAT, "--ignore-failed-read", "--", *targets]
+        with tempfile.TemporaryDirectory(prefix=".files-", dir=private) as folder:
+            tar = Path(folder) / "files.tar"
+            self.run(Request(argv, stdout_to=tar, stdout_limit=bounds.total, about="copy files from it"))
+            by_name = {path.lstrip("/"): target for path, target in targets.items()}
+            try:
+                names = archive.receive_files(tar, by_name, bounds)
+            except archive.ArchiveError as error:
+                raise TestbedError(f"host {self.role}: its files cannot be copied: {error}") from None
+        return {path for path in targets if path.lstrip("/") in names}
 
     def restart(self, *, timeout: float) -> None:
         """Restart the container; its first process has a minute to end by itself."""

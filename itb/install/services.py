@@ -158,6 +158,7 @@ def find_end(text: str) -> str:
     return ""
 
 
+_LONGEST_TOKEN = 1 << 16  # bytes
 # The first one is the most precise.
 _ENDS = ("Main process exited", "Control process exited", "Failed with result", "Deactivated")
 _MAKE_IDTOKEN = """
@@ -198,6 +199,7 @@ def deliver_idtoken(
         request = Request(
             ["bash", "-euc", _MAKE_IDTOKEN, "idtoken", key, identity, str(lifetime)],
             stdout_to=token_file,
+            stdout_limit=_LONGEST_TOKEN,
             about=f"make an IDTOKEN for {identity}",
             timeout=90,
         )

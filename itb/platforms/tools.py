@@ -19,6 +19,7 @@ from itb.process.request import Request
 from itb.util import filelock, ownership
 
 _PREFIX = "tools-"
+_ARCHIVE_LIMIT = 256 << 20  # bytes; deb13's have some 20 MB
 
 
 def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
@@ -49,6 +50,7 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
         request = Request(
             ["sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
             stdout_to=archive,
+            stdout_limit=_ARCHIVE_LIMIT,
             timeout=engine.runner.limits("look-outside"),
             alias=["tools.py", images.bare.reference],
             about=f"take programs from {images.bare.reference}",

@@ -12,7 +12,8 @@ from itb.errors import TestbedError
 from itb.util.redact_stream import Stream
 
 CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
-CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything
+CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything, up to:
+LOG_LIMIT = 1 << 30  # bytes that one command may add to a log
 
 
 def make_folder(path: Path) -> None:
@@ -34,6 +35,8 @@ class Sink:
         self._file: IO[bytes] | None = None
         self.begins = 0  # size of the log before, in bytes
         self.failure: OSError | None = None
+        self.is_cut = False  # the log does not have everything
+        self._room = LOG_LIMIT
         if path is not None:
             try:
                 make_folder(path.parent)
@@ -52,6 +55,12 @@ class Sink:
                     self._on_line(lines[-1].strip())
 
     def _log(self, file: IO[bytes], data: bytes) -> None:
+        if self.is_cut:
+            return
+        self.is_cut = len(data) > self._room
+        if self.is_cut:
+            data = data[: self._room] + f"\n[itb] more than {LOG_LIMIT >> 20} MiB: the rest is left out\n".encode()
+        self._room -= len(data)
         # A full disk must not keep the output from being read, or its process never ends.
         try:
             while data:
@@ -114,3 +123,39 @@ class Reader:
         """Return the text that is kept of the output."""
         middle = f"\n[... {self._lost} bytes left out ...]\n".encode() if self._lost else b""
         return bytes(self._head + middle + self._tail).decode("utf-8", "replace")
+
+
+class Copier:
+    """Copies one stream, as it is, to a file in a thread of its own, up to a limit of bytes.
+
+    What is over the limit is not read: ``end`` is called, which has to end the process.
+    """
+
+    def __init__(self, stream: IO[bytes], path: Path, limit: int, end: Callable[[], object]) -> None:
+        self.is_cut = False
+        self.failure: OSError | None = None
+        self._stream, self._limit, self._end = stream, limit, end
+        self._file = path.open("wb")
+        self._thread = threading.Thread(target=self._copy, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    def _copy(self) -> None:
+        room = self._limit
+        with self._stream, self._file:
+            try:
+                while piece := os.read(self._stream.fileno(), 1 << 16):
+                    self._file.write(piece[:room])
+                    self.is_cut = len(piece) > room
+                    if self.is_cut:
+                        break
+                    room -= len(piece)
+                self._file.flush()
+            except OSError as error:  # a full disk
+                self.failure = error
+        if self.is_cut or self.failure:
+            self._end()

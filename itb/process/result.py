@@ -20,7 +20,9 @@ class Completed:
     redacted text, without its middle if longer than 4 MiB (``left_out`` is the
     number of bytes missing in ``stdout``).  ``limit`` is its time limit in
     seconds; if that was reached, ``processes`` lists those that ran then.
-    Its output begins at byte ``log_begins`` of ``log``.
+    Its output begins at byte ``log_begins`` of ``log``; with ``log_is_cut``
+    the log lacks the end.  ``cut_at`` is the number of bytes at which a longer
+    output was cut and the process ended; 0 if it was not.
     """
 
     argv: tuple[str, ...]
@@ -34,11 +36,13 @@ class Completed:
     processes: str = ""
     left_out: int = 0
     log_begins: int = 0
+    log_is_cut: bool = False
+    cut_at: int = 0
 
     @property
     def ok(self) -> bool:
-        """Return whether it ended with status 0 before its time limit."""
-        return self.returncode == 0 and not self.timed_out
+        """Return whether it ended with status 0 before any limit."""
+        return self.returncode == 0 and not self.timed_out and not self.cut_at
 
     @property
     def output(self) -> str:
@@ -51,6 +55,8 @@ class Completed:
         """Return one line about its end: the limit that it reached, the last line of its output, or its status."""
         if self.timed_out:
             return f"no end within {self.limit or self.seconds:.0f} s{name_of_limit(self.limit)}"
+        if self.cut_at:
+            return f"ended, since its output has more than {self.cut_at:,} bytes"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.returncode} without a word"
 

@@ -13,14 +13,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TypeVar
 
 from itb.errors import TestbedError
 from itb.process import orphans
 from itb.process.limits import Limits, name_of_limit
-from itb.process.output import Reader, Sink
+from itb.process.output import Copier, Reader, Sink
 from itb.process.request import Request
 from itb.process.result import CommandError, CommandRecord, Completed
 from itb.process.retry import DEFAULT_RETRIES, retry_while
@@ -88,9 +88,9 @@ class Runner:
             self.record(command)
         if self.stop.event.is_set() and not completed.ok:
             raise self.stop.error(completed)
-        if sink.failure:
+        if failure := sink.failure:
             raise TestbedError(
-                f"{sink.failure.filename or request.log}: cannot be written: {sink.failure.strerror}",
+                f"{failure.filename or request.log or request.stdout_to}: cannot be written: {failure.strerror}",
                 hint="itb clean --unused makes room where the disk is full",
             )
         if request.check and not completed.ok:
@@ -109,7 +109,7 @@ class Runner:
             elif request.input is not None:
                 stdin = request.input.open("rb")
                 handles.append(stdin)
-            if request.stdout_to is not None:
+            if request.stdout_to is not None and request.stdout_limit is None:
                 stdout = request.stdout_to.open("wb")
                 handles.append(stdout)
             process = subprocess.Popen(
@@ -137,12 +137,16 @@ class Runner:
         timeout = self.limits("command") if request.timeout is None else request.timeout
         if not request.uninterruptible:
             self.stop.add(process.pid)
-        readers = [Reader(stream) for stream in (process.stdout, process.stderr) if stream]
+        copier = _copier(process, request)
+        outputs = (process.stderr,) if copier else (process.stdout, process.stderr)
+        readers = [Reader(stream) for stream in outputs if stream]
         clock = time.monotonic()
         timed_out, processes = False, ""
         try:
             for reader in readers:
                 reader.start(sink)
+            if copier:
+                copier.start()
             if isinstance(request.input, bytes):
                 threading.Thread(target=_feed, args=(process, request.input), daemon=True).start()
             if self.stop.event.is_set() and not request.uninterruptible:
@@ -154,7 +158,9 @@ class Runner:
                 message = f"[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}"
                 sink.write(f"\n{message}\n{processes}\n".encode())
                 _end(process)
-            _drain(process, readers)
+            _drain(process, [*readers, *([copier] if copier else [])])
+            if copier and copier.is_cut and request.at_limit:
+                request.at_limit()  # what was ended here may only have been the client of what goes on elsewhere
         except BaseException:  # Ctrl-C may come at any line, and the process must not outlive this call
             _end(process)
             raise
@@ -165,6 +171,7 @@ class Runner:
         texts = [reader.text() for reader in readers]
         left_out = readers[0].lost if len(readers) > 1 else 0
         stderr = texts.pop() if texts else ""
+        sink.failure = sink.failure or (copier.failure if copier else None)
         return Completed(
             argv=tuple(request.logged_argv),
             returncode=process.returncode,
@@ -177,6 +184,8 @@ class Runner:
             limit=timeout,
             processes=processes,
             left_out=left_out,
+            log_is_cut=sink.is_cut,
+            cut_at=request.stdout_limit or 0 if copier and copier.is_cut else 0,
         )
 
 
@@ -212,7 +221,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _drain(process: subprocess.Popen[bytes], readers: list[Reader]) -> None:
+def _copier(process: subprocess.Popen[bytes], request: Request) -> Copier | None:
+    """Return what copies standard output to the file of a request that limits it; None without a limit."""
+    if request.stdout_limit is None or request.stdout_to is None or process.stdout is None:
+        return None
+    end = functools.partial(signal_group, process.pid, signal.SIGTERM)
+    return Copier(process.stdout, request.stdout_to, request.stdout_limit, end)
+
+
+def _drain(process: subprocess.Popen[bytes], readers: Sequence[Reader | Copier]) -> None:
     """Read the rest of the output, without waiting for children that live on and hold the pipe open."""
     deadline = time.monotonic() + _DRAIN
     for reader in readers:

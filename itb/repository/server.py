@@ -7,11 +7,10 @@ there and disappears with the host.
 from __future__ import annotations
 
 import shlex
-import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from itb.containers.archive import Bounds
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
 from itb.model import Build, Repo, Rpm, SigningKey
@@ -25,6 +24,7 @@ ROOT = "/srv/repo"
 ISSUER_ROOT = "/srv/issuer"
 SIGNED = "rpms"  # folder of the signed packages in a run directory's repo/
 _KEY_NAME = "itb run key"
+_BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of the packages of one build, signed
 
 _NGINX = f"""
 # Written by itb for one run.
@@ -166,14 +166,7 @@ def fetch_signed(services: Host, build: Build, destination: Path, *, name: str =
     paths = [f"{folder}/{rpm.file}" for rpm in build.rpms] + [f"{ROOT}/candidate/RPM-GPG-KEY-itb"]
     paths += [f"{folder}-source/{build.source_rpm.file}"] if build.source_rpm else []
     destination.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".signed-", dir=destination) as temporary:
-        archive = Path(temporary) / "signed.tar"
-        services.get_archive(paths, archive)
-        with tarfile.open(archive) as tar:
-            for entry in tar:
-                content = tar.extractfile(entry)
-                if content is not None:
-                    (destination / Path(entry.name).name).write_bytes(content.read())
+    services.get_files({path: destination / Path(path).name for path in paths}, _BOUNDS, destination)
 
 
 def enable(host: Host, repo: Repo, globs: Sequence[str]) -> None:

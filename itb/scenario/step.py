@@ -208,6 +208,8 @@ class StepOutput:
         """Return the checks that the last try printed as TAP; those of a long output are read from its log."""
         if self.completed.left_out and self.completed.log and not self._find_marked(_TRY_LINE):
             checks = parse_tap_log(self.completed.stdout, self.completed.log, self.log_offset, skip=self.mark)
+            if checks and self.completed.log_is_cut:
+                checks.problem = checks.problem or "printed more than its log may hold"
         else:
             checks = parse_tap(self.last_try)
         return checks or CheckResults()

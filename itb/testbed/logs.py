@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from itb.containers import archive
+from itb.containers.archive import Bounds
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import LogLine
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
-from itb.util.redact import is_text, redact_name
-from itb.util.redact_stream import Stream
 
 MAX_FILE_MB = 20  # of a single file; larger ones are left out, and named
 MAX_HOST_BYTES = 1 << 30  # of all files of one host
-_CHUNK_BYTES = 1 << 20
+_MAX_ENTRIES = 20_000
 
 _GATHER = """
 shopt -s globstar nullglob
@@ -42,7 +40,7 @@ cat /etc/os-release > "$folder/os-release.txt" 2>&1
 { df -h; free -m; } > "$folder/resources.txt" 2>&1
 find "$@" -maxdepth 0 -type f -size +"$ITB_LIMIT"M -printf 'too large: %p (%s bytes)\\n' > "$folder/left-out.txt"
 find "$@" -maxdepth 0 -type f ! -size +"$ITB_LIMIT"M -print0 > "$folder.list"
-tar --create --file=- --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
+tar @FORMAT@ --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
     --null --files-from="$folder.list" | head --bytes="$ITB_TOTAL"
 """
 
@@ -57,17 +55,20 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
     """
     destination.mkdir(parents=True, exist_ok=True)
     patterns = " ".join(_safe_glob(glob) for glob in globs)
+    script = _GATHER.replace("@GLOBS@", patterns).replace("@JOURNAL@", str(JOURNAL))
+    script = script.replace("@FORMAT@", " ".join(archive.FORMAT))
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as temporary_folder:
-        archive = Path(temporary_folder) / "evidence.tar"
+        tar = Path(temporary_folder) / "evidence.tar"
         host.run(Request(
-            ["bash", "-c", _GATHER.replace("@GLOBS@", patterns).replace("@JOURNAL@", str(JOURNAL))],
+            ["bash", "-c", script],
             env={"ITB_LIMIT": str(MAX_FILE_MB), "ITB_TOTAL": str(MAX_HOST_BYTES)},
-            stdout_to=archive,
+            stdout_to=tar,
+            stdout_limit=MAX_HOST_BYTES,
             check=False,
             timeout=host.engine.runner.limits("evidence"),
             about="collect evidence",
         ))
-        left_out = _unpack(archive, destination)
+        left_out = _unpack(tar, destination)
     if left_out:
         with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in left_out)
@@ -86,56 +87,16 @@ def _safe_glob(glob: str) -> str:
     return quoted + (shlex.quote(plain) if plain else "")
 
 
-def _unpack(archive: Path, destination: Path) -> list[str]:
-    left_out: list[str] = []
-    bytes_left = MAX_HOST_BYTES
-    if not tarfile.is_tarfile(archive):
-        return ["everything: the host did not answer"]
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                parts = [part for part in PurePosixPath(redact_name(member.name)).parts if part not in ("/", ".")]
-                if not member.isreg() or not parts or ".." in parts or "\0" in member.name:
-                    continue
-                bytes_left -= member.size
-                name = f"/{'/'.join(parts)}"[:300]
-                if bytes_left < 0 or member.size > MAX_FILE_MB << 20:
-                    left_out.append(f"too large: {name}")
-                elif problem := _copy_member(tar, member, destination, parts):
-                    left_out.append(f"{problem}: {name}")
-    except (tarfile.TarError, EOFError, ValueError, OverflowError):
-        left_out.append("the rest: the host did not send all of it in time")
+def _unpack(tar: Path, destination: Path) -> list[str]:
+    """Write the text files of a host's archive below a folder; return what was left out, a line each."""
+    bounds = Bounds(total=MAX_HOST_BYTES, file=MAX_FILE_MB << 20, members=_MAX_ENTRIES)
+    received = archive.receive_text(tar, destination, bounds)
+    left_out = [f"{reason}: /{name}" for reason, name in received.left_out]
+    if received.problem:
+        is_silent = not any(destination.iterdir()) if destination.is_dir() else True
+        what = "everything: the host did not answer" if is_silent else "the rest: the host did not send all of it"
+        left_out.append(f"{what} ({received.problem})")
     return left_out
-
-
-def _copy_member(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> str:
-    """Copy a file of the archive; return why it was left out, or the empty string."""
-    try:
-        return "" if _copy_text(tar, member, destination, parts) else "binary"
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
-            raise  # an error of the machine, not of this file's name
-        return str(error.strerror)
-
-
-def _copy_text(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, parts: Sequence[str]) -> bool:
-    """Copy a text file of the archive, redacted; return False, and leave no file, if it is not text."""
-    source = tar.extractfile(member)
-    assert source is not None
-    chunk = source.read(_CHUNK_BYTES)
-    if not is_text(chunk):
-        return False
-    target = destination.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stream = Stream()
-    with target.open("wb") as file:
-        while chunk and is_text(chunk):
-            file.write(stream.feed(chunk))
-            chunk = source.read(_CHUNK_BYTES)
-        file.write(stream.close())
-    if chunk:
-        target.unlink()
-    return not chunk
 
 
 PROBE_SECONDS = 20

@@ -201,7 +201,7 @@ def test_junit_text_is_kept_in_bounds(tmp_path: Path) -> None:
 
 def pack(folder: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
     path = folder / "results.tar"
-    with tarfile.open(path, "w") as tar:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for entry, content in entries:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -275,8 +275,9 @@ def test_too_many_and_too_large_files_are_named(tmp_path: Path, monkeypatch: pyt
     archive = pack(tmp_path, (tarfile.TarInfo("big.log"), b"x" * 11), (tarfile.TarInfo("small.log"), b"x"))
     assert "big.log" in result_files.unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out" / "big.log").exists()
-    monkeypatch.setattr(result_files, "FILES_LIMIT", 1)
-    assert "too many" in result_files.unpack(pack(tmp_path, *2 * [(tarfile.TarInfo("a"), b"x")]), tmp_path / "out")
+    monkeypatch.setattr(result_files, "ENTRIES_LIMIT", 1)
+    archive = pack(tmp_path, *2 * [(tarfile.TarInfo("a"), b"x")])
+    assert "more than 1 entries" in result_files.unpack(archive, tmp_path / "out")
 
 
 def test_tap_too_long_for_memory_is_read_from_its_log(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""A host that sends more than it was asked for: what comes back from it is bounded here, not there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from itb.build import rpms as build_rpms
+from itb.containers.archive import Bounds
+from itb.containers.host import FileSpec, Host
+from itb.errors import TestbedError
+from itb.model import Rpm
+from itb.process import output
+from itb.process.request import Request
+from itb.scenario import result_files
+from itb.testbed import logs
+
+ENDLESS = b"#!/bin/bash\nexec -a endless-4711 cat /dev/zero\n"
+SPARSE = b"""#!/bin/sh
+cd "$(mktemp -d)" && truncate --size=1T huge.log && exec /usr/bin/tar --sparse --format=pax --create huge.log
+"""
+
+
+@pytest.fixture(scope="module")
+def host(module_hosts: Callable[..., Host]) -> Host:
+    return module_hosts("bare")
+
+
+@pytest.fixture
+def forge(host: Host) -> Iterator[Callable[..., None]]:
+    """Put other programs in the place of the host's while a test runs: ``forge(tar=SCRIPT)``."""
+
+    def put(**scripts: bytes) -> None:
+        host.put(*(FileSpec(f"/usr/local/bin/{name}", script, 0o755) for name, script in scripts.items()))
+
+    yield put
+    host.script("rm -f /usr/local/bin/*")
+
+
+def nothing_goes_on(host: Host) -> bool:
+    return not host.run(Request(["pgrep", "-f", "endless-471[1]"], check=False)).stdout
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def test_endless_archive(
+    host: Host, forge: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge(tar=ENDLESS, head=ENDLESS)
+    monkeypatch.setattr(logs, "MAX_HOST_BYTES", 1 << 20)
+    logs.collect(host, [], tmp_path / "evidence")
+    assert size(tmp_path) < 2 << 20
+    assert nothing_goes_on(host)
+    monkeypatch.setattr(result_files, "TOTAL_LIMIT", 1 << 20)
+    host.call("mkdir", "/tmp/results")
+    assert result_files.fetch_results(host, "/tmp/results", tmp_path / "results").problem
+    assert size(tmp_path) < 2 << 20
+    with pytest.raises(TestbedError, match="its output has more than 1,000 bytes"):
+        host.get_files({"/etc/hostname": tmp_path / "name"}, Bounds(1000, 1000, 10), tmp_path)
+    assert nothing_goes_on(host)
+
+
+def test_sparse_archive(host: Host, forge: Callable[..., None], tmp_path: Path) -> None:
+    forge(tar=SPARSE)
+    assert "does not write" in logs.collect(host, [], tmp_path / "evidence")[-1]
+    host.call("mkdir", "-p", "/tmp/results")
+    problem = result_files.fetch_results(host, "/tmp/results", tmp_path / "results").problem
+    assert "does not write" in problem
+    with pytest.raises(TestbedError, match="its files cannot be copied"):
+        host.get_files({"/huge.log": tmp_path / "huge.log"}, build_rpms.BOUNDS, tmp_path)
+    assert size(tmp_path) < 1 << 20
+
+
+def test_package_that_is_a_link_or_gone(host: Host, tmp_path: Path) -> None:
+    """It was a KeyError, a traceback and exit code 1."""
+    make = "mkdir -p /srv/rpms; ln -sf /etc/shadow /srv/rpms/a.rpm; echo b >/srv/rpms/b.rpm"
+    host.script(make)
+    facts = {"version": "1", "release": "1", "arch": "noarch", "size": 2}
+    wanted = [
+        Rpm(name=name, file=f"{name}.rpm", sha256=hashlib.sha256(b"b\n").hexdigest(), **facts)  # type: ignore[arg-type]
+        for name in ("b", "a")
+    ]
+    paths = {rpm.file: f"/srv/rpms/{rpm.file}" for rpm in wanted}
+    with pytest.raises(TestbedError, match=r"^a\.rpm did not come out of the build workspace"):
+        build_rpms.fetch(host, wanted, paths, tmp_path / "build" / "rpms")
+    build_rpms.fetch(host, wanted[:1], paths, tmp_path / "build" / "rpms")
+    assert [path.name for path in (tmp_path / "build").rglob("*")] == ["rpms", "b.rpm"]
+
+
+def test_endless_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "LOG_LIMIT", 1 << 20)
+    log = tmp_path / "logs" / "x.log"
+    completed = host.run(Request(["sh", "-c", "seq 1000000; echo the end"], log=log))
+    assert completed.log_is_cut
+    assert completed.stdout.endswith("the end\n")
+    assert log.stat().st_size < 1_100_000
+    assert log.read_text().endswith("\n[itb] more than 1 MiB: the rest is left out\n")
