@@ -69,8 +69,8 @@ def unpack(tar: Path, destination: Path) -> str:
     bounds = Bounds(total=TOTAL_LIMIT, file=FILE_LIMIT, members=ENTRIES_LIMIT)
     received = archive.receive_text(tar, destination, bounds)
     _write_left_out([f"{reason}: {name}\n" for reason, name in received.left_out], destination)
-    if received.problem:
-        is_whole = tar.stat().st_size < TOTAL_LIMIT
+    is_whole = tar.stat().st_size < TOTAL_LIMIT
+    if received.problem or not is_whole:
         cause = f"cannot be read: {received.problem}" if is_whole else f"are larger than {TOTAL_LIMIT >> 20} MiB"
         return f"result files {cause}"
     for reason, name in received.left_out:
