@@ -165,14 +165,17 @@ def group_packages(run_data: RunData) -> list[HostPackages]:
 
 
 def evidence_files(rundir: Path) -> list[tuple[str, list[str], int]]:
-    """Return for each role its collected files (paths in the run directory) and how many are not listed."""
-    folders = []
-    for folder in sorted((rundir / "hosts").glob("*/")):
-        files = sorted(str(path.relative_to(rundir)) for path in folder.rglob("*") if path.is_file())
-        if files:
-            shown = [clean(name) for name in files[:KEPT_FILES]]
-            folders.append((clean(folder.name), shown, max(0, len(files) - KEPT_FILES)))
-    return folders
+    """Return for each role its logs and collected files (in the run directory) and how many are not listed."""
+    files: dict[str, list[str]] = {}
+    for top in ("setup", "hosts"):
+        for folder in sorted((rundir / top).glob("*/")):
+            names = sorted(str(path.relative_to(rundir)) for path in folder.rglob("*") if path.is_file())
+            files.setdefault(folder.name, []).extend(names)
+    return [
+        (clean(role), [clean(name) for name in names[:KEPT_FILES]], max(0, len(names) - KEPT_FILES))
+        for role, names in sorted(files.items())
+        if names
+    ]
 
 
 def token_lifetime(token: Token | None, started: float) -> str:

@@ -211,8 +211,12 @@ class RunDir:
         return RunDir(self.path / PREVIOUS)
 
     def host(self, role: str) -> Path:
-        """Return the folder of evidence of one host: logs, journal, configuration, package list."""
+        """Return the folder of evidence of one host, which itself names the files: logs, journal, package list."""
         return self.path / "hosts" / role
+
+    def setup_logs(self, role: str) -> Path:
+        """Return the folder of itb's logs of installing and configuring one host, and of starting its services."""
+        return self.path / "setup" / role
 
     def forget_secrets(self) -> None:
         """Empty the private directory: keys and tokens do not outlive the hosts they were for."""

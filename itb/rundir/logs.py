@@ -34,7 +34,7 @@ class Log:
 def list_logs(rundir: RunDir) -> list[Log]:
     """Return the logs of a run: of its build, of each scenario's steps, of each host, and itb's own."""
     logs = [*_below(rundir.build, "build"), *_below(rundir.previous.build, PREVIOUS)]
-    for top in (rundir.results, rundir.path / "hosts"):
+    for top in (rundir.results, rundir.path / "setup", rundir.path / "hosts"):
         for folder in sorted(top.iterdir()) if top.is_dir() else ():
             logs += _below(folder, folder.name)
     own = rundir.path / "commands.log"

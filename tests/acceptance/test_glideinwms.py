@@ -31,5 +31,5 @@ def test_ten_jobs_on_glideins(ref: str, itb_run: Callable[..., Any]) -> None:
     assert run.code == 0, run.story
     assert set(STAGES) <= {case.name for case in run.of_kind("passed")}, run.story
     for role, file in (("factory", "glideinWMS.xml"), ("frontend", "frontend.xml")):
-        diff = (run.folder / "hosts" / role / "configuration.diff").read_text()
+        diff = (run.folder / "setup" / role / "configuration.diff").read_text()
         assert f"/etc/gwms-{role}/{file}" in diff

@@ -297,13 +297,13 @@ def in_base64(needle: str) -> Iterator[bytes]:
 
 def check_that_it_was_looked_for(run: Any) -> None:
     """The places were collected from, or their files left out by name."""
-    host = run.folder / "hosts" / "factory"
+    host, setup = run.folder / "hosts" / "factory", run.folder / "setup" / "factory"
     logs = host / "var" / "log" / "pocketwms" / "factory"
     results = run.folder / "results" / "chatty"
     places = [
         run.folder / "run.json", run.folder / "cases.jsonl", run.folder / "junit.xml", run.folder / "report.html",
-        run.folder / "state" / "commit.json", host / "install.log", host / "configure.log",
-        host / "configuration.diff", host / "journal.txt", host / "processes.txt", logs / "plain.log",
+        run.folder / "state" / "commit.json", setup / "install.log", setup / "configure.log",
+        setup / "configuration.diff", host / "journal.txt", host / "processes.txt", logs / "plain.log",
         logs / "long.log", logs / "encoded.log", logs / "folded.log",
         results / "01-prints-and-fails.log", results / "02-prints-tap.log",
         results / "04-prints-the-run-s-own-token.log", results / "03-writes-junit-xml" / "results.xml",

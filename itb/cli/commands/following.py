@@ -81,7 +81,8 @@ def _is_growing(log: Log, query: LogQuery) -> bool:
     """Return whether to follow a log: without a place, neither itb's nor those of hosts, collected at the end."""
     if query.place:
         return log.place == query.place
-    return log.place != rundir_logs.ITB and not log.path.is_relative_to(query.rundir.path / "hosts")
+    folders = [query.rundir.path / name for name in ("setup", "hosts")]
+    return log.place != rundir_logs.ITB and not any(log.path.is_relative_to(folder) for folder in folders)
 
 
 def _print_growing(query: LogQuery, current: Callable[[], Iterable[Path]], goes_on: Callable[[], bool]) -> None:

@@ -121,7 +121,7 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
 
 def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
-    folder = cell.rundir.host(role)
+    folder = cell.rundir.setup_logs(role)
     repository_server.enable(host, repo, cell.product.packages)
     with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as case:
         dnf.dnf_install(
@@ -201,7 +201,7 @@ def _check_platform(
 
 def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage]) -> None:
     """Run the role's configuration script; save what it changed in the run directory, however it ended."""
-    host, folder, script = cell.host(role), cell.rundir.host(role), cell.roles[role].configure
+    host, folder, script = cell.host(role), cell.rundir.setup_logs(role), cell.roles[role].configure
     key, container = CheckpointKey(CheckpointKind.CONFIGURATION, role), cell.testbed.containers.get(role, "")
     is_first = not cell.checkpoints.began_on(key, role, container)
     cell.checkpoints.begin(key, {role: container})
@@ -287,7 +287,7 @@ def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
     if install_services.names_cause(error.message) or role not in cell.roles:
         return error
     definition, host = cell.roles[role], cell.host(role)
-    log = cell.rundir.host(role) / f"{unit}-foreground.log"
+    log = cell.rundir.setup_logs(role) / f"{unit}-foreground.log"
     output = logs.probe(host, definition.probes[unit], log=log) if unit in definition.probes else None
     errors = logs.find_errors(host, definition.logs, ignored=cell.product.ignored_errors, output=output)
     message = f"{error.message.partition(': ')[0]}: {errors[0].message}" if errors else error.message

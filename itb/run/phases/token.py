@@ -200,7 +200,7 @@ def _map_issuer(cell: Cell, issuer: str) -> None:
                     host,
                     shipped.folder("build_ws") / "ce" / script,
                     {**cell.script_context.environment(CE), "ITB_TOKEN_ISSUERS": f"{URL} {issuer}"},
-                    log=cell.rundir.host(CE) / "configure-issuer.log",
+                    log=cell.rundir.setup_logs(CE) / "configure-issuer.log",
                     timeout=cell.limits("configure"),
                 )
         if problem := issuer_problem(host, issuer):

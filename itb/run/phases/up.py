@@ -186,12 +186,12 @@ def prepare_ce(cell: Cell) -> None:
 
 def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
-    log = cell.rundir.host(CE) / "install.log"
+    log = cell.rundir.setup_logs(CE) / "install.log"
     with cell.journal.case(*CE_INSTALLED) as case, as_testbed_error():
         dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), case=case)
     with cell.journal.case(*CE_CONFIGURED), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
-        log = cell.rundir.host(CE) / "configure.log"
+        log = cell.rundir.setup_logs(CE) / "configure.log"
         env = cell.script_context.environment(CE)
         configure.configure(host, script, env, log=log, timeout=cell.limits("configure"))
     for unit in ce.services:

@@ -15,6 +15,8 @@ from itb.errors import LogLine
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
+from itb.rundir.directory import RunDir
+from itb.rundir.logs import list_logs
 from itb.testbed import logs
 
 
@@ -114,3 +116,15 @@ def test_a_cause_that_logs_of_two_hosts_name_is_said_once(monkeypatch: pytest.Mo
     )
     found = logs.find_causes(hosts, {role: ["/var/log/*"] for role in said}, [])
     assert [item.message for item in found] == ["ce: no file /x (SchedLog)", "frontend: no file /y (x.log)"]
+
+
+def test_evidence_is_never_beside_the_logs_of_itb(tmp_path: Path) -> None:
+    """A host that sends an install.log of its own replaced the one that dnf had written here."""
+    rundir = RunDir(tmp_path / "run")
+    own = rundir.setup_logs("factory") / "install.log"
+    own.parent.mkdir(parents=True)
+    own.write_text("what dnf said")
+    forged = [(entry(name), b"forged") for name in ("install.log", "../../setup/factory/install.log")]
+    logs._unpack(pack(tmp_path / "e.tar", *forged), rundir.host("factory"))
+    listed = [(log.place, log.path.read_text()) for log in list_logs(rundir)]
+    assert listed == [("factory", "what dnf said"), ("factory", "forged")]
