@@ -8,12 +8,15 @@ newest version first.  "fetch" downloads packages, which dnf compares with the
 repository's checksums, and prints for each the SHA-256 of its header and what
 rpm says of its signatures when it knows only the key of KEYFILE ("-": none).
 What goes wrong with the repository is said in the last line of standard
-error, exit status 3.  Runs on any host with dnf 4 (Python 3.6 or later).
+error, exit status 3.  That may be anything that a server sends: whatever is
+done has bounds of memory and of each file's size.  Runs on any host with dnf 4 (Python 3.6 or later).
 """
 
 import fnmatch
 import functools
 import json
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +27,10 @@ import dnf.exceptions
 
 ID = "itb-published"
 CACHE = "/var/cache/itb-published"
+MEMORY = 2 << 30  # bytes of address space; metadata of some MB may unpack to any size
+FILE = 2 << 30  # bytes of a file that is downloaded
+BOUNDS = ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE), (resource.RLIMIT_CORE, 0))
+TOO_MUCH = f"its metadata does not fit into {MEMORY >> 20} MiB of memory"
 
 
 def open_repository(url):
@@ -96,6 +103,22 @@ def unreachable(base):
     return f"{index}: {said[-1]}" if said else ""
 
 
+def bounded(work):
+    """Do some work in a process of its own, with bounds, and return its exit status: libraries end it at these."""
+    pid = os.fork()
+    if pid == 0:
+        for limit, value in BOUNDS:
+            hard = resource.getrlimit(limit)[1]
+            lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (lower, lower))
+        sys.exit(work())
+    status = os.waitpid(pid, 0)[1]
+    if not os.WIFSIGNALED(status):
+        return os.WEXITSTATUS(status)
+    print(f"{TOO_MUCH} (signal {os.WTERMSIG(status)})", file=sys.stderr)
+    return 3
+
+
 def main():
     """Do one of the two; exit status 3 with the reason when the repository is at fault."""
     what, url = sys.argv[1:3]
@@ -110,10 +133,13 @@ def main():
     except (dnf.exceptions.Error, OSError) as error:
         print(unreachable(base) or " ".join(str(error).split()), file=sys.stderr)
         return 3
+    except MemoryError:
+        print(TOO_MUCH, file=sys.stderr)
+        return 3
     finally:
         if what == "fetch":
             shutil.rmtree(CACHE, ignore_errors=True)
     return 0
 
 
-sys.exit(main())
+sys.exit(bounded(main))
