@@ -88,6 +88,13 @@ SEVERITY = (
 PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 
 
+# A testbed's error of a host that has the candidate, and only of such: how its message begins, and instead of
+# the exit code's own words, what it means and says of the candidate.
+UNDECIDED = "undecided: the candidate's host"
+UNDECIDED_MEANING = "The candidate's host failed, and it is undecided whether by the candidate"
+UNDECIDED_BLAME = "The candidate is root on this host and may have caused it, or the test-bed did: look there."
+
+
 @dataclass(frozen=True)
 class LogLine:
     """A line that a message quotes; ``number`` counts from 1, 0 where only the text is known.

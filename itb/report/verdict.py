@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from itb.errors import PRODUCT_CODES, ExitCode, worst
+from itb.errors import PRODUCT_CODES, UNDECIDED, UNDECIDED_BLAME, UNDECIDED_MEANING, ExitCode, worst
 from itb.model import Case, Outcome, Record
 from itb.phase import Phase
 from itb.report import cases as report_cases
@@ -78,7 +78,7 @@ def judge(run_data: RunData) -> Verdict:
         exit_code=None if kind is VerdictKind.RUNNING else code,
         headline=_headline(run_data, kind, code, count),
         reason=_reason(run_data, kind, code),
-        blame=exit_code.blame if exit_code else "",
+        blame=UNDECIDED_BLAME if _is_undecided(run_data, code) else exit_code.blame if exit_code else "",
         passed=count[Outcome.PASSED],
         failed=count[Outcome.FAILED],
         errors=count[Outcome.ERROR],
@@ -155,7 +155,14 @@ def _headline(run_data: RunData, kind: VerdictKind, code: int, count: dict[Outco
         reason = "run.json cannot be read" if unreadable else "its process is gone"
         return f"The run ended without a word: {reason}"
     exit_code = ExitCode.find(code)
-    return exit_code.meaning if exit_code else f"The run ended with exit code {code}"
+    meaning = exit_code.meaning if exit_code else f"The run ended with exit code {code}"
+    return UNDECIDED_MEANING if _is_undecided(run_data, code) else meaning
+
+
+def _is_undecided(run_data: RunData, code: int) -> bool:
+    """Return whether what failed may be the candidate's doing, though a host of the testbed failed."""
+    errors = [case for case in run_data.bad_cases if case.exit_code == ExitCode.TESTBED]
+    return code == ExitCode.TESTBED and any(case.message.startswith(UNDECIDED) for case in errors)
 
 
 def _reason(run_data: RunData, kind: VerdictKind, code: int) -> str:

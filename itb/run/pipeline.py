@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -23,7 +22,7 @@ from itb.phase import Phase
 from itb.process.stop import AbandonedError, Ending
 from itb.report import run_result, write
 from itb.roles import WORKSPACE
-from itb.run import watchdog
+from itb.run import testbed_fault, watchdog
 from itb.run.cell import Cell
 from itb.run.nodes import RUN_GRAPH, plan_again
 from itb.run.phases import build, down, install, test
@@ -109,7 +108,9 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
     def abandon(cause: BaseException) -> None:
         stop.request(AbandonedError(f"ended, since the run could not go on: {cause}"))
 
-    find_stopped_host = functools.partial(cell.testbed.find_stopped_host, ignored=[WORKSPACE])
+    def find_stopped_host() -> str:
+        return testbed_fault.qualify(cell, cell.testbed.find_stopped_host(ignored=[WORKSPACE]))
+
     with watchdog.monitor(cell.engine, stop, find_stopped_host):
         RUN_GRAPH.execute(names, values, abandon=abandon)
 

@@ -4,6 +4,9 @@ A product's step, package or service often fails with the same message,
 whether the product is broken or its disk is full.  So before a failure is
 blamed on the product, the machine, the containers, the network and the web
 server of the run are checked, here and nowhere else.
+
+A candidate is root on its hosts, though: it can fill their disks, eat their
+memory or end them.  A fault of only such a host is called undecided.
 """
 
 from __future__ import annotations
@@ -16,12 +19,13 @@ from pathlib import Path
 
 from itb.containers.host import Host
 from itb.data import shipped
-from itb.errors import InterruptedRunError, ItbError
+from itb.errors import UNDECIDED, InterruptedRunError, ItbError
 from itb.process.request import Request
 from itb.repository.server import REPO_HOST
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.rundir import values
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 
 _MIN_FREE = 16 << 20  # bytes; with less on the machine's disk, nothing works
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
@@ -36,11 +40,35 @@ def find(cell: Cell, role: str, text: str) -> str:
     ``text`` is the message and the evidence of the failure.
     """
     try:
-        return next(_causes(cell, role, text), "")
+        return qualify(cell, next(_causes(cell, role, text), ""), text)
     except InterruptedRunError:
         raise
     except ItbError as error:  # the engine does not answer
         return error.message
+
+
+def qualify(cell: Cell, cause: str, text: str = "") -> str:
+    """Return a cause, called undecided if only hosts with the candidate have it: it is root on these.
+
+    ``text`` is as for :func:`find`.  Raises TestbedError if the engine cannot be asked.
+    """
+    return f"{UNDECIDED}: {cause}" if _may_be_caused_by_candidate(cell, cause, text) else cause
+
+
+def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
+    roles = [role for role in cell.testbed_roles if cause.startswith(f"host {role}: ")]
+    if not any(_has_candidate(cell, role) for role in roles):
+        return False
+    if not cell.host(SERVICES).is_running():
+        return False
+    findings = _inspect_host(cell.host(SERVICES), [REPO_HOST])
+    return not any(_host_causes(SERVICES, findings, text))
+
+
+def _has_candidate(cell: Cell, role: str) -> bool:
+    """Return whether the candidate's installation has begun on a role's host; scenarios install it on others."""
+    key = CheckpointKey(CheckpointKind.INSTALLATION, role)
+    return role in cell.topology.optional or cell.checkpoints.last(key) is not None
 
 
 def clock_drift(began: tuple[float, float]) -> float:

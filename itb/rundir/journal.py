@@ -16,6 +16,7 @@ from typing import Protocol
 
 from itb.errors import (
     PRODUCT_ERRORS,
+    UNDECIDED,
     ExitCode,
     InterruptedRunError,
     ItbError,
@@ -166,6 +167,8 @@ class Journal:
         engine = "container engine "  # an error of the engine names its cause itself
         if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
             return error
+        if cause.removeprefix(f"{UNDECIDED}: ") in error.message:
+            return error.turned_into(TestbedError, f"{UNDECIDED}: {error.message}")
         message = f"{cause}; seen of it: {error.message}"
         return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
 

@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 
 from itb.containers.host import Host
-from itb.errors import InstallError, InterruptedRunError, ItbError, ScenarioError, TestbedError, UsageError
+from itb.errors import (
+    UNDECIDED,
+    InstallError,
+    InterruptedRunError,
+    ItbError,
+    ScenarioError,
+    TestbedError,
+    UsageError,
+)
 from itb.run import testbed_fault
 from itb.run.cell import Cell
+from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
@@ -110,3 +119,53 @@ def test_what_was_never_started_is_not_missing(
     cell.testbed.started = {"workspace", "services"}
     monkeypatch.setattr(Host, "why_not_running", lambda host: f"{host.role} is gone")
     assert list(testbed_fault._container_causes(cell, "workspace")) == ["services is gone"]
+
+
+@pytest.fixture
+def cell(new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch) -> Cell:
+    """A cell whose factory has the candidate; the services host is sound."""
+    made = new_cell()
+    made.testbed.containers = {"factory": "1", "ce": "2", "services": "3"}
+    key = CheckpointKey(CheckpointKind.INSTALLATION, "factory")
+    made.checkpoints.begin(key, {"factory": "1"}, taints=["factory"])
+    monkeypatch.setattr(Host, "is_running", lambda _host: True)
+    monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_undecided"),
+    [
+        ("host factory: name resolution fails: repo.x is not known there", True),
+        ("host factory: disk full: / has 0 KiB left", True),
+        ("host factory: container x is not running (exit status 137, out of memory)", True),
+        ("host ce: disk full: / has 0 KiB left", False),
+        ("host services: the web server that serves the packages does not run", False),
+        ("the disk of /runs is full (1 MiB left)", False),
+        ("", False),
+    ],
+)
+def test_fault_of_a_host_with_the_candidate_is_no_acquittal(cell: Cell, cause: str, is_undecided: bool) -> None:
+    assert testbed_fault.qualify(cell, cause) == (f"{UNDECIDED}: {cause}" if is_undecided else cause)
+
+
+def test_fault_before_the_installation_is_the_testbeds(new_cell: Callable[[], Cell]) -> None:
+    assert testbed_fault.qualify(new_cell(), FULL.replace("ce", "factory")) == FULL.replace("ce", "factory")
+
+
+def test_fault_that_a_host_without_the_candidate_has_too_is_the_testbeds(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of all hosts is the machine's."""
+    monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {"full": ["/ 0"]})
+    cause = "host factory: disk full: / has 0 KiB left"
+    assert testbed_fault.qualify(cell, cause) == cause
+
+
+def test_undecided_cause_is_said_once(tmp_path: Path) -> None:
+    cause = "host ce: container x is not running (exit status 0)"
+    journal = journal_that_finds(tmp_path, f"{UNDECIDED}: {cause}")
+    error = journal.diagnose("ce", TestbedError(cause))
+    assert (error.message, error.exit_code) == (f"{UNDECIDED}: {cause}", 5)
+    assert journal.diagnose("ce", error) is error
+    assert journal.diagnose("ce", ScenarioError("no jobs")).message == f"{UNDECIDED}: {cause}; seen of it: no jobs"
