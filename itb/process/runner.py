@@ -137,16 +137,13 @@ class Runner:
         timeout = self.limits("command") if request.timeout is None else request.timeout
         if not request.uninterruptible:
             self.stop.add(process.pid)
-        copier = _copier(process, request)
+        copier = _start_copier(process, request)
         outputs = (process.stderr,) if copier else (process.stdout, process.stderr)
         readers = [Reader(stream) for stream in outputs if stream]
-        clock = time.monotonic()
-        timed_out, processes = False, ""
+        clock, timed_out, processes = time.monotonic(), False, ""
         try:
             for reader in readers:
                 reader.start(sink)
-            if copier:
-                copier.start()
             if isinstance(request.input, bytes):
                 threading.Thread(target=_feed, args=(process, request.input), daemon=True).start()
             if self.stop.event.is_set() and not request.uninterruptible:
@@ -221,12 +218,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _copier(process: subprocess.Popen[bytes], request: Request) -> Copier | None:
-    """Return what copies standard output to the file of a request that limits it; None without a limit."""
+def _start_copier(process: subprocess.Popen[bytes], request: Request) -> Copier | None:
+    """Start to copy standard output to the file of a request that limits it; return None without a limit."""
     if request.stdout_limit is None or request.stdout_to is None or process.stdout is None:
         return None
     end = functools.partial(signal_group, process.pid, signal.SIGTERM)
-    return Copier(process.stdout, request.stdout_to, request.stdout_limit, end)
+    copier = Copier(process.stdout, request.stdout_to, request.stdout_limit, end)
+    copier.start()
+    return copier
 
 
 def _drain(process: subprocess.Popen[bytes], readers: Sequence[Reader | Copier]) -> None:
