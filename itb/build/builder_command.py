@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from itb import versions
+from itb import commit_versions
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
 from itb.containers.host import Host
@@ -46,7 +46,7 @@ def for_build_command(
 
     ``rpm_folder`` is the folder of the workspace in which it has to leave the RPMs.
     """
-    release = versions.release(commit.rc, commit.rpm_release)
+    release = commit_versions.release(commit.rc, commit.rpm_release)
     env = {
         "ITB_PRODUCT": product,
         "ITB_PLATFORM": platform,

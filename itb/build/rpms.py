@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from itb import versions
+from itb import commit_versions
 from itb.config.product import Product
 from itb.containers.archive import Bounds
 from itb.containers.host import Host
@@ -99,7 +99,7 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
     if not packages:
         return ["only source RPMs were made"]
     problems = []
-    release = versions.release(commit.rc, commit.rpm_release)
+    release = commit_versions.release(commit.rc, commit.rpm_release)
     for rpm in packages:
         if rpm.version != commit.version:
             problems.append(f"{rpm.nevra} {MISNAMED}: its version is not {commit.version}")

@@ -12,7 +12,7 @@ from itb.errors import ExitCode, worst
 from itb.model import Case, CaseKey, Outcome
 from itb.phase import Phase
 from itb.roles import ITB
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.rundir.directory import RunState
 
 

@@ -29,7 +29,7 @@ from itb.model import (
 from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.rundir import values
-from itb.rundir.cases import RUN_END, CaseHistory
+from itb.rundir.case_history import RUN_END, CaseHistory
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.values import ValueKey
 from itb.util import when

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itb.model import Case, Outcome
 from itb.phase import Phase
 from itb.report.run_data import RunData, base_phase
-from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
+from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 
 REMARK = "rests on what a host with the candidate on it says of itself"
 

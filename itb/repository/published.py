@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from itb import versions
+from itb import commit_versions
 from itb.config.platform import Platform
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
@@ -295,7 +295,7 @@ def choose(packages: Sequence[PublishedPackage], required: set[str], *, pin: str
 def _nearest_versions(pin: str, rpms: Sequence[Rpm]) -> list[str]:
     """Return up to three versions that are most like a pin, as VERSION-RELEASE."""
     version = next((pin.removeprefix(f"{rpm.name}-") for rpm in rpms if pin.startswith(f"{rpm.name}-")), pin)
-    close = versions.nearest(version.partition("-")[0], dict.fromkeys(rpm.version for rpm in rpms))
+    close = commit_versions.nearest(version.partition("-")[0], dict.fromkeys(rpm.version for rpm in rpms))
     matches = [f"{rpm.version}-{rpm.release}" for upstream in close for rpm in rpms if rpm.version == upstream]
     return list(dict.fromkeys(matches))[:3]
 

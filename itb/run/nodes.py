@@ -18,7 +18,7 @@ from itb.run.cell import Cell
 from itb.run.graph import Graph, Node
 from itb.run.phases import build, down, install, previous, published, test, token, up
 from itb.rundir import values
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.rundir.values import ValueKey
 
 R = TypeVar("R", bound=Record)

@@ -26,7 +26,7 @@ from itb.run import testbed_fault, watchdog
 from itb.run.cell import Cell
 from itb.run.nodes import RUN_GRAPH, plan_again
 from itb.run.phases import build, down, install, test
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.rundir.checkpoints import CheckpointKind
 
 # Kinds of checkpoints that a single command does again though they are done, by its phase.

@@ -20,7 +20,7 @@ from itb.run.cell import Cell
 from itb.run.nodes import plan_again
 from itb.run.phases import up
 from itb.rundir import checkpoints, values
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.rundir.directory import RunState
 from itb.testbed.testbed import Topology
 from itb.util import when

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from itb.errors import LogLine, UsageError
 from itb.model import END_OF_TIME, Case, Moment, Quote, Record
 from itb.process.result import CommandRecord
-from itb.rundir import cases as rundir_cases
+from itb.rundir import case_history
 from itb.rundir import lock as rundir_lock
-from itb.rundir.cases import Attempt, CaseHistory, CaseStart
+from itb.rundir.case_history import Attempt, CaseHistory, CaseStart
 from itb.rundir.values import ValueKey
 from itb.util import files, ownership, when
 from itb.util.files import write_atomically
@@ -293,19 +293,19 @@ class RunDir:
 
     def append_case_start(self, start: CaseStart) -> None:
         """Add that a case begins, so that a case that is cut off is known."""
-        self._append(CASES, rundir_cases.StartLine(begun=start).model_dump_json(exclude_none=True))
+        self._append(CASES, case_history.StartLine(begun=start).model_dump_json(exclude_none=True))
 
     def append_attempt(self, attempt: Attempt) -> None:
         """Add that an attempt at the run begins; a line that was cut off before is ended first."""
         path = self.path / CASES
         torn = path.exists() and not files.read(path).endswith(b"\n")
-        line = rundir_cases.StartLine(process=attempt).model_dump_json(exclude_none=True)
+        line = case_history.StartLine(process=attempt).model_dump_json(exclude_none=True)
         self._append(CASES, f"\n{line}" if torn else line)
 
     def case_history(self) -> CaseHistory:
         """Return every case so far, over all attempts; a line that a crash cut off is left out."""
         try:
-            return rundir_cases.read(files.read(self.path / CASES))
+            return case_history.read(files.read(self.path / CASES))
         except FileNotFoundError:
             return CaseHistory()
 

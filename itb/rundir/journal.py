@@ -28,7 +28,7 @@ from itb.errors import (
 from itb.model import Case, CaseKey, Outcome, Remark, Try
 from itb.process import retry
 from itb.process.stop import AbandonedError
-from itb.rundir.cases import RUN_END, Attempt, CaseStart, append_case
+from itb.rundir.case_history import RUN_END, Attempt, CaseStart, append_case
 from itb.rundir.directory import RunDir
 from itb.util import causes, loglines
 from itb.util.redact import redact

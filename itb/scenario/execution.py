@@ -31,8 +31,7 @@ from itb.model import Case, Outcome, Remark, Try
 from itb.phase import Phase
 from itb.process.request import Request
 from itb.rundir.journal import Journal, RunningCase
-from itb.scenario import cases as scenario_cases
-from itb.scenario import result_files
+from itb.scenario import result_files, step_cases
 from itb.scenario import step as scenario_step
 from itb.scenario.check_results import CheckResult, CheckResults
 from itb.scenario.script_context import ScriptContext
@@ -101,7 +100,7 @@ def run_scenario(
     """
     check_roles(scenario, hosts)
     if reason := context.unmet_need(scenario.needs):
-        for key in scenario_cases.planned_cases(scenario, context.services):
+        for key in step_cases.planned_cases(scenario, context.services):
             with journal.case(*key) as case:
                 case.skip(reason)
         return Outcome.SKIPPED
@@ -145,7 +144,7 @@ class _ScenarioRun:
 
     def skip_step(self, step: Step, reason: str) -> None:
         """Report a step that is not tried."""
-        for key in scenario_cases.cases_of_step(self.scenario, step, self.context.services):
+        for key in step_cases.cases_of_step(self.scenario, step, self.context.services):
             with self.journal.case(*key) as case:
                 case.skip(reason)
         self.outcomes.append(Outcome.SKIPPED)
@@ -154,7 +153,7 @@ class _ScenarioRun:
         """Try a step as one case; a broken testbed makes it an error, an interruption ends the scenario."""
         outcome, failure = Outcome.ERROR, f"step {step.name!r}"
         try:
-            with self.journal.case(*scenario_cases.step_case(self.scenario, step)) as case:
+            with self.journal.case(*step_cases.step_case(self.scenario, step)) as case:
                 case.log = self._log(number, step)
                 case.log.parent.mkdir(parents=True, exist_ok=True)
                 case.log.unlink(missing_ok=True)
@@ -207,7 +206,7 @@ class _ScenarioRun:
         if step_output.left_files:
             checks.extend(self._fetch_results(case, host, self._results_folder(case)))
         result = evaluate_try(step_output, checks, role=host.role)
-        missing = scenario_cases.missing_results(step, checks, self.context.services)
+        missing = step_cases.missing_results(step, checks, self.context.services)
         if result.outcome is Outcome.PASSED and missing:
             message = f"declared results that it has not listed: {', '.join(missing)}"
             return StepResult(Outcome.FAILED, message, checks=checks)
@@ -294,8 +293,8 @@ class _ScenarioRun:
                 case = self._with_error(case, of_check.error(message, check.evidence, quotes, running_case.log))
                 of_check = only_class  # the first failed check has the explanation
             self.journal.add(case)
-        for name in scenario_cases.missing_results(step, result.checks, self.context.services):
-            with self.journal.case(*scenario_cases.result_case(self.scenario, step, name)) as missing:
+        for name in step_cases.missing_results(step, result.checks, self.context.services):
+            with self.journal.case(*step_cases.result_case(self.scenario, step, name)) as missing:
                 missing.skip(f"not listed by its step: {result.full_message}")
         if is_failed and not result.only_checks_failed:
             message = result.add_limit(explanation.explain(result.message))
@@ -333,7 +332,7 @@ class _ScenarioRun:
         )
 
     def _check_case(self, step: Step, case: RunningCase, name: str, check: CheckResult) -> Case:
-        key = scenario_cases.result_case(self.scenario, step, name)
+        key = step_cases.result_case(self.scenario, step, name)
         return Case(
             phase=key.phase,
             role=key.role,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from itb import versions
+from itb import commit_versions
 from itb.config.product import Product
 from itb.errors import BuildError, UsageError
 from itb.model import Commit, CommitKind, Record
@@ -78,7 +78,7 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
     tags = short_names(git, "refs/tags/")
     name = ref or product.source.default_ref
     if name == NEWEST and not ref:
-        newest = versions.highest(tags, _pattern(product))
+        newest = commit_versions.highest(tags, _pattern(product))
         name = newest.tag if newest else ""
     resolved = _resolve_ref(git, origin, name or "HEAD", default)
     _protect_commit(git, resolved)
@@ -113,7 +113,7 @@ def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
 
 
 def _pattern(product: Product) -> re.Pattern[str]:
-    return versions.compile_pattern(product.build.version_tags)
+    return commit_versions.compile_pattern(product.build.version_tags)
 
 
 def short_names(git: Git, namespace: str, *options: str) -> list[str]:
@@ -255,7 +255,7 @@ def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
             object_type = answer.stdout.strip()
             return UsageError(f"{kind} {ref!r} of {origin.display_name} is of a {object_type}, not of a commit")
     names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
-    nearest = versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
+    nearest = commit_versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
     listing = "itb refs, with the same --product and --source, lists what there is"
     hint = f"nearest: {', '.join(nearest)}" if nearest else listing
     return UsageError(f"{origin.display_name} has no branch, tag or commit {ref!r}", hint=hint)
@@ -309,7 +309,7 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
     """Return the record of a commit, with the version that its tags give it."""
     date, subject = _date_and_subject(git, resolved.id)
     dirty = resolved.kind is CommitKind.WORKTREE and resolved.id != commit_of(git, "refs/itb/HEAD")
-    version = versions.derive(
+    version = commit_versions.derive(
         pattern=_pattern(product),
         requested=resolved.short if resolved.kind is CommitKind.TAG else "",
         own_tags=short_names(git, "refs/tags/", f"--points-at={resolved.id}"),

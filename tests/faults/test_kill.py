@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
+from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir
 

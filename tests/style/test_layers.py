@@ -16,7 +16,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[2] / "itb"
 
 LAYERS = (
-    "errors model phase roles version versions data debtorpm",
+    "errors model phase roles version commit_versions data debtorpm",
     "util",
     "process",
     "config containers rundir",

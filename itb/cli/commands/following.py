@@ -19,9 +19,8 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.report.summary import PLAIN_MARKS
-from itb.rundir import cases as rundir_cases
+from itb.rundir import case_history, values
 from itb.rundir import logs as rundir_logs
-from itb.rundir import values
 from itb.rundir.directory import CASES, RunDir
 from itb.rundir.logs import Log
 from itb.util import files
@@ -114,7 +113,7 @@ def _print_growing(query: LogQuery, current: Callable[[], Iterable[Path]], goes_
 
 def _case_lines(lines: str) -> Iterable[str]:
     """Yield a line for each case that has ended, from lines of ``cases.jsonl``."""
-    for case in rundir_cases.read(lines.encode()).cases:
+    for case in case_history.read(lines.encode()).cases:
         where = f"{case.phase}.{case.role}" if case.role else case.phase
         message = f": {one_line(case.message)}" if case.message and case.outcome is not Outcome.PASSED else ""
         yield f"{PLAIN_MARKS[case.outcome]} {where} {case.name}{message}\n"

@@ -20,7 +20,7 @@ from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values
-from itb.rundir.cases import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
+from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import ValueKey
 from itb.testbed import logs

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb import versions
+from itb import commit_versions
 from itb.build.cases import CASES as CASES_OF_BUILD
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
@@ -35,13 +35,14 @@ def find(
 ) -> Commit | None:
     """Return the commit of ``ref``, or of the highest final version below the candidate's; None without one."""
     if not ref:
-        pattern = versions.compile_pattern(product.build.version_tags)
+        pattern = commit_versions.compile_pattern(product.build.version_tags)
         tags = [reference.name for reference in resolve.refs(source=source_from, cache=cache, runner=runner)]
-        ref = newest_before(candidate, [version for tag in tags if (version := versions.parse(tag, pattern))])
+        tag_versions = [version for tag in tags if (version := commit_versions.parse(tag, pattern))]
+        ref = newest_before(candidate, tag_versions)
     return resolve.resolve(product, ref=ref, source=source_from, cache=cache, runner=runner) if ref else None
 
 
-def newest_before(candidate: Commit, tags: list[versions.TagVersion]) -> str:
+def newest_before(candidate: Commit, tags: list[commit_versions.TagVersion]) -> str:
     """Return the tag of the highest final version that rpm sorts below the candidate, or the empty string."""
     numbers = tuple(int(number) for number in candidate.version.split("."))
     after_final = bool(candidate.rpm_release) and not candidate.rc

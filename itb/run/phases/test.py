@@ -17,8 +17,7 @@ from itb.run.parallel import in_parallel
 from itb.run.phases import install, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
-from itb.scenario import cases as scenario_cases
-from itb.scenario import execution
+from itb.scenario import execution, step_cases
 from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
 
@@ -26,7 +25,7 @@ from itb.testbed import logs
 def cases(cell: Cell) -> Iterable[CaseKey]:
     """Yield the cases of the scenarios and of the checks after them."""
     for scenario in cell.scenarios:
-        yield from scenario_cases.planned_cases(scenario, cell.services)
+        yield from step_cases.planned_cases(scenario, cell.services)
     yield from phases_token.validity_cases(cell)
     yield from install.final_cases(cell)
 

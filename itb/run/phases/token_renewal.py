@@ -23,7 +23,7 @@ from itb.run.phases.token import (
     token_request,
 )
 from itb.run.phases.up import load_issuer
-from itb.scenario.cases import planned_cases
+from itb.scenario.step_cases import planned_cases
 from itb.tokens import renewal
 from itb.tokens.ce import find_refusal
 from itb.tokens.delivery import is_ours

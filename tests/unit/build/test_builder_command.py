@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from itb import versions
+from itb import commit_versions
 from itb.build import builder_command
 from itb.build import rpms as build_rpms
 from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
@@ -48,7 +48,7 @@ def test_a_build_command_gets_the_version_that_the_check_expects(rc: int, rpm_re
     assert command.arguments == ("make rpm",)
     assert command.env["ITB_RPM_DIR"] == "/out"
     assert command.env["ITB_COMMIT"] == "1" * 40
-    assert command.env["ITB_RPM_RELEASE"] == versions.release(rc, rpm_release)
+    assert command.env["ITB_RPM_RELEASE"] == commit_versions.release(rc, rpm_release)
 
     def rpm(version: str, release: str) -> Rpm:
         return Rpm(

@@ -15,7 +15,7 @@ from itb.report import write
 from itb.report.run_data import read_run_data
 from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
-from itb.rundir.cases import RUN_END, Attempt, CaseStart
+from itb.rundir.case_history import RUN_END, Attempt, CaseStart
 from itb.rundir.directory import RunDir, RunState
 
 START = 1_795_400_000.0

@@ -17,7 +17,7 @@ from itb.model import Case, CaseKey, Commit, CommitKind, Outcome, PlannedCases
 from itb.phase import Phase
 from itb.report import json_report, write
 from itb.rundir import values
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.rundir.directory import RunDir, RunState
 from itb.version import JSON_FORMAT
 

@@ -30,7 +30,7 @@ from itb.report.run_data import intervals, read_run_data
 from itb.report.summary import plain_lines
 from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
-from itb.rundir.cases import PLATFORM_UNCHANGED, RUN_END
+from itb.rundir.case_history import PLATFORM_UNCHANGED, RUN_END
 from itb.rundir.directory import RunDir, RunState
 from itb.util.known_secrets import remember
 from itb.util.text import clean, duration

@@ -14,7 +14,7 @@ from itb.model import CaseKey
 from itb.phase import Phase
 from itb.run.cell import Cell
 from itb.run.nodes import planned_cases
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 
 NewCell = Callable[..., Cell]
 TOKEN = TokenDelivery(role="frontend", path="/t")

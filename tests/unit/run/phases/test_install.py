@@ -12,7 +12,7 @@ from itb.install import services as install_services
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import install
-from itb.rundir.cases import RUN_END
+from itb.rundir.case_history import RUN_END
 from itb.testbed import logs
 from itb.testbed.logs import LogError
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from itb.config.scenario import Scenario, Step
-from itb.scenario.cases import missing_results, planned_cases
 from itb.scenario.check_results import CheckResults, parse_tap
+from itb.scenario.step_cases import missing_results, planned_cases
 
 SERVICES = {"ce": ["condor", "httpd"], "factory": ["other"]}
 

@@ -1,4 +1,4 @@
-"""rpm itself orders the releases of :mod:`itb.versions` as history does."""
+"""rpm itself orders the releases of :mod:`itb.commit_versions` as history does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from itb import versions
+from itb import commit_versions
 from itb.config.product import BuildDefinition
 from itb.containers.host import Host
 
-PATTERN = versions.compile_pattern(BuildDefinition(checkout_name="x").version_tags)
+PATTERN = commit_versions.compile_pattern(BuildDefinition(checkout_name="x").version_tags)
 
 
 def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:
@@ -21,7 +21,7 @@ def compare(host: Host, pairs: list[tuple[str, str]]) -> list[int]:
 
 def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tuple[str, str]:
     """Version and Release, with a dist, of a commit so many commits after the highest of these tags."""
-    derived = versions.derive(
+    derived = commit_versions.derive(
         pattern=PATTERN,
         requested="",
         own_tags=tags if here else [],
@@ -29,7 +29,7 @@ def build(tags: list[str], steps: int, commit: str, *, here: bool = False) -> tu
         commit=commit,
         count=lambda _: steps,
     )
-    return derived.version, f"{versions.release(derived.rc, derived.rpm_release)}.el9"
+    return derived.version, f"{commit_versions.release(derived.rc, derived.rpm_release)}.el9"
 
 
 @pytest.mark.parametrize("ids", [("a", "b"), ("b", "a"), ("0", "9"), ("9", "0"), ("e", "1")])

@@ -10,7 +10,7 @@ import pytest
 from itb.model import Outcome
 from itb.report import write
 from itb.report.verdict import VerdictKind
-from itb.rundir.cases import CUT_OFF, Attempt, CaseStart
+from itb.rundir.case_history import CUT_OFF, Attempt, CaseStart
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
 
