@@ -3,7 +3,7 @@
 #
 #   fault.sh NAME[:PORT]...    (names it must be able to resolve and, with a port, to reach)
 #
-# full MOUNT KILOBYTES   hardly any room left, or no inode
+# full MOUNT KILOBYTES   hardly any space left, or no inode
 # readonly MOUNT
 # killed NUMBER          processes the kernel killed for want of memory
 # unresolved NAME
@@ -13,11 +13,11 @@ set -uo pipefail
 # A container's own file systems; what is small by nature (/dev, /run/lock) fills without harm.
 for folder in / /tmp /var /var/tmp /var/cache /var/lib /var/log /etc /home; do
     [ -d "$folder" ] || continue
-    read -r mount room inodes total < <(df --output=target,avail,iavail,itotal "$folder" 2>/dev/null | tail -n 1)
-    [[ ${room:-} == +([0-9]) ]] || continue
-    echo "room $mount $room"
-    if [ "$room" -lt 1024 ] || { [ "${total:-0}" != 0 ] && [ "${inodes:-1}" = 0 ]; }; then
-        echo "full $mount $room"
+    read -r mount free inodes total < <(df --output=target,avail,iavail,itotal "$folder" 2>/dev/null | tail -n 1)
+    [[ ${free:-} == +([0-9]) ]] || continue
+    echo "free $mount $free"
+    if [ "$free" -lt 1024 ] || { [ "${total:-0}" != 0 ] && [ "${inodes:-1}" = 0 ]; }; then
+        echo "full $mount $free"
     elif ! touch "$folder/.itb-look" 2>/dev/null; then
         echo "readonly $mount"
     fi

@@ -122,7 +122,7 @@ def build(
     runner = host.engine.runner
     hold = functools.partial(filelock.hold, lock, runner.stop.event, runner.limits("wait-for-build"))
     with ExitStack() as stack:
-        if filelock.is_held(lock):
+        if filelock.is_locked(lock):
             with journal.case(*build_cases.BUILT) as case:
                 stack.enter_context(hold(waiting=case.note))
                 case.skip("another run was building the same")  # a case of the same name follows

@@ -42,8 +42,8 @@ def _run(settings: Settings, line: PartialLine) -> RunDir:
 def _roles(settings: Settings, line: PartialLine) -> list[str]:
     """Return the roles of the run's hosts, whether they are there or have only left logs."""
     rundir = _run(settings, line)
-    testbed = rundir.load_or_none(rundir_values.TESTBED)
-    roles = [host.role for host in testbed.hosts] if testbed else []
+    testbed_hosts = rundir.load_if_readable(rundir_values.TESTBED)
+    roles = [host.role for host in testbed_hosts.hosts] if testbed_hosts else []
     return list(dict.fromkeys([*roles, *(path.name for path in sorted((rundir.path / "hosts").glob("*")))]))
 
 

@@ -73,22 +73,22 @@ def missing_labels(labels: Mapping[str, str]) -> str:
     return " and ".join(f'{label}: "{value}"' for label, value in required.items())
 
 
-def project(short: str) -> str:
+def project(short_id: str) -> str:
     """Return the name of a run's Compose project and of its network, by the run's short id."""
-    return f"itb-{short}"
+    return f"itb-{short_id}"
 
 
-def container(short: str, role: str) -> str:
+def container(short_id: str, role: str) -> str:
     """Return the name of the container that plays a role in a run."""
-    return f"{project(short)}-{role}"
+    return f"{project(short_id)}-{role}"
 
 
-def container_role(name: str, short: str) -> str:
+def container_role(name: str, short_id: str) -> str:
     """Return the role that a container of a run plays, by its name."""
-    return name.removeprefix(f"{project(short)}-")
+    return name.removeprefix(f"{project(short_id)}-")
 
 
-def short_of(name: str) -> str:
+def short_id_of(name: str) -> str:
     """Return the short id of the run or build that a container of this name belongs to; empty if none."""
     match = _CONTAINER_NAME.fullmatch(name)
     return match[1] if match else ""
@@ -108,10 +108,10 @@ def once() -> str:
     return prefix_of("once", secrets.token_hex(4))
 
 
-def mac_prefix(short: str) -> str:
+def mac_prefix(short_id: str) -> str:
     """Return the first five bytes of a run's hardware addresses."""
     # 02: locally administered; the rest keeps runs apart on one machine.
-    return ":".join(["02", *(short[i : i + 2] for i in range(0, 8, 2))])
+    return ":".join(["02", *(short_id[i : i + 2] for i in range(0, 8, 2))])
 
 
 def address_prefix(subnet: str) -> str:
@@ -119,9 +119,9 @@ def address_prefix(subnet: str) -> str:
     return ".".join(str(ipaddress.ip_network(subnet).network_address).split(".")[:3]) if subnet else ""
 
 
-def prefix_of(purpose: str, short: str) -> str:
+def prefix_of(purpose: str, short_id: str) -> str:
     """Return the prefix of names for another purpose than a run: a platform whose images are built, or doctor."""
-    return f"itb-{purpose}-{short}"
+    return f"itb-{purpose}-{short_id}"
 
 
 def build_labels(lock: Path | str = "") -> Labels:

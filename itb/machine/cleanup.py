@@ -49,7 +49,7 @@ def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callab
         for tokens in runs.glob("*/tokens"):  # of runs that left nothing but secrets
             rundir = RunDir(tokens.parent)
             is_full = tokens.is_dir() and not tokens.is_symlink() and any(tokens.iterdir())
-            if rundir.id not in names and is_full and _is_ours(rundir, report) and not rundir.is_held():
+            if rundir.id not in names and is_full and _is_ours(rundir, report) and not rundir.is_locked():
                 rundir.forget_secrets()
                 report(f"{rundir.id}: removed its secrets")
                 count += 1
@@ -83,7 +83,7 @@ def _clean_run(
         if has_directory:
             rundir.forget_secrets()
             if is_kept(rundir):
-                rundir.update(kept=False, open=False)
+                rundir.update(kept=False, is_stepwise=False)
     return len(removed)
 
 
@@ -113,8 +113,8 @@ def end_orphans(engine: Engine, runs: Path) -> list[str]:
     busy = _busy_runs(engine, runs)
     ended = []
     for path, name in monitors.items():
-        short = naming.short_of(name)
-        if not short or short in busy or name in known_names:
+        short_id = naming.short_id_of(name)
+        if not short_id or short_id in busy or name in known_names:
             continue
         with suppress(OSError):
             children = (path / "task" / path.name / "children").read_text().split()
@@ -160,14 +160,14 @@ def _is_own_engine(process: Path) -> bool:
 
 
 def _busy_runs(engine: Engine, runs: Path) -> set[str]:
-    """Return the numbers, as in names of containers, of the runs that a process works on."""
+    """Return the short ids of the runs that a process works on."""
     existing = [RunDir(Path(folder or runs) / name) for name, folder in leftover_runs(engine)]
-    names = set()
+    short_ids = set()
     for rundir in (*existing, *runs_of(runs)):
         with suppress(UsageError):
-            if rundir.is_held():
-                names.add(rundir.state.short)
-    return names
+            if rundir.is_locked():
+                short_ids.add(rundir.state.short_id)
+    return short_ids
 
 
 def is_kept(rundir: RunDir) -> bool:

@@ -149,7 +149,7 @@ def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
         rundir = RunDir(Path(folder or runs) / name)
         if cleanup.is_kept(rundir):
             kept += 1
-        elif not rundir.is_held():
+        elif not rundir.is_locked():
             leftovers.append(name)
     if leftovers:
         return warn("leftovers", f"hosts or networks of {', '.join(leftovers)}", "itb clean")

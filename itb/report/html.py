@@ -114,8 +114,8 @@ def view(run_data: RunData, verdict: Verdict, cases: Sequence[PageCase]) -> dict
         "case_reasons": group_by_reason(run_data.cases),
         "timeline": draw(run_data),
         "self_reported": self_reported.summary_line(run_data),
-        "hosts": run_data.testbed.hosts if run_data.testbed else (),
-        "privileges": group_privileges(run_data.testbed.hosts if run_data.testbed else ()),
+        "hosts": run_data.testbed_hosts.hosts if run_data.testbed_hosts else (),
+        "privileges": group_privileges(run_data.testbed_hosts.hosts if run_data.testbed_hosts else ()),
         "images": group_images(run_data),
         "host_packages": group_packages(run_data),
         "evidence_files": evidence_files(run_data.rundir.path),
@@ -144,7 +144,7 @@ def group_privileges(hosts: Iterable[HostInfo]) -> list[tuple[str, str]]:
 def group_images(run_data: RunData) -> list[tuple[str, str, str]]:
     """Return the images of the hosts as (roles, image, id)."""
     roles_of: dict[tuple[str, str], list[str]] = {}
-    for host in run_data.testbed.hosts if run_data.testbed else ():
+    for host in run_data.testbed_hosts.hosts if run_data.testbed_hosts else ():
         roles_of.setdefault((host.image, host.image_id), []).append(host.role)
     return [(", ".join(roles), image, digest) for (image, digest), roles in roles_of.items()]
 
@@ -193,7 +193,7 @@ def missing_data(run_data: RunData) -> list[str]:
         "commit": run_data.commit is None and "the reference was not resolved to a commit",
         "build": run_data.build is None and "no RPMs are on record",
         "repo": run_data.repo is None and "no repository was served",
-        "testbed": run_data.testbed is None and "no hosts are on record",
+        "testbed": run_data.testbed_hosts is None and "no hosts are on record",
         "installed": run_data.installed is None and "no package lists are on record",
         "token": run_data.token is None and "no token is on record",
     }

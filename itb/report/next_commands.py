@@ -45,7 +45,7 @@ def next_commands(run_data: RunData, verdict: Verdict, *, anywhere: bool = False
     if run_data.state.kept:
         # A run that was only built has hosts, but no testbed.
         booted = [case.role for case in run_data.cases if case.phase == Phase.UP and case.role != NETWORK]
-        roles = [host.role for host in run_data.testbed.hosts] if run_data.testbed else booted
+        roles = [host.role for host in run_data.testbed_hosts.hosts] if run_data.testbed_hosts else booted
         role = deciding_case.role if deciding_case and deciding_case.role in roles else (roles or ["frontend"])[0]
         shell = shlex.join([itb, "shell", run, role, *runs])
         commands.append(NextCommand("look", shell, "a shell on a host of this run"))

@@ -57,7 +57,7 @@ class RunData:
     commit: Commit | None
     build: Build | None
     repo: Repo | None
-    testbed: TestbedHosts | None
+    testbed_hosts: TestbedHosts | None
     installed: Installed | None
     token: Token | None
     previous: Commit | None
@@ -98,8 +98,8 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     saved = functools.partial(_saved, rundir, problems)
     history = _case_history(rundir, problems)
     # Cases that the last process has not ended were cut off, unless that process is alive.
-    is_held = is_running(rundir)
-    ended_cases = map(clean_case, history.cases if is_held else (*history.cases, *history.unfinished))
+    is_locked = rundir.is_locked()
+    ended_cases = map(clean_case, history.cases if is_locked else (*history.cases, *history.unfinished))
     cases = report_cases.merge_by_name(ended_cases, map(clean_case, history.replaced))
     build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
     hand_entry_notes = _hand_entry_notes(rundir, problems)
@@ -108,7 +108,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         state = state.model_copy(update={"exit_code": exit_code})
     has_ended = state.exit_code is not None or state.finished is not None
     keys = [clean_key(key) for key in planned.cases] if planned else []
-    goes_on = is_held and not has_ended
+    goes_on = is_locked and not has_ended
     end = report_cases.run_end(cases, keys, state, ended=has_ended, is_running=goes_on)
     cases = [*(case for case in cases if case.key != RUN_END), *end]
     unreached_cases = report_cases.make_unreached_cases(cases, keys, state, is_running=goes_on)
@@ -121,7 +121,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         commit=tested,
         build=build,
         repo=saved(values.REPO),
-        testbed=saved(values.TESTBED),
+        testbed_hosts=saved(values.TESTBED),
         installed=saved(values.INSTALLED),
         token=saved(values.TOKEN),
         previous=saved(values.PREVIOUS_COMMIT),
@@ -149,7 +149,7 @@ def _saved(rundir: RunDir, problems: list[str], key: ValueKey[R]) -> R | None:
 def read_outline(rundir: RunDir, state: RunState) -> RunData:
     """Return only the data that a verdict needs, of a run whose state is known; texts are not cleaned."""
     history = _case_history(rundir, [])
-    cut_off = () if rundir.is_locked() else history.unfinished
+    cut_off = () if rundir.is_locked(may_be_removed=False) else history.unfinished
     return RunData(
         rundir=rundir,
         state=state,
@@ -158,7 +158,7 @@ def read_outline(rundir: RunDir, state: RunState) -> RunData:
         commit=None,
         build=None,
         repo=None,
-        testbed=None,
+        testbed_hosts=None,
         installed=None,
         token=None,
         previous=None,
@@ -186,7 +186,7 @@ def _state(rundir: RunDir, commit: Commit | None, cases: Sequence[Case], problem
     parts = rundir.id.split("-")
     return RunState(
         id=rundir.id,
-        short="",
+        short_id="",
         product=commit.product if commit else (parts[1] if len(parts) > 3 else UNKNOWN_PRODUCT),
         platform=parts[-1] if len(parts) > 3 else "unknown platform",
         ref=commit.ref if commit else "",
@@ -311,8 +311,3 @@ def phases(cases: Iterable[Case], others: Iterable[str] = ()) -> list[str]:
     """Return the phases of cases, and ``others``, in the order of ``PIPELINE``; an unknown one comes last."""
     names = dict.fromkeys([*(base_phase(case) for case in cases), *others])
     return sorted(names, key=lambda name: [*PIPELINE, name].index(name))
-
-
-def is_running(rundir: RunDir) -> bool:
-    """Return whether a process holds the run's lock, this one included."""
-    return rundir.is_held()

@@ -11,7 +11,7 @@ from itb.util.text import clean, one_line
 
 def from_verdict(verdict: Verdict) -> RunResult:
     """Return the result of a run with this verdict."""
-    return RunResult(kind=verdict.kind, at=_where(verdict), cause=one_line(clean(verdict.reason)))
+    return RunResult(kind=verdict.kind, where=_where(verdict), cause=one_line(clean(verdict.reason)))
 
 
 def _where(verdict: Verdict) -> str:
@@ -31,9 +31,9 @@ def record(rundir: RunDir, verdict: Verdict) -> None:
 
 def read(rundir: RunDir, state: RunState) -> RunResult:
     """Return the result of a run, or that it goes on; reads its cases only where ``run.json`` has no result."""
-    if rundir.is_locked():
+    if rundir.is_locked(may_be_removed=False):
         unfinished = rundir.case_history().unfinished
-        return RunResult(kind=VerdictKind.RUNNING, at=unfinished[-1].phase if unfinished else "")
+        return RunResult(kind=VerdictKind.RUNNING, where=unfinished[-1].phase if unfinished else "")
     if state.ended and state.exit_code is not None:
         return state.ended
     verdict = judge(read_outline(rundir, state))

@@ -10,7 +10,7 @@ from itb.model import Case, Outcome, Record
 from itb.phase import Phase
 from itb.report import cases as report_cases
 from itb.report.cases import exit_code_of
-from itb.report.run_data import RunData, base_phase, is_running, phases
+from itb.report.run_data import RunData, base_phase, phases
 from itb.roles import CE
 
 # The phases that a verdict names where a run did not reach them, in order.
@@ -94,7 +94,7 @@ def judge(run_data: RunData) -> Verdict:
 def _kind(run_data: RunData, code: int, *, tried: int) -> tuple[VerdictKind, int]:
     """Return the kind of the verdict and the exit code that belongs to it; ``tried`` counts cases."""
     if not run_data.has_ended:
-        if is_running(run_data.rundir):
+        if run_data.rundir.is_locked():
             return VerdictKind.RUNNING, code
         return VerdictKind.INTERRUPTED, ExitCode.INTERRUPTED
     if code == ExitCode.INTERRUPTED:

@@ -55,7 +55,7 @@ class Cell:
         """Return the testbed, which starts and removes this run's hosts."""
         runs, state = self.rundir.path.parent, self.rundir.state
         return Testbed(
-            self.engine, self.topology, run=state.id, short=state.short, runs=runs, has_tools=state.has_tools
+            self.engine, self.topology, run=state.id, short_id=state.short_id, runs=runs, has_tools=state.has_tools
         )
 
     @contextmanager
@@ -92,7 +92,7 @@ class Cell:
     ) -> R:
         """Do the work of a checkpoint and save its value; if it is done and ``is_current(value)``, return that."""
         if self.checkpoints.is_done(key):
-            value = self.rundir.load_or_none(value_key)
+            value = self.rundir.load_if_readable(value_key)
             if value is not None and is_current(value):
                 return value
         with self.checkpoint(key, on=on, taints=taints):

@@ -1,6 +1,6 @@
 """The graph of a run: its nodes, what each needs, and which command does it.
 
-``opened`` is the cell that the run begins with; ``cell`` is the same with its
+``initial_cell`` is the cell that the run begins with; ``cell`` is the same with its
 candidate, which for published packages is chosen in their repository.
 """
 
@@ -73,7 +73,7 @@ RUN_GRAPH = Graph(
             previous.build,
             Phase.BUILD,
             # after testbed, which records the workspace of the candidate: this node may replace it
-            after=("workspace", "build", "testbed"),
+            after=("workspace", "build", "testbed_hosts"),
             load=previous.saved_build,
             optional=True,
             prepares=True,
@@ -90,7 +90,7 @@ RUN_GRAPH = Graph(
             cases=previous.served_cases,
         ),
         Node(
-            "testbed",
+            "testbed_hosts",
             up.boot_testbed,
             Phase.UP,
             after=("hosts",),
@@ -98,7 +98,14 @@ RUN_GRAPH = Graph(
             prepares=True,
             cases=up.testbed_cases,
         ),
-        Node("ce", up.prepare_ce, Phase.UP, after=("signing_key", "testbed"), prepares=True, cases=up.ce_cases),
+        Node(
+            "ce",
+            up.prepare_ce,
+            Phase.UP,
+            after=("signing_key", "testbed_hosts"),
+            prepares=True,
+            cases=up.ce_cases,
+        ),
         Node("installed_roles", install.install_roles, Phase.INSTALL, cases=install.installed_cases),
         Node("installed", install.complete, Phase.INSTALL, after=("ce",), load=_saved(values.INSTALLED)),
         Node("lock_yaml", lock_yaml.write, Phase.INSTALL),
@@ -151,7 +158,7 @@ RUN_GRAPH = Graph(
             cases=test.cases,
         ),
     ],
-    initial=["opened"],
+    initial=["initial_cell"],
 )
 
 
@@ -160,7 +167,7 @@ def plan_again(cell: Cell) -> None:
 
     A run that an earlier version of itb began has no planned cases: its cases had other names.
     """
-    if cell.rundir.load_or_none(values.PLANNED_CASES):
+    if cell.rundir.load_if_readable(values.PLANNED_CASES):
         cell.rundir.save(values.PLANNED_CASES, planned_cases(cell))
 
 

@@ -58,7 +58,7 @@ def run_cell(cell: Cell, ending: Ending, prepare: Callable[[], None] = lambda: N
         prepare()
         # A run that is resumed after its last scenario only lacks evidence, removal and reports.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
-            _execute(cell, RUN_GRAPH.nodes, {"opened": cell})
+            _execute(cell, RUN_GRAPH.nodes, {"initial_cell": cell})
     except Exception as caught:  # noqa: BLE001 - a full disk, a mistake of itb's: a run ends with a report
         error = as_itb_error(caught)
         if not isinstance(caught, OSError):
@@ -78,7 +78,7 @@ def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
 
 def build_cell(cell: Cell, ending: Ending) -> int:
     """Build the RPMs only; the hosts stay up for the next command."""
-    return _step(cell, ending, lambda: _execute(cell, RUN_GRAPH.of_command(Phase.BUILD), {"opened": cell}))
+    return _step(cell, ending, lambda: _execute(cell, RUN_GRAPH.of_command(Phase.BUILD), {"initial_cell": cell}))
 
 
 def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
@@ -91,7 +91,7 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
         plan_again(cell)
     cell.testbed.find_running_roles()
     names = RUN_GRAPH.of_command(phase)
-    values = {"opened": cell, **RUN_GRAPH.load(names, cell, where=cell.rundir.id)}
+    values = {"initial_cell": cell, **RUN_GRAPH.load(names, cell, where=cell.rundir.id)}
     cell.checkpoints.restore(cell.testbed.containers, again=_REDONE_KINDS[phase])
     cell.journal.reopen(again=(*_REDONE_PHASES[phase], Phase.RUN))
     cell.rundir.update(pid=os.getpid(), finished=None, exit_code=None)
@@ -131,7 +131,9 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     codes += [case.exit_code for case in cell.journal.cases]
     if ending.signals:
         codes.append(InterruptedRunError.exit_code)
-    cell.rundir.update(finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), open=True, ended=None)
+    cell.rundir.update(
+        finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), is_stepwise=True, ended=None
+    )
     verdict = write.write(cell.rundir, notes=cell.notes)
     run_result.record(cell.rundir, verdict)
     assert verdict.exit_code is not None, "it has just been written"
@@ -191,7 +193,7 @@ def _report_error(cell: Cell, error: ItbError) -> None:
 def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Record how a run ended and write its reports; return the exit code of a failure to do so."""
     try:
-        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, open=False, ended=None)
+        cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, is_stepwise=False, ended=None)
         run_result.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
     except UsageError:
         cell.journal.mark_lost("it is not readable any more")

@@ -226,7 +226,7 @@ def create_cell(
     rundir.save(values.COMMIT, commit)
     state = RunState(
         id=rundir.id,
-        short=secrets.token_hex(4),
+        short_id=secrets.token_hex(4),
         product=cell_plan.product.name,
         platform=cell_plan.platform.name,
         ref=commit.ref,

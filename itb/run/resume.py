@@ -118,7 +118,7 @@ def _remove_unusable_hosts(cell: Cell) -> str:
 
 def _why_unusable(cell: Cell, trusted: set[str]) -> str:
     """Return why no host can be used any more; empty if hosts can be used."""
-    build = cell.rundir.load_or_none(values.BUILD)
+    build = cell.rundir.load_if_readable(values.BUILD)
     if not cell.testbed.network_prefix():
         return "their network is gone"
     if not all((cell.rundir.tokens / name).exists() for name in ("ca.pem", "ca.key", "issuer.json")):

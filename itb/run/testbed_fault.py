@@ -146,9 +146,9 @@ def _host_causes(role: str, findings: dict[str, list[str]], text: str) -> Iterat
     for finding in findings.get("readonly", ()):
         yield f"host {role}: {finding} cannot be written to"
     if _ENOSPC.search(text) and not _INOTIFY.search(text):
-        rooms = sorted((int(room.split()[-1]), room.split()[0]) for room in findings.get("room", ()))
-        if rooms and rooms[0][0] < _LOW_KIB:
-            yield f"host {role}: disk full: {rooms[0][1]} has only {rooms[0][0] >> 10} MiB left"
+        free_space = sorted((int(line.split()[-1]), line.split()[0]) for line in findings.get("free", ()))
+        if free_space and free_space[0][0] < _LOW_KIB:
+            yield f"host {role}: disk full: {free_space[0][1]} has only {free_space[0][0] >> 10} MiB left"
     for number in findings.get("killed", ()):
         yield f"host {role}: out of memory: the kernel killed {number} of its processes"
     for name in findings.get("unresolved", ()):

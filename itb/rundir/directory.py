@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from itb.errors import LogLine, UsageError
 from itb.model import END_OF_TIME, Case, Moment, Quote, Record
@@ -41,26 +41,33 @@ _TRACES = (CASES, "commands.log", "state/commit.json")  # of a run directory tha
 class RunResult(Record):
     """The result of a run that has ended, so that a list of many runs need not read their cases.
 
-    ``kind`` is the verdict's kind, ``at`` the exit code's label or the last
+    ``kind`` is the verdict's kind, ``where`` the exit code's label or the last
     phase that was reached, ``cause`` the decisive case in one line.
     """
 
+    model_config = ConfigDict(populate_by_name=True)
+
     kind: str
-    at: str = ""
+    where: str = Field("", alias="at")  # the key in the file
     cause: str = ""
 
     @property
     def text(self) -> str:
         """Return the result as lists show it: ``passed``, ``failed (install)``, ``partial (build)``."""
         kind = "nothing ran" if self.kind == "nothing" else self.kind
-        return f"{kind} ({self.at})" if self.at else kind
+        return f"{kind} ({self.where})" if self.where else kind
 
 
 class RunState(Record):
-    """The content of ``run.json``: what a run tests and how far it got; times are seconds since the epoch."""
+    """The content of ``run.json``: what a run tests and how far it got; times are seconds since the epoch.
+
+    Aliases are the keys in the file.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     id: str
-    short: str
+    short_id: str = Field(alias="short")  # part of the names of its containers
     product: str
     platform: str
     ref: str
@@ -70,7 +77,7 @@ class RunState(Record):
     phases: tuple[str, ...] = ()
     exit_code: int | None = None
     kept: bool = False
-    open: bool = False  # its phases are done by single commands: others may follow, until itb down
+    is_stepwise: bool = Field(False, alias="open")  # single commands do its phases; more may come until itb down
     ended: RunResult | None = None
     pid: int = 0
     tool_version: str = ""
@@ -254,7 +261,7 @@ class RunDir:
         except ValidationError as error:
             raise UsageError(f"{path}: not written by this version of itb: {error.errors()[0]['msg']}") from None
 
-    def load_or_none(self, key: ValueKey[R]) -> R | None:
+    def load_if_readable(self, key: ValueKey[R]) -> R | None:
         """Return a saved value; None also if it cannot be read, so that its work is done again."""
         try:
             return self.load(key)
@@ -285,7 +292,7 @@ class RunDir:
 
     def write_state(self, state: RunState) -> None:
         """Write ``run.json`` whole, redacted."""
-        write_atomically(self.path / "run.json", redact(state.model_dump_json(indent=1)))
+        write_atomically(self.path / "run.json", redact(state.model_dump_json(indent=1, by_alias=True)))
 
     def append_case(self, case: Case) -> None:
         """Add a case that has ended to ``cases.jsonl``; a line is written before this returns."""
@@ -341,13 +348,16 @@ class RunDir:
     def _append(self, name: str, line: str) -> None:
         files.append(self.path / name, f"{line}\n")
 
-    def is_held(self) -> bool:
-        """Return whether a process holds the lock of this run, even if the directory was removed."""
-        return rundir_lock.holder(self.path) is not None
+    def is_locked(self, *, may_be_removed: bool = True) -> bool:
+        """Return whether a process, also this one, holds the lock of this run.
 
-    def is_locked(self) -> bool:
-        """Return whether a process holds the lock of this run; its directory must exist. Quicker than is_held."""
-        return rundir_lock.is_held(self.path)
+        A lock whose file was removed is looked for among all processes; a
+        caller that knows that the file is there, or asks for many runs, sets
+        ``may_be_removed`` to False, which is quicker.
+        """
+        if may_be_removed:
+            return rundir_lock.holder(self.path) is not None
+        return rundir_lock.is_locked(self.path)
 
     def lock(self) -> AbstractContextManager[rundir_lock.LockOwner | None]:
         """Hold the lock of the run for this process; see :func:`itb.rundir.lock.hold`."""

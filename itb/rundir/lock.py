@@ -82,8 +82,8 @@ def holder(folder: Path) -> LockOwner | None:
         return _holder_of_removed(folder / NAME)
 
 
-def is_held(folder: Path) -> bool:
-    """Return whether a process holds the lock of a run's directory, which exists; quicker than :func:`holder`."""
+def is_locked(folder: Path) -> bool:
+    """Return whether a process holds the lock of a run's directory; quick, but needs the file."""
     try:
         with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -154,16 +154,16 @@ class Testbed:
     __test__ = False  # pytest would take it for a test by its name
 
     def __init__(
-        self, engine: Engine, topology: Topology, *, run: str, short: str, runs: Path, has_tools: bool = False
+        self, engine: Engine, topology: Topology, *, run: str, short_id: str, runs: Path, has_tools: bool = False
     ) -> None:
         self.engine = engine
         self.has_tools = has_tools  # its hosts have itb's tools
         self.topology = topology
         self.run = run
-        self.short = short
+        self.short_id = short_id
         self.runs = runs
-        self.project = naming.project(short)
-        self.mac_prefix = naming.mac_prefix(short)
+        self.project = naming.project(short_id)
+        self.mac_prefix = naming.mac_prefix(short_id)
         self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, of the hosts that ran when the engine was last asked
         self.started: set[str] = set()  # roles that this process has started or found running
@@ -226,7 +226,7 @@ class Testbed:
             for container in self.engine.containers(self.labels)
             if is_running(container)
         }
-        names = {role: naming.container(self.short, role) for role in self.topology.hosts}
+        names = {role: naming.container(self.short_id, role) for role in self.topology.hosts}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
         self.started |= set(self.containers)
         return set(self.containers)
@@ -252,7 +252,7 @@ class Testbed:
     def roles_with_container(self) -> set[str]:
         """Return the roles that have a container, running or not."""
         names = {container_name(container) for container in self.engine.containers(self.labels)}
-        return {role for role in self.topology.hosts if naming.container(self.short, role) in names}
+        return {role for role in self.topology.hosts if naming.container(self.short_id, role) in names}
 
     def remove(self, roles: Iterable[str]) -> None:
         """Remove the containers of these roles; the network and the others stay."""
@@ -261,7 +261,7 @@ class Testbed:
 
     def host(self, role: str) -> Host:
         """Return the host of a role, whether it runs or not."""
-        fqdn, container = self.topology.hosts[role], naming.container(self.short, role)
+        fqdn, container = self.topology.hosts[role], naming.container(self.short_id, role)
         return Host(self.engine, container, role, fqdn, has_tools=self.has_tools)
 
     def describe(self, roles: Sequence[str]) -> TestbedHosts:

@@ -89,7 +89,7 @@ def hold_if_free(path: Path) -> Iterator[bool]:
         yield _try_lock(descriptor)
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Return whether a process, maybe this one, holds a lock file."""
     with hold_if_free(path) as free:
         return not free

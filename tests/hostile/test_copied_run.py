@@ -46,7 +46,9 @@ def _begun(folder: Path, **settings: Any) -> RunDir:
     own = Settings(**settings).model_dump(mode="json")
     cwd = str(folder)
     rundir.write_state(
-        RunState(id=rundir.id, short="s", product="p", platform="deb13", ref="", started=0, settings=own, cwd=cwd)
+        RunState(
+            id=rundir.id, short_id="s", product="p", platform="deb13", ref="", started=0, settings=own, cwd=cwd
+        )
     )
     return rundir
 

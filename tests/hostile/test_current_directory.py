@@ -80,7 +80,7 @@ def test_compose_program(hostile: Hostile, engine: Engine, images: PlatformImage
     file.write_text(COMPOSE)
     (hostile.folder / ".env").write_text("ITB_IMAGE_BARE=localhost/of/the/candidate\n")
     short = secrets.token_hex(4)
-    hand = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short=short, runs=tmp_path)
+    hand = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short_id=short, runs=tmp_path)
     try:
         prefix = hand.create_network()
         hand.up(["bare"], {"bare": images.references["bare"]}, prefix, None)

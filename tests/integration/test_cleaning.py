@@ -51,7 +51,7 @@ def leave(engine: Engine, images: PlatformImages, tmp_path: Path, own_label: str
         if directory:
             rundir.tokens.mkdir(parents=True)
             (rundir.tokens / "ca.key").write_text("secret")
-            state = RunState(id=name, short="x", product="p", platform="d", ref="r", started=1, kept=kept)
+            state = RunState(id=name, short_id="x", product="p", platform="d", ref="r", started=1, kept=kept)
             rundir.write_state(state)
         return rundir
 
@@ -234,7 +234,7 @@ def test_only_what_no_engine_and_no_run_has_is_an_orphan(tmp_path: Path) -> None
     short, busy = secrets.token_hex(4), secrets.token_hex(4)
     at_work = RunDir(tmp_path / "runs" / "r")
     at_work.path.mkdir(parents=True)
-    at_work.write_state(RunState(id="r", short=busy, product="p", platform="d", ref="r", started=1))
+    at_work.write_state(RunState(id="r", short_id=busy, product="p", platform="d", ref="r", started=1))
     engine: Any = Knowing(f"itb-{short}-known")
     with contextlib.ExitStack() as held:
         elsewhere = held.enter_context(monitor(tmp_path, f"itb-{short}-ce", elsewhere=True))

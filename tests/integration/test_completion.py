@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         rundir = RunDir(tmp_path / "runs" / name)
         rundir.host("factory").mkdir(parents=True)
         (rundir.host("factory") / "journal.txt").write_text("line\n")
-        rundir.write_state(RunState(id=name, short="x", product="p", platform="deb13", ref="main", started=1))
+        rundir.write_state(RunState(id=name, short_id="x", product="p", platform="deb13", ref="main", started=1))
     (tmp_path / "a b").touch()  # what a wildcard on a line would stand for
     return tmp_path
 

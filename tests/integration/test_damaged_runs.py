@@ -27,7 +27,9 @@ CASE = Case(phase="p", role="r", name="n", outcome=Outcome.PASSED, started=1, se
 def rundir(tmp_path: Path) -> RunDir:
     new_rundir = RunDir(tmp_path / "runs" / "r")
     new_rundir.path.mkdir(parents=True)
-    new_rundir.write_state(RunState(id="r", short="x", product="p", platform="d", ref="r", started=1, exit_code=0))
+    new_rundir.write_state(
+        RunState(id="r", short_id="x", product="p", platform="d", ref="r", started=1, exit_code=0)
+    )
     new_rundir.append_case(CASE)
     return new_rundir
 

@@ -25,10 +25,10 @@ def test_frozen_and_closed() -> None:
 
 def test_host_of_a_role() -> None:
     host = HostInfo(role="ce", container="c", fqdn="f", address="a", image="i", image_id="d")
-    testbed = TestbedHosts(name="t", network="n", hosts=(host,))
-    assert testbed.host("ce") is host
+    testbed_hosts = TestbedHosts(name="t", network="n", hosts=(host,))
+    assert testbed_hosts.host("ce") is host
     with pytest.raises(KeyError):
-        testbed.host("factory")
+        testbed_hosts.host("factory")
 
 
 ID = "a1" * 20

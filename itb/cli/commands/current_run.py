@@ -46,7 +46,7 @@ def choose_removable(runs_of: RunDir, engine: Engine) -> RunDir | None:
 def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
     """Return the only idle run of these names, else the only busy one; UsageError for more than one."""
     runs = [RunDir(runs_of.path.parent / name) for name in sorted(names)]
-    runs = [run for run in runs if not run.is_held()] or runs
+    runs = [run for run in runs if not run.is_locked()] or runs
     if len(runs) > 1:
         raise UsageError(
             f"which run? {len(runs)} can be gone on with: {', '.join(run.id for run in runs[:5])}",
@@ -55,9 +55,9 @@ def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
     return runs[0] if runs else None
 
 
-def check_open(rundir: RunDir, engine: Engine) -> None:
+def check_not_ended(rundir: RunDir, engine: Engine) -> None:
     """Raise UsageError, which says how to go on, for a run that has ended: a step would change its verdict."""
-    if rundir.is_held():
+    if rundir.is_locked():
         return  # taking its lock then fails, and says which process works on it
     state = rundir.state
     if state.finished is None:
@@ -81,7 +81,7 @@ def _waits_for_hosts(rundir: RunDir) -> bool:
         state = rundir.state
     except UsageError:
         return False
-    return state.open and not state.kept
+    return state.is_stepwise and not state.kept
 
 
 def _has_ended(rundir: RunDir, subject: str) -> UsageError:

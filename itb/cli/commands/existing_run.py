@@ -39,7 +39,7 @@ def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
     changes = settings.model_dump(include=changeable, exclude_defaults=True)
     new_values = {key: value for key, value in changes.items() if value}
     saved, notes = recorded_settings.load(rundir, settings, new_values)
-    current_run.check_open(rundir, common.find_engine(saved))
+    current_run.check_not_ended(rundir, common.find_engine(saved))
     if notes:
         _print_notes(f"going on with {rundir.id}", notes)
     common.begin_reports(settings)
@@ -88,7 +88,7 @@ def _has_nothing_left(rundir: RunDir, program: str, settings: Settings) -> bool:
         state = rundir.state
     except UsageError:
         return False
-    if state.finished is None or state.kept or state.open or rundir.is_held():
+    if state.finished is None or state.kept or state.is_stepwise or rundir.is_locked():
         return False
     engine = connect(Runner(limits=settings.time_limits), program, settings.cache_dir)
     return not current_run.is_left(rundir, engine)

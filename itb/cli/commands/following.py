@@ -58,15 +58,15 @@ def write(text: str) -> None:
 
 def follow(settings: Settings, query: LogQuery) -> bool:
     """Print new lines of logs until the run has ended or the host is gone; False at once if neither is up."""
-    testbed = query.rundir.load_or_none(values.TESTBED)
-    is_host = testbed is not None and query.place in [host.role for host in testbed.hosts]
+    testbed_hosts = query.rundir.load_if_readable(values.TESTBED)
+    is_host = testbed_hosts is not None and query.place in [host.role for host in testbed_hosts.hosts]
     if is_host and query.place in hosts.roles_up(common.find_engine(settings), query.rundir):
         _follow_host(settings, query)
         return True
-    if not query.rundir.is_locked():
+    if not query.rundir.is_locked(may_be_removed=False):
         return False
 
-    _print_growing(query, lambda: _growing(query), query.rundir.is_locked)
+    _print_growing(query, lambda: _growing(query), lambda: query.rundir.is_locked(may_be_removed=False))
     return True
 
 

@@ -53,7 +53,7 @@ def _runs_with_hosts(engine: Engine, folder: Path) -> list[RunDir]:
     """Return the runs of a folder that have containers, newest first; busy ones only if all are busy."""
     owners = {naming.run_of(labels_of(item)) for item in engine.containers(naming.any_run())}
     here = [RunDir(folder / name) for name, runs_of in sorted(owners, reverse=True) if runs_of == str(folder)]
-    return [rundir for rundir in here if not rundir.is_held()] or here
+    return [rundir for rundir in here if not rundir.is_locked()] or here
 
 
 def _only(with_hosts: list[RunDir]) -> RunDir:
@@ -68,15 +68,15 @@ def _only(with_hosts: list[RunDir]) -> RunDir:
 
 def roles_up(engine: Engine, rundir: RunDir) -> list[str]:
     """Return the roles of a run's hosts, with the services and the workspace last."""
-    short = rundir.state.short
+    short_id = rundir.state.short_id
     containers = engine.containers(naming.run_labels(rundir.id, rundir.path.parent))
-    roles = sorted(naming.container_role(container_name(item), short) for item in containers)
+    roles = sorted(naming.container_role(container_name(item), short_id) for item in containers)
     return sorted(roles, key=lambda role: role in (SERVICES, WORKSPACE))
 
 
 def container_of(rundir: RunDir, role: str) -> str:
     """Return the name of the container of a role in a run."""
-    return naming.container(rundir.state.short, role)
+    return naming.container(rundir.state.short_id, role)
 
 
 def _failed_role(engine: Engine, rundir: RunDir) -> str:

@@ -28,7 +28,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in runs.readable(settings.runs_dir):
-        commit = rundir.load_or_none(values.COMMIT)
+        commit = rundir.load_if_readable(values.COMMIT)
         if commit is not None:
             outcome = run_result.read(rundir, state).text
             tested.setdefault(commit.id, []).append(f"{state.platform}: {outcome}")

@@ -63,8 +63,8 @@ def _find_run_and_place(settings: Settings, run: str, place: str, name: str) -> 
 
 def places(rundir: RunDir) -> list[str]:
     """Return the places of a run's logs, those of its hosts that are up among them."""
-    testbed = rundir.load_or_none(values.TESTBED)
-    roles = [host.role for host in testbed.hosts] if testbed else []
+    testbed_hosts = rundir.load_if_readable(values.TESTBED)
+    roles = [host.role for host in testbed_hosts.hosts] if testbed_hosts else []
     return list(dict.fromkeys([*(log.place for log in rundir_logs.list_logs(rundir)), *roles]))
 
 

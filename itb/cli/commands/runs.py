@@ -43,13 +43,15 @@ class ListedRun:
     def document(self) -> dict[str, Any]:
         """Return the run as ``itb list --json`` prints it."""
         fields = (
-            self.state.model_dump(mode="json", exclude={"settings", "definitions", "ended"}) if self.state else {}
+            self.state.model_dump(mode="json", exclude={"settings", "definitions", "ended"}, by_alias=True)
+            if self.state
+            else {}
         )
         return {
             "id": self.rundir.id,
             **fields,
             "outcome": self.ended.text,
-            **self.ended.model_dump(),
+            **self.ended.model_dump(by_alias=True),
             "directory": str(self.rundir.path),
         }
 
@@ -80,7 +82,7 @@ class RunFilter:
 
     def accepts_outcome(self, ended: RunResult) -> bool:
         """Return whether the filter accepts a run that ended like this."""
-        return not self.outcome or ended.kind in self.outcome or ended.at in self.outcome
+        return not self.outcome or ended.kind in self.outcome or ended.where in self.outcome
 
 
 def _is_of_commit(run: str, beginning: str) -> bool:

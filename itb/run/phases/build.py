@@ -49,7 +49,7 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
     """Return the RPMs of the same tree, platform and arguments if they were built before; else None."""
     if cell.settings.from_repo:
         return request.rundir.load(values.BUILD)
-    build = request.rundir.load_or_none(values.BUILD)
+    build = request.rundir.load_if_readable(values.BUILD)
     if build and build.commit == request.commit and release_manager.is_whole(build):
         return build
     if _must_build(cell, request):

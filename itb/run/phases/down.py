@@ -71,7 +71,7 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     else:
         # A run without an exit code was cut off.
         run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
-        journal.rundir.update(exit_code=worst([run_code, code]), kept=False, open=False, ended=None)
+        journal.rundir.update(exit_code=worst([run_code, code]), kept=False, is_stepwise=False, ended=None)
         run_result.record(journal.rundir, write.write(journal.rundir, notes=notes))
     return code
 

@@ -81,7 +81,7 @@ def final_cases(cell: Cell) -> Iterable[CaseKey]:
     yield from (_unchanged(Phase.TEST, role) for role in cell.roles)
 
 
-def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -> Installed:
+def install_roles(cell: Cell, build: Build, repo: Repo, testbed_hosts: TestbedHosts) -> Installed:
     """Install the candidate on its roles, verify its origin and files, and configure it; return its packages.
 
     Hosts without a role of the product only get the candidate's repository.
@@ -101,7 +101,7 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed: TestbedHosts) -
         )
         return installed.packages[role]
 
-    others = {host.role for host in testbed.hosts} - {*cell.roles, CE, SERVICES, WORKSPACE}
+    others = {host.role for host in testbed_hosts.hosts} - {*cell.roles, CE, SERVICES, WORKSPACE}
     packages = in_parallel([*cell.roles, *sorted(others)], install_role)
     return Installed(packages={role: items for role, items in packages.items() if items})
 

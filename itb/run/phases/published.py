@@ -227,9 +227,9 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
     return repository_server.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
-def choose_published(opened: Cell, images: PlatformImages) -> Cell:
+def choose_published(initial_cell: Cell, images: PlatformImages) -> Cell:
     """Return the cell with the candidate chosen in the repository of the settings; unchanged if it is built."""
-    cell = opened
+    cell = initial_cell
     if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.PUBLISHED_PACKAGES):
         return cell
     if cell.commit.describe:  # an earlier attempt chose it: choose the same again

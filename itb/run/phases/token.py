@@ -80,18 +80,19 @@ def provider_context(settings: Settings, runner: Runner) -> ProviderContext:
     return ProviderContext(runner=runner, options=settings.token, hook_dirs=folders)
 
 
-def acquire_token(opened: Cell) -> CheckedToken | None:
+def acquire_token(initial_cell: Cell) -> CheckedToken | None:
     """Return the SciToken that the managed-token hook gives, checked; None for a product without one.
 
     A whole run begins with it, since it needs no host: a hook that is missing
     or wrong, or a token that is refused, ends the run in seconds.
     """
-    delivery = opened.product.token
-    if delivery is None or _has_fresh_token(opened):
+    delivery = initial_cell.product.token
+    if delivery is None or _has_fresh_token(initial_cell):
         return None
-    with opened.journal.case(*_acquired(delivery)) as case:
-        checked = request_token(opened, delivery, note=case.note)
-        case.passed(f"hook {opened.settings.token_hook}, for {opened.ce_address}: {_describe(checked.token)}")
+    with initial_cell.journal.case(*_acquired(delivery)) as case:
+        checked = request_token(initial_cell, delivery, note=case.note)
+        hook, address = initial_cell.settings.token_hook, initial_cell.ce_address
+        case.passed(f"hook {hook}, for {address}: {_describe(checked.token)}")
     return checked
 
 
@@ -112,7 +113,7 @@ def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | Non
 
 def _has_fresh_token(cell: Cell) -> bool:
     """Return whether an earlier attempt has delivered a token that need not be renewed yet."""
-    token = cell.rundir.load_or_none(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
+    token = cell.rundir.load_if_readable(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
     return token is not None and renewal.due(token) > time.time()
 
 

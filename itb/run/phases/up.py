@@ -56,30 +56,30 @@ def ce_cases(cell: Cell) -> Iterable[CaseKey]:
         yield from (starts(CE, unit) for unit in cell.platform.ce.services)
 
 
-def prepare_platform(opened: Cell) -> PlatformImages:
+def prepare_platform(initial_cell: Cell) -> PlatformImages:
     """Return the images of the platform; build them unless the engine's store has them."""
-    with opened.journal.case(*IMAGES) as case:
-        images = saved_images(opened) or platforms_images.ensure(
-            opened.platform,
-            opened.engine,
-            cache=opened.settings.cache_dir,
-            options=opened.settings.platform_options.get(opened.platform.name),
+    with initial_cell.journal.case(*IMAGES) as case:
+        images = saved_images(initial_cell) or platforms_images.ensure(
+            initial_cell.platform,
+            initial_cell.engine,
+            cache=initial_cell.settings.cache_dir,
+            options=initial_cell.settings.platform_options.get(initial_cell.platform.name),
             note=case.note,
         )
         case.passed(f"key {images.key}" + (f"; {images.notice}" if images.notice else ""))
-    opened.rundir.save(values.IMAGES, images)
+    initial_cell.rundir.save(values.IMAGES, images)
     return images
 
 
 def saved_images(cell: Cell) -> PlatformImages | None:
     """Return the images that a resumed run began with, if they still exist; else None."""
-    saved = cell.rundir.load_or_none(values.IMAGES)
+    saved = cell.rundir.load_if_readable(values.IMAGES)
     return platforms_images.find(cell.engine, saved.platform, saved.key) if saved else None
 
 
 def load_ca(cell: Cell) -> RunCA:
     """Return the run's certificate authority; create it if there is none yet."""
-    return RunCA.load_or_create(cell.rundir.tokens, name=f"itb run {cell.rundir.state.short}")
+    return RunCA.load_or_create(cell.rundir.tokens, name=f"itb run {cell.rundir.state.short_id}")
 
 
 def load_issuer(cell: Cell) -> Issuer:

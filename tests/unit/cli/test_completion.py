@@ -16,7 +16,7 @@ COMMANDS = collection.namespace()
 def make_run(folder: Path, name: str) -> RunDir:
     rundir = RunDir(folder / name)
     rundir.path.mkdir(parents=True)
-    rundir.write_state(RunState(id=name, short="x", product="p", platform="deb13", ref="main", started=1))
+    rundir.write_state(RunState(id=name, short_id="x", product="p", platform="deb13", ref="main", started=1))
     return rundir
 
 

@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in ((OLDER, 0), (NEWEST, 7)):
         rundir = RunDir(top / "runs" / name)
         rundir.path.mkdir(parents=True)
-        state = RunState(id=name, short="ab12", product="pocketwms", platform="deb13", ref="main", started=1e9)
+        state = RunState(id=name, short_id="ab12", product="pocketwms", platform="deb13", ref="main", started=1e9)
         rundir.write_state(state.model_copy(update={"finished": 1e9 + 5, "exit_code": code}))
         rundir.append_case(Case(phase="test", role="ce", name="n", outcome=Outcome.PASSED, started=1e9, seconds=1))
     return top

@@ -32,7 +32,7 @@ def test_labels_of_a_run_say_whose_it_is() -> None:
     ],
 )
 def test_names_of_containers(name: str, short: str) -> None:
-    assert naming.short_of(name) == short
+    assert naming.short_id_of(name) == short
 
 
 @pytest.mark.parametrize(

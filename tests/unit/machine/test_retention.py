@@ -27,7 +27,7 @@ def make(tmp_path: Path) -> MakeRun:
         rundir.path.mkdir()
         code = {"passed": 0, "partial": 0}.get(kind, 7)
         state = RunState(
-            id=rundir.id, short="x", product="p", platform="deb13", ref="main", started=at, finished=at + 60,
+            id=rundir.id, short_id="x", product="p", platform="deb13", ref="main", started=at, finished=at + 60,
             exit_code=code, ended=RunResult(kind=kind),
         )  # fmt: skip
         rundir.write_state(state.model_copy(update=changes))

@@ -35,7 +35,7 @@ def rundir(tmp_path: Path) -> RunDir:
     rundir = RunDir(tmp_path)
     rundir.write_state(
         RunState(
-            id="r", short="s", product="p", platform="deb13", ref="main", started=START,
+            id="r", short_id="s", product="p", platform="deb13", ref="main", started=START,
             finished=START + 60, exit_code=0,
         )
     )  # fmt: skip

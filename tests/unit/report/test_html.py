@@ -35,7 +35,7 @@ def rundir(tmp_path: Path) -> RunDir:
     rundir.write_state(
         RunState(
             id="r",
-            short="s",
+            short_id="s",
             product="pocketwms",
             platform="deb13",
             ref="broken/x; rm -rf ~",

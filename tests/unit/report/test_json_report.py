@@ -48,7 +48,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunDir]:
         code = ExitCode.BUILD if failed else ExitCode.PASSED
         rundir.write_state(
             RunState(
-                id=rundir.id, short="s", product="p", platform=platform, ref="main", started=START,
+                id=rundir.id, short_id="s", product="p", platform=platform, ref="main", started=START,
                 finished=START + 9, exit_code=code, scenarios=("smoke",),
             )
         )  # fmt: skip

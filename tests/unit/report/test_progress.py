@@ -23,7 +23,7 @@ from itb.rundir.journal import Journal
 def rundir(tmp_path: Path) -> RunDir:
     rundir = RunDir(tmp_path)
     state = RunState(
-        id="r", short="s", product="pocketwms", platform="deb13", ref="main", started=time.time()
+        id="r", short_id="s", product="pocketwms", platform="deb13", ref="main", started=time.time()
     )
     rundir.write_state(state)
     return rundir

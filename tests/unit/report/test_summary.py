@@ -34,7 +34,7 @@ def run_in(folder: Path, runs: str = "runs", *, settings: dict[str, Any] | None 
     rundir.path.mkdir(parents=True)
     rundir.save(values.COMMIT, COMMIT)
     failed = RunState(
-        id="r", short="x", product="mine", platform="odd", ref="main", scenarios=("triv", "smoke"), started=1,
+        id="r", short_id="x", product="mine", platform="odd", ref="main", scenarios=("triv", "smoke"), started=1,
         finished=5, exit_code=5, cwd=str(folder), settings=settings or {},
     )  # fmt: skip
     rundir.write_state(failed.model_copy(update=state))

@@ -48,7 +48,7 @@ def rundir(tmp_path: Path) -> RunDir:
     rundir.write_state(
         RunState(
             id=path.name,
-            short="ab12cd",
+            short_id="ab12cd",
             product="pocketwms",
             platform="deb13",
             ref="v1_2_0",

@@ -103,7 +103,7 @@ def run(folder: Path, *, code: int = 0, commit: Commit = COMMIT, **build: Any) -
     rundir = RunDir(folder / "run")
     rundir.path.mkdir()
     state = RunState(
-        id="run", short="1", product="glideinwms", platform="el9", ref="v3_11_2", started=1, finished=9,
+        id="run", short_id="1", product="glideinwms", platform="el9", ref="v3_11_2", started=1, finished=9,
         exit_code=code,
     )  # fmt: skip
     rundir.write_state(state)

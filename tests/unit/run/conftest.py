@@ -54,11 +54,11 @@ def new_cell(tmp_path: Path) -> NewCell:
     rundir = RunDir.create(tmp_path, "pocketwms-1234-deb13")
     rundir.tokens.mkdir(mode=0o700)
     rundir.write_state(
-        RunState(id=rundir.id, short="s", product="pocketwms", platform="deb13", ref="", started=1)
+        RunState(id=rundir.id, short_id="s", product="pocketwms", platform="deb13", ref="", started=1)
     )
     (planned,) = plan.plan_cells(Settings(product="pocketwms"))
     engine = Engine(Runner())
-    testbed = HostsInMemory(engine, planned.topology, run=rundir.id, short="s", runs=tmp_path)
+    testbed = HostsInMemory(engine, planned.topology, run=rundir.id, short_id="s", runs=tmp_path)
 
     def make(settings: Settings | None = None, *, token: TokenDelivery | None = None) -> Cell:
         cell = Cell(

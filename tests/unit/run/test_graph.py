@@ -153,7 +153,7 @@ def test_an_interruption_has_ended_everything_already() -> None:
 
 def test_only_nodes_that_judge_the_candidate_outlive_an_error() -> None:
     assert {name for name, node in RUN_GRAPH.nodes.items() if node.prepares} == {
-        "hosts", "signing_key", "workspace", "clone", "testbed", "ce", "previous_build", "previous_repo",
+        "hosts", "signing_key", "workspace", "clone", "testbed_hosts", "ce", "previous_build", "previous_repo",
     }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_a_need_that_nobody_meets_is_refused() -> None:
 def test_a_value_has_the_type_its_node_returns() -> None:
     """A parameter of a node has the type that the node of that name returns."""
     kinds = {name: get_type_hints(node.work).get("return") for name, node in RUN_GRAPH.nodes.items()}
-    kinds["opened"] = Cell
+    kinds["initial_cell"] = Cell
     for node in RUN_GRAPH.nodes.values():
         hints = get_type_hints(node.work)
         for name in node.takes:

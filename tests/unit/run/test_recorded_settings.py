@@ -13,7 +13,7 @@ from itb.rundir.directory import RunDir, RunState
 from itb.util.redact import MARK
 from itb.version import VERSION
 
-STATE = RunState(id="r", short="s", product="p", platform="deb13", ref="", started=0)
+STATE = RunState(id="r", short_id="s", product="p", platform="deb13", ref="", started=0)
 
 
 def begun(folder: Path, settings: dict[str, object], version: str = VERSION) -> RunDir:

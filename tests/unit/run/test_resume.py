@@ -15,7 +15,7 @@ from itb.run import resume
 from itb.rundir.directory import RunState
 from itb.testbed import testbed
 
-STATE = RunState(id="r", short="s", product="p", platform="deb13", ref="", started=0)
+STATE = RunState(id="r", short_id="s", product="p", platform="deb13", ref="", started=0)
 
 
 def test_definitions_that_changed_are_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from itb.rundir.journal import Journal
 @pytest.fixture
 def rundir(tmp_path: Path) -> RunDir:
     begun = RunDir.create(tmp_path, "p-1234-deb13")
-    state = RunState(id=begun.id, short="s", product="p", platform="deb13", ref="r", started=time.time())
+    state = RunState(id=begun.id, short_id="s", product="p", platform="deb13", ref="r", started=time.time())
     begun.write_state(state)
     return begun
 

@@ -23,7 +23,7 @@ CASE = Case(phase="p", role="r", name="n", outcome=Outcome.PASSED, started=1, se
 
 
 def state(rundir: RunDir) -> RunState:
-    return RunState(id=rundir.id, short="ab", product="p", platform="deb13", ref="main", started=1)
+    return RunState(id=rundir.id, short_id="ab", product="p", platform="deb13", ref="main", started=1)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_values_come_back(rundir: RunDir) -> None:
     other = ValueKey(values.TOKEN.name, Case)
     with pytest.raises(UsageError, match="not written by this version"):
         rundir.load(other)
-    assert rundir.load_or_none(other) is None
+    assert rundir.load_if_readable(other) is None
 
 
 def test_cases_survive_a_crash_in_the_middle_of_a_line(rundir: RunDir) -> None:

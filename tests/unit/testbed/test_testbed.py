@@ -113,7 +113,7 @@ def test_names_that_lead_nowhere() -> None:
 def test_runs_do_not_share_hardware_addresses(tmp_path: Path) -> None:
     stage = testbed.find_topology("three-hosts")
     testbeds = [
-        testbed.Testbed(None, stage, run="r", short=short, runs=tmp_path)  # type: ignore[arg-type]
+        testbed.Testbed(None, stage, run="r", short_id=short, runs=tmp_path)  # type: ignore[arg-type]
         for short in ("01020304", "01020305")
     ]
     assert [testbed.mac_prefix for testbed in testbeds] == ["02:01:02:03:04", "02:01:02:03:05"]

@@ -25,16 +25,16 @@ def test_one_holds_the_other_waits_until_it_ends(tmp_path: Path) -> None:
         with filelock.hold(path, stop, MINUTE, waiting=lambda _: waiting.set()):
             holding.set()
 
-    assert not filelock.is_held(path)
+    assert not filelock.is_locked(path)
     with filelock.hold(path, stop, MINUTE, waiting=pytest.fail):
-        assert filelock.is_held(path)
+        assert filelock.is_locked(path)
         thread = threading.Thread(target=hold_too)
         thread.start()
         assert waiting.wait(60)
         assert not holding.is_set()
     thread.join(60)
     assert holding.is_set()
-    assert not filelock.is_held(path)
+    assert not filelock.is_locked(path)
 
 
 def test_who_waits_can_be_interrupted(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_who_waits_can_be_interrupted(tmp_path: Path) -> None:
         threads_end = pytest.raises(InterruptedRunError, match=f"while process {os.getpid()} held lock")
         with threads_end, filelock.hold(path, stop, MINUTE, waiting=lambda _: stop.set()):
             pytest.fail("somebody else holds it")
-        assert filelock.is_held(path)
+        assert filelock.is_locked(path)
 
 
 def test_a_lock_is_taken_only_if_it_is_free(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_lock_is_taken_only_if_it_is_free(tmp_path: Path) -> None:
         assert not free
     with filelock.hold_if_free(path) as free:
         assert free
-        assert filelock.is_held(path)
-    assert not filelock.is_held(path)
+        assert filelock.is_locked(path)
+    assert not filelock.is_locked(path)
 
 
 def test_who_waits_is_told_for_whom_and_not_for_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +111,7 @@ def test_lock_of_a_neighbour_is_refused(tmp_path: Path, theirs: str) -> None:
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
-    for look in (filelock.is_held, lambda path: filelock.hold(path, threading.Event(), MINUTE).__enter__()):
+    for look in (filelock.is_locked, lambda path: filelock.hold(path, threading.Event(), MINUTE).__enter__()):
         with pytest.raises(OSError, match="not a regular file"):
             look(tmp_path / "lock")
 

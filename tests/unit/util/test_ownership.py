@@ -248,7 +248,7 @@ def _run(folder: Path, **settings: Any) -> RunDir:
     rundir.path.mkdir()
     own = Settings(**settings).model_dump(mode="json")
     rundir.write_state(
-        RunState(id="r", short="s", product="p", platform="deb13", ref="", started=0, settings=own)
+        RunState(id="r", short_id="s", product="p", platform="deb13", ref="", started=0, settings=own)
     )
     return rundir
 

@@ -22,7 +22,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
     def make(name: str, **changes: Any) -> RunDir:
         rundir = RunDir(tmp_path / "runs" / name)
         rundir.path.mkdir(parents=True)
-        state = RunState(id=name, short="ab12ab12", product="p", platform="deb13", ref="main", started=1.7e9)
+        state = RunState(id=name, short_id="ab12ab12", product="p", platform="deb13", ref="main", started=1.7e9)
         rundir.write_state(state.model_copy(update=changes))
         return rundir
 

@@ -29,7 +29,7 @@ def ended(runs: Path, name: str, outcome: Outcome) -> tuple[Journal, None]:
     code = 0 if outcome is Outcome.PASSED else 2
     phases = ("build", "serve", "up", "install", "token", "test")
     rundir.write_state(
-        RunState(id=name, short="x", product="p", platform=name, ref="r", started=1, finished=9, exit_code=code)
+        RunState(id=name, short_id="x", product="p", platform=name, ref="r", started=1, finished=9, exit_code=code)
     )
     (rundir.path / "a log").touch()
     for phase in phases:
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made_is_found_before_anything_starts(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     monkeypatch.setattr(orphans, "guard", nullcontext)
     monkeypatch.setattr(common, "find_engine", lambda _settings: None)
-    monkeypatch.setattr(current_run, "check_open", lambda _rundir, _engine: None)
+    monkeypatch.setattr(current_run, "check_not_ended", lambda _rundir, _engine: None)
     flags = {"runs": "runs", "report_dir": "/proc/no-folder"}
     ended(tmp_path / "runs", "red", Outcome.FAILED)
     settings = Settings.model_validate({"product": "pocketwms", **flags})

@@ -45,7 +45,7 @@ def make(runs: Path, name: str, **changes: Any) -> RunDir:
     """A run that has ended well, unless ``changes`` say otherwise."""
     rundir = RunDir(runs / name)
     rundir.path.mkdir(parents=True)
-    state = RunState(id=name, short="ab12", product="p", platform="deb13", ref="main", started=1.7e9)
+    state = RunState(id=name, short_id="ab12", product="p", platform="deb13", ref="main", started=1.7e9)
     rundir.write_state(state.model_copy(update={"finished": 1.7e9 + 5, "exit_code": 0, **changes}))
     rundir.append_case(Case(phase="test", role="ce", name="n", outcome=Outcome.PASSED, started=1.7e9, seconds=1))
     write.write(rundir)
@@ -89,10 +89,10 @@ def test_what_another_process_works_on_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_build_from_the_cache_has_no_hosts_and_goes_on(tmp_path: Path) -> None:
-    make(tmp_path, "1-older", open=True)
-    newest = make(tmp_path, "2-built", open=True)
+    make(tmp_path, "1-older", is_stepwise=True)
+    newest = make(tmp_path, "2-built", is_stepwise=True)
     assert current_run.choose(newest, machine(tmp_path)).id == "2-built"
-    current_run.check_open(newest, machine(tmp_path))
+    current_run.check_not_ended(newest, machine(tmp_path))
     make(tmp_path, "0-up", kept=True)
     with pytest.raises(UsageError, match="0-up, 2-built"):
         current_run.choose(newest, machine(tmp_path, "0-up"))
@@ -103,14 +103,14 @@ def test_a_build_from_the_cache_has_no_hosts_and_goes_on(tmp_path: Path) -> None
     [
         ({}, "run r has ended, and its hosts are gone", "itb run with --keep always starts one whose hosts stay"),
         ({"exit_code": 7}, "run r has ended, and its hosts are gone", "itb run --resume r goes on with it"),
-        ({"kept": True, "open": True}, "run r has ended, and its hosts are gone", "itb run --resume r"),
+        ({"kept": True, "is_stepwise": True}, "run r has ended, and its hosts are gone", "itb run --resume r"),
         ({"finished": None, "exit_code": None}, "run r was cut off: what it was doing is half-done", "--resume r"),
     ],
 )
 def test_a_run_that_has_ended_is_refused(changes: dict[str, Any], message: str, hint: str, tmp_path: Path) -> None:
     rundir = make(tmp_path, "r", **changes)
     with pytest.raises(UsageError) as caught:
-        current_run.check_open(rundir, machine(tmp_path, "-r"))
+        current_run.check_not_ended(rundir, machine(tmp_path, "-r"))
     assert caught.value.message == message
     assert hint in caught.value.hint
     assert "itb run --resume r goes on with it" in caught.value.hint

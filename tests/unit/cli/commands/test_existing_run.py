@@ -47,7 +47,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     rundir = RunDir(tmp_path / "runs" / "r")
     rundir.tokens.mkdir(parents=True)
     (rundir.tokens / "ca.key").write_text("secret")
-    state = RunState(id="r", short="x", product="p", platform="d", ref="r", started=1)
+    state = RunState(id="r", short_id="x", product="p", platform="d", ref="r", started=1)
     rundir.write_state(state.model_copy(update={"finished": 5, "exit_code": 0, "kept": True}))
     rundir.append_case(Case(phase="test", role="ce", name="n", outcome=Outcome.PASSED, started=2, seconds=1))
     return rundir

@@ -30,7 +30,7 @@ class Machine(Engine):
     def containers(self, filters: Any) -> list[dict[str, Any]]:
         return [
             {
-                "Names": [f"itb-{run.state.short}-{role}"],
+                "Names": [f"itb-{run.state.short_id}-{role}"],
                 "Labels": {"itb.run": run.id, "itb.runs": str(run.path.parent)},
             }
             for run in self.runs
@@ -73,12 +73,12 @@ SHELL = ["bash", "-l"]
 def test_alone_it_goes_where_the_one_run_with_hosts_failed(enter: Any, red: RunDir, make_run: MakeRun) -> None:
     make_run("3-newer")
     assert enter(Machine(red)) == ["itb-ab12ab12-factory", *SHELL]
-    green = make_run("4-green", exit_code=0, short="cd34cd34")
+    green = make_run("4-green", exit_code=0, short_id="cd34cd34")
     assert enter(Machine(green), "4-green") == ["itb-cd34cd34-ce", *SHELL], "no services host first"
 
 
 def test_a_kept_run_comes_before_one_that_goes_on(enter: Any, red: RunDir, make_run: MakeRun) -> None:
-    going = make_run("4-going", short="cd34cd34")
+    going = make_run("4-going", short_id="cd34cd34")
     with going.lock():
         assert enter(Machine(going, red)) == ["itb-ab12ab12-factory", *SHELL]
         assert enter(Machine(going)) == ["itb-cd34cd34-ce", *SHELL]
@@ -94,7 +94,7 @@ def test_the_run_may_be_left_out_before_a_role(enter: Any, red: RunDir) -> None:
 
 def test_several_runs_with_hosts_have_to_be_told_apart(enter: Any, red: RunDir, make_run: MakeRun) -> None:
     with pytest.raises(UsageError, match="several runs have hosts: 4-x, 2-red"):
-        enter(Machine(red, make_run("4-x", short="cd34cd34")))
+        enter(Machine(red, make_run("4-x", short_id="cd34cd34")))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def make_run(runs: Path, platform: str, code: int) -> RunDir:
     rundir.path.mkdir(parents=True)
     rundir.write_state(
         RunState(
-            id=rundir.id, short="s", product="pocketwms", platform=platform, ref="main", started=1, finished=2,
+            id=rundir.id, short_id="s", product="pocketwms", platform=platform, ref="main", started=1, finished=2,
             exit_code=code,
         )
     )  # fmt: skip

@@ -17,7 +17,7 @@ from itb.model import Case, Outcome
 from itb.rundir.directory import RunDir, RunResult, runs_of
 
 MakeRun = Callable[..., RunDir]
-RED = RunResult(kind="failed", at="install", cause="install on frontend: nothing provides libfoo")
+RED = RunResult(kind="failed", where="install", cause="install on frontend: nothing provides libfoo")
 
 
 def case(outcome: Outcome, **changes: object) -> Case:
@@ -35,7 +35,7 @@ def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: P
     make_run("3-c", pid=os.getpid())
     (tmp_path / "runs" / "4-d").mkdir()
     (tmp_path / "runs" / "4-d" / "run.json").write_text("{")
-    held = make_run("5-e", exit_code=0, ended=RunResult(kind="partial", at="build"))
+    held = make_run("5-e", exit_code=0, ended=RunResult(kind="partial", where="build"))
     with held.lock():
         shown = runs.table(list(runs.matching_runs(tmp_path / "runs", RunFilter())))
     assert [" ".join(line.split()) for line in shown.lines()[1:]] == [
