@@ -90,7 +90,7 @@ def run_end(
     """Return the case ``RUN_END`` of a run; none if it is still to come, or if other cases say why it is missing.
 
     If the run's exit code is bad and no case is, this case is an error.
-    ``planned`` is empty where the plan is not known: older versions saved none.
+    ``planned`` is empty where they are not known: older versions saved none.
     """
     recorded = [case for case in cases if case.key == RUN_END]
     others = [case for case in cases if case.key != RUN_END]
@@ -139,7 +139,7 @@ def _unexplained_end(end: Case, code: int, last: Case | None, *, ended: bool) ->
 def make_unreached_cases(
     cases: Sequence[Case], planned: Sequence[CaseKey], state: RunState, *, is_running: bool
 ) -> list[Case]:
-    """Return the planned cases that the run did not reach, skipped with that reason, in order of the plan."""
+    """Return the planned cases that the run did not reach, skipped with that reason, in their order."""
     keys = {case.key for case in cases}
     end = max((case.ended for case in cases), default=state.started)
     reason = _why_not_reached(cases, state, is_running=is_running)

@@ -45,8 +45,8 @@ class RunData:
     """Everything that is known of a run, safe to show; ``cases`` in order of start, one of each name.
 
     ``unreached_cases`` are the planned cases that the run did not reach,
-    skipped with that reason; ``is_plan_known`` is false where the run has
-    saved no plan.  ``problems`` says what could not be read; ``has_ended`` is
+    skipped with that reason; ``has_planned_cases`` is false where the run has
+    saved no planned cases.  ``problems`` says what could not be read; ``has_ended`` is
     false while the run goes on or if its process died.
     """
 
@@ -64,7 +64,7 @@ class RunData:
     problems: tuple[str, ...]
     has_ended: bool
     unreached_cases: tuple[Case, ...] = ()
-    is_plan_known: bool = False
+    has_planned_cases: bool = False
     resumption_notes: tuple[str, ...] = ()  # when the run was resumed, and which cases that repeated
     paused_seconds: float = 0.0  # between one attempt and the next
     hand_entry_notes: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
@@ -128,7 +128,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         problems=tuple(problems),
         has_ended=has_ended,
         unreached_cases=tuple(map(clean_case, unreached_cases)),
-        is_plan_known=planned is not None,
+        has_planned_cases=planned is not None,
         resumption_notes=_resumption_notes(history),
         paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,

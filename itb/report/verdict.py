@@ -109,13 +109,13 @@ def _kind(run_data: RunData, code: int, *, tried: int) -> tuple[VerdictKind, int
 def find_unreached_phases(run_data: RunData, *, failed: bool) -> tuple[str, ...]:
     """Return the main phases that the run did not reach.
 
-    Where the plan is not known, a run that went well has not skipped a phase
+    Where the planned cases are not known, a run that went well has not skipped a phase
     before its last one: it did not need it (a product without a token).
     """
     # The CE is the platform's: preparing it does not mean that the candidate got this far.
     reached = set(phases(_without_ce_setup(run_data.cases)))
     unreached = set(phases(_without_ce_setup(run_data.unreached_cases)))
-    if run_data.is_plan_known:
+    if run_data.has_planned_cases:
         return tuple(name for name in MAIN_PHASES if name in unreached - reached)
     last = max((MAIN_PHASES.index(name) for name in reached if name in MAIN_PHASES), default=-1)
     after = MAIN_PHASES if failed else MAIN_PHASES[last + 1 :]

@@ -14,7 +14,7 @@ from itb.errors import InterruptedRunError, UsageError
 from itb.model import Notes
 from itb.process.runner import Runner
 from itb.process.stop import Ending, Stop
-from itb.run import pipeline, plan, recorded_settings, resume
+from itb.run import assemble, pipeline, recorded_settings, resume
 from itb.run.cell import Cell
 from itb.run.phases import down
 from itb.rundir import seal, values
@@ -32,10 +32,11 @@ def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop)
     commit = rundir.load(values.COMMIT)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")
-    plans = [cell_plan for cell_plan in plan.plan_cells(saved) if cell_plan.platform.name == state.platform]
-    if not plans:
+    all_definitions = assemble.find_definitions(saved)
+    definitions = next((each for each in all_definitions if each.platform.name == state.platform), None)
+    if definitions is None:
         raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
-    return plan.assemble_cell(saved, plans[0], commit, rundir, listener=listener, stop=stop)
+    return assemble.assemble_cell(saved, definitions, commit, rundir, listener=listener, stop=stop)
 
 
 def working_directory(rundir: RunDir) -> AbstractContextManager[None]:
@@ -54,7 +55,7 @@ def resume_run(
 
     ``notes`` go into the first case.  Raises UsageError where a definition has changed since the run began.
     """
-    plan.check_disk(saved)
+    assemble.check_disk(saved)
     cell = reopen_cell(rundir, saved, listener, ending.stop())
     resume.check_unchanged(rundir.state, resume.checksums(cell.product, cell.platform, cell.topology))
     cell.journal.reopen(resume=True)

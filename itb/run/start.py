@@ -16,23 +16,23 @@ from itb.process import retry
 from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.report.progress import PlatformListener
-from itb.run import plan
+from itb.run import assemble
+from itb.run.assemble import CellDefinitions
 from itb.run.cell import Cell
 from itb.run.phases import published
-from itb.run.plan import Plan
 from itb.rundir.journal import Listener
 
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """A run before it has a directory: a plan per cell, and the exact commits that all cells test.
+    """A run before it has a directory: the definitions of each cell, and the exact commits that all cells test.
 
     ``resolve_case`` reports how the candidate was resolved; None for published
     packages, which each cell chooses itself.
     """
 
     settings: Settings
-    plans: tuple[Plan, ...]
+    definitions: tuple[CellDefinitions, ...]
     commit: Commit
     previous: Commit | None
     resolve_case: Case | None
@@ -48,20 +48,20 @@ def resolve_run(settings: Settings, ending: Ending) -> ResolvedRun:
 
     Raises UsageError for a name that does not exist, TestbedError where a disk or the engine cannot be used.
     """
-    plans = plan.plan_cells(settings)
-    published.check(settings, [cell_plan.platform for cell_plan in plans])
-    plan.check_disk(settings)
+    all_definitions = assemble.find_definitions(settings)
+    published.check(settings, [definitions.platform for definitions in all_definitions])
+    assemble.check_disk(settings)
     runner = Runner(stop=ending.stop(), limits=settings.time_limits, retries=settings.retries)
     connect(runner, settings.engine, settings.cache_dir)
     started, clock = time.time(), time.monotonic()
     with retry.collect_causes() as retry_causes:
-        commit = plan.resolve_candidate(plans[0].product, settings, runner)
-        previous = plan.resolve_previous(plans[0], settings, commit, runner)
+        commit = assemble.resolve_candidate(all_definitions[0].product, settings, runner)
+        previous = assemble.resolve_previous(all_definitions[0], settings, commit, runner)
     resolve_case = None
     if not settings.from_repo:
         seconds = time.monotonic() - clock
         resolve_case = _resolve_case(commit, started, seconds, retry.describe_retries(retry_causes))
-    return ResolvedRun(settings, tuple(plans), commit, previous, resolve_case)
+    return ResolvedRun(settings, tuple(all_definitions), commit, previous, resolve_case)
 
 
 def _resolve_case(commit: Commit, started: float, seconds: float, retries: str) -> Case:
@@ -84,7 +84,7 @@ def run_cells(
 
     Each run directory is locked meanwhile.  Returns the cells, and the exit code that stands for all.
     """
-    cells = [_create_cell(resolved, cell_plan, listener, ending) for cell_plan in resolved.plans]
+    cells = [_create_cell(resolved, definitions, listener, ending) for definitions in resolved.definitions]
     with ExitStack() as locks, ThreadPoolExecutor(max_workers=resolved.settings.jobs) as pool:
         for cell in cells:
             locks.enter_context(cell.rundir.lock())
@@ -95,13 +95,13 @@ def run_cells(
     return cells, worst(codes)
 
 
-def _create_cell(resolved: ResolvedRun, cell_plan: Plan, listener: Listener, ending: Ending) -> Cell:
-    has_one_cell = len(resolved.plans) == 1
-    return plan.create_cell(
+def _create_cell(resolved: ResolvedRun, definitions: CellDefinitions, listener: Listener, ending: Ending) -> Cell:
+    has_one_cell = len(resolved.definitions) == 1
+    return assemble.create_cell(
         resolved.settings,
-        cell_plan,
+        definitions,
         resolved.commit,
-        previous=resolved.previous,
-        listener=listener if has_one_cell else PlatformListener(listener, cell_plan.platform.name),
+        previous_commit=resolved.previous,
+        listener=listener if has_one_cell else PlatformListener(listener, definitions.platform.name),
         stop=ending.stop(),
     )

@@ -11,7 +11,7 @@ from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.process.runner import Runner
 from itb.report import run_result, write
-from itb.run import plan
+from itb.run import assemble
 from itb.rundir import values
 from itb.rundir.directory import RunDir
 from itb.source import resolve
@@ -21,10 +21,10 @@ from itb.util.redact import redact
 def refs(flags: Flags, *, as_json: bool) -> None:
     """Print references, newest first, with the runs that tested them."""
     settings = common.settings_from(flags)
-    product = plan.load_product(settings)
+    product = assemble.load_product(settings)
     runner = Runner()
     references = resolve.refs(
-        source=plan.locate_source(product, settings, runner), cache=settings.cache_dir, runner=runner
+        source=assemble.locate_source(product, settings, runner), cache=settings.cache_dir, runner=runner
     )
     tested: dict[str, list[str]] = {}
     for rundir, state in runs.readable(settings.runs_dir):
@@ -74,10 +74,10 @@ def show_config(*, as_json: bool) -> None:
 def show_product(name: str, *, as_json: bool) -> None:
     """Check a product, and print its roles, packages, services and variants; UsageError for a mistake in it."""
     settings = common.settings_from({"product": name})
-    product = plan.load_product(settings)
+    product = assemble.load_product(settings)
     for names in ((), *((name,) for name in product.variants)):
         varied = config_product.with_variants(product, names)
-        plan.find_testbed_and_scenarios(varied, varied.scenarios, settings)
+        assemble.find_testbed_and_scenarios(varied, varied.scenarios, settings)
     if as_json:
         print_json(product.model_dump(mode="json"))
         return

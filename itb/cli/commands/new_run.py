@@ -15,7 +15,7 @@ from itb.process import orphans
 from itb.process.stop import Ending
 from itb.report import write
 from itb.report.verdict import Verdict
-from itb.run import pipeline, plan, start
+from itb.run import assemble, pipeline, start
 from itb.run.cell import Cell
 from itb.rundir.directory import RunDir
 from itb.util import when
@@ -32,7 +32,7 @@ def build(settings: Settings, *, as_json: bool = False) -> int:
 
 
 def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: bool) -> int:
-    plan.check_working_directory()
+    assemble.check_working_directory()
     begin_reports(settings)
     ending = Ending()
     with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard():
@@ -80,7 +80,7 @@ def _notes(rundir: RunDir, settings: Settings) -> Notes:
     """Return the titles of product and platform and the platform's note; empty if a definition is gone."""
     try:
         state = rundir.state
-        product = plan.load_product(settings.model_copy(update={"product": state.product}))
+        product = assemble.load_product(settings.model_copy(update={"product": state.product}))
         platform = lookup.load_platform(state.platform, settings.folders("platforms"))
     except UsageError:
         return Notes()

@@ -10,7 +10,7 @@ from itb.config import lookup, step_library
 from itb.config.settings import Settings
 from itb.data import shipped as data_shipped
 from itb.errors import UsageError
-from itb.run import plan
+from itb.run import assemble
 
 PRODUCT = """
 title: t
@@ -287,12 +287,13 @@ def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("platform", ["el8", "el9", "el10"])
 def test_mock_where_the_platform_has_it(platform: str) -> None:
     settings = Settings(product="pocketwms", platform=(platform,), builder="mock")
-    (part,) = plan.plan_cells(settings)
+    (part,) = assemble.find_definitions(settings)
     assert [path.name for path in part.topology.overlays] == ["privileged-workspace.yaml"]
     assert part.topology.overlays[0].is_file()
-    assert plan.plan_cells(settings.model_copy(update={"builder": "rpmbuild"}))[0].topology.overlays == ()
+    other_builder = settings.model_copy(update={"builder": "rpmbuild"})
+    assert assemble.find_definitions(other_builder)[0].topology.overlays == ()
 
 
 def test_mock_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(UsageError, match="deb13 cannot build with mock: mock has configurations for Enterprise"):
-        plan.plan_cells(Settings(product="pocketwms", builder="mock"))
+        assemble.find_definitions(Settings(product="pocketwms", builder="mock"))

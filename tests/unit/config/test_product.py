@@ -15,7 +15,7 @@ from itb.config import lookup
 from itb.config.settings import Settings
 from itb.data import shipped as data_shipped
 from itb.errors import UsageError
-from itb.run import plan
+from itb.run import assemble
 from itb.testbed import testbed
 
 XML = """<frontend loop_delay="60" frontend_name="NAME">
@@ -54,7 +54,7 @@ def shipped() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "variant"), shipped())
 def test_variants_of_ours(name: str, variant: str) -> None:
     """Every role is in the topology, every scenario finds the roles it uses, tokens go where a role is."""
-    changed = plan.load_product(Settings(product=name, variant=(variant,)))
+    changed = assemble.load_product(Settings(product=name, variant=(variant,)))
     topology = testbed.find_topology(changed.testbed)
     assert set(changed.roles) <= set(topology.hosts)
     for scenario in changed.scenarios:
@@ -70,8 +70,8 @@ def test_there_are_variants() -> None:
 
 
 def test_what_a_variant_adds() -> None:
-    plain = plan.load_product(Settings(product="glideinwms"))
-    more = plan.load_product(Settings(product="glideinwms", variant=("logserver",)))
+    plain = assemble.load_product(Settings(product="glideinwms"))
+    more = assemble.load_product(Settings(product="glideinwms", variant=("logserver",)))
     assert more.roles["factory"].packages == (*plain.roles["factory"].packages, "glideinwms-logserver")
     assert more.roles["factory"].services[-1] == "php-fpm"
     assert more.roles["factory"].probes == plain.roles["factory"].probes
@@ -80,22 +80,22 @@ def test_what_a_variant_adds() -> None:
 
 
 def test_what_a_variant_replaces() -> None:
-    other = plan.load_product(Settings(product="glideinwms", variant=("decisionengine",)))
+    other = assemble.load_product(Settings(product="glideinwms", variant=("decisionengine",)))
     role = other.roles["frontend"]
     assert role.packages[0] == "decisionengine-onenode"
     assert role.repositories == ("osg-development",)
     assert "gwms-frontend" not in role.services
     assert testbed.find_topology(other.testbed).hosts["frontend"] == "decisionengine-workspace.glideinwms.org"
-    both = plan.load_product(Settings(product="glideinwms", variant=("decisionengine", "logserver")))
+    both = assemble.load_product(Settings(product="glideinwms", variant=("decisionengine", "logserver")))
     assert both.roles["frontend"] == role
     assert "glideinwms-logserver" in both.roles["factory"].packages
 
 
 def test_no_such_variant() -> None:
     with pytest.raises(UsageError, match="has no variant 'logserve'; did you mean 'logserver'"):
-        plan.load_product(Settings(product="glideinwms", variant=("logserve",)))
+        assemble.load_product(Settings(product="glideinwms", variant=("logserve",)))
     with pytest.raises(UsageError, match="pocketwms has no variant 'logserver'; known: none"):
-        plan.load_product(Settings(product="pocketwms", variant=("logserver",)))
+        assemble.load_product(Settings(product="pocketwms", variant=("logserver",)))
 
 
 @pytest.mark.usefixtures("product")

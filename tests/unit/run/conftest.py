@@ -12,7 +12,7 @@ from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.process.runner import Runner
-from itb.run import plan
+from itb.run import assemble
 from itb.run.cell import Cell
 from itb.run.phases import published
 from itb.rundir.checkpoints import Checkpoints
@@ -56,7 +56,7 @@ def new_cell(tmp_path: Path) -> NewCell:
     rundir.write_state(
         RunState(id=rundir.id, short_id="s", product="pocketwms", platform="deb13", ref="", started=1)
     )
-    (planned,) = plan.plan_cells(Settings(product="pocketwms"))
+    (planned,) = assemble.find_definitions(Settings(product="pocketwms"))
     engine = Engine(Runner())
     testbed = HostsInMemory(engine, planned.topology, run=rundir.id, short_id="s", runs=tmp_path)
 

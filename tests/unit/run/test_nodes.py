@@ -59,7 +59,7 @@ def test_an_earlier_version_has_cases_where_a_scenario_upgrades(new_cell: NewCel
 
 
 def test_cases_are_begun_by_their_keys_only() -> None:
-    """A name that is written where a case begins would be missing in the plan, and may hold a version."""
+    """A name that is written where a case begins would not be among the planned cases, and may hold a version."""
     spelled = []
     for path in sorted(Path(itb.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

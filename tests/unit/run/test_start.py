@@ -12,7 +12,7 @@ from itb.containers.engine import Engine
 from itb.errors import ExitCode
 from itb.model import Case, CommitKind, Outcome
 from itb.process.stop import Ending
-from itb.run import plan, start
+from itb.run import assemble, start
 from itb.run.cell import Cell
 from itb.run.phases import published
 from itb.run.start import ResolvedRun
@@ -39,7 +39,7 @@ def resolved_run(folder: Path, *platforms: str) -> ResolvedRun:
         update={"kind": CommitKind.BRANCH, "id": "ab" * 20, "describe": "v1_0_0"}
     )
     resolve_case = Case(**published.CANDIDATE._asdict(), outcome=Outcome.PASSED, started=1, seconds=2)
-    return ResolvedRun(settings, tuple(plan.plan_cells(settings)), commit, None, resolve_case)
+    return ResolvedRun(settings, tuple(assemble.find_definitions(settings)), commit, None, resolve_case)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def resolved_run(folder: Path, *platforms: str) -> ResolvedRun:
 def test_cells_are_worked_on_under_their_locks(
     platforms: tuple[str, ...], phases: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "connect", lambda runner, *_: Engine(runner))
+    monkeypatch.setattr(assemble, "connect", lambda runner, *_: Engine(runner))
     listener, codes = Listener(), {"deb13": ExitCode.PASSED, "el9": ExitCode.INSTALL}
 
     def work(cell: Cell, _ending: Ending) -> int:
@@ -68,7 +68,7 @@ def test_cells_are_worked_on_under_their_locks(
 
 
 def test_a_cell_that_raises_lets_go_of_all_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "connect", lambda runner, *_: Engine(runner))
+    monkeypatch.setattr(assemble, "connect", lambda runner, *_: Engine(runner))
 
     def work(cell: Cell, _ending: Ending) -> int:
         raise ValueError(cell.rundir.id)
@@ -76,4 +76,4 @@ def test_a_cell_that_raises_lets_go_of_all_locks(tmp_path: Path, monkeypatch: py
     with pytest.raises(ValueError, match="pocketwms-abababab-deb13"):
         start.run_cells(resolved_run(tmp_path, "deb13"), work, listener=Listener(), ending=Ending())
     (path,) = (tmp_path / "runs").iterdir()
-    assert not start.plan.RunDir(path).is_locked()
+    assert not start.assemble.RunDir(path).is_locked()

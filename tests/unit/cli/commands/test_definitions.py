@@ -16,7 +16,7 @@ from itb.config import lookup, settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
 from itb.process.runner import Runner
-from itb.run import plan
+from itb.run import assemble
 from itb.run.phases import token
 from itb.source import embedded
 from itb.tokens.lookup import find_provider
@@ -63,7 +63,7 @@ def check_whole(folder: Path) -> None:
 def test_a_product_that_can_be_run_by_its_name(new: New) -> None:
     printed = new("product", "hello")
     assert printed.splitlines()[-1] == "next: itb run --product hello"
-    (part,) = plan.plan_cells(settings.load({"product": "hello"})[0])
+    (part,) = assemble.find_definitions(settings.load({"product": "hello"})[0])
     assert part.product.folder == Path.cwd() / "products" / "hello"
     assert [scenario.name for scenario in part.scenarios] == ["works"]
     history = embedded.load(part.product.folder / "history.yaml")
@@ -80,7 +80,7 @@ def test_a_scenario_on_a_role_of_the_product(new: New, product: str, role: str) 
     printed = new("scenario", "mine", **({"product": product} if product else {}))
     run_with = product or "pocketwms"
     assert printed.splitlines()[-1] == f"next: itb run --product {run_with} --scenario mine"
-    (part,) = plan.plan_cells(settings.load({"product": run_with, "scenario": "mine"})[0])
+    (part,) = assemble.find_definitions(settings.load({"product": run_with, "scenario": "mine"})[0])
     assert part.scenarios[0].roles == (role,)
     check_whole(part.scenarios[0].folder)
 

@@ -12,7 +12,7 @@ from itb.config import settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
 from itb.process.runner import Runner
-from itb.run import plan
+from itb.run import assemble
 
 SCENARIO = "title: T\nsteps: [{name: n, role: frontend, run: 'true'}]\n"
 
@@ -42,7 +42,7 @@ def test_a_folder_that_can_be_none(key: str, folder: str) -> None:
 def test_a_directory_whose_name_no_run_can_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff"
     os.mkdir(odd)  # noqa: PTH102 - its name is bytes
-    plan.check_working_directory()
+    assemble.check_working_directory()
     monkeypatch.chdir(os.fsdecode(odd))
     with pytest.raises(UsageError, match=r"udcff', is not UTF-8 text") as caught:
         new_run.run(Settings(product="pocketwms"))
@@ -64,9 +64,10 @@ def test_two_scenarios_of_one_name(names: tuple[str, ...], message: str, tmp_pat
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "scenario.yaml").write_text(SCENARIO)
     with pytest.raises(UsageError) as caught:
-        plan.plan_cells(Settings(product="pocketwms", scenario=names))
+        assemble.find_definitions(Settings(product="pocketwms", scenario=names))
     assert caught.value.message == message.format(here=tmp_path)
-    assert len(plan.plan_cells(Settings(product="pocketwms", scenario=("smoke", "d2/same")))[0].scenarios) == 2
+    (definitions,) = assemble.find_definitions(Settings(product="pocketwms", scenario=("smoke", "d2/same")))
+    assert len(definitions.scenarios) == 2
 
 
 PRODUCT = """
@@ -93,7 +94,7 @@ def product(tmp_path: Path) -> Path:
 
 def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are found from any directory, before itb's own."""
-    (part,) = plan.plan_cells(Settings(product=str(product)))
+    (part,) = assemble.find_definitions(Settings(product=str(product)))
     assert part.topology.file.name == "one-host.compose.yaml"
     assert [scenario.folder for scenario in part.scenarios] == [product / "scenarios" / "own"]
     ours = part.topology.file.with_name("three-hosts.compose.yaml").read_text()
@@ -102,7 +103,7 @@ def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pyt
         (product / "product.yaml").write_text(
             PRODUCT.replace("one-host", written).replace("server", "factory").replace("[own]", "[services]")
         )
-        (part,) = plan.plan_cells(Settings(product=str(product)))
+        (part,) = assemble.find_definitions(Settings(product=str(product)))
         assert part.topology.file == product / f"{name}.compose.yaml"
 
 
@@ -122,7 +123,10 @@ def test_a_product_brings_scenarios_and_testbeds(product: Path, monkeypatch: pyt
 def test_products_that_do_not_fit_their_testbed(product: Path, old: str, new: str, message: str) -> None:
     (product / "product.yaml").write_text(PRODUCT.replace(old, new))
     wrong = Settings(product=str(product))
-    for refuse in (lambda: plan.plan_cells(wrong), lambda: inspect.show_product(str(product), as_json=False)):
+    for refuse in (
+        lambda: assemble.find_definitions(wrong),
+        lambda: inspect.show_product(str(product), as_json=False),
+    ):
         with pytest.raises(UsageError) as caught:
             refuse()
         assert caught.value.message == message
@@ -130,7 +134,7 @@ def test_products_that_do_not_fit_their_testbed(product: Path, old: str, new: st
 
 def test_a_build_command_is_not_told_to_use_mock(product: Path) -> None:
     with pytest.raises(UsageError, match="product x is built by a command of its own"):
-        plan.plan_cells(Settings(product=str(product), builder="mock"))
+        assemble.find_definitions(Settings(product=str(product), builder="mock"))
 
 
 @pytest.mark.parametrize(
@@ -144,11 +148,11 @@ def test_source_that_is_a_path_is_relative_to_the_product(product: Path, url: st
     (product / "product.yaml").write_text(PRODUCT.replace("{url: src}", f"{{url: '{url}'}}"))
     settings = Settings(product=str(product))
     expected = origin.format(product=product, above=product.parent)
-    assert plan.locate_source(plan.load_product(settings), settings, Runner()) == expected
+    assert assemble.locate_source(assemble.load_product(settings), settings, Runner()) == expected
     given = Settings(product=str(product), source="elsewhere")
-    assert plan.locate_source(plan.load_product(given), given, Runner()) == "elsewhere"
+    assert assemble.locate_source(assemble.load_product(given), given, Runner()) == "elsewhere"
 
 
 def test_two_platforms_of_one_name() -> None:
     with pytest.raises(UsageError, match="platform deb13 is named twice"):
-        plan.plan_cells(Settings(product="pocketwms", platform=("deb13", "deb13")))
+        assemble.find_definitions(Settings(product="pocketwms", platform=("deb13", "deb13")))

@@ -45,7 +45,7 @@ from itb.version import VERSION
 
 
 @dataclass(frozen=True)
-class Plan:
+class CellDefinitions:
     """The definitions of a cell, all of which exist; nothing was started yet."""
 
     product: Product
@@ -54,7 +54,7 @@ class Plan:
     topology: Topology
 
 
-def plan_cells(settings: Settings) -> list[Plan]:
+def find_definitions(settings: Settings) -> list[CellDefinitions]:
     """Look up the definitions that the settings name; UsageError for the first that does not exist."""
     product = load_product(settings)
     token.check_hook(settings)
@@ -63,7 +63,7 @@ def plan_cells(settings: Settings) -> list[Plan]:
     _check_distinct("scenario", scenarios)
     _check_distinct("platform", platforms)
     topology = _with_builder(settings, product, platforms, topology)
-    return [Plan(product, platform, scenarios, topology) for platform in platforms]
+    return [CellDefinitions(product, platform, scenarios, topology) for platform in platforms]
 
 
 def find_testbed_and_scenarios(
@@ -162,11 +162,13 @@ def resolve_candidate(product: Product, settings: Settings, runner: Runner) -> C
     return source_resolve.resolve(product, ref=settings.ref, source=source, cache=cache, runner=runner)
 
 
-def resolve_previous(cell_plan: Plan, settings: Settings, commit: Commit, runner: Runner) -> Commit | None:
+def resolve_previous(
+    definitions: CellDefinitions, settings: Settings, commit: Commit, runner: Runner
+) -> Commit | None:
     """Return the exact commit of the version to upgrade from; None if there is none or no scenario needs it."""
-    if not any(scenario.needs.previous for scenario in cell_plan.scenarios):
+    if not any(scenario.needs.previous for scenario in definitions.scenarios):
         if settings.upgrade_from:
-            names = ",".join(scenario.name for scenario in cell_plan.scenarios)
+            names = ",".join(scenario.name for scenario in definitions.scenarios)
             raise UsageError(
                 f"upgrade_from is {settings.upgrade_from!r}, but no chosen scenario upgrades ({names})",
                 hint=f"--scenario {names},upgrade",
@@ -174,9 +176,9 @@ def resolve_previous(cell_plan: Plan, settings: Settings, commit: Commit, runner
         return None
     if settings.from_repo:
         return None  # the cell chooses it in the same repository
-    source = locate_source(cell_plan.product, settings, runner)
+    source = locate_source(definitions.product, settings, runner)
     return previous.find(
-        cell_plan.product,
+        definitions.product,
         commit,
         ref=settings.upgrade_from,
         source_from=source,
@@ -213,24 +215,25 @@ def check_disk(settings: Settings) -> None:
 
 def create_cell(
     settings: Settings,
-    cell_plan: Plan,
+    definitions: CellDefinitions,
     commit: Commit,
     *,
-    previous: Commit | None,
+    previous_commit: Commit | None,
     listener: Listener,
     stop: Stop,
 ) -> Cell:
     """Create the run directory of a cell; return the cell."""
-    commit_name = commit.id[:8] or commit.kind
-    rundir = RunDir.create(settings.runs_dir, f"{cell_plan.product.name}-{commit_name}-{cell_plan.platform.name}")
+    product, platform = definitions.product, definitions.platform
+    label = f"{product.name}-{commit.id[:8] or commit.kind}-{platform.name}"
+    rundir = RunDir.create(settings.runs_dir, label)
     rundir.save(values.COMMIT, commit)
     state = RunState(
         id=rundir.id,
         short_id=secrets.token_hex(4),
-        product=cell_plan.product.name,
-        platform=cell_plan.platform.name,
+        product=product.name,
+        platform=platform.name,
         ref=commit.ref,
-        scenarios=tuple(scenario.name for scenario in cell_plan.scenarios),
+        scenarios=tuple(scenario.name for scenario in definitions.scenarios),
         started=time.time(),
         pid=os.getpid(),
         tool_version=VERSION,
@@ -238,12 +241,12 @@ def create_cell(
         environment=config_settings.names_from_environment(),
         has_tools=True,
         cwd=str(Path.cwd()),
-        definitions=resume.checksums(cell_plan.product, cell_plan.platform, cell_plan.topology),
+        definitions=resume.checksums(product, platform, definitions.topology),
     )
     rundir.tokens.mkdir(mode=0o700)
-    if previous:
-        rundir.save(values.PREVIOUS_COMMIT, previous)
-    cell = assemble_cell(settings, cell_plan, commit, rundir, listener=listener, stop=stop)
+    if previous_commit:
+        rundir.save(values.PREVIOUS_COMMIT, previous_commit)
+    cell = assemble_cell(settings, definitions, commit, rundir, listener=listener, stop=stop)
     rundir.save(values.PLANNED_CASES, planned_cases(cell))
     rundir.write_state(state)  # last: a directory with this file has all that a run begins with
     seal.write(rundir)
@@ -251,16 +254,22 @@ def create_cell(
 
 
 def assemble_cell(
-    settings: Settings, cell_plan: Plan, commit: Commit, rundir: RunDir, *, listener: Listener, stop: Stop
+    settings: Settings,
+    definitions: CellDefinitions,
+    commit: Commit,
+    rundir: RunDir,
+    *,
+    listener: Listener,
+    stop: Stop,
 ) -> Cell:
     """Return the cell with everything that the nodes of a run need, whether it begins or is resumed."""
     runner = Runner(record=rundir.record_command, stop=stop, limits=settings.time_limits, retries=settings.retries)
     cell = Cell(
         settings=settings,
-        product=cell_plan.product,
-        platform=cell_plan.platform,
-        scenarios=cell_plan.scenarios,
-        topology=cell_plan.topology,
+        product=definitions.product,
+        platform=definitions.platform,
+        scenarios=definitions.scenarios,
+        topology=definitions.topology,
         commit=commit,
         rundir=rundir,
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
