@@ -73,6 +73,11 @@ def missing_labels(labels: Mapping[str, str]) -> str:
     return " and ".join(f'{label}: "{value}"' for label, value in required.items())
 
 
+def compose_container(role: str) -> str:
+    """Return the ``container_name`` of a Compose service, from which it makes that of :func:`container`."""
+    return f"${{ITB_PROJECT}}-{role}"
+
+
 def project(short_id: str) -> str:
     """Return the name of a run's Compose project and of its network, by the run's short id."""
     return f"itb-{short_id}"

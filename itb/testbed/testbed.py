@@ -135,7 +135,7 @@ def _extended(
 
 
 def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
-    """Return a service's role; UsageError if it lacks a label or the hostname that itb needs to find the host."""
+    """Return a service's role; UsageError if it lacks a name or a label by which itb starts and finds the host."""
     labels = value.get("labels") or {}
     if not isinstance(labels, dict):
         raise UsageError(f"{path}: service {service!r}: labels must be a mapping")
@@ -145,6 +145,14 @@ def _role(path: Path, service: str, value: Mapping[str, Any]) -> str:
     # Without these labels, the container would belong to no run and would never be removed.
     if missing := naming.missing_labels(labels):
         raise UsageError(f"{path}: service {service!r} needs the labels {missing}")
+    if service != role:
+        raise UsageError(f"{path}: service {service!r} must be named as its role is, {role!r}")
+    # itb finds a container by this name; without the key, Compose would make up another.
+    if value.get("container_name") != (name := naming.compose_container(role)):
+        raise UsageError(f"{path}: service {service!r} needs container_name: {name}")
+    profiles = value.get("profiles")
+    if profiles and (not isinstance(profiles, list) or role not in profiles):
+        raise UsageError(f"{path}: service {service!r} needs profiles: [{role}], or none")
     return role
 
 

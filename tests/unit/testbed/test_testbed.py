@@ -12,6 +12,7 @@ from itb.testbed import testbed
 SERVICE = """
 services:
   ce:
+    container_name: ${ITB_PROJECT}-ce
     hostname: ce.example.org
     labels: {itb.run: "${ITB_RUN}", itb.runs: "${ITB_RUNS}", itb.role: ce}
 """
@@ -69,8 +70,9 @@ def test_labels_are_added_to_those_extended(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(SERVICE)
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "services: {a: {extends: {file: base.yaml, service: ce}, labels: {itb.role: a}, profiles: [a]},"
-        " b: {extends: {file: base.yaml, service: ce}, labels: {itb.role: b}}}"
+        "services: {a: {extends: {file: base.yaml, service: ce}, container_name: '${ITB_PROJECT}-a',"
+        " labels: {itb.role: a}, profiles: [a]},"
+        " b: {extends: {file: base.yaml, service: ce}, container_name: '${ITB_PROJECT}-b', labels: {itb.role: b}}}"
     )
     topology = testbed.find_topology(str(path))
     assert topology.hosts == {"a": "ce.example.org", "b": "ce.example.org"}
@@ -84,6 +86,11 @@ def test_labels_are_added_to_those_extended(tmp_path: Path) -> None:
         (SERVICE.replace("hostname", "host"), "service 'ce' needs a hostname"),
         (SERVICE.replace('itb.runs: "${ITB_RUNS}", ', ""), "service 'ce' needs the labels itb.run:"),
         (SERVICE.replace("${ITB_RUN}", "mine"), "service 'ce' needs the labels itb.run:"),
+        (SERVICE.replace("  ce:", "  gate:"), "service 'gate' must be named as its role is, 'ce'"),
+        (SERVICE.replace("container_name", "name"), "service 'ce' needs container_name: ${ITB_PROJECT}-ce"),
+        (SERVICE.replace("${ITB_PROJECT}", "itb"), "service 'ce' needs container_name: ${ITB_PROJECT}-ce"),
+        (SERVICE + "    profiles: [extra]\n", "service 'ce' needs profiles: [ce], or none"),
+        (SERVICE + "    profiles: ce\n", "service 'ce' needs profiles: [ce], or none"),
         (SERVICE + "  ce: {}\n", "appears twice"),
         ("services: [a]", "services must be a mapping"),
         ("services: {ce: x}", "services must be a mapping"),
