@@ -223,3 +223,8 @@ def worst(codes: list[int]) -> int:
         return ExitCode.PASSED
     severity: tuple[int, ...] = SEVERITY
     return min(bad, key=lambda code: severity.index(code) if code in severity else -1)
+
+
+def run_exit_code(codes: list[int], *, is_tried: bool) -> int:
+    """Return the exit code of a run by those of its cases: the worst; 3 if all are 0 and nothing was tried."""
+    return worst(codes) or (ExitCode.PASSED if is_tried else ExitCode.NOTHING_RAN)

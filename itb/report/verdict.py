@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from itb.errors import PRODUCT_CODES, UNDECIDED, UNDECIDED_BLAME, UNDECIDED_MEANING, ExitCode, worst
+from itb.errors import PRODUCT_CODES, UNDECIDED, UNDECIDED_BLAME, UNDECIDED_MEANING, ExitCode, run_exit_code
 from itb.model import Case, Outcome, Record
 from itb.phase import Phase
 from itb.report import cases as report_cases
@@ -64,8 +64,9 @@ class Verdict(Record):
 def judge(run_data: RunData) -> Verdict:
     """Return the verdict on a run: its worst case decides."""
     count = {outcome: sum(case.outcome is outcome for case in run_data.cases) for outcome in Outcome}
-    code = worst([run_data.state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in run_data.cases)])
-    kind, code = _kind(run_data, code, tried=len(run_data.cases) - count[Outcome.SKIPPED])
+    codes = [run_data.state.exit_code or ExitCode.PASSED, *(exit_code_of(case) for case in run_data.cases)]
+    is_tried = any(case.outcome is not Outcome.SKIPPED for case in run_data.cases)
+    kind, code = _kind(run_data, run_exit_code(codes, is_tried=is_tried))
     unreached = find_unreached_phases(run_data, failed=kind not in (VerdictKind.PASSED,))
     if kind is VerdictKind.PASSED and unreached:
         kind = VerdictKind.PARTIAL
@@ -91,16 +92,16 @@ def judge(run_data: RunData) -> Verdict:
     )
 
 
-def _kind(run_data: RunData, code: int, *, tried: int) -> tuple[VerdictKind, int]:
-    """Return the kind of the verdict and the exit code that belongs to it; ``tried`` counts cases."""
+def _kind(run_data: RunData, code: int) -> tuple[VerdictKind, int]:
+    """Return the kind of the verdict and the exit code of the run: ``code``, or 130 if its process was killed."""
     if not run_data.has_ended:
         if run_data.rundir.is_locked():
             return VerdictKind.RUNNING, code
         return VerdictKind.INTERRUPTED, ExitCode.INTERRUPTED
     if code == ExitCode.INTERRUPTED:
         return VerdictKind.INTERRUPTED, code
-    if code == ExitCode.NOTHING_RAN or (code == ExitCode.PASSED and not tried):
-        return VerdictKind.NOTHING, ExitCode.NOTHING_RAN
+    if code == ExitCode.NOTHING_RAN:
+        return VerdictKind.NOTHING, code
     if code == ExitCode.PASSED:
         return VerdictKind.PASSED, code
     return (VerdictKind.FAILED if code in PRODUCT_CODES else VerdictKind.ERROR), code

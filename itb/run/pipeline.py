@@ -11,10 +11,10 @@ from itb.errors import (
     ExitCode,
     InterruptedRunError,
     ItbError,
-    NothingRanError,
     TestbedError,
     UsageError,
     as_itb_error,
+    run_exit_code,
     worst,
 )
 from itb.model import Outcome
@@ -216,6 +216,4 @@ def exit_code(cell: Cell, error: ItbError | None = None) -> int:
         codes.append(error.exit_code)
     names = tuple(f"{scenario.name}: " for scenario in cell.scenarios)
     steps = [case for case in cell.journal.cases if case.phase == Phase.TEST and case.name.startswith(names)]
-    if not any(codes) and all(case.outcome == Outcome.SKIPPED for case in steps):
-        return NothingRanError.exit_code
-    return worst(codes)
+    return run_exit_code(codes, is_tried=any(case.outcome is not Outcome.SKIPPED for case in steps))

@@ -21,7 +21,9 @@ from itb.rundir.directory import RunDir, RunState
 )
 def test_candidate_is_not_acquitted_of_its_own_hosts_fault(tmp_path: Path, message: str, blame: str) -> None:
     rundir = RunDir(tmp_path)
-    state = RunState(id="r", short="s", product="p", platform="deb13", ref="x", started=1, finished=2, exit_code=5)
+    state = RunState(
+        id="r", short_id="s", product="p", platform="deb13", ref="x", started=1, finished=2, exit_code=5
+    )
     rundir.write_state(state)
     rundir.append_case(Case(
         phase="install", role="factory", name="dnf installs the packages", outcome=Outcome.ERROR, message=message,
