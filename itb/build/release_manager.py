@@ -30,7 +30,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import CaseRecorder, RunningCase
-from itb.util import filelock, files
+from itb.util import filelock, files, proxies
 
 LOG = build_cache.LOG
 
@@ -276,7 +276,7 @@ class _BuildJob:
         completed = runner.retry(
             lambda: self.host.run(Request(
                 ["bash", f"{_TOOLS}/requires.sh", f"{self.source}/{spec}"],
-                env=self.env,
+                env={**self.env, **proxies.variables_for_candidate()},
                 timeout=runner.limits("build-requires"),
                 check=False,
                 log=self.log,

@@ -19,7 +19,7 @@ from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, 
 from itb.errors import UsageError
 from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
-from itb.util import known_secrets, ownership, yamlfile
+from itb.util import known_secrets, ownership, proxies, yamlfile
 from itb.util.files import expand, xdg
 from itb.util.redact import MARK
 
@@ -202,6 +202,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             yamlfile.validate({key: value}, Settings, where=where)
             values[key], origins[key] = value, where
     _remember_secrets(values)
+    proxies.remember_logins()
     settings = yamlfile.validate(values, Settings, where="settings")
     _check_folders(settings, origins)
     _check_platform_options(settings, origins)

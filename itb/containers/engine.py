@@ -23,6 +23,7 @@ from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner
 from itb.process.stop import Stop
+from itb.util import proxies
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
 
@@ -170,6 +171,22 @@ class Engine:
         secret = {key: value for key, value in request.env.items() if _is_secret(value)}
         return replace(request, argv=[*options, container, *request.argv], env=secret, user="", cwd="")
 
+    @property
+    def new_container(self) -> tuple[str, ...]:
+        """Return the command that makes and starts a container, without the proxies of this machine.
+
+        Engines give these to every container, with the logins in them: podman
+        those of its environment, docker those of its configuration.
+        """
+        return ("run", *self.no_proxies)
+
+    @property
+    def no_proxies(self) -> tuple[str, ...]:
+        """Return the options that keep the machine's proxies out of a new container."""
+        if self.is_podman:
+            return ("--http-proxy=false",)
+        return tuple(f"--env={name}=" for name in proxies.NAMES)
+
     def run_once(self, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
         """Run a command in a new container of an image, without a network; remove the container afterwards."""
         return self._run_once(image, request, *naming.options(labels))
@@ -184,7 +201,8 @@ class Engine:
         return self._run_once(image, request, *shares, *naming.options(labels))
 
     def _run_once(self, image: str, request: Request, *options: str) -> Completed:
-        argv = ["run", "--rm", "--name", naming.once(), "--network", "none", *options, image, *request.argv]
+        once = ("--rm", "--name", naming.once(), "--network", "none")
+        argv = [*self.new_container, *once, *options, image, *request.argv]
         return self.run(replace(request, argv=argv))
 
     def command_line(
@@ -197,7 +215,7 @@ class Engine:
         program = ["env", *(f"{name}={value}" for name, value in self.env.items()), self.program]
         options = ["--network", "none", "--security-opt", "label=disable", "--volume", f"{folder}:{folder}"]
         options += ["--name", naming.once(), *naming.options(labels)]
-        return [*program, "run", "--rm", *options, image, *command]
+        return [*program, *self.new_container, "--rm", *options, image, *command]
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume."""
@@ -206,7 +224,7 @@ class Engine:
     def start_idle(self, name: str, image: str, *, volume: str, mount: str, labels: Mapping[str, str]) -> None:
         """Start a container that waits for commands, with a volume at ``mount`` and the machine's network."""
         self.call(
-            *("run", "--detach", "--name", name, *naming.options(labels), "--network", "host"),
+            *(*self.new_container, "--detach", "--name", name, *naming.options(labels), "--network", "host"),
             *("--volume", f"{volume}:{mount}", "--entrypoint", "", image, "sleep", "infinity"),
         )
 
@@ -214,7 +232,8 @@ class Engine:
         """Start a container of a network in which systemd runs as the first process."""
         systemd = ("--systemd", "always") if self.is_podman else ("--privileged",)
         self.call(
-            *("run", "--detach", "--name", name, *naming.options(labels), "--network", network, *systemd, image)
+            *(*self.new_container, "--detach", "--name", name, *naming.options(labels)),
+            *("--network", network, *systemd, image),
         )
 
     def start(self, container: str) -> None:

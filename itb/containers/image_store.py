@@ -13,6 +13,7 @@ from itb.containers.naming import ImageLabels
 from itb.errors import TestbedError
 from itb.process.request import Request
 from itb.process.result import Completed
+from itb.util import proxies
 
 _ID_PREFIX = "sha256:"
 
@@ -41,12 +42,18 @@ class ImageStore:
         return answer.stdout.strip().removeprefix(_ID_PREFIX) if answer.ok else ""
 
     def find_all(self, names: Iterable[str]) -> list[StoredImage]:
-        """Return the images of these names, in this order; none if one of them is missing."""
+        """Return the images of these names, in this order; none if one of them is missing.
+
+        One that was made behind a proxy with a login counts as missing: every container of it would have the login.
+        """
         names = list(names)
         answer = self.engine.run(Request(["image", "inspect", *names], check=False))
         if not answer.ok:
             return []
-        return [_read(item) for item in self.engine.parse_answer(answer, count=len(names))]
+        items = self.engine.parse_answer(answer, count=len(names))
+        if any(proxies.have_login(item.get("Config", {}).get("Env") or ()) for item in items):
+            return []
+        return [_read(item) for item in items]
 
     def of_platform(self, platform: str = "") -> list[StoredImage]:
         """Return the images that itb has made for a platform, or for any, newest first, with a name or without."""

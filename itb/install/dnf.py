@@ -15,6 +15,7 @@ from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.journal import RunningCase
+from itb.util import proxies
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
@@ -63,7 +64,7 @@ def dnf_install(
     argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
     if case:
         case.note(f"dnf install {' '.join(packages)}")
-    request = Request(argv, timeout=timeout, check=False, log=log)
+    request = Request(argv, env=proxies.variables_for_candidate(), timeout=timeout, check=False, log=log)
     completed = host.engine.runner.retry(lambda: host.run(request), _transient_error)
     if completed.timed_out:
         raise completed.error(InstallError, completed.reason)

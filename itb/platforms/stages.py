@@ -13,7 +13,6 @@ labels of their image.
 from __future__ import annotations
 
 import contextvars
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -35,11 +34,10 @@ from itb.platforms.mirror import download_error
 from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
-from itb.util import filelock
+from itb.util import filelock, proxies
 from itb.util.filelock import user_lock
 
 INIT = "/usr/lib/systemd/systemd"
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 REFRESH_HOURS = "refresh_hours"  # the one setting that does not change the images
 
@@ -241,7 +239,7 @@ class ImageBuild:
 
     def _run_script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
-        env |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        env |= proxies.variables()  # for this call only: neither the container nor the image keeps them
         return host.run(Request(
             ["bash", f"/mnt/definition/{script}"],
             env=env,

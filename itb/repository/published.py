@@ -21,6 +21,7 @@ from itb.data import shipped
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.model import Record, Rpm
 from itb.process.request import Request
+from itb.util import proxies
 from itb.util.files import expand, resolve
 from itb.util.yamlfile import nearest
 
@@ -245,7 +246,8 @@ def _signature_problem(result: dict[str, str], key: bool) -> str:
 def _run_script(services: Host, url: str, args: Sequence[str]) -> list[str]:
     script = (shipped.folder("build_ws") / "hosts" / "offered.py").read_text()
     argv = ["python3", "-I", "-c", script, *args]
-    completed = services.run(Request(argv, check=False, about=f"look at {url}"))
+    env = proxies.variables_for_candidate()
+    completed = services.run(Request(argv, env=env, check=False, about=f"look at {url}"))
     if completed.returncode == _UNUSABLE_STATUS or completed.timed_out:
         lines = completed.stderr.strip().splitlines()
         reason = lines[-1] if lines and not completed.timed_out else f"no end within {completed.seconds:.0f} s"
