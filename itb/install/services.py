@@ -15,7 +15,7 @@ from itb.errors import InstallError, ItbError, LogLine, TestbedError
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
-from itb.util import causes
+from itb.util import causes, known_secrets
 
 SETTLE = 3.0  # seconds a service must stay up with the same process
 
@@ -211,6 +211,7 @@ def deliver_idtoken(
             error = service_error(source, "condor", "does not stay up")
             raise error.turned_into(type(error), f"{source.role}: {error.message}") from None
         secret = token_file.read_bytes().strip()
+    known_secrets.remember_token(secret.decode("ascii", "replace"))
     if secret.count(b".") != 2:
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
     argv = ["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner]

@@ -25,7 +25,7 @@ from itb.process.request import Request
 from itb.process.result import CommandError, CommandRecord, Completed
 from itb.process.retry import DEFAULT_RETRIES, retry_while
 from itb.process.stop import GRACE, Stop, signal_group
-from itb.util.known_secrets import is_known
+from itb.util.known_secrets import is_known, remember_token
 from itb.util.redact import redact
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ def inherited() -> dict[str, str]:
 
     No process needs these, and other users of the machine may see its environment.
     """
+    for name in _TOKENS:
+        remember_token(os.environ.get(name, ""))
     return {name: value for name, value in os.environ.items() if not _is_private(name, value)}
 
 

@@ -68,7 +68,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        remember_token(value.encode("utf-8", "replace").decode())  # a hook may answer text UTF-8 cannot encode
+        remember_token(value)
 
     def reveal(self) -> str:
         """Return the text, for delivery and for checking; never write it to any output."""

@@ -51,6 +51,7 @@ def remember(secret: str) -> None:
     """
     if len(secret) < SHORTEST:
         return
+    secret = secret.encode("utf-8", "replace").decode()  # a variable or a hook may hold what UTF-8 cannot encode
     with _lock:
         if len(secret) < _SHORTEST_INSIDE_WORDS:
             _short_texts.add(secret.encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from itb.errors import TestbedError
@@ -18,7 +19,7 @@ from itb.tokens.hook import hook_environment
 from itb.tokens.private_file import read_private
 from itb.tokens.providers.base import Provider
 from itb.tokens.request import AcquireCause, AcquireError, Secret, TokenRequest
-from itb.util import files
+from itb.util import files, known_secrets
 from itb.util.files import expand, program
 from itb.util.redact import redact
 
@@ -77,6 +78,9 @@ class HtgettokenProvider(Provider):
 
     def obtain(self, request: TokenRequest, *, timeout: float) -> Secret:
         """Run the program once, with a new output file: a failure would leave the token of an old one."""
+        with suppress(AcquireError):  # the program says itself what is wrong with the file
+            file = expand(self._options.vault_token_file).absolute()
+            known_secrets.remember_token(read_private(file, what="Vault token file").strip())
         with files.temporary_folder() as home:
             output = home / "token"
             try:

@@ -236,6 +236,11 @@ def test_what_was_json_is_json() -> None:
             assert MARK in shown or text == "x\\", text
 
 
+def test_what_is_no_text_is_no_error() -> None:
+    remember_token("half \udce4 character")
+    assert redact("half ? character") == MARK
+
+
 def test_arguments_of_programs_that_are_secrets_are_known() -> None:
     arguments = ("--password=swordfish1", "--pin", "4711", "TOKEN=hunter2hunter", "--role=me", "--token-type=raw")
     known_secrets.remember_arguments([*arguments, "--key", "/etc/key", "https://ghp_9876543210@host/"])
