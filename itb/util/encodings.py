@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-_WORD = rb"\w.~+/=:@?,;#\-"  # characters that a word with something encoded in it may have
+_LETTERS = rb"\w.~+/=:@?,;#\-"  # characters that a word with something encoded in it may have
+_ANY_LETTERS = rb"!#$(-\[\]-~\x80-\xff"  # of Python's text of bytes: all but blanks and quotes
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Encoding:
         return self.words.sub(lambda match: mark if is_secret(self.decode(match[0])) else match[0], data)
 
 
-def _with_codes(code: bytes, sign: bytes, decode: Callable[[bytes], bytes]) -> Encoding:
+def _with_codes(code: bytes, sign: bytes, decode: Callable[[bytes], bytes], letters: bytes = _LETTERS) -> Encoding:
     """Return the encoding of words that have a code in them, such as ``%2F``; it begins with its sign, ``%``.
 
     A word never ends between a backslash and a quote: JSON stays JSON when it is replaced.
     """
-    before = _WORD + b"&%\\\\".replace(sign, b"")
+    before = letters + b"&%\\\\".replace(sign, b"")
     words = re.compile(
-        rb"(?<![" + _WORD + rb"&%\\])[" + before + rb"]{0,2000}+" + code
-        + rb"(?:[" + _WORD + rb"&%]|\\[^\"'\s]){0,20000}+"
+        rb"(?<![" + letters + rb"&%\\])[" + before + rb"]{0,2000}+" + code
+        + rb"(?:[" + letters + rb"&%]|\\[^\"'\s]){0,20000}+"
     )
     return Encoding(words, decode, re.compile(code))
 
@@ -94,5 +95,5 @@ PERCENT = _with_codes(rb"%[0-9A-Fa-f]{2}", b"%", unquote_to_bytes)
 REFERENCES = _with_codes(
     rb"&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[a-zA-Z]{2,24});", b"&", _decode_references
 )
-ESCAPES = _with_codes(rb"\\++(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/])", rb"\\", _decode_escapes)
+ESCAPES = _with_codes(rb"\\++(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/])", rb"\\", _decode_escapes, _ANY_LETTERS)
 ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64)

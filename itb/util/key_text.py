@@ -9,11 +9,13 @@ import re
 
 _BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+# The rest of a line, which may have some letters encoded.
+_REST = rb"(?:[A-Za-z0-9+/]|%[0-9A-F]{2}|&#?\w{2,5};|\\+(?:/|u[0-9A-Fa-f]{4})){20,}={0,2}"
 # How the base64 of a key begins: PKCS #8 and SEC 1 of up to 127, 255 and 65535 bytes, PKCS #1; OpenSSH's.
 _FIRST_LINES = (re.compile(
     rb"M(?<![A-Za-z0-9+/]M)(?:[A-P][A-Za-z0-9+/](?:CAQAw|CAQEE)|I[GH][A-Za-z0-9+/]AgE(?:AM|BB)"
-    rb"|II[A-Za-z0-9+/]{2}[AQgw]IBA(?:DA|AK))[A-Za-z0-9+/]{20,}={0,2}"
-), re.compile(rb"b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}={0,2}"))  # fmt: skip
+    rb"|II[A-Za-z0-9+/]{2}[AQgw]IBA(?:DA|AK))" + _REST
+), re.compile(rb"b3BlbnNzaC1rZXktdjE" + _REST))  # fmt: skip
 _FULL_LINE = re.compile(rb"([A-Za-z0-9+/]{40,}={0,2})[ \t\r]*\Z")
 _LAST_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}[ \t\r]*\Z")
 

@@ -54,7 +54,7 @@ _OPTION = re.compile(
 # Of an RSA, elliptic or symmetric key as JSON (RFC 7518); of an RSA key as gpg's agent keeps it.
 _JWK = re.compile(
     rb"([dpqk](?<=[\"';][dpqk])[pqi]?" + _QUOTE + rb"\s*:\s*" + _QUOTE + rb")"
-    rb"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{22,}(?=" + _QUOTE + rb")"
+    rb"(?=[a-z_-]*[A-Z0-9])[A-Za-z0-9_-]{22,}(?=" + _QUOTE + rb")"
 )
 _AGENT_KEY = re.compile(rb"(\((?:d|p|q|u) #)[0-9A-Fa-f\s]{16,}(?=#)")
 # Lines of a key: base64, or the headers of an encrypted one; newlines may be escaped, as in JSON.

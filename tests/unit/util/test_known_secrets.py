@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import random
 import re
 import textwrap
 from collections.abc import Iterator
@@ -20,9 +21,28 @@ from itb.util.private_keys import PrivateKey
 from itb.util.redact import MARK, redact
 from itb.util.redact_stream import Stream
 
+
+def make_ec(seed: int) -> ec.EllipticCurvePrivateKey:
+    """Make a key, always the same one."""
+    return ec.derive_private_key(random.Random(seed).getrandbits(255), ec.SECP256R1())
+
+
+def make_rsa(seed: int) -> rsa.RSAPrivateKey:
+    """Make a small key, always the same one."""
+    chosen, primes = random.Random(seed), []
+    while len(primes) < 2:
+        number = chosen.getrandbits(512) | 3 << 510 | 1
+        if pow(2, number - 1, number) == 1 and (number - 1) % 65537:
+            primes.append(number)
+    p, q = primes
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public).private_key()
+
+
 KEYS: dict[str, PrivateKey] = {
-    "EC": ec.generate_private_key(ec.SECP256R1()),
-    "RSA": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    **{f"EC {seed}": make_ec(seed) for seed in range(6)},
+    **{f"RSA {seed}": make_rsa(seed) for seed in range(2)},
 }
 PREFIX = "Nov 29 05:40:12.123456 host program[17]: "
 OPAQUE = "q7Zr/2pLx+0vWn4=Kd9sT1uYb8"
@@ -141,7 +161,7 @@ def test_a_key_of_somebody_else_is_found_by_how_it_looks(kind: str) -> None:
 
 
 def test_what_is_public_of_a_key_stays() -> None:
-    key = KEYS["EC"]
+    key = KEYS["EC 0"]
     private_keys.remember(key)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     point = key.public_key().public_numbers()
@@ -210,7 +230,7 @@ def test_secrets_of_others_are_found_by_their_names(text: str, shown: str) -> No
     ],
 )  # fmt: skip
 def test_innocent_text_stays(innocent: str) -> None:
-    private_keys.remember(KEYS["EC"])
+    private_keys.remember(KEYS["EC 0"])
     remember("wire&lock/tangent-7")
     assert redact(innocent) == innocent
 
@@ -223,10 +243,10 @@ def test_logins_of_urls_are_known_alone_too() -> None:
 
 def test_what_was_json_is_json() -> None:
     remember("wire&lock/tangent-7")
-    inner = json.dumps({"Authorization": "Bearer ab.cd", "id_token": "opaque-value", "k": jwk(KEYS["EC"])["d"]})
+    inner = json.dumps({"Authorization": "Bearer ab.cd", "id_token": "opaque-value", "k": jwk(KEYS["EC 0"])["d"]})
     texts = (
         inner, "wire%26lock%2Ftangent-7", 'say "wire%26lock%2Ftangent-7"', "C:\\wire%26lock%2Ftangent-7\\",
-        'say "wire&amp;lock&#47;tangent-7"', '"wire\\u0026lock\\/tangent-7"', "\n".join(pem(KEYS["EC"])[1:]),
+        'say "wire&amp;lock&#47;tangent-7"', '"wire\\u0026lock\\/tangent-7"', "\n".join(pem(KEYS["EC 0"])[1:]),
         "x\\",
     )  # fmt: skip
     for text in texts:
