@@ -44,7 +44,7 @@ class ImageStore:
     def find_all(self, names: Iterable[str]) -> list[StoredImage]:
         """Return the images of these names, in this order; none if one of them is missing.
 
-        One that was made behind a proxy with a login counts as missing: every container of it would have the login.
+        One made behind a proxy with a login counts as missing: every container of it would have the login.
         """
         names = list(names)
         answer = self.engine.run(Request(["image", "inspect", *names], check=False))
