@@ -50,7 +50,7 @@ def requested_topic(arguments: Sequence[str], commands: Collection[str]) -> str:
 
         near = nearest(topic, [*TOPICS, TOPIC_LIST, *commands])
         if near and near == nearest(topic, [*commands]):
-            return ""  # a command in the wrong letters: who reads commands refuses it
+            return ""  # a misspelt command: the parser refuses it
         hint = "itb help topics lists the topics, itb --help the commands"
         raise UsageError(f"no help on {topic[:60]!r}{near}", hint=hint)
     return topic

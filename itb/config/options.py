@@ -203,7 +203,8 @@ class DeclaredSettings:
     fresh_build: Annotated[
         bool,
         Option(
-            "build the candidate though its RPMs are in the cache; itb publish takes no others", Heading.TESTED
+            "build the candidate even if its RPMs are in the cache; itb publish accepts only such RPMs",
+            Heading.TESTED,
         ),
     ] = False
     upgrade_from: Annotated[
@@ -243,7 +244,7 @@ class DeclaredSettings:
     runs: Annotated[str, Option("folder of run directories", Heading.WHERE, "DIR", of_command=True)] = "runs"
     cache: Annotated[
         str,
-        Option("folder for state of images, mirrors and RPMs", Heading.WHERE, "DIR", unset="~/.cache/itb"),
+        Option("folder for cached clones, RPMs and state of images", Heading.WHERE, "DIR", unset="~/.cache/itb"),
     ] = ""
     engine: Annotated[
         str, Option(f"container engine: {' or '.join(_ENGINES)}", Heading.WHERE, "NAME", choices=_ENGINES)
@@ -262,7 +263,8 @@ class DeclaredSettings:
         dict[str, dict[str, Any]], Option("options of token providers, by provider", in_files_only=True)
     ] = {}
     token_min_lifetime: Annotated[
-        int | None, Option("seconds a token must live to be taken", unset="the product's", at_least=0)
+        int | None,
+        Option("shortest lifetime of a token that is accepted, in seconds", unset="the product's", at_least=0),
     ] = None
     keep: Annotated[
         Literal["never", "failed", "always"],
@@ -293,7 +295,9 @@ class DeclaredSettings:
     retries: Annotated[
         int,
         Option(
-            "how often what a network or the engine kept from working is tried again", at_least=0, at_most=10
+            "how many times work is tried again that failed because of the network or the engine",
+            at_least=0,
+            at_most=10,
         ),
     ] = DEFAULT_RETRIES
     run_timeout: Annotated[float, Option("seconds a run may take in all", above=0)] = 3600

@@ -52,7 +52,7 @@ def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: b
             folder = deliver_reports(settings, reported, combined=first.path.with_name(f"{first.id}-and-others"))
     except TestbedError as error:
         if as_json:
-            raise  # the one document there is
+            raise  # JSON output must be a single document
         problem = error
     is_quiet = settings.progress == "quiet" and not as_json
     is_green = not lost and all(write.judge_run(rundir).good for rundir, _ in reported)

@@ -48,8 +48,8 @@ def _escape(text: str) -> str:
     return escape(clean_text(text))
 
 
-def machine(flags: Flags, *, as_json: bool) -> None:
-    """Print itb's hosts on this machine."""
+def status(flags: Flags, *, as_json: bool) -> None:
+    """Print the containers of runs on this machine."""
     containers = hosts.containers_of_itb(engine_from(flags))
     if as_json:
         print_json([dataclasses.asdict(container) for container in containers])
@@ -57,7 +57,7 @@ def machine(flags: Flags, *, as_json: bool) -> None:
     if containers:
         hosts.table(containers).print()
     else:
-        print("nothing of itb's is on this machine")
+        print("no run has containers here")
 
 
 def doctor(flags: Flags, *, deep: bool, as_json: bool) -> int:

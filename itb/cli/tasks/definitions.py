@@ -9,8 +9,8 @@ from itb.config.options import Heading, Option
 def _name(kind: str) -> Option:
     return argument(
         "name",
-        f"name of the {kind}, for the first folder of the setting {kind}s; if that is not set, for {kind}s/ here, "
-        "and itb.yaml here sets it; or a path (./NAME)",
+        f"name of the {kind}, written to the first folder of the setting {kind}s, else to {kind}s/ here, "
+        "which itb.yaml here then names; or a path (./NAME)",
     )
 
 
@@ -51,7 +51,7 @@ def new_hook(flags: Flags, *, name: str) -> None:
 
 @command(
     _name("platform"),
-    option("like", "the platform that it is until it is changed", "deb13", value="NAME", heading=Heading.ACTION),
+    option("like", "the platform to copy", "deb13", value="NAME", heading=Heading.ACTION),
     example="itb new platform mine --like el9",
     name="platform",
 )

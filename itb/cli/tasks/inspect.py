@@ -77,10 +77,10 @@ def list_(flags: Flags, *, what: str, json: bool, **options: str) -> None:
 
 @command("engine", JSON, example="itb status")
 def status(flags: Flags, *, json: bool) -> None:
-    """Show everything of itb's that is on this machine now."""
+    """Show the containers of runs on this machine, and their states."""
     from itb.cli.commands import machine
 
-    machine.machine(flags, as_json=json)
+    machine.status(flags, as_json=json)
 
 
 @command(

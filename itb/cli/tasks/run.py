@@ -116,10 +116,11 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     Ends with the run's own exit code, of several with the worst; 130 if its
     process was killed.
     """
-    from itb.cli.commands import common, new_run
+    from itb.cli.commands import common
+    from itb.cli.commands import report as commands_report
 
     run_names = [name for name in run.split(",") if name]
-    return new_run.report_runs(common.settings_from(flags), run_names, as_json=json)
+    return commands_report.report_runs(common.settings_from(flags), run_names, as_json=json)
 
 
 @command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")

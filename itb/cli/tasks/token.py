@@ -8,7 +8,7 @@ from itb.cli.declaration import Flags, argument, command, option
 from itb.config.options import JSON, Heading
 from itb.roles import CE_PORT
 
-_CE = f"ce-workspace.glideinwms.org:{CE_PORT}"  # of every testbed
+_CE = f"ce-workspace.glideinwms.org:{CE_PORT}"  # of testbed three-hosts
 _AUDIENCE = dataclasses.replace(
     argument("audience", "HOST:PORT of the CE the token is for", value="HOST:PORT"), heading=Heading.TOKENS
 )

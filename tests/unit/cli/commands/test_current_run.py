@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from itb.cli.commands import current_run, existing_run, new_run
+from itb.cli.commands import current_run, existing_run, report
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.errors import UsageError
@@ -156,7 +156,7 @@ def test_a_run_that_goes_on_has_no_exit_code(
 ) -> None:
     rundir = make(tmp_path, "r", finished=None, exit_code=None)
     with rundir.lock():
-        assert new_run.report_runs(Settings(runs=str(tmp_path)), ["r"], as_json=as_json) == 1
+        assert report.report_runs(Settings(runs=str(tmp_path)), ["r"], as_json=as_json) == 1
     output = capsys.readouterr()
     assert output.err == "itb: run r is going on: it has no exit code yet\n"
     assert ('"exit_code": null' in output.out) if as_json else ("exit code" not in output.out)
@@ -170,7 +170,7 @@ def test_reports_say_who_entered_a_host(tmp_path: Path, capsys: pytest.CaptureFi
     with (rundir.path / "entered.jsonl").open("a") as file:
         file.write('{"role": "ce", "at": "never"}\n\x00\n{"role": "ce"\n')
     said = "host frontend was entered by hand (itb shell) at 20"
-    assert new_run.report_runs(Settings(runs=str(tmp_path)), ["r"], as_json=False) == 0
+    assert report.report_runs(Settings(runs=str(tmp_path)), ["r"], as_json=False) == 0
     for text in (" ".join(capsys.readouterr().out.split()), rundir.html.read_text(), rundir.junit.read_text()):
         assert said in text
         assert "host ce was entered" not in text

@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 
 from itb import __main__
-from itb.cli.commands import inspect, new_run
+from itb.cli.commands import inspect, report
 from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import ExitCode, TestbedError, UsageError
@@ -50,7 +50,7 @@ def test_several_runs_are_one_report_in_a_folder(
 ) -> None:
     place = str(tmp_path / "a new" / "place") if named else ""
     settings = settings.model_copy(update={"report_dir": place})
-    code = new_run.report_runs(settings, ["deb13", "el9"], as_json=True)
+    code = report.report_runs(settings, ["deb13", "el9"], as_json=True)
     assert code == ExitCode.BUILD
     document = json.loads(capsys.readouterr().out)
     assert [(run["platform"], run["exit_code"]) for run in document["runs"]] == [("deb13", 0), ("el9", 4)]
@@ -64,10 +64,10 @@ def test_several_runs_are_one_report_in_a_folder(
 
 def test_one_run_has_no_other_folder_unless_it_is_named(settings: Settings, tmp_path: Path) -> None:
     before = set(settings.runs_dir.iterdir())
-    assert new_run.report_runs(settings, ["deb13"], as_json=False) == ExitCode.PASSED
+    assert report.report_runs(settings, ["deb13"], as_json=False) == ExitCode.PASSED
     assert set(settings.runs_dir.iterdir()) == before
     named = settings.model_copy(update={"report_dir": str(tmp_path / "out")})
-    new_run.report_runs(named, ["deb13"], as_json=False)
+    report.report_runs(named, ["deb13"], as_json=False)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"junit.xml", "report.html", "verdict.json"}
 
 
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_is_no_success(settings: Settings, tmp_p
     (tmp_path / "file").touch()
     named = settings.model_copy(update={"report_dir": str(tmp_path / "file" / "x")})
     with pytest.raises(TestbedError, match="file/x cannot be written: Not a directory"):
-        new_run.report_runs(named, ["deb13"], as_json=False)
+        report.report_runs(named, ["deb13"], as_json=False)
 
 
 def test_reports_that_were_not_written_are_no_success(
@@ -85,11 +85,11 @@ def test_reports_that_were_not_written_are_no_success(
     place = next(settings.runs_dir.glob("*-deb13")) / "junit.xml"
     place.mkdir()
     with pytest.raises(TestbedError, match="-deb13: reports cannot be written: Is a directory") as caught:
-        new_run.report_runs(settings, ["deb13"], as_json=False)
+        report.report_runs(settings, ["deb13"], as_json=False)
     assert "itb report RUN --report-dir" in caught.value.hint
     assert "pocketwms" in capsys.readouterr().out
     elsewhere = settings.model_copy(update={"report_dir": str(tmp_path / "out")})
-    assert new_run.report_runs(elsewhere, ["deb13"], as_json=False) == ExitCode.PASSED
+    assert report.report_runs(elsewhere, ["deb13"], as_json=False) == ExitCode.PASSED
     assert (tmp_path / "out" / "junit.xml").is_file()
 
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_printed_is_no_success(
 
 def test_a_run_that_is_named_twice_is_refused(settings: Settings) -> None:
     with pytest.raises(UsageError, match="named twice"):
-        new_run.report_runs(settings, ["deb13", "4f2a9c1e-deb13"], as_json=False)
+        report.report_runs(settings, ["deb13", "4f2a9c1e-deb13"], as_json=False)
 
 
 def test_failed_cases_are_the_same_list_alone_and_in_the_document(
@@ -139,6 +139,6 @@ def test_titles_come_from_the_users_own_definitions(tmp_path: Path, capsys: pyte
     (own / "platform.yaml").write_text(re.sub(r"^title:.*$", "title: my own", text, flags=re.MULTILINE))
     make_run(tmp_path / "runs", "mine", ExitCode.PASSED)
     settings = Settings(runs=str(tmp_path / "runs"), platforms=(str(own.parent),))
-    new_run.report_runs(settings, [], as_json=False)
+    report.report_runs(settings, [], as_json=False)
     page = next((tmp_path / "runs").glob("*-mine/report.html")).read_text()
     assert "my own" in page
