@@ -153,7 +153,7 @@ class Trust(StrEnum):
     WORKTREE = "worktree"  # files that nobody else has
 
     @property
-    def sources(self) -> tuple[Trust, ...]:
+    def usable_levels(self) -> tuple[Trust, ...]:
         """The levels whose builds may be used where this level is asked for, the highest first; none is lower."""
         if self is Trust.WORKTREE:
             return (self,)

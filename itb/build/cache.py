@@ -119,7 +119,7 @@ def take(
     is damaged is then removed; one that cannot be read may be another version's
     and stays, as does one that others can change.
     """
-    for level in trust.sources:
+    for level in trust.usable_levels:
         entry = folder(cache, name, level)
         if entry.is_dir() and (cached := _take(entry, (name, commit, level), rpms, report)):
             if (entry / LOG).is_file():

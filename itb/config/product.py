@@ -175,7 +175,7 @@ class Variant(YamlRecord):
     """By role, what takes its place."""
     token: TokenDelivery | None = None
     """The SciToken, if it goes elsewhere."""
-    trust: tuple[IdToken, ...] = ()
+    id_tokens: tuple[IdToken, ...] = Field(default=(), alias="trust")
     """Other IDTOKENs than the product's."""
     scenarios: tuple[str, ...] = ()
     """Other scenarios than the product's."""
@@ -196,7 +196,7 @@ class ProductFile(YamlRecord):
     """What is installed and started where: the name of a role is that of a host of the testbed."""
     token: TokenDelivery | None = None
     """The SciToken, for products that submit to a Compute Entrypoint."""
-    trust: tuple[IdToken, ...] = ()
+    id_tokens: tuple[IdToken, ...] = Field(default=(), alias="trust")
     """IDTOKENs, made where HTCondor runs, before the product's other services start."""
     testbed: str = "three-hosts"
     """Testbed: NAME.compose.yaml beside product.yaml, or one that itb has (three-hosts, one-host, ...)."""
@@ -219,7 +219,7 @@ class ProductFile(YamlRecord):
     @model_validator(mode="after")
     def _names_known_roles(self) -> Self:
         users = [("token", place.role) for place in self.token.places] if self.token else []
-        users += [("trust", role) for trust in self.trust for role in (trust.on, trust.to or trust.on)]
+        users += [("trust", role) for token in self.id_tokens for role in (token.on, token.to or token.on)]
         for what, role in users:
             if role not in self.roles:
                 hint = yamlfile.nearest(role, list(self.roles))
@@ -229,6 +229,8 @@ class ProductFile(YamlRecord):
 
 class Product(ProductFile):
     """A product as it was read: what ``product.yaml`` says, its name and its folder."""
+
+    model_config = ConfigDict(populate_by_name=True)  # it is made from the fields of the file's record
 
     name: str = ""
     folder: Path = Path()
@@ -254,7 +256,7 @@ def with_variants(product: Product, names: Sequence[str]) -> Product:
         roles |= {role: _with_more(roles[role], more) for role, more in variant.more.items()}
         changed = {
             field: value
-            for field in ("testbed", "token", "trust", "scenarios")
+            for field in ("testbed", "token", "id_tokens", "scenarios")
             if (value := getattr(variant, field))
         }
         product = product.model_copy(update={**changed, "roles": roles, "env": {**product.env, **variant.env}})

@@ -43,17 +43,18 @@ def checksums(product: Product, platform: Platform, topology: Topology) -> dict[
     files = [path for folder in sorted(folders) for path in sorted(folder.iterdir()) if path.is_file()]
     scripts = [path.read_bytes() for path in files]
     return {
-        f"product {product.name}": _checksum(_dump(product), *scripts),
-        f"platform {platform.name}": _checksum(_dump(platform)),
+        f"product {product.name}": _checksum(_dump(product, by_alias=True), *scripts),
+        f"platform {platform.name}": _checksum(_dump(platform, by_alias=False)),
         f"testbed {topology.file.name.partition('.')[0]}": _checksum(
             *(file.read_bytes() for file in (topology.file, *topology.bases))
         ),
     }
 
 
-def _dump(definition: Record) -> str:
-    # Without defaults, so that a newer itb, which knows more keys, computes the same checksum.
-    return definition.model_dump_json(exclude={"folder"}, exclude_defaults=True)
+def _dump(definition: Record, *, by_alias: bool) -> str:
+    # Without defaults, and with the same names of keys, so that a newer itb, which knows more keys, computes the
+    # same checksum.
+    return definition.model_dump_json(exclude={"folder"}, exclude_defaults=True, by_alias=by_alias)
 
 
 def _checksum(*parts: str | bytes) -> str:

@@ -79,7 +79,7 @@ def show_product(name: str, *, as_json: bool) -> None:
         varied = config_product.with_variants(product, names)
         assemble.find_testbed_and_scenarios(varied, varied.scenarios, settings)
     if as_json:
-        print_json(product.model_dump(mode="json"))
+        print_json(product.model_dump(mode="json", by_alias=True))
         return
     print(f"{product.name}: {product.title}")
     builder = "a command" if product.build.command else product.build.release_manager

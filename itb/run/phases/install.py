@@ -67,7 +67,7 @@ def inspection_cases(cell: Cell) -> Iterable[CaseKey]:
 def start_cases(cell: Cell) -> Iterable[CaseKey]:
     """Yield the cases that services start and that the IDTOKENs they need are delivered."""
     yield from (starts(role, unit) for role, definition in cell.roles.items() for unit in definition.services)
-    yield from map(_delivered, cell.product.trust)
+    yield from map(_delivered, cell.product.id_tokens)
 
 
 def watch_cases(cell: Cell) -> Iterable[CaseKey]:
@@ -229,7 +229,7 @@ def start_condor(cell: Cell) -> None:
     """Start the services up to HTCondor on roles that issue IDTOKENs, then issue and deliver these."""
     early = _early_services(cell)
     in_parallel(cell.roles, lambda role: _start_units(cell, role, early[role]))
-    in_parallel(range(len(cell.product.trust)), lambda number: _deliver_id_token(cell, number))
+    in_parallel(range(len(cell.product.id_tokens)), lambda number: _deliver_id_token(cell, number))
 
 
 def start_rest(cell: Cell) -> None:
@@ -255,7 +255,7 @@ def watch_services(cell: Cell) -> None:
 
 
 def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
-    issuing_roles = {id_token.on for id_token in cell.product.trust}
+    issuing_roles = {id_token.on for id_token in cell.product.id_tokens}
     return {
         role: _until_condor(definition) if role in issuing_roles else () for role, definition in cell.roles.items()
     }
@@ -297,7 +297,7 @@ def _with_cause(cell: Cell, role: str, unit: str, error: ItbError) -> ItbError:
 
 
 def _deliver_id_token(cell: Cell, number: int) -> None:
-    id_token = cell.product.trust[number]
+    id_token = cell.product.id_tokens[number]
     target = id_token.to or id_token.on
     with cell.journal.case(*_delivered(id_token)):
         install_services.deliver_idtoken(

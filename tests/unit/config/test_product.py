@@ -60,8 +60,8 @@ def test_variants_of_ours(name: str, variant: str) -> None:
     for scenario in changed.scenarios:
         assert set(lookup.load_scenario(scenario).roles) <= set(topology.hosts)
     assert not changed.variants[variant].tested, "a variant says that it was run only when it was"
-    for trust in changed.trust:
-        assert trust.identity.partition("@")[2] in topology.hosts.values()
+    for id_token in changed.id_tokens:
+        assert id_token.identity.partition("@")[2] in topology.hosts.values()
 
 
 def test_there_are_variants() -> None:
