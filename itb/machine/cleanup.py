@@ -179,7 +179,7 @@ def is_kept(rundir: RunDir) -> bool:
 
 
 def clean_cache(cache: Path, *, everything: bool, report: Callable[[str], None]) -> None:
-    """Remove cached builds and mirrors that were not used for two weeks, or all of them.
+    """Remove cached builds and clones that were not used for two weeks, or all of them.
 
     ``cache`` is the folder of this version's form of entries; those of others beside it are looked at, too.
     """

@@ -11,7 +11,7 @@ from itb.errors import TestbedError
 from itb.model import Commit
 from itb.process.request import Request
 from itb.process.runner import Runner
-from itb.source.git import Git, mirror_path
+from itb.source.git import Git, cached_clone_path
 from itb.source.resolve import commit_of, short_names
 
 
@@ -23,9 +23,9 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
     files are those of the commit, whatever umask and clock are.  Raises
     TestbedError if the commit is not in the cache.
     """
-    mirror = mirror_path(cache, commit.source)
-    git, clone = Git(runner, mirror), Git(runner, destination / ".git")
-    if not (mirror / "HEAD").is_file() or not commit_of(git, commit.id):
+    cached_clone = cached_clone_path(cache, commit.source)
+    git, clone = Git(runner, cached_clone), Git(runner, destination / ".git")
+    if not (cached_clone / "HEAD").is_file() or not commit_of(git, commit.id):
         raise TestbedError(
             f"commit {commit.id[:12]} of {commit.source} is no longer in the cache",
             hint="resolve the reference again: start a new run",
@@ -40,7 +40,7 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
         "--no-write-fetch-head",
         "--update-head-ok",
         "--",
-        mirror.absolute().as_uri(),
+        cached_clone.absolute().as_uri(),
         f"{commit.id}:refs/heads/itb",
     ]
     clone.run(Request(fetch, about=f"files of commit {commit.id[:12]}"))

@@ -1,7 +1,7 @@
-"""Runs git, which may not ask the user anything, and keeps mirrors of sources in the cache.
+"""Runs git, which may not ask the user anything, and keeps clones of sources in the cache.
 
 itb reads every source through a bare repository of its own in the cache.
-That of a remote source is a mirror, which is fetched when the source has
+That of a remote source is a cached clone, which is fetched when the source has
 changed.  That of a local source has only references, and uses the source's
 objects (alternates), so that partial and shallow clones work too.  itb never
 writes to a source.
@@ -195,19 +195,19 @@ def environment(*, user_config: bool) -> dict[str, str]:
     return env
 
 
-def mirror_path(cache: Path, source: str) -> Path:
-    """Return the path of the mirror of a source."""
+def cached_clone_path(cache: Path, source: str) -> Path:
+    """Return the path of the cached clone of a source."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(urlsplit(source).path).name.removesuffix(".git"))[:40].strip("-.")
     return cache / "sources" / f"{name or 'source'}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.git"
 
 
-def lock(mirror: Path, runner: Runner) -> AbstractContextManager[None]:
-    """Lock a mirror while the block runs; other processes wait."""
-    return filelock.hold(mirror.with_suffix(".lock"), runner.stop.event, runner.limits("wait-for-build"))
+def lock(clone: Path, runner: Runner) -> AbstractContextManager[None]:
+    """Lock a cached clone while the block runs; other processes wait."""
+    return filelock.hold(clone.with_suffix(".lock"), runner.stop.event, runner.limits("wait-for-build"))
 
 
 def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
-    """Update the mirror of a source; return it and the full name of the source's default branch.
+    """Update the cached clone of a source; return it and the full name of the source's default branch.
 
     The name is ``HEAD`` if the source's HEAD is detached, and empty if the
     source has no commit.  Raises UsageError if the source is not a repository,
@@ -216,26 +216,26 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
     if origin.local is not None:
         _check_local(origin.local, runner)
     refs, default = _list_remote(origin, runner)
-    mirror = mirror_path(cache, origin.display_name)
-    with lock(mirror, runner):
-        ownership.check_tree(mirror)  # git runs programs that its configuration names
-        if not (mirror / "HEAD").is_file():
-            _create(mirror, runner)
-        git = Git(runner, mirror)
-        namespaces = _mirrored_namespaces(origin)
+    clone = cached_clone_path(cache, origin.display_name)
+    with lock(clone, runner):
+        ownership.check_tree(clone)  # git runs programs that its configuration names
+        if not (clone / "HEAD").is_file():
+            _create(clone, runner)
+        git = Git(runner, clone)
+        namespaces = _cloned_namespaces(origin)
         source_refs = {name: id for name, id in refs.items() if name.startswith(namespaces) or name == "HEAD"}
-        mirrored_refs = _mirrored_refs(git)
+        cloned_refs = _cloned_refs(git)
         if origin.local is not None:
             _share_objects(git, origin.local)
-            _copy_refs(git, source_refs, mirrored_refs)
-        elif source_refs != mirrored_refs:
+            _copy_refs(git, source_refs, cloned_refs)
+        elif source_refs != cloned_refs:
             _fetch(git, origin, "HEAD" in refs)
-        os.utime(mirror)  # itb clean --unused goes by it
+        os.utime(clone)  # itb clean --unused goes by it
     return git, default
 
 
-def _mirrored_namespaces(origin: Origin) -> tuple[str, ...]:
-    """Return the namespaces to mirror; remote-tracking branches are mirrored of a local source only."""
+def _cloned_namespaces(origin: Origin) -> tuple[str, ...]:
+    """Return the namespaces to clone; remote-tracking branches are cloned of a local source only."""
     return ("refs/heads/", "refs/tags/", *(("refs/remotes/",) if origin.local else ()))
 
 
@@ -307,28 +307,28 @@ def _read_error(origin: Origin, answer: Completed) -> ItbError:
     )
 
 
-def _mirrored_refs(git: Git) -> dict[str, str]:
+def _cloned_refs(git: Git) -> dict[str, str]:
     lines = git.text("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
     refs = {name: id for id, _, name in (line.partition(" ") for line in lines)}
     own_refs = {name: id for name, id in refs.items() if not name.startswith("refs/itb/")}
     return {**own_refs, **({"HEAD": refs["refs/itb/HEAD"]} if "refs/itb/HEAD" in refs else {})}
 
 
-def _create(mirror: Path, runner: Runner) -> None:
-    """Make an empty mirror, which appears whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=mirror.parent) as temporary:
+def _create(clone: Path, runner: Runner) -> None:
+    """Make an empty clone, which appears whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=clone.parent) as temporary:
         new = Path(temporary) / "git"
         git = Git(runner, new)
         Git(runner).call("init", "--quiet", "--bare", "--template=", "--", str(new))
         git.call("config", "gc.auto", "0")  # garbage collection would delete objects that a clone is reading
-        shutil.rmtree(mirror, ignore_errors=True)
+        shutil.rmtree(clone, ignore_errors=True)
         for place, mode in ((new, 0o700), (new / "config", 0o600)):
             place.chmod(mode)
-        new.replace(mirror)
+        new.replace(clone)
 
 
 def _share_objects(git: Git, folder: Path) -> None:
-    """Let a mirror use the objects of a local source (alternates), and copy its shallow boundary."""
+    """Let a cached clone use the objects of a local source (alternates), and copy its shallow boundary."""
     assert git.directory is not None
     objects, shallow = (git_path(folder, name, git.runner) for name in ("objects", "shallow"))
     (git.directory / "objects" / "info").mkdir(parents=True, exist_ok=True)
@@ -342,11 +342,11 @@ def git_path(folder: Path, name: str, runner: Runner) -> Path:
     return Path(Git(runner).text(*argv, user_config=True))
 
 
-def _copy_refs(git: Git, source_refs: Mapping[str, str], mirrored_refs: Mapping[str, str]) -> None:
-    """Give a mirror the references of its local source."""
+def _copy_refs(git: Git, source_refs: Mapping[str, str], cloned_refs: Mapping[str, str]) -> None:
+    """Give a cached clone the references of its local source."""
     renamed = {"HEAD": "refs/itb/HEAD"}
-    deletions = [f"delete {renamed.get(name, name)}" for name in mirrored_refs if name not in source_refs]
-    changes = {name: id for name, id in source_refs.items() if mirrored_refs.get(name) != id}
+    deletions = [f"delete {renamed.get(name, name)}" for name in cloned_refs if name not in source_refs]
+    changes = {name: id for name, id in source_refs.items() if cloned_refs.get(name) != id}
     updates = [f"update {renamed.get(name, name)} {id}" for name, id in changes.items()]
     # Deletions first: a new branch may have the name of a former folder of branches.
     for lines in (deletions, updates):
@@ -355,7 +355,7 @@ def _copy_refs(git: Git, source_refs: Mapping[str, str], mirrored_refs: Mapping[
 
 
 def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
-    specs = [f"+{space}*:{space}*" for space in _mirrored_namespaces(origin)]
+    specs = [f"+{space}*:{space}*" for space in _cloned_namespaces(origin)]
     if has_head:
         specs.append("+HEAD:refs/itb/HEAD")
     fetch = [

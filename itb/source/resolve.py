@@ -189,7 +189,7 @@ def _find_by_id(git: Git, origin: Origin, prefix: str) -> list[ResolvedRef]:
 def _commit_worktree(git: Git, origin: Origin, *, required: bool) -> list[ResolvedRef]:
     """Make a commit of the present files of a local source, with untracked files and without ignored ones.
 
-    Objects go to the mirror, and a copy of the index is used: the user's
+    Objects go to the cached clone, and a copy of the index is used: the user's
     repository is only read.
     """
     if origin.local is None or _is_bare(origin.local, git.runner):
@@ -206,7 +206,7 @@ def _commit_worktree(git: Git, origin: Origin, *, required: bool) -> list[Resolv
 
 
 def _tree_of_files(git: Git, folder: Path) -> str:
-    """Write the files of a user's work tree to the mirror; return the id of the git tree."""
+    """Write the files of a user's work tree to the cached clone; return the id of the git tree."""
     assert git.directory is not None
 
     index, exclude = (git_path(folder, name, git.runner) for name in ("index", "info/exclude"))
@@ -287,7 +287,7 @@ def _iso_date(seconds: str) -> str:
 
 
 def _protect_commit(git: Git, resolved: ResolvedRef) -> None:
-    """Keep a commit in the mirror when its branch moves on, by a reference of its own."""
+    """Keep a commit in the cached clone when its branch moves on, by a reference of its own."""
     git.call("update-ref", f"refs/itb/kept/{resolved.id}", resolved.id)
 
 

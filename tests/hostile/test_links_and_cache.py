@@ -117,12 +117,12 @@ def test_what_a_neighbour_left_in_the_cache(places: Path, monkeypatch: pytest.Mo
 
 
 @ROOT
-def test_mirror_of_a_neighbour(places: Path) -> None:
+def test_clone_of_a_neighbour(places: Path) -> None:
     source, cache = places / "mine", places / "cache"
     _commit(source)
-    mirror = git.refresh(git.locate(str(source)), cache=cache, runner=Runner())[0].directory
-    assert mirror is not None
-    os.chown(mirror / "config", NEIGHBOUR, NEIGHBOUR)
+    clone = git.refresh(git.locate(str(source)), cache=cache, runner=Runner())[0].directory
+    assert clone is not None
+    os.chown(clone / "config", NEIGHBOUR, NEIGHBOUR)
     with pytest.raises(UsageError, match="config belongs to"):
         git.refresh(git.locate(str(source)), cache=cache, runner=Runner())
 

@@ -65,11 +65,11 @@ def test_git_gets_the_token_and_no_command_line_has_it(repository: Path, tmp_pat
     commands: list[CommandRecord] = []
     runner = Runner(record=commands.append)
     with served(repository.parent, f"{TOKEN}:") as place:
-        mirror, default = git.refresh(
+        clone, default = git.refresh(
             git.locate(f"http://{TOKEN}@{place}/x.git"), cache=tmp_path / "cache", runner=runner
         )
         assert default == "refs/heads/master"
-        assert mirror.text("rev-parse", "refs/heads/master")
+        assert clone.text("rev-parse", "refs/heads/master")
         with pytest.raises(UsageError) as caught:
             git.refresh(git.locate(f"http://{TOKEN}x@{place}/x.git"), cache=tmp_path / "cache", runner=runner)
     assert any("fetch" in command.argv for command in commands)

@@ -108,16 +108,16 @@ def resolve(product: Product, repository: Repository, caches: Path) -> Resolve:
 
 
 @pytest.mark.parametrize("as_url", [False, True], ids=["folder", "url"])
-def test_a_mirror_that_is_up_to_date_is_in_use(
+def test_a_clone_that_is_up_to_date_is_in_use(
     resolve: Resolve, repository: Repository, caches: Path, as_url: bool
 ) -> None:
-    """itb clean --unused goes by when mirrors were changed: one that was only read stays, too."""
+    """itb clean --unused goes by when clones were changed: one that was only read stays, too."""
     where = repository.path.as_uri() if as_url else ""
     resolve("main", where)
-    (mirror,) = caches.glob("sources/*.git")
-    os.utime(mirror, (1, 1))
+    (clone,) = caches.glob("sources/*.git")
+    os.utime(clone, (1, 1))
     resolve("main", where)
-    assert mirror.stat().st_mtime > 1
+    assert clone.stat().st_mtime > 1
 
 
 @pytest.fixture(params=["folder", "url"])
@@ -394,10 +394,10 @@ def test_checkout_of_a_branch_deleted_meanwhile(
     assert checkout.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
 
 
-def test_half_made_mirror_is_made_anew(resolve: Resolve, repository: Repository, caches: Path, where: str) -> None:
+def test_half_made_clone_is_made_anew(resolve: Resolve, repository: Repository, caches: Path, where: str) -> None:
     commit = resolve("main", where)
-    mirror = git.mirror_path(caches, commit.source)
-    (mirror / "HEAD").unlink()
+    clone = git.cached_clone_path(caches, commit.source)
+    (clone / "HEAD").unlink()
     assert resolve("main", where) == commit
 
 

@@ -130,9 +130,9 @@ def test_environment_never_asks_and_means_no_other_repository(monkeypatch: pytes
     assert "GIT_CONFIG_COUNT" in git.environment(user_config=True)
 
 
-def test_mirrors_of_different_sources_differ(tmp_path: Path) -> None:
-    one, two = (git.mirror_path(tmp_path, url) for url in ("https://a/glideinwms.git", "https://b/glideinwms.git"))
+def test_clones_of_different_sources_differ(tmp_path: Path) -> None:
+    one, two = (git.cached_clone_path(tmp_path, url) for url in ("https://a/glideinwms.git", "https://b/glideinwms.git"))
     assert one != two
     assert one.name.startswith("glideinwms-")
-    strange = git.mirror_path(tmp_path, "/a/../$(x); é\n")
+    strange = git.cached_clone_path(tmp_path, "/a/../$(x); é\n")
     assert strange.parent == tmp_path / "sources"
