@@ -10,42 +10,42 @@ from itb.machine import cleanup
 from itb.rundir.directory import RunDir
 
 
-def choose(runs_of: RunDir, engine: Engine) -> RunDir:
-    """Return the only run in the folder of ``runs_of``, its newest, that a step may go on with.
+def choose(newest: RunDir, engine: Engine) -> RunDir:
+    """Return the only run in the folder of ``newest``, its newest, that a step may go on with.
 
     That is a run whose hosts are up, or the newest where its RPMs came from
     the cache, which starts no host.  Raises UsageError for none and for several.
     """
-    folder = str(runs_of.path.parent)
+    folder = str(newest.path.parent)
     names = {
         name
         for container in engine.containers(naming.runs_labels(folder))
         if is_running(container)
         for name, _ in [naming.run_of(labels_of(container))]
     }
-    if _waits_for_hosts(runs_of):
-        names.add(runs_of.id)
-    rundir = _only_one(runs_of, names)
+    if _waits_for_hosts(newest):
+        names.add(newest.id)
+    rundir = _only_one(newest, names)
     if rundir is None:
-        raise _has_ended(runs_of, "no run's hosts are up; the newest")
+        raise _has_ended(newest, "no run's hosts are up; the newest")
     return rundir
 
 
-def choose_removable(runs_of: RunDir, engine: Engine) -> RunDir | None:
-    """Return the only run in the folder of ``runs_of``, its newest, that has anything to remove; None without one.
+def choose_removable(newest: RunDir, engine: Engine) -> RunDir | None:
+    """Return the only run in the folder of ``newest``, its newest, that has anything to remove; None without one.
 
     Raises UsageError for several.
     """
-    folder = str(runs_of.path.parent)
+    folder = str(newest.path.parent)
     names = {name for name, runs in cleanup.leftover_runs(engine) if runs == folder}
-    if _waits_for_hosts(runs_of):
-        names.add(runs_of.id)
-    return _only_one(runs_of, names)
+    if _waits_for_hosts(newest):
+        names.add(newest.id)
+    return _only_one(newest, names)
 
 
-def _only_one(runs_of: RunDir, names: set[str]) -> RunDir | None:
+def _only_one(newest: RunDir, names: set[str]) -> RunDir | None:
     """Return the only idle run of these names, else the only busy one; UsageError for more than one."""
-    runs = [RunDir(runs_of.path.parent / name) for name in sorted(names)]
+    runs = [RunDir(newest.path.parent / name) for name in sorted(names)]
     runs = [run for run in runs if not run.is_locked()] or runs
     if len(runs) > 1:
         raise UsageError(

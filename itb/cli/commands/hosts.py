@@ -52,7 +52,8 @@ def _is_role(engine: Engine, rundir: RunDir, name: str) -> bool:
 def _runs_with_hosts(engine: Engine, folder: Path) -> list[RunDir]:
     """Return the runs of a folder that have containers, newest first; busy ones only if all are busy."""
     owners = {naming.run_of(labels_of(item)) for item in engine.containers(naming.any_run())}
-    here = [RunDir(folder / name) for name, runs_of in sorted(owners, reverse=True) if runs_of == str(folder)]
+    names = sorted((name for name, runs_folder in owners if runs_folder == str(folder)), reverse=True)
+    here = [RunDir(folder / name) for name in names]
     return [rundir for rundir in here if not rundir.is_locked()] or here
 
 
