@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from itb.build import builder_command
+from itb.build import build_cases, builder_command
 from itb.build import cache as build_cache
-from itb.build import cases as build_cases
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
 from itb.build.builder_command import BuilderCommand

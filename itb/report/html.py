@@ -14,8 +14,8 @@ from urllib.parse import quote as url_quote
 
 from itb.model import HostInfo, InstalledPackage, Quote, Token
 from itb.report import next_commands, page_cases, self_reported, summary, text_pages
+from itb.report.case_list import failure_sentence
 from itb.report.case_reasons import group_by_reason
-from itb.report.cases import failure_sentence
 from itb.report.page_cases import PageCase
 from itb.report.quotes import path_inside
 from itb.report.run_data import RunData

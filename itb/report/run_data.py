@@ -27,7 +27,7 @@ from itb.model import (
     Try,
 )
 from itb.phase import Phase
-from itb.report import cases as report_cases
+from itb.report import case_list
 from itb.rundir import values
 from itb.rundir.case_history import RUN_END, CaseHistory
 from itb.rundir.directory import RunDir, RunState
@@ -100,7 +100,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     # Cases that the last process has not ended were cut off, unless that process is alive.
     is_locked = rundir.is_locked()
     ended_cases = map(clean_case, history.cases if is_locked else (*history.cases, *history.unfinished))
-    cases = report_cases.merge_by_name(ended_cases, map(clean_case, history.replaced))
+    cases = case_list.merge_by_name(ended_cases, map(clean_case, history.replaced))
     build, commit, planned = saved(values.BUILD), saved(values.COMMIT), saved(values.PLANNED_CASES)
     hand_entry_notes = _hand_entry_notes(rundir, problems)
     state = clean_record(_state(rundir, commit, cases, problems))
@@ -109,9 +109,9 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     has_ended = state.exit_code is not None or state.finished is not None
     keys = [clean_key(key) for key in planned.cases] if planned else []
     goes_on = is_locked and not has_ended
-    end = report_cases.run_end(cases, keys, state, ended=has_ended, is_running=goes_on)
+    end = case_list.run_end(cases, keys, state, ended=has_ended, is_running=goes_on)
     cases = [*(case for case in cases if case.key != RUN_END), *end]
-    unreached_cases = report_cases.make_unreached_cases(cases, keys, state, is_running=goes_on)
+    unreached_cases = case_list.make_unreached_cases(cases, keys, state, is_running=goes_on)
     tested = commit or (build.commit if build else None)
     return RunData(
         rundir=rundir,
@@ -153,7 +153,7 @@ def read_outline(rundir: RunDir, state: RunState) -> RunData:
     return RunData(
         rundir=rundir,
         state=state,
-        cases=tuple(report_cases.merge_by_name((*history.cases, *cut_off), history.replaced)),
+        cases=tuple(case_list.merge_by_name((*history.cases, *cut_off), history.replaced)),
         notes=Notes(),
         commit=None,
         build=None,

@@ -8,8 +8,8 @@ from enum import StrEnum
 from itb.errors import PRODUCT_CODES, UNDECIDED, UNDECIDED_BLAME, UNDECIDED_MEANING, ExitCode, run_exit_code
 from itb.model import Case, Outcome, Record
 from itb.phase import Phase
-from itb.report import cases as report_cases
-from itb.report.cases import exit_code_of
+from itb.report import case_list
+from itb.report.case_list import exit_code_of
 from itb.report.run_data import RunData, base_phase, phases
 from itb.roles import CE
 
@@ -129,7 +129,7 @@ def _without_ce_setup(cases: Iterable[Case]) -> list[Case]:
 
 def find_deciding_case(run_data: RunData, code: int | None) -> Case | None:
     """Return the case that decided the exit code; of several, the one that ended first."""
-    return report_cases.find_deciding_case(run_data.bad_cases, code)
+    return case_list.find_deciding_case(run_data.bad_cases, code)
 
 
 def sort_failures(run_data: RunData, code: int | None) -> list[Case]:
@@ -171,7 +171,7 @@ def _reason(run_data: RunData, kind: VerdictKind, code: int) -> str:
         return ""
     case = find_deciding_case(run_data, code)
     if case is not None:
-        return report_cases.failure_sentence(case)
+        return case_list.failure_sentence(case)
     return _why_nothing(run_data) if kind is VerdictKind.NOTHING else ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from itb.build import cases as build_cases
+from itb.build import build_cases
 from itb.model import PlannedCases, Record
 from itb.phase import Phase
 from itb.roles import WORKSPACE
@@ -77,7 +77,7 @@ RUN_GRAPH = Graph(
             load=previous.saved_build,
             optional=True,
             prepares=True,
-            cases=previous.build_cases,
+            cases=previous.built_cases,
         ),
         Node("repo", build.serve, Phase.SERVE, load=_saved(values.REPO), cases=(published.SERVED,)),
         Node(

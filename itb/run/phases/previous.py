@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itb import commit_versions
-from itb.build.cases import CASES as CASES_OF_BUILD
+from itb.build.build_cases import CASES as CASES_OF_BUILD
 from itb.config.product import Product
 from itb.errors import BuildError, InterruptedRunError, ItbError, TestbedError
 from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
@@ -64,7 +64,7 @@ def _is_needed(cell: Cell) -> bool:
     return any(scenario.needs.previous for scenario in cell.scenarios)
 
 
-def build_cases(cell: Cell) -> Iterable[CaseKey]:
+def built_cases(cell: Cell) -> Iterable[CaseKey]:
     """Return the cases that the previous version is built, where a scenario needs one."""
     return _BUILD_CASES if _is_needed(cell) else ()
 
@@ -108,14 +108,14 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
     request = _request(cell)
     if request is None:
         reason = "there is no earlier version"
-        cell.journal.leave_out([*build_cases(cell), *served_cases(cell)], reason)
+        cell.journal.leave_out([*built_cases(cell), *served_cases(cell)], reason)
         return None
     build = request.rundir.load(values.BUILD)
     if build is None:
         with _ignore_errors():
             phases_build.build_other(cell, images, request)
     elif build.published:
-        cell.journal.leave_out(build_cases(cell), published.NOT_BUILT)
+        cell.journal.leave_out(built_cases(cell), published.NOT_BUILT)
     return saved_build(cell)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb.build import cases as build_cases
+from itb.build import build_cases
 from itb.build import rpms as build_rpms
 from itb.config.platform import Platform
 from itb.config.product import Product

@@ -25,7 +25,7 @@ from itb.model import (
     Token,
 )
 from itb.report import self_reported, write
-from itb.report.cases import failure_sentence
+from itb.report.case_list import failure_sentence
 from itb.report.run_data import intervals, read_run_data
 from itb.report.summary import plain_lines
 from itb.report.verdict import VerdictKind, judge
