@@ -106,7 +106,7 @@ def view(run_data: RunData, verdict: Verdict, cases: Sequence[PageCase]) -> dict
         "candidate": summary.candidate(run_data),
         "bad_cases": [page_case_of[id(case)] for case in sort_failures(run_data, verdict.exit_code)],
         "failure_sentence": failure_sentence,
-        "file_and_line": file_and_line,
+        "link_text": link_text,
         "phases": page_cases.group_by_phase(run_data, cases, verdict.phases_not_reached),
         "short_name": page_cases.short_name,
         "statuses": dict.fromkeys(page_case.status for page_case in cases),
@@ -127,8 +127,8 @@ def view(run_data: RunData, verdict: Verdict, cases: Sequence[PageCase]) -> dict
     }
 
 
-def file_and_line(quote: Quote) -> str:
-    """Return the file and line of a quote in words: ``hosts/factory/journal.txt, line 12``."""
+def link_text(quote: Quote) -> str:
+    """Return the text of the link to a quote: ``hosts/factory/journal.txt, line 12``."""
     return f"{quote.file}, line {quote.line}" if quote.line else quote.file
 
 

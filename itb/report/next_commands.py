@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from itb.config import options
 from itb.model import Commit, CommitKind
 from itb.phase import Phase
+from itb.report.case_list import find_deciding_case
 from itb.report.run_data import UNKNOWN_PRODUCT, RunData
-from itb.report.verdict import Verdict, VerdictKind, find_deciding_case
+from itb.report.verdict import Verdict, VerdictKind
 from itb.roles import NETWORK
 from itb.util.redact import MARK
 
@@ -38,7 +39,7 @@ def next_commands(run_data: RunData, verdict: Verdict, *, anywhere: bool = False
 
     ``anywhere``: they work from any directory, not only from the present one.
     """
-    deciding_case = find_deciding_case(run_data, verdict.exit_code)
+    deciding_case = find_deciding_case(run_data.cases, verdict.exit_code)
     run, runs = run_data.rundir.id, _runs_option(run_data, anywhere=anywhere)
     itb = program()
     commands = []

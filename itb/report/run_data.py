@@ -225,16 +225,16 @@ def _warnings(commit: Commit | None) -> tuple[str, ...]:
 
 def _hand_entry_notes(rundir: RunDir, problems: list[str]) -> tuple[str, ...]:
     """Return a line for each host that somebody entered by hand."""
-    times: dict[str, list[str]] = {}
+    times_by_role: dict[str, list[str]] = {}
     try:
         for login in rundir.logins():
-            times.setdefault(one_line(clean(login.role), 100), []).append(when.utc(login.at))
+            times_by_role.setdefault(one_line(clean(login.role), 100), []).append(when.utc(login.at))
     except OSError as error:
         problems.append(clean(f"entered.jsonl: {error}"))
     return tuple(
-        f"host {role} was entered by hand (itb shell) at {', '.join(when[:3])}{', ...' if when[3:] else ''}: "
+        f"host {role} was entered by hand (itb shell) at {', '.join(times[:3])}{', ...' if times[3:] else ''}: "
         "later results of this host may depend on changes made by hand"
-        for role, when in times.items()
+        for role, times in times_by_role.items()
     )
 
 

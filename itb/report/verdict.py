@@ -8,8 +8,7 @@ from enum import StrEnum
 from itb.errors import PRODUCT_CODES, UNDECIDED, UNDECIDED_BLAME, UNDECIDED_MEANING, ExitCode, run_exit_code
 from itb.model import Case, Outcome, Record
 from itb.phase import Phase
-from itb.report import case_list
-from itb.report.case_list import exit_code_of
+from itb.report.case_list import exit_code_of, failure_sentence, find_deciding_case
 from itb.report.run_data import RunData, base_phase, phases
 from itb.roles import CE
 
@@ -127,14 +126,9 @@ def _without_ce_setup(cases: Iterable[Case]) -> list[Case]:
     return [case for case in cases if case.role != CE or base_phase(case) == Phase.TEST]
 
 
-def find_deciding_case(run_data: RunData, code: int | None) -> Case | None:
-    """Return the case that decided the exit code; of several, the one that ended first."""
-    return case_list.find_deciding_case(run_data.bad_cases, code)
-
-
 def sort_failures(run_data: RunData, code: int | None) -> list[Case]:
     """Return the cases that failed or were errors, the one that decided the exit code first."""
-    deciding_case = find_deciding_case(run_data, code)
+    deciding_case = find_deciding_case(run_data.cases, code)
     return sorted(run_data.bad_cases, key=lambda case: case is not deciding_case)
 
 
@@ -169,9 +163,9 @@ def _is_undecided(run_data: RunData, code: int) -> bool:
 def _reason(run_data: RunData, kind: VerdictKind, code: int) -> str:
     if kind in (VerdictKind.PASSED, VerdictKind.PARTIAL):
         return ""
-    case = find_deciding_case(run_data, code)
+    case = find_deciding_case(run_data.cases, code)
     if case is not None:
-        return case_list.failure_sentence(case)
+        return failure_sentence(case)
     return _why_nothing(run_data) if kind is VerdictKind.NOTHING else ""
 
 

@@ -125,7 +125,7 @@ def _why_unusable(cell: Cell, trusted: set[str]) -> str:
     if not all((cell.rundir.tokens / name).exists() for name in ("ca.pem", "ca.key", "issuer.json")):
         return "the keys of the run are gone"
     # The other hosts trust the key of the services host and installed their packages from it.
-    key = cell.checkpoints.last(checkpoints.SIGNING_KEY)
+    key = cell.checkpoints.last(checkpoints.SIGNING_KEY_CREATED)
     container = cell.testbed.containers.get(SERVICES)
     if SERVICES not in trusted or key is None or not key.done or key.hosts.get(SERVICES) != container:
         return "the services host is not as it was"

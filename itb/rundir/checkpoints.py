@@ -61,15 +61,15 @@ class CheckpointKey:
         return f"{self.kind}.{self.of}" if self.of else str(self.kind)
 
 
-SIGNING_KEY = CheckpointKey(CheckpointKind.SIGNING_KEY)
-CE = CheckpointKey(CheckpointKind.CE)
-PUBLISHED_PACKAGES = CheckpointKey(CheckpointKind.PUBLISHED_PACKAGES)
-REPO = CheckpointKey(CheckpointKind.REPO)
+SIGNING_KEY_CREATED = CheckpointKey(CheckpointKind.SIGNING_KEY)
+CE_PREPARED = CheckpointKey(CheckpointKind.CE)
+PACKAGES_CHOSEN = CheckpointKey(CheckpointKind.PUBLISHED_PACKAGES)  # of those that were published
+REPO_SERVED = CheckpointKey(CheckpointKind.REPO)
 SERVED_CHECKSUMS = CheckpointKey(CheckpointKind.REPO, "served")
 USED_WORKSPACE = CheckpointKey(CheckpointKind.WORKSPACE, "used")  # the container in which something was built
-PREVIOUS_REPO = CheckpointKey(CheckpointKind.REPO, "previous")
-LINT = CheckpointKey(CheckpointKind.LINT)
-TOKEN = CheckpointKey(CheckpointKind.TOKEN)
+PREVIOUS_REPO_SERVED = CheckpointKey(CheckpointKind.REPO, "previous")
+RPMS_LINTED = CheckpointKey(CheckpointKind.LINT)
+TOKEN_DELIVERED = CheckpointKey(CheckpointKind.TOKEN)
 
 
 class Checkpoint(Record):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from itb.roles import ITB
 from itb.rundir.directory import PREVIOUS, RunDir
 from itb.util.redact import is_text
 
 _SAMPLE_BYTES = 4096
 _NO_LOGS = (".rpm", ".json", ".repo")
-ITB = "itb"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def test_what_is_no_file_is_not_written(put: Callable[[Path], None], rundir: Run
 
     with pytest.raises(TestbedError, match=r"\.lock: not a regular file"):
         hold()
-    for work in (lambda: rundir.append_case(CASE), lambda: Checkpoints(rundir).begin(checkpoints.SIGNING_KEY, {})):
+    key = checkpoints.SIGNING_KEY_CREATED
+    for work in (lambda: rundir.append_case(CASE), lambda: Checkpoints(rundir).begin(key, {})):
         with pytest.raises(OSError, match=r"not a regular file|No such device"):
             work()
 

@@ -34,15 +34,15 @@ RECORDS: dict[str, type[BaseModel]] = {
     "side-effects": SideEffects,
     "history": History,
 }
-ITB = "itb"  # itb.yaml, whose keys are declared as options
-NAMES = (*RECORDS, ITB)
+ITB_YAML = "itb"  # itb.yaml, whose keys are declared as options
+NAMES = (*RECORDS, ITB_YAML)
 EXAMPLE = "pocketwms"  # the product that new definitions are tried with, unless one is set
 
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of a file, named with or without ``.yaml``; UsageError with the nearest."""
     name = name.removesuffix(".yaml")
-    if name == ITB:
+    if name == ITB_YAML:
         return config_settings.json_schema()
     if name not in RECORDS:
         hint = yamlfile.nearest(name, list(NAMES)) or f"; there are: {', '.join(NAMES)}"

@@ -19,6 +19,7 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.process.stop import Ending
 from itb.report.summary import PLAIN_MARKS
+from itb.roles import ITB
 from itb.rundir import case_history, values
 from itb.rundir import logs as rundir_logs
 from itb.rundir.directory import CASES, RunDir
@@ -81,7 +82,7 @@ def _is_growing(log: Log, query: LogQuery) -> bool:
     if query.place:
         return log.place == query.place
     folders = [query.rundir.path / name for name in ("setup", "hosts")]
-    return log.place != rundir_logs.ITB and not any(log.path.is_relative_to(folder) for folder in folders)
+    return log.place != ITB and not any(log.path.is_relative_to(folder) for folder in folders)
 
 
 def _print_growing(query: LogQuery, current: Callable[[], Iterable[Path]], goes_on: Callable[[], bool]) -> None:

@@ -18,8 +18,9 @@ from itb.containers.description import container_name, labels_of
 from itb.containers.engine import Engine
 from itb.errors import UsageError
 from itb.process.request import Request
-from itb.report import verdict as report_verdict
+from itb.report.case_list import find_deciding_case
 from itb.report.run_data import read_run_data
+from itb.report.verdict import judge
 from itb.roles import SERVICES, WORKSPACE
 from itb.rundir.directory import RunDir
 from itb.util.yamlfile import nearest
@@ -86,7 +87,7 @@ def _failed_role(engine: Engine, rundir: RunDir) -> str:
     if not roles:
         raise _no_hosts(rundir)
     run_data = read_run_data(rundir)
-    deciding_case = report_verdict.find_deciding_case(run_data, report_verdict.judge(run_data).exit_code)
+    deciding_case = find_deciding_case(run_data.cases, judge(run_data).exit_code)
     return deciding_case.role if deciding_case and deciding_case.role in roles else roles[0]
 
 

@@ -155,7 +155,7 @@ def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
             case.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
         return repo
 
-    return cell.value_once(checkpoints.REPO, values.REPO, publish, on=[SERVICES])
+    return cell.value_once(checkpoints.REPO_SERVED, values.REPO, publish, on=[SERVICES])
 
 
 def lint_packages(cell: Cell, build: Build) -> None:
@@ -163,7 +163,7 @@ def lint_packages(cell: Cell, build: Build) -> None:
     if build.published:
         cell.journal.leave_out([LINT], published.NOT_BUILT)
     else:
-        cell.do_once(checkpoints.LINT, lambda: _lint(cell), on=[SERVICES])
+        cell.do_once(checkpoints.RPMS_LINTED, lambda: _lint(cell), on=[SERVICES])
 
 
 def lint_before_removal(cell: Cell) -> None:

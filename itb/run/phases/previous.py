@@ -131,7 +131,7 @@ def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> 
         return None
     with _ignore_errors():
         publish = functools.partial(_publish, cell, request, previous_build, signing_key)
-        cell.do_once(checkpoints.PREVIOUS_REPO, publish, on=[SERVICES])
+        cell.do_once(checkpoints.PREVIOUS_REPO_SERVED, publish, on=[SERVICES])
     return saved_repo(cell)
 
 

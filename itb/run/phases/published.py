@@ -230,7 +230,7 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
 def choose_published(initial_cell: Cell, images: PlatformImages) -> Cell:
     """Return the cell with the candidate chosen in the repository of the settings; unchanged if it is built."""
     cell = initial_cell
-    if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.PUBLISHED_PACKAGES):
+    if not cell.settings.from_repo or cell.checkpoints.is_done(checkpoints.PACKAGES_CHOSEN):
         return cell
     if cell.commit.describe:  # an earlier attempt chose it: choose the same again
         pinned = cell.settings.model_copy(update={"nevra": cell.commit.describe})
@@ -238,5 +238,5 @@ def choose_published(initial_cell: Cell, images: PlatformImages) -> Cell:
     cell.journal.leave_out(build_cases.CASES, NOT_BUILT)
     start_hosts(cell, images, [SERVICES, *cell.testbed_roles])
     prepare_services(cell, images)
-    with cell.checkpoint(checkpoints.PUBLISHED_PACKAGES, on=[SERVICES]):
+    with cell.checkpoint(checkpoints.PACKAGES_CHOSEN, on=[SERVICES]):
         return choose_candidate(cell)

@@ -103,7 +103,7 @@ def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | Non
         return None
     roles = [CE, *(place.role for place in delivery.places)]
     return cell.value_once(
-        checkpoints.TOKEN,
+        checkpoints.TOKEN_DELIVERED,
         values.TOKEN,
         lambda: _deliver_to_places(cell, delivery, checked_token),
         on=roles,
@@ -113,7 +113,9 @@ def deliver_token(cell: Cell, checked_token: CheckedToken | None) -> Token | Non
 
 def _has_fresh_token(cell: Cell) -> bool:
     """Return whether an earlier attempt has delivered a token that need not be renewed yet."""
-    token = cell.rundir.load_if_readable(values.TOKEN) if cell.checkpoints.is_done(checkpoints.TOKEN) else None
+    if not cell.checkpoints.is_done(checkpoints.TOKEN_DELIVERED):
+        return False
+    token = cell.rundir.load_if_readable(values.TOKEN)
     return token is not None and renewal.due(token) > time.time()
 
 

@@ -124,7 +124,8 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
             case.passed(f"key {key.fingerprint}")
         return key
 
-    return cell.value_once(checkpoints.SIGNING_KEY, values.SIGNING_KEY, prepare, on=[SERVICES], taints=[SERVICES])
+    key, on = checkpoints.SIGNING_KEY_CREATED, [SERVICES]
+    return cell.value_once(key, values.SIGNING_KEY, prepare, on=on, taints=on)
 
 
 def boot_workspace(
@@ -181,7 +182,7 @@ def prepare_ce(cell: Cell) -> None:
     A testbed without a CE is left as it is.
     """
     if cell.has_ce:
-        cell.do_once(checkpoints.CE, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
+        cell.do_once(checkpoints.CE_PREPARED, lambda: _prepare_ce(cell), on=[CE], taints=[CE])
 
 
 def _prepare_ce(cell: Cell) -> None:

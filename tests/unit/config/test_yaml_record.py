@@ -19,7 +19,7 @@ from itb.errors import UsageError
 from itb.util import yamlfile
 
 BUILD_WS, SCENARIOS = shipped.folder("build_ws"), shipped.folder("scenarios")
-KINDS = [*definitions.RECORDS, definitions.ITB]
+KINDS = [*definitions.RECORDS, definitions.ITB_YAML]
 
 
 def written_files() -> Iterator[tuple[str, Path]]:

@@ -24,7 +24,7 @@ def test_done_on_the_same_containers_stays_done(rundir: RunDir) -> None:
     assert checkpoints.is_done(CheckpointKey(CheckpointKind.CE))
     assert not checkpoints.is_done(CheckpointKey(CheckpointKind.REPO))
     later = Checkpoints(rundir)
-    assert not later.is_done(checkpoint_keys.CE), "nothing of another process counts in a run that is not resumed"
+    assert not later.is_done(checkpoint_keys.CE_PREPARED), "nothing of another process counts before it is resumed"
     assert later.restore({"ce": "1", "services": "2"}) == {"ce", "build"}
     assert later.restore({"ce": "another"}) == {"build"}
     assert later.restore({}) == {"build"}
