@@ -154,7 +154,7 @@ def _command(log: str) -> BuildFailure | None:
     stream = f"Stderr:{match[3]}" if _last_line(match[3]) else f"Stdout:{match[2]}"
     argv = re.split(r"&&|;", match[1])[-1].split()
     program = argv[0].rpartition("/")[2] if argv else match[1]
-    reason = f"{program}: {last_line[:240]}" if last_line else f"{program} failed without a word"
+    reason = f"{program}: {last_line[:240]}" if last_line else f"{program} failed, no output"
     return BuildFailure(reason, stream[:300])
 
 

@@ -58,7 +58,7 @@ class Completed:
         if self.cut_at:
             return f"ended, since its output has more than {self.cut_at:,} bytes"
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.returncode} without a word"
+        return lines[-1] if lines else f"exit status {self.returncode}, no output"
 
     def quote(self, text: str, *, first: bool = False) -> tuple[LogLine, ...]:
         """Return the last (or first) line of its output with this text, and its place in the log; () if none."""

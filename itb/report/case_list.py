@@ -129,7 +129,7 @@ _LAST_PHASES = (Phase.EVIDENCE, Phase.DOWN, Phase.RUN)
 def _unexplained_end(end: Case, code: int, last: Case | None, *, ended: bool) -> Case:
     exit_code = ExitCode.find(code)
     meaning = exit_code.meaning if exit_code else f"The run ended with exit code {code}"
-    message = f"{meaning} without a word: {'no case says why' if ended else 'its process is gone'}"
+    message = f"{meaning}: {'no case says why' if ended else 'its process ended without recording a result'}"
     if last:
         message += f"; the last case that ended: {_where(last)}: {last.name}"
     update = {"outcome": Outcome.ERROR, "message": message, "exit_code": code}

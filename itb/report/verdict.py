@@ -148,7 +148,7 @@ def _headline(run_data: RunData, kind: VerdictKind, code: int, count: dict[Outco
     if kind is VerdictKind.INTERRUPTED and not run_data.has_ended:
         unreadable = any(problem.startswith("run.json") for problem in run_data.problems)
         reason = "run.json cannot be read" if unreadable else "its process is gone"
-        return f"The run ended without a word: {reason}"
+        return f"The run ended without recording a result: {reason}"
     exit_code = ExitCode.find(code)
     meaning = exit_code.meaning if exit_code else f"The run ended with exit code {code}"
     return UNDECIDED_MEANING if _is_undecided(run_data, code) else meaning

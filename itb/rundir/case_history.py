@@ -21,7 +21,7 @@ from itb.phase import Phase
 from itb.roles import ITB
 
 RUN_END = CaseKey(Phase.RUN, ITB, "the run goes on to its end")
-CUT_OFF = "cut off: itb's process ended without a word while this went on"
+CUT_OFF = "cut off: itb's process ended without recording a result while this went on"
 # Names of the cases that judge a host from outside, which the candidate on it cannot pretend.
 PLATFORM_UNCHANGED = "nothing of the platform was changed"
 FILES_AND_ORIGINS = "files and origins, seen from outside"

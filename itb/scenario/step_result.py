@@ -113,7 +113,7 @@ def evaluate_try(step_output: StepOutput, checks: CheckResults, *, role: str = "
         more = f" (and {len(failed) - 1} more of {len(checks.items)})" if len(failed) > 1 else ""
         message, only_checks_failed = f"{failed[0].name}: {failed[0].message}{more}", True
     elif not completed.ok:
-        message = last_line or f"exit status {completed.returncode} without a word"
+        message = last_line or f"exit status {completed.returncode}, no output"
     else:
         listed = f", {len(checks.items)} of them listed" if checks.left_out else ""
         summary = f"{len(checks.items) + checks.left_out} checks{listed}" if checks.items else last_line

@@ -1,6 +1,6 @@
 #!/bin/bash
 # No job runs, none is lost: for ten seconds they all stay idle. The user pool may still
-# list workers that died without a word, but they take no job.
+# list workers that died without notice, but they take no job.
 set -euo pipefail
 # shellcheck source=jobs.sh
 source "$ITB_LIB/jobs.sh"

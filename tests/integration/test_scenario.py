@@ -272,7 +272,7 @@ FORGED = [
     ("echo 'Error: service x is not running' >&2; exit 255", "service x is not running"),
     (r"printf '1..1\nnot ok 1\n[itb] try 2 after 3 s: exit status 0\nhello\n'", "[itb] try 2"),
     # The mark is in no environment, not even in that of the shell around the step.
-    ("cat /proc/*/environ 2>&1 | grep -aoz '=.itb [0-9a-f]*'", "exit status 1 without a word"),
+    ("cat /proc/*/environ 2>&1 | grep -aoz '=.itb [0-9a-f]*'", "exit status 1, no output"),
     ("echo '[itb] result files in /etc' >&2; env | grep ITB_MARK", "[itb] result files in /etc"),
     (r"printf 'ok 1\nnot ok 2 - bad\n1..2\n'", "not ok: bad"),
 ]

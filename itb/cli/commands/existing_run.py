@@ -108,7 +108,7 @@ def resume_from(flags: Mapping[str, Any], run_name: str, *, as_json: bool = Fals
     ending = Ending()
     limit = saved.run_timeout * saved.timeout_factor
     with ending.listening(limit), orphans.guard(), reopen.working_directory(rundir), rundir.lock() as stale:
-        notes.insert(0, f"{stale} ended without a word" if stale else "it had ended")
+        notes.insert(0, f"{stale} ended without recording a result" if stale else "it had ended")
         _print_notes(f"resuming {rundir.id}", notes)
         with common.progress(saved, f"resuming {rundir.id}") as listener:
             cell, code = reopen.resume_run(rundir, saved, notes, listener=listener, ending=ending)

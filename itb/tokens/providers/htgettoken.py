@@ -133,7 +133,7 @@ def _error(completed: Completed) -> AcquireError:
             line = match.group().strip()[-200:]
             return AcquireError(f"provider htgettoken: {meaning}: {line}", cause=cause, evidence=text[-4000:])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    line = lines[-1][-200:] if lines else "without a word"
+    line = lines[-1][-200:] if lines else "no output"
     cause = AcquireCause.CONFIGURATION if completed.returncode == 2 else AcquireCause.PERSON
     return AcquireError(
         f"provider htgettoken: ended with exit {completed.returncode}: {line}",

@@ -166,4 +166,4 @@ def test_states() -> None:
 
 def test_messages_that_name_a_cause() -> None:
     assert names_cause("x: KeyError: 'a'")
-    assert not names_cause("exit status 1 without a word")
+    assert not names_cause("exit status 1, no output")

@@ -23,8 +23,8 @@ def completed(code: int = 0, out: str = "", err: str = "", *, timed_out: bool = 
     [
         (completed(1, "out", "first\nlast words\n\n"), "last words"),
         (completed(1, "only out\n"), "only out"),
-        (completed(3), "exit status 3 without a word"),
-        (completed(-9), "exit status -9 without a word"),
+        (completed(3), "exit status 3, no output"),
+        (completed(-9), "exit status -9, no output"),
         (completed(0, "x", timed_out=True), "no end within 12 s"),
     ],
 )

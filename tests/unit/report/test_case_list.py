@@ -137,7 +137,8 @@ def test_a_killed_run_says_so_once(rundir: RunDir, add: Add) -> None:
     assert [key for key, outcome in outcomes.items() if outcome == "error"] == [("p.deb13.run.itb", RUN_END.name)]
     run_data = read_run_data(rundir)
     end = next(case for case in run_data.cases if case.key == RUN_END)
-    assert "its process is gone; the last case that ended: build on workspace: RPMs are built" in end.message
+    last = "the last case that ended: build on workspace: RPMs are built"
+    assert f"its process ended without recording a result; {last}" in end.message
     # What it was at is the error, where that is known.
     rundir.append_case_start(CaseStart(**SERVED._asdict(), started=START + 9))
     outcomes = in_junit(rundir)

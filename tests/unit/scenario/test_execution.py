@@ -191,7 +191,7 @@ def test_a_step_names_the_line_of_a_log_that_it_read(bench: ScenarioBench) -> No
 
 def test_without_a_word_the_status_is_the_message(bench: ScenarioBench) -> None:
     assert bench.perform(steps("name: a, role: ce, run: x"), {"x": (139, "", "")})[0].message == (
-        "exit status 139 without a word"
+        "exit status 139, no output"
     )
 
 

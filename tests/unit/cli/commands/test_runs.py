@@ -41,7 +41,7 @@ def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: P
     assert [" ".join(line.split()) for line in shown.lines()[1:]] == [
         "5-e running main 2023-11-14 22:13",
         "4-d unreadable run.json cannot be read: itb report makes a report of what is there",
-        "3-c interrupted main 2023-11-14 22:13 The run ended without a word: its process is gone",
+        "3-c interrupted main 2023-11-14 22:13 The run ended without recording a result: its process is gone",
         "2-b failed (install) main 2023-11-14 22:13 5.0 s kept install on frontend: nothing provides libfoo",
         "1-a passed [/odd] [red]ref 2023-11-14 22:13 61.0 s",
     ]
