@@ -93,7 +93,7 @@ class Needs(YamlRecord):
     token: bool = False
     """A SciToken: the product has token: in its definition."""
     previous: bool = False
-    """Packages of an earlier version, to upgrade from."""
+    """Packages of the previous version, to upgrade from."""
     products: tuple[str, ...] = ()
     """Names of the products it is for."""
     platforms: tuple[str, ...] = ()

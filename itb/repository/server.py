@@ -183,7 +183,7 @@ def enable(host: Host, repo: Repo, globs: Sequence[str]) -> None:
 
 def add_disabled(host: Host, repo: Repo) -> None:
     """Configure a disabled repository on a host, which ``dnf --enablerepo`` uses."""
-    host.put(_repo_file(repo, _section(repo, "Earlier version", "enabled=0")))
+    host.put(_repo_file(repo, _section(repo, "Previous version", "enabled=0")))
 
 
 def _repo_file(repo: Repo, text: str) -> FileSpec:

@@ -50,7 +50,7 @@ class ScriptContext:
         if needs.token and not self.token:
             return "needs a token, and the run has none"
         if needs.previous and not self.previous_repo:
-            return "needs packages of an earlier version, and there are none (--upgrade-from REF)"
+            return "needs packages of a previous version, and there are none (--upgrade-from REF)"
         restrictions = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
         for kind, actual, allowed in restrictions:
             if allowed and actual not in allowed:

@@ -31,10 +31,10 @@ cause_of_dnf() {
     tail --lines=1 "$log"
 }
 
-# settled: leaves the step with a skip unless the earlier version was installed.
+# settled: leaves the step with a skip unless the previous version was installed.
 settled() {
   [ -e "$work/installed" ] || {
-    echo "the earlier version is not installed"
+    echo "the previous version is not installed"
     exit 77
   }
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The packages of every role, as the earlier version has them, on one host.
-# That an earlier version does not install is no failure of the candidate's.
+# The packages of every role, as the previous version has them, on one host.
+# That a previous version does not install is no failure of the candidate's.
 set -euo pipefail
 # shellcheck source=common.sh
 source "$ITB_SCENARIO_DIR/common.sh"
@@ -20,7 +20,7 @@ dnf --assumeyes --setopt=install_weak_deps=False --disablerepo="$ITB_CANDIDATE_R
   --enablerepo="$ITB_PREVIOUS_REPO" install "${names[@]}" >"$log" 2>&1 || status=$?
 cat "$log"
 if [ "$status" -ne 0 ]; then
-  echo "the earlier version does not install: $(cause_of_dnf)"
+  echo "the previous version does not install: $(cause_of_dnf)"
   exit 77
 fi
 installed >"$work/installed"

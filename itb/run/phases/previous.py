@@ -53,6 +53,7 @@ def newest_before(candidate: Commit, tags: list[commit_versions.TagVersion]) -> 
 
 
 def _case(key: CaseKey) -> CaseKey:
+    # Not "previous version": the names of cases are to be the same as in the reports of older runs.
     return key._replace(name=f"earlier version: {key.name}")
 
 
@@ -93,7 +94,7 @@ class _PreviousJournal(CaseRecorder):
 def _request(cell: Cell) -> BuildRequest | None:
     if cell.previous is None:
         return None
-    subject = f"earlier version {cell.previous.describe or cell.previous.id[:12]}"
+    subject = f"previous version {cell.previous.describe or cell.previous.id[:12]}"
     return BuildRequest(cell.previous, cell.rundir.previous, _PreviousJournal(cell.journal, subject))
 
 
@@ -107,7 +108,7 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
     """Return the previous version's RPMs; build them unless that was done; None if there are none."""
     request = _request(cell)
     if request is None:
-        reason = "there is no earlier version"
+        reason = "there is no previous version"
         cell.journal.leave_out([*built_cases(cell), *served_cases(cell)], reason)
         return None
     build = request.rundir.load(values.BUILD)
