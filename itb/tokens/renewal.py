@@ -46,8 +46,8 @@ class Renewal(Record):
         return f"{self.problem}; the old token has expired"
 
 
-def due(token: Token) -> float:
-    """Return the time to renew a token, in seconds since the epoch.
+def renewal_time(token: Token) -> float:
+    """Return the time at which to renew a token, in seconds since the epoch.
 
     That is when 20 minutes or a third of its lifetime are left, whichever is
     more, but never in the first half of it: a token of ten minutes would be
@@ -57,7 +57,7 @@ def due(token: Token) -> float:
     return token.expires - min(max(MARGIN, life / 3), life / 2)
 
 
-def require(token: Token, seconds: float, what: str, *, now: float | None = None) -> None:
+def require_lifetime(token: Token, seconds: float, what: str, *, now: float | None = None) -> None:
     """Raise TokenError if a token expires before ``seconds`` are over; ``what`` would take so long."""
     left = token.expires - (time.time() if now is None else now)
     if left < seconds:
@@ -67,7 +67,7 @@ def require(token: Token, seconds: float, what: str, *, now: float | None = None
         )
 
 
-class TokenRenewer:
+class RenewalThread:
     """Renews the token of a run in a thread; :attr:`token` is the newest, to be read from any thread."""
 
     def __init__(
@@ -95,7 +95,7 @@ class TokenRenewer:
         self._thread.join()
 
     def _renew_when_due(self) -> None:
-        pause = due(self.token) - time.time()
+        pause = renewal_time(self.token) - time.time()
         while not self._stopped.wait(max(0.0, pause)):
             left = self.token.expires - time.time()
             try:
@@ -108,21 +108,21 @@ class TokenRenewer:
                 pause = min(self._retry_interval, max(1.0, left / 5)) if left > 0 else self._retry_interval
             else:
                 self._report(Renewal(token=self.token, left=left))
-                pause = max(1.0, due(self.token) - time.time())
+                pause = max(1.0, renewal_time(self.token) - time.time())
 
 
 @contextmanager
 def keep_renewed(
     token: Token, renew: Callable[[], Token], report: Callable[[Renewal], None]
-) -> Iterator[TokenRenewer]:
+) -> Iterator[RenewalThread]:
     """Renew a token in the background while the block runs.
 
     ``renew`` acquires and delivers a new token and returns its record.  Its
     errors go to ``report`` at once; the old token stays until it expires.
     """
-    renewer = TokenRenewer(token, renew, report)
-    renewer.start()
+    thread = RenewalThread(token, renew, report)
+    thread.start()
     try:
-        yield renewer
+        yield thread
     finally:
-        renewer.stop()
+        thread.stop()

@@ -116,7 +116,7 @@ def _has_fresh_token(cell: Cell) -> bool:
     if not cell.checkpoints.is_done(checkpoints.TOKEN_DELIVERED):
         return False
     token = cell.rundir.load_if_readable(values.TOKEN)
-    return token is not None and renewal.due(token) > time.time()
+    return token is not None and renewal.renewal_time(token) > time.time()
 
 
 def _deliver_to_places(cell: Cell, delivery: TokenDelivery, checked_token: CheckedToken | None) -> Token:
@@ -168,7 +168,7 @@ def token_request(cell: Cell, delivery: TokenDelivery) -> TokenRequest:
 
 def _renew_if_due(cell: Cell, delivery: TokenDelivery, checked: CheckedToken) -> CheckedToken:
     """Renew a token that became old while the hosts were made; if that fails, return it while it is valid."""
-    if renewal.due(checked.token) > time.time():
+    if renewal.renewal_time(checked.token) > time.time():
         return checked
     with cell.journal.case(*stays_valid(delivery)) as case:
         left = checked.token.expires - time.time()

@@ -104,7 +104,7 @@ class TokenRenewer:
         factor = self._cell.settings.timeout_factor
         try:
             if self.problem:
-                renewal.require(self.token, longest_wait(scenario) * factor, "one step of it")
+                renewal.require_lifetime(self.token, longest_wait(scenario) * factor, "one step of it")
             self._restore()
             if has_bad_tokens(self._cell):
                 _deliver_test_tokens(self._cell, self._delivery)
@@ -182,7 +182,7 @@ def keep_fresh(cell: Cell, token: Token | None) -> Iterator[TokenRenewer | None]
         yield None
         return
     renewer = TokenRenewer(cell, delivery, token)
-    if renewal.due(token) <= time.time():  # after a pause, the token may have expired
+    if renewal.renewal_time(token) <= time.time():  # after a pause, the token may have expired
         renewer.renew_first()
     with renewal.keep_renewed(renewer.token, renewer.renew, renewer.report):
         yield renewer

@@ -22,7 +22,7 @@ from itb.rundir import values
 from itb.tokens.renewal import Renewal
 from itb.tokens.request import AcquireCause, AcquireError, Secret
 
-WANTED = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
+DELIVERY = TokenDelivery(role="frontend", path="/t", also=(TokenPlace(role="factory", path="/u"),))
 
 
 class Hosts:
@@ -59,7 +59,7 @@ def token(left: float) -> Token:
 @pytest.fixture
 def cell(new_cell: Callable[..., Cell]) -> Cell:
     """A cell whose token comes from somewhere else, and goes to two places."""
-    return new_cell(Settings(token_hook="file"), token=WANTED)
+    return new_cell(Settings(token_hook="file"), token=DELIVERY)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_the_most_patient_step_is_what_a_token_has_to_outlive() -> None:
 def test_a_scenario_that_would_outlive_its_token_does_not_start(
     cell: Cell, left: float, problem: str, needs_token: bool, starts: bool
 ) -> None:
-    renewer = token_renewal.TokenRenewer(cell, WANTED, token(left))
+    renewer = token_renewal.TokenRenewer(cell, DELIVERY, token(left))
     renewer.report(Renewal(problem=problem, left=left))
     assert renewer.may_start(scenario(needs_token=needs_token)) is starts
     cases = cell.journal.cases
@@ -127,12 +127,12 @@ def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time
 ) -> None:
     old, fresh = token(100), token(3600)
     answers += [TokenError("hook x: no answer", hint="look"), TestbedError("no network"), fresh]
-    renewer = token_renewal.TokenRenewer(cell, WANTED, old)
+    renewer = token_renewal.TokenRenewer(cell, DELIVERY, old)
     for number in (1, 2):
         with pytest.raises(TokenError, match=r"the old token serves until \d\d:\d\d:\d\d UTC"):
             renewer.renew()
         (case,) = cell.rundir.cases()
-        assert (case.key, case.exit_code) == (phases_token.stays_valid(WANTED), 6)
+        assert (case.key, case.exit_code) == (phases_token.stays_valid(DELIVERY), 6)
         assert case.outcome is Outcome.ERROR
         assert ("hook x: no answer" if number == 1 else "no network") in case.message
         assert renewer.token == old
@@ -146,12 +146,12 @@ def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time
     answers.append(token(7200))
     renewer.renew()
     assert [len(case.tries) for case in cell.journal.cases] == [2, 0]
-    assert {case.key for case in cell.journal.cases} == {phases_token.stays_valid(WANTED)}
+    assert {case.key for case in cell.journal.cases} == {phases_token.stays_valid(DELIVERY)}
 
 
 def test_a_renewal_that_came_too_late_stays_an_error(cell: Cell, answers: list[ItbError | Token]) -> None:
     answers += [TokenError("hook x: no answer"), token(3600)]
-    renewer = token_renewal.TokenRenewer(cell, WANTED, token(-5))
+    renewer = token_renewal.TokenRenewer(cell, DELIVERY, token(-5))
     with pytest.raises(TokenError, match="the old token has expired"):
         renewer.renew()
     renewer.renew()
@@ -166,7 +166,7 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
     answers += [token(3600), token(3600)]
     hosts.unreachable = {"factory"}
     old = token(100)
-    renewer = token_renewal.TokenRenewer(cell, WANTED, old)
+    renewer = token_renewal.TokenRenewer(cell, DELIVERY, old)
     with pytest.raises(TokenError, match=r"role factory did not get it .*gone\); delivered to frontend"):
         renewer.renew()
     assert renewer.token == old  # it is tried again while the old one lives
@@ -180,7 +180,7 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
 def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_the_runs_own(
     cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
-    renewer = token_renewal.TokenRenewer(cell, WANTED, token(100))
+    renewer = token_renewal.TokenRenewer(cell, DELIVERY, token(100))
     hosts.holds["/t"] = "expired"
     answers.append(token(3600))
     renewer.renew()
@@ -198,7 +198,7 @@ def test_what_a_scenario_left_is_replaced_by_a_new_token_where_the_old_one_is_no
 ) -> None:
     hosts.holds["/u"] = "expired"
     answers.append(token(3600))
-    assert token_renewal.TokenRenewer(cell, WANTED, token(3000)).may_start(scenario())
+    assert token_renewal.TokenRenewer(cell, DELIVERY, token(3000)).may_start(scenario())
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
 
 
@@ -209,7 +209,7 @@ def test_without_a_token_nothing_is_renewed(cell: Cell) -> None:
 
 def test_a_token_that_has_ended_is_why(cell: Cell) -> None:
     with pytest.raises(TokenError, match=r"expired at .* and could not be renewed"):
-        token_renewal.TokenRenewer(cell, WANTED, token(-5)).find_refusal(0)
+        token_renewal.TokenRenewer(cell, DELIVERY, token(-5)).find_refusal(0)
 
 
 def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_product(
@@ -221,7 +221,7 @@ def test_tokens_to_be_refused_that_cannot_be_put_there_are_no_failure_of_the_pro
         raise TestbedError("host frontend: gone")
 
     monkeypatch.setattr(token_renewal, "_deliver_test_tokens", fail)
-    assert not token_renewal.TokenRenewer(cell, WANTED, token(3000)).may_start(scenario())
+    assert not token_renewal.TokenRenewer(cell, DELIVERY, token(3000)).may_start(scenario())
     case, left_out = cell.journal.cases
     assert (case.outcome, case.exit_code, case.message) == (Outcome.ERROR, 5, "not started: host frontend: gone")
     assert left_out.outcome is Outcome.SKIPPED
@@ -237,7 +237,7 @@ def test_a_run_that_goes_on_after_a_pause_renews_before_it_begins(
         assert renewer.may_start(scenario())
     (case,) = cell.journal.cases
     assert (case.key, case.message) == (
-        phases_token.stays_valid(WANTED),
+        phases_token.stays_valid(DELIVERY),
         "renewed after the old one had expired",
     )
     assert cell.rundir.load(values.TOKEN) == fresh.model_copy(update={"role": "frontend", "path": "/t"})
@@ -254,7 +254,7 @@ def test_a_host_that_is_gone_does_not_end_a_run_that_goes_on_after_a_pause(
         assert renewer
         assert not renewer.may_start(scenario())
         assert renewer.may_start(scenario(needs_token=False))
-    assert (cell.journal.cases[0].key, cell.journal.cases[0].exit_code) == (phases_token.stays_valid(WANTED), 5)
+    assert (cell.journal.cases[0].key, cell.journal.cases[0].exit_code) == (phases_token.stays_valid(DELIVERY), 5)
     assert any(case.message.startswith("not started: ") for case in cell.journal.cases)
 
 
@@ -262,5 +262,5 @@ def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Cell, answers: list
     cell.journal.find_testbed_fault = lambda _role, _seen: "host factory: gone"
     answers.append(AcquireError("hook x: no", cause=AcquireCause.HOOK))
     with pytest.raises(TokenError):
-        token_renewal.TokenRenewer(cell, WANTED, token(100)).renew()
+        token_renewal.TokenRenewer(cell, DELIVERY, token(100)).renew()
     assert [case.exit_code for case in cell.journal.cases] == [6]
