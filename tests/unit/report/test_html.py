@@ -58,9 +58,9 @@ def shown_phases(rundir: RunDir) -> list[page_cases.PagePhase]:
     return page_cases.group_by_phase(run_data, page_cases.page_cases(run_data), ())
 
 
-def lines(passage: html.HtmlElement) -> list[tuple[str, str]]:
-    """Numbers and texts of the lines of a passage that are shown at once, the quoted one first if there is one."""
-    shown = passage.xpath("./pre[1]/mark | ./pre[1]/span")
+def lines(excerpt: html.HtmlElement) -> list[tuple[str, str]]:
+    """Numbers and texts of an excerpt's lines that are shown at once, the quoted one first if there is one."""
+    shown = excerpt.xpath("./pre[1]/mark | ./pre[1]/span")
     return [(line.get("data-number") or "", line.text_content()) for line in shown]
 
 
@@ -109,7 +109,7 @@ def test_a_failure_is_shown_with_the_line_of_the_log_it_was_read_from(rundir: Ru
     assert sources[0].text_content() == "hosts/factory/var/log/odd #name?, line 100"
     assert sources[1].text_content() == "results/smoke/01-x.log, line 2"
     assert sources[2].text_content() == "hosts/factory/absent.log, line 7 (not in the run directory)"
-    cause, polled, evidence = red.xpath(".//div[@class='passage']")
+    cause, polled, evidence = red.xpath(".//div[@class='excerpt']")
     assert lines(cause)[:2] == [("100", "line 100 <b>"), ("101", "line 101 <b>")]
     assert cause.xpath("string(details[1]/summary)") == "30 lines before"
     assert sum(len(pre.xpath("*")) for pre in cause.xpath(".//pre")) == 30 + 1 + 60
@@ -141,9 +141,9 @@ def test_evidence_begins_with_what_is_quoted_or_is_its_end(
              quotes=[Quote(text="the cause is this")])
     )  # fmt: skip
     tree = page(rundir)
-    (passage,) = tree.xpath("//div[@class='passage']")
-    assert [text for _, text in lines(passage)] == shown
-    everything = "\n".join(pre.text_content().rstrip() for pre in passage.xpath(".//pre"))
+    (excerpt,) = tree.xpath("//div[@class='excerpt']")
+    assert [text for _, text in lines(excerpt)] == shown
+    everything = "\n".join(pre.text_content().rstrip() for pre in excerpt.xpath(".//pre"))
     assert [line.strip() for line in everything.splitlines()] == [line.strip() for line in evidence.splitlines()]
 
 
@@ -153,9 +153,9 @@ def test_evidence_that_was_cut_has_the_line_that_is_quoted(rundir: RunDir, numbe
     quotes = [LogLine(f"line {number:04}")]
     with pytest.raises(InstallError), Journal(rundir).case("install", "ce", "x"):
         raise InstallError("it failed", evidence=evidence, quotes=quotes)
-    (passage,) = page(rundir).xpath("//div[@class='passage']")
-    assert passage.xpath("string(.//mark)") == f"line {number:04}"
-    assert passage.text_content().count("characters left out") <= 2
+    (excerpt,) = page(rundir).xpath("//div[@class='excerpt']")
+    assert excerpt.xpath("string(.//mark)") == f"line {number:04}"
+    assert excerpt.text_content().count("characters left out") <= 2
 
 
 def test_another_trouble_is_the_second_line(rundir: RunDir) -> None:
@@ -175,7 +175,7 @@ def test_a_run_of_an_earlier_version_has_its_cause_and_log(rundir: RunDir) -> No
     (rundir.path / "cases.jsonl").write_text(f"{line}\n")
     tree = page(rundir)
     assert tree.xpath("string(//p[@class='source']/a/@href)") == "./results/smoke/01-x.log"
-    assert [text for _, text in lines(tree.find_class("passage")[0])] == ["it"]
+    assert [text for _, text in lines(tree.find_class("excerpt")[0])] == ["it"]
 
 
 def test_no_file_outside_of_the_run_is_shown(rundir: RunDir, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -231,7 +231,7 @@ def test_cases_can_be_filtered_and_say_what_they_are(rundir: RunDir) -> None:
     assert [item.get("data-status") for item in tree.find_class("case")] == [
         "known failure", "flaky", "skipped", "skipped",
     ]  # fmt: skip
-    assert [item.text_content() for item in tree.xpath("//ul[@class='notable']/li")] == [
+    assert [item.text_content() for item in tree.xpath("//ul[@class='case-reasons']/li")] == [
         "1 known failure: known: bce: a",
         "1 flaky: at the second tryfactory: b",
         "2 skipped: no tokence: c, ce: d",
