@@ -48,7 +48,8 @@ def next_commands(run_data: RunData, verdict: Verdict, *, anywhere: bool = False
         booted = [case.role for case in run_data.cases if case.phase == Phase.UP and case.role != NETWORK]
         roles = [host.role for host in run_data.testbed_hosts.hosts] if run_data.testbed_hosts else booted
         role = [deciding_case.role] if deciding_case and deciding_case.role in roles else roles[:1]
-        shell = shlex.join([itb, "shell", run, *role, *runs])  # with no role: a host where the run failed
+        # Options first, since all behind the role is the command's; with no role, a host where the run failed.
+        shell = shlex.join([itb, "shell", *runs, run, *role])
         commands.append(NextCommand("look", shell, "a shell on a host of this run"))
         down = shlex.join([itb, "down", "--run", run, *runs])
         commands.append(NextCommand("remove", down, "remove the hosts"))

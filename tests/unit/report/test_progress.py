@@ -245,8 +245,9 @@ def test_summary_of_a_kept_run_says_how_to_get_in(rundir: RunDir) -> None:
     rundir.update(kept=True)
     stream = io.StringIO()
     report_write.show(rundir, Console(file=stream, width=100), exit_code=0, plain=True)
-    assert re.search(rf"itb shell {rundir.id} +a shell on a host", stream.getvalue()), "which hosts is not known"
-    assert f"itb down --run {rundir.id}" in stream.getvalue()
+    shown = stream.getvalue()
+    assert re.search(rf"itb shell --runs \S+ {rundir.id}$", shown, re.MULTILINE), "no host is known"
+    assert f"itb down --run {rundir.id}" in shown
 
 
 def test_no_color_is_honoured(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from itb.cli import arguments as cli_arguments
 from itb.cli import program
 from itb.cli.tasks import collection
 from itb.model import Case, Commit, HostInfo, Outcome, Quote, Remark, TestbedHosts
@@ -152,9 +153,11 @@ def test_runs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.M
     host = HostInfo(role="ce", container="c", fqdn="f", address="a", image="i", image_id="i")
     kept.save(values.TESTBED, TestbedHosts(name="t", network="n", hosts=(host,)))
     assert commands(kept) == {
-        "look": ["itb", "shell", "r", "ce", "--runs", str(tmp_path / "o ut")],
+        "look": ["itb", "shell", "--runs", str(tmp_path / "o ut"), "r", "ce"],
         "remove": ["itb", "down", "--run", "r", "--runs", str(tmp_path / "o ut")],
     }
+    look = commands(kept)["look"][1:]
+    assert cli_arguments.join_groups(look) == look, "what is behind ROLE is run on the host"
     failed = run_in(tmp_path, "far/away", settings={"runs": "far/away"})
     assert commands(failed)["go on"] == ["itb", "run", "--resume", "r", "--runs", str(tmp_path / "far/away")]
     assert commands(failed)["again"][-6:] == ["--runs", "far/away", "--scenario", "triv,smoke", "--keep", "failed"]

@@ -289,7 +289,7 @@ def test_run_whose_process_died_is_interrupted_never_passed(rundir: RunDir, add:
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     suite = junit(rundir)
     assert suite.get("errors") == "1"
-    assert "process is gone" in str(suite.xpath("string(.//error/@message)"))
+    assert "process ended without recording a result" in str(suite.xpath("string(.//error/@message)"))
 
 
 def test_run_that_goes_on_is_no_pass(rundir: RunDir, add: Add) -> None:
