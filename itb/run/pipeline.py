@@ -20,7 +20,7 @@ from itb.errors import (
 from itb.model import Outcome
 from itb.phase import Phase
 from itb.process.stop import AbandonedError, Ending
-from itb.report import run_result, write
+from itb.report import run_report, run_result
 from itb.roles import WORKSPACE
 from itb.run import testbed_fault, watchdog
 from itb.run.cell import Cell
@@ -134,7 +134,7 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     cell.rundir.update(
         finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), is_stepwise=True, ended=None
     )
-    verdict = write.write(cell.rundir, notes=cell.notes)
+    verdict = run_report.write(cell.rundir, notes=cell.notes)
     run_result.record(cell.rundir, verdict)
     assert verdict.exit_code is not None, "it has just been written"
     return verdict.exit_code
@@ -194,7 +194,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
     """Record how a run ended and write its reports; return the exit code of a failure to do so."""
     try:
         cell.rundir.update(finished=time.time(), exit_code=code, kept=kept, is_stepwise=False, ended=None)
-        run_result.record(cell.rundir, write.write(cell.rundir, notes=cell.notes))
+        run_result.record(cell.rundir, run_report.write(cell.rundir, notes=cell.notes))
     except UsageError:
         cell.journal.mark_lost("it is not readable any more")
         return TestbedError.exit_code

@@ -14,7 +14,7 @@ from rich.console import Console
 from itb.cli.commands import runs
 from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
-from itb.report import write
+from itb.report import run_report
 from itb.rundir import checkpoints
 from itb.rundir.checkpoints import Checkpoints
 from itb.rundir.directory import RunDir, RunState
@@ -55,8 +55,8 @@ def look(rundir: RunDir) -> None:
     """What list, show and report do."""
     console = Console(file=io.StringIO(), width=200)
     runs.table(list(runs.matching_runs(rundir.path.parent, runs.RunFilter()))).lines()
-    write.write(rundir)
-    write.show(rundir, console)
+    run_report.write(rundir)
+    run_report.show(rundir, console)
 
 
 @pytest.mark.parametrize("put", [fifo, device])

@@ -21,7 +21,7 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Notes
 from itb.process.runner import Runner
 from itb.report import progress as report_progress
-from itb.report import write
+from itb.report import run_report
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
 from itb.util import files, ownership
@@ -55,7 +55,7 @@ def conclude(settings: Settings, *runs: tuple[Journal, Notes | None], as_json: b
             raise  # JSON output must be a single document
         problem = error
     is_quiet = settings.progress == "quiet" and not as_json
-    is_green = not lost and all(write.judge_run(rundir).good for rundir, _ in reported)
+    is_green = not lost and all(run_report.judge_run(rundir).good for rundir, _ in reported)
     if not (is_quiet and is_green) and not (as_json and lost):
         show_reports(reported, folder=folder, as_json=as_json)
     if lost:
@@ -75,7 +75,7 @@ def begin_reports(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             if is_new:
                 ownership.give_to_caller(folder)
-            write.remove_reports(folder)
+            run_report.remove_reports(folder)
             files.check_writable(folder)
 
 
@@ -98,7 +98,7 @@ def deliver_reports(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *,
     folder = settings.reports_dir or (combined if len(runs) > 1 else None)
     if folder:
         with _writing(folder):
-            write.write_combined(runs, folder)
+            run_report.write_combined(runs, folder)
         ownership.give_to_caller(folder)
     for rundir, _ in runs:
         ownership.give_to_caller(rundir.path, but=(rundir.tokens.name,))
@@ -115,11 +115,11 @@ def show_reports(
     """
     if as_json:
         with suppress(BrokenPipeError):  # who read it has gone; reports and exit code stand
-            print_json(write.json_report_of(runs, folder=folder))
+            print_json(run_report.json_report_of(runs, folder=folder))
         return
     try:
         for rundir, notes in runs:
-            write.show(rundir, Console(highlight=False), notes=notes)
+            run_report.show(rundir, Console(highlight=False), notes=notes)
         if folder and len(runs) > 1:
             for title, name in (("JUnit", "junit.xml"), ("HTML", "report.html"), ("JSON", "verdict.json")):
                 print(f"{title} of all: {folder / name}")

@@ -10,7 +10,7 @@ from itb.cli.commands.listing import Listing
 from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.process.runner import Runner
-from itb.report import run_result, write
+from itb.report import run_report, run_result
 from itb.run import assemble
 from itb.rundir import values
 from itb.rundir.directory import RunDir
@@ -49,12 +49,12 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
     settings = common.settings_from(flags)
     rundir = RunDir.find(settings.runs_dir, run)
     if as_json:
-        report = write.json_report_of([(rundir, None)])
+        report = run_report.json_report_of([(rundir, None)])
         print_json([case.model_dump(mode="json") for case in report.runs[0].failed] if failed else report)
     elif failed:
-        write.show_failed(rundir, make_console())
+        run_report.show_failed(rundir, make_console())
     else:
-        write.show(rundir, make_console())
+        run_report.show(rundir, make_console())
 
 
 def show_config(*, as_json: bool) -> None:

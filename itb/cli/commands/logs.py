@@ -15,7 +15,7 @@ from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
 from itb.model import Case
-from itb.report import write
+from itb.report import run_report
 from itb.rundir import logs as rundir_logs
 from itb.rundir import values
 from itb.rundir.directory import RunDir
@@ -98,7 +98,7 @@ def _no_place(query: LogQuery) -> UsageError:
 
 
 def _print_json(query: LogQuery) -> None:
-    failed = {query.rundir.path / case.log for case in write.failed_cases(query.rundir) if case.log}
+    failed = {query.rundir.path / case.log for case in run_report.failed_cases(query.rundir) if case.log}
     common.print_json([
         {
             "place": log.place, "name": log.name, "path": str(log.path), "bytes": log.size,
@@ -136,7 +136,8 @@ def _show(query: LogQuery) -> None:
 
 def _show_failed(query: LogQuery) -> list[Case]:
     """Print the logs of the failed cases, the one that decided first, and return these cases."""
-    cases = [case for case in write.failed_cases(query.rundir) if not query.place or _is_of(case, query.place)]
+    failed_cases = run_report.failed_cases(query.rundir)
+    cases = [case for case in failed_cases if not query.place or _is_of(case, query.place)]
     for case in cases[:_CASES]:
         common.print_clean(f"{case.phase}.{case.role} {case.name}: {case.message}")
         path = query.rundir.path / case.log

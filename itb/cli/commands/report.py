@@ -11,7 +11,7 @@ from itb.config import lookup
 from itb.config.settings import Settings
 from itb.errors import ExitCode, TestbedError, UsageError, worst
 from itb.model import Notes
-from itb.report import write
+from itb.report import run_report
 from itb.report.verdict import Verdict
 from itb.run import assemble
 from itb.rundir.directory import RunDir
@@ -45,10 +45,10 @@ def report_runs(settings: Settings, run_names: Sequence[str], *, as_json: bool) 
 def _report(rundir: RunDir, notes: Notes) -> tuple[Verdict, str]:
     """Write the reports of a run; return its verdict, and why they cannot be written, empty if they are."""
     try:
-        return write.write(rundir, notes=notes), ""
+        return run_report.write(rundir, notes=notes), ""
     except OSError as error:  # a directory that cannot be written can still be read
         problem = f"{rundir.path}: reports cannot be written: {error.strerror}"
-        return write.judge_run(rundir, notes=notes), problem
+        return run_report.judge_run(rundir, notes=notes), problem
 
 
 def _notes(rundir: RunDir, settings: Settings) -> Notes:

@@ -9,7 +9,7 @@ from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
 from itb.model import CaseKey, Notes
 from itb.phase import Phase
-from itb.report import run_result, write
+from itb.report import run_report, run_result
 from itb.repository import server as repository_server
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
@@ -67,12 +67,12 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     try:
         state = journal.rundir.state
     except UsageError:  # run.json cannot be read; the hosts are removed all the same
-        write.write(journal.rundir, notes=notes)
+        run_report.write(journal.rundir, notes=notes)
     else:
         # A run without an exit code was cut off.
         run_code = InterruptedRunError.exit_code if state.exit_code is None else state.exit_code
         journal.rundir.update(exit_code=worst([run_code, code]), kept=False, is_stepwise=False, ended=None)
-        run_result.record(journal.rundir, write.write(journal.rundir, notes=notes))
+        run_result.record(journal.rundir, run_report.write(journal.rundir, notes=notes))
     return code
 
 

@@ -37,7 +37,7 @@ class Options(Record):
     (fermilab, default); ``credkey`` is the Kerberos principal without its
     realm; ``vault_token_file`` is looked for where Managed Tokens puts it;
     ``ca`` is a file or directory of certificates; ``restrict`` asks for a
-    token of just the wanted audience and scopes; ``namespace`` is Vault's;
+    token of just the requested audience and scopes; ``namespace`` is Vault's;
     ``proxy`` is the URL of a proxy to use: those of the environment are not
     used.
     """

@@ -11,7 +11,7 @@ from lxml import etree
 from itb.errors import ExitCode
 from itb.model import Case, CaseKey, Outcome, PlannedCases, Try
 from itb.phase import Phase
-from itb.report import write
+from itb.report import run_report
 from itb.report.run_data import read_run_data
 from itb.report.verdict import VerdictKind, judge
 from itb.rundir import values
@@ -61,7 +61,7 @@ def add(rundir: RunDir) -> Add:
 
 def in_junit(rundir: RunDir) -> dict[tuple[str, str], str]:
     """Classname and name of each case in the report, and what became of it."""
-    write.write(rundir)
+    run_report.write(rundir)
     cases = etree.parse(rundir.junit).getroot().findall(".//testcase")
     outcomes = {}
     for case in cases:
@@ -183,7 +183,7 @@ def test_cases_of_one_name_are_one_and_what_went_wrong_counts(rundir: RunDir, ad
     assert (built.outcome, built.message) == (Outcome.PASSED, "kept RPMs are damaged; built in 3 s")
     assert (step.outcome, step.message, step.seconds) == (Outcome.FAILED, "first", 3)
     assert [each.message for each in step.tries] == ["third"]
-    write.write(rundir)
+    run_report.write(rundir)
     assert len(etree.parse(rundir.junit).getroot().findall(".//rerunFailure")) == 1
 
 
@@ -191,7 +191,7 @@ def test_tries_of_a_flaky_step_are_told_as_jenkins_reads_them(rundir: RunDir, ad
     tries = [Try(outcome=Outcome.FAILED, message=f"no {number}", started=START) for number in (1, 2)]
     add(STEP, message="passed at try 3", tries=tries)
     add(INSTALLED, Outcome.FAILED, "no", tries=tries[:1], exit_code=ExitCode.INSTALL)
-    write.write(rundir)
+    run_report.write(rundir)
     root = etree.parse(rundir.junit).getroot()
     assert [(item.tag, item.get("message")) for item in root.iter("flakyFailure", "rerunFailure")] == [
         ("flakyFailure", "no 1"), ("flakyFailure", "no 2"), ("rerunFailure", "no 1"),
@@ -245,7 +245,7 @@ def test_jenkins_takes_the_report(rundir: RunDir, add: Add) -> None:
     add(SERVED, Outcome.FAILED, "no", tries=tries, exit_code=ExitCode.INSTALL)
     add(BOOTS, Outcome.ERROR, "gone", tries=tries, exit_code=ExitCode.TESTBED)
     add(CE, Outcome.SKIPPED, "no need", tries=tries)
-    write.write(rundir)
+    run_report.write(rundir)
     root = etree.parse(rundir.junit).getroot()
     seen = set()
     for element in root.iter():
@@ -268,6 +268,6 @@ def test_the_log_of_a_bad_case_is_attached_and_nothing_that_a_candidate_names(ru
     add(BOOTS, Outcome.ERROR, log="../../etc/shadow", exit_code=ExitCode.TESTBED)
     (rundir.path / "link").symlink_to("/etc/shadow")
     add(CE, Outcome.ERROR, log="link", exit_code=ExitCode.TESTBED)
-    write.write(rundir)
+    run_report.write(rundir)
     lines = [line for line in rundir.junit.read_text().splitlines() if "[[ATTACHMENT|" in line]
     assert [line.strip() for line in lines] == [f"<system-out>[[ATTACHMENT|{log}]]</system-out>"]

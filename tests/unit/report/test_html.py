@@ -13,7 +13,7 @@ from lxml import html
 
 from itb.errors import InstallError, LogLine
 from itb.model import Case, CaseKey, HostInfo, Notes, Outcome, PlannedCases, Quote, Remark
-from itb.report import page_cases, text_pages, write
+from itb.report import page_cases, run_report, text_pages
 from itb.report.html import group_privileges, href
 from itb.report.run_data import read_run_data
 from itb.report.timeline import draw, ticks
@@ -49,7 +49,7 @@ def rundir(tmp_path: Path) -> RunDir:
 
 
 def page(rundir: RunDir) -> html.HtmlElement:
-    write.write(rundir, notes=Notes(platform_note="A pass on deb13 does not prove EL."))
+    run_report.write(rundir, notes=Notes(platform_note="A pass on deb13 does not prove EL."))
     return html.fromstring(rundir.html.read_text())
 
 

@@ -15,7 +15,7 @@ from itb.data import shipped
 from itb.errors import ExitCode
 from itb.model import Case, CaseKey, Commit, CommitKind, Outcome, PlannedCases
 from itb.phase import Phase
-from itb.report import json_report, write
+from itb.report import json_report, run_report
 from itb.rundir import values
 from itb.rundir.case_history import RUN_END
 from itb.rundir.directory import RunDir, RunState
@@ -81,7 +81,7 @@ def test_the_schema_is_the_records(make_run: Callable[..., RunDir]) -> None:
 
 def test_a_failed_run_says_what_was_tested_and_what_went_wrong(make_run: Callable[..., RunDir]) -> None:
     rundir = make_run("deb13", failed=True)
-    write.write(rundir)
+    run_report.write(rundir)
     content = check(rundir.verdict.read_text())
     assert (content["format"], content["verdict"], content["exit_code"]) == (JSON_FORMAT, "failed", ExitCode.BUILD)
     assert content["junit"] == str(rundir.junit)
@@ -109,9 +109,9 @@ def test_source_that_others_could_have_changed_is_a_warning(
         commit = rundir.load(values.COMMIT)
         assert commit is not None
         rundir.save(values.COMMIT, commit.model_copy(update={"source": source}))
-        write.write(rundir)
+        run_report.write(rundir)
         (run,) = check(rundir.verdict.read_text())["runs"]
-        write.show(rundir, Console(width=200))
+        run_report.show(rundir, Console(width=200))
         said = f"the source came by {source.partition(':')[0]}:// ({source})"
         texts = (*run["warnings"], rundir.junit.read_text(), rundir.html.read_text(), capsys.readouterr().out)
         assert [said in text for text in texts] == [warned] * (3 + warned)
@@ -120,9 +120,9 @@ def test_source_that_others_could_have_changed_is_a_warning(
 def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     runs = [(make_run("deb13"), None), (make_run("deb14", failed=True), None)]
     folder = tmp_path / "a new" / "folder"
-    write.write_combined(runs, folder)
+    run_report.write_combined(runs, folder)
     content = check((folder / "verdict.json").read_text())
-    alone = check(write.json_report_of(runs[:1]).model_dump_json())
+    alone = check(run_report.json_report_of(runs[:1]).model_dump_json())
     assert content.keys() == alone.keys()
     assert (content["verdict"], content["exit_code"], len(content["runs"])) == ("failed", ExitCode.BUILD, 2)
     assert content["runs"][0] == alone["runs"][0]
@@ -134,13 +134,13 @@ def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp
 
 
 def test_a_run_of_which_nothing_is_known_has_the_shape_too(tmp_path: Path) -> None:
-    write.write(RunDir(tmp_path))
+    run_report.write(RunDir(tmp_path))
     content = check((tmp_path / "verdict.json").read_text())
     assert (content["verdict"], content["runs"][0]["commit"]) == ("interrupted", None)
 
 
 def test_the_schema_refuses_what_is_none(make_run: Callable[..., RunDir]) -> None:
-    content = json.loads(write.json_report_of([(make_run("deb13"), None)]).model_dump_json())
+    content = json.loads(run_report.json_report_of([(make_run("deb13"), None)]).model_dump_json())
     Draft202012Validator(schema()).validate({"format": 1, "error": {"message": "m", "hint": "", "exit_code": 1}})
     for wrong in (
         {**content, "format": 2},

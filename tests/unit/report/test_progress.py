@@ -14,8 +14,7 @@ from rich.console import Console
 from itb.errors import InstallError
 from itb.model import Case, Outcome, Remark
 from itb.report import progress as report_progress
-from itb.report import summary
-from itb.report import write as report_write
+from itb.report import run_report, summary
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
 
@@ -189,7 +188,7 @@ def test_ascii_stream_gets_ascii(rundir: RunDir) -> None:
     assert b"Gr\\xf6\\xdfe" in raw.getvalue()
     rundir.append_case(case("Größe"))
     console = Console(file=stream)
-    report_write.show(rundir, console, exit_code=0, plain=True)
+    run_report.show(rundir, console, exit_code=0, plain=True)
     stream.flush()
     assert b"PARTIAL: 1 case passed" in raw.getvalue()
 
@@ -228,7 +227,7 @@ def test_summary(rundir: RunDir) -> None:
     )
     for plain in (True, False):
         stream = io.StringIO()
-        verdict = report_write.show(rundir, Console(file=stream, width=100), exit_code=7, plain=plain)
+        verdict = run_report.show(rundir, Console(file=stream, width=100), exit_code=7, plain=plain)
         shown = stream.getvalue()
         assert verdict.exit_code == 7
         assert "FAILED" in shown
@@ -244,7 +243,7 @@ def test_summary(rundir: RunDir) -> None:
 def test_summary_of_a_kept_run_says_how_to_get_in(rundir: RunDir) -> None:
     rundir.update(kept=True)
     stream = io.StringIO()
-    report_write.show(rundir, Console(file=stream, width=100), exit_code=0, plain=True)
+    run_report.show(rundir, Console(file=stream, width=100), exit_code=0, plain=True)
     shown = stream.getvalue()
     assert re.search(rf"itb shell --runs \S+ {rundir.id}$", shown, re.MULTILINE), "no host is known"
     assert f"itb down --run {rundir.id}" in shown

@@ -15,7 +15,7 @@ from itb.cli import program
 from itb.cli.tasks import collection
 from itb.model import Case, Commit, HostInfo, Outcome, Quote, Remark, TestbedHosts
 from itb.report import next_commands as report_commands
-from itb.report import summary, write
+from itb.report import run_report, summary
 from itb.report.next_commands import next_commands
 from itb.report.run_data import RunData, read_run_data
 from itb.report.verdict import judge
@@ -295,7 +295,7 @@ def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) ->
             )
         )  # fmt: skip
     console = Console(file=io.StringIO(), width=40)
-    write.show_failed(rundir, console)
+    run_report.show_failed(rundir, console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line for line in lines if line.startswith("FAIL ")] == [
         "FAIL start.factory case 2 (1.0 s)", "FAIL start.factory case 1 (1.0 s)"
@@ -304,10 +304,10 @@ def test_all_that_failed_cases_say_the_one_that_decided_first(tmp_path: Path) ->
     assert any(line.endswith("hosts/factory/2.log") for line in lines)
     assert any(line.endswith("build/x:3") for line in lines), "where the message was read from"
     assert lines.count("  also: more") == 2
-    assert [case.name for case in write.failed_cases(rundir)] == ["case 2", "case 1"]
+    assert [case.name for case in run_report.failed_cases(rundir)] == ["case 2", "case 1"]
 
 
 def test_where_nothing_failed_that_is_said(tmp_path: Path) -> None:
     console = Console(file=io.StringIO())
-    write.show_failed(run_in(tmp_path, exit_code=0), console)
+    run_report.show_failed(run_in(tmp_path, exit_code=0), console)
     assert "no case of run r failed" in console.file.getvalue()  # type: ignore[attr-defined]

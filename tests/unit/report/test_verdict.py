@@ -8,7 +8,7 @@ import pytest
 
 from itb.errors import UNDECIDED, UNDECIDED_BLAME, ExitCode
 from itb.model import Case, Outcome
-from itb.report import write
+from itb.report import run_report
 from itb.rundir.directory import RunDir, RunState
 
 
@@ -29,6 +29,6 @@ def test_candidate_is_not_acquitted_of_its_own_hosts_fault(tmp_path: Path, messa
         phase="install", role="factory", name="dnf installs the packages", outcome=Outcome.ERROR, message=message,
         started=1, seconds=1, exit_code=5,
     ))  # fmt: skip
-    verdict = write.judge_run(rundir)
+    verdict = run_report.judge_run(rundir)
     assert (verdict.exit_code, verdict.blame) == (5, blame)
     assert ("not the candidate" in verdict.headline) == (blame == ExitCode.TESTBED.blame)

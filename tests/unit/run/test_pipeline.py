@@ -12,7 +12,7 @@ import pytest
 from itb import __main__ as program
 from itb.errors import ExitCode, TestbedError
 from itb.process.stop import Ending
-from itb.report import write
+from itb.report import run_report
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import down, install
@@ -86,7 +86,7 @@ def test_crash_at_the_end_keeps_nothing_from_being_reported(
 def test_report_that_cannot_be_made_is_no_pass(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the process ends with is what run.json says."""
     monkeypatch.setattr(pipeline, "_execute", lambda *_: None)
-    monkeypatch.setattr(write, "write", crash(ValueError("no XML")))
+    monkeypatch.setattr(run_report, "write", crash(ValueError("no XML")))
     assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
     assert cell.rundir.state.exit_code == ExitCode.TESTBED
     assert "no XML" in cell.journal.lost

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from itb.model import Outcome
-from itb.report import write
+from itb.report import run_report
 from itb.report.verdict import VerdictKind
 from itb.rundir.case_history import CUT_OFF, Attempt, CaseStart
 from itb.rundir.directory import RunDir, RunState
@@ -46,7 +46,7 @@ def test_what_was_cut_off_is_an_error_by_name(rundir: RunDir) -> None:
     (unfinished,) = rundir.case_history().unfinished
     assert (unfinished.name, unfinished.outcome) == ("two", Outcome.ERROR)
     assert (unfinished.exit_code, unfinished.message) == (130, CUT_OFF)
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     assert (verdict.passed, verdict.errors) == (1, 1)
     assert "two: cut off" in verdict.reason
@@ -55,7 +55,7 @@ def test_what_was_cut_off_is_an_error_by_name(rundir: RunDir) -> None:
 def test_what_a_living_process_tries_is_not_cut_off(rundir: RunDir) -> None:
     with rundir.lock():
         killed(rundir, "two")
-        verdict = write.write(rundir)
+        verdict = run_report.write(rundir)
     assert (verdict.kind, verdict.errors) == (VerdictKind.RUNNING, 0)
 
 
@@ -67,7 +67,7 @@ def test_resumed_run_is_judged_by_what_stands(rundir: RunDir) -> None:
     assert [(case.name, case.outcome) for case in journal.cases] == [("good", "passed"), ("bad", "passed")]
     assert sorted(case.name for case in rundir.case_history().replaced) == ["bad", "cut"]
     rundir.update(exit_code=0, finished=time.time())
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.PARTIAL, 0)
     assert "bad" in rundir.junit.read_text().partition('name="resumed"')[2][:300]
 
@@ -98,7 +98,7 @@ def test_a_step_done_again_replaces_what_it_brings_again(rundir: RunDir) -> None
         ("other", "failed"), ("good", "passed"), ("bad", "passed"),
     ]  # fmt: skip
     rundir.update(exit_code=2, finished=time.time())
-    assert write.write(rundir).exit_code == 2
+    assert run_report.write(rundir).exit_code == 2
     noted = rundir.junit.read_text().partition('name="resumed"')[2][:300]
     assert "repeated in part" in noted
     assert "install ce: bad" in noted
@@ -132,4 +132,4 @@ def test_time_between_attempts_is_nobodys(rundir: RunDir) -> None:
     assert rundir.case_history().paused == pytest.approx(5000)
     rundir.update(exit_code=0, finished=last.started + last.seconds + 5010)
     worked = last.started + last.seconds - rundir.state.started
-    assert write.write(rundir).seconds == pytest.approx(worked + 10)
+    assert run_report.write(rundir).seconds == pytest.approx(worked + 10)

@@ -13,7 +13,7 @@ from itb.containers.engine import Engine
 from itb.errors import UsageError
 from itb.model import Case, Outcome
 from itb.phase import Phase
-from itb.report import write
+from itb.report import run_report
 from itb.rundir.directory import RunDir, RunState
 
 
@@ -48,7 +48,7 @@ def make(runs: Path, name: str, **changes: Any) -> RunDir:
     state = RunState(id=name, short_id="ab12", product="p", platform="deb13", ref="main", started=1.7e9)
     rundir.write_state(state.model_copy(update={"finished": 1.7e9 + 5, "exit_code": 0, **changes}))
     rundir.append_case(Case(phase="test", role="ce", name="n", outcome=Outcome.PASSED, started=1.7e9, seconds=1))
-    write.write(rundir)
+    run_report.write(rundir)
     return rundir
 
 

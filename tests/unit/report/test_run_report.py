@@ -24,7 +24,7 @@ from itb.model import (
     TestbedHosts,
     Token,
 )
-from itb.report import self_reported, write
+from itb.report import run_report, self_reported
 from itb.report.case_list import failure_sentence
 from itb.report.run_data import intervals, read_run_data
 from itb.report.summary import plain_lines
@@ -136,7 +136,7 @@ def whole_run(add: Add) -> None:
 def test_passed_run(rundir: RunDir, add: Add) -> None:
     whole_run(add)
     fill(rundir)
-    verdict = write.write(rundir, notes=Notes(platform_note="not EL"))
+    verdict = run_report.write(rundir, notes=Notes(platform_note="not EL"))
     assert (verdict.kind, verdict.exit_code, verdict.passed) == (VerdictKind.PASSED, 0, 6)
     assert not verdict.phases_not_reached
     suite = junit(rundir)
@@ -160,7 +160,7 @@ def test_reports_say_what_rests_on_the_candidates_own_word(rundir: RunDir, add: 
     add("unit starts", phase="start", role="factory")
     add("nothing of the platform was changed", phase="install", role="factory")
     add("job ends", phase="test", role="ce")
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     suite = junit(rundir)
     outputs = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
     marked = [name for name, text in outputs.items() if self_reported.REMARK in text]
@@ -189,7 +189,7 @@ def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: Ru
     add("same", started=START + 2, seconds=0)
     add("same", started=START + 3)
     add("same", started=START + 5, role="frontend")
-    write.write(rundir)
+    run_report.write(rundir)
     cases = [
         (case.get("classname"), case.get("name"), case.get("time")) for case in junit(rundir).iter("testcase")
     ]
@@ -211,7 +211,7 @@ def test_failure_error_and_skip_say_why(rundir: RunDir, add: Add) -> None:
     )
     add("e", Outcome.ERROR, message="", exit_code=5)
     add("s", Outcome.SKIPPED, message="needs el9")
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     suite = junit(rundir)
     assert [suite.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
     failure = suite.find(".//failure")
@@ -285,7 +285,7 @@ def test_an_interrupted_run_says_by_what_first(rundir: RunDir, add: Add) -> None
 def test_run_whose_process_died_is_interrupted_never_passed(rundir: RunDir, add: Add) -> None:
     rundir.update(finished=None, exit_code=None)
     add("dnf install")
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     suite = junit(rundir)
     assert suite.get("errors") == "1"
@@ -302,7 +302,7 @@ def test_run_that_goes_on_is_no_pass(rundir: RunDir, add: Add) -> None:
 
 def test_part_of_a_run_is_told_from_a_whole_one(rundir: RunDir, add: Add) -> None:
     add("release.py", phase="build")
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     assert verdict.kind is VerdictKind.PARTIAL
     assert verdict.phases_not_reached == ("serve", "up", "install", "token", "test")
     assert junit(rundir).get("errors") == "0"
@@ -318,7 +318,7 @@ def test_phase_that_was_not_needed_is_not_missing(rundir: RunDir, add: Add) -> N
 def test_nothing_tried_is_no_pass(rundir: RunDir, add: Add, skipped: bool) -> None:
     if skipped:
         add("smoke", Outcome.SKIPPED, message="needs el9", phase="test")
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.NOTHING, 3)
     assert junit(rundir).find(".//testcase/skipped") is not None
 
@@ -329,7 +329,7 @@ def test_damaged_files_are_reported_not_fatal(rundir: RunDir, add: Add) -> None:
     (rundir.path / "state" / "build.json").write_text('{"no": 1')
     with (rundir.path / "cases.jsonl").open("a") as file:
         file.write('{"phase": "inst')
-    write.write(rundir)
+    run_report.write(rundir)
     assert junit(rundir).get("tests") == "1"
     assert "state/build.json" in rundir.html.read_text()
 
@@ -338,7 +338,7 @@ def test_report_of_an_empty_directory(tmp_path: Path) -> None:
     """Nothing is known, so nothing passed."""
     folder = tmp_path / "20260101T000000Z-pocketwms-1234abcd-deb13"
     folder.mkdir()
-    verdict = write.write(RunDir(folder))
+    verdict = run_report.write(RunDir(folder))
     assert (verdict.kind, verdict.exit_code) == (VerdictKind.INTERRUPTED, 130)
     assert "run.json cannot be read" in verdict.headline
     assert junit(RunDir(folder)).get("name") == "pocketwms.deb13"
@@ -371,7 +371,7 @@ def test_whatever_a_test_prints_the_reports_are_valid(rundir: RunDir, add: Add, 
         exit_code=7,
     )
     add(nasty, message=nasty)
-    write.write(rundir)
+    run_report.write(rundir)
     junit(rundir)
     page = rundir.html.read_text()
     assert page.count("<script") == 1  # its own
@@ -384,7 +384,7 @@ def test_random_bytes(rundir: RunDir, add: Add) -> None:
     for number in range(200):
         noise = source.randbytes(300).decode("utf-8" if number % 2 else "latin-1", "replace")
         add(f"case {noise}", Outcome.FAILED, message=noise, evidence=noise, exit_code=7)
-    write.write(rundir)
+    run_report.write(rundir)
     assert junit(rundir).get("failures") == "200"
 
 
@@ -395,7 +395,7 @@ def test_no_secret_anywhere(rundir: RunDir, add: Add) -> None:
     add(f"case {JWT}", Outcome.FAILED, message=text, evidence=text, log=JWT, role=JWT, exit_code=7)
     add("passed", message=text)
     rundir.save(values.COMMIT, commit().model_copy(update={"subject": text, "source": f"https://{JWT}@x/y"}))
-    verdict = write.write(rundir)
+    verdict = run_report.write(rundir)
     for written in (rundir.junit.read_text(), rundir.html.read_text(), verdict.model_dump_json()):
         for secret in ("eyJ", "hvs.CAES", "s3cr3t", "MIIabc"):
             assert secret not in written
@@ -405,7 +405,7 @@ def test_no_secret_anywhere(rundir: RunDir, add: Add) -> None:
 def test_reports_stay_small(rundir: RunDir, add: Add) -> None:
     for number in range(1000):
         add(f"case {number}", Outcome.FAILED, message="m" * 5000, evidence="e" * 6000, exit_code=7)
-    write.write(rundir)
+    run_report.write(rundir)
     assert rundir.junit.stat().st_size < 3_000_000
     assert rundir.html.stat().st_size < 5_000_000
     junit(rundir)
@@ -413,10 +413,10 @@ def test_reports_stay_small(rundir: RunDir, add: Add) -> None:
 
 def test_overview_has_a_suite_per_cell(rundir: RunDir, add: Add, tmp_path: Path) -> None:
     add("ok")
-    write.write(rundir)
+    run_report.write(rundir)
     out = tmp_path / "all of it"
     later = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-2")))
-    report = write.write_combined([(rundir, None), (later, None)], out)
+    report = run_report.write_combined([(rundir, None), (later, None)], out)
     tree = etree.parse(out / "junit.xml")
     etree.XMLSchema(etree.parse(shipped.folder("reports") / "junit.xsd")).assertValid(tree)
     assert len(tree.getroot().findall("testsuite")) == len(report.runs) == 2
@@ -430,7 +430,7 @@ def test_suites_of_runs_of_one_platform_differ(rundir: RunDir, add: Add, tmp_pat
     later = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-2")))
     elsewhere = RunDir(Path(shutil.copytree(rundir.path, f"{rundir.path}-el9")))
     elsewhere.update(platform="el9")
-    write.write_combined([(rundir, None), (later, None), (elsewhere, None)], tmp_path / "out")
+    run_report.write_combined([(rundir, None), (later, None), (elsewhere, None)], tmp_path / "out")
     suites = etree.parse(tmp_path / "out" / "junit.xml").getroot().findall("testsuite")
     names = [f"pocketwms.deb13.{rundir.id}", f"pocketwms.deb13.{later.id}", "pocketwms.el9"]
     assert [suite.get("name") for suite in suites] == names
