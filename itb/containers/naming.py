@@ -139,9 +139,9 @@ def lock_of(labels: Mapping[str, str]) -> str:
     return labels.get(_BUILDING, "")
 
 
-def image_name(platform: str, kind: str, key: str) -> str:
-    """Return the name of a platform's image: ``kind`` is base or one of its stages, ``key`` that of its set."""
-    return f"{_IMAGES}{platform}-{kind}:{key}"
+def image_name(platform: str, stage: str, key: str) -> str:
+    """Return the name of a platform's image: ``stage`` is base or one of its stages, ``key`` that of its set."""
+    return f"{_IMAGES}{platform}-{stage}:{key}"
 
 
 def is_image_name(name: str) -> bool:
