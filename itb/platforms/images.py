@@ -153,7 +153,7 @@ def _find_remembered(
 
 def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
     """Return a platform's images of a key; None unless all of them are in the engine's store."""
-    names = {kind: naming.image_name(name, kind, key) for kind in FINAL_STAGES}
+    names = {stage: naming.image_name(name, stage, key) for stage in FINAL_STAGES}
     stored = ImageStore(engine).find_all(names.values())
     if not stored:
         return None
@@ -163,8 +163,8 @@ def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
         created=max(image.created for image in stored)[:19] + "Z",
         size=_total_size(stored),
         **{
-            kind: Image(reference=names[kind], id=image.id)
-            for kind, image in zip(FINAL_STAGES, stored, strict=True)
+            stage: Image(reference=names[stage], id=image.id)
+            for stage, image in zip(FINAL_STAGES, stored, strict=True)
         },
     )
 
@@ -192,9 +192,9 @@ def _look_up_or_build(build: ImageBuild, definition: str) -> PlatformImages:
         build.labels = ImageLabels(key=key, definition=definition)
         build.run_stages()
     # Images get names only when all of them exist, uninterruptibly: a set with names is complete.
-    for kind in FINAL_STAGES:
-        name = naming.image_name(platform.name, kind, key)
-        ImageStore(engine.uninterruptible).add_name(build.images[kind], name)
+    for stage in FINAL_STAGES:
+        name = naming.image_name(platform.name, stage, key)
+        ImageStore(engine.uninterruptible).add_name(build.images[stage], name)
     _remember(build.logs / f"{key}.packages", packages, build.note)
     _remove_superseded(build, key)
     images = find(engine, platform.name, key)
@@ -283,7 +283,7 @@ def _is_users(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bo
     """Return whether a user made an image, which has the labels of a set, from one of that set."""
     if image.names:
         return not any(map(naming.is_image_name, image.names))
-    return image.parent in [getattr(images, kind).id for images in complete_sets for kind in FINAL_STAGES]
+    return image.parent in [getattr(images, stage).id for images in complete_sets for stage in FINAL_STAGES]
 
 
 def _remove_superseded(build: ImageBuild, key: str) -> None:
