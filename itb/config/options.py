@@ -89,8 +89,8 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """Return the environment variable of a setting; empty for one that only a file can hold."""
-        return f"ITB_{self.name.upper()}" if self.setting and not self.in_files_only else ""
+        """Return the environment variable of a setting; it is refused for one that only a file can hold."""
+        return f"ITB_{self.name.upper()}"
 
     def changed_by(self, continuation: Continuation) -> bool:
         """Return whether this continuation replaces the run's recorded value of the setting by a new one."""
@@ -132,7 +132,7 @@ class Option:
 
 
 _LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
-_ENGINES = ("podman", "docker")
+_ENGINES = ("podman", "docker")  # by name the machine's own programs, whoever names them
 _MORE_FOLDERS = "more folders with {}, comma-separated"
 
 

@@ -133,7 +133,7 @@ def settings_table() -> str:
     lines = ["| key | default | option | environment | what it is |", "|---|---|---|---|---|"]
     for option in declared().values():
         flag = f"`{option.flag}`" if option.heading else ""
-        variable = f"`{option.variable}`" if option.variable else "(files only)"
+        variable = "(files only)" if option.in_files_only else f"`{option.variable}`"
         cells = (f"`{option.name}`", option.default_text, flag, variable, option.help)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
@@ -195,12 +195,11 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
                 from_file = {key: value for key, value in from_file.items() if key not in refused}
             values.update(from_file)
             origins.update(dict.fromkeys(from_file, str(path)))
-    for layer, origin in ((from_environment, "environment ITB_{}"), (from_flags, "flag --{}")):
+    for layer, origin_of in ((from_environment, _variable_origin), (from_flags, _flag_origin)):
         for key, value in layer.items():
-            name = key.upper() if "ITB" in origin else key.replace("_", "-")
-            where = origin.format(name)
-            yamlfile.validate({key: value}, Settings, where=where)
-            values[key], origins[key] = value, where
+            origins[key] = origin_of(key)
+            yamlfile.validate({key: value}, Settings, where=origins[key], named_key=key)
+            values[key] = value
     _remember_secrets(values)
     proxies.remember_logins()
     settings = yamlfile.validate(values, Settings, where="settings")
@@ -226,6 +225,14 @@ def _remember_secrets(values: Mapping[str, Any]) -> None:
 def _hide_argument(argument: str) -> str:
     """Return an argument of a hook, or the mark: only an option's name and a path that exists are no secrets."""
     return argument if _OPTION_NAME.fullmatch(argument) or os.path.lexists(argument) else MARK
+
+
+def _variable_origin(key: str) -> str:
+    return f"environment {declared()[key].variable}"
+
+
+def _flag_origin(key: str) -> str:
+    return f"flag {declared()[key].flag}"
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -258,7 +265,7 @@ def _check_folders(settings: Settings, origins: Mapping[str, str]) -> None:
         if not existing.is_dir():
             raise UsageError(
                 f"{key} is {folder} ({origins[key]}), but {existing} is not a directory",
-                hint=f"--{key.replace('_', '-')} DIR chooses another",
+                hint=f"{declared()[key].flag} DIR chooses another",
             )
 
 
@@ -283,7 +290,7 @@ def _check_platform_options(settings: Settings, origins: Mapping[str, str]) -> N
 @functools.cache
 def _warn_of_variables() -> None:
     """Warn of ITB_ variables whose names are nearly those of a setting; others may be anybody's."""
-    known = [f"ITB_{key.upper()}" for key in declared()]
+    known = [option.variable for option in declared().values()]
     for name in sorted(os.environ):
         if name.startswith("ITB_") and name not in (*known, *_NO_SETTINGS):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
@@ -299,17 +306,17 @@ def _environment() -> dict[str, Any]:
     """Return the settings that the environment gives."""
     _warn_of_variables()
     values = {}
-    for key in Settings.model_fields:
-        text = os.environ.get(f"ITB_{key.upper()}")
+    for key, option in declared().items():
+        text = os.environ.get(option.variable)
         if text is not None:
-            values[key] = _typed(key, text, f"environment ITB_{key.upper()}")
+            values[key] = _typed(key, text, _variable_origin(key))
     return values
 
 
 def _flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that the command line gives; empty values are not among them."""
     return {
-        key: _typed(key, value, f"flag --{key.replace('_', '-')}") if isinstance(value, str) else value
+        key: _typed(key, value, _flag_origin(key)) if isinstance(value, str) else value
         for key, value in flags.items()
         if value not in (None, "", (), [], False) and key in Settings.model_fields
     }

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from itb.config.options import settings as declared_settings
 from itb.errors import UsageError
 from itb.util.files import expand
-
-ENGINES = ("podman", "docker")  # names that mean the machine's own programs, whoever says them
 
 # Programs, what they are given, and folders in which definitions, programs or packages are looked up.
 _REFUSED = (
@@ -23,10 +22,6 @@ _REFUSED = (
     "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned", "report_dir",
 )  # fmt: skip
 BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
-_WITH_FLAG = (
-    "engine", "builder", "cache", "token_hook", "from_repo", "repo_key", "allow_unsigned", "report_dir",
-    *BY_NAME_ONLY,
-)  # fmt: skip
 _RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of GlideinWMS and its relatives
 
 
@@ -73,7 +68,8 @@ def is_path(value: object) -> bool:
 @functools.cache
 def warn_of_refused_keys(file: Path, keys: tuple[str, ...], user_file: Path) -> None:
     """Print, once per file, which keys were refused and where to give them instead."""
-    flags = ", ".join(f"--{key.replace('_', '-')}" for key in keys if key in _WITH_FLAG)
+    options = [declared_settings()[key] for key in keys if key in declared_settings()]
+    flags = ", ".join(option.flag for option in options if option.heading)
     ways = f"by flag ({flags}) or in {user_file}" if flags else f"in {user_file}"
     print(
         f"itb: {file}: not taken, since the folder may be the candidate's: {', '.join(keys)}\n"

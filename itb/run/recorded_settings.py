@@ -76,10 +76,11 @@ def _check_trusted(rundir: RunDir, recorded: Mapping[str, Any], settings: Settin
     the machine's engines name no program of somebody's.
     """
     today, default = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
-    for key, ours in (("engine", untrusted_source.ENGINES), ("token_hook", tokens_lookup.PROVIDERS)):
+    declared = config_settings.declared()
+    for key, ours in (("engine", declared["engine"].choices), ("token_hook", tokens_lookup.PROVIDERS)):
         value = recorded.get(key, today[key])
         if value not in (*ours, today[key]):
-            remedy = f"ITB_{key.upper()}={shlex.quote(str(value))} in the environment"
+            remedy = f"{declared[key].variable}={shlex.quote(str(value))} in the environment"
             raise _untrusted(rundir, key, repr(value), remedy)
     for key in ("token", "hooks"):
         value = json.loads(json.dumps(recorded.get(key)))

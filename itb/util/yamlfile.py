@@ -140,9 +140,18 @@ def loads(text: str, kind: type[R], *, where: str) -> R:
 
 
 def validate(
-    value: Mapping[str, Any], kind: type[R], *, where: str, lines: Mapping[Location, int] | None = None
+    value: Mapping[str, Any],
+    kind: type[R],
+    *,
+    where: str,
+    named_key: str = "",
+    lines: Mapping[Location, int] | None = None,
 ) -> R:
-    """Turn plain data into a record, strictly: a number in quotes is not a number."""
+    """Turn plain data into a record, strictly: a number in quotes is not a number.
+
+    ``where`` begins each error; a key that it names itself, as ``flag --keep``
+    does, is ``named_key``.
+    """
     try:
         return kind.model_validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
@@ -152,7 +161,7 @@ def validate(
         # For a list with an invalid item, the error that the list is too short is not shown.
         containers = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
         causes = [detail for detail in details if detail["loc"] not in containers]
-        problems = [_explain(detail, kind, where, lines or {}) for detail in causes]
+        problems = [_explain(detail, kind, where, lines or {}, named_key) for detail in causes]
         raise UsageError("\n".join(dict.fromkeys(problems))) from None
 
 
@@ -188,7 +197,9 @@ _EXPECTED = {
 }
 
 
-def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int]) -> str:
+def _explain(
+    detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Location, int], named_key: str
+) -> str:
     location: Location = tuple(detail["loc"])
     line = _line_suffix(location, lines)
     key = ".".join(str(part) for part in location)
@@ -202,18 +213,13 @@ def _explain(detail: Any, kind: type[BaseModel], where: str, lines: Mapping[Loca
     if detail["type"] == "missing":
         return f"{where}{line}: key {key!r} is missing"
     value = detail["input"]
-    about = "" if not key or _names(where, key) else f"{key}: "
+    about = "" if key in ("", named_key) else f"{key}: "
     message = _EXPECTED.get(detail["msg"], detail["msg"].removeprefix("Value error, "))
     message = re.sub("^Input should be ", "must be ", message)
     near = ""
     if detail["type"] == "literal_error" and isinstance(value, str):
         near = nearest(value, re.findall("'([^']*)'", detail["ctx"]["expected"]))
     return f"{where}{line}: {about}{message}{_shown(value)}{near}"
-
-
-def _names(where: str, key: str) -> bool:
-    """Return whether ``where``, such as ``flag --keep`` or ``environment ITB_KEEP``, names the key itself."""
-    return where in (f"flag --{key.replace('_', '-')}", f"environment ITB_{key.upper()}")
 
 
 def _shown(value: Any) -> str:
