@@ -121,7 +121,7 @@ def normalize(command: CliCommand, arguments: Sequence[str], command_names: Sequ
     for option in command.options:
         if option.name == "run" and option not in free and option.name not in options:
             free.append(option)
-            if option.several and len(positional) > len(free):
+            if option.multiple and len(positional) > len(free):
                 place = len(free) - 1
                 for value in positional[place:]:
                     _check_not_empty(command, option, option.value, value)
@@ -198,7 +198,7 @@ def _check_choice(command: CliCommand, option: Option, value: str) -> None:
 
 def _repeated_option(command: CliCommand, option: Option) -> UsageError:
     """Return the error for an option that has two values, of which one would be lost."""
-    is_list = option.value == "A,B" or option.several
+    is_list = option.value == "A,B" or option.multiple
     hint = f"several in one: {option.flag} A,B" if is_list else "leave one out"
     return _usage_error(command, f"option {option.flag} is given twice", hint=hint)
 

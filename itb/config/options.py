@@ -46,15 +46,14 @@ class Option:
     """The declaration of an option of a command, or of a setting.
 
     A setting without a ``heading`` has no option.  ``value`` is the name of
-    the value in the help; ``unset`` describes an empty default.  The ``name``
+    the value in the help; ``if_empty`` describes an empty default.  The ``name``
     and ``default`` of a setting are those of its field.  A ``default`` of
     False or True makes a switch, None means not given.  A ``required`` option
     must be given; with ``value_optional`` it may be given without its value,
-    with ``several`` it takes several values by position; ``short`` is the
-    one-letter form.  ``choices`` are all its values; where they are not known here,
-    ``completes`` names what completes it in a shell (see
-    :mod:`itb.cli.completion_values`).  ``at_least``, ``above`` and
-    ``at_most`` bound a number.
+    with ``multiple`` it takes several values by position; ``short`` is the
+    one-letter form.  ``choices`` are all its values; where they are not known
+    here, ``completes`` names what completes it (:mod:`itb.cli.completion_values`).
+    ``at_least``, ``above`` and ``at_most`` bound a number.
 
     An existing run goes on with its recorded settings.  ``changes`` names the
     continuations that take a new value of a setting instead; a setting
@@ -64,13 +63,13 @@ class Option:
     help: str
     heading: Heading | None = None
     value: str = "TEXT"
-    unset: str = ""
+    if_empty: str = ""
     name: str = ""
     default: Any = ""
     positional: bool = False
     required: bool = False
     value_optional: bool = False
-    several: bool = False
+    multiple: bool = False
     short: str = ""
     choices: tuple[str, ...] = ()
     completes: str = ""
@@ -121,7 +120,7 @@ class Option:
             return "yes" if self.default else "no"
         if isinstance(self.default, int | float):
             return f"{self.default:g}"
-        return str(self.default) if self.default and isinstance(self.default, str) else self.unset
+        return str(self.default) if self.default and isinstance(self.default, str) else self.if_empty
 
     @property
     def help_with_default(self) -> str:
@@ -154,7 +153,7 @@ class DeclaredSettings:
             "branch, tag, full or short commit id, pr/N, or worktree (uncommitted files of a local source)",
             Heading.TESTED,
             "REF",
-            unset="the product's",
+            if_empty="the product's",
         ),
     ] = ""
     platform: Annotated[
@@ -172,7 +171,7 @@ class DeclaredSettings:
             "what is tried, comma-separated: names or folders with scenario.yaml",
             Heading.TESTED,
             "A,B",
-            unset="the product's",
+            if_empty="the product's",
             completes="scenarios",
             changes=(Continuation.STEP,),
         ),
@@ -180,7 +179,7 @@ class DeclaredSettings:
     source: Annotated[
         str,
         Option(
-            "git URL or path to take the product from", Heading.TESTED, "URL|PATH", unset="the product's own"
+            "git URL or path to take the product from", Heading.TESTED, "URL|PATH", if_empty="the product's own"
         ),
     ] = ""
     variant: Annotated[
@@ -213,7 +212,7 @@ class DeclaredSettings:
             "reference that scenario upgrade starts from",
             Heading.TESTED,
             "REF",
-            unset="the final version before",
+            if_empty="the final version before",
         ),
     ] = ""
     from_repo: Annotated[
@@ -227,7 +226,9 @@ class DeclaredSettings:
     ] = ""
     nevra: Annotated[
         str,
-        Option("VERSION, VERSION-RELEASE or NEVRA to install", Heading.PUBLISHED, "VERSION", unset="the newest"),
+        Option(
+            "VERSION, VERSION-RELEASE or NEVRA to install", Heading.PUBLISHED, "VERSION", if_empty="the newest"
+        ),
     ] = ""
     repo_key: Annotated[
         str,
@@ -235,7 +236,7 @@ class DeclaredSettings:
             "URL or file of the key its packages are signed with",
             Heading.PUBLISHED,
             "URL|FILE",
-            unset="the repository's own",
+            if_empty="the repository's own",
         ),
     ] = ""
     allow_unsigned: Annotated[
@@ -244,7 +245,7 @@ class DeclaredSettings:
     runs: Annotated[str, Option("folder of run directories", Heading.WHERE, "DIR", of_command=True)] = "runs"
     cache: Annotated[
         str,
-        Option("folder for cached clones, RPMs and state of images", Heading.WHERE, "DIR", unset="~/.cache/itb"),
+        Option("folder of cached clones, RPMs and state of images", Heading.WHERE, "DIR", if_empty="~/.cache/itb"),
     ] = ""
     engine: Annotated[
         str, Option(f"container engine: {' or '.join(_ENGINES)}", Heading.WHERE, "NAME", choices=_ENGINES)
@@ -264,7 +265,7 @@ class DeclaredSettings:
     ] = {}
     token_min_lifetime: Annotated[
         int | None,
-        Option("shortest lifetime of a token that is accepted, in seconds", unset="the product's", at_least=0),
+        Option("shortest lifetime of a token that is accepted, in seconds", if_empty="the product's", at_least=0),
     ] = None
     keep: Annotated[
         Literal["never", "failed", "always"],
@@ -290,7 +291,7 @@ class DeclaredSettings:
     ] = 1.0
     limits: Annotated[
         dict[str, float],
-        Option("seconds per named time limit", unset=_LIMITS, in_files_only=True),
+        Option("seconds per named time limit", if_empty=_LIMITS, in_files_only=True),
     ] = {}
     retries: Annotated[
         int,
@@ -354,15 +355,16 @@ class DeclaredPublish:
     ] = ""
     sign_key: Annotated[
         str,
-        Option("sign with this key of your gpg keyring", Heading.ACTION, "KEY", unset="as the run signed them"),
+        Option("sign with this key of your gpg keyring", Heading.ACTION, "KEY", if_empty="as the run signed them"),
     ] = ""
 
 
 # Options of several commands that are no settings.
 JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
 RUN = Option(
-    "name of a run, or a unique part of it", Heading.WHERE, "RUN", unset="the newest", name="run", completes="runs"
-)
+    "name of a run, or a unique part of it", Heading.WHERE, "RUN",
+    if_empty="the newest", name="run", completes="runs",
+)  # fmt: skip
 
 
 def as_setting(name: str, declared: Option, default: Any) -> Option:

@@ -64,7 +64,7 @@ def keys_table(schema: Mapping[str, Any]) -> str:
     """Return the documentation of a file's keys as a Markdown table: those of a nested record follow its own."""
     rows = ["| key | takes | default | what it is |", "|---|---|---|---|"]
     for path, value, required in _keys(schema, schema, ""):
-        default = "required" if required else _shown_default(value.get("default"))
+        default = "required" if required else _if_empty(value.get("default"))
         described = value.get("description") or _target(schema, value).get("description", "")
         cells = (f"`{path}`", _kind(schema, value), default, described)
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
@@ -106,7 +106,7 @@ def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
     return "date" if node.get("format") == "date" else types[node["type"]]
 
 
-def _shown_default(value: Any) -> str:
+def _if_empty(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

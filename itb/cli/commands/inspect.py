@@ -27,7 +27,7 @@ def refs(flags: Flags, *, as_json: bool) -> None:
         source=assemble.locate_source(product, settings, runner), cache=settings.cache_dir, runner=runner
     )
     tested: dict[str, list[str]] = {}
-    for rundir, state in runs.readable(settings.runs_dir):
+    for rundir, state in runs.read_states(settings.runs_dir):
         commit = rundir.load_if_readable(values.COMMIT)
         if commit is not None:
             outcome = run_result.read(rundir, state).text

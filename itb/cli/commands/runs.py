@@ -156,7 +156,7 @@ def is_named(runs: Path, text: str) -> bool:
     return (Path(text) / "run.json").is_file() or any(text in rundir.id for rundir in runs_of(runs))
 
 
-def readable(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
+def read_states(runs: Path) -> Iterator[tuple[RunDir, RunState]]:
     """Yield each run of a folder whose state can be read, with its state, newest first."""
     for rundir in runs_of(runs):
         with suppress(UsageError):

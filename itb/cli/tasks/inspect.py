@@ -31,7 +31,7 @@ _LISTS = ("runs", "products", "platforms", "scenarios", "hooks")
 
 
 @command(
-    argument("what", ", ".join(_LISTS), required=False, unset=_LISTS[0], choices=_LISTS),
+    argument("what", ", ".join(_LISTS), required=False, if_empty=_LISTS[0], choices=_LISTS),
     option("product", "only runs of these products", heading=Heading.SHOWN, value="A,B", completes="products"),
     option(
         "ref",
@@ -48,7 +48,9 @@ _LISTS = ("runs", "products", "platforms", "scenarios", "hooks")
         completes="outcomes",
     ),
     option("since", "only begun since then: an age (12h, 3d) or a date", heading=Heading.SHOWN, value="WHEN"),
-    option("limit", "at most so many, 0 for all", heading=Heading.SHOWN, value="N", unset="30; all with --json"),
+    option(
+        "limit", "at most so many, 0 for all", heading=Heading.SHOWN, value="N", if_empty="30; all with --json"
+    ),
     "runs",
     JSON,
     example="itb list --outcome failed --since 7d",
@@ -84,9 +86,9 @@ def status(flags: Flags, *, json: bool) -> None:
 
 
 @command(
-    dataclasses.replace(RUN, positional=True, heading=Heading.ARGUMENTS, unset="the one that has hosts"),
+    dataclasses.replace(RUN, positional=True, heading=Heading.ARGUMENTS, if_empty="the one that has hosts"),
     argument(
-        "role", "host: ce, factory, frontend, ...", required=False, unset="where it failed", completes="roles"
+        "role", "host: ce, factory, frontend, ...", required=False, if_empty="where it failed", completes="roles"
     ),
     argument("command", "what to run there instead of a shell", value="COMMAND...", required=False),
     "runs",
@@ -106,7 +108,7 @@ def shell(flags: Flags, *, run: str, role: str, command: str) -> None:
 
 @command(
     dataclasses.replace(RUN, positional=True, heading=Heading.ARGUMENTS),
-    argument("role", "a role; also a scenario, build or itb", required=False, unset="all", completes="places"),
+    argument("role", "a role; also a scenario, build or itb", required=False, if_empty="all", completes="places"),
     argument("name", "name of a log, or a part of it", required=False, completes="logs"),
     option("tail", "only the last lines of each", heading=Heading.SHOWN, value="N"),
     option(

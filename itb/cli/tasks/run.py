@@ -18,7 +18,7 @@ _CHANGED_BY_RESUMING = ", ".join(
     option.flag for option in settings().values() if option.may_change(Continuation.RESUME)
 )
 _EXISTING_RUN_OPTIONS = (
-    dataclasses.replace(RUN, unset="the one whose hosts are up"), "runs", "progress", "report_dir"
+    dataclasses.replace(RUN, if_empty="the one whose hosts are up"), "runs", "progress", "report_dir"
 )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def down(flags: Flags, *, run: str) -> int:
 
 @command(
     dataclasses.replace(
-        RUN, help="name of a run, or a unique part of it; several make a combined report", several=True
+        RUN, help="name of a run, or a unique part of it; several make a combined report", multiple=True
     ),
     "runs", "report_dir", JSON,
     example="itb report RUN1 RUN2 --report-dir reports",

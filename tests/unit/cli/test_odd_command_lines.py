@@ -179,7 +179,7 @@ def test_more_arguments_than_a_command_takes(command: CliCommand, program: Progr
     taken = sum(option.positional or option.name == "run" for option in command.options)
     line, name = [*shown(command), *["x"] * taken], command.full_name
     program.refuses(*line, "doctor", said=f"{name}: 'doctor' is a command of its own")
-    takes_more = any(option.several for option in command.options)
+    takes_more = any(option.multiple for option in command.options)
     if not takes_more:
         program.refuses(*line, "x y", said=f"{name}: 'x y' is not expected here")
     said = "RUN is empty" if takes_more else "'' is not expected here"

@@ -45,7 +45,7 @@ def test_newest_first_with_how_they_ended_and_why(make_run: MakeRun, tmp_path: P
         "2-b failed (install) main 2023-11-14 22:13 5.0 s kept install on frontend: nothing provides libfoo",
         "1-a passed [/odd] [red]ref 2023-11-14 22:13 61.0 s",
     ]
-    assert [rundir.id for rundir, _ in runs.readable(tmp_path / "runs")] == ["5-e", "3-c", "2-b", "1-a"]
+    assert [rundir.id for rundir, _ in runs.read_states(tmp_path / "runs")] == ["5-e", "3-c", "2-b", "1-a"]
 
 
 def test_a_run_that_does_not_say_how_it_ended_is_judged_by_its_cases(make_run: MakeRun, tmp_path: Path) -> None:
