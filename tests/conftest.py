@@ -147,10 +147,10 @@ def _hosts(engine: Engine, images: PlatformImages, label: str) -> Iterator[NewHo
     ) -> Host:
         name = f"itb-test-{secrets.token_hex(4)}"
         names.append(name)
-        naming = ("--hostname", fqdn) if fqdn else ()
+        hostname = ("--hostname", fqdn) if fqdn else ()
         systemd = ("--systemd", "always") if engine.is_podman else ("--privileged",)
         engine.call(
-            *("run", "--detach", "--name", name, "--label", label, *systemd, *naming, *options),
+            *("run", "--detach", "--name", name, "--label", label, *systemd, *hostname, *options),
             images.references[kind],
         )
         host = Host(engine, name, kind, fqdn)

@@ -134,20 +134,20 @@ class Host:
         the same call of the engine, because a call takes longer than most scripts.
         """
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
             for file in files:
                 entry = tarfile.TarInfo(file.path.lstrip("/"))
                 entry.size, entry.mode = len(file.content), file.mode
                 entry.mtime = int(time.time())
                 entry.uname, _, entry.gname = file.owner.partition(":")
-                archive.addfile(entry, io.BytesIO(file.content))
+                tar.addfile(entry, io.BytesIO(file.content))
         return self._extract(buffer, f"put {', '.join(file.path for file in files)}", then, request)
 
     def put_tree(self, source: Path, destination: str) -> None:
         """Copy a directory to the host, as ``destination``; other files that are there stay."""
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            archive.add(source, arcname=destination.strip("/"), filter=_as_root)
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            tar.add(source, arcname=destination.strip("/"), filter=_as_root)
         self._extract(buffer, f"put {source.name} to {destination}", "", _PLAIN)
 
     def put_into(
@@ -155,18 +155,18 @@ class Host:
     ) -> Completed:
         """Copy files and directories into a directory of the host, created if absent; ``then`` is as with put."""
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
             for source in sources:
-                archive.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
+                tar.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
         return self._extract(buffer, f"put {len(sources)} files into {folder}", then, request)
 
-    def _extract(self, archive: io.BytesIO, about: str, then: str, request: Request) -> Completed:
+    def _extract(self, buffer: io.BytesIO, about: str, then: str, request: Request) -> Completed:
         # Files and links on the host are replaced and never written through; folders keep their other files.
         argv = ["tar", "--extract", "--file=-", "--directory=/"]
         if then:
             script = f"{shlex.join(argv)}\nexec </dev/null\n{then}"
             argv = ["bash", "-euo", "pipefail", "-c", script, "put", *request.argv]
-        return self.run(replace(request, argv=argv, input=archive.getvalue(), about=request.about or about))
+        return self.run(replace(request, argv=argv, input=buffer.getvalue(), about=request.about or about))
 
     def get(self, path: str) -> bytes:
         """Return the content of a text file of the host, redacted."""

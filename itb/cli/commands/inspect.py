@@ -60,12 +60,12 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
 def show_config(*, as_json: bool) -> None:
     """Print every setting with its value and origin, without logins of URLs and arguments of hooks."""
     settings, origins = config_settings.load()
-    values = json.loads(redact(json.dumps(settings.without_secrets())))
+    setting_values = json.loads(redact(json.dumps(settings.without_secrets())))
     if as_json:
-        print_json({key: {"value": value, "from": origins[key]} for key, value in values.items()})
+        print_json({key: {"value": value, "from": origins[key]} for key, value in setting_values.items()})
         return
     listing = Listing("setting", "value", "from", "what it is")
-    for key, value in values.items():
+    for key, value in setting_values.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         listing.add(key, text, origins[key], config_settings.declared()[key].help_with_default)
     listing.print()

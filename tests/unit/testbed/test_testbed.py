@@ -123,6 +123,6 @@ def test_runs_do_not_share_hardware_addresses(tmp_path: Path) -> None:
         testbed.Testbed(None, stage, run="r", short_id=short, runs=tmp_path)  # type: ignore[arg-type]
         for short in ("01020304", "01020305")
     ]
-    assert [testbed.mac_prefix for testbed in testbeds] == ["02:01:02:03:04", "02:01:02:03:05"]
+    assert [each.mac_prefix for each in testbeds] == ["02:01:02:03:04", "02:01:02:03:05"]
     assert testbeds[0].labels == {"itb.run": "r", "itb.runs": str(tmp_path)}
     assert testbeds[0].host("ce").container == "itb-01020304-ce"
