@@ -35,6 +35,17 @@ def test_the_list_of_topics_fits(width: int, monkeypatch: pytest.MonkeyPatch) ->
     assert {*documents.TOPICS} <= {*listed.split()}
 
 
+def test_the_table_of_the_overview_has_every_topic() -> None:
+    text = (TOP / "README.md").read_text()
+    rows = re.findall(r"^\| `(.+?)` \| \[(.+?)\]\((.+?)\) \| (.+?) \|$", text, re.MULTILINE)
+    assert {name: about for name, _, _, about in rows} == {
+        name: about for name, (about, _) in documents.TOPICS.items() if name != "overview"
+    }
+    for name, path, link, _ in rows:
+        assert path == link
+        assert (TOP / path).read_text() == documents.text(name)
+
+
 def test_every_document_has_a_topic() -> None:
     """A document nobody finds is read by nobody."""
     shown = {documents.text(topic) for topic in documents.TOPICS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -48,6 +49,23 @@ def test_what_there_is_not_is_not_told() -> None:
     assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(env)
     earlier = ScriptContext(previous_repo="itb-previous", previous_version="0.9").step_environment("ce", {})
     assert (earlier["ITB_PREVIOUS_REPO"], earlier["ITB_PREVIOUS_VERSION"]) == ("itb-previous", "0.9")
+
+
+def test_the_documentation_has_every_variable_of_steps() -> None:
+    """Those of the context, and those that the execution adds."""
+    context = dataclasses.replace(
+        FACTS, packages={"ce": ()}, requested_packages={"ce": ()}, pilot_logs="/logs/*", candidate_repo="c",
+        previous_repo="p", bad_tokens="/bad",
+    )  # fmt: skip
+    text = (TOP / "scenarios" / "README.md").read_text()
+    section = text.partition("## Environment of steps")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"`(ITB_[A-Z_]+(?:<ROLE>)?)`", section))
+    variables = {
+        re.sub("_(CE|FRONTEND|FACTORY|SECOND_FRONTEND)$", "_<ROLE>", name)
+        for name in context.step_environment("ce", {})
+    }
+    execution = (TOP / "itb" / "scenario" / "execution.py").read_text()
+    assert documented == variables | set(re.findall(r'"(ITB_[A-Z_]+)":', execution))
 
 
 def test_nobody_reads_a_variable_of_scripts_back() -> None:
