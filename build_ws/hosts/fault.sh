@@ -3,6 +3,7 @@
 #
 #   fault.sh NAME[:PORT]...    (names it must be able to resolve and, with a port, to reach)
 #
+# free MOUNT KILOBYTES   of every file system
 # full MOUNT KILOBYTES   hardly any space left, or no inode
 # readonly MOUNT
 # killed NUMBER          processes the kernel killed for want of memory

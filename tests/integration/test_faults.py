@@ -82,10 +82,10 @@ def _has(path: Path, mark: str) -> bool:
 def test_look_at_a_host(new_host: Callable[..., Host]) -> None:
     host = new_host("bare", "--tmpfs", "/var/cache:rw,size=4m", boot=False)
     seen = host.script(LOOK, Request(["localhost"])).stdout.splitlines()
-    assert [line for line in seen if not line.startswith("room ")] == []
+    assert [line for line in seen if not line.startswith("free ")] == []
     host.call("sh", "-c", "head -c 5000000 /dev/zero >/var/cache/all || true")
     seen = host.script(LOOK, Request(["nowhere.invalid", "localhost:1"])).stdout.splitlines()
-    wrong = [line for line in seen if not line.startswith("room ")]
+    wrong = [line for line in seen if not line.startswith("free ")]
     assert [line.split()[:2] for line in wrong] == [
         ["full", "/var/cache"], ["unresolved", "nowhere.invalid"], ["unreachable", "localhost:1"]
     ]  # fmt: skip
