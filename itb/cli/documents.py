@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itb.cli import help_text
 from itb.errors import UsageError
 
-# What each topic is about, and its file below the package.  Two files lie outside of it in a checkout; data/ has
+# What each topic is about, and its file below the package.  Three files lie outside of it in a checkout; data/ has
 # links to them, which are files in a wheel.
 TOPICS = {
     "overview": ("what it is, the first two commands, what people do with it", "data/overview.md"),
@@ -23,6 +23,7 @@ TOPICS = {
     "tokens": ("providers, how to write a hook, renewal, how secrets are kept", "tokens/README.md"),
     "reports": ("run directory, exit codes, verdicts, resuming, limits", "reports/README.md"),
     "machine": ("what a machine needs, doctor, clean, the cache", "build_ws/machine/README.md"),
+    "security": ("who is trusted with what, what is not defended, how to report", "data/security.md"),
     "deb13": ("the platform made of Debian's packages", "build_ws/platforms/deb13/README.md"),
     "enterprise-linux": ("the platforms el8, el9 and el10", "build_ws/platforms/common-el/README.md"),
     "architecture": ("how the code is laid out, how data flows, the life of a run", "README.md"),
