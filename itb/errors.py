@@ -165,12 +165,6 @@ class ScenarioError(ItbError):
     exit_code = ExitCode.SCENARIO
 
 
-class NothingRanError(ItbError):
-    """Every scenario was skipped, or none was selected."""
-
-    exit_code = ExitCode.NOTHING_RAN
-
-
 class BuildError(ItbError):
     """The candidate could not be built into RPMs."""
 
@@ -203,7 +197,7 @@ class InterruptedRunError(ItbError):
 
 
 def as_itb_error(error: Exception) -> ItbError:
-    """Return an exception as an error of itb: itself, or a TestbedError, as itb is not tested."""
+    """Return an ItbError as it is, any other exception as a TestbedError: it says nothing about the candidate."""
     if isinstance(error, ItbError):
         return error
     if isinstance(error, OSError):

@@ -13,6 +13,8 @@ from itb.errors import InterruptedRunError, TestbedError
 from itb.process import orphans
 from itb.process.result import Completed
 
+GRACE = 5.0  # seconds between TERM and KILL
+
 
 class Ending:
     """Receives signals and the run's time limit, and requests all stops that it has given out."""
@@ -67,8 +69,6 @@ class Ending:
             timer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-GRACE = 5.0  # seconds between TERM and KILL
 
 
 class EndedRunError(InterruptedRunError):

@@ -19,6 +19,7 @@ from itb.run import watchdog
 from itb.run.watchdog import Watchdog, monitor
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
+from tests.unit.process.timers import ManualTimer
 
 
 def test_a_limit_has_a_name_a_default_and_the_common_factor() -> None:
@@ -59,16 +60,22 @@ def test_a_phase_over_its_limit_stops_the_run_and_is_no_interruption(tmp_path: P
     assert case.message == "phase install did not end within 0 s (limit 'phase-install')"
 
 
-def test_a_phase_that_waits_for_another_does_not_use_up_its_time(tmp_path: Path) -> None:
+def test_a_phase_that_waits_for_another_does_not_use_up_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timers: list[ManualTimer]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
     stop = Stop()
-    watch = Watchdog(Limits(overrides={"phase-up": 0.2, "phase-build": 0.2}), stop)
-    journal = Journal(RunDir(tmp_path), [watch])
+    journal = Journal(RunDir(tmp_path), [Watchdog(Limits(overrides={"phase-up": 10}), stop)])
     for _ in range(3):
         with journal.case("up", "ce", "boots"), journal.case("up", "factory", "boots"):
-            pass
-        assert not stop.event.wait(0.1)
+            now += 3
+        now += 60  # the phase waits for another one
     with journal.case("up", "ce", "boots slowly"):
-        assert stop.event.wait(10)
+        assert [timer.seconds for timer in timers] == [10, 7, 4, 1]
+        assert [timer.is_cancelled for timer in timers] == [True, True, True, False]
+        timers[-1].run_out()
+    assert stop.event.is_set()
 
 
 def test_what_was_tried_again_is_said_with_its_cause(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from itb.errors import InstallError, LogLine
 from itb.process import stop as process_stop
 from itb.process.result import Completed
 from itb.process.stop import Stop
+from tests.unit.process.timers import ManualTimer
 
 
 def completed(code: int = 0, out: str = "", err: str = "", *, timed_out: bool = False) -> Completed:
@@ -44,17 +44,9 @@ def test_door_is_closed() -> None:
         subprocess.run(["true"], check=False)
 
 
-def test_stop_signals_only_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_signals_only_what_lives(monkeypatch: pytest.MonkeyPatch, timers: list[ManualTimer]) -> None:
     seen: list[tuple[int, int]] = []
-    killed = threading.Event()
-
-    def note(group: int, number: int) -> None:
-        seen.append((group, number))
-        if number == 9:
-            killed.set()
-
-    monkeypatch.setattr(process_stop, "signal_group", note)
-    monkeypatch.setattr(process_stop, "GRACE", 0.05)
+    monkeypatch.setattr(process_stop, "signal_group", lambda group, number: seen.append((group, number)))
     stop = Stop()
     for group in (11, 12, 13):
         stop.add(group)
@@ -62,7 +54,9 @@ def test_stop_signals_only_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     stop.request()
     assert sorted(seen) == [(11, 15), (13, 15)]
     stop.discard(11)
-    assert killed.wait(5)
+    (timer,) = timers
+    assert timer.seconds == process_stop.GRACE
+    timer.run_out()
     assert seen[2:] == [(13, 9)], "who does not end is killed, who has ended is left alone"
 
 
