@@ -49,7 +49,7 @@ def environment(engine: Engine, container: str) -> str:
 def test_a_host_of_a_testbed_has_no_proxy(engine: Engine, images: PlatformImages, tmp_path: Path) -> None:
     file, short = tmp_path / "one.compose.yaml", secrets.token_hex(4)
     file.write_text(COMPOSE)
-    testbed = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short=short, runs=tmp_path)
+    testbed = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short_id=short, runs=tmp_path)
     try:
         hosts = testbed.up(["bare"], {"bare": images.references["bare"]}, testbed.create_network(), None)
         seen = environment(engine, hosts["bare"].container)
