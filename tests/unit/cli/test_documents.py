@@ -146,7 +146,7 @@ def test_settings_in_the_documentation_are_accepted(topic: str, word: str) -> No
 
 def test_every_exit_code_is_explained() -> None:
     listed = set(re.findall(r"^\| (\d+) \|", documents.text("reports"), re.MULTILINE))
-    assert listed == {"0", *(str(kind.exit_code) for kind in errors.ItbError.__subclasses__())}
+    assert listed == {str(code.value) for code in errors.ExitCode}
 
 
 def test_every_command_is_listed() -> None:
