@@ -131,8 +131,11 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
     codes += [case.exit_code for case in cell.journal.cases]
     if ending.signals:
         codes.append(InterruptedRunError.exit_code)
+    # Before the phase test, scenarios are still to come: the verdict is "partial" then.
+    is_test_reached = any(case.phase == Phase.TEST for case in cell.journal.cases)
+    code = run_exit_code(codes, is_tried=_is_scenario_tried(cell) or not is_test_reached)
     cell.rundir.update(
-        finished=time.time(), exit_code=worst(codes), kept=_has_hosts(cell), is_stepwise=True, ended=None
+        finished=time.time(), exit_code=code, kept=_has_hosts(cell), is_stepwise=True, ended=None
     )
     verdict = run_report.write(cell.rundir, notes=cell.notes)
     run_result.record(cell.rundir, verdict)
@@ -214,6 +217,11 @@ def exit_code(cell: Cell, error: ItbError | None = None) -> int:
     codes = [case.exit_code for case in cell.journal.cases]
     if error is not None:
         codes.append(error.exit_code)
+    return run_exit_code(codes, is_tried=_is_scenario_tried(cell))
+
+
+def _is_scenario_tried(cell: Cell) -> bool:
+    """Return whether a step of a scenario was tried: services that are still up are no test of the candidate."""
     names = tuple(f"{scenario.name}: " for scenario in cell.scenarios)
     steps = [case for case in cell.journal.cases if case.phase == Phase.TEST and case.name.startswith(names)]
-    return run_exit_code(codes, is_tried=any(case.outcome is not Outcome.SKIPPED for case in steps))
+    return any(case.outcome is not Outcome.SKIPPED for case in steps)

@@ -11,6 +11,7 @@ import pytest
 
 from itb import __main__ as program
 from itb.errors import ExitCode, TestbedError
+from itb.model import Case, Outcome
 from itb.process.stop import Ending
 from itb.report import run_report
 from itb.run import pipeline
@@ -71,6 +72,45 @@ def test_crash_of_a_single_command(cell: Cell, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pipeline, "_execute", crash(KeyError("x")))
     assert pipeline.build_cell(cell, Ending()) == ExitCode.TESTBED
     assert cell.rundir.state.exit_code == ExitCode.TESTBED
+
+
+@pytest.mark.parametrize("is_stepwise", [False, True])
+@pytest.mark.parametrize("is_skipped", [False, True])
+def test_scenarios_that_are_all_skipped_are_no_pass(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, is_skipped: bool, is_stepwise: bool
+) -> None:
+    """Whatever else passed, in a whole run and in one whose phases are done by single commands."""
+
+    def work(*_: object) -> None:
+        with cell.journal.case("install", "factory", "dnf installs the packages") as case:
+            case.passed()
+        outcome = Outcome.SKIPPED if is_skipped else Outcome.PASSED
+        cell.journal.add(
+            Case(
+                phase="test", role="frontend", name="smoke: ten jobs complete",
+                outcome=outcome, message="needs el9" if is_skipped else "", started=1, seconds=1,
+            )
+        )  # fmt: skip
+        with cell.journal.case("test", "factory", "condor is still up") as case:
+            case.passed()
+
+    monkeypatch.setattr(pipeline, "_execute", work)
+    monkeypatch.setattr(pipeline, "_has_hosts", lambda _: True)
+    code = (pipeline.build_cell if is_stepwise else pipeline.run_cell)(cell, Ending())
+    expected = ExitCode.NOTHING_RAN if is_skipped else ExitCode.PASSED
+    assert (code, cell.rundir.state.exit_code, verdict(cell)["exit_code"]) == (expected,) * 3
+    assert verdict(cell)["verdict"] == ("nothing" if is_skipped else "passed")
+
+
+def test_a_run_whose_scenarios_are_still_to_come_is_partial(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: object) -> None:
+        with cell.journal.case("build", "workspace", "the RPMs are built") as case:
+            case.passed()
+
+    monkeypatch.setattr(pipeline, "_execute", work)
+    monkeypatch.setattr(pipeline, "_has_hosts", lambda _: True)
+    assert pipeline.build_cell(cell, Ending()) == ExitCode.PASSED
+    assert verdict(cell)["verdict"] == "partial"
 
 
 @pytest.mark.parametrize("place", ["collect", "_remove"])
