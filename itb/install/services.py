@@ -201,7 +201,7 @@ def deliver_idtoken(
             stdout_to=token_file,
             stdout_limit=_LONGEST_TOKEN,
             about=f"make an IDTOKEN for {identity}",
-            timeout=90,
+            timeout=source.engine.runner.limits("idtoken"),
         )
         try:
             source.run(request)

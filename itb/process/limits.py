@@ -32,9 +32,12 @@ DEFAULTS: dict[str, float] = {
     "configure": 120,
     "service": 120,  # until a unit has started
     "dnf-ce": 600,
-    "publish": 300,
+    "publish": 300,  # signing and indexing the RPMs of a run
     "publish-copy": 900,  # of RPMs to another directory or machine by itb publish
     "results": 120,  # fetching a step's result files
+    "deliver": 60,  # putting a token on a host
+    "idtoken": 90,  # making an IDTOKEN, and waiting for HTCondor before
+    "search-logs": 60,  # for the cause of a failure, on one host
     "look": 40,  # examining whether a host itself is at fault
     "look-outside": 120,  # inspecting the files of a host from outside
     "evidence": 60,  # of one host

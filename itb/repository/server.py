@@ -135,7 +135,9 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
         f"{folder}.new",
         *(Path(build.directory) / rpm.file for rpm in _files(build)),
         then=_PUBLISH,
-        request=Request([folder], log=log, about="sign and index the RPMs"),
+        request=Request(
+            [folder], log=log, timeout=services.engine.runner.limits("publish"), about="sign and index the RPMs"
+        ),
     )
     results = completed.stdout.partition("--- signatures")[2].strip().splitlines()
     invalid = [line for line in results if "signatures OK" not in line]

@@ -112,7 +112,7 @@ def _remove_unusable_hosts(cell: Cell) -> str:
     }
     testbed.remove(removed)
     testbed.find_running_roles()
-    request = Request(timeout=30)
+    request = Request(timeout=cell.limits("look"))
     parallel.in_parallel(sorted(testbed.containers), lambda role: cell.host(role).script(_KILL_COMMANDS, request))
     return "removed: " + ", ".join(f"{role} ({why})" for role, why in sorted(removed.items())) if removed else ""
 

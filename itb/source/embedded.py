@@ -288,8 +288,9 @@ def _import(stream: bytes, repository: Path, runner: Runner) -> None:
     env = {"PATH": os.environ.get("PATH", os.defpath), "GIT_CONFIG_NOSYSTEM": "1"}
     env["GIT_CONFIG_GLOBAL"] = os.devnull
     init = ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"]
-    runner.run(Request([*init, str(repository)], env=env, clean_env=True, timeout=60))
+    runner.run(Request([*init, str(repository)], env=env, clean_env=True, timeout=runner.limits("git")))
     runner.run(Request(
         ["git", f"--git-dir={repository}", "fast-import", "--quiet", "--date-format=raw"],
-        input=stream, env=env, clean_env=True, timeout=60, about=f"git fast-import into {repository}",
+        input=stream, env=env, clean_env=True, timeout=runner.limits("git"),
+        about=f"git fast-import into {repository}",
     ))  # fmt: skip

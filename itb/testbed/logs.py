@@ -128,8 +128,9 @@ def find_errors(
     options = [option for pattern in ignored for option in ("-x", pattern)]
     options += ["-w", pilot_logs] if pilot_logs else []
     argv = ["python3", "-I", "-c", script, *options, *(["-"] if text else []), *globs]
+    limit = host.engine.runner.limits("search-logs")
     completed = host.run(
-        Request(argv, input=text.encode() or None, timeout=60, check=False, about="look through logs")
+        Request(argv, input=text.encode() or None, timeout=limit, check=False, about="look through logs")
     )
     errors = []
     for message, name, number, line in _rows(completed.stdout):

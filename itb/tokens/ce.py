@@ -56,7 +56,7 @@ def issuer_problem(ce: Host, issuer: str) -> str:
     url = f"{issuer}{_DISCOVERY}"
     completed = ce.run(Request(
         ["curl", "--silent", "--show-error", "--fail", "--max-time", "4", "--output", "/dev/null", url],
-        timeout=15,
+        timeout=ce.engine.runner.limits("look"),
         check=False,
     ))
     if completed.ok:
@@ -73,7 +73,8 @@ def find_refusal(ce: Host, issuer: str = "", *, since: float = 0) -> str:
     problem = issuer_problem(ce, issuer) if issuer else ""
     if problem:
         return problem
-    newest = ce.run(Request(["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))], timeout=30, check=False))
+    argv = ["sh", "-c", _LAST_REFUSAL, "refusal", str(int(since))]
+    newest = ce.run(Request(argv, timeout=ce.engine.runner.limits("look"), check=False))
     line = redact(newest.stdout.strip())
     if not line:
         return ""

@@ -74,7 +74,8 @@ def is_ours(host: Host, path: str) -> bool:
 
 
 def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:
-    completed = host.run(Request(argv, input=content, timeout=60, check=False, about=about))
+    limit = host.engine.runner.limits("deliver")
+    completed = host.run(Request(argv, input=content, timeout=limit, check=False, about=about))
     if completed.returncode == _REPLACED_STATUS:
         return False
     if not completed.ok:

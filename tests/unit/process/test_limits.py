@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from itb import errors
 from itb.config import settings as config_settings
 from itb.errors import InterruptedRunError, TestbedError, UsageError
 from itb.process.limits import DEFAULTS, Limits, name_of_limit
@@ -29,6 +31,12 @@ def test_a_limit_has_a_name_a_default_and_the_common_factor() -> None:
     assert limits.of(7, "timeout of role ce") == 14
     assert name_of_limit(limits("boot")) == " (limit 'boot')"
     assert name_of_limit(5.0) == ""
+
+
+def test_every_limit_limits_something() -> None:
+    code = "".join(path.read_text() for path in Path(errors.__file__).parent.rglob("*.py"))
+    names = [name for name in DEFAULTS if not name.startswith("phase-")]
+    assert [name for name in names if not re.search(rf'limits\([^)]*"{name}"', code)] == []
 
 
 def test_what_is_over_its_limit_is_said_by_its_name_with_what_it_was_doing() -> None:
