@@ -122,22 +122,22 @@ class Case(Record):
 
     @property
     def key(self) -> CaseKey:
-        """Its key, which no other case of its run has."""
+        """Return its key, which no other case of its run has."""
         return CaseKey(self.phase, self.role, self.name)
 
     @property
     def ended(self) -> float:
-        """When it ended, in seconds since the epoch; a moment also if the record is damaged."""
+        """Return when it ended, in seconds since the epoch; a moment also if the record is damaged."""
         return min(max(self.started + self.seconds, 0.0), END_OF_TIME)
 
     @property
     def is_bad(self) -> bool:
-        """Whether it failed or was an error."""
+        """Return whether it failed or was an error."""
         return self.outcome in (Outcome.FAILED, Outcome.ERROR)
 
     @property
     def bad_tries(self) -> tuple[Try, ...]:
-        """Its tries that failed or were errors; the case itself is the last of them if it is bad."""
+        """Return its tries that failed or were errors; the case itself is the last of them if it is bad."""
         if not self.is_bad:
             return self.tries
         fields = self.model_dump(include=set(Try.model_fields))
@@ -154,7 +154,7 @@ class Trust(StrEnum):
 
     @property
     def usable_levels(self) -> tuple[Trust, ...]:
-        """The levels whose builds may be used where this level is asked for, the highest first; none is lower."""
+        """Return the levels whose builds may be used where this is asked for, the highest first; none is lower."""
         if self is Trust.WORKTREE:
             return (self,)
         order = (Trust.RELEASE, Trust.BRANCH, Trust.PULL)
@@ -189,7 +189,7 @@ class Commit(Record):
 
     @property
     def trust(self) -> Trust:
-        """How far a build of it is trusted; a pull request is anybody's, and so is an open way to the source."""
+        """Return how far its build is trusted; a pull request is anybody's, and so is an open way to the source."""
         if self.open_transport:
             return Trust.PULL
         if self.kind == CommitKind.TAG and not self.rpm_release:
@@ -199,7 +199,7 @@ class Commit(Record):
 
     @property
     def open_transport(self) -> str:
-        """The scheme of its source if anybody on the network may have changed what came, else nothing.
+        """Return the scheme of its source if anybody on the network may have changed what came, else nothing.
 
         A commit that was asked for by its whole id is what it was asked for, however it came.
         """
@@ -215,7 +215,7 @@ class Commit(Record):
 
     @property
     def epoch(self) -> int:
-        """Its date in seconds, of those an RPM's header can hold: SOURCE_DATE_EPOCH of its build."""
+        """Return its date in seconds, of those an RPM's header can hold: SOURCE_DATE_EPOCH of its build."""
         return min(int(datetime.fromisoformat(self.date).timestamp()), 2**32 - 1)
 
 
@@ -238,7 +238,7 @@ class Rpm(Record):
 
     @property
     def nevra(self) -> str:
-        """name-[epoch:]version-release.arch as dnf and rpm print it."""
+        """Return name-[epoch:]version-release.arch as dnf and rpm print it."""
         epoch = f"{self.epoch}:" if self.epoch else ""
         return f"{self.name}-{epoch}{self.version}-{self.release}.{self.arch}"
 
@@ -329,7 +329,7 @@ class PlatformImages(Record):
 
     @property
     def kinds(self) -> dict[str, Image]:
-        """The images by what they are for."""
+        """Return the images by what they are for."""
         return {"bare": self.bare, "build": self.build, "services": self.services}
 
 

@@ -104,14 +104,14 @@ def build(
     cache: Path,
     rundir: RunDir,
     journal: CaseRecorder,
-    again: bool = False,
+    ignore_cache: bool = False,
 ) -> Build:
     """Build the RPMs of a commit and return them, copied to ``rundir.build/rpms``.
 
     ``clone`` is a throwaway clone of the commit (:func:`itb.source.checkout.checkout`),
     ``workspace.host`` a running container that can use the platform's
     repositories.  One process at a time builds the same; the others wait and
-    take its RPMs from the cache.  ``again``: build even if the cache has them.
+    take its RPMs from the cache.  ``ignore_cache``: build even if the cache has them.
     Raises BuildError with the cause in one line, the whole log being in
     ``rundir.build``; TestbedError if the workspace is at fault.
     """
@@ -128,7 +128,7 @@ def build(
         else:
             stack.enter_context(hold())
         cached = None
-        if not again:
+        if not ignore_cache:
             cached = take_cached(commit, product, workspace=workspace, cache=cache, rundir=rundir, journal=journal)
         job = _BuildJob(commit, product, workspace, host, rundir)
         return cached or _build(job, clone, cache=cache, journal=journal)

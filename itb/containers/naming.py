@@ -22,7 +22,7 @@ _RUN = "itb.run"
 _RUNS = "itb.runs"  # the folder that holds the run's directory
 ROLE = "itb.role"
 _BUILDING = "itb.building"  # of a build's containers and volumes: the build's lock file
-_BUILDER = "itb.builder"  # of images: the lock file of the build that made them
+_BUILD_LOCK = "itb.builder"  # of images: the lock file of the build that made them
 _PLATFORM = "itb.platform"  # of images: the platform's name
 _IMAGE = "itb.image"  # of images: their stage
 _KEY = "itb.key"  # of images: the set they belong to
@@ -163,24 +163,24 @@ def image_filter(platform: str = "") -> str:
 class ImageLabels:
     """The values of an image's labels; empty for a label that it lacks.
 
-    ``builder`` is the lock file of the build that made the image, ``key`` the
+    ``build_lock`` is the lock file of the build that made the image, ``key`` the
     set that it belongs to, ``definition`` the checksum of its definition.
     """
 
     platform: str = ""
     stage: str = ""
-    builder: str = ""
+    build_lock: str = ""
     key: str = ""
     definition: str = ""
 
     @classmethod
     def read(cls, labels: Mapping[str, str]) -> ImageLabels:
         """Read the labels of an image."""
-        return cls(*(labels.get(name, "") for name in (_PLATFORM, _IMAGE, _BUILDER, _KEY, _DEFINITION)))
+        return cls(*(labels.get(name, "") for name in (_PLATFORM, _IMAGE, _BUILD_LOCK, _KEY, _DEFINITION)))
 
     @property
     def labels(self) -> Labels:
         """Return the labels by name, in the order in which they are written."""
-        labels = {_BUILDER: self.builder, _PLATFORM: self.platform, _IMAGE: self.stage}
+        labels = {_BUILD_LOCK: self.build_lock, _PLATFORM: self.platform, _IMAGE: self.stage}
         labels |= {_KEY: self.key, _DEFINITION: self.definition}
         return {name: value for name, value in labels.items() if value}

@@ -260,7 +260,7 @@ def _keys(engine: Engine, name: str) -> set[str]:
 def remove_unfinished(engine: Engine) -> list[str]:
     """Remove the images of unfinished builds whose process has ended; return their names."""
     store = ImageStore(engine)
-    locks = {image.labels.builder for image in store.of_platform()}
+    locks = {image.labels.build_lock for image in store.of_platform()}
     removed = []
     for lock in sorted(locks - {""}):
         with filelock.hold_if_free(Path(lock)) as free:
@@ -268,7 +268,7 @@ def remove_unfinished(engine: Engine) -> list[str]:
                 complete_sets = find_sets(engine)
                 # Newest first: an image cannot be removed before those made from it.
                 for image in store.of_platform():
-                    if image.labels.builder == lock and _is_unfinished(image, complete_sets):
+                    if image.labels.build_lock == lock and _is_unfinished(image, complete_sets):
                         removed += store.remove_image(image)
     return removed
 

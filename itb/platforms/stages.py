@@ -251,7 +251,7 @@ class ImageBuild:
 
     def _commit(self, container: str, stage: str) -> str:
         # Containers of the image inherit the container's labels, so the build's label is emptied.
-        labels = replace(self.labels, platform=self.platform.name, stage=stage, builder=str(self.lock)).labels
+        labels = replace(self.labels, platform=self.platform.name, stage=stage, build_lock=str(self.lock)).labels
         return ImageStore(self.engine).commit(
             container,
             {**naming.build_labels(), **labels},

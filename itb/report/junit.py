@@ -187,8 +187,8 @@ def properties(run_data: RunData, verdict: Verdict) -> dict[str, str]:
     if commit := run_data.commit:
         values |= {"commit": commit.id, "commit.tree": commit.tree, "commit.date": commit.date}
         values |= {"commit.subject": one_line(commit.subject, 200), "commit.describe": commit.describe}
-        if previous := run_data.previous:
-            values |= {"upgraded_from": f"{previous.describe} {previous.id}".strip()}
+        if previous_commit := run_data.previous_commit:
+            values |= {"upgraded_from": f"{previous_commit.describe} {previous_commit.id}".strip()}
         if commit.kind is CommitKind.PUBLISHED:
             values |= {"published": commit.source, "published.version": commit.describe}
         values |= {"source": commit.source, "version": commit.version, "rc": str(commit.rc or "")}

@@ -105,8 +105,8 @@ def _same_run(run_data: RunData) -> list[str]:
     for option in (_SETTINGS[name] for name in _REPEATED):
         if settings.get(option.name, option.default) != option.default:
             arguments += [option.flag, settings[option.name]]
-    if run_data.previous:
-        arguments += ["--upgrade-from", run_data.previous.id or run_data.previous.describe]
+    if run_data.previous_commit:
+        arguments += ["--upgrade-from", run_data.previous_commit.id or run_data.previous_commit.describe]
     if scenarios := settings.get("scenario") or state.scenarios:
         arguments += ["--scenario", ",".join(scenarios)]
     return arguments

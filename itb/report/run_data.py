@@ -60,7 +60,7 @@ class RunData:
     testbed_hosts: TestbedHosts | None
     installed: Installed | None
     token: Token | None
-    previous: Commit | None
+    previous_commit: Commit | None
     problems: tuple[str, ...]
     has_ended: bool
     unreached_cases: tuple[Case, ...] = ()
@@ -124,7 +124,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         testbed_hosts=saved(values.TESTBED),
         installed=saved(values.INSTALLED),
         token=saved(values.TOKEN),
-        previous=saved(values.PREVIOUS_COMMIT),
+        previous_commit=saved(values.PREVIOUS_COMMIT),
         problems=tuple(problems),
         has_ended=has_ended,
         unreached_cases=tuple(map(clean_case, unreached_cases)),
@@ -161,7 +161,7 @@ def read_outline(rundir: RunDir, state: RunState) -> RunData:
         testbed_hosts=None,
         installed=None,
         token=None,
-        previous=None,
+        previous_commit=None,
         problems=(),
         has_ended=state.exit_code is not None or state.finished is not None,
         paused_seconds=history.paused,

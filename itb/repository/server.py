@@ -60,7 +60,7 @@ http {{
 
 # RSA, because el8's rpm knows no elliptic curves; no passphrase, because the
 # key lives as long as the run.  The key is imported here, once: two versions
-# are published at the same time, and rpm's database takes one writer only.
+# are signed at the same time, and rpm's database takes one writer only.
 _MAKE_KEY = f"""
 export GNUPGHOME=/root/.gnupg-itb
 install -d -m 700 "$GNUPGHOME"
@@ -72,7 +72,7 @@ rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
 gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
 """
 
-_PUBLISH = f"""
+_SIGN_AND_INDEX = f"""
 export GNUPGHOME=/root/.gnupg-itb
 mkdir -p -- "$1"
 cd -- "$1"
@@ -118,7 +118,9 @@ def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
     return SigningKey(fingerprint=fingerprint)
 
 
-def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate") -> Repo:
+def sign_and_serve(
+    services: Host, build: Build, *, log: Path, key: SigningKey, name: str = "candidate"
+) -> Repo:
     """Sign, index and serve the RPMs of a build as repository ``name``; return the repository.
 
     Checks every signature, and that the repository is served.  Raises
@@ -134,7 +136,7 @@ def publish(services: Host, build: Build, *, log: Path, key: SigningKey, name: s
     completed = services.put_into(
         f"{folder}.new",
         *(Path(build.directory) / rpm.file for rpm in _files(build)),
-        then=_PUBLISH,
+        then=_SIGN_AND_INDEX,
         request=Request(
             [folder], log=log, timeout=services.engine.runner.limits("publish"), about="sign and index the RPMs"
         ),

@@ -275,7 +275,7 @@ def assemble_cell(
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
         engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
-        previous=rundir.load(values.PREVIOUS_COMMIT),
+        previous_commit=rundir.load(values.PREVIOUS_COMMIT),
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -48,7 +48,7 @@ class Cell:
     journal: Journal
     engine: Engine
     checkpoints: Checkpoints
-    previous: Commit | None = None  # the version that scenarios upgrade from
+    previous_commit: Commit | None = None  # the version that scenarios upgrade from
 
     @functools.cached_property
     def testbed(self) -> Testbed:

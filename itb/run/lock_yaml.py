@@ -21,6 +21,7 @@ from itb.version import VERSION
 
 def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installed: Installed) -> None:
     """Write the lock of a run whose candidate is installed."""
+    previous_commit = cell.previous_commit
     content: dict[str, Any] = {
         "itb": {"version": VERSION, "commit": itb_commit.read(cell.engine.runner) or None},
         "product": cell.product.name,
@@ -28,7 +29,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         "tree": cell.commit.tree or None,
         "reference": cell.commit.ref,
         "source": cell.commit.source,
-        "upgraded_from": (cell.previous.id or cell.previous.describe) if cell.previous else None,
+        "upgraded_from": (previous_commit.id or previous_commit.describe) if previous_commit else None,
         **_builder(cell, build),
         "published": _published(build, repo),
         "platform": cell.platform.name,

@@ -34,7 +34,7 @@ class ResolvedRun:
     settings: Settings
     definitions: tuple[CellDefinitions, ...]
     commit: Commit
-    previous: Commit | None
+    previous_commit: Commit | None
     resolve_case: Case | None
 
     @property
@@ -56,12 +56,12 @@ def resolve_run(settings: Settings, ending: Ending) -> ResolvedRun:
     started, clock = time.time(), time.monotonic()
     with retry.collect_causes() as retry_causes:
         commit = assemble.resolve_candidate(all_definitions[0].product, settings, runner)
-        previous = assemble.resolve_previous(all_definitions[0], settings, commit, runner)
+        previous_commit = assemble.resolve_previous(all_definitions[0], settings, commit, runner)
     resolve_case = None
     if not settings.from_repo:
         seconds = time.monotonic() - clock
         resolve_case = _resolve_case(commit, started, seconds, retry.describe_retries(retry_causes))
-    return ResolvedRun(settings, tuple(all_definitions), commit, previous, resolve_case)
+    return ResolvedRun(settings, tuple(all_definitions), commit, previous_commit, resolve_case)
 
 
 def _resolve_case(commit: Commit, started: float, seconds: float, retries: str) -> Case:
@@ -101,7 +101,7 @@ def _create_cell(resolved: ResolvedRun, definitions: CellDefinitions, listener: 
         resolved.settings,
         definitions,
         resolved.commit,
-        previous_commit=resolved.previous,
+        previous_commit=resolved.previous_commit,
         listener=listener if has_one_cell else PlatformListener(listener, definitions.platform.name),
         stop=ending.stop(),
     )

@@ -297,7 +297,7 @@ class _ScenarioRun:
             with self.journal.case(*step_cases.result_case(self.scenario, step, name)) as missing:
                 missing.skip(f"not listed by its step: {result.full_message}")
         if is_failed and not result.only_checks_failed:
-            message = result.add_limit(explanation.explain(result.message))
+            message = result.add_remarks(explanation.explain(result.message))
             error = explanation.error(message, result.evidence, result.quotes, running_case.log)
             running_case.set_from_error(error)
             return running_case.outcome

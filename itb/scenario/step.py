@@ -177,10 +177,10 @@ class StepOutput:
         return self.without_marks(stdout[tries[-1].end() + 1 :] if tries else stdout)
 
     @property
-    def limit(self) -> str:
+    def gave_up(self) -> str:
         """Return for how long a step was polled without success; empty if it passed or was not polled."""
-        gave_up = self._find_marked(_GAVE_UP_LINE)
-        return f"not within {gave_up[-1][1]} s ({gave_up[-1][2]} tries)" if gave_up else ""
+        lines = self._find_marked(_GAVE_UP_LINE)
+        return f"not within {lines[-1][1]} s ({lines[-1][2]} tries)" if lines else ""
 
     @property
     def time_to_pass(self) -> str:

@@ -25,7 +25,7 @@ _PLACE = re.compile(r"\((/[^\s():]{1,200}):(\d{1,9})\)")
 class StepResult:
     """The result of a step or of one try of it; ``completed`` is the process that ran it.
 
-    ``limit`` says how long a step was polled without success, ``note`` how
+    ``gave_up`` says how long a step was polled without success, ``note`` how
     often a flaky step failed.  ``only_checks_failed``: the step itself ran to
     its end; its checks are cases of their own.
     """
@@ -35,7 +35,7 @@ class StepResult:
     evidence: str = ""
     checks: CheckResults = field(default_factory=CheckResults)
     quotes: Sequence[LogLine] = ()
-    limit: str = ""
+    gave_up: str = ""
     only_checks_failed: bool = False
     note: str = ""
     remark: Remark | None = None
@@ -43,12 +43,12 @@ class StepResult:
 
     @property
     def full_message(self) -> str:
-        """Return the message with the limit and the note after it."""
-        return self.add_limit(self.message)
+        """Return the message with ``gave_up`` and the note after it."""
+        return self.add_remarks(self.message)
 
-    def add_limit(self, message: str) -> str:
-        """Return a message with the limit and the note after it."""
-        return "; ".join(filter(None, [message, self.limit])) + self.note
+    def add_remarks(self, message: str) -> str:
+        """Return a message with ``gave_up`` and the note after it."""
+        return "; ".join(filter(None, [message, self.gave_up])) + self.note
 
     @property
     def checks_message(self) -> str:
@@ -125,7 +125,7 @@ def evaluate_try(step_output: StepOutput, checks: CheckResults, *, role: str = "
         step_output.evidence,
         checks,
         quotes=(*_named_places(message, role), *(completed.quote(quoted) or completed.quote(last_line))),
-        limit=step_output.limit,
+        gave_up=step_output.gave_up,
         only_checks_failed=only_checks_failed,
         completed=completed,
     )
@@ -150,7 +150,7 @@ def apply_known_failure(step: Step, result: StepResult, *, today: str = "") -> S
         result.note += f" (known failure, but the exception expired on {until}: {known_failure.reason})"
     else:
         result.message = f"known failure until {until}: {known_failure.reason}; this time: {result.full_message}"
-        result.limit = result.note = ""
+        result.gave_up = result.note = ""
         result.outcome, result.remark = Outcome.SKIPPED, Remark.KNOWN_FAILURE
         result.checks.items = [_as_known_failure(check, known_failure.reason) for check in result.checks.items]
     return result

@@ -42,18 +42,18 @@ def _obtain(
     name: str, provider: Provider, request: TokenRequest, context: ProviderContext, note: Callable[[str], None]
 ) -> Secret:
     deadline = time.monotonic() + request.deadline_s
-    for attempt in range(1, TRIES + 1):
-        note(f"{name}: asking for a token" + (f", try {attempt} of {TRIES}" if attempt > 1 else ""))
+    for try_number in range(1, TRIES + 1):
+        note(f"{name}: asking for a token" + (f", try {try_number} of {TRIES}" if try_number > 1 else ""))
         remaining = deadline - time.monotonic()
         try:
             limited = request.model_copy(update={"deadline_s": max(1, int(remaining))})
             return provider.obtain(limited, timeout=remaining)
         except AcquireError as error:
-            pause = BACKOFF[attempt - 1] if attempt < TRIES else 0.0
+            pause = BACKOFF[try_number - 1] if try_number < TRIES else 0.0
             remaining = deadline - time.monotonic() - pause
-            if error.cause is not AcquireCause.TEMPORARY or attempt == TRIES or remaining < 1:
-                if error.cause is AcquireCause.TEMPORARY and attempt > 1:
-                    error.message += f" (tried {attempt} times)"
+            if error.cause is not AcquireCause.TEMPORARY or try_number == TRIES or remaining < 1:
+                if error.cause is AcquireCause.TEMPORARY and try_number > 1:
+                    error.message += f" (tried {try_number} times)"
                     error.args = (error.message,)
                 raise
             note(f"{error.message}; trying again in {pause:.0f} s")

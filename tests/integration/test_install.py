@@ -169,7 +169,8 @@ def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 def served(host: Host, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The candidate's repository, and the host pointed at it."""
     key = repository_server.prepare(host, {"itb/jwks.json": b"{}"})
-    repo = repository_server.publish(host, build, log=tmp_path_factory.mktemp("log") / "publish.log", key=key)
+    log = tmp_path_factory.mktemp("log") / "publish.log"
+    repo = repository_server.sign_and_serve(host, build, log=log, key=key)
     repository_server.enable(host, repo, GLOBS)
     return repo
 
@@ -339,7 +340,7 @@ def test_publishing_needs_nobody_elses_rpm_database(
     host.call("systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER)
     try:
         assert not host.run(Request(["rpmkeys", "--import", _KEY_FILE], check=False)).ok
-        repo = repository_server.publish(host, build, log=tmp_path / "log", key=key, name="earlier")
+        repo = repository_server.sign_and_serve(host, build, log=tmp_path / "log", key=key, name="earlier")
     finally:
         host.call("systemctl", "stop", "writer")
     assert repo.packages == len(build.rpms)
@@ -355,4 +356,4 @@ def test_rpm_that_changed_or_cannot_be_signed(host: Host, build: Build, tmp_path
     key = SigningKey(fingerprint="0" * 40)
     for broken, said in ((changed, "broken.rpm in .*: not as built any more"), (unsignable, "sign and index")):
         with pytest.raises(TestbedError, match=said):
-            repository_server.publish(host, broken, log=tmp_path / "log", key=key, name="other")
+            repository_server.sign_and_serve(host, broken, log=tmp_path / "log", key=key, name="other")

@@ -104,7 +104,7 @@ def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Pat
                 cache=cell.settings.cache_dir,
                 rundir=request.rundir,
                 journal=request.journal,
-                again=_must_build(cell, request),
+                ignore_cache=_must_build(cell, request),
             )
     finally:
         shutil.rmtree(clone.parent)
@@ -148,14 +148,14 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> rele
 def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
     """Return the candidate's repository, which is signed and served here or published elsewhere."""
 
-    def publish() -> Repo:
+    def make_repo() -> Repo:
         with cell.journal.case(*published.SERVED) as case:
             repo = published.serve(cell, build, cell.rundir, signing_key, name="candidate")
             done = "installed from" if build.published else "signed, indexed and served:"
             case.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
         return repo
 
-    return cell.value_once(checkpoints.REPO_SERVED, values.REPO, publish, on=[SERVICES])
+    return cell.value_once(checkpoints.REPO_SERVED, values.REPO, make_repo, on=[SERVICES])
 
 
 def lint_packages(cell: Cell, build: Build) -> None:

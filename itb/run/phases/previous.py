@@ -92,10 +92,10 @@ class _PreviousJournal(CaseRecorder):
 
 
 def _request(cell: Cell) -> BuildRequest | None:
-    if cell.previous is None:
+    if cell.previous_commit is None:
         return None
-    subject = f"previous version {cell.previous.describe or cell.previous.id[:12]}"
-    return BuildRequest(cell.previous, cell.rundir.previous, _PreviousJournal(cell.journal, subject))
+    subject = f"previous version {cell.previous_commit.describe or cell.previous_commit.id[:12]}"
+    return BuildRequest(cell.previous_commit, cell.rundir.previous, _PreviousJournal(cell.journal, subject))
 
 
 def is_built(cell: Cell, images: PlatformImages) -> bool:
@@ -131,17 +131,17 @@ def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> 
     if request is None or previous_build is None:
         return None
     with _ignore_errors():
-        publish = functools.partial(_publish, cell, request, previous_build, signing_key)
-        cell.do_once(checkpoints.PREVIOUS_REPO_SERVED, publish, on=[SERVICES])
+        make_repo = functools.partial(_serve, cell, request, previous_build, signing_key)
+        cell.do_once(checkpoints.PREVIOUS_REPO_SERVED, make_repo, on=[SERVICES])
     return saved_repo(cell)
 
 
 def saved_repo(cell: Cell) -> Repo | None:
     """Return the previous version's repository as it was saved; None if there is none."""
-    return cell.rundir.previous.load(values.REPO) if cell.previous else None
+    return cell.rundir.previous.load(values.REPO) if cell.previous_commit else None
 
 
-def _publish(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
+def _serve(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
     with cell.journal.case(*_SERVED) as case:
         repo = published.serve(cell, previous_build, request.rundir, signing_key, name=PREVIOUS)
         case.passed(f"{repo.packages} packages at {repo.url}")

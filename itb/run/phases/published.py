@@ -126,7 +126,7 @@ def choose_candidate(cell: Cell) -> Cell:
     build = Build(commit=commit, platform=cell.platform.name, directory="", rpms=rpms, published=repository.url)
     cell.rundir.save(values.BUILD, build)
     cell.rundir.save(values.PUBLISHED_REPO, repository.repo(package_set, "candidate"))
-    return dataclasses.replace(cell, commit=commit, previous=_previous(repository, packages, package_set))
+    return dataclasses.replace(cell, commit=commit, previous_commit=_previous(repository, packages, package_set))
 
 
 def _open_repository(cell: Cell, location: RepositoryLocation, case: RunningCase) -> _PublishedRepo:
@@ -224,7 +224,7 @@ def serve(cell: Cell, build: Build, rundir: RunDir, key: SigningKey, *, name: st
     if build.published and published_repo:
         return published_repo
     log: Path = rundir.repo / "publish.log"
-    return repository_server.publish(cell.host(SERVICES), build, log=log, key=key, name=name)
+    return repository_server.sign_and_serve(cell.host(SERVICES), build, log=log, key=key, name=name)
 
 
 def choose_published(initial_cell: Cell, images: PlatformImages) -> Cell:

@@ -124,8 +124,8 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
             case.passed(f"key {key.fingerprint}")
         return key
 
-    key, on = checkpoints.SIGNING_KEY_CREATED, [SERVICES]
-    return cell.value_once(key, values.SIGNING_KEY, prepare, on=on, taints=on)
+    checkpoint, on = checkpoints.SIGNING_KEY_CREATED, [SERVICES]
+    return cell.value_once(checkpoint, values.SIGNING_KEY, prepare, on=on, taints=on)
 
 
 def boot_workspace(

@@ -68,7 +68,7 @@ def test_addresses() -> None:
 
 
 def test_images_say_what_they_are() -> None:
-    image_labels = ImageLabels(platform="deb13", stage="bare", builder="/lock", key="k", definition="d")
+    image_labels = ImageLabels(platform="deb13", stage="bare", build_lock="/lock", key="k", definition="d")
     assert ImageLabels.read(image_labels.labels) == image_labels
     assert ImageLabels.read({}) == ImageLabels()
     assert naming.image_filter("deb13") in [f"{name}={value}" for name, value in image_labels.labels.items()]

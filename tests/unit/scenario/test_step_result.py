@@ -7,7 +7,8 @@ from itb.scenario.step_result import FailureExplanation, StepResult
 
 
 def test_limit_comes_after_the_cause_that_logs_name() -> None:
-    result = StepResult(Outcome.FAILED, "no worker", limit="not within 30 s (31 tries)", note=" (failed 2 times)")
+    gave_up = "not within 30 s (31 tries)"
+    result = StepResult(Outcome.FAILED, "no worker", gave_up=gave_up, note=" (failed 2 times)")
     explained = FailureExplanation(after="; ce: no token").explain(result.message)
-    assert result.add_limit(explained) == "no worker; ce: no token; not within 30 s (31 tries) (failed 2 times)"
+    assert result.add_remarks(explained) == "no worker; ce: no token; not within 30 s (31 tries) (failed 2 times)"
     assert result.full_message == "no worker; not within 30 s (31 tries) (failed 2 times)"
