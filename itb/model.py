@@ -189,7 +189,7 @@ class Commit(Record):
 
     @property
     def trust(self) -> Trust:
-        """Return how far its build is trusted; a pull request is anybody's, and so is an open way to the source."""
+        """Return how far its build is trusted; a pull request is anybody's, so is an open way to the source."""
         if self.open_transport:
             return Trust.PULL
         if self.kind == CommitKind.TAG and not self.rpm_release:

@@ -246,7 +246,9 @@ def create_cell(
     rundir.tokens.mkdir(mode=0o700)
     if previous_commit:
         rundir.save(values.PREVIOUS_COMMIT, previous_commit)
-    cell = assemble_cell(settings, definitions, commit, rundir, listener=listener, stop=stop)
+    cell = assemble_cell(
+        settings, definitions, commit, rundir, previous_commit=previous_commit, listener=listener, stop=stop
+    )
     rundir.save(values.PLANNED_CASES, planned_cases(cell))
     rundir.write_state(state)  # last: a directory with this file has all that a run begins with
     seal.write(rundir)
@@ -259,6 +261,7 @@ def assemble_cell(
     commit: Commit,
     rundir: RunDir,
     *,
+    previous_commit: Commit | None,
     listener: Listener,
     stop: Stop,
 ) -> Cell:
@@ -275,7 +278,7 @@ def assemble_cell(
         journal=Journal(rundir, [listener, Watchdog(runner.limits, stop)]),
         engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
-        previous_commit=rundir.load(values.PREVIOUS_COMMIT),
+        previous_commit=previous_commit,
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -36,7 +36,15 @@ def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop)
     definitions = next((each for each in all_definitions if each.platform.name == state.platform), None)
     if definitions is None:
         raise UsageError(f"run {rundir.id}: its settings name no platform {state.platform!r}")
-    return assemble.assemble_cell(saved, definitions, commit, rundir, listener=listener, stop=stop)
+    return assemble.assemble_cell(
+        saved,
+        definitions,
+        commit,
+        rundir,
+        previous_commit=rundir.load(values.PREVIOUS_COMMIT),
+        listener=listener,
+        stop=stop,
+    )
 
 
 def working_directory(rundir: RunDir) -> AbstractContextManager[None]:

@@ -114,10 +114,10 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
     build = request.rundir.load(values.BUILD)
     if build is None:
         with _ignore_errors():
-            phases_build.build_other(cell, images, request)
+            build = phases_build.build_other(cell, images, request)
     elif build.published:
         cell.journal.leave_out(built_cases(cell), published.NOT_BUILT)
-    return saved_build(cell)
+    return build
 
 
 def saved_build(cell: Cell) -> Build | None:
