@@ -332,7 +332,7 @@ def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_
     assert (tmp_path / "install.log").read_text().count("Curl error (7)") >= 3
 
 
-def test_publishing_needs_nobody_elses_rpm_database(
+def test_signing_needs_nobody_elses_rpm_database(
     host: Host, served: Repo, build: Build, tmp_path: Path
 ) -> None:
     """The candidate and the version it upgrades are published at once; rpm refuses a second writer."""
