@@ -335,7 +335,7 @@ def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_
 def test_signing_needs_nobody_elses_rpm_database(
     host: Host, served: Repo, build: Build, tmp_path: Path
 ) -> None:
-    """The candidate and the version it upgrades are published at once; rpm refuses a second writer."""
+    """The candidate and the version it upgrades are signed at once; rpm refuses a second writer."""
     key = SigningKey(fingerprint=served.key_fingerprint)
     host.call("systemd-run", "--quiet", "--unit=writer", "--property=Type=notify", "python3", "-c", _WRITER)
     try:
