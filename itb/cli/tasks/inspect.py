@@ -146,7 +146,7 @@ def doctor(flags: Flags, *, deep: bool, json: bool) -> int:
 @command(
     option("kept", "also hosts that were kept on purpose (--keep of itb run)", False),
     option("unused", "also cached builds and clones not used for two weeks", False),
-    option("everything", "also the whole cache and all platform images", False),
+    option("everything", "also all cached builds and clones, and all platform images", False),
     option("keep", "also old run directories; the newest N stay", heading=Heading.OLD_RUNS, value="N"),
     option(
         "older_than",
