@@ -177,7 +177,7 @@ def _command_error(argument: str, typed: Sequence[str], commands: Commands, hint
         return UsageError(message, hint=hint)
     index = next((number for number, name in enumerate(typed) if name in flags), 0)
     if not index or argument not in flags[typed[index]]:
-        # Little is like an option as short as these; only a slip of the hand is.
+        # So short an option resembles many others: only a near one is suggested.
         valid = [*(flags[typed[index]] if index else ()), *_OPTIONS_OF_ITB]
         near = difflib.get_close_matches(argument, valid, n=1, cutoff=0.8)
         suggestion = f"; did you mean {near[0]!r}?" if near else ""

@@ -37,7 +37,7 @@ class Heading(StrEnum):
 class Continuation(StrEnum):
     """How a command goes on with an existing run."""
 
-    STEP = "step"  # does one more step of it, or repeats one
+    PHASE = "phase"  # does one more phase of it, or repeats one
     RESUME = "resume"
 
 
@@ -131,7 +131,7 @@ class Option:
 
 
 _LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
-_ENGINES = ("podman", "docker")  # by name the machine's own programs, whoever names them
+_ENGINES = ("podman", "docker")  # names of the machine's own programs, which anybody may give
 _MORE_FOLDERS = "more folders with {}, comma-separated"
 
 
@@ -173,7 +173,7 @@ class DeclaredSettings:
             "A,B",
             if_empty="the product's",
             completes="scenarios",
-            changes=(Continuation.STEP,),
+            changes=(Continuation.PHASE,),
         ),
     ] = ()
     source: Annotated[
@@ -257,7 +257,7 @@ class DeclaredSettings:
             Heading.TOKENS,
             "NAME",
             completes="hooks",
-            changes=(Continuation.STEP,),
+            changes=(Continuation.PHASE,),
         ),
     ] = "local"
     token: Annotated[
@@ -309,7 +309,7 @@ class DeclaredSettings:
             "how progress is shown: auto, live, plain, or quiet (nothing, not even the summary of a green run)",
             Heading.OUTPUT,
             "HOW",
-            changes=(Continuation.STEP, Continuation.RESUME),
+            changes=(Continuation.PHASE, Continuation.RESUME),
             of_command=True,
         ),
     ] = "auto"

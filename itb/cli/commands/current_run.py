@@ -11,7 +11,7 @@ from itb.rundir.directory import RunDir
 
 
 def choose(newest: RunDir, engine: Engine) -> RunDir:
-    """Return the only run in the folder of ``newest``, its newest, that a step may go on with.
+    """Return the only run in the folder of ``newest``, its newest, that a command may go on with.
 
     That is a run whose hosts are up, or the newest where its RPMs came from
     the cache, which starts no host.  Raises UsageError for none and for several.
@@ -56,7 +56,7 @@ def _only_one(newest: RunDir, names: set[str]) -> RunDir | None:
 
 
 def check_not_ended(rundir: RunDir, engine: Engine) -> None:
-    """Raise UsageError, which says how to go on, for a run that has ended: a step would change its verdict."""
+    """Raise UsageError, which says how to go on, for a run that has ended: a phase would change its verdict."""
     if rundir.is_locked():
         return  # taking its lock then fails, and says which process works on it
     state = rundir.state

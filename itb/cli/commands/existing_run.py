@@ -35,7 +35,7 @@ def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
     if not run_name:
         rundir = current_run.choose(rundir, common.find_engine(settings))
     ending = Ending()
-    changeable = {name for name, option in options.settings().items() if option.changed_by(Continuation.STEP)}
+    changeable = {name for name, option in options.settings().items() if option.changed_by(Continuation.PHASE)}
     changes = settings.model_dump(include=changeable, exclude_defaults=True)
     new_values = {key: value for key, value in changes.items() if value}
     saved, notes = recorded_settings.load(rundir, settings, new_values)

@@ -90,7 +90,7 @@ def check(file: str, audience: str, *, as_json: bool) -> int:
         verdict = "a CE would refuse this token" if refused else "a CE might take this token; a run does not"
         code = TokenError.exit_code
     elif keys is None:
-        verdict = f"unverified: nothing a CE would refuse, but the keys of {issuer} were not to be had"
+        verdict = f"unverified: nothing a CE would refuse, but the keys of {issuer} could not be read"
     else:
         verdict = "a CE would accept this token"
     if as_json:

@@ -29,7 +29,7 @@ def namespace() -> Commands:
     return Commands(
         HelpSection("Validate a release", (run.run, inspect.refs, publish.publish)),
         HelpSection(
-            "One step of a run at a time",
+            "One phase of a run at a time",
             (
                 run.build, run.serve, run.up, run.install, token,
                 run.try_scenarios, run.report, run.down,

@@ -36,7 +36,7 @@ _EXISTING_RUN_OPTIONS = (
     notes=(f"With --resume, only these may be given: {_CHANGED_BY_RESUMING}.", f"Exit codes: {_EXIT_CODES}."),
 )  # fmt: skip
 def run(flags: Flags, *, resume: str | None, json: bool) -> int:
-    """Validate a reference: all steps, from build to down, in one go.
+    """Validate a reference: all phases, from build to down, in one go.
 
     With --from-repo, packages that are published already are validated
     instead: nothing is built, everything else is the same.
@@ -55,7 +55,7 @@ def run(flags: Flags, *, resume: str | None, json: bool) -> int:
 
 @command(*_NEW_RUN_OPTIONS, example="itb build --product pocketwms --ref main")
 def build(flags: Flags, *, json: bool) -> int:
-    """Build RPMs of a reference; starts a run that the other steps go on with.
+    """Build RPMs of a reference; starts a run that the next commands go on with.
 
     The RPMs are in the run directory's build/rpms.  With --from-repo nothing
     is built: the version to install is chosen and checked.  Next: itb serve.
