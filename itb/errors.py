@@ -1,4 +1,4 @@
-"""One exception class per exit code of the contract.
+"""The exit codes, and an exception class for each but 0 and 3.
 
 Every error names the object it is about in its message and, where there is
 something to do, says what in its hint (printed as a second line).
@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     )
     TOKEN = (
         6,
-        "No usable token was to be had",
+        "No usable token was obtained",
         "This says nothing about the candidate: it needs a token to be tried.",
     )
     INSTALL = (

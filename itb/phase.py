@@ -8,7 +8,7 @@ from enum import StrEnum
 class Phase(StrEnum):
     """A group of test cases, and what a single command does.
 
-    In a case's ``phase``, a dot and more may follow for the version to upgrade from.
+    A case of an older version of itb may have a dot and more after its phase.
     """
 
     RUN = "run"  # the run itself, between phases

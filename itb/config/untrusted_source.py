@@ -73,6 +73,6 @@ def warn_of_refused_keys(file: Path, keys: tuple[str, ...], user_file: Path) -> 
     ways = f"by flag ({flags}) or in {user_file}" if flags else f"in {user_file}"
     print(
         f"itb: {file}: not taken, since the folder may be the candidate's: {', '.join(keys)}\n"
-        f"     what you want of it give {ways}",
+        f"     to use one of them all the same, give it {ways}",
         file=sys.stderr,
     )

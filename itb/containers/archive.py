@@ -171,7 +171,7 @@ class _TextReceiver:
                     self._left -= file.write(stream.close())
             is_whole = not piece and self._left >= 0
         except ArchiveError:
-            is_whole = True  # what came of it is worth having
+            is_whole = True  # the part that was received is kept
             raise
         finally:
             if not is_whole:

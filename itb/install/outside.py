@@ -127,7 +127,7 @@ def inspect(
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise TestbedError(
-            f"host {host.role}: what was seen of it from outside cannot be read: {problem}"
+            f"host {host.role}: the result of its inspection from outside cannot be read: {problem}"
         ) from None
     return inspection
 

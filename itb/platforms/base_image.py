@@ -39,7 +39,7 @@ def obtain(build: ImageBuild) -> str:
             return existing
         if method == "registry" or not platform.base.debian:
             raise TestbedError(
-                f"platform {platform.name}: image {platform.base.image} cannot be had: {pulled.reason}",
+                f"platform {platform.name}: image {platform.base.image} cannot be downloaded: {pulled.reason}",
                 hint="check the network and the registry's name, or choose a platform that needs none (deb13)",
                 evidence=pulled.output,
             )

@@ -208,7 +208,7 @@ def _newest_with_notice(build: ImageBuild, definition: str, error: TestbedError)
     newest = _find_newest(build.engine, build.platform.name, definition)
     if newest is None:
         raise error
-    notice = f"mirror not looked at, images of {newest.created}: {error.message}"
+    notice = f"the mirror could not be read, so images of {newest.created} are used: {error.message}"
     build.note(notice)
     return newest.model_copy(update={"notice": notice})
 

@@ -23,7 +23,7 @@ def download_error(
     mirrors = (name for name, value in settings.items() if "://" in value and failed.url.startswith(value))
     option = next(mirrors, "mirror")
     return TestbedError(
-        f"platform {platform}: {failed.url} cannot be had: {failed.reason}",
+        f"platform {platform}: {failed.url} cannot be downloaded: {failed.reason}",
         hint=f"itb doctor looks at the network; platform_options: {{{platform}: {{{option}: URL}}}} in itb.yaml "
         "names another place",
         evidence=output,

@@ -192,7 +192,7 @@ def provide_key(services: Host, location: RepositoryLocation, url: str, target: 
                  "--output", target, source]  # fmt: skip
         completed = services.run(Request(fetch, check=False))
         if not completed.ok:
-            raise TestbedError(f"key {source} cannot be had: {completed.reason}", evidence=completed.output)
+            raise TestbedError(f"key {source} cannot be downloaded: {completed.reason}", evidence=completed.output)
         return source
     request = Request([url.rstrip("/"), target, KEY_NAME], about="look for a key")
     return services.script(_FIND_KEY, request).stdout.strip()

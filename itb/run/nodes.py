@@ -72,7 +72,7 @@ RUN_GRAPH = Graph(
             "previous_build",
             previous.build,
             Phase.BUILD,
-            # after testbed, which records the workspace of the candidate: this node may replace it
+            # after testbed_hosts, which records the workspace of the candidate: this node may replace it
             after=("workspace", "build", "testbed_hosts"),
             load=previous.saved_build,
             optional=True,

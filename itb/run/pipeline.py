@@ -213,7 +213,7 @@ def _conclude(cell: Cell, code: int, *, kept: bool) -> int:
 
 
 def exit_code(cell: Cell, error: ItbError | None = None) -> int:
-    """Return the contract's exit code for the cases so far; 3 if nothing failed but no scenario step ran."""
+    """Return the run's exit code by its cases so far; 3 if nothing failed but no scenario step ran."""
     codes = [case.exit_code for case in cell.journal.cases]
     if error is not None:
         codes.append(error.exit_code)

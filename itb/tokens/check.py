@@ -147,7 +147,7 @@ def _key_id(decoded: DecodedToken, jwks: Mapping[str, Any] | None) -> ClaimCheck
 
 def _signature(token: str, decoded: DecodedToken, jwks: Mapping[str, Any] | None) -> ClaimCheck:
     if jwks is None:
-        return ClaimCheck(claim="signature", ok=True, value="unverified: the issuer's keys were not to be had")
+        return ClaimCheck(claim="signature", ok=True, value="unverified: the issuer's keys could not be read")
     kid, algorithm = decoded.header.get("kid"), decoded.header.get("alg")
     published = [key for key in _keys(jwks) if key.get("kid") == kid]
     if not published or algorithm not in ALGORITHMS:

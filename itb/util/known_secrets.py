@@ -1,4 +1,4 @@
-"""The registry of secrets: whatever itb makes or is given is registered once, at birth, and replaced ever after.
+"""The secrets that itb makes or is given: each is remembered as soon as it is known, and replaced from then on.
 
 A text (token, password) is known in the forms in which programs write it.  Of
 a key the numbers are secret: they are known in pieces, so that they are found

@@ -1,4 +1,4 @@
-"""What a user can get wrong: one clear message, the contract's exit code, nothing made or left behind.
+"""What a user can get wrong: one clear message, its exit code, nothing made or left behind.
 
 A hundred commands, which need not import itb a hundred times: see ``forking.py``.
 """

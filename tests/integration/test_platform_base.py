@@ -167,7 +167,7 @@ def test_without_a_registry_the_mirror_is_tried_at_once(site: Site) -> None:
     mirror = f"http://{site.server.address}/debian"
     site.note = site.notes.append  # type: ignore[method-assign]  # it stays unwell
     build = site.build(debian=True, **{**SETTINGS, "mirror": mirror, "security": mirror})
-    wanted = r"InRelease cannot be had: 503"
+    wanted = r"InRelease cannot be downloaded: 503"
     with retry.collect_causes() as again, pytest.raises(TestbedError, match=wanted) as caught:
         base_image.obtain(build)
     assert len(again) == 1, again

@@ -187,11 +187,11 @@ def test_stage_that_no_second_try_helps_is_not_tried_again(yard: Yard) -> None:
     yard.script(
         "bare.sh", f"echo tried; echo '{UNWELL.replace('503  Service Unavailable', '404  Not Found')}' >&2; false"
     )
-    with retry.collect_causes() as again, pytest.raises(TestbedError, match=r"http\S+ cannot be had: 404"):
+    with retry.collect_causes() as again, pytest.raises(TestbedError, match=r"http\S+ cannot be downloaded: 404"):
         yard.ensure()
     assert again == []
     yard.script("bare.sh", f"echo tried; echo '{UNWELL}' >&2; exit 100")
-    wanted = r"http\S+ cannot be had: 503"
+    wanted = r"http\S+ cannot be downloaded: 503"
     with retry.collect_causes() as again, pytest.raises(TestbedError, match=wanted) as caught:
         yard.ensure()
     assert len(again) == yard.engine.runner.retries

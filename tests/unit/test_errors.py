@@ -1,4 +1,4 @@
-"""Exit codes of the contract: one class each, the worst of several stands for all."""
+"""The exit codes: a class for each but 0 and 3, the worst of several stands for all."""
 
 from __future__ import annotations
 

@@ -37,19 +37,19 @@ Error: Failed to download metadata for repo 'baseos': Cannot download repomd.xml
     [
         (
             MMDEBSTRAP,
-            "http://127.0.0.1:9/debian/dists/trixie/InRelease cannot be had: Could not connect to 127.0.0.1:9 "
-            "(127.0.0.1). - connect (111: Connection refused)",
+            "http://127.0.0.1:9/debian/dists/trixie/InRelease cannot be downloaded: "
+            "Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
             "mirror",
         ),
         (
             APT,
-            "http://security.debian.org/debian-security/dists/InRelease cannot be had: "
+            "http://security.debian.org/debian-security/dists/InRelease cannot be downloaded: "
             "404  Not Found [IP: ::1 80]",
             "security",
         ),
         (
             DNF,
-            "https://repo.almalinux.org/almalinux/9/repomd.xml cannot be had: Couldn't resolve host name",
+            "https://repo.almalinux.org/almalinux/9/repomd.xml cannot be downloaded: Couldn't resolve host name",
             "mirror",
         ),
     ],
