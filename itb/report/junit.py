@@ -18,7 +18,7 @@ from pathlib import Path
 from junit_xml import TestCase, TestSuite
 
 from itb.errors import ExitCode
-from itb.model import Case, CommitKind, Outcome
+from itb.model import Case, CommitKind, Outcome, Token
 from itb.report import self_reported
 from itb.report.quotes import file_and_line, locate_quotes, path_inside
 from itb.report.run_data import RunData
@@ -205,16 +205,22 @@ def properties(run_data: RunData, verdict: Verdict) -> dict[str, str]:
     for role, packages in (run_data.installed.packages if run_data.installed else {}).items():
         values |= {f"installed.{role}": " ".join(p.nevra for p in packages if p.candidate)}
         values |= {f"installed.{role}.count": str(len(packages))}
-    if token := run_data.token:
-        values |= {
-            "token.provider": token.provider,
-            "token.issuer": token.issuer,
-            "token.subject": token.subject,
-        }
-        values |= {"token.audience": " ".join(token.audience), "token.scopes": " ".join(token.scopes)}
-        values |= {"token.expires": when.iso(token.expires), "token.jti": token.jti}
-        values |= {"token.signature": "verified" if token.verified else "unverified"}
+    if run_data.token:
+        values |= _token_properties(run_data.token)
     return {one_line(name, 200): one_line(value, 50_000) for name, value in values.items() if value.strip()}
+
+
+def _token_properties(token: Token) -> dict[str, str]:
+    return {
+        "token.provider": token.provider,
+        "token.issuer": token.issuer,
+        "token.subject": token.subject,
+        "token.audience": " ".join(token.audience),
+        "token.scopes": " ".join(token.scopes),
+        "token.expires": when.iso(token.expires),
+        "token.jti": token.jti,
+        "token.signature": "verified" if token.verified else "unverified",
+    }
 
 
 def _seconds(value: float) -> str:
