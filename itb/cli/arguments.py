@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from itb.cli import documents
 from itb.cli.declaration import CliCommand
-from itb.config.options import Option
+from itb.config.option import Option
 from itb.errors import UsageError
 
 GROUPS = ("platform", "token", "show", "new")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itb.cli import documents
 from itb.cli.declaration import CliCommand, CommandGroup, Commands
 from itb.cli.partial_line import PartialLine
-from itb.config.options import Option
+from itb.config.option import Option
 
 STANDALONE_OPTIONS = ("--help", "--version", "--list", "--print-completion-script")  # options that need no command
 _HELP = documents.HELP_FLAGS[0]

@@ -17,7 +17,7 @@ from invoke import Argument, Collection, Task
 from invoke.exceptions import Exit
 
 from itb.config import options as declared
-from itb.config.options import Option
+from itb.config.option import Heading, Option
 
 Flags = Mapping[str, Any]
 CommandFunction = Callable[..., int | None]
@@ -155,7 +155,7 @@ def argument(name: str, help: str, *, value: str = "", required: bool = True, **
     """Return an argument that is given by its position, or by its flag."""
     return Option(
         help,
-        declared.Heading.ARGUMENTS,
+        Heading.ARGUMENTS,
         value or name.upper(),
         name=name,
         default=None if required else "",
@@ -167,7 +167,7 @@ def argument(name: str, help: str, *, value: str = "", required: bool = True, **
 
 def option(name: str, help: str, default: Any = "", **more: Any) -> Option:
     """Return an option of one command that is no setting."""
-    return dataclasses.replace(Option(help, declared.Heading.ACTION, name=name, default=default), **more)
+    return dataclasses.replace(Option(help, Heading.ACTION, name=name, default=default), **more)
 
 
 def _argument(option: Option) -> Argument:

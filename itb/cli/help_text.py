@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from itb.cli.declaration import CliCommand, CommandGroup, Commands
-from itb.config.options import Heading, Option
+from itb.config.option import Heading, Option
 
 _INDENT = "  "
 _NARROW = 60  # columns; in a narrower terminal a text stands under its term instead of beside it

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from itb.config import lookup, options, untrusted_source, yaml_record
-from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings, Option, as_setting
+from itb.config.option import Option, as_setting, fields
+from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings
 from itb.errors import UsageError
 from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
@@ -37,8 +38,8 @@ class PublishSettings(DeclaredPublish, Record):
     koji: KojiSettings = KojiSettings()
 
 
-_PUBLISH_KEYS = ", ".join(options.fields(DeclaredPublish))
-_KOJI_KEYS = ", ".join(options.fields(DeclaredKoji))
+_PUBLISH_KEYS = ", ".join(fields(DeclaredPublish))
+_KOJI_KEYS = ", ".join(fields(DeclaredKoji))
 
 
 class Settings(DeclaredSettings, Record):

@@ -8,7 +8,7 @@ from typing import Any
 
 from itb.cli.commands import common, current_run
 from itb.config import options
-from itb.config.options import Continuation
+from itb.config.option import Continuation
 from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.errors import ExitCode, InterruptedRunError, UsageError, worst

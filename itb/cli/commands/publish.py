@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from itb.cli.commands import common
-from itb.config.options import DeclaredKoji, DeclaredPublish, fields
+from itb.config.option import fields
+from itb.config.options import DeclaredKoji, DeclaredPublish
 from itb.config.settings import KojiSettings, Settings
 from itb.containers import naming
 from itb.containers.image_store import ImageStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itb.cli.declaration import Flags, argument, command, option
-from itb.config.options import Heading, Option
+from itb.config.option import Heading, Option
 
 
 def _name(kind: str) -> Option:

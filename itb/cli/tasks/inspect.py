@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from itb.cli.declaration import Flags, argument, command, option
-from itb.config.options import JSON, RUN, Heading, settings
+from itb.config.option import Heading
+from itb.config.options import JSON, RUN, settings
 
 
 @command("product", "source", "runs", "cache", JSON, example="itb refs --product pocketwms")

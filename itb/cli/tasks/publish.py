@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itb.cli.declaration import Flags, command, option
-from itb.config.options import RUN, DeclaredKoji, DeclaredPublish, fields
+from itb.config.option import fields
+from itb.config.options import RUN, DeclaredKoji, DeclaredPublish
 
 _PUBLISH, _KOJI = fields(DeclaredPublish), fields(DeclaredKoji)
 

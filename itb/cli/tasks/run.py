@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from itb.cli.declaration import Flags, command, option
-from itb.config.options import JSON, RUN, Continuation, Heading, settings
+from itb.config.option import Continuation, Heading
+from itb.config.options import JSON, RUN, settings
 from itb.errors import ExitCode
 from itb.phase import Phase
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from itb.cli.declaration import Flags, argument, command, option
-from itb.config.options import JSON, Heading
+from itb.config.option import Heading
+from itb.config.options import JSON
 from itb.roles import CE_PORT
 
 _CE = f"ce-workspace.glideinwms.org:{CE_PORT}"  # of testbed three-hosts
