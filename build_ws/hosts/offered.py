@@ -9,7 +9,8 @@ repository's checksums, and prints for each the SHA-256 of its header and what
 rpm says of its signatures when it knows only the key of KEYFILE ("-": none).
 What goes wrong with the repository is said in the last line of standard
 error, exit status 3.  That may be anything that a server sends: whatever is
-done has bounds of memory and of each file's size.  Runs on any host with dnf 4 (Python 3.6 or later).
+done has bounds of memory and of each file's size.  From a server by https nothing is
+taken by http, whatever it leads to.  Runs on any host with dnf 4 (Python 3.6 or later).
 """
 
 import fnmatch
@@ -21,6 +22,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 
 import dnf
 import dnf.exceptions
@@ -30,7 +33,28 @@ CACHE = "/var/cache/itb-published"
 MEMORY = 2 << 30  # bytes of address space; metadata of some MB may unpack to any size
 FILE = 2 << 30  # bytes of a file that is downloaded
 BOUNDS = ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE), (resource.RLIMIT_CORE, 0))
+NOWHERE = "http://127.0.0.1:9"
 TOO_MUCH = f"its metadata does not fit into {MEMORY >> 20} MiB of memory"
+
+
+def forbid_http(url):
+    """Let this process download nothing by http if the URL has https: dnf goes wherever a server leads it.
+
+    libcurl has no other switch that dnf reaches than the proxy, which is not there.
+    """
+    if not is_https(url):
+        return
+    bypass = urllib.request.proxy_bypass_environment(urllib.parse.urlsplit(url).hostname)
+    names = ["no_proxy", *(["https_proxy", "all_proxy"] if bypass else [])]
+    for name in names:
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
+    os.environ["http_proxy"] = NOWHERE
+
+
+def is_https(url):
+    """Whether what comes from a URL can be changed by its server only."""
+    return url.lower().startswith("https://")
 
 
 def open_repository(url):
@@ -94,13 +118,20 @@ def output(argv):
     return done.stdout.decode("utf-8", "replace")
 
 
-def unreachable(base):
-    """Why the repository's index cannot be had, which dnf hides behind its mirrors; empty if it can."""
-    index = base.repos[ID].baseurl[0].rstrip("/") + "/repodata/repomd.xml"
-    argv = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "20"]
-    done = subprocess.run([*argv, index], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"{index}: {said[-1]}" if said else ""
+def unreachable(url, paths):
+    """Why the first file that cannot be had is not there, which dnf hides behind its mirrors; else empty."""
+    only = ["--proto-redir", "=https"] if is_https(url) else []
+    for path in paths:
+        address = url.rstrip("/") + "/" + path
+        argv = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "20", "--range", "0-0"]
+        done = subprocess.run([*argv, *only, "--", address], check=False, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE)  # fmt: skip
+        if done.returncode == 1:  # unsupported protocol
+            return f"{address}: the server leads to an address without https, where anybody could change it"
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        if said:
+            return f"{address}: {said[-1]}"
+    return ""
 
 
 def bounded(work):
@@ -122,16 +153,19 @@ def bounded(work):
 def main():
     """Do one of the two; exit status 3 with the reason when the repository is at fault."""
     what, url = sys.argv[1:3]
+    forbid_http(url)
     base = open_repository(url)
+    paths = ["repodata/repomd.xml"]
     try:
         base.fill_sack(load_system_repo=False)
         if what == "list":
             for package in offered(base, sys.argv[3:]):
                 print(json.dumps(describe(package)))
         else:
+            paths += [package.location for package in base.sack.query() if str(package) in sys.argv[4:]]
             fetch(base, sys.argv[3], sys.argv[4:])
     except (dnf.exceptions.Error, OSError) as error:
-        print(unreachable(base) or " ".join(str(error).split()), file=sys.stderr)
+        print(unreachable(base.repos[ID].baseurl[0], paths) or " ".join(str(error).split()), file=sys.stderr)
         return 3
     except MemoryError:
         print(TOO_MUCH, file=sys.stderr)

@@ -118,9 +118,9 @@ class DeclaredSettings:
     repo_key: Annotated[
         str,
         Option(
-            "URL or file of the key its packages are signed with",
+            "URL, file or fingerprint of the key its packages are signed with",
             Heading.PUBLISHED,
-            "URL|FILE",
+            "URL|FILE|FPR",
             if_empty="the repository's own",
         ),
     ] = ""

@@ -82,6 +82,8 @@ class PublishedRepository(YamlRecord):
     """Its URL; settings of the platform in braces and variables of dnf are filled in."""
     key: str = ""
     """Glob of key files on the platform's hosts."""
+    fingerprint: str = Field(default="", pattern=r"^([0-9A-F]{40}|[0-9A-F]{64})?$")
+    """Fingerprint of the key, in capital hex digits: no other key of these files, or of the repository, counts."""
     priority: int = Field(default=99, ge=1, le=99)
     """dnf's priority for what else is in it."""
     refused: str = ""

@@ -21,7 +21,7 @@ from itb.process import ssh
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
-from itb.repository.published import KEY_NAME
+from itb.repository.keys import KEY_NAME
 from itb.util.files import expand, program
 
 _CONFLICT_STATUS = 4  # exit status of receive.py: the directory holds another package of the same name

@@ -6,8 +6,8 @@ that it sees the same packages as the other hosts.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,46 +16,32 @@ from urllib.parse import urlsplit
 
 from itb import commit_versions
 from itb.config.platform import Platform
-from itb.containers.host import FileSpec, Host
+from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.model import Record, Rpm
 from itb.process.request import Request
+from itb.repository import keys
+from itb.repository.keys import RepositoryKey
 from itb.util import proxies
 from itb.util.files import expand, resolve
 from itb.util.yamlfile import nearest
 
-KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the public key that itb publish writes
 _UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
 _UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
-_FINGERPRINT = re.compile(r"^fpr:+([0-9A-F]{40,64}):", re.MULTILINE)
-
-# The key of a repository is beside its metadata on many servers; itb publish writes it to the top.
-_FIND_KEY = """
-for name in repodata/repomd.xml.key "$3"; do
-    if curl --silent --show-error --fail --location --max-time 30 --output "$2" "$1/$name" 2>/dev/null &&
-        grep --quiet 'BEGIN PGP PUBLIC KEY' "$2"; then
-        echo "$1/$name"
-        exit
-    fi
-done
-rm -f "$2"
-"""
 
 
 @dataclass(frozen=True)
 class RepositoryLocation:
     """Where published packages are: at a ``url``, or in a ``directory`` of this machine.
 
-    ``name`` is for messages.  ``keys`` are a URL, files of this
-    machine, or with ``host_key`` a glob of files on the platform's hosts.
+    ``name`` is for messages.
     """
 
     name: str
     url: str = ""
     directory: Path | None = None
-    keys: tuple[str, ...] = ()
-    host_key: bool = False
+    key: RepositoryKey = keys.NO_KEY
     priority: int = 99
 
 
@@ -99,15 +85,17 @@ class SignatureCheck(Record):
 def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
     """Return the location that ``--from-repo`` names; raise UsageError if it cannot be used on the platform."""
     name_or_path = text.removeprefix("file://") if text.startswith("file://") else text
+    setting = keys.read_setting(key)
     if "://" in name_or_path:
-        return _locate_url(text, key)
+        return _locate_url(text, setting)
     if "/" in name_or_path or name_or_path in (".", ".."):
         folder = resolve(expand(name_or_path))
         if not folder.is_dir():
             raise UsageError(f"from_repo {text}: no such directory")
         if not any(folder.rglob("*.rpm")) and not (folder / "repodata").is_dir():
             raise UsageError(f"from_repo {text}: neither RPMs nor a YUM repository are in this directory")
-        return RepositoryLocation(str(folder), directory=folder, keys=_key_file(key) or _keys_in(folder))
+        own_key = dataclasses.replace(setting, sources=setting.sources or keys.in_folder(folder))
+        return RepositoryLocation(str(folder), directory=folder, key=own_key)
     repository = platform.published.get(name_or_path)
     if repository is None:
         names = sorted(name for name, other in platform.published.items() if other.url)
@@ -125,11 +113,13 @@ def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
         host_key = repository.key.format(**platform.settings)
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f"platform {platform.name}: published {text}: {error} is no setting of it") from None
-    keys = _key_file(key) or ((host_key,) if host_key else ())
-    return RepositoryLocation(text, url=url, keys=keys, host_key=not key, priority=repository.priority)
+    if not setting.sources:
+        platforms = RepositoryKey((host_key,) if host_key else (), on_host=True, pin=repository.fingerprint)
+        setting = dataclasses.replace(platforms, pin=setting.pin or platforms.pin)
+    return RepositoryLocation(text, url=url, key=setting, priority=repository.priority)
 
 
-def _locate_url(text: str, key: str) -> RepositoryLocation:
+def _locate_url(text: str, key: RepositoryKey) -> RepositoryLocation:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "ftp") or not parts.hostname:
         raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
@@ -143,21 +133,7 @@ def _locate_url(text: str, key: str) -> RepositoryLocation:
             f"from_repo {text[:200]}: every host of the testbed is its own {parts.hostname}",
             hint="name this machine by its address on the network, or give the directory that is served",
         )
-    return RepositoryLocation(text, url=text.rstrip("/"), keys=_key_file(key))
-
-
-def _key_file(key: str) -> tuple[str, ...]:
-    """Return the key of ``--repo-key`` as a URL or an absolute path; raise UsageError if the file is no key."""
-    if not key or ("://" in key and not key.startswith("file://")):
-        return (key,) if key else ()
-    path = expand(key.removeprefix("file://")).absolute()
-    if not path.is_file() or b"BEGIN PGP PUBLIC KEY" not in path.read_bytes():
-        raise UsageError(f"repo_key {key}: not a file with an ASCII-armored public key")
-    return (str(path),)
-
-
-def _keys_in(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(map(str, [*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])))
+    return RepositoryLocation(text, url=text.rstrip("/"), key=key)
 
 
 def upload(services: Host, directory: Path, target: str) -> None:
@@ -175,37 +151,6 @@ def upload(services: Host, directory: Path, target: str) -> None:
         '[ -d repodata ] || createrepo_c --quiet --workers "$(nproc)" .'
     )
     services.script(index, Request(about="index the packages of the directory"))
-
-
-def provide_key(services: Host, location: RepositoryLocation, url: str, target: str) -> str:
-    """Copy the repository's key to ``target`` on the services host; return its source, empty if there is none."""
-    source = ", ".join(location.keys)
-    if location.keys and location.host_key:
-        script = f'mkdir -p "$(dirname "$1")"; cat -- {location.keys[0]} > "$1"'
-        services.script(script, Request([target], about=f"read {source}"))
-        return source
-    if location.keys and "://" not in source:
-        services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in location.keys)))
-        return source
-    if location.keys:
-        fetch = ["curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "60", "--create-dirs",
-                 "--output", target, source]  # fmt: skip
-        completed = services.run(Request(fetch, check=False))
-        if not completed.ok:
-            raise TestbedError(f"key {source} cannot be downloaded: {completed.reason}", evidence=completed.output)
-        return source
-    request = Request([url.rstrip("/"), target, KEY_NAME], about="look for a key")
-    return services.script(_FIND_KEY, request).stdout.strip()
-
-
-def fingerprints(services: Host, path: str) -> list[str]:
-    """Return the fingerprints of the primary keys in a file; raise TestbedError if it has none."""
-    completed = services.run(Request(["gpg", "--batch", "--with-colons", "--show-keys", path], check=False))
-    keys = re.split(r"^pub:", completed.stdout, flags=re.MULTILINE)[1:]
-    digests = [match[1] for key in keys if (match := _FINGERPRINT.search(key))]
-    if not digests:
-        raise TestbedError(f"host services: no public key in {path}", evidence=completed.output)
-    return digests
 
 
 def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[PublishedPackage]:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from itb.model import PlatformImages
-from itb.repository.published import KEY_NAME
+from itb.repository.keys import KEY_NAME
 
 KOJI = "#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\" > \"$0-was-told\"\necho Created task: 4711\n"
 

@@ -7,12 +7,18 @@ set -euo pipefail
 dnf --assumeyes --quiet install systemd dbus hostname iproute procps-ng openssl /usr/bin/passwd findutils tar gzip xz less \
     which util-linux shadow-utils ca-certificates python3 dnf-plugins-core epel-release
 dnf --assumeyes --quiet config-manager --set-enabled "$ITB_CRB"
-dnf --assumeyes --quiet install \
-    "https://repo.osg-htc.org/osg/$ITB_OSG-main/osg-$ITB_OSG-main-el$ITB_EL-release-latest.rpm"
+
+# A package that brings a repository with its keys, which nothing but its way here vouches for: https all along.
+install_release() {
+    local file=/tmp/release.rpm
+    curl --fail --silent --show-error --location --retry 3 --proto =https --proto-redir =https --output "$file" "$1"
+    dnf --assumeyes --quiet install "$file"
+}
+install_release "https://repo.osg-htc.org/osg/$ITB_OSG-main/osg-$ITB_OSG-main-el$ITB_EL-release-latest.rpm"
 # OSG's repositories have priority 98; EPEL must come after them.
 dnf --assumeyes --quiet config-manager --save --setopt='epel.priority=99'
 if [ -n "$ITB_HTCONDOR" ]; then
-    dnf --assumeyes --quiet install \
+    install_release \
         "https://htcss-downloads.chtc.wisc.edu/repo/$ITB_HTCONDOR/htcondor-release-current.el$ITB_EL.noarch.rpm"
     dnf --assumeyes --quiet config-manager --save --setopt='htcondor.priority=90'
 fi

@@ -25,7 +25,7 @@ from itb.report.verdict import VerdictKind
 from itb.repository import export
 from itb.repository import server as repository_server
 from itb.repository.export import Target
-from itb.repository.published import KEY_NAME
+from itb.repository.keys import KEY_NAME
 from itb.rundir import seal, values
 from itb.rundir.directory import RunDir
 

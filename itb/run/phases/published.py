@@ -19,7 +19,7 @@ from itb.config.settings import Settings
 from itb.errors import InstallError, LogLine, UsageError
 from itb.model import Build, CaseKey, Commit, CommitKind, PlatformImages, Repo, Rpm, SigningKey
 from itb.phase import Phase
-from itb.repository import published
+from itb.repository import keys, published
 from itb.repository import server as repository_server
 from itb.repository.published import PackageSet, PublishedPackage, RepositoryLocation
 from itb.roles import SERVICES
@@ -39,10 +39,6 @@ _ROOT = f"{repository_server.ROOT}/{_FOLDER}"
 _KEY = f"{repository_server.ROOT}/RPM-GPG-KEY-{_FOLDER}"
 _KEY_URL = f"https://{repository_server.REPO_HOST}/RPM-GPG-KEY-{_FOLDER}"
 _NO_KEY = "from_repo {}: no key to check its packages with"
-_KEY_HINT = (
-    "--repo-key URL|FILE names the key they are signed with; "
-    "--allow-unsigned takes them as they are, and the report says so"
-)
 
 
 def unresolved_commit(product: str, source: str, pin: str) -> Commit:
@@ -73,8 +69,11 @@ def check(settings: Settings, platforms: Sequence[Platform]) -> None:
             )
     for platform in platforms:
         location = published.locate(platform, settings.from_repo, settings.repo_key)
-        if location.directory and not location.keys and not settings.allow_unsigned:
-            raise UsageError(_NO_KEY.format(location.name), hint=_KEY_HINT)
+        if settings.allow_unsigned:
+            continue
+        if location.directory and not location.key.sources:
+            raise UsageError(_NO_KEY.format(location.name), hint=keys.REMEDY)
+        keys.refuse_open_way(location.name, location.url, location.key)
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,13 @@ def _open_repository(cell: Cell, location: RepositoryLocation, case: RunningCase
         published.upload(services, location.directory, _ROOT)
         url = f"https://{repository_server.REPO_HOST}/{_FOLDER}"
     allow_unsigned = cell.settings.allow_unsigned
-    key_from = "" if allow_unsigned else published.provide_key(services, location, url, _KEY)
+    key_from = "" if allow_unsigned else keys.provide(services, location.key, url, _KEY)
     if key_from:
-        fingerprints = " ".join(published.fingerprints(services, _KEY))
+        fingerprints = " ".join(keys.fingerprints(services, _KEY))
         return _PublishedRepo(cell, location, url, _KEY, key_from, fingerprints)
     if not allow_unsigned:
         published.list_packages(services, url, ["-"])  # raises if the repository does not answer
-        raise InstallError(_NO_KEY.format(location.name), hint=_KEY_HINT)
+        raise InstallError(_NO_KEY.format(location.name), hint=keys.REMEDY)
     return _PublishedRepo(cell, location, url, "", "", "")
 
 

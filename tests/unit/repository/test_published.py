@@ -16,6 +16,7 @@ from itb.model import Build, InstalledPackage, Repo, Rpm
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.repository import published, server
+from itb.repository.keys import RepositoryKey
 from itb.repository.published import PublishedPackage
 from itb.run.phases import published as phases_published
 
@@ -107,7 +108,7 @@ def test_names_are_the_platforms() -> None:
     el9 = lookup.load_platform("el9")
     location = published.locate(el9, "osg-testing", "")
     assert location.url == "https://repo.osg-htc.org/osg/24-main/el9/testing/$basearch"
-    assert (location.keys, location.host_key) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
+    assert (location.key.sources, location.key.on_host) == (("/etc/pki/rpm-gpg/RPM-GPG-KEY-OSG-*",), True)
     for platform in ("el8", "el9", "el10"):
         for name in ("osg", "osg-testing", "osg-development"):
             assert published.locate(lookup.load_platform(platform), name, "").url
@@ -130,10 +131,10 @@ def test_url_or_directory(tmp_path: Path) -> None:
     (tmp_path / "RPM-GPG-KEY-itb").write_text(KEY)
     location = published.locate(deb13, f"file://{tmp_path}", "")
     assert location.name == str(tmp_path), "a report names a directory so that it is found from anywhere"
-    assert (location.directory, location.keys) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
+    assert (location.directory, location.key.sources) == (tmp_path, (str(tmp_path / "RPM-GPG-KEY-itb"),))
     (tmp_path / "RPM-GPG-KEY-more").write_text(KEY)
-    assert len(published.locate(deb13, str(tmp_path), "").keys) == 2
-    with pytest.raises(UsageError, match="not a file with an ASCII-armored public key"):
+    assert len(published.locate(deb13, str(tmp_path), "").key.sources) == 2
+    with pytest.raises(UsageError, match="nor a file with an ASCII-armored public key"):
         published.locate(deb13, str(tmp_path), str(tmp_path / "a.rpm"))
     with pytest.raises(UsageError, match="no such directory"):
         published.locate(deb13, str(tmp_path / "no"), "")
@@ -164,6 +165,50 @@ def test_directory_without_a_key(tmp_path: Path) -> None:
     phases_published.check(settings.model_copy(update={"allow_unsigned": True}), deb13)
     (tmp_path / "RPM-GPG-KEY-x").write_text(KEY)
     phases_published.check(settings, deb13)
+
+
+OWNER = "0123456789ABCDEF0123456789ABCDEF01234567"
+
+
+@pytest.mark.parametrize(
+    ("repository", "key", "words"),
+    [
+        ("http://x.org/a", "", "its key would come by plain http like the packages"),
+        ("ftp://x.org/a", "", "its key would come by plain ftp like the packages"),
+        ("https://x.org/a", "http://x.org/key", "a key that does not come by https is anybody's"),
+        ("http://x.org/a", "ftp://x.org/key", "a key that does not come by https is anybody's"),
+    ],
+)
+def test_key_that_anybody_could_change_is_no_key(repository: str, key: str, words: str) -> None:
+    """Without a key from elsewhere a run does not even start; the remedies are named."""
+    deb13 = [lookup.load_platform("deb13")]
+    with pytest.raises(UsageError, match=words) as caught:
+        phases_published.check(Settings(from_repo=repository, repo_key=key), deb13)
+    assert "https" in caught.value.hint
+    assert "fingerprint" in caught.value.hint.lower()
+    if not key:
+        phases_published.check(Settings(from_repo=repository, allow_unsigned=True), deb13)
+
+
+@pytest.mark.parametrize("key", [OWNER, f"0x{OWNER.lower()}", " ".join([OWNER[:20], OWNER[20:].lower()])])
+def test_fingerprint_is_a_key(key: str) -> None:
+    deb13 = lookup.load_platform("deb13")
+    assert published.locate(deb13, "http://x.org/a", key).key == RepositoryKey(pin=OWNER)
+    phases_published.check(Settings(from_repo="http://x.org/a", repo_key=key), [deb13])
+    with pytest.raises(UsageError, match="not a fingerprint, nor a file"):
+        published.locate(deb13, "http://x.org/a", OWNER[:16])
+
+
+def test_fingerprint_of_the_platforms_repository() -> None:
+    """It goes with the platform's key, or that of the repository; the user's own comes before it."""
+    el9 = lookup.load_platform("el9")
+    pinned = el9.published["osg"].model_copy(update={"fingerprint": OWNER})
+    el9 = el9.model_copy(update={"published": {"osg": pinned, "bare": pinned.model_copy(update={"key": ""})}})
+    assert published.locate(el9, "osg", "").key.pin == OWNER
+    assert published.locate(el9, "osg", "").key.on_host
+    assert published.locate(el9, "bare", "").key == RepositoryKey(on_host=True, pin=OWNER)
+    assert published.locate(el9, "osg", "B" * 40).key.pin == "B" * 40
+    assert published.locate(el9, "osg", "https://x.org/key").key == RepositoryKey(("https://x.org/key",))
 
 
 class _Recorder:
