@@ -30,6 +30,7 @@ from itb.util.files import expand, write_atomically
 from itb.util.text import one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
+_CLOSED_SCHEMES = ("https", "ssh", "file")  # nobody on the way may change what comes
 
 # The programs that the configuration of a repository or of a submodule could have git run.
 _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
@@ -70,6 +71,16 @@ class Origin:
 
     @property
     def env(self) -> dict[str, str]:
+        """Return the variables with which git reads the source.
+
+        A server by https must not lead git to an address by http.
+        """
+        is_https = self.address.startswith("https://")
+        closed = {"GIT_ALLOW_PROTOCOL": ":".join(_CLOSED_SCHEMES)} if is_https else {}
+        return {**closed, **self._credentials}
+
+    @property
+    def _credentials(self) -> dict[str, str]:
         """Return the variables by which git answers the source's question for a password.
 
         Of a user without one the caller's own credential helper may know it; a token needs none.
