@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
 import secrets
 import shlex
-import tarfile
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from itb.containers import archive, tools
+from itb.containers import archive, sending, tools
 from itb.containers.archive import Bounds
 from itb.containers.engine import Engine
+from itb.containers.sending import Outgoing
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError
-from itb.process.request import Request
+from itb.process.request import Request, Writer
 from itb.process.result import Completed
 from itb.process.runner import MARK
 
@@ -30,12 +28,16 @@ _PLAIN = Request()
 
 @dataclass(frozen=True)
 class FileSpec:
-    """A file to put on a host; ``owner`` is ``user:group`` as the host knows them."""
+    """A file to put on a host; ``owner`` is ``user:group`` as the host knows them.
+
+    Its content is ``content`` or, if it is given, that of the file ``source``.
+    """
 
     path: str
-    content: bytes
+    content: bytes = b""
     mode: int = 0o644
     owner: str = "root:root"
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -133,40 +135,32 @@ class Host:
         ``then`` is a bash script that is run afterwards with the request's arguments, in
         the same call of the engine, because a call takes longer than most scripts.
         """
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for file in files:
-                entry = tarfile.TarInfo(file.path.lstrip("/"))
-                entry.size, entry.mode = len(file.content), file.mode
-                entry.mtime = int(time.time())
-                entry.uname, _, entry.gname = file.owner.partition(":")
-                tar.addfile(entry, io.BytesIO(file.content))
-        return self._extract(buffer, f"put {', '.join(file.path for file in files)}", then, request)
+        members = [
+            Outgoing(file.path, file.source or file.content, file.mode, *file.owner.partition(":")[::2])
+            for file in files
+        ]
+        about = f"put {', '.join(file.path for file in files)}"
+        return self._extract(sending.write_files(members), about, then, request)
 
     def put_tree(self, source: Path, destination: str) -> None:
         """Copy a directory to the host, as ``destination``; other files that are there stay."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            tar.add(source, arcname=destination.strip("/"), filter=_as_root)
-        self._extract(buffer, f"put {source.name} to {destination}", "", _PLAIN)
+        archive = sending.write_trees({destination: source})
+        self._extract(archive, f"put {source.name} to {destination}", "", _PLAIN)
 
     def put_into(
         self, folder: str, *sources: Path, then: str = "", request: Request = _PLAIN
     ) -> Completed:
         """Copy files and directories into a directory of the host, created if absent; ``then`` is as with put."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for source in sources:
-                tar.add(source, arcname=f"{folder.strip('/')}/{source.name}", filter=_as_root)
-        return self._extract(buffer, f"put {len(sources)} files into {folder}", then, request)
+        archive = sending.write_trees({f"{folder}/{source.name}": source for source in sources})
+        return self._extract(archive, f"put {len(sources)} files into {folder}", then, request)
 
-    def _extract(self, buffer: io.BytesIO, about: str, then: str, request: Request) -> Completed:
+    def _extract(self, archive: Writer, about: str, then: str, request: Request) -> Completed:
         # Files and links on the host are replaced and never written through; folders keep their other files.
         argv = ["tar", "--extract", "--file=-", "--directory=/"]
         if then:
             script = f"{shlex.join(argv)}\nexec </dev/null\n{then}"
             argv = ["bash", "-euo", "pipefail", "-c", script, "put", *request.argv]
-        return self.run(replace(request, argv=argv, input=buffer.getvalue(), about=request.about or about))
+        return self.run(replace(request, argv=argv, input=archive, about=request.about or about))
 
     def get(self, path: str) -> bytes:
         """Return the content of a text file of the host, redacted."""
@@ -220,9 +214,3 @@ class Host:
         when = str(state.get("FinishedAt", ""))[11:19]
         ended = f", ended at {when}" if when and not when.startswith("00:00:00") else ""
         return f"host {self.role}: container {self.container} is not running ({why}{ended})"
-
-
-def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = "root"
-    return entry

@@ -24,5 +24,6 @@ def checksum(folder: Path) -> str:
         if path.is_file() and path.suffix != ".pyc":
             mode = path.stat().st_mode & 0o111
             whole.update(f"\0{path.relative_to(folder)}\0{mode}\0{path.stat().st_size}\0".encode())
-            whole.update(path.read_bytes())
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: whole)
     return whole.hexdigest()

@@ -67,7 +67,7 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     Raises InstallError with the last line of its output if it fails.
     """
     files = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
-    host.put(*(FileSpec(f"{_FOLDER}/{path.name}", path.read_bytes(), 0o755) for path in files))
+    host.put(*(FileSpec(f"{_FOLDER}/{path.name}", source=path, mode=0o755) for path in files))
     interpreter = _INTERPRETERS.get(script.suffix, "bash")
     argv = [interpreter, f"{_FOLDER}/{script.name}"]
     completed = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))

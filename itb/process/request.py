@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+# Writes the input of a command piece by piece, as the command reads it; in a thread of its own.
+Writer = Callable[[IO[bytes]], None]
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Request:
     The command: ``argv`` is run as ``user`` (of a host; root if empty) in the
     folder ``cwd`` (default: ``/``, since itb's own may have a candidate's
     files).  ``env`` is added to the environment, or replaces it with
-    ``clean_env``.  ``input`` is bytes or a file.
+    ``clean_env``.  ``input`` is bytes, a file, or what writes it.
 
     Its end: ``timeout`` is in seconds; without it, a default limit applies.
     When the time is up, ``at_limit`` is called before anything is killed, and
@@ -44,7 +48,7 @@ class Request:
     cwd: str | Path = ""
     env: Mapping[str, str] = field(default_factory=dict)
     clean_env: bool = False
-    input: bytes | Path | None = None
+    input: bytes | Path | Writer | None = None
 
     timeout: float | None = None
     at_limit: Callable[[], str] | None = None

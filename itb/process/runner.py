@@ -13,18 +13,20 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TypeVar
 
 from itb.errors import TestbedError
 from itb.process import orphans
 from itb.process.limits import Limits, name_of_limit
-from itb.process.output import Copier, Reader, Sink
+from itb.process.output import Sink
 from itb.process.request import Request
 from itb.process.result import CommandError, CommandRecord, Completed
 from itb.process.retry import DEFAULT_RETRIES, retry_while
 from itb.process.stop import GRACE, Stop, signal_group
+from itb.process.streams import Streams, cannot_write
 from itb.util.known_secrets import is_known, remember_token
 from itb.util.redact import redact
 
@@ -32,7 +34,6 @@ T = TypeVar("T")
 
 _TOKENS = ("BEARER_TOKEN", "VAULT_TOKEN")  # variables that hold secrets
 
-_DRAIN = 0.5  # seconds to read the rest of an output after its process has ended
 _TICK, _LATE = 1.0, 0.5  # a limit is counted in ticks (seconds); during one that ends this late, itb was stopped
 MARK = "ITB_COMMAND"  # environment variable that marks all processes of a command
 _MAX_LISTING = 3_000  # characters kept of the list of processes at a time limit
@@ -70,8 +71,8 @@ class Runner:
         """Run a command to its end; without a timeout it gets the limit ``command``.
 
         Raises CommandError if the request has ``check`` and the status is not
-        0, TestbedError if the command cannot be started or ``log`` cannot be
-        written, InterruptedRunError if the run was interrupted.
+        0, TestbedError if the command cannot be started, its input cannot be
+        made or its output cannot be written, InterruptedRunError if the run was interrupted.
         """
         assert not request.user, "only hosts have other users"
         if self.stop.event.is_set():
@@ -80,7 +81,7 @@ class Runner:
         sink = Sink(request.log, request.on_line)
         try:
             process = self._start(request)
-            completed = self._wait(process, sink, request)
+            failure, completed = self._wait(process, sink, request)
             if request.mark:
                 orphans.kill_processes(process.pid, request.mark)
         finally:
@@ -90,11 +91,10 @@ class Runner:
             self.record(command)
         if self.stop.event.is_set() and not completed.ok:
             raise self.stop.error(completed)
-        if failure := sink.failure:
-            raise TestbedError(
-                f"{failure.filename or request.log or request.stdout_to}: cannot be written: {failure.strerror}",
-                hint="itb clean --unused makes room where the disk is full",
-            )
+        if sink.failure:
+            failure = cannot_write(sink.failure.filename or request.log, sink.failure)
+        if failure:
+            raise failure
         if request.check and not completed.ok:
             raise CommandError(completed, about=request.about)
         return completed
@@ -106,11 +106,11 @@ class Runner:
         stdout: int | IO[bytes] = subprocess.PIPE
         handles: list[IO[bytes]] = []
         try:
-            if isinstance(request.input, bytes):
-                stdin = subprocess.PIPE
-            elif request.input is not None:
+            if isinstance(request.input, Path):
                 stdin = request.input.open("rb")
                 handles.append(stdin)
+            elif request.input is not None:
+                stdin = subprocess.PIPE
             if request.stdout_to is not None and request.stdout_limit is None:
                 stdout = request.stdout_to.open("wb")
                 handles.append(stdout)
@@ -135,30 +135,25 @@ class Runner:
                 handle.close()
         return process
 
-    def _wait(self, process: subprocess.Popen[bytes], sink: Sink, request: Request) -> Completed:
+    def _wait(
+        self, process: subprocess.Popen[bytes], sink: Sink, request: Request
+    ) -> tuple[TestbedError | None, Completed]:
+        """Wait for the end of a process; return why its streams failed, if they did, and its result."""
         timeout = self.limits("command") if request.timeout is None else request.timeout
         if not request.uninterruptible:
             self.stop.add(process.pid)
-        copier = _start_copier(process, request)
-        outputs = (process.stderr,) if copier else (process.stdout, process.stderr)
-        readers = [Reader(stream) for stream in outputs if stream]
-        clock, timed_out, processes = time.monotonic(), False, ""
+        clock, processes = time.monotonic(), ""
         try:
-            for reader in readers:
-                reader.start(sink)
-            if isinstance(request.input, bytes):
-                threading.Thread(target=_feed, args=(process, request.input), daemon=True).start()
+            pipes = (process.stdin, process.stdout, process.stderr)
+            streams = Streams(process.pid, pipes, sink, request)
             if self.stop.event.is_set() and not request.uninterruptible:
                 signal_group(process.pid, signal.SIGTERM)
-            if not _has_ended(process, timeout):
-                timed_out = True
-                describe = request.at_limit or functools.partial(orphans.list_processes, process.pid, request.mark)
-                processes = redact(describe())[:_MAX_LISTING]
-                message = f"[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}"
-                sink.write(f"\n{message}\n{processes}\n".encode())
+            timed_out = not _has_ended(process, timeout)
+            if timed_out:
+                processes = _list_processes(process, sink, request, timeout)
                 _end(process)
-            _drain(process, [*readers, *([copier] if copier else [])])
-            if copier and copier.is_cut and request.at_limit:
+            streams.drain()
+            if streams.is_cut and request.at_limit:
                 request.at_limit()  # what was ended here may only have been the client of what goes on elsewhere
         except BaseException:  # Ctrl-C may come at any line, and the process must not outlive this call
             _end(process)
@@ -167,34 +162,30 @@ class Runner:
             signal_group(process.pid, signal.SIGKILL)
             if not request.uninterruptible:
                 self.stop.discard(process.pid)
-        texts = [reader.text() for reader in readers]
-        left_out = readers[0].lost if len(readers) > 1 else 0
-        stderr = texts.pop() if texts else ""
-        sink.failure = sink.failure or (copier.failure if copier else None)
-        return Completed(
+        return streams.failure, Completed(
             argv=tuple(request.logged_argv),
             returncode=process.returncode,
-            stdout=texts[0] if texts else "",
-            stderr=stderr,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
             seconds=time.monotonic() - clock,
             timed_out=timed_out,
             log=sink.path,
             log_begins=sink.begins,
             limit=timeout,
             processes=processes,
-            left_out=left_out,
+            left_out=streams.left_out,
             log_is_cut=sink.is_cut,
-            cut_at=request.stdout_limit or 0 if copier and copier.is_cut else 0,
+            cut_at=streams.cut_at,
         )
 
 
-def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(data)
-        process.stdin.close()
-    except BrokenPipeError:
-        return  # the program has not read all of its input; its status says whether that is an error
+def _list_processes(process: subprocess.Popen[bytes], sink: Sink, request: Request, timeout: float) -> str:
+    """Return a list of what still runs when the time is up, and write it to the log."""
+    describe = request.at_limit or functools.partial(orphans.list_processes, process.pid, request.mark)
+    processes = redact(describe())[:_MAX_LISTING]
+    message = f"[itb] no end within {timeout:.0f} s{name_of_limit(timeout)}"
+    sink.write(f"\n{message}\n{processes}\n".encode())
+    return processes
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
@@ -218,24 +209,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if not _has_ended(process, GRACE):
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _start_copier(process: subprocess.Popen[bytes], request: Request) -> Copier | None:
-    """Start to copy standard output to the file of a request that limits it; return None without a limit."""
-    if request.stdout_limit is None or request.stdout_to is None or process.stdout is None:
-        return None
-    end = functools.partial(signal_group, process.pid, signal.SIGTERM)
-    copier = Copier(process.stdout, request.stdout_to, request.stdout_limit, end)
-    copier.start()
-    return copier
-
-
-def _drain(process: subprocess.Popen[bytes], readers: Sequence[Reader | Copier]) -> None:
-    """Read the rest of the output, without waiting for children that live on and hold the pipe open."""
-    deadline = time.monotonic() + _DRAIN
-    for reader in readers:
-        reader.join(max(0.0, deadline - time.monotonic()))
-    signal_group(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + GRACE
-    for reader in readers:
-        reader.join(max(0.0, deadline - time.monotonic()))

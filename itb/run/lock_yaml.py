@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from itb.config.scenario import Scenario
 from itb.model import Build, Installed, PlatformImages, Repo
 from itb.run.cell import Cell
 from itb.source import itb_commit
-from itb.util.files import write_atomically
+from itb.util.files import sha256, write_atomically
 from itb.util.redact import redact
 from itb.version import VERSION
 
@@ -40,7 +39,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
             for role, packages in installed.packages.items()
         },
         "scenarios": {
-            scenario.name: {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(scenario)}
+            scenario.name: {name: sha256(path) for name, path in _files(scenario)}
             for scenario in cell.scenarios
         },
     }

@@ -245,8 +245,8 @@ class _ScenarioRun:
             return
         target, folder = self._folder_on_host, self.scenario.folder
         files = [
-            FileSpec(f"{target}/{path.relative_to(folder)}", content, scenario_step.mode(path, content))
-            for path, content in folder_content(folder)
+            FileSpec(f"{target}/{path.relative_to(folder)}", source=path, mode=mode)
+            for path, mode in folder_files(folder)
         ]
         host.put(*scenario_step.library(), *files)
         self.hosts_with_files.add(host.role)
@@ -358,13 +358,13 @@ class _ScenarioRun:
         )
 
 
-def folder_content(folder: Path) -> list[tuple[Path, bytes]]:
-    """Return path and content of each file of a scenario's folder that its steps may use.
+def folder_files(folder: Path) -> list[tuple[Path, int]]:
+    """Return each file of a scenario's folder that its steps may use, with its permissions on a host.
 
     Raises UsageError for a link that leads out of the folder, TestbedError for
     a file that cannot be read.
     """
-    contents = []
+    files = []
     root = folder.resolve()
     for path in sorted(folder.rglob("*")):
         if path.name == "scenario.yaml" or "__pycache__" in path.parts or not path.is_file():
@@ -372,10 +372,10 @@ def folder_content(folder: Path) -> list[tuple[Path, bytes]]:
         if not path.resolve().is_relative_to(root):
             raise UsageError(f"{path}: links to a file outside of the scenario's folder")
         try:
-            contents.append((path, path.read_bytes()))
+            files.append((path, scenario_step.mode(path)))
         except OSError as error:
             raise TestbedError(f"{path}: cannot be read: {error.strerror}") from None
-    return contents
+    return files
 
 
 def slug(text: str) -> str:

@@ -75,13 +75,13 @@ def library() -> list[FileSpec]:
     """Return ``step.sh`` and the scripts of itb that steps may use, as files of a host."""
     scripts = sorted(step_library.folder().glob("*.sh"))
     files = [*scripts, shipped.folder("build_ws") / "hosts" / "reap.sh"]
-    contents = [(path, path.read_bytes()) for path in files]
-    return [FileSpec(f"{LIBRARY}/{path.name}", content, mode(path, content)) for path, content in contents]
+    return [FileSpec(f"{LIBRARY}/{path.name}", source=path, mode=mode(path)) for path in files]
 
 
-def mode(path: Path, content: bytes) -> int:
+def mode(path: Path) -> int:
     """Return the permissions of a script on a host: executable if it is here, or begins with ``#!``."""
-    return 0o755 if content.startswith(b"#!") or path.stat().st_mode & 0o100 else 0o644
+    with path.open("rb") as file:
+        return 0o755 if file.read(2) == b"#!" or path.stat().st_mode & 0o100 else 0o644
 
 
 def run(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from itb.build import rpms as build_rpms
+from itb.containers import sending
 from itb.containers.archive import Bounds
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
@@ -100,3 +104,53 @@ def test_endless_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert completed.stdout.endswith("the end\n")
     assert log.stat().st_size < 1_100_000
     assert log.read_text().endswith("\n[itb] more than 1 MiB: the rest is left out\n")
+
+
+def test_large_tree_takes_no_memory(host: Host, tmp_path: Path) -> None:
+    """A candidate's tree may have any size, and folders in each other deeper than Python's calls."""
+    size, deep = 40 << 20, "/".join(["d"] * 1010)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    with (tree / "large").open("wb") as file:
+        file.truncate(size)
+    make_deep(tree, deep)
+    tracemalloc.start()
+    try:
+        host.put_tree(tree, "/tmp/large/tree")
+        host.put_into("/tmp/large/into", tree / "large")
+        host.put(FileSpec("/tmp/large/file", source=tree / "large"))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+        remove = ["rm", "-rf", str(tree)]
+        host.engine.runner.run(Request(remove))  # pathlib and shutil call themselves for each folder
+    count = "cd /tmp/large; stat --format=%s tree/large into/large file; find tree | wc -l; rm -rf /tmp/large"
+    assert host.script(count).stdout.split() == [str(size), str(size), str(size), str(2 + 1011)]
+
+
+def make_deep(folder: Path, path: str) -> None:
+    """Make folders in each other, and a file in the innermost."""
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        for name in path.split("/"):
+            os.mkdir(name, dir_fd=here)
+            inner = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    finally:
+        os.close(here)
+
+
+def test_tree_that_cannot_be_read_whole(host: Host, tmp_path: Path) -> None:
+    """What came of it is not taken for the whole, and nothing goes on in the host."""
+    (tmp_path / "gone").write_text("x")
+
+    def write(stream: IO[bytes]) -> None:
+        sending.write_trees({"/tmp/half/a": tmp_path / "gone"})(stream)
+        (tmp_path / "gone").unlink()
+        sending.write_trees({"/tmp/half/b": tmp_path / "gone"})(stream)
+
+    with pytest.raises(TestbedError, match=r"gone: cannot be read: No such file"):
+        host.run(Request(["bash", "-c", "cat >/dev/null; exec -a endless-4711 sleep 60"], input=write))
+    assert nothing_goes_on(host)

@@ -380,7 +380,7 @@ def test_a_link_out_of_the_folder_is_refused(bench: ScenarioBench) -> None:
     loaded = bench.load(steps("name: a, role: ce, run: x"))
     (loaded.folder / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(UsageError, match="outside of the scenario's folder"):
-        execution.folder_content(loaded.folder)
+        execution.folder_files(loaded.folder)
 
 
 # -- interruption and a broken testbed
