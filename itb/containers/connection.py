@@ -7,6 +7,7 @@ import resource
 import shutil
 from pathlib import Path
 
+from itb.containers.description import storage_of
 from itb.containers.engine import Engine
 from itb.errors import TestbedError, UsageError
 from itb.process.runner import Runner
@@ -42,7 +43,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
             hint="itb doctor explains",
             evidence=answer.output,
         )
-    engine.parse_answer(answer, count=1)
+    engine.storage = storage_of(engine.parse_answer(answer, count=1)[0])
     return engine
 
 

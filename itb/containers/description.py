@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from itb.containers import tools
 
 _CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
+
+
+def storage_of(info: Mapping[str, Any]) -> Path | None:
+    """Return the folder with the containers' files, by either engine's description of itself; None if unsaid."""
+    folder = dict(info.get("store") or {}).get("graphRoot") or info.get("DockerRootDir")
+    return Path(str(folder)) if folder else None
 
 
 def container_name(item: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ class Engine:
         self.runner = runner
         self.program = program
         self.env = dict(env or {})
+        self.storage: Path | None = None  # the folder of this machine, or of another, with its containers' files
         self.calls = 0
         self._unresponsive = threading.Event()  # set while the engine has not answered the last call
 
@@ -147,7 +148,7 @@ class Engine:
         runner = copy.copy(self.runner)
         runner.stop = Stop()
         engine = Engine(runner, self.program, env=self.env)
-        engine._unresponsive = self._unresponsive
+        engine.storage, engine._unresponsive = self.storage, self._unresponsive
         return engine
 
     def exec_request(
@@ -262,6 +263,11 @@ class Engine:
     def inspect_all(self, containers: Sequence[str]) -> list[dict[str, Any]]:
         """Return the engine's descriptions of containers that exist, in this order."""
         return self.query("container", "inspect", *containers, count=len(containers))
+
+    def own_sizes(self, containers: Sequence[str]) -> list[int]:
+        """Return the bytes of what was written in each of some containers that exist."""
+        described = self.query("container", "inspect", "--size", *containers, count=len(containers))
+        return [int(item["SizeRw"]) for item in described]
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> str:
         """Create a bridge network and return its subnet (CIDR), which the engine chooses."""

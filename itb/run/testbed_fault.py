@@ -6,7 +6,8 @@ blamed on the product, the machine, the containers, the network and the web
 server of the run are checked, here and nowhere else.
 
 A candidate is root on its hosts, though: it can fill their disks, eat their
-memory or end them.  A fault of only such a host is called undecided.
+memory or end them.  A fault of only such a host is called undecided, and so is
+a full disk that all hosts share, if the candidate used it (``disk_use``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from itb.containers.host import Host
@@ -23,11 +24,12 @@ from itb.errors import UNDECIDED, InterruptedRunError, ItbError
 from itb.process.request import Request
 from itb.repository.server import REPO_HOST
 from itb.roles import CE, SERVICES, WORKSPACE
+from itb.run import disk_use
 from itb.run.cell import Cell
 from itb.rundir import values
-from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
+from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 
-_MIN_FREE = 16 << 20  # bytes; with less on the machine's disk, nothing works
+_DISK_FULL = ": disk full: "
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
@@ -56,17 +58,28 @@ def qualify(cell: Cell, cause: str, text: str = "") -> str:
 
 
 def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
-    roles = [role for role in cell.testbed_roles if cause.startswith(f"host {role}: ")]
-    if not any(_has_candidate(cell, role) for role in roles):
+    own_roles = [role for role in [*cell.testbed_roles, WORKSPACE] if _has_candidate(cell, role)]
+    for folder in disk_use.folders(cell):
+        if cause.startswith(_full_disk(folder)):
+            return disk_use.is_candidates(cell, folder, own_roles)
+    if not any(cause.startswith(f"host {role}: ") for role in own_roles):
         return False
     if not cell.host(SERVICES).is_running():
         return False
     findings = _inspect_host(cell.host(SERVICES), [REPO_HOST])
-    return not any(_host_causes(SERVICES, findings, text))
+    shared = next(_host_causes(SERVICES, findings, text), "")
+    if _DISK_FULL in cause and _DISK_FULL in shared:
+        return disk_use.is_candidates(cell, None, own_roles)
+    return not shared
 
 
 def _has_candidate(cell: Cell, role: str) -> bool:
-    """Return whether the candidate's installation has begun on a role's host; scenarios install it on others."""
+    """Return whether the candidate's build or installation has begun on a role's host, or may have.
+
+    Scenarios install it on other hosts.
+    """
+    if role == WORKSPACE:
+        return cell.checkpoints.last(USED_WORKSPACE) is not None
     key = CheckpointKey(CheckpointKind.INSTALLATION, role)
     return role in cell.topology.optional or cell.checkpoints.last(key) is not None
 
@@ -80,7 +93,7 @@ def clock_drift(began: tuple[float, float]) -> float:
 
 
 def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
-    yield from _machine_causes(cell.rundir.path, cell.settings.cache_dir, cell.journal.began)
+    yield from _machine_causes(cell.rundir.path, disk_use.folders(cell), cell.journal.began)
     yield from _container_causes(cell, role)
     if role not in cell.testbed.started:
         return
@@ -96,24 +109,26 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
         yield f"host {role}: {name} cannot be reached"
 
 
-def _machine_causes(rundir: Path, cache: Path, began: tuple[float, float]) -> Iterator[str]:
-    """Yield what is wrong with the machine; ``began`` is when the run did, as for :func:`clock_drift`."""
+def _full_disk(folder: Path) -> str:
+    return f"the disk of {folder} is full"
+
+
+def _machine_causes(rundir: Path, folders: Sequence[Path], began: tuple[float, float]) -> Iterator[str]:
+    """Yield what is wrong with the machine; ``began`` is when the run did, as for :func:`clock_drift`.
+
+    ``folders`` are those whose disks the run needs.
+    """
     if not rundir.is_dir():
         yield f"run directory {rundir} is gone"
         return
-    for folder in (rundir, cache):
-        if folder.is_dir() and _free_bytes(folder) < _MIN_FREE:
-            yield f"the disk of {folder} is full ({_free_bytes(folder) >> 20} MiB left)"
+    for folder in folders:
+        if disk_use.free_bytes(folder) < disk_use.MIN_FREE:
+            yield f"{_full_disk(folder)} ({disk_use.free_bytes(folder) >> 20} MiB left)"
     if not os.access(rundir, os.W_OK):
         yield f"run directory {rundir} cannot be written to"
     drift = clock_drift(began)
     if abs(drift) > _MAX_DRIFT:
         yield f"the machine's clock jumped by {drift:+.0f} s during the run"
-
-
-def _free_bytes(path: Path) -> int:
-    filesystem = os.statvfs(path)
-    return filesystem.f_bavail * filesystem.f_frsize
 
 
 def _container_causes(cell: Cell, role: str) -> Iterator[str]:
@@ -142,13 +157,13 @@ def _inspect_host(host: Host, names: list[str]) -> dict[str, list[str]]:
 
 def _host_causes(role: str, findings: dict[str, list[str]], text: str) -> Iterator[str]:
     for finding in findings.get("full", ()):
-        yield f"host {role}: disk full: {finding.split()[0]} has {finding.split()[-1]} KiB left"
+        yield f"host {role}{_DISK_FULL}{finding.split()[0]} has {finding.split()[-1]} KiB left"
     for finding in findings.get("readonly", ()):
         yield f"host {role}: {finding} cannot be written to"
     if _ENOSPC.search(text) and not _INOTIFY.search(text):
         free_space = sorted((int(line.split()[-1]), line.split()[0]) for line in findings.get("free", ()))
         if free_space and free_space[0][0] < _LOW_KIB:
-            yield f"host {role}: disk full: {free_space[0][1]} has only {free_space[0][0] >> 10} MiB left"
+            yield f"host {role}{_DISK_FULL}{free_space[0][1]} has only {free_space[0][0] >> 10} MiB left"
     for number in findings.get("killed", ()):
         yield f"host {role}: out of memory: the kernel killed {number} of its processes"
     for name in findings.get("unresolved", ()):

@@ -21,6 +21,12 @@ from itb.model import (
 R = TypeVar("R", bound=Record)
 
 
+class DiskSpace(Record):
+    """The free bytes of disks before a run had hosts, by folders of this machine."""
+
+    free: dict[str, int]
+
+
 @dataclass(frozen=True)
 class ValueKey(Generic[R]):
     """The key of a value that is saved as ``state/NAME.json``."""
@@ -38,6 +44,7 @@ BUILD = ValueKey("build", Build)
 PUBLISHED_REPO = ValueKey("supplied", Repo)  # where packages that were not built here come from
 REPO = ValueKey("repo", Repo)
 TESTBED = ValueKey("testbed", TestbedHosts)
+DISK_SPACE = ValueKey("disks", DiskSpace)
 INSTALLED = ValueKey("installed", Installed)
 TOKEN = ValueKey("token", Token)
 

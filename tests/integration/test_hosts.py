@@ -171,3 +171,12 @@ def test_host_that_dies_under_a_command(new_host: object) -> None:
     threading.Timer(1, host.engine.call, ["kill", host.container]).start()
     with pytest.raises(TestbedError, match="is not running"):
         host.run(Request(["sleep", "60"], timeout=50))
+
+
+def test_size_of_what_was_written_in_a_host(shared_host: Host, place: str) -> None:
+    (before,) = shared_host.engine.own_sizes([shared_host.container])
+    shared_host.script('head -c 20000000 /dev/zero >"$1/large"', Request([place]))
+    (after,) = shared_host.engine.own_sizes([shared_host.container])
+    assert after - before > 15_000_000
+    assert shared_host.engine.storage
+    assert (shared_host.engine.storage / "overlay").exists() or not shared_host.engine.is_podman

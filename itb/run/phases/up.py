@@ -16,6 +16,7 @@ from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
 from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
+from itb.run import disk_use
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
@@ -94,6 +95,7 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
         if not missing:
             return
         with cell.journal.case(*STARTED) as case:
+            disk_use.remember(cell)
             prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
             case.passed(f"{', '.join(missing)} on {prefix}.0/24")
             start_containers(cell, images, missing, prefix)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import (
     UNDECIDED,
@@ -18,9 +19,9 @@ from itb.errors import (
     TestbedError,
     UsageError,
 )
-from itb.run import testbed_fault
+from itb.run import disk_use, testbed_fault
 from itb.run.cell import Cell
-from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
+from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
@@ -81,7 +82,7 @@ def test_what_a_look_at_a_host_comes_to(findings: dict[str, list[str]], text: st
 
 def machine_causes(rundir: Path, *, drift: float = 0.0) -> list[str]:
     began = (time.time() - drift, time.monotonic())
-    return list(testbed_fault._machine_causes(rundir, rundir.parent, began))
+    return list(testbed_fault._machine_causes(rundir, [rundir.parent], began))
 
 
 def test_a_sound_machine_is_not_at_fault(tmp_path: Path) -> None:
@@ -156,10 +157,41 @@ def test_fault_before_the_installation_is_the_testbeds(new_cell: Callable[[], Ce
 def test_fault_that_a_host_without_the_candidate_has_too_is_the_testbeds(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk of all hosts is the machine's."""
-    monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {"full": ["/ 0"]})
-    cause = "host factory: disk full: / has 0 KiB left"
+    monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {"unresolved": ["repo.x"]})
+    cause = "host factory: name resolution fails: repo.x is not known there"
     assert testbed_fault.qualify(cell, cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("before", "hosts", "is_undecided"),
+    [
+        (1 << 30, 800 << 20, True),
+        (1 << 30, 100 << 20, False),
+        (0, 800 << 20, False),  # it was full before
+    ],
+)
+def test_shared_disk_that_the_candidate_filled_is_no_acquittal(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, hosts: int, is_undecided: bool
+) -> None:
+    monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {"full": ["/ 0"]})
+    monkeypatch.setattr(cell.testbed, "roles_with_container", lambda: {"factory", "services"})
+    monkeypatch.setattr(Engine, "own_sizes", lambda _, names: [hosts] if names == ["itb-s-factory"] else [])
+    cell.engine.storage = tmp_path
+    monkeypatch.setattr(disk_use, "free_bytes", lambda _: before)
+    disk_use.remember(cell)
+    monkeypatch.setattr(disk_use, "free_bytes", lambda _: 0)
+    disk_use.remember(cell)
+    machine = f"the disk of {tmp_path} is full (0 MiB left)"
+    for cause in ("host factory: disk full: / has 0 KiB left", machine):
+        assert testbed_fault.qualify(cell, cause) == (f"{UNDECIDED}: {cause}" if is_undecided else cause)
+    assert next(testbed_fault._causes(cell, "factory", "")).startswith("the disk of ")
+
+
+def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
+    cause = "host workspace: disk full: / has 0 KiB left"
+    assert testbed_fault.qualify(cell, cause) == cause
+    cell.checkpoints.begin(USED_WORKSPACE, {"workspace": "4"})
+    assert testbed_fault.qualify(cell, cause) == f"{UNDECIDED}: {cause}"
 
 
 def test_undecided_cause_is_said_once(tmp_path: Path) -> None:
