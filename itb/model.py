@@ -145,20 +145,26 @@ class Case(Record):
 
 
 class Trust(StrEnum):
-    """How far the build of a commit is trusted, by the kind of reference that named the commit."""
+    """A level of trust, the lowest first; :mod:`itb.config.trust` says what has it and what it allows."""
 
-    RELEASE = "release"  # the tag of a version
-    BRANCH = "branch"  # a branch, a commit, any other tag
-    PULL = "pr"  # anybody's proposal
-    WORKTREE = "worktree"  # files that nobody else has
+    PR = "pr"
+    BRANCH = "branch"
+    RELEASE = "release"
+
+
+class RunTrust(Record):
+    """The level of trust of a run, and the one by the kinds of its references, from which the user may differ."""
+
+    level: Trust
+    reference: Trust
 
     @property
-    def usable_levels(self) -> tuple[Trust, ...]:
-        """Return the levels whose builds may be used where this is asked for, the highest first; none is lower."""
-        if self is Trust.WORKTREE:
-            return (self,)
-        order = (Trust.RELEASE, Trust.BRANCH, Trust.PULL)
-        return order[: order.index(self) + 1]
+    def text(self) -> str:
+        """Return the level, and what the user made of it."""
+        if self.level is self.reference:
+            return self.level
+        raised = [*Trust].index(self.level) > [*Trust].index(self.reference)
+        return f"{self.level}, {'raised' if raised else 'lowered'} by the user; {self.reference} by its reference"
 
 
 class Commit(Record):
@@ -168,6 +174,7 @@ class Commit(Record):
     40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see itb help products.
+    ``on_branch`` is false if no branch or tag of the source leads to it.
 
     Packages that were published elsewhere have no commit: ``kind`` is
     published, ``source`` their repository, ``id``, ``tree`` empty and
@@ -186,16 +193,7 @@ class Commit(Record):
     version: str
     rc: int = 0
     rpm_release: str = ""
-
-    @property
-    def trust(self) -> Trust:
-        """Return how far its build is trusted; a pull request is anybody's, so is an open way to the source."""
-        if self.open_transport:
-            return Trust.PULL
-        if self.kind == CommitKind.TAG and not self.rpm_release:
-            return Trust.RELEASE
-        ours = dict.fromkeys((CommitKind.TAG, CommitKind.BRANCH, CommitKind.COMMIT), Trust.BRANCH)
-        return {**ours, CommitKind.WORKTREE: Trust.WORKTREE}.get(self.kind, Trust.PULL)
+    on_branch: bool = True
 
     @property
     def open_transport(self) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from itb.config.trust import LEVELS
 from itb.errors import UsageError
 from itb.model import Record, Rpm, Trust
 from itb.util import files, ownership
@@ -119,7 +120,7 @@ def take(
     is damaged is then removed; one that cannot be read may be another version's
     and stays, as does one that others can change.
     """
-    for level in trust.usable_levels:
+    for level in LEVELS[trust].cached_builds:
         entry = folder(cache, name, level)
         if entry.is_dir() and (cached := _take(entry, (name, commit, level), rpms, report)):
             if (entry / LOG).is_file():

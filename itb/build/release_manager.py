@@ -23,7 +23,7 @@ from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import BuildError, TestbedError, UsageError
-from itb.model import Build, Commit, Rpm
+from itb.model import Build, Commit, CommitKind, Rpm, Trust
 from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -49,7 +49,8 @@ class Workspace:
     that mock has to install; empty to build with rpmbuild.  ``run`` is the run
     that the workspace belongs to, ``fresh`` whether nothing was built in it
     before: a build runs as root and could change the next one, so only what a
-    fresh workspace made is put into the cache.
+    fresh workspace made is put into the cache.  ``trust`` is the level of the
+    build there.
     """
 
     platform: str
@@ -59,6 +60,7 @@ class Workspace:
     mock: str = ""
     run: str = ""
     fresh: bool = False
+    trust: Trust = Trust.PR
 
 
 def take_cached(
@@ -72,7 +74,7 @@ def take_cached(
         cache,
         name,
         commit=commit.id,
-        trust=commit.trust,
+        trust=workspace.trust,
         rpms=rundir.build / "rpms",
         log=rundir.build / LOG,
         report=damaged.append,
@@ -166,7 +168,7 @@ def _keep(job: _BuildJob, new_build: Build, cache: Path) -> str:
         name=_cache_name(job.commit, job.product, job.workspace),
         commit=job.commit.id,
         run=job.workspace.run,
-        trust=job.commit.trust,
+        trust=job.workspace.trust,
         rpms=new_build.rpms,
         source_rpm=new_build.source_rpm,
         arguments=new_build.arguments,
@@ -207,6 +209,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "env": {**workspace.env, "TAR_OPTIONS": _TAR_OPTIONS},
         "tools": {file.path: build_cache.key({"": file.content.hex()}) for file in _tools()},
         **({"mock": workspace.mock} if workspace.mock else {}),
+        **({"worktree": True} if commit.kind is CommitKind.WORKTREE else {}),  # nobody else has its files
     }
     return build_cache.key(facts)
 

@@ -9,7 +9,7 @@ takes it, its help, ``itb show config`` and the table of the documentation.
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from itb.config.option import Continuation, Heading, Option, as_setting, fields
 from itb.process.limits import DEFAULTS
@@ -17,6 +17,7 @@ from itb.process.retry import DEFAULT_RETRIES
 
 _LIMITS = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULTS.items())
 _ENGINES = ("podman", "docker")  # names of the machine's own programs, which anybody may give
+BY_REFERENCE: Final = "reference"  # the setting trust of who leaves the level to the kind of the reference
 _MORE_FOLDERS = "more folders with {}, comma-separated"
 
 
@@ -79,11 +80,24 @@ class DeclaredSettings:
     builder: Annotated[
         Literal["rpmbuild", "mock"],
         Option(
-            "what makes the RPMs: rpmbuild, or mock, for which the workspace runs privileged (EL platforms)",
+            "what makes the RPMs: rpmbuild, or mock (EL platforms), which needs --allow-privileged",
             Heading.TESTED,
             "NAME",
         ),
     ] = "rpmbuild"
+    allow_privileged: Annotated[
+        bool,
+        Option("let mock build in a privileged workspace: as root on this machine", Heading.TESTED),
+    ] = False
+    trust: Annotated[
+        Literal["reference", "pr", "branch", "release"],
+        Option(
+            "how far the candidate is trusted: by its reference, or pr, branch, release (itb help security)",
+            Heading.TESTED,
+            "LEVEL",
+            changes=(Continuation.RESUME,),
+        ),
+    ] = BY_REFERENCE
     fresh_build: Annotated[
         bool,
         Option(

@@ -16,8 +16,11 @@ from itb.config.options import settings as declared_settings
 from itb.errors import UsageError
 from itb.util.files import expand
 
+# What only the user allows, in words of their own: a flag, a variable, the file in their home.
+_BY_USER_ONLY = ("trust", "allow_privileged")
 # Programs, what they are given, and folders in which definitions, programs or packages are looked up.
 _REFUSED = (
+    *_BY_USER_ONLY,
     "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
     "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned", "report_dir",
 )  # fmt: skip
@@ -29,13 +32,16 @@ def refused_keys(settings: Mapping[str, Any], folder: Path, source: str) -> list
     """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is what is to be tested.
 
     In a folder that is not the candidate's, only an engine given by its path is
-    refused: a command that knows no source would start it.
+    refused, since a command that knows no source would start it, and what the
+    user alone allows, since a candidate may be in a folder that looks like none.
     """
     if is_untrusted(folder, source):
         return [
             key for key, value in settings.items() if key in _REFUSED or (key in BY_NAME_ONLY and is_path(value))
         ]
-    return [key for key, value in settings.items() if key == "engine" and is_path(value)]
+    return [
+        key for key, value in settings.items() if key in _BY_USER_ONLY or (key == "engine" and is_path(value))
+    ]
 
 
 def is_untrusted(folder: Path, source: str) -> bool:

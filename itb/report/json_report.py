@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter
 
 from itb.errors import worst
-from itb.model import Case, Commit, CommitKind, Outcome, Record
+from itb.model import Case, Commit, CommitKind, Outcome, Record, Trust
 from itb.report import next_commands
 from itb.report.junit import classname_of
 from itb.report.quotes import locate_quotes
@@ -152,6 +152,10 @@ class JsonRun(JsonRecord):
     scenarios: tuple[str, ...]
     tool_version: str
     """The itb that made the run."""
+    trust: Trust | None
+    """How far it trusted the candidate; null in runs of older versions."""
+    trust_by_reference: Trust | None
+    """The level by the kind of its reference; another than its trust where the user raised or lowered that."""
     verdict: VerdictKind
     exit_code: int | None
     """Null while it goes on."""
@@ -172,7 +176,7 @@ class JsonRun(JsonRecord):
     problems: tuple[str, ...]
     """Files and values of its directory that could not be read."""
     warnings: tuple[str, ...]
-    """Why somebody else may have changed what was tested."""
+    """Why somebody else may have changed what was tested, or it the machine."""
     phases: tuple[JsonPhase, ...]
     phases_not_reached: tuple[str, ...]
     failed: tuple[JsonFailure, ...]
@@ -261,6 +265,8 @@ def _run(run_data: RunData, verdict: Verdict) -> JsonRun:
         commit=JsonCommit(**commit.model_dump(include=set(JsonCommit.model_fields))) if commit else None,
         scenarios=state.scenarios,
         tool_version=state.tool_version,
+        trust=state.trust.level if state.trust else None,
+        trust_by_reference=state.trust.reference if state.trust else None,
         verdict=verdict.kind,
         exit_code=verdict.exit_code,
         headline=verdict.headline,

@@ -182,6 +182,8 @@ def properties(run_data: RunData, verdict: Verdict) -> dict[str, str]:
         "own_word": self_reported.summary_line(run_data),
         "platform.note": one_line(run_data.notes.platform_note),
     }
+    if state.trust:
+        values |= {"trust": state.trust.level, "trust.reference": state.trust.reference}
     if variant := state.settings.get("variant"):
         values |= {"variant": " ".join(map(str, variant))}
     if commit := run_data.commit:

@@ -22,7 +22,8 @@ _SETTINGS = options.settings()
 _RUNS = str(_SETTINGS["runs"].default)  # of the directory where itb is called
 # Settings whose value is always a path, with a slash in it or not; others may hold a name.
 _ONLY_PATHS = ("source", "repo_key", "runs", "cache", "products", "platforms", "scenarios", "hooks")
-_REPEATED = ("builder", "token_hook", "engine", "cache", "runs")  # settings that are repeated unless default
+# Settings that are repeated unless default.
+_REPEATED = ("builder", "trust", "token_hook", "engine", "cache", "runs")
 _HIDDEN_LOGIN = re.compile(rf"://[^/@\s]*{re.escape(MARK)}[^/@\s]*@")
 
 
@@ -101,7 +102,8 @@ def _same_run(run_data: RunData) -> list[str]:
         arguments += ["--source", _HIDDEN_LOGIN.sub("://", settings["source"])]
     if settings.get("variant"):
         arguments += ["--variant", ",".join(settings["variant"])]
-    arguments += ["--fresh-build"] if settings.get("fresh_build") else []
+    for option in (_SETTINGS[name] for name in ("allow_privileged", "fresh_build")):
+        arguments += [option.flag] if settings.get(option.name) else []
     for option in (_SETTINGS[name] for name in _REPEATED):
         if settings.get(option.name, option.default) != option.default:
             arguments += [option.flag, settings[option.name]]

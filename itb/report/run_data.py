@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from itb.config.trust import PRIVILEGED
 from itb.errors import UsageError
 from itb.model import (
     Build,
@@ -68,7 +69,7 @@ class RunData:
     resumption_notes: tuple[str, ...] = ()  # when the run was resumed, and which cases that repeated
     paused_seconds: float = 0.0  # between one attempt and the next
     hand_entry_notes: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
-    warnings: tuple[str, ...] = ()  # why what was tested may be another's than it seems
+    warnings: tuple[str, ...] = ()  # why the candidate may be another's than it seems, or could reach the machine
 
     @property
     def seconds(self) -> float:
@@ -76,6 +77,12 @@ class RunData:
         ends = [case.ended for case in self.cases]
         end = self.state.finished or max(ends, default=self.state.started)
         return max(0.0, end - self.state.started - self.paused_seconds)
+
+    @property
+    def trust_note(self) -> str:
+        """Return a line that names the level of trust where the user chose it; else nothing."""
+        trust = self.state.trust
+        return f"level of trust: {trust.text}" if trust and trust.level is not trust.reference else ""
 
     @property
     def bad_cases(self) -> list[Case]:
@@ -132,7 +139,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         resumption_notes=_resumption_notes(history),
         paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,
-        warnings=_warnings(tested),
+        warnings=_warnings(tested, state),
     )
 
 
@@ -213,13 +220,20 @@ def _resumption_notes(history: CaseHistory) -> tuple[str, ...]:
     return (f"{', '.join(times)}{repeated}",)
 
 
-def _warnings(commit: Commit | None) -> tuple[str, ...]:
-    """Return a line saying that the source came by a way on which others could have changed it; none if not so."""
-    if commit is None or not commit.open_transport:
-        return ()
+def _warnings(commit: Commit | None, state: RunState) -> tuple[str, ...]:
+    """Return a line for each way in which others could have changed the candidate, or it the machine."""
+    lines = []
+    if state.settings.get("builder") == "mock" and not state.settings.get("from_repo"):
+        lines.append(PRIVILEGED)
+    if commit and commit.open_transport:
+        lines.append(_open_transport_warning(commit))
+    return tuple(lines)
+
+
+def _open_transport_warning(commit: Commit) -> str:
     return (
         f"the source came by {commit.open_transport}:// ({clean(commit.source)}), and anybody on the network in "
-        "between could have changed it: it is trusted as a pull request is; safe are https, ssh or a whole id",
+        "between could have changed it: it is trusted as a pull request is; safe are https, ssh or a whole id"
     )
 
 

@@ -212,7 +212,7 @@ def _closing_rows(run_data: RunData, verdict: Verdict) -> list[tuple[str, str]]:
     rows = [(title, _shorten(path)) for title, path in reports]
     notes = (*run_data.resumption_notes, *run_data.hand_entry_notes, *run_data.problems)
     rows += [("WARNING", line) for line in run_data.warnings]
-    rows += [("note", line) for line in notes]
+    rows += [("note", line) for line in (run_data.trust_note, *notes) if line]
     if verdict.good and (line := self_reported.summary_line(run_data)):
         rows.append(("note", line))
     if run_data.notes.platform_note and verdict.good:

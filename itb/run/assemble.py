@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itb.config import lookup
+from itb.config import lookup, trust
 from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.config.platform import Platform
@@ -21,7 +21,7 @@ from itb.config.scenario import Scenario
 from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.errors import TestbedError, UsageError
-from itb.model import Commit
+from itb.model import Commit, RunTrust
 from itb.process.runner import Runner
 from itb.process.stop import EndedRunError, Stop
 from itb.roles import CE, SERVICES, WORKSPACE
@@ -114,7 +114,7 @@ def _with_builder(
     settings: Settings, product: Product, platforms: Sequence[Platform], topology: Topology
 ) -> Topology:
     """Return the topology that the builder of the settings needs; UsageError if a platform has no such builder."""
-    if settings.builder != "mock" or settings.from_repo:
+    if not trust.is_privileged(settings):
         return topology
     if product.build.command:
         raise UsageError(
@@ -127,6 +127,7 @@ def _with_builder(
                 f"platform {platform.name} cannot build with mock: {platform.build.mock.refused}",
                 hint="--builder rpmbuild, or a platform of Enterprise Linux",
             )
+    trust.check_builder(settings)
     overlay = topology.file.parent / "privileged-workspace.yaml"
     return dataclasses.replace(topology, overlays=(overlay,))
 
@@ -219,6 +220,7 @@ def create_cell(
     commit: Commit,
     *,
     previous_commit: Commit | None,
+    run_trust: RunTrust,
     listener: Listener,
     stop: Stop,
 ) -> Cell:
@@ -241,13 +243,21 @@ def create_cell(
         environment=config_settings.names_from_environment(),
         has_tools=True,
         cwd=str(Path.cwd()),
+        trust=run_trust,
         definitions=resume.checksums(product, platform, definitions.topology),
     )
     rundir.tokens.mkdir(mode=0o700)
     if previous_commit:
         rundir.save(values.PREVIOUS_COMMIT, previous_commit)
     cell = assemble_cell(
-        settings, definitions, commit, rundir, previous_commit=previous_commit, listener=listener, stop=stop
+        settings,
+        definitions,
+        commit,
+        rundir,
+        previous_commit=previous_commit,
+        run_trust=run_trust,
+        listener=listener,
+        stop=stop,
     )
     rundir.save(values.PLANNED_CASES, planned_cases(cell))
     rundir.write_state(state)  # last: a directory with this file has all that a run begins with
@@ -262,6 +272,7 @@ def assemble_cell(
     rundir: RunDir,
     *,
     previous_commit: Commit | None,
+    run_trust: RunTrust,
     listener: Listener,
     stop: Stop,
 ) -> Cell:
@@ -279,6 +290,7 @@ def assemble_cell(
         engine=connect(runner, settings.engine, settings.cache_dir),
         checkpoints=Checkpoints(rundir),
         previous_commit=previous_commit,
+        trust=run_trust,
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))

@@ -14,7 +14,7 @@ from itb.config.scenario import Scenario
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
-from itb.model import Commit, Notes, Record
+from itb.model import Commit, Notes, Record, RunTrust, Trust
 from itb.process.limits import Limits
 from itb.roles import CE, CE_PORT, SERVICES, WORKSPACE
 from itb.rundir.checkpoints import CheckpointKey, Checkpoints
@@ -25,6 +25,7 @@ from itb.scenario.script_context import ScriptContext
 from itb.testbed.testbed import Testbed, Topology
 
 R = TypeVar("R", bound=Record)
+_LEAST_TRUST = RunTrust(level=Trust.PR, reference=Trust.PR)
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Cell:
     engine: Engine
     checkpoints: Checkpoints
     previous_commit: Commit | None = None  # the version that scenarios upgrade from
+    trust: RunTrust = _LEAST_TRUST
 
     @functools.cached_property
     def testbed(self) -> Testbed:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from itb.config import step_library
+from itb.config import step_library, trust
 from itb.config.scenario import Scenario
-from itb.model import Build, Installed, PlatformImages, Repo
+from itb.model import Build, Installed, PlatformImages, Repo, RunTrust
 from itb.run.cell import Cell
+from itb.rundir.directory import RunDir
 from itb.source import itb_commit
-from itb.util.files import sha256, write_atomically
+from itb.util.files import read, sha256, write_atomically
 from itb.util.redact import redact
 from itb.version import VERSION
+
+_NAME = "lock.yaml"
 
 
 def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installed: Installed) -> None:
@@ -28,6 +32,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         "tree": cell.commit.tree or None,
         "reference": cell.commit.ref,
         "source": cell.commit.source,
+        "trust": cell.trust.model_dump(mode="json"),
         "upgraded_from": (previous_commit.id or previous_commit.describe) if previous_commit else None,
         **_builder(cell, build),
         "published": _published(build, repo),
@@ -43,7 +48,18 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
             for scenario in cell.scenarios
         },
     }
-    write_atomically(cell.rundir.path / "lock.yaml", redact(yaml.safe_dump(content, sort_keys=False)))
+    _write(cell.rundir, content)
+
+
+def record_trust(rundir: RunDir, run_trust: RunTrust) -> None:
+    """Write another level of trust to the lock of a run of this user's, if there is one."""
+    with suppress(FileNotFoundError):
+        content = yaml.safe_load(read(rundir.path / _NAME))
+        _write(rundir, {**content, "trust": run_trust.model_dump(mode="json")})
+
+
+def _write(rundir: RunDir, content: dict[str, Any]) -> None:
+    write_atomically(rundir.path / _NAME, redact(yaml.safe_dump(content, sort_keys=False)))
 
 
 def _files(scenario: Scenario) -> Iterator[tuple[str, Path]]:
@@ -58,7 +74,8 @@ def _builder(cell: Cell, build: Build) -> dict[str, Any]:
     """Return what the candidate was built with."""
     if command := cell.product.build.command:
         return {"build": {"command": command, "timeout": cell.product.build.timeout}}
-    return {"release_manager": {"arguments": list(build.arguments)}}
+    release_manager = {"arguments": list(build.arguments), "privileged": trust.is_privileged(cell.settings)}
+    return {"release_manager": release_manager}
 
 
 def _published(build: Build, repo: Repo) -> dict[str, Any] | None:

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from itb.config import settings as config_settings
 from itb.config import untrusted_source
+from itb.config.options import BY_REFERENCE
 from itb.config.settings import Settings
 from itb.errors import UsageError
+from itb.model import Trust
 from itb.rundir import seal
 from itb.rundir.directory import RunDir
 from itb.tokens import lookup as tokens_lookup
@@ -40,6 +42,7 @@ def load(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> t
         if MARK in json.dumps(value):
             own[key] = settings.model_dump(mode="json")[key]
     if not seal.is_intact(rundir):
+        own |= _todays_trust(settings)
         _check_trusted(rundir, {**own, **changes}, settings)
     origin = f"{rundir.path / 'run.json'}: settings"
     try:
@@ -52,6 +55,12 @@ def load(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> t
     if state.tool_version != VERSION:
         notes.insert(0, f"it was begun by itb {state.tool_version}, this is {VERSION}")
     return saved, notes
+
+
+def _todays_trust(settings: Settings) -> dict[str, Any]:
+    """Return what today's user allows a run that anybody may have made: it has the level of a pull request."""
+    level = Trust.PR if settings.trust == BY_REFERENCE else settings.trust
+    return {"trust": level, "allow_privileged": settings.allow_privileged}
 
 
 def find_engine(rundir: RunDir, settings: Settings) -> str:

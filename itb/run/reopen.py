@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, chdir
 from dataclasses import dataclass
 from typing import Any
 
+from itb.config import trust
 from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.errors import InterruptedRunError, UsageError
-from itb.model import Notes
+from itb.model import Notes, RunTrust, Trust
 from itb.process.runner import Runner
 from itb.process.stop import Ending, Stop
-from itb.run import assemble, pipeline, recorded_settings, resume
+from itb.run import assemble, lock_yaml, pipeline, recorded_settings, resume
 from itb.run.cell import Cell
 from itb.run.phases import down
 from itb.rundir import seal, values
@@ -42,9 +43,30 @@ def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop)
         commit,
         rundir,
         previous_commit=rundir.load(values.PREVIOUS_COMMIT),
+        run_trust=find_trust(rundir, saved),
         listener=listener,
         stop=stop,
     )
+
+
+def find_trust(rundir: RunDir, saved: Settings) -> RunTrust:
+    """Return the level of an existing run; a copied one has, by its reference, that of a pull request."""
+    recorded, commits = rundir.state.trust, (rundir.load(values.COMMIT), rundir.load(values.PREVIOUS_COMMIT))
+    if not seal.is_intact(rundir):
+        return trust.chosen(saved, Trust.PR)
+    return trust.chosen(saved, recorded.reference) if recorded else trust.of_run(saved, *commits)
+
+
+def check_trust(cell: Cell) -> None:
+    """Raise UsageError for what the run may not do with its present settings; record its present level."""
+    trust.check(cell.settings, cell.trust, has_token=cell.product.token is not None)
+    rundir, state = cell.rundir, cell.rundir.state
+    if state.trust != cell.trust:
+        is_sealed = seal.is_intact(rundir)
+        rundir.update(trust=cell.trust, settings={**state.settings, "trust": cell.settings.trust})
+        if is_sealed:
+            seal.write(rundir)
+            lock_yaml.record_trust(rundir, cell.trust)
 
 
 def working_directory(rundir: RunDir) -> AbstractContextManager[None]:
@@ -65,6 +87,7 @@ def resume_run(
     """
     assemble.check_disk(saved)
     cell = reopen_cell(rundir, saved, listener, ending.stop())
+    check_trust(cell)
     resume.check_unchanged(rundir.state, resume.checksums(cell.product, cell.platform, cell.topology))
     cell.journal.reopen(resume=True)
     rundir.tokens.mkdir(mode=0o700, exist_ok=True)

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from itb.config import trust
 from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.errors import worst
-from itb.model import Case, Commit, Outcome
+from itb.model import Case, Commit, Outcome, RunTrust
 from itb.process import retry
 from itb.process.runner import Runner
 from itb.process.stop import Ending
@@ -35,6 +36,7 @@ class ResolvedRun:
     definitions: tuple[CellDefinitions, ...]
     commit: Commit
     previous_commit: Commit | None
+    trust: RunTrust
     resolve_case: Case | None
 
     @property
@@ -46,7 +48,8 @@ class ResolvedRun:
 def resolve_run(settings: Settings, ending: Ending) -> ResolvedRun:
     """Look up everything that the settings name and resolve the candidate; nothing is started or written yet.
 
-    Raises UsageError for a name that does not exist, TestbedError where a disk or the engine cannot be used.
+    Raises UsageError for a name that does not exist and for what the level of
+    trust does not allow, TestbedError where a disk or the engine cannot be used.
     """
     all_definitions = assemble.find_definitions(settings)
     published.check(settings, [definitions.platform for definitions in all_definitions])
@@ -57,11 +60,13 @@ def resolve_run(settings: Settings, ending: Ending) -> ResolvedRun:
     with retry.collect_causes() as retry_causes:
         commit = assemble.resolve_candidate(all_definitions[0].product, settings, runner)
         previous_commit = assemble.resolve_previous(all_definitions[0], settings, commit, runner)
+    run_trust = trust.of_run(settings, commit, previous_commit)
+    trust.check(settings, run_trust, has_token=all_definitions[0].product.token is not None)
     resolve_case = None
     if not settings.from_repo:
         seconds = time.monotonic() - clock
         resolve_case = _resolve_case(commit, started, seconds, retry.describe_retries(retry_causes))
-    return ResolvedRun(settings, tuple(all_definitions), commit, previous_commit, resolve_case)
+    return ResolvedRun(settings, tuple(all_definitions), commit, previous_commit, run_trust, resolve_case)
 
 
 def _resolve_case(commit: Commit, started: float, seconds: float, retries: str) -> Case:
@@ -102,6 +107,7 @@ def _create_cell(resolved: ResolvedRun, definitions: CellDefinitions, listener: 
         definitions,
         resolved.commit,
         previous_commit=resolved.previous_commit,
+        run_trust=resolved.trust,
         listener=listener if has_one_cell else PlatformListener(listener, definitions.platform.name),
         stop=ending.stop(),
     )

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 
 from itb.errors import LogLine, UsageError
-from itb.model import END_OF_TIME, Case, Moment, Quote, Record
+from itb.model import END_OF_TIME, Case, Moment, Quote, Record, RunTrust
 from itb.process.result import CommandRecord
 from itb.rundir import case_history
 from itb.rundir import lock as rundir_lock
@@ -85,6 +85,7 @@ class RunState(Record):
     environment: tuple[str, ...] = ()  # settings that variables gave
     has_tools: bool = False  # its hosts run programs that itb provides; hosts of older versions do not
     cwd: str = ""  # what relative paths in the settings are relative to
+    trust: RunTrust | None = None  # None in a run of an older version
     definitions: dict[str, str] = {}  # checksums of product, platform and testbed as the run began
 
 

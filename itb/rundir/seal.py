@@ -2,7 +2,7 @@
 
 The owner of the files proves nothing: a copied directory, or one that came
 with a candidate's tree, belongs to the user as well.  The seal is a keyed
-hash (HMAC) over the directory's path and what ``run.json`` says of settings;
+hash (HMAC) over the directory's path and what ``run.json`` says of settings and trust;
 the key is the user's, outside of any run.
 """
 
@@ -15,6 +15,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from itb.errors import UsageError
 from itb.rundir.directory import RunDir
@@ -43,8 +44,10 @@ def is_intact(rundir: RunDir) -> bool:
 
 def _hash(rundir: RunDir, key: bytes) -> str:
     state = rundir.state
-    sealed_content = json.dumps([str(rundir.path.resolve()), state.id, state.cwd, state.settings], sort_keys=True)
-    return hmac.new(key, sealed_content.encode(), hashlib.sha256).hexdigest()
+    content: list[Any] = [str(rundir.path.resolve()), state.id, state.cwd, state.settings]
+    if state.trust:  # a run of an older version has none
+        content.append(state.trust.model_dump(mode="json"))
+    return hmac.new(key, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
 def _key_file() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from itb import commit_versions
 from itb.config.product import Product
+from itb.config.trust import is_pull_request
 from itb.errors import BuildError, UsageError
 from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
@@ -331,7 +332,14 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
         version=version.version,
         rc=version.rc,
         rpm_release=version.rpm_release,
+        on_branch=resolved.kind is not CommitKind.COMMIT or _is_on_branch(git, resolved.id),
     )
+
+
+def _is_on_branch(git: Git, commit: str) -> bool:
+    """Return whether a branch or tag of the source leads to a commit: one of a pull request can be had, too."""
+    names = git.text("for-each-ref", "--format=%(refname)", f"--contains={commit}", *_NAMESPACES).split()
+    return not all(map(is_pull_request, names))
 
 
 def _count_commits(git: Git, tag: str, commit: str) -> int:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from itb.cli.commands import publish
+from itb.config import trust as config_trust
 from itb.config.settings import Settings
 from itb.errors import UsageError
+from itb.model import Commit, CommitKind, RunTrust, Trust
 from itb.run import recorded_settings, reopen
-from itb.rundir import seal
+from itb.rundir import seal, values
 from itb.rundir.directory import RunDir, RunState
 
 
@@ -38,6 +40,12 @@ CHOSEN: list[dict[str, Any]] = [
     {"engine": "./podman"},
     {"token_hook": "./hook"},
 ]
+
+
+COMMIT = Commit(
+    product="p", source="/x", ref="v1_0", kind=CommitKind.TAG, id="1" * 40, tree="1" * 40, date="2026-11-20",
+    subject="s", version="1.0",
+)  # fmt: skip
 
 
 def _begun(folder: Path, **settings: Any) -> RunDir:
@@ -74,6 +82,44 @@ def test_what_the_user_chose_when_the_run_began(tmp_path: Path, settings: dict[s
     copied = tmp_path / "elsewhere" / rundir.id
     shutil.copytree(rundir.path, copied)
     assert not seal.is_intact(RunDir(copied))
+
+
+@pytest.mark.parametrize("trust", ["reference", "branch", "release"])
+def test_how_far_a_copy_is_trusted(tmp_path: Path, trust: Any) -> None:
+    """Its commit says that it is a release's, its settings that it is trusted as one."""
+    rundir = _begun(tmp_path / "theirs", trust=trust, allow_privileged=True, token_hook="vault")
+    rundir.save(values.COMMIT, COMMIT)
+    rundir.update(trust=RunTrust(level=Trust.RELEASE, reference=Trust.RELEASE))
+    saved, _ = recorded_settings.load(rundir, Settings(token_hook="vault"), {})
+    assert not saved.allow_privileged
+    assert reopen.find_trust(rundir, saved) == RunTrust(level=Trust.PR, reference=Trust.PR)
+    with pytest.raises(UsageError, match="level pr gets no token of 'vault'"):
+        config_trust.check(saved, reopen.find_trust(rundir, saved), has_token=True)
+    for today, changes in ((Settings(trust="branch"), {}), (Settings(), {"trust": "branch"})):
+        saved, _ = recorded_settings.load(rundir, today.model_copy(update={"token_hook": "vault"}), changes)
+        assert reopen.find_trust(rundir, saved).level is Trust.BRANCH, "who resumes it says so"
+
+
+@pytest.mark.parametrize("trust", ["reference", "pr", "branch"])
+def test_a_resumed_run_keeps_its_level(tmp_path: Path, trust: Any) -> None:
+    rundir = _begun(tmp_path / "runs", trust=trust)
+    rundir.save(values.COMMIT, COMMIT.model_copy(update={"ref": "pr/7"}))
+    level = Trust.PR if trust == "reference" else Trust(trust)
+    rundir.update(trust=RunTrust(level=level, reference=Trust.PR))
+    seal.write(rundir)
+    rundir.save(values.COMMIT, COMMIT)  # it is not what decides
+    saved, _ = recorded_settings.load(rundir, Settings(trust="release"), {})
+    assert reopen.find_trust(rundir, saved) == RunTrust(level=level, reference=Trust.PR)
+    rundir.update(trust=RunTrust(level=Trust.RELEASE, reference=Trust.RELEASE))
+    assert not seal.is_intact(rundir)
+
+
+def test_run_of_a_version_that_recorded_no_level(tmp_path: Path) -> None:
+    rundir = _begun(tmp_path / "runs")
+    rundir.save(values.COMMIT, COMMIT)
+    seal.write(rundir)
+    saved, _ = recorded_settings.load(rundir, Settings(), {})
+    assert reopen.find_trust(rundir, saved).level is Trust.RELEASE
 
 
 def test_seal_is_of_these_settings_and_this_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from itb.model import Case, Commit, CommitKind, HostInfo, Outcome, Rpm, TestbedHosts, Trust
+from itb.model import Case, Commit, CommitKind, HostInfo, Outcome, Rpm, TestbedHosts
 
 
 def test_nevra_as_dnf_prints_it() -> None:
@@ -58,5 +58,5 @@ def test_source_that_anybody_on_the_way_could_have_changed(source: str, ref: str
         product="p", source=source, ref=ref, kind=CommitKind.TAG, id=ID, tree=ID, date="2026-11-20", subject="s",
         version="1",
     )  # fmt: skip
-    assert (commit.open_transport, commit.trust) == (scheme, Trust.PULL if scheme else Trust.RELEASE)
+    assert commit.open_transport == scheme
     assert not commit.model_copy(update={"kind": CommitKind.PUBLISHED}).open_transport

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from itb.config import settings as config_settings
+from itb.config import trust
 from itb.config.settings import Settings
 from itb.containers.connection import connect
 from itb.containers.engine import Engine
@@ -137,6 +138,13 @@ def find_engine(settings: Settings) -> Engine:
 def settings_from(flags: Flags) -> Settings:
     """Return the settings of all layers, with these flags on top."""
     return config_settings.load(flags)[0]
+
+
+def warn_of_privileges(settings: Settings) -> None:
+    """Warn on standard error, if it is open, of a candidate that is built in a privileged container."""
+    if trust.is_privileged(settings):
+        with suppress(OSError):
+            print_clean(f"itb: warning: {trust.PRIVILEGED}", to_stderr=True)
 
 
 def make_console() -> Console:

@@ -26,10 +26,11 @@ def _print_notes(text: str, notes: Sequence[str]) -> None:
         common.print_clean(f"itb: {text}: {'; '.join(notes)}", to_stderr=True)
 
 
-def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
+def run_phase(settings: Settings, run_name: str, phase: Phase, *, trust: str | None = None) -> int:
     """Do one more phase of a run whose hosts are up, and return the run's exit code.
 
-    Without a ``run_name`` it is the only run that has hosts.
+    Without a ``run_name`` it is the only run that has hosts.  The run keeps its
+    level of trust unless the command line says another, ``trust``.
     """
     rundir = RunDir.find(settings.runs_dir, run_name)
     if not run_name:
@@ -37,7 +38,7 @@ def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
     ending = Ending()
     changeable = {name for name, option in options.settings().items() if option.changed_by(Continuation.PHASE)}
     changes = settings.model_dump(include=changeable, exclude_defaults=True)
-    new_values = {key: value for key, value in changes.items() if value}
+    new_values = {key: value for key, value in changes.items() if value} | ({"trust": trust} if trust else {})
     saved, notes = recorded_settings.load(rundir, settings, new_values)
     current_run.check_not_ended(rundir, common.find_engine(saved))
     if notes:
@@ -47,6 +48,7 @@ def run_phase(settings: Settings, run_name: str, phase: Phase) -> int:
     with ending.listening(limit), orphans.guard(), common.progress(settings, phase) as listener:
         cell = reopen.reopen_cell(rundir, saved, listener, ending.stop())
         with rundir.lock():
+            reopen.check_trust(cell)
             code = pipeline.run_phase(cell, ending, phase)
     common.conclude(settings, (cell.journal, cell.notes))
     return code
@@ -110,6 +112,7 @@ def resume_from(flags: Mapping[str, Any], run_name: str, *, as_json: bool = Fals
     with ending.listening(limit), orphans.guard(), reopen.working_directory(rundir), rundir.lock() as stale:
         notes.insert(0, f"{stale} ended without recording a result" if stale else "it had ended")
         _print_notes(f"resuming {rundir.id}", notes)
+        common.warn_of_privileges(saved)
         with common.progress(saved, f"resuming {rundir.id}") as listener:
             cell, code = reopen.resume_run(rundir, saved, notes, listener=listener, ending=ending)
     common.conclude(settings, (cell.journal, cell.notes), as_json=as_json)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from itb.cli.commands import common
+from itb.config import trust
 from itb.config.option import fields
 from itb.config.options import DeclaredKoji, DeclaredPublish
 from itb.config.settings import KojiSettings, Settings
 from itb.containers import naming
 from itb.containers.image_store import ImageStore
 from itb.errors import UsageError
-from itb.model import Build, CommitKind, Record
+from itb.model import Build, Commit, CommitKind, Record, RunTrust, Trust
 from itb.process.runner import Runner
 from itb.report import next_commands as report_commands
 from itb.report import verdict as report_verdict
@@ -51,6 +52,9 @@ def run(flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, f
         )
     with rundir.lock():
         build = publishable(rundir, force=force)
+        run_trust = trust_of(rundir, build.commit)
+        if run_trust.level is not run_trust.reference:
+            common.print_clean(f"level of trust: {run_trust.text}")
         if to:
             _copy(settings, rundir, build, to, key=publish.sign_key, dry_run=dry_run)
         if koji:
@@ -76,7 +80,13 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
             f"run {rundir.id} was built of what came by {commit.open_transport}://: "
             "anybody on the network in between could have changed it",
             hint="test it from https or ssh; or, if that is the commit's id as its author tells it: "
-            f"{report_commands.reproduce(run_data)}",
+            f"{report_commands.reproduce(run_data)} --trust {Trust.RELEASE}",
+        )
+    if not trust.LEVELS[(run_trust := trust_of(rundir, commit)).level].publish:
+        raise UsageError(
+            f"run {rundir.id} has level of trust {run_trust.text}; only {Trust.RELEASE} is published",
+            hint="test the tag of a version; or, if you trust this candidate as one: "
+            f"itb run --resume {rundir.id} --trust {Trust.RELEASE}",
         )
     if build.cached:
         raise UsageError(
@@ -90,6 +100,12 @@ def publishable(rundir: RunDir, *, force: bool) -> Build:
             hint="--force publishes it all the same",
         )
     return build
+
+
+def trust_of(rundir: RunDir, commit: Commit) -> RunTrust:
+    """Return the level of a run; of one of an older version, which did not record it, that of its reference."""
+    by_reference = trust.of_reference(commit)
+    return rundir.state.trust or RunTrust(level=by_reference, reference=by_reference)
 
 
 def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str, dry_run: bool) -> None:

@@ -11,8 +11,9 @@ from itb.errors import ExitCode
 from itb.phase import Phase
 
 _NEW_RUN_OPTIONS = (
-    "product", "ref", "platform", "source", "variant", "builder", "fresh_build", "upgrade_from",
-    "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress", "report_dir", JSON,
+    "product", "ref", "platform", "source", "variant", "builder", "allow_privileged", "trust", "fresh_build",
+    "upgrade_from", "from_repo", "nevra", "repo_key", "allow_unsigned", "runs", "cache", "engine", "progress",
+    "report_dir", JSON,
 )  # fmt: skip
 _EXIT_CODES = "; ".join(f"{code:d} {code.meaning[0].lower()}{code.meaning[1:]}" for code in ExitCode)
 _CHANGED_BY_RESUMING = ", ".join(
@@ -69,7 +70,7 @@ def build(flags: Flags, *, json: bool) -> int:
 def _run_phase(phase: Phase, flags: Flags, run: str) -> int:
     from itb.cli.commands import common, existing_run
 
-    return existing_run.run_phase(common.settings_from(flags), run, phase)
+    return existing_run.run_phase(common.settings_from(flags), run, phase, trust=flags.get("trust"))
 
 
 @command(*_EXISTING_RUN_OPTIONS, example="itb serve")
@@ -124,7 +125,10 @@ def report(flags: Flags, *, run: str, json: bool) -> int:
     return commands_report.report_runs(common.settings_from(flags), run_names, as_json=json)
 
 
-@command(*_EXISTING_RUN_OPTIONS, "token_hook", name="acquire", example="itb token acquire --token-hook command")
+@command(
+    *_EXISTING_RUN_OPTIONS, "token_hook", "trust",
+    name="acquire", example="itb token acquire --token-hook command",
+)  # fmt: skip
 def acquire(flags: Flags, *, run: str) -> int:
     """Acquire and check the SciToken, deliver it, start the candidate's services."""
     return _run_phase(Phase.TOKEN, flags, run)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itb.build import release_manager
+from itb.config import trust
 from itb.containers.host import Host
 from itb.errors import TestbedError
 from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
@@ -57,7 +58,7 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
     build = release_manager.take_cached(
         request.commit,
         cell.product,
-        workspace=_workspace(cell, images, host=None),
+        workspace=_workspace(cell, images, request.commit, host=None),
         cache=cell.settings.cache_dir,
         rundir=request.rundir,
         journal=request.journal,
@@ -100,7 +101,7 @@ def _build(cell: Cell, images: PlatformImages, request: BuildRequest, clone: Pat
                 request.commit,
                 cell.product,
                 clone=clone,
-                workspace=_workspace(cell, images, host=cell.host(WORKSPACE)),
+                workspace=_workspace(cell, images, request.commit, host=cell.host(WORKSPACE)),
                 cache=cell.settings.cache_dir,
                 rundir=request.rundir,
                 journal=request.journal,
@@ -133,7 +134,9 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     cell.checkpoints.begin(USED_WORKSPACE, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
-def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> release_manager.Workspace:
+def _workspace(
+    cell: Cell, images: PlatformImages, commit: Commit, *, host: Host | None
+) -> release_manager.Workspace:
     return release_manager.Workspace(
         platform=cell.platform.name,
         image_id=images.build.id,
@@ -142,6 +145,7 @@ def _workspace(cell: Cell, images: PlatformImages, *, host: Host | None) -> rele
         mock=cell.platform.build.mock.python_version if cell.settings.builder == "mock" else "",
         run=cell.rundir.id,
         fresh=True,  # see _renew_workspace
+        trust=trust.of_build(cell.settings, commit),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from itb.build import cache as build_cache
 from itb.build.cache import RECORD, CachedBuild
-from itb.model import Commit, Rpm, Trust
+from itb.model import Rpm, Trust
 from itb.util import files
 
 COMMIT = "1" * 40
@@ -79,26 +79,6 @@ def test_a_shared_file_that_somebody_changed_is_not_believed(tmp_path: Path) -> 
     assert "a.rpm" in (tmp_path / "said").read_text()
 
 
-@pytest.mark.parametrize(
-    ("kind", "rpm_release", "trust"),
-    [
-        ("tag", "", Trust.RELEASE),
-        ("tag", "1.6.gabc", Trust.BRANCH),  # a tag that is no version's
-        ("branch", "", Trust.BRANCH),
-        ("commit", "", Trust.BRANCH),
-        ("pr", "", Trust.PULL),
-        ("worktree", "", Trust.WORKTREE),
-        ("published", "", Trust.PULL),
-    ],
-)
-def test_trust_is_of_the_kind_of_reference(kind: str, rpm_release: str, trust: Trust) -> None:
-    commit = Commit(
-        product="p", source="/x", ref="x", kind=kind, id=COMMIT, tree="2" * 40, date="2026-02-20T18:33:57Z",
-        subject="x", version="1.0", rpm_release=rpm_release,
-    )  # fmt: skip
-    assert commit.trust is trust
-
-
 @pytest.mark.parametrize("wanted", list(Trust))
 @pytest.mark.parametrize("built", list(Trust))
 def test_lower_trust_never_serves_a_higher_one(tmp_path: Path, built: Trust, wanted: Trust) -> None:
@@ -106,8 +86,7 @@ def test_lower_trust_never_serves_a_higher_one(tmp_path: Path, built: Trust, wan
     serves = {
         Trust.RELEASE: {Trust.RELEASE},
         Trust.BRANCH: {Trust.RELEASE, Trust.BRANCH},
-        Trust.PULL: {Trust.RELEASE, Trust.BRANCH, Trust.PULL},
-        Trust.WORKTREE: {Trust.WORKTREE},
+        Trust.PR: {Trust.RELEASE, Trust.BRANCH, Trust.PR},
     }[wanted]
     cached = take(tmp_path, wanted)
     assert (cached is not None) == (built in serves)
@@ -115,16 +94,16 @@ def test_lower_trust_never_serves_a_higher_one(tmp_path: Path, built: Trust, wan
 
 
 def test_an_entry_of_lower_trust_takes_nobodys_place(tmp_path: Path) -> None:
-    keep(tmp_path, Trust.PULL, b"anybody's")
+    keep(tmp_path, Trust.PR, b"anybody's")
     keep(tmp_path, Trust.RELEASE, b"release's")
     assert take(tmp_path)
     assert (tmp_path / "into" / "rpms" / "a.rpm").read_bytes() == b"release's"
-    assert take(tmp_path, Trust.PULL), "the higher one serves it, too"
+    assert take(tmp_path, Trust.PR), "the higher one serves it, too"
     assert (tmp_path / "into" / "rpms" / "a.rpm").read_bytes() == b"release's"
 
 
 def test_an_entry_does_not_rise_by_its_folders_name(tmp_path: Path) -> None:
-    keep(tmp_path, Trust.PULL)
+    keep(tmp_path, Trust.PR)
     entries = tmp_path / "cache" / "builds"
     (entries / "k-pr").rename(entries / "k-release")
     assert take(tmp_path) is None

@@ -286,7 +286,7 @@ def test_roles_in_order_of_appearance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("platform", ["el8", "el9", "el10"])
 def test_mock_where_the_platform_has_it(platform: str) -> None:
-    settings = Settings(product="pocketwms", platform=(platform,), builder="mock")
+    settings = Settings(product="pocketwms", platform=(platform,), builder="mock", allow_privileged=True)
     (part,) = assemble.find_definitions(settings)
     assert [path.name for path in part.topology.overlays] == ["privileged-workspace.yaml"]
     assert part.topology.overlays[0].is_file()

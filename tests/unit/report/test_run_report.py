@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from lxml import etree, html
 
+from itb.config.trust import PRIVILEGED
 from itb.data import shipped
 from itb.model import (
     Build,
@@ -21,8 +23,10 @@ from itb.model import (
     Notes,
     Outcome,
     Rpm,
+    RunTrust,
     TestbedHosts,
     Token,
+    Trust,
 )
 from itb.report import run_report, self_reported
 from itb.report.case_list import failure_sentence
@@ -182,6 +186,30 @@ def test_own_word_is_told_with_a_platform_that_was_changed_or_not_looked_at(rund
     add(PLATFORM_UNCHANGED, phase="install", role="factory")
     add(PLATFORM_UNCHANGED, phase="test", role="factory", outcome=Outcome.FAILED)
     assert self_reported.summary_line(read_run_data(rundir)).endswith("WAS CHANGED")
+
+
+def test_reports_say_how_far_a_run_trusted_its_candidate(rundir: RunDir, add: Add) -> None:
+    add("a", phase="test")
+    settings = {"builder": "mock", "allow_privileged": True}
+    rundir.update(trust=RunTrust(level=Trust.RELEASE, reference=Trust.BRANCH), settings=settings)
+    verdict = run_report.write(rundir)
+    raised = "release, raised by the user; branch by its reference"
+    lines = [*plain_lines(read_run_data(rundir), verdict)]
+    assert f"note:    level of trust: {raised}" in lines
+    assert f"WARNING: {PRIVILEGED}" in lines
+    page = rundir.html.read_text()
+    assert f"<dd>{raised}</dd>" in page
+    assert "root on this machine" in page
+    properties = {item.get("name"): item.get("value") for item in etree.parse(rundir.junit).iter("property")}
+    assert (properties["trust"], properties["trust.reference"]) == ("release", "branch")
+    assert "root on this machine" in properties["warnings"]
+    (told,) = json.loads(rundir.verdict.read_text())["runs"]
+    assert (told["trust"], told["trust_by_reference"], len(told["warnings"])) == ("release", "branch", 1)
+    by_reference = RunTrust(level=Trust.PR, reference=Trust.PR)
+    rundir.update(trust=by_reference, settings={"builder": "mock", "from_repo": "x"})
+    text = "\n".join(plain_lines(read_run_data(rundir), verdict))
+    assert "level of trust" not in text
+    assert PRIVILEGED not in text
 
 
 def test_cases_are_in_order_of_start_with_unique_names_and_real_times(rundir: RunDir, add: Add) -> None:

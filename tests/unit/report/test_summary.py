@@ -68,6 +68,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     return {
         "product": "products/mine", "platform": ["deb13", "./odd"], "scenario": ["./triv", "smoke"],
         "source": "clone", "token_hook": "./hook", "engine": "docker", "variant": ["a", "b"], "builder": "mock",
+        "allow_privileged": True, "trust": "branch",
     }  # fmt: skip
 
 
@@ -77,7 +78,8 @@ def test_the_same_is_asked_for_where_it_was_and_as_it_was(
     """From any directory: paths lead from the run's own on, and its itb.yaml counts again."""
     expected = shlex.split(
         f"itb run --product products/mine --platform ./odd --ref {COMMIT.id} --source clone --variant a,b "
-        "--builder mock --token-hook ./hook --engine docker --scenario ./triv,smoke --keep failed"
+        "--allow-privileged --builder mock --trust branch --token-hook ./hook --engine docker "
+        "--scenario ./triv,smoke --keep failed"
     )
     rundir = run_in(tmp_path, settings=settings)
     for place in (tmp_path, tmp_path / "clone", Path("/")):

@@ -12,7 +12,7 @@ from itb.cli.commands import publish
 from itb.config import settings
 from itb.config.settings import KojiSettings
 from itb.errors import UsageError
-from itb.model import Build, Case, Commit, CommitKind, Outcome, Rpm
+from itb.model import Build, Case, Commit, CommitKind, Outcome, Rpm, RunTrust, Trust
 from itb.process import ssh as process_ssh
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -155,9 +155,34 @@ def test_what_others_could_have_changed_on_its_way_is_tested_again(
     with pytest.raises(UsageError, match=r"came by (git|http)://: anybody on the net") as caught:
         publish.publishable(rundir, force=force)
     assert f"--ref {'1' * 40}" in caught.value.hint
+    assert caught.value.hint.endswith("--trust release"), "its tags came the same way"
     safe = COMMIT.model_copy(update={"source": source, "ref": COMMIT.id, "kind": CommitKind.COMMIT})
     (tmp_path / "again").mkdir()
-    assert publish.publishable(run(tmp_path / "again", commit=safe), force=force)
+    again = run(tmp_path / "again", commit=safe)
+    with pytest.raises(UsageError, match="has level of trust branch; only release is published"):
+        publish.publishable(again, force=force)
+    again.update(trust=RunTrust(level=Trust.RELEASE, reference=Trust.BRANCH))
+    assert publish.publishable(again, force=force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"kind": CommitKind.BRANCH}, "branch"),
+        ({"kind": CommitKind.PR, "ref": "pr/7"}, "pr"),
+        ({"rpm_release": "1.4.g0123456"}, "branch"),
+    ],
+)
+def test_what_is_no_release_only_where_the_user_has_raised_it(
+    tmp_path: Path, change: dict[str, Any], level: str, *, force: bool
+) -> None:
+    rundir = run(tmp_path, commit=COMMIT.model_copy(update=change))
+    with pytest.raises(UsageError, match=f"has level of trust {level}; only release") as caught:
+        publish.publishable(rundir, force=force)
+    assert "itb run --resume run --trust release" in caught.value.hint
+    rundir.update(trust=RunTrust(level=Trust.RELEASE, reference=Trust(level)))
+    assert publish.publishable(rundir, force=force)
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from itb.cli.commands import existing_run
 from itb.config import lookup
+from itb.config.product import TokenDelivery
+from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import UsageError
-from itb.run import resume
+from itb.model import RunTrust, Trust
+from itb.run import reopen, resume
+from itb.rundir import seal
 from itb.rundir.directory import RunState
 from itb.testbed import testbed
+from tests.unit.run.conftest import NewCell
 
+TOKEN = TokenDelivery(role="frontend", path="/t")
 STATE = RunState(id="r", short_id="s", product="p", platform="deb13", ref="", started=0)
 
 
@@ -35,7 +43,33 @@ def test_definitions_that_changed_are_named(tmp_path: Path) -> None:
         resume.check_unchanged(began, now())
 
 
-@pytest.mark.parametrize("flag", ["ref", "product", "platform", "token_hook", "scenario", "engine"])
+def test_a_level_that_is_raised_is_on_record(
+    tmp_path: Path, new_cell: NewCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later commands of the run, its reports and itb publish know it; the seal holds."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+    cell = new_cell(Settings(trust="branch", token_hook="vault"), token=TOKEN)
+    seal.write(cell.rundir)
+    lock = cell.rundir.path / "lock.yaml"
+    lock.write_text("trust: {level: pr, reference: pr}\nplatform: deb13\n")
+    raised = dataclasses.replace(cell, trust=RunTrust(level=Trust.BRANCH, reference=Trust.PR))
+    with pytest.raises(UsageError, match="level pr gets no token of 'vault'"):
+        reopen.check_trust(cell)
+    assert cell.rundir.state.trust is None
+    reopen.check_trust(raised)
+    assert cell.rundir.state.trust == raised.trust
+    assert cell.rundir.state.settings["trust"] == "branch"
+    assert seal.is_intact(cell.rundir)
+    content = {"trust": {"level": "branch", "reference": "pr"}, "platform": "deb13"}
+    assert yaml.safe_load(lock.read_text()) == content
+    cell.rundir.update(trust=None, cwd="/")
+    reopen.check_trust(raised)
+    assert not seal.is_intact(cell.rundir), "nobody else's change gets a seal"
+
+
+@pytest.mark.parametrize(
+    "flag", ["ref", "product", "platform", "token_hook", "scenario", "engine", "builder", "allow_privileged"]
+)
 def test_another_setting_is_refused(flag: str) -> None:
     with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')}: a resumed run goes on with its own"):
         existing_run.resume_from({flag: "x", "keep": "failed"}, "r")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from itb.config import trust
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.errors import ExitCode
-from itb.model import Case, CommitKind, Outcome
+from itb.model import Case, CommitKind, Outcome, RunTrust, Trust
 from itb.process.stop import Ending
 from itb.run import assemble, start
 from itb.run.cell import Cell
@@ -39,7 +40,8 @@ def resolved_run(folder: Path, *platforms: str) -> ResolvedRun:
         update={"kind": CommitKind.BRANCH, "id": "ab" * 20, "describe": "v1_0_0"}
     )
     resolve_case = Case(**published.CANDIDATE._asdict(), outcome=Outcome.PASSED, started=1, seconds=2)
-    return ResolvedRun(settings, tuple(assemble.find_definitions(settings)), commit, None, resolve_case)
+    run_trust = trust.of_run(settings, commit)
+    return ResolvedRun(settings, tuple(assemble.find_definitions(settings)), commit, None, run_trust, resolve_case)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,7 @@ def test_cells_are_worked_on_under_their_locks(
     assert [cell.platform.name for cell in cells] == list(platforms)
     assert set(listener.phases) == phases
     for cell in cells:
+        assert cell.rundir.state.trust == cell.trust == RunTrust(level=Trust.BRANCH, reference=Trust.BRANCH)
         assert not cell.rundir.is_locked()
         assert [case.key for case in cell.rundir.cases()] == [published.CANDIDATE, ("up", "ce", "boots")]
 
