@@ -175,6 +175,7 @@ class Commit(Record):
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see itb help products.
     ``on_branch`` is false if no branch or tag of the source leads to it.
+    ``warnings`` say what its source lacks of it: tags, files of submodules.
 
     Packages that were published elsewhere have no commit: ``kind`` is
     published, ``source`` their repository, ``id``, ``tree`` empty and
@@ -194,6 +195,7 @@ class Commit(Record):
     rc: int = 0
     rpm_release: str = ""
     on_branch: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def open_transport(self) -> str:

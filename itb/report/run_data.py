@@ -69,7 +69,7 @@ class RunData:
     resumption_notes: tuple[str, ...] = ()  # when the run was resumed, and which cases that repeated
     paused_seconds: float = 0.0  # between one attempt and the next
     hand_entry_notes: tuple[str, ...] = ()  # which hosts somebody entered by hand, and when
-    warnings: tuple[str, ...] = ()  # why the candidate may be another's than it seems, or could reach the machine
+    warnings: tuple[str, ...] = ()  # why the candidate may not be what it seems, or reach the machine
 
     @property
     def seconds(self) -> float:
@@ -120,6 +120,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     cases = [*(case for case in cases if case.key != RUN_END), *end]
     unreached_cases = case_list.make_unreached_cases(cases, keys, state, is_running=goes_on)
     tested = commit or (build.commit if build else None)
+    previous_commit = saved(values.PREVIOUS_COMMIT)
     return RunData(
         rundir=rundir,
         state=state,
@@ -131,7 +132,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         testbed_hosts=saved(values.TESTBED),
         installed=saved(values.INSTALLED),
         token=saved(values.TOKEN),
-        previous_commit=saved(values.PREVIOUS_COMMIT),
+        previous_commit=previous_commit,
         problems=tuple(problems),
         has_ended=has_ended,
         unreached_cases=tuple(map(clean_case, unreached_cases)),
@@ -139,7 +140,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         resumption_notes=_resumption_notes(history),
         paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,
-        warnings=_warnings(tested, state),
+        warnings=_warnings(tested, state, previous_commit),
     )
 
 
@@ -220,13 +221,15 @@ def _resumption_notes(history: CaseHistory) -> tuple[str, ...]:
     return (f"{', '.join(times)}{repeated}",)
 
 
-def _warnings(commit: Commit | None, state: RunState) -> tuple[str, ...]:
-    """Return a line for each way in which others could have changed the candidate, or it the machine."""
+def _warnings(commit: Commit | None, state: RunState, previous: Commit | None) -> tuple[str, ...]:
+    """Return a line for each way in which others could have changed the candidate, or it is not what it seems."""
     lines = []
     if state.settings.get("builder") == "mock" and not state.settings.get("from_repo"):
         lines.append(PRIVILEGED)
     if commit and commit.open_transport:
         lines.append(_open_transport_warning(commit))
+    lines += commit.warnings if commit else ()
+    lines += [f"previous version: {line}" for line in (previous.warnings if previous else ())]
     return tuple(lines)
 
 

@@ -239,7 +239,7 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
         if origin.local is not None:
             _share_objects(git, origin.local)
             _copy_refs(git, source_refs, cloned_refs)
-        elif source_refs != cloned_refs:
+        elif source_refs != cloned_refs or _is_shallow(git):  # a shallow source may be whole by now
             _fetch(git, origin, "HEAD" in refs)
         os.utime(clone)  # itb clean --unused goes by it
     return git, default
@@ -365,6 +365,10 @@ def _copy_refs(git: Git, source_refs: Mapping[str, str], cloned_refs: Mapping[st
             git.run(Request(["update-ref", "--stdin"], input=("\n".join(lines) + "\n").encode()))
 
 
+def _is_shallow(git: Git) -> bool:
+    return (git.directory or Path()).joinpath("shallow").is_file()
+
+
 def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
     specs = [f"+{space}*:{space}*" for space in _cloned_namespaces(origin)]
     if has_head:
@@ -377,6 +381,8 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         "--no-write-fetch-head",
         "--no-auto-maintenance",
         "--no-recurse-submodules",
+        "--update-shallow",
+        *(["--unshallow"] if _is_shallow(git) else []),
         "--",
         origin.address,
         *specs,
@@ -389,7 +395,7 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
 
 def fetch_one(git: Git, origin: Origin, ref: str, target: str) -> bool:
     """Fetch one reference or full commit id into the reference ``target``; return False if the source lacks it."""
-    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow")
     fetch = ["fetch", *options, "--", origin.address, f"+{ref}:{target}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     completed = git.run(request, user_config=True)

@@ -16,7 +16,7 @@ from itb.errors import BuildError, UsageError
 from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
 from itb.process.runner import Runner
-from itb.source import worktree
+from itb.source import completeness, worktree
 from itb.source.git import Git, Origin, fetch_one, git_path, locate, lock, refresh
 
 WORKTREE = CommitKind.WORKTREE.value  # as a reference: the files of a local source as they are
@@ -25,6 +25,7 @@ NEWEST = "newest-version"  # as a product's default reference: its highest versi
 _PULL = re.compile(r"pr/(\d{1,9})")
 _PULL_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")  # GitHub and Gitea; GitLab
 _HEX = re.compile(r"[0-9a-f]{4,40}")
+_REMOTE_HEAD = re.compile(r"refs/remotes/[^/]+/HEAD")
 _LATEST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, in seconds since the epoch
 _NAMESPACES = {
     "refs/heads/": CommitKind.BRANCH,
@@ -67,7 +68,8 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
     commit id, ``pr/N`` or ``worktree``; empty for the product's default.
     Writes only to ``cache``.
 
-    Raises UsageError if the reference or the source is wrong, TestbedError
+    Raises UsageError if the reference or the source is wrong, or history is
+    not there back to the tag that gives the version; TestbedError
     if the source does not answer, BuildError if the commit has no
     ReleaseManager.
     """
@@ -99,8 +101,8 @@ def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
     for line in lines.splitlines():
         name, id, peeled, created, commit_subject, subject = line.split("\0")
         namespace = next(prefix for prefix in namespaces if name.startswith(prefix))
-        if not created:
-            continue  # a tag of a file or a folder has no date
+        if not created or _REMOTE_HEAD.fullmatch(name):
+            continue  # a tag of a file or a folder has no date; a remote's HEAD is a branch that is listed anyway
         references.append(
             Reference(
                 name=name.removeprefix(namespace),
@@ -255,7 +257,8 @@ def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
         if answer.ok:
             object_type = answer.stdout.strip()
             return UsageError(f"{kind} {ref!r} of {origin.display_name} is of a {object_type}, not of a commit")
-    names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
+    all_names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
+    names = [name for name in all_names if not _REMOTE_HEAD.fullmatch(f"refs/remotes/{name}")]
     nearest = commit_versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
     listing = "itb refs, with the same --product and --source, lists what there is"
     hint = f"nearest: {', '.join(nearest)}" if nearest else listing
@@ -310,11 +313,16 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
     """Return the record of a commit, with the version that its tags give it."""
     date, subject = _date_and_subject(git, resolved.id)
     dirty = resolved.kind is CommitKind.WORKTREE and resolved.id != commit_of(git, "refs/itb/HEAD")
+    own_tags = short_names(git, "refs/tags/", f"--points-at={resolved.id}")
+    reachable_tags = short_names(git, "refs/tags/", f"--merged={resolved.id}")
+    base = commit_versions.highest(reachable_tags, _pattern(product))
+    if not commit_versions.highest(own_tags, _pattern(product)):
+        completeness.check_history(git, origin, resolved.id, base=base.tag if base else "")
     version = commit_versions.derive(
         pattern=_pattern(product),
         requested=resolved.short if resolved.kind is CommitKind.TAG else "",
-        own_tags=short_names(git, "refs/tags/", f"--points-at={resolved.id}"),
-        reachable_tags=short_names(git, "refs/tags/", f"--merged={resolved.id}"),
+        own_tags=own_tags,
+        reachable_tags=reachable_tags,
         commit=resolved.id,
         count=lambda tag: _count_commits(git, tag, resolved.id),
         dirty=dirty,
@@ -333,6 +341,7 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
         rc=version.rc,
         rpm_release=version.rpm_release,
         on_branch=resolved.kind is not CommitKind.COMMIT or _is_on_branch(git, resolved.id),
+        warnings=completeness.find_warnings(git, origin, resolved.id, is_versioned=base is not None),
     )
 
 

@@ -117,6 +117,22 @@ def test_source_that_others_could_have_changed_is_a_warning(
         assert [said in text for text in texts] == [warned] * (3 + warned)
 
 
+def test_what_the_source_lacks_is_a_warning(
+    make_run: Callable[..., RunDir], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rundir = make_run("deb13")
+    commit = rundir.load(values.COMMIT)
+    assert commit is not None
+    rundir.save(values.COMMIT, commit.model_copy(update={"warnings": ("1 submodule (vendor) of x",)}))
+    rundir.save(values.PREVIOUS_COMMIT, commit.model_copy(update={"warnings": ("no version tag",)}))
+    run_report.write(rundir)
+    (run,) = check(rundir.verdict.read_text())["runs"]
+    assert run["warnings"] == ["1 submodule (vendor) of x", "previous version: no version tag"]
+    run_report.show(rundir, Console(width=200))
+    texts = (rundir.junit.read_text(), rundir.html.read_text(), capsys.readouterr().out)
+    assert all(warning in text for text in texts for warning in run["warnings"])
+
+
 def test_several_runs_have_the_shape_of_one(make_run: Callable[..., RunDir], tmp_path: Path) -> None:
     runs = [(make_run("deb13"), None), (make_run("deb14", failed=True), None)]
     folder = tmp_path / "a new" / "folder"
