@@ -84,6 +84,8 @@ def _archive(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Give an entry to root, and readable to all: other users of a host read it, whatever the umask was here."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
+    entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
     return entry

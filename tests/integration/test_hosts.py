@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -110,6 +111,30 @@ def test_trees_and_files(shared_host: Host, place: str, tmp_path: Path) -> None:
     assert sorted(seen.splitlines()) == [
         "copy/sub/x.sh 755 root", "made/-odd name.rpm 644 root", "made/tree/sub/x.sh 755 root"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o000])
+def test_other_users_of_a_host_read_what_is_put_there(
+    shared_host: Host, place: str, tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "tree" / "sub").mkdir(parents=True)
+        for name in ("file", "sub/program"):
+            (tmp_path / "tree" / name).write_text("#!/bin/sh\necho said\n")
+        (tmp_path / "tree" / "sub" / "program").chmod(0o777 & ~umask)
+        (tmp_path / "tree" / "link").symlink_to("sub/program")
+    finally:
+        os.umask(before)
+    shared_host.call("chmod", "755", place)
+    shared_host.put_tree(tmp_path / "tree", f"{place}/a")
+    shared_host.put_into(f"{place}/b", tmp_path / "tree" / "file", tmp_path / "tree")
+    look = "cat file >&2; ./link; find . -not -type l -printf '%m %P\\n'"
+    for folder in ("a", "b/tree"):
+        seen = shared_host.run(Request(["bash", "-ec", look], user="nobody", cwd=f"{place}/{folder}")).stdout
+        assert sorted(seen.splitlines()) == ["644 file", "755 ", "755 sub", "755 sub/program", "said"]
+    stat = ["stat", "--format=%a %U", f"{place}/b", f"{place}/b/file"]
+    assert shared_host.call(*stat).stdout.splitlines() == ["755 root", "644 root"]
 
 
 def test_tree_over_a_tree(shared_host: Host, place: str, tmp_path: Path) -> None:
