@@ -60,13 +60,6 @@ class Repository:
         return self("rev-parse", "HEAD")
 
 
-def _clone(repository: Repository, folder: Path, *options: str) -> Path:
-    """Clone a repository by its URL, as a path would be copied whole."""
-    url = repository.path.as_uri()
-    subprocess.run(["git", "clone", "--quiet", *options, url, str(folder)], check=True)
-    return folder
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """One commit tagged v1_0_0 with a ReleaseManager, two after it; branch next with v1_1_0_rc1."""
@@ -408,73 +401,6 @@ def test_half_made_clone_is_made_anew(resolve: Resolve, repository: Repository, 
     assert resolve("main", where) == commit
 
 
-@pytest.mark.parametrize("address", ["path", "file"])
-def test_shallow_clones_serve_as_sources_of_tagged_commits(
-    resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path, address: str
-) -> None:
-    shallow = _clone(repository, tmp_path / "shallow", "--depth=1", "--branch=v1_1_0_rc1")
-    commit = resolve("v1_1_0_rc1", str(shallow) if address == "path" else shallow.as_uri())
-    assert (commit.id, commit.version, commit.rc) == (repository("rev-parse", "v1_1_0_rc1"), "1.1.0", 1)
-    assert checkout.checkout(commit, tmp_path / "p", cache=caches, runner=Runner()).is_dir()
-
-
-@pytest.mark.parametrize("address", ["path", "file"])
-def test_a_shallow_clone_that_does_not_know_the_version_is_refused(
-    resolve: Resolve, repository: Repository, tmp_path: Path, address: str
-) -> None:
-    shallow = _clone(repository, tmp_path / "shallow", "--depth=1", "--branch=main")
-    with pytest.raises(UsageError, match="is a shallow clone: the version of") as refused:
-        resolve("main", str(shallow) if address == "path" else shallow.as_uri())
-    where = str(shallow) if address == "path" else "CLONE"
-    assert refused.value.hint == f"git -C {where} fetch --unshallow --tags"
-    (shallow / "new").write_text("not committed\n")
-    with pytest.raises(UsageError, match="is a shallow clone"):
-        resolve("worktree", str(shallow))
-    subprocess.run(["git", "fetch", "--quiet", "--unshallow", "--tags"], check=True, cwd=shallow)
-    assert resolve("main", str(shallow) if address == "path" else shallow.as_uri()).rpm_release.startswith("1.2.g")
-
-
-def test_a_shallow_clone_down_to_the_version_is_as_good_as_a_whole_one(
-    resolve: Resolve, repository: Repository, tmp_path: Path
-) -> None:
-    repository.commit("fourth")
-    shallow = _clone(repository, tmp_path / "shallow", "--depth=4", "--branch=main")
-    assert resolve("main", str(shallow)).version == resolve("main").version == "1.0.0"
-    assert resolve("main", str(shallow)).rpm_release == resolve("main").rpm_release
-
-
-def test_a_source_without_tags_is_warned_of(resolve: Resolve, repository: Repository, tmp_path: Path) -> None:
-    clone = _clone(repository, tmp_path / "clone", "--no-tags")
-    commit = resolve("main", str(clone))
-    (warning,) = commit.warnings
-    assert "built as version 0" in warning
-    assert f"git -C {clone} fetch --tags" in warning
-    assert resolve("main").warnings == ()
-
-
-def test_files_that_are_not_in_a_commit_are_warned_of(
-    resolve: Resolve, repository: Repository, tmp_path: Path
-) -> None:
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * "0" + "\nsize 12\n"
-    repository.commit("pointers", data__x=pointer, notes=f"a pointer is:\n{pointer}", more=pointer * 9)
-    inner = Repository(tmp_path / "inner")
-    inner.commit("one", file="x\n")
-    for name in ("nested", "näs ted"):
-        _clone(inner, repository.path / name)
-    env = {"GIT_ALLOW_PROTOCOL": "file"}
-    repository("submodule", "--quiet", "add", inner.path.as_uri(), "vendor/sub", env=env)
-    lfs, nested = (
-        "1 file (data/x) of {} in Git LFS: the commit has pointers only",
-        "2 nested repositories (nested, näs ted) in {}: git records no files of them",
-    )
-    submodule = "1 submodule (vendor/sub) of {}: their files are not in the commit"
-    expected = [text.format(repository.path) for text in (submodule, nested, lfs)]
-    for _ in ("files of the work tree", "a commit of them"):
-        found = resolve("worktree").warnings
-        assert [text for text, warning in zip(expected, found, strict=True) if text not in warning] == []
-        repository.commit("all of it")
-
-
 def test_branches_only_the_remote_of_a_clone_has_are_found(
     resolve: Resolve, repository: Repository, tmp_path: Path
 ) -> None:
@@ -497,18 +423,6 @@ def test_several_runs_at_once(product: Product, repository: Repository, caches: 
     for thread in threads:
         thread.join()
     assert found == [repository("rev-parse", "main")] * 4
-
-
-def test_listing_of_a_clone_has_no_head_of_its_remote(
-    resolve: Resolve, repository: Repository, caches: Path, tmp_path: Path
-) -> None:
-    clone = _clone(repository, tmp_path / "clone")
-    names = [item.name for item in source_resolve.refs(source=str(clone), cache=caches, runner=Runner())]
-    assert sorted(names) == ["main", "origin/main", "origin/next", "v1_0_0", "v1_1_0_rc1"]
-    assert resolve("origin/HEAD", str(clone)).id == repository("rev-parse", "main")
-    with pytest.raises(UsageError) as unknown:
-        resolve("origin/HEADS", str(clone))
-    assert "origin/HEAD" not in unknown.value.hint
 
 
 def test_listing(repository: Repository, caches: Path, where: str) -> None:
