@@ -35,6 +35,10 @@ _CLOSED_SCHEMES = ("https", "ssh", "file")  # nobody on the way may change what 
 # The programs that the configuration of a repository or of a submodule could have git run.
 _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
+_FETCH = (
+    "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"
+)  # fmt: skip
+
 # These would make git work on another repository: a git hook that runs itb has
 # them in its environment.  The list is that of git rev-parse --local-env-vars.
 _REPOSITORY_VARIABLES = (
@@ -373,20 +377,8 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
     specs = [f"+{space}*:{space}*" for space in _cloned_namespaces(origin)]
     if has_head:
         specs.append("+HEAD:refs/itb/HEAD")
-    fetch = [
-        "fetch",
-        "--quiet",
-        "--prune",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-auto-maintenance",
-        "--no-recurse-submodules",
-        "--update-shallow",
-        *(["--unshallow"] if _is_shallow(git) else []),
-        "--",
-        origin.address,
-        *specs,
-    ]
+    unshallow = ["--unshallow"] if _is_shallow(git) else []
+    fetch = [*_FETCH, "--prune", "--no-recurse-submodules", *unshallow, "--", origin.address, *specs]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     completed = git.runner.retry(lambda: git.run(request, user_config=True), _find_transient_error)
     if not completed.ok:
@@ -395,8 +387,7 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
 
 def fetch_one(git: Git, origin: Origin, ref: str, target: str) -> bool:
     """Fetch one reference or full commit id into the reference ``target``; return False if the source lacks it."""
-    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow")
-    fetch = ["fetch", *options, "--", origin.address, f"+{ref}:{target}"]
+    fetch = [*_FETCH, "--", origin.address, f"+{ref}:{target}"]
     request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
     completed = git.run(request, user_config=True)
     if completed.timed_out or (not completed.ok and downloads.GIT.search(completed.stderr)):
