@@ -94,7 +94,7 @@ def main():
     for name in sys.argv[2:]:
         tools.take(name)
     tools.finish()
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT) as archive:
         for name, content in sorted(tools.files.items()):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

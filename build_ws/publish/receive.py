@@ -56,6 +56,8 @@ def unpack(folder):
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
         for entry in archive:
             path = folder / Path(entry.name).name
+            if not entry.isfile() or path.exists():
+                raise Refused(f"{entry.name} is no package, or comes twice")
             with path.open("wb") as file:
                 shutil.copyfileobj(archive.extractfile(entry), file)
             path.chmod(0o644)

@@ -63,8 +63,18 @@ class _Member:
 
     name: str
     size: int
+    mode: int
     is_file: bool
     is_folder: bool
+
+    @property
+    def path(self) -> PurePosixPath | None:
+        """Return the path below the folder that it belongs to, without secrets; None if it leads elsewhere."""
+        if "\0" in self.name or len(self.name) > _LONGEST_NAME:
+            return None
+        path = PurePosixPath(redact_name(self.name))
+        leads_elsewhere = path.is_absolute() or ".." in path.parts or not path.parts
+        return None if leads_elsewhere or len(path.parts) > _DEEPEST else path
 
 
 def _members(archive: IO[bytes], limit: int) -> Iterator[_Member]:
@@ -91,7 +101,7 @@ def _members(archive: IO[bytes], limit: int) -> Iterator[_Member]:
                 sys.getfilesystemencoding(), "surrogateescape"
             )
         elif not is_name:
-            yield _Member(long_name or info.name, info.size, is_file, info.isdir())
+            yield _Member(long_name or info.name, info.size, info.mode, is_file, info.isdir())
             long_name = ""
         archive.seek(content + info.size + -info.size % _BLOCK)
     raise ArchiveError(f"more than {limit} entries")
@@ -137,10 +147,7 @@ class _TextReceiver:
         """Write a file; return why it was left out, or the empty string."""
         if not member.is_file:
             return LINK
-        if "\0" in member.name or len(member.name) > _LONGEST_NAME:
-            return ELSEWHERE
-        name = PurePosixPath(redact_name(member.name))
-        if name.is_absolute() or ".." in name.parts or not name.parts or len(name.parts) > _DEEPEST:
+        if (name := member.path) is None:
             return ELSEWHERE
         if member.size > min(self._bounds.file, self._left - _INODE * len(name.parts)):
             return TOO_LARGE
@@ -200,3 +207,26 @@ def receive_files(path: Path, targets: Mapping[str, Path], bounds: Bounds) -> se
                 file.writelines(_pieces(archive, member.size))
             received.add(member.name)
     return received
+
+
+def receive_tree(path: Path, folder: Path, bounds: Bounds) -> None:
+    """Write the files of an archive below a folder that is made for them, as they are; programs stay programs.
+
+    Raises ArchiveError for anything that is no regular file of a new name below the folder.
+    """
+    left = bounds.total
+    with path.open("rb") as archive:
+        for member in _members(archive, bounds.members):
+            left -= member.size + _INODE
+            if not member.is_file or member.path is None:
+                raise ArchiveError(f"{member.name[:300]!r} is no file below its folder")
+            if member.size > bounds.file or left < 0:
+                raise ArchiveError(f"{member.path.name} is too large")
+            target = folder / member.path
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as file:
+                    file.writelines(_pieces(archive, member.size))
+            except (FileExistsError, NotADirectoryError):
+                raise ArchiveError(f"{member.path} comes twice") from None
+            target.chmod(0o755 if member.mode & 0o100 else 0o644)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 from itb.containers import naming, tools
+from itb.containers.archive import ArchiveError, Bounds, receive_tree
 from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.errors import TestbedError
@@ -19,7 +19,7 @@ from itb.process.request import Request
 from itb.util import filelock, ownership
 
 _PREFIX = "tools-"
-_ARCHIVE_LIMIT = 256 << 20  # bytes; deb13's have some 20 MB
+_BOUNDS = Bounds(total=256 << 20, file=64 << 20, members=1000)  # deb13's have some 20 MB
 
 
 def ensure(images: PlatformImages, engine: Engine, *, cache: Path) -> Path:
@@ -50,16 +50,15 @@ def _make(folder: Path, images: PlatformImages, engine: Engine, script: str, lab
         request = Request(
             ["sh", "-c", tools.RUN_PYTHON, "sh", script, tools.FOLDER, *tools.NAMES],
             stdout_to=archive,
-            stdout_limit=_ARCHIVE_LIMIT,
+            stdout_limit=_BOUNDS.total,
             timeout=engine.runner.limits("look-outside"),
             alias=["tools.py", images.bare.reference],
             about=f"take programs from {images.bare.reference}",
         )
         engine.run_once(images.bare.id, request, labels=labels)
         try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")
-        except tarfile.TarError as error:
+            receive_tree(archive, unpacked, _BOUNDS)
+        except ArchiveError as error:
             raise TestbedError(f"{images.bare.reference} gives no programs for its hosts: {error}") from None
         for path in (unpacked, unpacked / "bin", unpacked / "lib"):
             path.chmod(0o755)  # any user of a host runs them

@@ -193,7 +193,9 @@ def koji_commands(koji: KojiSettings, srpm: Path, package: str, folder: Path) ->
     package_folder, archive = folder / package, folder / f"{srpm.name}.cpio"
     unpack = f"rpm2cpio {shlex.quote(str(srpm))} > {shlex.quote(str(archive))}"
     osg = str(package_folder / "osg")
-    files = f"cd {shlex.quote(osg)} && cpio --extract --quiet --file={shlex.quote(str(archive))}"
+    # The candidate's build made it: without the option, a name in it could be any path of this machine.
+    unpack_options = f"--extract --quiet --no-absolute-filenames --file={shlex.quote(str(archive))}"
+    files = f"cd {shlex.quote(osg)} && cpio {unpack_options}"
     tag = ["--koji-tag", koji.tag] if koji.tag else []
     return [
         ["mkdir", "-p", osg],

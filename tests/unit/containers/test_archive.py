@@ -158,3 +158,39 @@ def test_file_that_is_missing_or_a_link_did_not_come(tmp_path: Path, data: bytes
     (tmp_path / "x.tar").write_bytes(data + END)
     assert archive.receive_files(tmp_path / "x.tar", {"usr/x.rpm": tmp_path / "x.rpm"}, BOUNDS) == names
     assert (tmp_path / "x.rpm").exists() == bool(names)
+
+
+def test_tree_is_written_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "tar"
+    program = tarfile.TarInfo("bin/run")
+    program.mode, program.size = 0o4755, 1
+    path.write_bytes(program.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0") + member("lib/a", b"\0a") + END)
+    archive.receive_tree(path, tmp_path / "tree", Bounds(1 << 20, 1 << 20, 10))
+    assert (tmp_path / "tree" / "lib" / "a").read_bytes() == b"\0a"
+    modes = {file.name: file.stat().st_mode & 0o7777 for file in (tmp_path / "tree").glob("*/*")}
+    assert modes == {"run": 0o755, "a": 0o644}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        member("../up", b"x"),
+        member("/tmp/itb-absolute", b"x"),
+        header("link", tarfile.SYMTYPE),
+        header("same", tarfile.LNKTYPE),
+        header("device", tarfile.CHRTYPE),
+        member("a", b"x") + member("a", b"y"),
+        member("a", b"x") + member("a/b", b"y"),
+        member("large", b"x" * 2000),
+        b"".join(member(f"{n}", b"x" * 900) for n in range(9)),
+        SPARSE,
+        b"no archive" * 100,
+    ],
+)
+def test_tree_that_is_no_tree_of_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tar"
+    path.write_bytes(content + END)
+    with pytest.raises(archive.ArchiveError):
+        archive.receive_tree(path, tmp_path / "in" / "tree", Bounds(30_000, 1000, 100))
+    outside = {file.name for file in tmp_path.iterdir()} | {file.name for file in (tmp_path / "in").glob("*")}
+    assert outside <= {"tar", "in", "tree"}
