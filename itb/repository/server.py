@@ -15,7 +15,8 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
 from itb.model import Build, Repo, Rpm, SigningKey
 from itb.process.request import Request
-from itb.util.files import sha256
+from itb.repository import signing_key
+from itb.util.files import sha256, write_atomically
 
 REPO_ID = "itb-candidate"
 REPO_HOST = "repo.glideinwms.org"
@@ -24,6 +25,7 @@ ROOT = "/srv/repo"
 ISSUER_ROOT = "/srv/issuer"
 SIGNED = "rpms"  # folder of the signed packages in a run directory's repo/
 _KEY_NAME = "itb run key"
+_LONGEST_KEY = 1 << 20  # bytes that gpg and nginx print
 _BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of the packages of one build, signed
 
 _NGINX = f"""
@@ -69,6 +71,8 @@ gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
 mkdir -p {ROOT}/candidate
 gpg --batch --armor --export {shlex.quote(_KEY_NAME)} > {ROOT}/candidate/RPM-GPG-KEY-itb
 rpmkeys --import {ROOT}/candidate/RPM-GPG-KEY-itb
+base64 --wrap=0 "$GNUPGHOME"/private-keys-v1.d/*.key
+echo
 gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
 """
 
@@ -99,20 +103,24 @@ done
 """
 
 
-def prepare(services: Host, issuer_files: Mapping[str, bytes]) -> SigningKey:
+def prepare(services: Host, issuer_files: Mapping[str, bytes], private: Path) -> SigningKey:
     """Start the web server, make the run's signing key and return it.
 
     ``issuer_files`` maps paths to the files that the run's token issuer publishes.
-    Raises TestbedError if gpg made no key.
+    The secret key goes to the file ``private``, for processes that go on with the
+    run: no output of theirs may have it.  Raises TestbedError if gpg made no key.
     """
     issuer_specs = [FileSpec(f"{ISSUER_ROOT}/{path}", content) for path, content in issuer_files.items()]
+    write_atomically(private, b"", mode=0o600)
     completed = services.put(
         FileSpec("/etc/nginx/nginx.conf", _NGINX.encode()),
         *issuer_specs,
         then=f"nginx -t; systemctl restart nginx; systemctl is-active nginx\n{_MAKE_KEY}",
-        request=Request(about="start the web server and make the signing key"),
+        request=Request(
+            stdout_to=private, stdout_limit=_LONGEST_KEY, about="start the web server and make the signing key"
+        ),
     )
-    fingerprint = completed.stdout.strip().splitlines()[-1] if completed.stdout.strip() else ""
+    fingerprint = signing_key.remember(private)
     if len(fingerprint) != 40:
         raise TestbedError("host services: gpg made no key", evidence=completed.output)
     return SigningKey(fingerprint=fingerprint)

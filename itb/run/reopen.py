@@ -15,7 +15,7 @@ from itb.errors import InterruptedRunError, UsageError
 from itb.model import Notes, RunTrust, Trust
 from itb.process.runner import Runner
 from itb.process.stop import Ending, Stop
-from itb.run import assemble, lock_yaml, pipeline, recorded_settings, resume
+from itb.run import assemble, lock_yaml, pipeline, recorded_settings, resume, run_secrets
 from itb.run.cell import Cell
 from itb.run.phases import down
 from itb.rundir import seal, values
@@ -30,6 +30,7 @@ _NO_HOOK: dict[str, Any] = {"token_hook": Settings().token_hook, "token": {}, "h
 def reopen_cell(rundir: RunDir, saved: Settings, listener: Listener, stop: Stop) -> Cell:
     """Return a cell with all that the nodes need to go on with an existing run."""
     state = rundir.state
+    run_secrets.remember(rundir)
     commit = rundir.load(values.COMMIT)
     if commit is None:
         raise UsageError(f"run {rundir.id} has no commit: nothing to go on from", hint="start a new one: itb run")

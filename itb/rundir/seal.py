@@ -19,7 +19,7 @@ from typing import Any
 
 from itb.errors import UsageError
 from itb.rundir.directory import RunDir
-from itb.util import files, ownership
+from itb.util import files, known_secrets, ownership
 
 NAME = ".seal"
 _KEY_BYTES = 32
@@ -56,7 +56,9 @@ def _key_file() -> Path:
 
 def _read_key(path: Path) -> bytes:
     ownership.check(path)  # a user who can replace the file would know the key
-    return ownership.read(path)
+    key = ownership.read(path)
+    known_secrets.remember(key.decode("ascii", "replace"))
+    return key
 
 
 def _make_key(path: Path) -> None:

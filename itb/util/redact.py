@@ -56,7 +56,7 @@ _JWK = re.compile(
     rb"([dpqk](?<=[\"';][dpqk])[pqi]?" + _QUOTE + rb"\s*:\s*" + _QUOTE + rb")"
     rb"(?=[a-z_-]*[A-Z0-9])[A-Za-z0-9_-]{22,}(?=" + _QUOTE + rb")"
 )
-_AGENT_KEY = re.compile(rb"(\((?:d|p|q|u) #)[0-9A-Fa-f\s]{16,}(?=#)")
+_AGENT_KEY = re.compile(rb"(\((?:d|p|q|u)\s+#)[0-9A-Fa-f\s]{16,}(?=#)")
 # Lines of a key: base64, or the headers of an encrypted one; newlines may be escaped, as in JSON.
 _KEY_LINE = rb"(?:\s|\\r|\\n)*(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info): [^\s\\]+)"
 _BEGIN = rb"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from itb.containers.host import FileSpec, Host
 from itb.process.request import Request
+from itb.repository import server, signing_key
 from itb.testbed import logs
 from itb.testbed.certificates import RunCA
 from itb.util import known_secrets
@@ -71,3 +73,49 @@ def test_a_process_that_goes_on_with_the_run_knows_the_key(key: int, tmp_path: P
     known_secrets._pieces.clear()
     RunCA.load(tmp_path / "ca")
     assert known_secrets.holds_piece(key.to_bytes(32))
+
+
+PRINT_GPG = r"""
+export GNUPGHOME=/root/.gnupg-itb
+gpg --batch --armor --export-secret-keys >/tmp/armored
+gpg --batch --export-secret-keys >/tmp/binary
+say() { echo "--- $1"; shift; "$@"; }
+say whole cat /tmp/armored
+say headless sh -c "grep -v -- ----- /tmp/armored | tail -n +3"
+say prefixed sh -c "tail -n +4 /tmp/armored | sed 's/^/Nov 29 host program[1]: /'"
+say line sh -c "sed -n 14p /tmp/armored; sed -n 20p /tmp/armored"
+say base64 base64 /tmp/binary
+say wide base64 -w0 /tmp/binary
+say dump od -An -tx1 /tmp/binary
+say words sh -c "od -An -tx1 /tmp/binary | tr -d ' \n'; echo"
+say agent cat $GNUPGHOME/private-keys-v1.d/*.key
+say colons sh -c "od -An -tx1 /tmp/binary | tr ' ' : | tail -n +20"
+echo
+"""
+
+
+def test_no_form_of_the_signing_key_is_seen(
+    module_hosts: Callable[..., Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for registry in ("_texts", "_short_texts", "_lines", "_pieces"):
+        monkeypatch.setattr(known_secrets, registry, set())
+    host, private = module_hosts("services"), tmp_path / "key"
+    host.script(server._MAKE_KEY, Request(stdout_to=private, stdout_limit=1 << 20))
+    assert len(signing_key.remember(private)) == 40
+    printed = host.script(PRINT_GPG).output
+    assert printed.count("--- ") >= 9
+    raw = host.script("base64 -w0 /tmp/binary", Request(stdout_to=tmp_path / "raw"))
+    assert raw.ok
+    # RFC 4880, 5.5.3: after some 273 bytes of the public key, 650 with the secret numbers.
+    secret = base64.b64decode((tmp_path / "raw").read_bytes())[280:900]
+    # Less than 8 bytes of a number may be seen, the last of one beside the first of another.
+    assert [at for at in range(len(secret) - 17) if is_shown(secret[at : at + 17], printed)] == []
+    public = host.run(Request(["cat", f"{server.ROOT}/candidate/RPM-GPG-KEY-itb"])).stdout
+    assert "redacted" not in public
+
+
+def is_shown(data: bytes, text: str) -> bool:
+    """Whether a text has some bytes in hexadecimal or in base64, wherever they begin."""
+    digits = re.sub(r"[^0-9a-f]", "", text)
+    words = [base64.b64encode(data[skipped : skipped + 15]).decode() for skipped in range(3)]
+    return data.hex() in digits or any(word in text for word in words)

@@ -168,7 +168,7 @@ def host(module_hosts: Callable[..., Host], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def served(host: Host, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The candidate's repository, and the host pointed at it."""
-    key = repository_server.prepare(host, {"itb/jwks.json": b"{}"})
+    key = repository_server.prepare(host, {"itb/jwks.json": b"{}"}, tmp_path_factory.mktemp("key") / "key")
     log = tmp_path_factory.mktemp("log") / "publish.log"
     repo = repository_server.sign_and_serve(host, build, log=log, key=key)
     repository_server.enable(host, repo, GLOBS)

@@ -328,7 +328,7 @@ def ce(
         host = Host(engine, container, "ce", FQDN)
         wait_booted(host)
         install_trust(host, RunCA.create(tmp_path_factory.mktemp("ca"), "itb test"), names=names)
-        repository_server.prepare(host, issuer.files())
+        repository_server.prepare(host, issuer.files(), tmp_path_factory.mktemp("key") / "key")
         host.run(Request(["dnf", "--assumeyes", "--quiet", "install", "condor"], timeout=300))
         script = shipped.folder("build_ws") / "ce" / "condor.sh"
         log = tmp_path_factory.mktemp("ce") / "configure.log"

@@ -16,7 +16,7 @@ from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
 from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
-from itb.run import disk_use
+from itb.run import disk_use, run_secrets
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
@@ -122,7 +122,8 @@ def prepare_services(cell: Cell, images: PlatformImages) -> SigningKey:
 
     def prepare() -> SigningKey:
         with cell.journal.case(*SIGNS) as case:
-            key = repository_server.prepare(cell.host(SERVICES), load_issuer(cell).files())
+            private = cell.rundir.tokens / run_secrets.SIGNING_KEY
+            key = repository_server.prepare(cell.host(SERVICES), load_issuer(cell).files(), private)
             case.passed(f"key {key.fingerprint}")
         return key
 
