@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 NEIGHBOUR = 54321
+COMMIT = {
+    "product": "pocketwms", "source": "/x", "ref": "main", "kind": "branch", "id": "1" * 40, "tree": "1" * 40,
+    "date": "2026-11-20T00:00:00Z", "subject": "s", "version": "1.0",
+}  # fmt: skip
 ITB = str(Path(sys.executable).with_name("itb"))
 
 
@@ -85,6 +89,8 @@ def test_engine_of_a_copied_run_directory(place: Place, words: tuple[str, ...]) 
         "started": 1.0, "kept": True, "settings": settings, "cwd": str(place.folder),
     }  # fmt: skip
     (there / "run.json").write_text(json.dumps(state))
+    (there / "state").mkdir()
+    (there / "state" / "commit.json").write_text(json.dumps(COMMIT))  # without it nothing is resumed
     copied = place.folder / "copied" / there.name
     shutil.copytree(there, copied)
     place.itb(*words, f"./copied/{there.name}", *(["ce"] if words == ("shell",) else []))

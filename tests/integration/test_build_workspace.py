@@ -24,7 +24,7 @@ from itb.config.product import BuildDefinition, Product, RoleDefinition, Source
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.errors import BuildError, TestbedError
-from itb.model import Build, Commit, Outcome, PlatformImages
+from itb.model import Build, Commit, CommitKind, Outcome, PlatformImages, Trust
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
@@ -266,13 +266,22 @@ def test_nothing_is_kept_of_a_workspace_that_is_not_fresh(attempt: Try) -> None:
 
 
 def test_a_release_is_not_taken_from_what_was_built_as_something_else(attempt: Try) -> None:
-    commit = attempt.commit()
-    attempt.build(commit.model_copy(update={"kind": "pr"}))
-    new_build, journal = attempt.build(commit)
+    commit, workspace = attempt.commit(), dataclasses.replace(attempt.workspace, trust=Trust.RELEASE)
+    attempt.build(commit)
+    release = dataclasses.replace(attempt, workspace=workspace)
+    new_build, journal = release.build(commit)
     assert not new_build.cached
-    again, journal = attempt.build(commit)
+    again, journal = release.build(commit)
     assert again.cached
     assert "by run r as release" in journal.cases[1].message
+
+
+def test_files_of_a_worktree_are_for_worktrees_only(attempt: Try) -> None:
+    commit = attempt.commit()
+    worktree = commit.model_copy(update={"kind": CommitKind.WORKTREE})
+    attempt.build(worktree)
+    assert not attempt.build(commit)[0].cached
+    assert attempt.build(worktree)[0].cached
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
