@@ -22,6 +22,8 @@ find_python() {
     done
 }
 
+has_admin_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }
+
 # The programs itb runs, whatever package they come in.
 missing() {
     local found=()
@@ -38,7 +40,8 @@ missing() {
         command -v runc >/dev/null || command -v crun >/dev/null || found+=(runtime)
         [ -x /usr/lib/podman/netavark ] || [ -x /usr/libexec/podman/netavark ] || found+=(netavark)
         [ -x /usr/lib/podman/aardvark-dns ] || [ -x /usr/libexec/podman/aardvark-dns ] || found+=(aardvark-dns)
-        (PATH=$PATH:/usr/sbin:/sbin && command -v iptables || command -v nft) >/dev/null || found+=(iptables)
+        has_admin_program iptables || has_admin_program nft || found+=(iptables)
+        has_admin_program nft || found+=(nftables)  # keeps the hosts of a run from this machine and other networks
     fi
     # Without a registry, platform deb13 starts from a Debian mirror.
     ! command -v apt-get >/dev/null || command -v mmdebstrap >/dev/null || found+=(mmdebstrap)
@@ -48,12 +51,12 @@ missing() {
 install_command() {
     if command -v apt-get >/dev/null; then
         # no-install-recommends leaves out what only some machines need; named are all itb wants
-        echo "apt-get install --yes --quiet --quiet --no-upgrade --no-install-recommends podman runc netavark aardvark-dns iptables uidmap" \
+        echo "apt-get install --yes --quiet --quiet --no-upgrade --no-install-recommends podman runc netavark aardvark-dns iptables nftables uidmap" \
             "slirp4netns fuse-overlayfs mmdebstrap git python3 python3-venv ca-certificates"
     elif command -v dnf >/dev/null; then
-        echo "dnf install --assumeyes podman netavark aardvark-dns git-core $(dnf_python)"
+        echo "dnf install --assumeyes podman netavark aardvark-dns nftables git-core $(dnf_python)"
     elif command -v zypper >/dev/null; then
-        echo "zypper --non-interactive install podman netavark aardvark-dns git-core python311"
+        echo "zypper --non-interactive install podman netavark aardvark-dns nftables git-core python311"
     elif command -v brew >/dev/null; then
         echo "brew install podman git python@3.12"
     fi

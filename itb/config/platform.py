@@ -114,6 +114,9 @@ class PlatformFile(YamlRecord):
     """Whether itb's converter of Debian packages is put beside the scripts."""
     resolve: str = ""
     """Script that prints every package the images are made from: other ones make other images."""
+    internet: bool = False
+    """Whether hosts need the internet, such as for dnf to install from mirrors. Without it they reach each other
+    and nothing else; with it public addresses too, and the servers of URLs in settings."""
     stages: dict[str, ImageStage]
     """The images. A run needs bare (hosts), build (the workspace) and services."""
     build: WorkspaceDefinition = WorkspaceDefinition()

@@ -177,6 +177,8 @@ class Variant(YamlRecord):
     """The SciToken, if it goes elsewhere."""
     id_tokens: tuple[IdToken, ...] = Field(default=(), alias="trust")
     """Other IDTOKENs than the product's."""
+    internet: bool = False
+    """Whether hosts need the internet for it."""
     scenarios: tuple[str, ...] = ()
     """Other scenarios than the product's."""
     env: Environment = {}
@@ -200,6 +202,8 @@ class ProductFile(YamlRecord):
     """IDTOKENs, made where HTCondor runs, before the product's other services start."""
     testbed: str = "three-hosts"
     """Testbed: NAME.compose.yaml beside product.yaml, or one that itb has (three-hosts, one-host, ...)."""
+    internet: bool = False
+    """Whether hosts need the internet, such as for a build that downloads; as internet of a platform."""
     scenarios: tuple[str, ...] = ("smoke",)
     """Scenarios that are tried unless others are asked for, of folder scenarios beside product.yaml or itb's.
     smoke is for pilot systems and needs a token."""
@@ -256,7 +260,7 @@ def with_variants(product: Product, names: Sequence[str]) -> Product:
         roles |= {role: _with_more(roles[role], more) for role, more in variant.more.items()}
         changed = {
             field: value
-            for field in ("testbed", "token", "id_tokens", "scenarios")
+            for field in ("testbed", "token", "id_tokens", "internet", "scenarios")
             if (value := getattr(variant, field))
         }
         product = product.model_copy(update={**changed, "roles": roles, "env": {**product.env, **variant.env}})

@@ -43,7 +43,9 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
             hint="itb doctor explains",
             evidence=answer.output,
         )
-    engine.storage = storage_of(engine.parse_answer(answer, count=1)[0])
+    (info,) = engine.parse_answer(answer, count=1)
+    engine.is_remote = bool(info.get("host", {}).get("serviceIsRemote"))
+    engine.storage = storage_of(info)
     return engine
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from itb.containers import naming
+from itb.containers import firewall, naming
 from itb.containers.description import container_name, has_labels, resource_name, subnet_of
 from itb.errors import TestbedError
 from itb.process.request import Request
@@ -58,6 +58,7 @@ class Engine:
         self.env = dict(env or {})
         self.storage: Path | None = None  # the folder of this machine, or of another, with its containers' files
         self.calls = 0
+        self.is_remote = False  # its containers run on another machine than this one
         self._unresponsive = threading.Event()  # set while the engine has not answered the last call
 
     @property
@@ -269,17 +270,29 @@ class Engine:
         described = self.query("container", "inspect", "--size", *containers, count=len(containers))
         return [int(item["SizeRw"]) for item in described]
 
-    def create_network(self, name: str, labels: Mapping[str, str]) -> str:
-        """Create a bridge network and return its subnet (CIDR), which the engine chooses."""
-        self.call("network", "create", *naming.options(labels), name)
+    def create_network(
+        self, name: str, labels: Mapping[str, str], *, internal: bool = False, names: bool = True
+    ) -> str:
+        """Create a bridge network and return its subnet (CIDR), which the engine chooses.
+
+        An ``internal`` one has no route to elsewhere.  Without ``names`` podman answers no names on it:
+        its name server asks those of this machine for what it does not know, also on an internal network.
+        """
+        options = [*(("--internal",) if internal else ())]
+        options += ["--disable-dns"] if self.is_podman and not names else []
+        self.call("network", "create", *options, *naming.options(labels), name)
         if subnet := subnet_of(self.query("network", "inspect", name, count=1)[0]):
             return subnet
         raise TestbedError(f"network {name}: the engine gave it no IPv4 subnet")
 
+    def network(self, name: str) -> dict[str, Any]:
+        """Return the engine's description of a network; empty if there is none."""
+        answer = self.run(Request(["network", "inspect", name], check=False))
+        return next(iter(self.parse_answer(answer)), {}) if answer.ok else {}
+
     def subnet(self, network: str) -> str:
         """Return the subnet (CIDR) of a network; empty if there is none."""
-        answer = self.run(Request(["network", "inspect", network], check=False))
-        return next(filter(None, map(subnet_of, self.parse_answer(answer))), "") if answer.ok else ""
+        return subnet_of(self.network(network))
 
     def containers(self, filters: Mapping[str, str], *, foreign: bool = False) -> list[dict[str, Any]]:
         """List the containers, stopped ones too, that have all these labels (empty value: any).
@@ -325,10 +338,13 @@ class Engine:
             _check_removed("container", remaining, completed)
             removed += [f"container {name}" for name in names]
         for kind, list_kind in (("network", self.networks), ("volume", self.volumes)):
-            if names := [resource_name(item) for item in list_kind(filters)]:
+            items = list_kind(filters)
+            if names := [resource_name(item) for item in items]:
                 completed = self.run(Request([kind, "rm", *names], check=False, uninterruptible=True))
                 remaining = [] if completed.ok else [resource_name(item) for item in list_kind(filters)]
                 _check_removed(kind, remaining, completed)
+                if kind == "network":
+                    firewall.remove_rules(self, items)
                 removed += [f"{kind} {name}" for name in names]
         return removed
 

@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from itb.config.settings import CACHE_FORMAT_PREFIX
-from itb.containers import naming
+from itb.containers import firewall, naming
 from itb.containers.description import container_name, labels_of
 from itb.containers.engine import Engine
 from itb.errors import UsageError
@@ -55,6 +55,9 @@ def clean_runs(engine: Engine, runs: Path, *, include_kept: bool, report: Callab
                 count += 1
         for name in end_orphans(engine, runs):
             report(f"ended {name}, which the engine knows nothing of any more")
+            count += 1
+        for bridge in firewall.remove_stale_rules(engine):
+            report(f"removed the packet filter of {bridge}, a network that is gone")
             count += 1
         for path in files.remove_leftovers():
             report(f"removed {path}")

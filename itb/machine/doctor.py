@@ -13,11 +13,12 @@ from typing import Any
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.config.settings import Settings
-from itb.containers import naming
+from itb.containers import firewall, naming
 from itb.containers.connection import connect, may_raise_limits, podman_env
 from itb.containers.engine import Engine
 from itb.containers.host import Host
 from itb.errors import ExitCode, ItbError, TestbedError
+from itb.isolation import REMEDY, Isolation
 from itb.machine import cleanup, requirements
 from itb.machine import network as machine_network
 from itb.machine.requirements import Finding, Level, bad, ok, warn
@@ -78,6 +79,7 @@ def _engine_remedy(program: str) -> str:
 
 
 def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    yield _examine_isolation(engine)
     if not engine.is_podman:
         yield ok("engine", f"docker {info.get('ServerVersion', '')}")
         return
@@ -90,6 +92,14 @@ def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) ->
     if rootless and not host.get("serviceIsRemote"):
         yield from requirements.examine_rootless()
     yield _examine_own_configuration(settings.cache_dir)
+
+
+def _examine_isolation(engine: Engine) -> Finding:
+    """Examine whether hosts of a run can be kept from this machine and from other networks."""
+    if problem := firewall.why_impossible(engine):
+        remedy = requirements.install_hint("nftables") if "not installed" in problem else REMEDY
+        return warn("isolation", f"hosts will reach this machine and other networks: {problem}", remedy)
+    return ok("isolation", "hosts are kept from this machine and other networks by nftables")
 
 
 def _examine_own_configuration(cache: Path) -> Finding:
@@ -171,6 +181,9 @@ def _try_containers(engine: Engine) -> Iterator[Finding]:
         for host in hosts:
             engine.start_system(host.container, image, network=name, labels=labels)
         states = [wait_booted(host).splitlines()[0] for host in hosts]
+        problem = firewall.set_rules(engine, engine.network(name), Isolation())
+        remedy = requirements.install_hint("nftables")
+        yield warn("packet filter", problem, remedy) if problem else ok("packet filter", "set for a network")
         yield ok("systemd", f"boots as the first process: {', '.join(states)}")
         answer = hosts[0].run(Request(["getent", "hosts", hosts[1].container], check=False))
         if answer.ok:

@@ -201,6 +201,8 @@ def properties(run_data: RunData, verdict: Verdict) -> dict[str, str]:
         if run_data.build and run_data.build.published:
             values |= {"repository.url": run_data.repo.url}
             values |= {"repository.signatures": "checked" if run_data.repo.gpgcheck else "NOT CHECKED"}
+    if run_data.isolation:
+        values |= {"network": run_data.isolation.problem or run_data.isolation.description}
     for host in run_data.testbed_hosts.hosts if run_data.testbed_hosts else ():
         values |= {f"image.{host.role}": f"{host.image} {host.image_id}"}
         values |= {f"privileges.{host.role}": host.privileges}

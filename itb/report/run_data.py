@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from itb.config.trust import PRIVILEGED
 from itb.errors import UsageError
+from itb.isolation import Isolation
 from itb.model import (
     Build,
     Case,
@@ -29,6 +30,7 @@ from itb.model import (
 )
 from itb.phase import Phase
 from itb.report import case_list
+from itb.report.isolation_warnings import isolation_warnings
 from itb.rundir import values
 from itb.rundir.case_history import RUN_END, CaseHistory
 from itb.rundir.directory import RunDir, RunState
@@ -59,6 +61,7 @@ class RunData:
     build: Build | None
     repo: Repo | None
     testbed_hosts: TestbedHosts | None
+    isolation: Isolation | None
     installed: Installed | None
     token: Token | None
     previous_commit: Commit | None
@@ -121,6 +124,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
     unreached_cases = case_list.make_unreached_cases(cases, keys, state, is_running=goes_on)
     tested = commit or (build.commit if build else None)
     previous_commit = saved(values.PREVIOUS_COMMIT)
+    isolation, token = saved(values.ISOLATION), saved(values.TOKEN)
     return RunData(
         rundir=rundir,
         state=state,
@@ -130,8 +134,9 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         build=build,
         repo=saved(values.REPO),
         testbed_hosts=saved(values.TESTBED),
+        isolation=isolation,
         installed=saved(values.INSTALLED),
-        token=saved(values.TOKEN),
+        token=token,
         previous_commit=previous_commit,
         problems=tuple(problems),
         has_ended=has_ended,
@@ -140,7 +145,7 @@ def read_run_data(rundir: RunDir, notes: Notes | None = None, *, exit_code: int 
         resumption_notes=_resumption_notes(history),
         paused_seconds=history.paused,
         hand_entry_notes=hand_entry_notes,
-        warnings=_warnings(tested, state, previous_commit),
+        warnings=(*_warnings(tested, state, previous_commit), *isolation_warnings(isolation, token)),
     )
 
 
@@ -167,6 +172,7 @@ def read_outline(rundir: RunDir, state: RunState) -> RunData:
         build=None,
         repo=None,
         testbed_hosts=None,
+        isolation=None,
         installed=None,
         token=None,
         previous_commit=None,

@@ -13,6 +13,7 @@ from itb.config import step_library, trust
 from itb.config.scenario import Scenario
 from itb.model import Build, Installed, PlatformImages, Repo, RunTrust
 from itb.run.cell import Cell
+from itb.rundir import values
 from itb.rundir.directory import RunDir
 from itb.source import itb_commit
 from itb.util.files import read, sha256, write_atomically
@@ -24,7 +25,7 @@ _NAME = "lock.yaml"
 
 def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installed: Installed) -> None:
     """Write the lock of a run whose candidate is installed."""
-    previous_commit = cell.previous_commit
+    previous_commit, network = cell.previous_commit, cell.rundir.load_if_readable(values.ISOLATION)
     content: dict[str, Any] = {
         "itb": {"version": VERSION, "commit": itb_commit.read(cell.engine.runner) or None},
         "product": cell.product.name,
@@ -37,6 +38,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         **_builder(cell, build),
         "published": _published(build, repo),
         "platform": cell.platform.name,
+        "network": network.model_dump(mode="json") if network else None,
         "images": images.model_dump(mode="json"),
         "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": repo.id} for rpm in build.rpms},
         "packages": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from itb.isolation import Isolation, OutsideIssuer
 from itb.model import (
     Build,
     Commit,
@@ -43,6 +44,8 @@ SIGNING_KEY = ValueKey("key", SigningKey)
 BUILD = ValueKey("build", Build)
 PUBLISHED_REPO = ValueKey("supplied", Repo)  # where packages that were not built here come from
 REPO = ValueKey("repo", Repo)
+ISOLATION = ValueKey("isolation", Isolation)
+OUTSIDE_ISSUER = ValueKey("issuer", OutsideIssuer)
 TESTBED = ValueKey("testbed", TestbedHosts)
 DISK_SPACE = ValueKey("disks", DiskSpace)
 INSTALLED = ValueKey("installed", Installed)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from itb.containers import compose, naming, tools
+from itb.containers import compose, firewall, naming
 from itb.containers.description import container_name, is_running, labels_of, privileges_of
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import TestbedError, UsageError
+from itb.isolation import Isolation
 from itb.model import HostInfo, TestbedHosts
 from itb.process.request import Request
+from itb.testbed import overlay
 from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
 from itb.util.files import expand, temporary_folder
@@ -43,6 +45,7 @@ fi
 
 
 _ENDING = ".compose.yaml"
+_CLOSED = Isolation()
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Topology:
 
     ``optional`` roles (those with a profile) are started on request only;
     ``bases`` are the Compose files whose services this one extends, ``overlays``
-    those that change it.
+    those that change it.  ``names`` are entries of ``extra_hosts`` by role, none
+    for a host without a fixed address.
     """
 
     file: Path
@@ -59,6 +63,12 @@ class Topology:
     optional: frozenset[str] = frozenset()
     bases: tuple[Path, ...] = ()
     overlays: tuple[Path, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def has_names(self) -> bool:
+        """Return whether the names of all hosts are known without a name server."""
+        return all(self.names.get(role) for role in self.hosts)
 
     @property
     def roles(self) -> list[str]:
@@ -80,14 +90,16 @@ def find_topology(name: str, folder: Path | None = None) -> Topology:
         raise UsageError(f"unknown testbed {name!r}{hint}")
     bases: dict[Path, Mapping[str, Any]] = {}
     hosts: dict[str, str] = {}
+    names = {}
     optional = set()
     for service, declared in _services(path).items():
         value = _extended(path, service, declared, bases)
         role = _role(path, service, value)
         hosts[role] = str(value["hostname"])
+        names[role] = overlay.host_names(service, value)
         if value.get("profiles"):
             optional.add(role)
-    return Topology(path.absolute(), hosts, frozenset(optional), tuple(bases))
+    return Topology(path.absolute(), hosts, frozenset(optional), tuple(bases), names=names)
 
 
 def _services(path: Path) -> Mapping[str, Any]:
@@ -106,7 +118,8 @@ def _extended(
 ) -> Mapping[str, Any]:
     """Return a service merged with the one that it extends; the file of that one is added to ``bases``.
 
-    Labels are merged as Compose merges them, because they make a service a host; other keys are replaced.
+    Labels and networks are merged as Compose merges them, because they make a service a host and give it
+    its names; other keys are replaced.
     """
     extends = value.get("extends")
     if extends is None:
@@ -131,6 +144,10 @@ def _extended(
     merged = {**extended, **value}
     if isinstance(extended.get("labels"), dict) and isinstance(value.get("labels"), dict):
         merged["labels"] = {**extended["labels"], **value["labels"]}
+    ours, theirs = value.get("networks"), extended.get("networks")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        names = {**theirs, **ours}
+        merged["networks"] = {name: {**(theirs.get(name) or {}), **(ours.get(name) or {})} for name in names}
     return merged
 
 
@@ -178,16 +195,40 @@ class Testbed:
         self.start_lock = threading.Lock()  # held while missing hosts are looked for and started
         self._known_running: set[str] = set()  # roles that find_stopped_host() has found running
 
-    def create_network(self) -> str:
-        """Create the run's network; return the first three bytes of its addresses."""
-        return naming.address_prefix(self.engine.create_network(self.project, self.labels))
+    def create_network(self, isolation: Isolation = _CLOSED) -> str:
+        """Create the run's network; return the first three bytes of its addresses.
+
+        The engine answers names where there is something outside to be named, or a host has no fixed address.
+        """
+        names = isolation.internet or not self.topology.has_names
+        subnet = self.engine.create_network(
+            self.project, self.labels, internal=isolation.is_closed, names=names
+        )
+        return naming.address_prefix(subnet)
+
+    def isolate(self, isolation: Isolation) -> Isolation:
+        """Set the packet filter of the run's network, whose hosts run; return what is so now.
+
+        Without root, the namespace that the filter is in exists only while a host runs.
+        """
+        problem = firewall.set_rules(self.engine, self.engine.network(self.project), isolation)
+        return isolation.model_copy(update={"problem": problem})
+
+    def is_isolated(self) -> bool:
+        """Return whether the run's network has its packet filter at this moment."""
+        return firewall.is_set(self.engine, self.engine.network(self.project))
 
     def network_prefix(self) -> str:
         """Return the address prefix of the run's network; empty if there is none."""
         return naming.address_prefix(self.engine.subnet(self.project))
 
     def up(
-        self, roles: Sequence[str], images: Mapping[str, str], prefix: str, tools_folder: Path | None
+        self,
+        roles: Sequence[str],
+        images: Mapping[str, str],
+        prefix: str,
+        tools_folder: Path | None,
+        isolation: Isolation = _CLOSED,
     ) -> dict[str, Host]:
         """Start the containers of these roles; :func:`wait_booted` waits until they have booted.
 
@@ -204,12 +245,15 @@ class Testbed:
             **{f"ITB_IMAGE_{kind.upper()}": image for kind, image in images.items()},
         }
         with temporary_folder() as folder:
-            overlays = [*self.topology.overlays]
-            if tools_folder:
-                overlays.append(_add_tools(folder / "tools.compose.yaml", self.topology.hosts, tools_folder))
+            ours = overlay.write(
+                folder / "hosts.compose.yaml",
+                self.topology.hosts,
+                names=[*itertools.chain(*self.topology.names.values()), *isolation.names],
+                tools_folder=tools_folder,
+            )
             compose.create_containers(
                 self.engine,
-                [self.topology.file, *overlays],
+                [self.topology.file, *self.topology.overlays, ours],
                 roles,
                 project=self.project,
                 profiles=[role for role in roles if role in self.topology.optional],
@@ -288,15 +332,6 @@ class Testbed:
     def down(self) -> list[str]:
         """Remove everything that has this run's labels; return the kinds and names of what was removed."""
         return self.engine.remove_labelled(self.labels)
-
-
-def _add_tools(file: Path, roles: Iterable[str], folder: Path) -> Path:
-    """Write a Compose file that mounts itb's tools on every host; return its path."""
-    # z: where SELinux is enforced, containers can read only folders that are labelled so.
-    mount = {"type": "bind", "source": str(folder), "target": tools.FOLDER, "read_only": True}
-    mount |= {"bind": {"selinux": "z"}}
-    file.write_text(json.dumps({"services": {role: {"volumes": [mount]} for role in roles}}))
-    return file
 
 
 def _host_info(host: Host, inspected: dict[str, Any]) -> HostInfo:

@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parents[2] / "itb"
 
 LAYERS = (
     "errors model phase roles version commit_versions data debtorpm",
-    "util",
+    "isolation util",
     "process",
     "config containers rundir",
     "source build repository platforms testbed install tokens scenario report",

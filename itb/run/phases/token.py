@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.settings import Settings
+from itb.containers import firewall
 from itb.data import shipped
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.install import configure
+from itb.isolation import REMEDY, OutsideIssuer
 from itb.model import CaseKey, Token
 from itb.phase import Phase
 from itb.process.runner import Runner
@@ -91,6 +93,8 @@ def acquire_token(initial_cell: Cell) -> CheckedToken | None:
         return None
     with initial_cell.journal.case(*_acquired(delivery)) as case:
         checked = request_token(initial_cell, delivery, note=case.note)
+        if checked.token.issuer != URL:
+            initial_cell.rundir.save(values.OUTSIDE_ISSUER, OutsideIssuer(url=checked.token.issuer))
         hook, address = initial_cell.settings.token_hook, initial_cell.ce_address
         case.passed(f"hook {hook}, for {address}: {_describe(checked.token)}")
     return checked
@@ -122,6 +126,8 @@ def _has_fresh_token(cell: Cell) -> bool:
 def _deliver_to_places(cell: Cell, delivery: TokenDelivery, checked_token: CheckedToken | None) -> Token:
     checked_token = acquire_token(cell) if checked_token is None else _renew_if_due(cell, delivery, checked_token)
     assert checked_token is not None
+    if cell.settings.token_hook != LOCAL and not cell.testbed.is_isolated():
+        raise _open_network(cell, "the packet filter of their network is not set")
     _map_issuer(cell, checked_token.token.issuer)
 
     def deliver_to(place: TokenPlace) -> None:
@@ -140,7 +146,9 @@ def save_claims(cell: Cell, delivery: TokenDelivery, token: Token) -> Token:
 
 
 def request_token(cell: Cell, delivery: TokenDelivery, *, note: Callable[[str], None]) -> CheckedToken:
-    """Ask the run's hook for a token and check the token."""
+    """Ask the run's hook for a token and check the token; TokenError if hosts could send it anywhere."""
+    if cell.settings.token_hook != LOCAL and (problem := firewall.why_impossible(cell.engine)):
+        raise _open_network(cell, problem)
     folders = cell.settings.folders("hooks")
     context = ProviderContext(
         runner=cell.engine.runner,
@@ -150,6 +158,13 @@ def request_token(cell: Cell, delivery: TokenDelivery, *, note: Callable[[str], 
         ca=cell.rundir.tokens / "ca.pem",
     )
     return CheckedToken(*acquire(cell.settings.token_hook, token_request(cell, delivery), context, note=note))
+
+
+def _open_network(cell: Cell, problem: str) -> TokenError:
+    return TokenError(
+        f"no token of hook {cell.settings.token_hook} for hosts that are not kept from other networks: {problem}",
+        hint=f"{REMEDY}; or --token-hook {LOCAL}, whose tokens are good for this run only",
+    )
 
 
 def token_request(cell: Cell, delivery: TokenDelivery) -> TokenRequest:

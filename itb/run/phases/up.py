@@ -16,7 +16,7 @@ from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
 from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
-from itb.run import disk_use, run_secrets
+from itb.run import disk_use, reach, run_secrets
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
 from itb.rundir import checkpoints, values
@@ -96,17 +96,32 @@ def start_hosts(cell: Cell, images: PlatformImages, roles: Sequence[str]) -> Non
             return
         with cell.journal.case(*STARTED) as case:
             disk_use.remember(cell)
-            prefix = cell.testbed.network_prefix() or cell.testbed.create_network()
-            case.passed(f"{', '.join(missing)} on {prefix}.0/24")
+            prefix = cell.testbed.network_prefix() or _create_network(cell)
             start_containers(cell, images, missing, prefix)
+            isolation = cell.rundir.load_if_readable(values.ISOLATION)
+            reached = f"; {isolation.description}" if isolation and not isolation.problem else ""
+            case.passed(f"{', '.join(missing)} on {prefix}.0/24{reached}")
+
+
+def _create_network(cell: Cell) -> str:
+    """Create the run's network and save what its hosts may reach; return its address prefix."""
+    isolation = reach.declared(cell)
+    prefix = cell.testbed.create_network(isolation)
+    cell.rundir.save(values.ISOLATION, isolation)
+    return prefix
 
 
 def start_containers(cell: Cell, images: PlatformImages, roles: Sequence[str], prefix: str) -> None:
-    """Create and start the containers of these roles, with the programs that itb provides."""
+    """Create and start the containers of these roles, with the programs that itb provides, and isolate them.
+
+    They boot then, and have run nothing yet but what the platform's image has.
+    """
     tools_folder = None
     if cell.testbed.has_tools:
         tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
-    cell.testbed.up(roles, images.references, prefix, tools_folder)
+    isolation = cell.rundir.load_if_readable(values.ISOLATION) or reach.declared(cell)
+    cell.testbed.up(roles, images.references, prefix, tools_folder, isolation)
+    cell.rundir.save(values.ISOLATION, cell.testbed.isolate(isolation))
 
 
 def start_all(cell: Cell, images: PlatformImages, cached_build: Build | None, previous_is_built: bool) -> None:

@@ -11,6 +11,7 @@ from itb.config.product import TokenDelivery
 from itb.config.settings import Settings
 from itb.containers.engine import Engine
 from itb.containers.host import Host
+from itb.isolation import Isolation
 from itb.process.runner import Runner
 from itb.run import assemble
 from itb.run.cell import Cell
@@ -32,6 +33,12 @@ class HostsInMemory(Testbed):
     def network_prefix(self) -> str:
         return "10.0.0"
 
+    def isolate(self, isolation: Isolation) -> Isolation:
+        return isolation
+
+    def is_isolated(self) -> bool:
+        return True
+
     def remove(self, roles: Iterable[str]) -> None:
         for role in roles:
             del self.containers[role]
@@ -42,6 +49,7 @@ class HostsInMemory(Testbed):
         images: Mapping[str, str],  # noqa: ARG002
         prefix: str,  # noqa: ARG002
         tools_folder: Path | None,  # noqa: ARG002
+        isolation: Isolation = Isolation(),  # noqa: ARG002, B008
     ) -> dict[str, Host]:
         assert not set(roles) & set(self.containers), "they would have been left as they are"
         self.containers |= dict.fromkeys(roles, "new")

@@ -1,0 +1,190 @@
+"""Packet filter of a testbed's network: its hosts reach each other and what is declared, and nothing else.
+
+An internal network of an engine has no route to elsewhere, which is not
+enough: this machine's services answer at the network's own gateway, and a
+process that binds its socket to the network's device, which needs no
+privilege, reaches any address that this machine has.  So packets from the
+network's bridge to this machine, and those that it would forward, are refused
+by a table of nftables: as root in the machine's network namespace, without root
+in the one that rootless podman has for its bridges.  There is one table for
+each bridge, named after it; it changes nothing for other networks.  Hosts cannot change it,
+and it stays while they are rebooted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from itb.isolation import Isolation
+from itb.process.request import Request
+from itb.process.result import Completed
+from itb.process.runner import Runner
+
+_PREFIX = "itb-"
+_TABLE = re.compile(rf"^table inet {_PREFIX}(\S+)$", re.MULTILINE)
+# No public address: private and shared use, link-local, loopback, multicast, reserved (RFC 6890).
+_NOT_PUBLIC = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
+)  # fmt: skip
+# ct state is that of a connection: what this machine has begun, a host may answer.
+_RULES = """
+table inet {table}
+delete table inet {table}
+table inet {table} {{
+    chain input {{
+        type filter hook input priority filter - 5; policy accept;
+        iifname "{bridge}" ct state != {{ established, related }} jump to-machine
+    }}
+    chain forward {{
+        type filter hook forward priority filter - 5; policy accept;
+        iifname "{bridge}" oifname "{bridge}" accept
+        iifname "{bridge}" ct state != {{ established, related }} jump outside
+        oifname "{bridge}" ct state != {{ established, related }} jump refuse
+    }}
+    chain to-machine {{
+        {to_machine}
+        jump refuse
+    }}
+    chain outside {{
+        {outside}
+        jump refuse
+    }}
+    chain refuse {{
+        meta l4proto tcp reject with tcp reset
+        reject with icmpx admin-prohibited
+    }}
+}}
+"""
+
+
+class Engine(Protocol):
+    """What is needed of an engine, whose module imports this one."""
+
+    runner: Runner
+    program: str
+    env: dict[str, str]
+    is_remote: bool
+
+    @property
+    def is_podman(self) -> bool:
+        """Return whether the program is podman."""
+
+    def networks(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List the networks that have all these labels."""
+
+
+def rules(bridge: str, isolation: Isolation, *, name_server: str, own: Iterable[str]) -> str:
+    """Return the table for a bridge, which replaces an earlier one at once.
+
+    ``name_server`` is the address at which the engine answers names, empty if
+    it does not; ``own`` are the addresses of this machine.
+    """
+    servers = [
+        f"ip daddr {{ {', '.join(server.addresses)} }} tcp dport {server.port} accept"
+        for server in isolation.servers
+        if server.addresses
+    ]
+    names = [f"ip daddr {name_server} meta l4proto {{ tcp, udp }} th dport 53 accept"] if name_server else []
+    elsewhere = ", ".join(dict.fromkeys([*_NOT_PUBLIC, *own]))
+    public = [f"ip daddr {{ {elsewhere} }} jump refuse", "meta nfproto ipv4 accept"] if isolation.internet else []
+    return _RULES.format(
+        table=f"{_PREFIX}{bridge}",
+        bridge=bridge,
+        to_machine="\n        ".join([*servers, *names]),
+        outside="\n        ".join([*servers, *public]),
+    )
+
+
+def own_addresses(trie: Path = Path("/proc/net/fib_trie")) -> list[str]:
+    """Return the IPv4 addresses of this machine that are not loopback."""
+    lines = trie.read_text().splitlines() if trie.exists() else []
+    pairs = itertools.pairwise(lines)
+    found = {line.split()[-1] for line, kind in pairs if kind.strip() == "/32 host LOCAL"}
+    return sorted(address for address in found if not address.startswith("127."))
+
+
+def why_impossible(engine: Engine) -> str:
+    """Return why no packet filter can be set for the engine's networks here; empty if it may be tried."""
+    if engine.is_remote:
+        return f"{engine.program} runs its containers on another machine"
+    if not engine.is_podman and os.geteuid() != 0:
+        return "the filter of docker's networks can only be set by root"
+    return "" if _nft() else "nft is not installed"
+
+
+def set_rules(engine: Engine, network: Mapping[str, Any], isolation: Isolation) -> str:
+    """Set the packet filter of a network, as the engine describes it; return why that failed, empty if not."""
+    bridge = bridge_of(network)
+    problem = why_impossible(engine) or ("" if bridge else "the engine does not name the network's bridge")
+    if problem:
+        return problem
+    name_server = gateway_of(network) if network.get("dns_enabled") else ""
+    text = rules(bridge, isolation, name_server=name_server, own=own_addresses())
+    completed = _run(engine, "-f", "-", text=text)
+    return "" if completed.ok else f"nft cannot set the packet filter: {completed.reason}"
+
+
+def is_set(engine: Engine, network: Mapping[str, Any]) -> bool:
+    """Return whether a network, as the engine describes it, has its packet filter at this moment."""
+    table = f"{_PREFIX}{bridge_of(network)}"
+    return not why_impossible(engine) and _run(engine, "list", "table", "inet", table).ok
+
+
+def remove_rules(engine: Engine, networks: Iterable[Mapping[str, Any]]) -> None:
+    """Remove the packet filters of networks that the engine lists and that are about to be removed."""
+    tables = [f"inet {_PREFIX}{bridge}" for network in networks if (bridge := bridge_of(network))]
+    if tables and not why_impossible(engine):
+        text = "".join(f"table {table}\ndelete table {table}\n" for table in tables)  # also if there is none
+        _run(engine, "-f", "-", text=text)
+
+
+def remove_stale_rules(engine: Engine) -> list[str]:
+    """Remove the packet filters whose bridge belongs to no network of the engine; return these bridges.
+
+    They are left where a network was removed by hand.
+    """
+    if why_impossible(engine) or os.geteuid() != 0:  # without root they end with the namespace
+        return []
+    tables = _TABLE.findall(_run(engine, "list", "tables", "inet").stdout)
+    bridges = {bridge_of(network) for network in engine.networks({})}
+    stale = [table for table in tables if table not in bridges and not Path("/sys/class/net", table).exists()]
+    return [table for table in stale if _run(engine, "delete", "table", "inet", f"{_PREFIX}{table}").ok]
+
+
+def bridge_of(network: Mapping[str, Any]) -> str:
+    """Return the bridge of a network, of either engine's description or listing; empty if it is not known."""
+    if name := network.get("network_interface"):
+        return str(name)
+    options = network.get("Options") or {}
+    identity = str(network.get("Id") or network.get("ID") or "")
+    return str(options.get("com.docker.network.bridge.name") or (f"br-{identity[:12]}" if identity else ""))
+
+
+def gateway_of(network: Mapping[str, Any]) -> str:
+    """Return this machine's IPv4 address on a network of podman; empty if it has none."""
+    gateways = (str(subnet.get("gateway", "")) for subnet in network.get("subnets") or [])
+    return next((gateway for gateway in gateways if gateway and ":" not in gateway), "")
+
+
+def _nft() -> str:
+    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
+
+
+def _run(engine: Engine, *arguments: str, text: str = "") -> Completed:
+    inside = [] if os.geteuid() == 0 else [engine.program, "unshare", "--rootless-netns"]
+    request = Request(
+        [*inside, _nft(), *arguments],
+        input=text.encode(),
+        env=engine.env,
+        timeout=engine.runner.limits("engine"),
+        check=False,
+        uninterruptible=True,
+    )
+    return engine.runner.run(request)

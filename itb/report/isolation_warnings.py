@@ -1,0 +1,23 @@
+"""Lines of a report that say what kept hosts, or a token, from nothing."""
+
+from __future__ import annotations
+
+from itb.isolation import ANY_AUDIENCE, Isolation
+from itb.model import Token
+from itb.util.text import clean
+
+
+def isolation_warnings(isolation: Isolation | None, token: Token | None) -> tuple[str, ...]:
+    """Return a line for each way in which hosts, or what they were given, reach further than they should."""
+    lines = []
+    if isolation and isolation.problem:
+        lines.append(
+            "hosts were not kept from this machine and from other networks: "
+            f"{isolation.problem}; {isolation.remedy}"
+        )
+    if token and set(token.audience) & ANY_AUDIENCE:
+        lines.append(
+            f"the token of {clean(token.provider)} is good for any audience ({' '.join(token.audience)}), and "
+            "hosts with the candidate on them had it: ask its issuer for one whose audience is the CE of the run"
+        )
+    return tuple(lines)

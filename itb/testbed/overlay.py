@@ -1,0 +1,41 @@
+"""The Compose file that itb lays over a testbed's: what every host has or lacks, whatever its testbed declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from itb.containers import tools
+
+# A host needs no raw sockets: with them it could answer for another's address on the network.
+_DROPPED = ["NET_RAW"]
+
+
+def host_names(service: str, declared: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a service as ``extra_hosts`` of others; none if it has no fixed address.
+
+    These are its full and its short name, its aliases and, as Compose has it, the service's own.
+    """
+    networks = declared.get("networks")
+    named = [value for value in networks.values() if isinstance(value, dict)] if isinstance(networks, dict) else []
+    address = next((str(value["ipv4_address"]) for value in named if value.get("ipv4_address")), "")
+    fqdn = str(declared["hostname"])
+    aliases = [str(alias) for value in named for alias in value.get("aliases") or []]
+    names = dict.fromkeys([fqdn, fqdn.partition(".")[0], *aliases, service])
+    return tuple(f"{name}:{address}" for name in names) if address else ()
+
+
+def write(file: Path, roles: Iterable[str], *, names: Iterable[str], tools_folder: Path | None) -> Path:
+    """Write the Compose file for the hosts of these roles; return its path.
+
+    ``names`` are entries of ``extra_hosts``; ``tools_folder`` has itb's tools, None for hosts without.
+    """
+    host: dict[str, Any] = {"cap_drop": _DROPPED, "extra_hosts": [*names]}
+    if tools_folder:
+        # z: where SELinux is enforced, containers can read only folders that are labelled so.
+        mount = {"type": "bind", "source": str(tools_folder), "target": tools.FOLDER, "read_only": True}
+        host["volumes"] = [mount | {"bind": {"selinux": "z"}}]
+    file.write_text(json.dumps({"services": dict.fromkeys(roles, host)}))
+    return file

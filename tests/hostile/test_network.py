@@ -1,0 +1,173 @@
+"""A host of a run tries to reach this machine, a container of another network and the world."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from itb.containers import firewall
+from itb.containers.engine import Engine
+from itb.containers.host import Host
+from itb.isolation import Isolation, Server
+from itb.model import PlatformImages
+from itb.process.request import Request
+from itb.testbed.testbed import Testbed, find_topology
+
+COMPOSE = """
+services:
+  bare:
+    image: ${ITB_IMAGE_BARE}
+    command: ["sleep", "infinity"]
+    container_name: ${ITB_PROJECT}-bare
+    hostname: bare.example.org
+    labels: {itb.run: "${ITB_RUN}", itb.runs: "${ITB_RUNS}", itb.role: bare}
+    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.10", aliases: [also.example.org]}}
+  services:
+    extends: {service: bare, file: one.compose.yaml}
+    container_name: ${ITB_PROJECT}-services
+    hostname: services.example.org
+    labels: {itb.role: services}
+    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.11"}}
+networks:
+  testbed: {name: "${ITB_NETWORK}", external: true}
+"""
+# Prints which of the addresses answer. A socket that is bound to the device needs no route.
+TRY = """
+import json, socket, sys
+port, addresses = int(sys.argv[1]), sys.argv[2:]
+def answers(address, device):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    rest = (0, socket.if_nametoindex("eth0")) if ":" in address else ()
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        if device:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        try:
+            probe.connect((address, port, *rest))
+        except OSError:
+            return False
+        return True
+print(json.dumps([address for address in addresses if answers(address, True) or answers(address, False)]))
+"""
+LISTEN = "import socket; s = socket.create_server(('', {port}))\nwhile True: s.accept()[0].close()"
+
+
+@dataclass
+class Outside:
+    """Servers of one port: on this machine, and in containers of a private and of a public-looking network."""
+
+    port: int
+    machine: str
+    private: str
+    public: str
+
+
+@pytest.fixture(scope="module")
+def outside(engine: Engine, images: PlatformImages, own_label: str) -> Iterator[Outside]:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+        port = server.getsockname()[1]
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        addresses = []
+        for subnet in ((), ("--subnet", f"198.51.100.{16 * secrets.randbelow(16)}/28")):
+            name = f"itb-test-{secrets.token_hex(4)}"
+            engine.call("network", "create", "--label", own_label, *subnet, name)
+            stack.callback(engine.run, Request(["network", "rm", "--force", name], check=False))
+            image = images.references["bare"]
+            options = ["--detach", "--label", own_label, "--name", name, "--network", name]
+            engine.call("run", *options, image, "python3", "-c", LISTEN.format(port=port))
+            stack.callback(engine.remove_containers, name, check=False)
+            (network,) = engine.inspect(name)["NetworkSettings"]["Networks"].values()
+            addresses.append(network["IPAddress"])
+        machine = next(iter(firewall.own_addresses()))
+        yield Outside(port, machine, *addresses)
+
+
+def accept(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            server.accept()[0].close()
+
+
+@contextlib.contextmanager
+def started(engine: Engine, images: PlatformImages, folder: Path, isolation: Isolation) -> Iterator[Testbed]:
+    """A testbed of two hosts that are isolated so."""
+    file, short = folder / "one.compose.yaml", secrets.token_hex(4)
+    file.write_text(COMPOSE)
+    testbed = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short_id=short, runs=folder)
+    try:
+        prefix = testbed.create_network(isolation)
+        testbed.up(["bare", "services"], {"bare": images.references["bare"]}, prefix, None, isolation)
+        assert testbed.isolate(isolation).problem == ""
+        yield testbed
+    finally:
+        testbed.down()
+
+
+def reached(host: Host, outside: Outside, *more: str) -> set[str]:
+    """Which servers a host reaches, by name."""
+    network = host.engine.network(host.container.removesuffix(f"-{host.role}"))
+    bridge = Path("/proc/net/if_inet6").read_text().splitlines()
+    (link_local,) = [line.split()[0] for line in bridge if line.endswith(f" {firewall.bridge_of(network)}")]
+    names = {
+        firewall.gateway_of(network): "gateway",
+        ":".join(link_local[i : i + 4] for i in range(0, 32, 4)): "link-local",
+        outside.machine: "machine",
+        outside.private: "private",
+        outside.public: "public",
+        **{address: address for address in more},
+    }
+    answer = host.run(Request(["python3", "-c", TRY, str(outside.port), *names], timeout=60))
+    return {names[address] for address in json.loads(answer.stdout)}
+
+
+def test_a_closed_network_leads_nowhere(
+    engine: Engine, images: PlatformImages, tmp_path: Path, outside: Outside
+) -> None:
+    """Not even for a program that binds to the device, asks a name server, makes packets or reboots."""
+    with started(engine, images, tmp_path, Isolation()) as testbed:
+        host = testbed.host("bare")
+        other = testbed.host("services")
+        assert testbed.is_isolated()
+        assert reached(host, outside) == set()
+        assert not host.run(Request(["getent", "hosts", "deb.debian.org"], check=False, timeout=30)).ok
+        raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)"
+        assert "not permitted" in host.run(Request(["python3", "-c", raw], check=False)).stderr
+
+        listen = ["exec", "--detach", other.container, "python3", "-c", LISTEN.format(port=outside.port)]
+        engine.call(*listen)
+        for name in ("services.example.org", "services", "also.example.org", "bare"):
+            assert host.call("getent", "hosts", name).ok, name
+        script = f"for i in $(seq 50); do : </dev/tcp/services/{outside.port} && exit; sleep 0.1; done; exit 1"
+        assert host.call("bash", "-c", script).ok, "hosts reach each other"
+
+        engine.call("restart", "--time", "0", host.container)
+        assert reached(host, outside) == set()
+        network = engine.network(testbed.project)
+    assert not firewall.is_set(engine, network)
+
+
+def test_a_declared_way_out_leads_to_public_addresses_and_named_servers(
+    engine: Engine, images: PlatformImages, tmp_path: Path, outside: Outside
+) -> None:
+    with started(engine, images, tmp_path, Isolation(internet=True)) as testbed:
+        assert reached(testbed.host("bare"), outside) == {"public"}
+        server = Server(name="mirror.example.org", addresses=(outside.private,), port=outside.port)
+        assert not testbed.isolate(Isolation(servers=(server,))).problem
+        assert reached(testbed.host("bare"), outside) == {"private"}
+
+
+def test_the_packet_filter_of_a_network_that_is_gone_is_removed(engine: Engine) -> None:
+    bridge = f"no{secrets.token_hex(4)}"
+    if problem := firewall.set_rules(engine, {"network_interface": bridge}, Isolation()):
+        pytest.fail(problem)
+    assert firewall.remove_stale_rules(engine).count(bridge) == 1
+    assert not firewall.is_set(engine, {"network_interface": bridge})

@@ -1,0 +1,71 @@
+"""Which packets the table of a network's bridge lets through, and where no table can be set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itb.containers import firewall
+from itb.containers.engine import Engine
+from itb.isolation import Isolation, Server
+from itb.process.runner import Runner
+
+TRIE = """
+           |-- 127.0.0.1
+              /32 host LOCAL
+           |-- 192.0.2.2
+              /32 host LOCAL
+        |-- 192.0.2.255
+           /32 link BROADCAST
+"""
+
+
+def accepted(isolation: Isolation, name_server: str = "") -> list[str]:
+    """The rules that accept something, or that except from it."""
+    text = firewall.rules("podman3", isolation, name_server=name_server, own=["192.0.2.2"])
+    assert text.count('iifname "podman3"') == 3
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line.startswith(("ip ", "meta nfproto"))]
+
+
+def test_nothing_is_let_through_unless_it_is_declared() -> None:
+    assert accepted(Isolation()) == []
+    assert accepted(Isolation(), "10.89.0.1") == [
+        "ip daddr 10.89.0.1 meta l4proto { tcp, udp } th dport 53 accept"
+    ]
+    server = Server(name="mirror", addresses=("10.1.2.3", "10.1.2.4"), port=443)
+    reach_it = "ip daddr { 10.1.2.3, 10.1.2.4 } tcp dport 443 accept"
+    assert accepted(Isolation(servers=(server, Server(name="unknown", addresses=(), port=80)))) == [reach_it] * 2
+    *_, exception, rest = accepted(Isolation(internet=True, servers=(server,)))
+    assert exception.endswith("224.0.0.0/3, 192.0.2.2 } jump refuse")
+    assert "10.0.0.0/8" in exception
+    assert rest == "meta nfproto ipv4 accept"
+
+
+def test_the_machines_own_addresses(tmp_path: Path) -> None:
+    (tmp_path / "fib_trie").write_text(TRIE)
+    assert firewall.own_addresses(tmp_path / "fib_trie") == ["192.0.2.2"]
+    assert firewall.own_addresses(tmp_path / "none") == []
+
+
+def test_bridges_of_either_engine() -> None:
+    assert firewall.bridge_of({"network_interface": "podman3"}) == "podman3"
+    assert firewall.bridge_of({"Id": "0123456789abcdef"}) == "br-0123456789ab"
+    assert firewall.bridge_of({"Id": "0", "Options": {"com.docker.network.bridge.name": "br0"}}) == "br0"
+    assert firewall.bridge_of({}) == ""
+
+
+def test_where_no_table_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    podman, docker = Engine(Runner()), Engine(Runner(), "docker")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/sbin/nft")
+    assert firewall.why_impossible(podman) == ""
+    assert firewall.why_impossible(docker) == "the filter of docker's networks can only be set by root"
+    podman.is_remote = True
+    assert "on another machine" in firewall.why_impossible(podman)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert firewall.why_impossible(docker) == ""
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    assert firewall.why_impossible(docker) == "nft is not installed"
+    assert firewall.set_rules(docker, {"Id": "0"}, Isolation()) == "nft is not installed"
