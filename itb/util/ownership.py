@@ -44,13 +44,16 @@ def read(path: Path) -> bytes:
 def check(path: Path) -> None:
     """Raise UsageError unless a file or folder, and every folder and link that leads to it, is trusted.
 
-    A parent folder in which everybody may make files is trusted if only their
+    So are the folders that hold such a link: who can change one of them can put another link there.  A parent folder in which everybody may make files is trusted if only their
     owners may remove them (the sticky bit, as in /tmp).  Parts of a path that
     do not exist are not checked.
     """
-    _check_links(path, set())
+    links: set[Path] = set()
+    _check_links(path, links)
     real = util_files.resolve(path)
-    for place in (real, *real.parents):
+    folders = [util_files.resolve(link.parent) for link in sorted(links)]
+    places = [real, *real.parents, *(place for folder in folders for place in (folder, *folder.parents))]
+    for place in dict.fromkeys(places):
         if place.exists():
             _check(place, place.stat())
 

@@ -136,6 +136,25 @@ def test_folder_above_counts_for_programs(tmp_path: Path) -> None:
     ownership.check(program)
 
 
+@pytest.mark.parametrize("via", ["link", "open/link", "second"])
+def test_folder_of_a_link_counts_for_programs(tmp_path: Path, via: str) -> None:
+    """Who may write a folder may put another link in the place of one that is fine, or of one that leads to it."""
+    program, folder = tmp_path / "good" / "hook", tmp_path / "open"
+    for made in (program.parent, folder):
+        made.mkdir()
+    program.write_text("")
+    (folder / "link").symlink_to(program)
+    (tmp_path / "link").symlink_to("open/link")
+    (tmp_path / "second").symlink_to("open/../link")
+    ownership.check(tmp_path / via)
+    folder.chmod(0o777)
+    with pytest.raises(UsageError, match="open can be written by everybody"):
+        ownership.check(tmp_path / via)
+    ownership.check(program)
+    folder.chmod(0o1777)
+    ownership.check(tmp_path / via)
+
+
 @ROOT
 def test_tree_has_nothing_of_somebody_else(tmp_path: Path) -> None:
     deep = tmp_path / "product" / "roles" / "script.sh"
