@@ -44,9 +44,10 @@ def read(path: Path) -> bytes:
 def check(path: Path) -> None:
     """Raise UsageError unless a file or folder, and every folder and link that leads to it, is trusted.
 
-    So are the folders that hold such a link: who can change one of them can put another link there.  A parent folder in which everybody may make files is trusted if only their
-    owners may remove them (the sticky bit, as in /tmp).  Parts of a path that
-    do not exist are not checked.
+    So are the folders that hold such a link: who can change one of them can
+    put another link there.  A parent folder in which everybody may make files
+    is trusted if only their owners may remove them (the sticky bit, as in
+    /tmp).  Parts of a path that do not exist are not checked.
     """
     links: set[Path] = set()
     _check_links(path, links)

@@ -51,7 +51,7 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
     if cell.settings.from_repo:
         return request.rundir.load(values.BUILD)
     build = request.rundir.load_if_readable(values.BUILD)
-    if build and build.commit == request.commit and release_manager.is_whole(build):
+    if build and is_current(build, request):
         return build
     if _must_build(cell, request):
         return None
@@ -66,6 +66,11 @@ def find_cached(cell: Cell, images: PlatformImages, request: BuildRequest) -> Bu
     if build:
         request.rundir.save(values.BUILD, build)
     return build
+
+
+def is_current(build: Build, request: BuildRequest) -> bool:
+    """Return whether a build is of the commit that is asked for, with every file where it was put, unchanged."""
+    return build.commit == request.commit and release_manager.is_whole(build)
 
 
 def clone_candidate(cell: Cell, cached_build: Build | None) -> Path | None:

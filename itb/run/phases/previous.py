@@ -111,8 +111,9 @@ def build(cell: Cell, images: PlatformImages) -> Build | None:
         reason = "there is no previous version"
         cell.journal.leave_out([*built_cases(cell), *served_cases(cell)], reason)
         return None
-    build = request.rundir.load(values.BUILD)
-    if build is None:
+    build = request.rundir.load_if_readable(values.BUILD)
+    if build is None or not (build.published or phases_build.is_current(build, request)):
+        build = None
         with _ignore_errors():
             build = phases_build.build_other(cell, images, request)
     elif build.published:
@@ -137,8 +138,10 @@ def serve(cell: Cell, previous_build: Build | None, signing_key: SigningKey) -> 
 
 
 def saved_repo(cell: Cell) -> Repo | None:
-    """Return the previous version's repository as it was saved; None if there is none."""
-    return cell.rundir.previous.load(values.REPO) if cell.previous_commit else None
+    """Return the previous version's repository if it is served now; None if it is not, or was on an older host."""
+    if cell.previous_commit is None or not cell.checkpoints.is_done(checkpoints.PREVIOUS_REPO_SERVED):
+        return None
+    return cell.rundir.previous.load_if_readable(values.REPO)
 
 
 def _serve(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
