@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import shutil
@@ -72,7 +73,9 @@ def podman_env(cache: Path) -> dict[str, str]:
     text = "\n".join(
         ["# Made by itb for what this machine refuses.", "[containers]", *containers, "[engine]", *engine]
     )
-    path = ownership.own_folder(cache) / "containers.conf"
+    # Named after its content: a process with other limits, or another itb, writes a file of its own.
+    name = f"containers-{hashlib.sha256(text.encode()).hexdigest()[:12]}.conf"
+    path = ownership.own_folder(cache) / name
     try:
         is_current = ownership.read(path) == f"{text}\n".encode()
     except (FileNotFoundError, UsageError):  # another user's file is replaced

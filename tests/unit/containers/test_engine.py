@@ -268,6 +268,18 @@ def test_machine_that_refuses_everything(machine: Machine, tmp_path: Path) -> No
     assert path.stat().st_mtime_ns == before, "written once"
 
 
+def test_process_with_other_limits_changes_nothing_under_a_running_one(machine: Machine, tmp_path: Path) -> None:
+    machine(programs="runc")
+    (tmp_path / "containers.conf").write_text("of an older itb\n")
+    path = Path(podman_env(tmp_path)["CONTAINERS_CONF"])
+    text = path.read_text()
+    machine(programs="runc", nofile=100)
+    other = Path(podman_env(tmp_path)["CONTAINERS_CONF"])
+    assert "nofile=100:100" in other.read_text()
+    assert (path.read_text(), other.parent) == (text, path.parent)
+    assert (tmp_path / "containers.conf").read_text() == "of an older itb\n"
+
+
 def test_machine_that_refuses_nothing(machine: Machine, tmp_path: Path) -> None:
     machine("/sys/fs/cgroup/cgroup.controllers", "/run/systemd/system", raises=True, programs="runc crun")
     assert podman_env(tmp_path) == {}
