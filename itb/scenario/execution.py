@@ -266,7 +266,8 @@ class _ScenarioRun:
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,
-            "ITB_ATTEMPT": self.trace_id,
+            "ITB_TRACE_ID": self.trace_id,
+            "ITB_ATTEMPT": self.trace_id,  # its name in 0.1
             "ITB_SCENARIO_DIR": self._folder_on_host,
             "ITB_LIB": scenario_step.LIBRARY,
             "ITB_RESULTS": self._results_folder(case),

@@ -14,7 +14,7 @@ submit_jobs() {
   install --directory --owner="$user" "$folder"
   cat >"$folder/jobs.sub" <<SUBMIT
 executable = $ITB_LIB/job.sh
-arguments = \$(Process) $2 $ITB_TRACES/$ITB_ATTEMPT.$(date +%s%N).\$(Process)
+arguments = \$(Process) $2 $ITB_TRACES/$ITB_TRACE_ID.$(date +%s%N).\$(Process)
 should_transfer_files = YES
 log = jobs.log
 request_memory = 32

@@ -7,7 +7,7 @@ mkdir ~/itb-smoke
 cd ~/itb-smoke
 cp "$ITB_LIB/job.sh" .
 {
-  echo "arguments = \$(Process) 1 $ITB_TRACES/$ITB_ATTEMPT.$(date +%s%N).\$(Process)"
+  echo "arguments = \$(Process) 1 $ITB_TRACES/$ITB_TRACE_ID.$(date +%s%N).\$(Process)"
   cat <<'SUBMIT'
 executable = job.sh
 output = $(Process).out
