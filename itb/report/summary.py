@@ -20,7 +20,7 @@ from itb.report.next_commands import next_commands
 from itb.report.quotes import file_and_line, locate_quotes
 from itb.report.run_data import RunData, base_phase, busy_seconds, phases
 from itb.report.verdict import Verdict, VerdictKind, sort_failures
-from itb.util.text import duration
+from itb.util.text import count, duration
 
 SHOWN_FAILURES = 8
 SHOWN_REASONS = 8  # reasons of skipped, flaky and known cases
@@ -215,7 +215,7 @@ def _closing_rows(run_data: RunData, verdict: Verdict) -> list[tuple[str, str]]:
     rows += [("note", line) for line in (run_data.trust_note, *notes) if line]
     if verdict.good and (line := self_reported.summary_line(run_data)):
         rows.append(("note", line))
-    if run_data.notes.platform_note and verdict.good:
+    if run_data.notes.platform_note and (verdict.good or verdict.kind is VerdictKind.FAILED):
         rows.append(("note", run_data.notes.platform_note))
     for title, command, _ in next_commands(run_data, verdict):
         rows.append((title, command))

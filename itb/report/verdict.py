@@ -112,7 +112,7 @@ def find_unreached_phases(run_data: RunData, *, failed: bool) -> tuple[str, ...]
     Where the planned cases are not known, a run that went well has not skipped a phase
     before its last one: it did not need it (a product without a token).
     """
-    # The CE is the platform's: preparing it does not mean that the candidate got this far.
+    # The CE is the platform's: preparing it well does not mean that the candidate got this far.
     reached = set(phases(_without_ce_setup(run_data.cases)))
     unreached = set(phases(_without_ce_setup(run_data.unreached_cases)))
     if run_data.has_planned_cases:
@@ -123,7 +123,7 @@ def find_unreached_phases(run_data: RunData, *, failed: bool) -> tuple[str, ...]
 
 
 def _without_ce_setup(cases: Iterable[Case]) -> list[Case]:
-    return [case for case in cases if case.role != CE or base_phase(case) == Phase.TEST]
+    return [case for case in cases if case.role != CE or case.is_bad or base_phase(case) == Phase.TEST]
 
 
 def sort_failures(run_data: RunData, code: int | None) -> list[Case]:

@@ -7,6 +7,7 @@ import json
 from itb.cli.commands import common, runs
 from itb.cli.commands.common import Flags, make_console, print_json
 from itb.cli.commands.listing import Listing
+from itb.cli.commands.report import notes_of
 from itb.config import product as config_product
 from itb.config import settings as config_settings
 from itb.process.runner import Runner
@@ -54,7 +55,7 @@ def show_run(flags: Flags, run: str, *, failed: bool, as_json: bool) -> None:
     elif failed:
         run_report.show_failed(rundir, make_console())
     else:
-        run_report.show(rundir, make_console())
+        run_report.show(rundir, make_console(), notes=notes_of(rundir, settings))
 
 
 def show_config(*, as_json: bool) -> None:

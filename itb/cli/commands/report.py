@@ -28,7 +28,7 @@ def report_runs(settings: Settings, run_names: Sequence[str], *, as_json: bool) 
     paths = [rundir.path.resolve() for rundir in rundirs]
     if repeated := next((path for path in paths if paths.count(path) > 1), None):
         raise UsageError(f"run {repeated.name} is named twice", hint="name each run once")
-    runs = [(rundir, _notes(rundir, settings)) for rundir in rundirs]
+    runs = [(rundir, notes_of(rundir, settings)) for rundir in rundirs]
     written = [_report(rundir, notes) for rundir, notes in runs]
     folder = deliver_reports(settings, runs, combined=settings.runs_dir / f"{when.stamp(time.time())}-report")
     show_reports(runs, folder=folder, as_json=as_json)
@@ -51,7 +51,7 @@ def _report(rundir: RunDir, notes: Notes) -> tuple[Verdict, str]:
         return run_report.judge_run(rundir, notes=notes), problem
 
 
-def _notes(rundir: RunDir, settings: Settings) -> Notes:
+def notes_of(rundir: RunDir, settings: Settings) -> Notes:
     """Return the titles of product and platform and the platform's note; empty if a definition is gone."""
     try:
         state = rundir.state

@@ -300,6 +300,34 @@ def test_preparing_the_ce_is_not_installing_the_candidate(rundir: RunDir, add: A
     assert "install" in judge(read_run_data(rundir)).phases_not_reached
 
 
+def test_a_phase_with_an_error_is_no_phase_that_was_not_reached(rundir: RunDir, add: Add) -> None:
+    add("dnf install condor", Outcome.ERROR, phase="install", role="ce", message="no network", exit_code=5)
+    run_data = read_run_data(rundir)
+    verdict = judge(run_data)
+    assert "install" not in verdict.phases_not_reached
+    (line,) = [line for line in plain_lines(run_data, verdict) if line.startswith("  install")]
+    assert line.endswith("  1 error")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "is_shown"),
+    [(Outcome.PASSED, 0, True), (Outcome.FAILED, 7, True), (Outcome.ERROR, 5, False)],
+)
+def test_the_note_of_the_platform_stands_where_it_matters(
+    rundir: RunDir, add: Add, outcome: Outcome, code: int, is_shown: bool
+) -> None:
+    whole_run(add)
+    add("dnf install", outcome, message="said so", exit_code=code)
+    rundir.update(exit_code=code)
+    notes = Notes(platform_note="a failure may be Debian's")
+    verdict = run_report.write(rundir, notes=notes)
+    lines = list(plain_lines(read_run_data(rundir, notes), verdict))
+    assert ("note:    a failure may be Debian's" in lines) == is_shown
+    page = html.fromstring(rundir.html.read_text())
+    assert ("a failure may be Debian's" in page.xpath("string(//header)")) == is_shown
+    assert page.text_content().count("a failure may be Debian's") == 1
+
+
 def test_an_interrupted_run_says_by_what_first(rundir: RunDir, add: Add) -> None:
     add("dnf", Outcome.ERROR, message="interrupted", started=START + 5, exit_code=130)
     end = Case(
