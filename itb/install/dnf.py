@@ -16,11 +16,16 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.journal import RunningCase
 from itb.util import proxies
+from itb.util.text import count
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
 # Faults of the testbed, since itb signs and serves; unlike those of downloads.DNF, another try does not cure them.
-_TESTBED_FAULTS = ("GPG check FAILED", "GPG signature verification error", "Failed to download metadata for repo")
+_TESTBED_FAULTS = re.compile(
+    "GPG check FAILED|GPG signature verification error|Failed to download metadata for repo"
+    # nginx may not read a file, or has none: that of the candidate's repository says the same of each package
+    rf"|Status code: [45]\d\d for https://[\w.-]+{re.escape(proxies.TESTBED)}/"
+)
 # Printed by rpm where itb runs niced, without an end of line.
 _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
 
@@ -43,6 +48,7 @@ _REASON_MARKS = (
     "No space left",
     "needs .* more space",
     "filtered out by exclude",
+    r"Status code: \d+ for",
 )
 
 
@@ -72,8 +78,7 @@ def dnf_install(
         raise completed.error(InstallError, scriptlet.message, quoted=scriptlet.line)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
-        names_fault = any(mark in completed.output for mark in _TESTBED_FAULTS)
-        is_testbed_fault = _transient_error(completed) or names_fault
+        is_testbed_fault = _transient_error(completed) or _TESTBED_FAULTS.search(completed.output)
         raise completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
 
 
@@ -112,7 +117,7 @@ def dnf_reason(output: str) -> str:
     for mark in _REASON_MARKS:
         for line in lines:
             if re.search(mark, line):
-                return line.removeprefix("Error: ").removeprefix("- ").strip()
+                return re.sub(r"^(?:Error: |- |\[(?:MIRROR|FAILED)\] )", "", line).strip()
     for line in lines:
         match = _PROBLEM_LINE.match(line)
         if match and match.group(1):
@@ -164,7 +169,7 @@ def check_origin(packages: Sequence[InstalledPackage], build: Build, repo_id: st
     absent = [name for name in required if name not in names]
     if absent:
         raise InstallError(f"asked for but not installed: {', '.join(absent)}")
-    return f"{len(candidates)} packages: {', '.join(package.nevra for package in candidates)}"
+    return f"{count(len(candidates), 'package')}: {', '.join(package.nevra for package in candidates)}"
 
 
 def check_headers(host: Host, packages: Sequence[InstalledPackage], build: Build) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itb.util import known_secrets
 
 _LOWER = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-_TESTBED = ".glideinwms.org"  # ending of the names of a testbed's hosts
+TESTBED = ".glideinwms.org"  # ending of the names of a testbed's hosts
 NAMES = (*_LOWER, *(name.upper() for name in _LOWER))
 
 
@@ -26,7 +26,7 @@ def variables_for_candidate() -> dict[str, str]:
     exceptions = [usable.pop(name, "") for name in ("no_proxy", "NO_PROXY")]
     if not usable:
         return {}
-    value = ",".join([*filter(None, exceptions), _TESTBED])
+    value = ",".join([*filter(None, exceptions), TESTBED])
     return {**usable, "no_proxy": value, "NO_PROXY": value}
 
 

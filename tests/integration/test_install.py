@@ -199,7 +199,7 @@ def test_good_one(clean: Host, served: Repo, build: Build, tmp_path: Path) -> No
     packages = install_dnf.installed_packages(clean, GLOBS)
     ours = [item for item in packages if item.candidate]
     assert [(item.nevra, item.origin) for item in ours] == [("probe-good-1.0-1.noarch", served.id)]
-    assert "1 packages: probe-good-1.0-1.noarch" in install_dnf.check_origin(
+    assert "1 package: probe-good-1.0-1.noarch" in install_dnf.check_origin(
         packages, build, served.id, ["probe-good"]
     )
     install_dnf.verify_files(clean, packages)
@@ -320,6 +320,20 @@ def test_metadata_nobody_signed(clean: Host, served: Repo, tmp_path: Path) -> No
             dnf(clean, tmp_path, "probe-good")
     finally:
         clean.script('rm -rf "$1"; mv /root/saved "$1"', Request([folder]))
+
+
+@pytest.mark.parametrize(("change", "code"), [('chmod 0 "$1"', 403), ('mv "$1" "$1.away"', 404)])
+def test_a_package_that_is_not_given_is_the_testbeds(
+    clean: Host, served: Repo, tmp_path: Path, change: str, code: int
+) -> None:
+    """As with umask 077, when nginx was not allowed to read the packages."""
+    file = f"{repository_server.ROOT}/candidate/probe-good-1.0-1.noarch.rpm"
+    clean.script(f"{change}; dnf --quiet clean all", Request([file]))
+    try:
+        with pytest.raises(TestbedError, match=f"Status code: {code} for {served.url}probe-good-1.0"):
+            dnf(clean, tmp_path, "probe-good")
+    finally:
+        clean.script('[ ! -e "$1.away" ] || mv "$1.away" "$1"; chmod 644 "$1"', Request([file]))
 
 
 def test_repository_that_is_down_is_the_testbeds(clean: Host, served: Repo, tmp_path: Path) -> None:

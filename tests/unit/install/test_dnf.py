@@ -70,6 +70,14 @@ No match for argument: probe-nothing
 Error: Unable to find a match: probe-nothing
 """
 
+FORBIDDEN = """\
+Downloading Packages:
+[MIRROR] probe-good-1.0-1.noarch.rpm: Status code: 403 for https://repo.glideinwms.org/candidate/probe-good-1.0-1.noarch.rpm
+[FAILED] probe-good-1.0-1.noarch.rpm: No more mirrors to try - All mirrors were already tried without success
+Error: Error downloading packages:
+  Cannot download probe-good-1.0-1.noarch.rpm: All mirrors were tried
+"""
+
 
 @pytest.mark.parametrize(
     ("output", "reason"),
@@ -78,6 +86,7 @@ Error: Unable to find a match: probe-nothing
         (ASKS, "nothing provides no-such-thing >= 3 needed by probe-needs-1.0-1.noarch from itb-candidate"),
         (CLASH, "file /usr/share/probe/clash conflicts between attempted installs of probe-clash-a-1.0-1.noarch"),
         (ABSENT, "No match for argument: probe-nothing"),
+        (FORBIDDEN, "probe-good-1.0-1.noarch.rpm: Status code: 403 for https://repo.glideinwms.org/candidate/probe"),
         ("Package x.rpm is not signed\nError: GPG check FAILED\n", "Package x.rpm is not signed"),
         ("Error: \n Problem 1: package a requires b\n", "package a requires b"),
         ("Error: This command has to be run with superuser privileges", "This command has to be"),
@@ -136,7 +145,7 @@ BUILD = Build(
 def test_origin() -> None:
     ours = InstalledPackage(nevra="a-1-1.noarch", origin="cand", candidate=True)
     other = InstalledPackage(nevra="bash-5-1.noarch", origin="base")
-    assert check_origin([ours, other], BUILD, "cand", ["a"]) == "1 packages: a-1-1.noarch"
+    assert check_origin([ours, other], BUILD, "cand", ["a"]) == "1 package: a-1-1.noarch"
     with pytest.raises(InstallError, match=r"not the candidate's: a-1-1\.noarch \(from base\)"):
         check_origin([ours.model_copy(update={"origin": "base"})], BUILD, "cand", ["a"])
     with pytest.raises(InstallError, match=r"not the candidate's: a-0-1\.noarch \(from cand\)"):

@@ -117,7 +117,7 @@ def test_packages_are_compared_with_what_was_served() -> None:
     other = InstalledPackage(nevra="bash-5.2-1.x86_64", origin="baseos")
     inspection = outside.Inspection(root="", image=(other.nevra,), packages=(OWN.nevra, "condor-23.9-1.x86_64"))
     summary = outside.check_packages(inspection, DEB13, [OWN, other], ["pw-libs"])
-    assert summary == "2 packages are as they were served"
+    assert summary == "as they were served: 2 packages"
     with pytest.raises(InstallError, match=r"^bash-5\.2-1\.x86_64: no repository of the run has delivered it$"):
         outside.check_packages(inspection.model_copy(update={"image": ()}), DEB13, [OWN, other], ["pw-libs"])
     deviant = ((OWN.nevra, "/usr/share/pw/x", "missing"),)
