@@ -11,6 +11,7 @@ from itb.phase import Phase
 from itb.roles import WORKSPACE
 from itb.rundir.journal import CaseRecorder
 from itb.util import when
+from itb.util.text import count
 
 REQUIRES = CaseKey(Phase.BUILD, WORKSPACE, "what the spec needs to be built is there")
 BUILT = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are built")
@@ -29,9 +30,8 @@ def report_cached(cached: CachedBuild, journal: CaseRecorder, *, log: Path) -> N
         )
         case.log = log
     with journal.case(*COMPLETE) as case:
-        case.passed(
-            f"{len(cached.rpms)} RPMs, with the checksums they were kept with", evidence=list_rpms(cached.rpms)
-        )
+        number = count(len(cached.rpms), "RPM")
+        case.passed(f"{number}, with the checksums they were kept with", evidence=list_rpms(cached.rpms))
 
 
 def list_rpms(rpms: Sequence[Rpm]) -> str:

@@ -30,6 +30,7 @@ from itb.process.result import Completed
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import CaseRecorder, RunningCase
 from itb.util import filelock, files, proxies
+from itb.util.text import count
 
 LOG = build_cache.LOG
 
@@ -387,7 +388,7 @@ class _BuildJob:
             hint = hint if build_rpms.MISNAMED in problems[0] else ""
             raise BuildError(f"{problems[0]}{more}", hint=hint, evidence=evidence, log=self.log)
         build_rpms.fetch(self.host, [*packages, *sources], paths, self.rundir.build / "rpms")
-        case.passed(f"{len(packages)} RPMs of {packages[0].version}-{packages[0].release}")
+        case.passed(f"{count(len(packages), 'RPM')} of {packages[0].version}-{packages[0].release}")
         case.evidence = build_cases.list_rpms(packages)
         return tuple(packages), sources[0] if len(sources) == 1 else None
 

@@ -23,6 +23,7 @@ from itb.errors import InstallError, LogLine, TestbedError
 from itb.model import InstalledPackage, Record
 from itb.process.request import Request
 from itb.util import yamlfile
+from itb.util.text import count
 
 # Runs a script that imports a module which is no file there; arguments: the module's name and text, the script.
 _WITH_MODULE = """
@@ -193,7 +194,7 @@ def check_packages(
     names = {name.rsplit("-", 2)[0] for name in served}
     foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*required} - names]
     _refuse([*foreign, *_deviations(inspection, expected)], inspection, own)
-    return f"{len(served)} packages are as they were served"
+    return f"as they were served: {count(len(served), 'package')}"
 
 
 def _deviations(inspection: Inspection, expected: SideEffects) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.rundir.directory import RunDir
 from itb.testbed.testbed import wait_booted
+from itb.util.text import count
 
 _PLATFORM_GB = 4.0  # space in the engine's store that building a platform takes
 
@@ -163,7 +164,7 @@ def _examine_leftovers(engine: Engine, runs: Path) -> Finding:
             leftovers.append(name)
     if leftovers:
         return warn("leftovers", f"hosts or networks of {', '.join(leftovers)}", "itb clean")
-    return ok("leftovers", f"none but {kept} runs kept on purpose" if kept else "none")
+    return ok("leftovers", f"none but {count(kept, 'run')} kept on purpose" if kept else "none")
 
 
 def _try_containers(engine: Engine) -> Iterator[Finding]:

@@ -187,7 +187,7 @@ def _sources(run_data: RunData, case: Case) -> list[str]:
 def _more_reasons(run_data: RunData) -> str:
     """Return a line that says how many reasons are not shown; empty if all are."""
     more = len(group_by_reason(run_data.cases)) - SHOWN_REASONS
-    return f"and {more} more reason{'' if more == 1 else 's'}, see the reports" if more > 0 else ""
+    return f"and {count(more, 'more reason')}, see the reports" if more > 0 else ""
 
 
 def show_failed(console: Console, run_data: RunData, verdict: Verdict) -> None:

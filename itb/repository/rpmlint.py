@@ -10,6 +10,7 @@ from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process.request import Request
+from itb.util.text import count
 
 LOG = "rpmlint.log"
 _CONFIG = "/etc/itb/rpmlint.toml"
@@ -57,5 +58,5 @@ def summarise(output: str) -> tuple[str, str]:
     ]
     errors = [f"{kind} ({kinds[level, kind]})" for level, kind in ranked if level == "E"]
     shown = f": {', '.join(errors[:_SHOWN])}" if errors else ""
-    more = f" and {len(errors) - _SHOWN} more kinds" if len(errors) > _SHOWN else ""
-    return f"{levels['E']} errors, {levels['W']} warnings{shown}{more}", "\n".join(lines)
+    more = f" and {count(len(errors) - _SHOWN, 'more kind')}" if len(errors) > _SHOWN else ""
+    return f"{count(levels['E'], 'error')}, {count(levels['W'], 'warning')}{shown}{more}", "\n".join(lines)

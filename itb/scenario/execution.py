@@ -37,7 +37,7 @@ from itb.scenario.check_results import CheckResult, CheckResults
 from itb.scenario.script_context import ScriptContext
 from itb.scenario.step_result import FailureExplanation, StepResult, apply_known_failure, evaluate_try
 from itb.util.redact import redact
-from itb.util.text import cut
+from itb.util.text import count, cut
 from itb.util.yamlfile import nearest
 
 PHASE = Phase.TEST
@@ -190,7 +190,7 @@ class _ScenarioRun:
             result.message = f"flaky: passed only at try {number}; the first failed: {first_message}"
             result.remark = Remark.FLAKY if result.outcome is Outcome.PASSED else None
         elif first_message and step.flaky:
-            result.note = f" (failed {number} times)"
+            result.note = f" (failed {count(number, 'time')})"
         return result
 
     def _try_once(self, step: Step, case: RunningCase) -> StepResult:

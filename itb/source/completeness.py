@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itb.errors import UsageError
 from itb.process.request import Request
 from itb.source.git import Git, Origin
-from itb.util.text import one_line
+from itb.util.text import count, one_line
 
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1"  # first line of what Git LFS commits instead of a file
 _SHOWN = 3  # paths named in a message
@@ -70,8 +70,7 @@ def _listing(noun: str, paths: Iterable[str], plural: str = "") -> str:
     """Return how many things there are, and the first of their paths: ``2 submodules (a, b)``."""
     names = [one_line(path, 80) for path in paths]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    count = f"1 {noun}" if len(names) == 1 else f"{len(names)} {plural or f'{noun}s'}"
-    return f"{count} ({', '.join(names[:_SHOWN])}{more})"
+    return f"{count(len(names), noun, plural)} ({', '.join(names[:_SHOWN])}{more})"
 
 
 def _find_repositories(git: Git, commit: str) -> tuple[list[str], list[str]]:

@@ -27,6 +27,11 @@ def one_line(text: str, limit: int = 400) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 kind``, ``2 kinds``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def duration(seconds: float) -> str:
     """Return a number of seconds in the units people use: 0.42 s, 4.1 s, 1 min 42 s, 1 h 02 min."""
     if seconds < 1:

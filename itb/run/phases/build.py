@@ -24,6 +24,7 @@ from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import CaseRecorder
 from itb.source import checkout
+from itb.util.text import count
 
 LINT = CaseKey(Phase.SERVE, SERVICES, "rpmlint looks at the RPMs")
 
@@ -161,7 +162,8 @@ def serve(cell: Cell, build: Build, signing_key: SigningKey) -> Repo:
         with cell.journal.case(*published.SERVED) as case:
             repo = published.serve(cell, build, cell.rundir, signing_key, name="candidate")
             done = "installed from" if build.published else "signed, indexed and served:"
-            case.passed(f"{done} {repo.packages} packages at {repo.url}, key {repo.key_fingerprint or 'none'}")
+            key_text = repo.key_fingerprint or "none"
+            case.passed(f"{done} {count(repo.packages, 'package')} at {repo.url}, key {key_text}")
         return repo
 
     return cell.value_once(checkpoints.REPO_SERVED, values.REPO, make_repo, on=[SERVICES])

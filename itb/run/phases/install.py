@@ -24,6 +24,7 @@ from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import ValueKey
 from itb.testbed import logs
+from itb.util.text import count
 
 CONFIGURATION_DIFF = "configuration.diff"
 _INSTALLED = "dnf installs the packages"
@@ -220,7 +221,7 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
             diff = configure.differences(host)
             (folder / CONFIGURATION_DIFF).write_text(diff)
         changed = configure.changed_files(diff)
-        summary = [f"{len(changed)} files changed: {', '.join(changed)}"] if changed else []
+        summary = [f"{count(len(changed), 'file')} changed: {', '.join(changed)}"] if changed else []
         case.passed("; ".join([*summary, *notes]), evidence=diff)
         case.log = folder / CONFIGURATION_DIFF
 

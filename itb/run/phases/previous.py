@@ -28,6 +28,7 @@ from itb.rundir import checkpoints, values
 from itb.rundir.directory import PREVIOUS
 from itb.rundir.journal import CaseRecorder, Journal, RunningCase
 from itb.source import resolve
+from itb.util.text import count
 
 
 def find(
@@ -147,7 +148,7 @@ def saved_repo(cell: Cell) -> Repo | None:
 def _serve(cell: Cell, request: BuildRequest, previous_build: Build, signing_key: SigningKey) -> None:
     with cell.journal.case(*_SERVED) as case:
         repo = published.serve(cell, previous_build, request.rundir, signing_key, name=PREVIOUS)
-        case.passed(f"{repo.packages} packages at {repo.url}")
+        case.passed(f"{count(repo.packages, 'package')} at {repo.url}")
         request.rundir.save(values.REPO, repo)
 
 

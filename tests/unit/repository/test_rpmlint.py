@@ -18,7 +18,7 @@ probe-libs.noarch: E: non-executable-script /usr/share/probe/walk 644 /bin/bash
 
 def test_findings_are_counted_and_named() -> None:
     line, listed = summarise(OUTPUT)
-    assert line == "3 errors, 1 warnings: non-executable-script (2), zero-length (1)"
+    assert line == "3 errors, 1 warning: non-executable-script (2), zero-length (1)"
     assert listed.splitlines() == [
         "    2 E: non-executable-script: probe-core.noarch /usr/share/probe/run 644 /bin/bash",
         "    1 E: zero-length: probe-libs.noarch /etc/probe.conf",
@@ -29,4 +29,5 @@ def test_findings_are_counted_and_named() -> None:
 def test_many_kinds_are_cut() -> None:
     output = "".join(f"p.noarch: E: kind-{number}\n" for number in range(7))
     assert summarise(output)[0].endswith("kind-4 (1) and 2 more kinds")
+    assert summarise(output[:-len("p.noarch: E: kind-6\n")])[0].endswith("kind-4 (1) and 1 more kind")
     assert summarise("")[0] == "0 errors, 0 warnings"
