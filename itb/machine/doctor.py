@@ -44,6 +44,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     if engine:
         findings += _report_errors(lambda: _examine_engine(engine, info, settings))
     findings += _examine_disks(settings, info)
+    findings.append(machine_network.examine_proxies())
     for name in settings.platform:
         findings += _report_errors(functools.partial(_examine_platform, settings, name, engine))
     if engine:

@@ -17,6 +17,8 @@ import requests
 
 from itb.config.platform import Platform
 from itb.machine.requirements import Finding, bad, ok, warn
+from itb.util import proxies
+from itb.util.redact import redact
 
 TIMEOUT = 5.0  # seconds for one server
 _SKEW_WARN, _SKEW_BAD = 5.0, 60.0  # seconds; CEs allow a token's times to differ by about a minute
@@ -96,6 +98,18 @@ def _rate_server(name: str, check: ServerCheck, *, needed: bool, images_there: b
     if needed:
         return warn(name, result, f"{remedy}; until then the images that are there are used")
     return ok(name, f"{result}; not needed where the mirror answers")
+
+
+def examine_proxies() -> Finding:
+    """Examine the proxies of the environment: which there are, and who uses them."""
+    values = {name: value for name, value in proxies.variables().items() if value}
+    if not values:
+        return ok("proxies", "none in the environment")
+    shown = ", ".join(f"{name}={redact(value.rpartition('@')[2])}" for name, value in values.items())
+    if proxies.have_login(f"{name}={value}" for name, value in values.items()):
+        remedy = "hosts get no proxy with a login: give them one without, or a mirror within reach"
+        return warn("proxies", f"{shown} (with a login, which is not shown)", remedy)
+    return ok("proxies", f"{shown}: for git, images, and dnf as it downloads; hosts do not keep them")
 
 
 def _rate_clock(skews: list[float]) -> Finding:

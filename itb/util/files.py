@@ -118,9 +118,20 @@ def read_open(file: IO[bytes], path: Path, limit: int = _LIMIT) -> bytes:
     return data
 
 
+@contextmanager
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Name a file in an error of writing it, as one of opening it does: one of several disks may be full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def append(path: Path, text: str) -> None:
     """Append text to a regular file, which is created if it does not exist; OSError for anything else."""
-    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with _named_in_errors(path), os.fdopen(descriptor, "ab") as file:
         file.write(text.encode(errors="replace"))
 
 
@@ -130,7 +141,7 @@ def write_atomically(path: Path, data: str | bytes, *, mode: int = 0o644) -> Non
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _named_in_errors(path), os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())

@@ -10,6 +10,7 @@ import pytest
 
 from itb.machine import doctor, network, requirements
 from itb.machine.requirements import Finding, Level, bad, ok, warn
+from itb.util import proxies
 
 
 def info(**host: Any) -> dict[str, Any]:
@@ -147,6 +148,27 @@ def test_what_to_install(monkeypatch: pytest.MonkeyPatch, program: str, euid: in
 def test_clock(skews: list[float], level: Level, words: str) -> None:
     finding = network._rate_clock(skews)
     assert (finding.level, words in finding.observation) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "level", "words"),
+    [
+        ({}, Level.OK, "none in the environment"),
+        ({"http_proxy": ""}, Level.OK, "none in the environment"),
+        ({"http_proxy": "http://p:80", "no_proxy": "a,b"}, Level.OK, "http_proxy=http://p:80, no_proxy=a,b:"),
+        ({"HTTPS_PROXY": "http://me:hunter2@proxy:3128"}, Level.WARN, "HTTPS_PROXY=proxy:3128 (with a login"),
+    ],
+)
+def test_proxies_are_named_without_their_logins(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], level: Level, words: str
+) -> None:
+    for name in proxies.NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    finding = network.examine_proxies()
+    assert (finding.level, finding.observation.startswith(words)) == (level, True)
+    assert "hunter2" not in f"{finding}"
 
 
 @pytest.mark.parametrize(

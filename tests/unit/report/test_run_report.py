@@ -37,7 +37,6 @@ from itb.rundir import values
 from itb.rundir.case_history import PLATFORM_UNCHANGED, RUN_END
 from itb.rundir.directory import RunDir, RunState
 from itb.util.known_secrets import remember
-from itb.util.text import clean, duration
 
 START = 1_795_400_000.0
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.c2lnbmF0dXJl"
@@ -302,8 +301,7 @@ def test_preparing_the_ce_is_not_installing_the_candidate(rundir: RunDir, add: A
 
 def test_a_phase_with_an_error_is_no_phase_that_was_not_reached(rundir: RunDir, add: Add) -> None:
     add("dnf install condor", Outcome.ERROR, phase="install", role="ce", message="no network", exit_code=5)
-    run_data = read_run_data(rundir)
-    verdict = judge(run_data)
+    verdict = judge(run_data := read_run_data(rundir))
     assert "install" not in verdict.phases_not_reached
     (line,) = [line for line in plain_lines(run_data, verdict) if line.startswith("  install")]
     assert line.endswith("  1 error")
@@ -492,26 +490,6 @@ def test_suites_of_runs_of_one_platform_differ(rundir: RunDir, add: Add, tmp_pat
     assert [suite.get("name") for suite in suites] == names
     first, second = ([dict(case.attrib) for case in suite.iter("testcase")] for suite in suites[:2])
     assert first == second
-
-
-def test_clean_keeps_what_people_write() -> None:
-    text = "Größe ✓ 日本語\ttab\nline"
-    assert clean(text) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0.00 s"),
-        (0.416, "0.42 s"),
-        (4.06, "4.1 s"),
-        (99.97, "1 min 40 s"),
-        (3600, "1 h 00 min"),
-        (3540, "59 min 00 s"),
-    ],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_time_of_a_phase_leaves_out_its_pauses() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,16 @@ def test_a_link_is_followed_and_only_files_are_shared(source: Path, tmp_path: Pa
     with pytest.raises(OSError, match="not a regular file"):
         files.share(tmp_path / "pipe", tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("write", [files.append, files.write_atomically])
+def test_an_error_of_writing_names_the_file(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    """A full disk is one of several: home, runs, cache."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write(tmp_path / "file", "x" * (2 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(tmp_path / "file")
