@@ -115,11 +115,18 @@ def test_a_resumed_run_keeps_its_level(tmp_path: Path, trust: Any) -> None:
 
 
 def test_run_of_a_version_that_recorded_no_level(tmp_path: Path) -> None:
-    rundir = _begun(tmp_path / "runs")
+    rundir = _begun(tmp_path / "runs", builder="mock")
+    unknown = ("trust", "allow_privileged")
+    rundir.update(settings={key: value for key, value in rundir.state.settings.items() if key not in unknown})
     rundir.save(values.COMMIT, COMMIT)
     seal.write(rundir)
     saved, _ = recorded_settings.load(rundir, Settings(), {})
     assert reopen.find_trust(rundir, saved).level is Trust.RELEASE
+    config_trust.check_builder(saved)  # itb down would leave its logs
+    (rundir.path / seal.NAME).unlink()
+    saved, _ = recorded_settings.load(rundir, Settings(builder="mock"), {})
+    with pytest.raises(UsageError, match="root on this machine"):
+        config_trust.check_builder(saved)
 
 
 def test_seal_is_of_these_settings_and_this_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
