@@ -7,12 +7,12 @@ import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
 from itb.build import rpms as build_rpms
-from itb.containers import sending
+from itb.containers import archive, sending
 from itb.containers.archive import Bounds
 from itb.containers.host import FileSpec, Host
 from itb.errors import TestbedError
@@ -55,6 +55,13 @@ def size(folder: Path) -> int:
 def test_endless_archive(
     host: Host, forge: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sizes, receive = [], archive.receive_text
+
+    def look(path: Path, *more: Any) -> archive.Received:
+        sizes.append(path.stat().st_size)  # it is gone afterwards
+        return receive(path, *more)
+
+    monkeypatch.setattr(archive, "receive_text", look)
     forge(tar=ENDLESS, head=b"#!/bin/sh\nexec cat\n")
     monkeypatch.setattr(logs, "MAX_HOST_BYTES", 1 << 20)
     logs.collect(host, [], tmp_path / "evidence")
@@ -64,6 +71,7 @@ def test_endless_archive(
     host.call("mkdir", "/tmp/results")
     assert result_files.fetch_results(host, "/tmp/results", tmp_path / "results").problem
     assert size(tmp_path) < 2 << 20
+    assert [bytes <= 1 << 20 for bytes in sizes] == [True, True]
     with pytest.raises(TestbedError, match="its output has more than 1,000 bytes"):
         host.get_files({"/etc/hostname": tmp_path / "name"}, Bounds(1000, 1000, 10), tmp_path)
     assert nothing_goes_on(host)
