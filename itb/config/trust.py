@@ -29,7 +29,8 @@ class Permissions:
 
     ``references`` says which have the level.  ``cached_builds`` are the levels
     of builds that may be taken from the cache.  ``privileged_build`` and
-    ``real_token`` are there for those who ask for them.
+    ``real_token`` are there for those who ask for them.  The network is isolated
+    at every level: no candidate is trusted with what the machine reaches.
     """
 
     references: str
@@ -37,6 +38,7 @@ class Permissions:
     real_token: bool
     privileged_build: bool
     publish: bool
+    isolated_network: bool = True
 
 
 LEVELS = {
@@ -148,6 +150,9 @@ def table() -> str:
             _word(allowed.privileged_build) for allowed in LEVELS.values()
         ],
         "`itb publish`, if built for the run": [_word(allowed.publish) for allowed in LEVELS.values()],
+        "hosts reach the run's own network only (`itb help machine`)": [
+            _word(allowed.isolated_network) for allowed in LEVELS.values()
+        ],
     }
     head = f"| | {' | '.join(f'`{level}`' for level in LEVELS)} |\n|---{'|---' * len(LEVELS)}|"
     return "\n".join([head, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())])

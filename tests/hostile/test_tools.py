@@ -7,17 +7,32 @@ deceived meanwhile.
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from itb.containers import tools
+from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.model import PlatformImages
 from itb.platforms import tools as platforms_tools
 from itb.process.request import Request
+from itb.testbed.testbed import Testbed, find_topology
 
+COMPOSE = """
+services:
+  bare:
+    image: ${ITB_IMAGE_BARE}
+    command: ["sleep", "infinity"]
+    container_name: ${ITB_PROJECT}-bare
+    hostname: bare.example.org
+    labels: {itb.run: "${ITB_RUN}", itb.runs: "${ITB_RUNS}", itb.role: bare}
+    networks: [testbed]
+networks:
+  testbed: {name: "${ITB_NETWORK}", external: true}
+"""
 FORGED = b"#!/bin/sh\necho forged\n"
 
 
@@ -70,6 +85,22 @@ def test_they_cannot_be_replaced(deceived: Host) -> None:
     """
     deceived.script(script)
     assert deceived.run(Request(["test", "-e", "/itb/ld.so.preload"], check=False)).returncode == 1
+
+
+def test_a_testbed_mounts_them_read_only(
+    engine: Engine, images: PlatformImages, folder: Path, tmp_path: Path
+) -> None:
+    """The folder is on the machine: every host of every run has the same files."""
+    file, short = tmp_path / "one.compose.yaml", secrets.token_hex(4)
+    file.write_text(COMPOSE)
+    testbed = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short_id=short, runs=tmp_path)
+    try:
+        testbed.up(["bare"], {"bare": images.references["bare"]}, testbed.create_network(), folder)
+        testbed.find_running_roles()
+        program = f"{tools.FOLDER}/bin/timeout"
+        testbed.host("bare").script(f"test -x {program} && ! touch {program} && ! umount {tools.FOLDER}")
+    finally:
+        testbed.down()
 
 
 def test_they_are_all_there_and_work(deceived: Host, folder: Path) -> None:

@@ -96,6 +96,11 @@ def test_a_higher_level_allows_all_that_a_lower_one_does(higher: Trust) -> None:
     assert set(above.cached_builds) < set(below.cached_builds), "and takes fewer builds of others"
 
 
+def test_no_level_opens_the_network() -> None:
+    assert [*trust.LEVELS] == [*Trust]
+    assert all(level.isolated_network for level in trust.LEVELS.values())
+
+
 @pytest.mark.parametrize("hook", ["vault", "file", "command", "./mine"])
 def test_pull_request_gets_no_real_token(hook: str) -> None:
     settings = Settings(token_hook=hook)
