@@ -21,7 +21,7 @@ class ScriptContext:
     By role: ``hosts`` are full names, ``services`` units, ``packages`` names
     of the product's packages that are installed, ``requested_packages`` those
     that its definition asks dnf for.  ``previous_repo`` is the id of the
-    repository of the previous version, empty if there is none; ``bad_tokens``
+    repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
     output of pilots that have ended; ``product_environment`` the variables
     that the product adds.
@@ -49,6 +49,8 @@ class ScriptContext:
         """Return why a scenario with these needs cannot be tried; empty if it can."""
         if needs.token and not self.token:
             return "needs a token, and the run has none"
+        if needs.previous and not self.previous_repo and self.previous_version:
+            return f"needs packages of version {self.previous_version}, and those could not be built or served"
         if needs.previous and not self.previous_repo:
             return "needs packages of a previous version, and there are none (--upgrade-from REF)"
         restrictions = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)

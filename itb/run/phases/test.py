@@ -65,7 +65,7 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         },
         requested_packages={role: definition.packages for role, definition in cell.roles.items()},
         previous_repo=previous_repo.id if previous_repo else "",
-        previous_version=cell.previous_commit.version if cell.previous_commit and previous_repo else "",
+        previous_version=cell.previous_commit.version if cell.previous_commit else "",
         bad_tokens=token_renewal.BAD_TOKENS if token_renewal.has_bad_tokens(cell) else "",
     )
 

@@ -6,7 +6,10 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
+
 from itb.config.product import TokenDelivery, TokenPlace
+from itb.config.scenario import Needs
 from itb.scenario.script_context import ScriptContext
 
 TOP = Path(__file__).resolve().parents[3]
@@ -77,3 +80,16 @@ def test_nobody_reads_a_variable_of_scripts_back() -> None:
     files = [path for path in (TOP / "itb").rglob("*.py") if path not in allowed]
     lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}
     assert {line for line in lines if "os.environ" not in line} == set()
+
+
+@pytest.mark.parametrize(
+    ("repo", "version", "reason"),
+    [
+        ("", "", "needs packages of a previous version, and there are none (--upgrade-from REF)"),
+        ("", "1.1.0", "needs packages of version 1.1.0, and those could not be built or served"),
+        ("itb-previous", "1.1.0", ""),
+    ],
+)
+def test_a_previous_version_that_was_given_is_not_said_to_be_missing(repo: str, version: str, reason: str) -> None:
+    context = ScriptContext(previous_repo=repo, previous_version=version)
+    assert context.unmet_need(Needs(previous=True)) == reason
