@@ -28,11 +28,14 @@ class Isolation(Record):
 
     ``internet`` opens public addresses; ``servers`` are reached wherever they are.
     ``problem`` says why hosts reach more than that; empty if they do not.
+    ``unlimited`` names the controllers of control groups that the engine cannot
+    limit hosts with.
     """
 
     internet: bool = False
     servers: tuple[Server, ...] = ()
     problem: str = ""
+    unlimited: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

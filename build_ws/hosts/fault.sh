@@ -7,6 +7,7 @@
 # full MOUNT KILOBYTES   hardly any space left, or no inode
 # readonly MOUNT
 # killed NUMBER          processes the kernel killed for want of memory
+# refused NUMBER         processes beyond the most that a host may have
 # unresolved NAME
 # unreachable NAME:PORT
 set -uo pipefail
@@ -36,6 +37,15 @@ while IFS= read -r -d '' file; do
 done < <(find /sys/fs/cgroup /sys/fs/cgroup/memory/ -maxdepth 4 \
     \( -name memory.events.local -o -name memory.oom_control \) -print0 2>/dev/null | sort -zu)
 [ "$killed" = 0 ] || echo "killed $killed"
+
+# Its own, not those of a unit with a limit of its own.
+for file in /sys/fs/cgroup/{pids.events.local,pids.events,pids/pids.events}; do
+    if [ -r "$file" ]; then
+        read -r _ number <"$file"
+        [ "${number:-0}" = 0 ] || echo "refused $number"
+        break
+    fi
+done
 
 for name in "$@"; do
     address=${name%:*}

@@ -258,6 +258,17 @@ class DeclaredPublish:
     ] = ""
 
 
+class DeclaredHostLimits:
+    """The settings in ``host_limits: {...}``: what a host, which may have the candidate on it, takes of this one.
+
+    No good candidate that was seen comes near to the defaults.
+    """
+
+    memory: Annotated[str, Option("memory of a host, what it holds in tmpfs included: 4g, 800m")] = "4g"
+    processes: Annotated[int, Option("processes and threads of a host", at_least=512)] = 4096
+    tmpfs: Annotated[str, Option("size of each of a host's file systems in memory: /run, /tmp and so on")] = "1g"
+
+
 # Options of several commands that are no settings.
 JSON = Option("print the result as JSON", Heading.OUTPUT, name="json", default=False)
 RUN = Option(

@@ -16,7 +16,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from itb.config import lookup, options, untrusted_source, yaml_record
 from itb.config.option import Option, as_setting, fields
-from itb.config.options import DeclaredKoji, DeclaredPublish, DeclaredSettings
+from itb.config.options import DeclaredHostLimits, DeclaredKoji, DeclaredPublish, DeclaredSettings
 from itb.errors import UsageError
 from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
@@ -26,6 +26,9 @@ from itb.util.redact import MARK
 
 CACHE_FORMAT = 1  # raise it when an entry of the cache has a form that other versions cannot use as it is
 CACHE_FORMAT_PREFIX = "format-"
+_SIZE = re.compile(r"([1-9]\d*)([kmg])", re.IGNORECASE)
+_SIZE_UNITS = {"k": 10, "m": 20, "g": 30}
+_LEAST_MB = {"memory": 512, "tmpfs": 64}  # a host with HTCondor takes 300 MB
 
 
 class KojiSettings(DeclaredKoji, Record):
@@ -36,6 +39,32 @@ class PublishSettings(DeclaredPublish, Record):
     """Where itb publish puts packages, and the gpg key it signs them with."""
 
     koji: KojiSettings = KojiSettings()
+
+
+class HostLimits(DeclaredHostLimits, Record):
+    """What each host may take of this machine; sizes are a number with k, m or g."""
+
+    @field_validator("memory", "tmpfs")
+    @classmethod
+    def _is_size(cls, value: str, info: ValidationInfo) -> str:
+        if not (match := _SIZE.fullmatch(value)):
+            raise ValueError(f"{value!r} is not a size such as 4g or 800m")
+        least = _LEAST_MB[str(info.field_name)]
+        if int(match[1]) << _SIZE_UNITS[match[2].lower()] < least << 20:
+            raise ValueError(f"{value} is too little for any host: at least {least}m")
+        return value.lower()
+
+    @field_validator("processes")
+    @classmethod
+    def _is_enough(cls, value: int) -> int:
+        if problem := fields(DeclaredHostLimits)["processes"].bound_problem(value):
+            raise ValueError(problem)
+        return value
+
+    @property
+    def description(self) -> str:
+        """Return the limits as they stand in itb.yaml."""
+        return ", ".join(f"{key}: {value}" for key, value in self.model_dump().items())
 
 
 _PUBLISH_KEYS = ", ".join(fields(DeclaredPublish))
@@ -49,6 +78,15 @@ class Settings(DeclaredSettings, Record):
         PublishSettings,
         Option(f"of itb publish: {_PUBLISH_KEYS}, koji: {{{_KOJI_KEYS}}}", in_files_only=True),
     ] = PublishSettings()
+
+    host_limits: Annotated[
+        HostLimits,
+        Option(
+            "what each host may take of this machine: memory, processes, tmpfs",
+            if_empty=HostLimits().description,
+            in_files_only=True,
+        ),
+    ] = HostLimits()
 
     @field_validator("*")
     @classmethod
@@ -144,7 +182,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of ``itb.yaml``: types from the record, the rest as the options are declared."""
     schema = yaml_record.json_schema(Settings, "itb.yaml")
     _describe(Settings, schema)
-    for record in (PublishSettings, KojiSettings):
+    for record in (HostLimits, PublishSettings, KojiSettings):
         _describe(record, schema["$defs"][record.__name__])
     schema["properties"]["platform"]["minItems"] = 1
     schema["properties"]["limits"] |= {

@@ -22,7 +22,7 @@ _BY_USER_ONLY = ("trust", "allow_privileged")
 _REFUSED = (
     *_BY_USER_ONLY,
     "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
-    "platform_options", "publish", "from_repo", "repo_key", "allow_unsigned", "report_dir",
+    "platform_options", "publish", "host_limits", "from_repo", "repo_key", "allow_unsigned", "report_dir",
 )  # fmt: skip
 BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
 _RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of GlideinWMS and its relatives

@@ -54,6 +54,16 @@ def subnet_of(network: Mapping[str, Any]) -> str:
     return next((address for address in addresses if ":" not in address), "")
 
 
+def controllers_of(info: Mapping[str, Any]) -> frozenset[str]:
+    """Return which of memory and pids an engine can limit for containers, by its description of itself."""
+    if "host" not in info:  # docker
+        return frozenset(name for name, key in (("memory", "MemoryLimit"), ("pids", "PidsLimit")) if info.get(key))
+    host = info["host"]
+    if host.get("security", {}).get("rootless") and host.get("cgroupVersion") != "v2":
+        return frozenset()
+    return frozenset({"memory", "pids"} & set(host.get("cgroupControllers") or ()))
+
+
 def privileges_of(details: Mapping[str, Any]) -> str:
     """Return the privileges of a container as text for people, from the engine's description of it."""
     host = details.get("HostConfig", {})
@@ -65,6 +75,10 @@ def privileges_of(details: Mapping[str, Any]) -> str:
         parts += [f"capabilities {text} {' '.join(host[key])}" for key, text in _CAPS if host.get(key)]
     if options := host.get("SecurityOpt"):
         parts.append(f"security options {' '.join(map(str, options))}")
+    if memory := host.get("Memory"):
+        parts.append(f"{memory >> 20} MiB of memory")
+    if (processes := host.get("PidsLimit") or 0) > 0:
+        parts.append(f"{processes} processes")
     kinds = ("Pid", "Ipc", "UTS", "Network")
     shared = [f"{kind} namespace" for kind in kinds if host.get(f"{kind}Mode") == "host"]
     devices = [str(item.get("PathOnHost", item)) for item in host.get("Devices") or []]

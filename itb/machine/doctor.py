@@ -82,6 +82,7 @@ def _engine_remedy(program: str) -> str:
 
 def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     yield _examine_isolation(engine)
+    yield requirements.examine_controllers(engine.controllers)
     if not engine.is_podman:
         yield ok("engine", f"docker {info.get('ServerVersion', '')}")
         return

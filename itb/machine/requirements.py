@@ -8,7 +8,7 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -101,6 +101,14 @@ def cgroup_mode(root: Path = Path("/sys/fs/cgroup")) -> str:
     if (root / "unified" / "cgroup.procs").exists():
         return "hybrid"
     return "v1" if (root / "memory").exists() else ""
+
+
+def examine_controllers(controllers: Collection[str]) -> Finding:
+    """Examine whether the engine can limit what hosts take, with the controllers of control groups that it has."""
+    if missing := sorted({"memory", "pids"} - set(controllers)):
+        remedy = "cgroup v2, and without root: Delegate=memory pids in a drop-in of user@.service"
+        return warn("host limits", f"the engine cannot limit {' and '.join(missing)} of hosts", remedy)
+    return ok("host limits", "memory and pids of hosts can be limited")
 
 
 def examine_runtime(info: Mapping[str, Any], mode: str) -> Finding:

@@ -6,6 +6,8 @@ from itb.isolation import ANY_AUDIENCE, Isolation
 from itb.model import Token
 from itb.util.text import clean
 
+_LIMITED = {"memory": "memory", "pids": "processes"}  # by the controller of control groups
+
 
 def isolation_warnings(isolation: Isolation | None, token: Token | None) -> tuple[str, ...]:
     """Return a line for each way in which hosts, or what they were given, reach further than they should."""
@@ -14,6 +16,11 @@ def isolation_warnings(isolation: Isolation | None, token: Token | None) -> tupl
         lines.append(
             "hosts were not kept from this machine and from other networks: "
             f"{isolation.problem}; {isolation.remedy}"
+        )
+    if isolation and isolation.unlimited:
+        lines.append(
+            f"hosts had no limit of {' and '.join(map(_LIMITED.__getitem__, isolation.unlimited))}: "
+            "the engine cannot set it here (itb doctor)"
         )
     if token and set(token.audience) & ANY_AUDIENCE:
         lines.append(

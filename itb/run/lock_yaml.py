@@ -38,6 +38,7 @@ def write(cell: Cell, images: PlatformImages, build: Build, repo: Repo, installe
         **_builder(cell, build),
         "published": _published(build, repo),
         "platform": cell.platform.name,
+        "host_limits": cell.settings.host_limits.model_dump(),
         "network": network.model_dump(mode="json") if network else None,
         "images": images.model_dump(mode="json"),
         "candidate": {rpm.nevra: {"sha256": rpm.sha256, "repository": repo.id} for rpm in build.rpms},

@@ -102,7 +102,8 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     if CE in started and role not in (SERVICES, CE):
         addresses.append(cell.topology.hosts[CE])
     findings = _inspect_host(host, addresses)
-    yield from _host_causes(role, findings, text)
+    limits = cell.settings.host_limits
+    yield from _host_causes(role, findings, text, f" (host_limits: {{{limits.description}}})")
     if SERVICES in started:
         yield from _web_server_causes(cell)
     for name in findings.get("unreachable", ()):
@@ -155,7 +156,8 @@ def _inspect_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     return findings
 
 
-def _host_causes(role: str, findings: dict[str, list[str]], text: str) -> Iterator[str]:
+def _host_causes(role: str, findings: dict[str, list[str]], text: str, limits: str = "") -> Iterator[str]:
+    """Yield what is wrong with a host; ``limits`` is a remark on what it may take of this machine."""
     for finding in findings.get("full", ()):
         yield f"host {role}{_DISK_FULL}{finding.split()[0]} has {finding.split()[-1]} KiB left"
     for finding in findings.get("readonly", ()):
@@ -165,7 +167,9 @@ def _host_causes(role: str, findings: dict[str, list[str]], text: str) -> Iterat
         if free_space and free_space[0][0] < _LOW_KIB:
             yield f"host {role}{_DISK_FULL}{free_space[0][1]} has only {free_space[0][0] >> 10} MiB left"
     for number in findings.get("killed", ()):
-        yield f"host {role}: out of memory: the kernel killed {number} of its processes"
+        yield f"host {role}: out of memory: the kernel killed {number} of its processes{limits}"
+    for number in findings.get("refused", ()):
+        yield f"host {role}: too many processes: the kernel refused {number} more{limits}"
     for name in findings.get("unresolved", ()):
         yield f"host {role}: name resolution fails: {name} is not known there"
 

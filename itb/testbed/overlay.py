@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from itb.config.settings import HostLimits
 from itb.containers import tools
 
 # A host needs no raw sockets: with them it could answer for another's address on the network.
 _DROPPED = ["NET_RAW"]
+# What systemd finds as file systems in memory, with the engine's own options for these.
+_IN_MEMORY = {"/run": "", "/run/lock": "", "/tmp": ",mode=1777", "/var/log/journal": ""}
 
 
 def host_names(service: str, declared: Mapping[str, Any]) -> tuple[str, ...]:
@@ -27,12 +30,26 @@ def host_names(service: str, declared: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{name}:{address}" for name in names) if address else ()
 
 
-def write(file: Path, roles: Iterable[str], *, names: Iterable[str], tools_folder: Path | None) -> Path:
+def write(
+    file: Path,
+    roles: Iterable[str],
+    *,
+    names: Iterable[str],
+    tools_folder: Path | None,
+    limits: HostLimits,
+    controllers: Collection[str],
+) -> Path:
     """Write the Compose file for the hosts of these roles; return its path.
 
     ``names`` are entries of ``extra_hosts``; ``tools_folder`` has itb's tools, None for hosts without.
+    ``controllers`` are those of control groups that the engine can use: with a limit of another, no host starts.
     """
     host: dict[str, Any] = {"cap_drop": _DROPPED, "extra_hosts": [*names]}
+    host["tmpfs"] = [f"{folder}:exec,size={limits.tmpfs}{more}" for folder, more in _IN_MEMORY.items()]
+    if "memory" in controllers:
+        host["mem_limit"] = limits.memory
+    if "pids" in controllers:
+        host["pids_limit"] = limits.processes
     if tools_folder:
         # z: where SELinux is enforced, containers can read only folders that are labelled so.
         mount = {"type": "bind", "source": str(tools_folder), "target": tools.FOLDER, "read_only": True}

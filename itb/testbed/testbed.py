@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from itb.config.settings import HostLimits
 from itb.containers import compose, firewall, naming
 from itb.containers.description import container_name, is_running, labels_of, privileges_of
 from itb.containers.engine import Engine
@@ -46,6 +47,7 @@ fi
 
 _ENDING = ".compose.yaml"
 _CLOSED = Isolation()
+_DEFAULT_LIMITS = HostLimits()
 
 
 @dataclass(frozen=True)
@@ -179,10 +181,12 @@ class Testbed:
     __test__ = False  # pytest would take it for a test by its name
 
     def __init__(
-        self, engine: Engine, topology: Topology, *, run: str, short_id: str, runs: Path, has_tools: bool = False
-    ) -> None:
+        self, engine: Engine, topology: Topology, *, run: str, short_id: str, runs: Path,
+        has_tools: bool = False, host_limits: HostLimits = _DEFAULT_LIMITS,
+    ) -> None:  # fmt: skip
         self.engine = engine
         self.has_tools = has_tools  # its hosts have itb's tools
+        self.host_limits = host_limits
         self.topology = topology
         self.run = run
         self.short_id = short_id
@@ -212,7 +216,8 @@ class Testbed:
         Without root, the namespace that the filter is in exists only while a host runs.
         """
         problem = firewall.set_rules(self.engine, self.engine.network(self.project), isolation)
-        return isolation.model_copy(update={"problem": problem})
+        unlimited = tuple(sorted({"memory", "pids"} - self.engine.controllers))
+        return isolation.model_copy(update={"problem": problem, "unlimited": unlimited})
 
     def is_isolated(self) -> bool:
         """Return whether the run's network has its packet filter at this moment."""
@@ -250,6 +255,8 @@ class Testbed:
                 self.topology.hosts,
                 names=[*itertools.chain(*self.topology.names.values()), *isolation.names],
                 tools_folder=tools_folder,
+                limits=self.host_limits,
+                controllers=self.engine.controllers,
             )
             compose.create_containers(
                 self.engine,

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from itb.config import lookup
 from itb.config.platform import SideEffects
+from itb.config.settings import HostLimits
+from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.install import outside
+from itb.isolation import Isolation
 from itb.model import PlatformImages
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import embedded
+from itb.testbed.testbed import Testbed, find_topology
 
+_COMPOSE = """
+services:
+  bare:
+    image: ${ITB_IMAGE_BARE}
+    command: ["sleep", "infinity"]
+    container_name: ${ITB_PROJECT}-bare
+    hostname: bare.example.org
+    labels: {itb.run: "${ITB_RUN}", itb.runs: "${ITB_RUNS}", itb.role: bare}
+    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.10", aliases: [also.example.org]}}
+  services:
+    extends: {service: bare, file: two.compose.yaml}
+    container_name: ${ITB_PROJECT}-services
+    hostname: services.example.org
+    labels: {itb.role: services}
+    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.11"}}
+networks:
+  testbed: {name: "${ITB_NETWORK}", external: true}
+"""
 _HEAD = "Name: hostile\nVersion: 1\nRelease: 1\nSummary: .\nLicense: none\nBuildArch: noarch\n%description\n."
 
 
@@ -40,6 +64,29 @@ def build_rpms(
         return {path.name.split("-")[1]: path for path in folder.glob("*.rpm")}
 
     return build
+
+
+@pytest.fixture
+def start_testbed(
+    engine: Engine, images: PlatformImages, tmp_path: Path
+) -> Callable[..., contextlib.AbstractContextManager[Testbed]]:
+    """Start a testbed of two hosts without systemd, isolated as a run's: ``with start_testbed(Isolation())``."""
+
+    @contextlib.contextmanager
+    def start(isolation: Isolation, host_limits: HostLimits = HostLimits()) -> Iterator[Testbed]:  # noqa: B008
+        file, short = tmp_path / "two.compose.yaml", secrets.token_hex(4)
+        file.write_text(_COMPOSE)
+        names = {"run": f"hostile-{short}", "short_id": short}
+        testbed = Testbed(engine, find_topology(str(file)), **names, runs=tmp_path, host_limits=host_limits)
+        try:
+            prefix = testbed.create_network(isolation)
+            testbed.up(["bare", "services"], {"bare": images.references["bare"]}, prefix, None, isolation)
+            assert testbed.isolate(isolation).problem == ""
+            yield testbed
+        finally:
+            testbed.down()
+
+    return start
 
 
 @pytest.fixture(scope="session")

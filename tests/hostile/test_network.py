@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,35 +19,17 @@ from itb.containers.host import Host
 from itb.isolation import Isolation, Server
 from itb.model import PlatformImages
 from itb.process.request import Request
-from itb.testbed.testbed import Testbed, find_topology
+from itb.testbed.testbed import Testbed
 
-COMPOSE = """
-services:
-  bare:
-    image: ${ITB_IMAGE_BARE}
-    command: ["sleep", "infinity"]
-    container_name: ${ITB_PROJECT}-bare
-    hostname: bare.example.org
-    labels: {itb.run: "${ITB_RUN}", itb.runs: "${ITB_RUNS}", itb.role: bare}
-    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.10", aliases: [also.example.org]}}
-  services:
-    extends: {service: bare, file: one.compose.yaml}
-    container_name: ${ITB_PROJECT}-services
-    hostname: services.example.org
-    labels: {itb.role: services}
-    networks: {testbed: {ipv4_address: "${ITB_NET_PREFIX}.11"}}
-networks:
-  testbed: {name: "${ITB_NETWORK}", external: true}
-"""
 # Prints which of the addresses answer. A socket that is bound to the device needs no route.
 TRY = """
-import json, socket, sys
+import concurrent.futures, json, socket, sys
 port, addresses = int(sys.argv[1]), sys.argv[2:]
 def answers(address, device):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     rest = (0, socket.if_nametoindex("eth0")) if ":" in address else ()
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
+        probe.settimeout(1)
         if device:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         try:
@@ -55,8 +37,12 @@ def answers(address, device):
         except OSError:
             return False
         return True
-print(json.dumps([address for address in addresses if answers(address, True) or answers(address, False)]))
+tries = [(address, device) for address in addresses for device in (True, False)]
+with concurrent.futures.ThreadPoolExecutor(len(tries)) as pool:
+    answered = list(pool.map(lambda one: answers(*one), tries))
+print(json.dumps([address for (address, _), good in zip(tries, answered) if good]))
 """
+StartTestbed = Callable[..., contextlib.AbstractContextManager[Testbed]]
 LISTEN = "import socket; s = socket.create_server(('', {port}))\nwhile True: s.accept()[0].close()"
 
 
@@ -97,21 +83,6 @@ def accept(server: socket.socket) -> None:
             server.accept()[0].close()
 
 
-@contextlib.contextmanager
-def started(engine: Engine, images: PlatformImages, folder: Path, isolation: Isolation) -> Iterator[Testbed]:
-    """A testbed of two hosts that are isolated so."""
-    file, short = folder / "one.compose.yaml", secrets.token_hex(4)
-    file.write_text(COMPOSE)
-    testbed = Testbed(engine, find_topology(str(file)), run=f"hostile-{short}", short_id=short, runs=folder)
-    try:
-        prefix = testbed.create_network(isolation)
-        testbed.up(["bare", "services"], {"bare": images.references["bare"]}, prefix, None, isolation)
-        assert testbed.isolate(isolation).problem == ""
-        yield testbed
-    finally:
-        testbed.down()
-
-
 def reached(host: Host, outside: Outside, *more: str) -> set[str]:
     """Which servers a host reaches, by name."""
     network = host.engine.network(host.container.removesuffix(f"-{host.role}"))
@@ -130,10 +101,10 @@ def reached(host: Host, outside: Outside, *more: str) -> set[str]:
 
 
 def test_a_closed_network_leads_nowhere(
-    engine: Engine, images: PlatformImages, tmp_path: Path, outside: Outside
+    engine: Engine, start_testbed: StartTestbed, outside: Outside
 ) -> None:
     """Not even for a program that binds to the device, asks a name server, makes packets or reboots."""
-    with started(engine, images, tmp_path, Isolation()) as testbed:
+    with start_testbed(Isolation()) as testbed:
         host = testbed.host("bare")
         other = testbed.host("services")
         assert testbed.is_isolated()
@@ -156,9 +127,9 @@ def test_a_closed_network_leads_nowhere(
 
 
 def test_a_declared_way_out_leads_to_public_addresses_and_named_servers(
-    engine: Engine, images: PlatformImages, tmp_path: Path, outside: Outside
+    start_testbed: StartTestbed, outside: Outside
 ) -> None:
-    with started(engine, images, tmp_path, Isolation(internet=True)) as testbed:
+    with start_testbed(Isolation(internet=True)) as testbed:
         assert reached(testbed.host("bare"), outside) == {"public"}
         server = Server(name="mirror.example.org", addresses=(outside.private,), port=outside.port)
         assert not testbed.isolate(Isolation(servers=(server,))).problem

@@ -9,8 +9,9 @@ import pytest
 
 from itb.config import options
 from itb.config import settings as config_settings
+from itb.config.settings import Settings
 from itb.errors import UsageError
-from itb.util import known_secrets
+from itb.util import known_secrets, yamlfile
 from itb.util.redact import MARK, redact
 
 MARKER = "<!-- settings -->"
@@ -126,7 +127,7 @@ def test_documentation_has_the_table_of_settings() -> None:
 
 def test_every_setting_is_declared() -> None:
     assert set(config_settings.declared()) == set(config_settings.Settings.model_fields)
-    assert set(options.settings()) == set(config_settings.declared()) - {"publish"}
+    assert set(options.settings()) == set(config_settings.declared()) - {"publish", "host_limits"}
     for name, option in config_settings.declared().items():
         assert option.name == name
         assert option.help
@@ -221,3 +222,26 @@ def test_what_variables_give_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITB_TIMEOUT_FACTOR", "2")
     monkeypatch.setenv("ITB_RUN", "of a script")
     assert config_settings.names_from_environment() == ("timeout_factor",)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("memory: '4'", "'4' is not a size such as 4g or 800m"),
+        ("memory: lots", "'lots' is not a size such as 4g or 800m"),
+        ("memory: 100m", "100m is too little for any host: at least 512m"),
+        ("tmpfs: 1k", "1k is too little for any host: at least 64m"),
+        ("processes: 3", "must be greater than or equal to 512"),
+        ("memry: 4g", "memory"),
+    ],
+)
+def test_limits_of_hosts_that_no_host_could_live_with(tmp_path: Path, given: str, message: str) -> None:
+    path = tmp_path / "itb.yaml"
+    path.write_text(f"host_limits: {{{given}}}\n")
+    with pytest.raises(UsageError, match=message):
+        yamlfile.loads(path.read_text(), Settings, where=str(path))
+
+
+def test_limits_of_hosts() -> None:
+    limits = Settings.model_validate({"host_limits": {"memory": "2G"}}).host_limits
+    assert limits.description == "memory: 2g, processes: 4096, tmpfs: 1g"
