@@ -16,7 +16,8 @@ from itb.util.text import count
 REQUIRES = CaseKey(Phase.BUILD, WORKSPACE, "what the spec needs to be built is there")
 BUILT = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are built")
 COMPLETE = CaseKey(Phase.BUILD, WORKSPACE, "the RPMs are the commit's and complete")
-CASES = (REQUIRES, BUILT, COMPLETE)
+SOURCE = CaseKey(Phase.BUILD, WORKSPACE, "the source RPM holds the commit's files")
+CASES = (REQUIRES, BUILT, COMPLETE, SOURCE)
 
 
 def report_cached(cached: CachedBuild, journal: CaseRecorder, *, log: Path) -> None:
@@ -32,6 +33,12 @@ def report_cached(cached: CachedBuild, journal: CaseRecorder, *, log: Path) -> N
     with journal.case(*COMPLETE) as case:
         number = count(len(cached.rpms), "RPM")
         case.passed(f"{number}, with the checksums they were kept with", evidence=list_rpms(cached.rpms))
+    with journal.case(*SOURCE) as case:
+        message = f"compared when it was built: {cached.source_check.message}"
+        if cached.source_check.is_judged:
+            case.passed(message)
+        else:
+            case.skip(message)
 
 
 def list_rpms(rpms: Sequence[Rpm]) -> str:

@@ -29,6 +29,13 @@ RECORD = "build.json"
 LOG = "release-manager.log"
 
 
+class SourceCheck(Record):
+    """How the source RPM compares with the commit; nothing is wrong where that could be judged."""
+
+    message: str
+    is_judged: bool = True
+
+
 class CachedBuild(Record):
     """The record of an entry; ``seconds`` is the duration of the build, ``built`` its time (epoch).
 
@@ -42,6 +49,7 @@ class CachedBuild(Record):
     trust: Trust
     rpms: tuple[Rpm, ...]
     source_rpm: Rpm | None = None
+    source_check: SourceCheck
     arguments: tuple[str, ...]
     seconds: float
     built: float

@@ -8,9 +8,8 @@ from __future__ import annotations
 import functools
 import re
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,11 +18,14 @@ from itb.build import cache as build_cache
 from itb.build import log as build_log
 from itb.build import rpms as build_rpms
 from itb.build.builder_command import BuilderCommand
+from itb.build.cache import SourceCheck
+from itb.build.source_check import BuiltPackages
+from itb.build.workspace import Workspace
 from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
 from itb.errors import BuildError, TestbedError, UsageError
-from itb.model import Build, Commit, CommitKind, Rpm, Trust
+from itb.model import Build, Commit, CommitKind, Rpm
 from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -40,28 +42,6 @@ _PATH = f"{_TOOLS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Without these, the order, owners and times of files in a source archive would depend on host and hour.
 _TAR_OPTIONS = "--sort=name --owner=0 --group=0 --numeric-owner --clamp-mtime"
 _SETTLE = 30.0  # seconds beyond the time limit in which running processes are ended
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """The host that a build runs on; ``env`` is what the platform sets for a ReleaseManager.
-
-    ``host`` is None where only the cache is looked up.  ``mock`` is the Python
-    that mock has to install; empty to build with rpmbuild.  ``run`` is the run
-    that the workspace belongs to, ``fresh`` whether nothing was built in it
-    before: a build runs as root and could change the next one, so only what a
-    fresh workspace made is put into the cache.  ``trust`` is the level of the
-    build there.
-    """
-
-    platform: str
-    image_id: str
-    env: Mapping[str, str] = field(default_factory=dict)
-    host: Host | None = None
-    mock: str = ""
-    run: str = ""
-    fresh: bool = False
-    trust: Trust = Trust.PR
 
 
 def take_cached(
@@ -149,6 +129,8 @@ def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -
         listing = job.make(case, command)
     with journal.case(*build_cases.COMPLETE) as case:
         rpms, source_rpm = job.collect(case, listing, command.hint)
+        packages = BuiltPackages(commit, job.product, rundir.build / "rpms", rpms, source_rpm, clone)
+        reading = packages.read(workspace)
         new_build = Build(
             commit=commit,
             platform=workspace.platform,
@@ -158,12 +140,14 @@ def _build(job: _BuildJob, clone: Path, *, cache: Path, journal: CaseRecorder) -
             arguments=command.arguments,
             seconds=time.monotonic() - began,
         )
-        if workspace.fresh and (problem := _keep(job, new_build, cache)):
+    with journal.case(*build_cases.SOURCE) as case:
+        check = packages.check_source(case, reading)
+        if workspace.fresh and (problem := _keep(job, new_build, cache, check)):
             case.message += f"; {problem}"
     return new_build
 
 
-def _keep(job: _BuildJob, new_build: Build, cache: Path) -> str:
+def _keep(job: _BuildJob, new_build: Build, cache: Path, check: SourceCheck) -> str:
     """Put a build into the cache for later runs; return why that is not possible, empty if it is."""
     entry = build_cache.CachedBuild(
         name=_cache_name(job.commit, job.product, job.workspace),
@@ -172,6 +156,7 @@ def _keep(job: _BuildJob, new_build: Build, cache: Path) -> str:
         trust=job.workspace.trust,
         rpms=new_build.rpms,
         source_rpm=new_build.source_rpm,
+        source_check=check,
         arguments=new_build.arguments,
         seconds=new_build.seconds,
         built=time.time(),

@@ -35,6 +35,16 @@ class Source(YamlRecord):
         return self
 
 
+class SourceRpm(YamlRecord):
+    """How the source RPM differs from the commit's files. Everything else that differs is an error."""
+
+    generated: tuple[str, ...] = ()
+    """Files that the builder makes or changes; patterns as those of tar --exclude: a name of a file or folder
+    anywhere, or the end of a path, with * and ? in it."""
+    left_out: tuple[str, ...] = ()
+    """Files of the commit that the source RPM does not have; patterns as in generated."""
+
+
 class BuildDefinition(YamlRecord):
     """How a product's RPMs are built: by its own ReleaseManager, or by a command."""
 
@@ -57,6 +67,8 @@ class BuildDefinition(YamlRecord):
     """Environment of the build."""
     timeout: float = Field(default=900, gt=0)
     """Seconds that a build may take."""
+    source_rpm: SourceRpm | None = None
+    """What may differ in the source RPM from the commit's files. Without it differences are only listed."""
 
     @model_validator(mode="after")
     def _has_one_builder(self) -> Self:

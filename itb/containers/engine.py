@@ -27,6 +27,7 @@ from itb.util import proxies
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
 
+MOUNT = "/srv/folder"  # where a container that runs one command sees a folder of the machine
 _OBJECT_KINDS = ("container", "image", "network", "volume")  # of commands such as "network create"
 # Errors of podman (storage, network) and docker while another process of theirs works on the same.
 _TRANSIENT_ERROR = re.compile(
@@ -190,9 +191,19 @@ class Engine:
             return ("--http-proxy=false",)
         return tuple(f"--env={name}=" for name in proxies.NAMES)
 
-    def run_once(self, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
-        """Run a command in a new container of an image, without a network; remove the container afterwards."""
-        return self._run_once(image, request, *naming.options(labels))
+    def run_once(
+        self, image: str, request: Request, *, labels: Mapping[str, str], folder: str = "", scratch: str = ""
+    ) -> Completed:
+        """Run a command in a new container of an image, without a network; remove the container afterwards.
+
+        It sees a ``folder`` of the machine as ``MOUNT``, which it cannot change; ``scratch`` is the path and
+        size in bytes (PATH:size=BYTES) of a folder in memory.
+        """
+        source = f"source={folder}".replace('"', '""')  # one field of a line of CSV
+        bind = f'type=bind,"{source}",target={MOUNT},readonly'
+        mounts = ["--security-opt", "label=disable", "--mount", bind] if folder else []
+        mounts += ["--tmpfs", scratch] if scratch else []
+        return self._run_once(image, request, *mounts, *naming.options(labels))
 
     def run_beside(self, container: str, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
         """Run a command in a new container that sees the processes of another one; remove the new one afterwards.

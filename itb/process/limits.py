@@ -40,6 +40,7 @@ DEFAULTS: dict[str, float] = {
     "search-logs": 60,  # for the cause of a failure, on one host
     "look": 40,  # examining whether a host itself is at fault
     "look-outside": 120,  # inspecting the files of a host from outside
+    "read-rpms": 180,  # reading headers and the source RPM in a container in which nothing was built
     "evidence": 60,  # of one host
     "lint": 120,  # of all packages
     "phase-platform": 5400,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itb.build import release_manager
+from itb.build.workspace import Workspace
 from itb.config import trust
+from itb.containers import naming
 from itb.containers.host import Host
 from itb.errors import TestbedError
 from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
@@ -140,10 +142,8 @@ def _renew_workspace(cell: Cell, images: PlatformImages) -> None:
     cell.checkpoints.begin(USED_WORKSPACE, {WORKSPACE: cell.testbed.containers.get(WORKSPACE, "")})
 
 
-def _workspace(
-    cell: Cell, images: PlatformImages, commit: Commit, *, host: Host | None
-) -> release_manager.Workspace:
-    return release_manager.Workspace(
+def _workspace(cell: Cell, images: PlatformImages, commit: Commit, *, host: Host | None) -> Workspace:
+    return Workspace(
         platform=cell.platform.name,
         image_id=images.build.id,
         env=cell.platform.build.env,
@@ -152,6 +152,7 @@ def _workspace(
         run=cell.rundir.id,
         fresh=True,  # see _renew_workspace
         trust=trust.of_build(cell.settings, commit),
+        labels=naming.run_labels(cell.rundir.id, cell.rundir.path.parent),
     )
 
 

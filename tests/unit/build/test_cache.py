@@ -27,7 +27,8 @@ def keep(folder: Path, trust: Trust = Trust.RELEASE, content: bytes = b"content"
     facts = {"name": "a", "version": "1", "release": "1", "arch": "noarch", "file": "a.rpm", "size": len(content)}
     rpm = Rpm.model_validate({**facts, "sha256": files.sha256(rpms / "a.rpm")})
     entry = CachedBuild(
-        name="k", commit=COMMIT, run="r", trust=trust, rpms=(rpm,), arguments=("--no-mock",), seconds=12, built=1e9
+        name="k", commit=COMMIT, run="r", trust=trust, rpms=(rpm,), arguments=("--no-mock",), seconds=12,
+        built=1e9, source_check=build_cache.SourceCheck(message="3 files"),
     ).model_copy(update=more)
     build_cache.store(folder / "cache", entry, rpms, folder / "log")
     return entry
