@@ -4,9 +4,9 @@ usage: clean_rpm.py KEY|- SOURCE|- FOLDER FILE...
 
 Prints one JSON object:
   keys      fingerprints of the primary keys in KEY
-  packages  for each FILE: name, epoch, version, release, arch, source (the source package it was built from, empty
-            for one), problem (why it cannot be read; empty if it can) and said (what rpm says of digests and
-            signatures when it knows only the key of KEY)
+  packages  for each FILE: name, epoch, version, release, arch, header (the SHA-256 of its header, which holds the
+            payload's), source (the source package it was built from, empty for one), problem (why it cannot be
+            read; empty if it can), said (what rpm says of its digests and signatures, which knows only KEY)
   content   what the source package SOURCE holds as a build unpacks it: for each of its files, and for each file in
             an archive (ARCHIVE//PATH), its SHA-256, "link:TARGET", or "special file"
   specs     text of its spec files by name
@@ -25,8 +25,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-TAGS = ("NAME", "EPOCHNUM", "VERSION", "RELEASE", "ARCH", "SOURCERPM")
-FIELDS = ("name", "epoch", "version", "release", "arch", "source")
+TAGS = ("NAME", "EPOCHNUM", "VERSION", "RELEASE", "ARCH", "SHA256HEADER", "SOURCERPM")
+FIELDS = ("name", "epoch", "version", "release", "arch", "header", "source")
 ARCHIVE = re.compile(r"\.(tar(\.\w+)?|t[gbx]z2?|tzst)$")
 MOST = 200000  # files
 PIECE = 1 << 20

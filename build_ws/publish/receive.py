@@ -10,9 +10,11 @@ signatures), packages (how many are offered now).
 
 A package that is there with another content is never replaced: exit status 4,
 named in the last line of standard error.  The index is exchanged by one
-rename, after the packages it names are there.  Other failures: status 1.
+rename, after the packages it names are there; if it cannot be made, they are
+removed again.  Other failures: status 1.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -66,14 +68,45 @@ def unpack(folder):
 
 
 def compare(directory, new, names):
-    """Names of the packages that are not in the directory yet; Refused if one is there with another content."""
-    added = []
+    """Names of the packages that are not in the directory yet; Refused if one is there with another content.
+
+    The index has packages in folders of it, too.
+    """
+    there = {}
+    for path in directory.rglob("*.rpm"):
+        if path.name in names and new not in path.parents and path.is_file():
+            there.setdefault(path.name, []).append(path)
     for name in names:
-        if not (directory / name).exists():
-            added.append(name)
-        elif content(directory / name) != content(new / name):
-            raise Refused(f"{name} is there already, with another content: a NEVRA is published once")
-    return added
+        for path in there.get(name, ()):
+            if content(path) != content(new / name):
+                place = path.relative_to(directory)
+                raise Refused(f"{place} is there already, with another content: a NEVRA is published once")
+    return [name for name in names if name not in there]
+
+
+def add(directory, new, names, added, indexer):
+    """Add packages and keys and exchange the index; if that fails, nothing has changed that users see."""
+    before = {}
+    try:
+        for name in names:
+            place = directory / name
+            if name.startswith(KEY):
+                before[place] = place.read_text() if place.exists() else None
+                add_key(new / name, place)
+            elif name in added:
+                before[place] = None
+                (new / name).replace(place)
+            else:
+                (new / name).unlink()
+        if added or not (directory / "repodata" / INDEX).exists():
+            index(directory, new, indexer)
+    except BaseException:
+        for place, text in before.items():
+            if text is not None:
+                place.write_text(text)
+            elif place.exists():
+                place.unlink()
+        raise
 
 
 def add_key(new, there):
@@ -102,9 +135,10 @@ def index(directory, new, indexer):
         (made.parent / name).replace(target / name)
     made.replace(target / INDEX)
     # Who read the old index a moment ago may still ask for its files: one generation stays.
-    for path in target.iterdir():
-        if path.name not in old | current and not path.name.startswith(INDEX):
-            path.unlink()
+    with contextlib.suppress(OSError):  # what users see is the new index already
+        for path in target.iterdir():
+            if path.name not in old | current and not path.name.startswith(INDEX):
+                path.unlink()
 
 
 def referenced(path):
@@ -156,15 +190,7 @@ def receive(directory, indexer):
             names = unpack(new)
             packages = [name for name in names if not name.startswith(KEY)]
             added = compare(directory, new, packages)
-            for name in names:
-                if name.startswith(KEY):
-                    add_key(new / name, directory / name)
-                elif name in added:
-                    (new / name).replace(directory / name)
-                else:
-                    (new / name).unlink()
-            if added or not (directory / "repodata" / INDEX).exists():
-                index(directory, new, indexer)
+            add(directory, new, names, added, indexer)
         finally:
             shutil.rmtree(str(new), ignore_errors=True)
     kept = sorted(set(packages) - set(added))

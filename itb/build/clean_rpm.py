@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import basename
@@ -22,7 +22,9 @@ from itb.data import shipped
 from itb.errors import TestbedError
 from itb.model import Commit, Record, Rpm
 from itb.process.request import Request
+from itb.process.runner import Runner
 from itb.util import files
+from itb.util.text import count
 
 _SCRATCH = "/srv/unpacked"
 _SCRATCH_SIZE = 1 << 30  # bytes a source package may unpack to, besides four times the size of the commit's files
@@ -37,6 +39,7 @@ _FILLED_IN = r"[A-Za-z0-9._~+^-]*"
 class Header(Record):
     """The header of a package: ``source`` is the file name of its source package, empty for one.
 
+    ``header`` is its SHA-256, which with its payload's checksum in it stands for the content of a sound package.
     ``said`` is what rpm says of its digests and signatures, ``problem`` why the header cannot be read.
     """
 
@@ -45,6 +48,7 @@ class Header(Record):
     version: str = ""
     release: str = ""
     arch: str = ""
+    header: str = ""
     source: str = ""
     problem: str = ""
     said: str = ""
@@ -53,6 +57,11 @@ class Header(Record):
     def is_sound(self) -> bool:
         """Return whether the package is what it was when its digests were written."""
         return not self.problem and self.said.endswith(" OK") and "NOT" not in self.said
+
+    @property
+    def file_name(self) -> str:
+        """Return the name that a file of this package has."""
+        return f"{self.name}-{self.version}-{self.release}.{self.arch if self.source else 'src'}.rpm"
 
     @property
     def is_signed(self) -> bool:
@@ -87,25 +96,34 @@ def read(
     ``source_size`` is the size of the commit's files in bytes, ``key`` the name of a file in the folder
     with the key the packages are signed with.  Raises TestbedError if there is no result.
     """
-    script = (shipped.folder("build_ws") / "hosts" / "clean_rpm.py").read_text(encoding="utf-8")
-    paths = [f"{MOUNT}/{name}" if name else "-" for name in (key, source)]
-    argv = ["python3", "-I", "-c", script, *paths, _SCRATCH, *(f"{MOUNT}/{rpm.file}" for rpm in rpms)]
+    request = _request(MOUNT, rpms, source=source, key=key)
+    limits = clean.engine.runner.limits
+    size = f"{_SCRATCH}:size={_SCRATCH_SIZE + 4 * source_size}"
     with tempfile.TemporaryDirectory(prefix=".read-", dir=folder.parent) as temporary:
         # By a file: the output of a command is redacted, and a file may be called "token".
         output = Path(temporary) / "reading.json"
-        request = Request(
-            argv,
-            timeout=clean.engine.runner.limits("read-rpms"),
-            stdout_to=output,
-            stdout_limit=_OUTPUT_LIMIT,
-            alias=["clean_rpm.py", str(folder)],
-            about=f"read {len(rpms)} RPMs",
-        )
-        size = f":size={_SCRATCH_SIZE + 4 * source_size}"
+        request = replace(request, timeout=limits("read-rpms"), stdout_to=output, stdout_limit=_OUTPUT_LIMIT)
         clean.engine.run_once(
-            clean.image, request, labels=clean.labels, folder=str(folder.resolve()), scratch=_SCRATCH + size
+            clean.image, request, labels=clean.labels, folder=str(folder.resolve()), scratch=size
         )
         return parse(output.read_bytes())
+
+
+def read_here(runner: Runner, folder: Path, rpms: Sequence[Rpm], *, key: str = "") -> Reading:
+    """Read packages of a folder with the machine's own rpm, where there is no clean image."""
+    request = replace(_request(folder, rpms, key=key), timeout=runner.limits("read-rpms"))
+    return parse(runner.run(request).stdout.encode())
+
+
+def _request(folder: Path | str, rpms: Sequence[Rpm], *, source: str = "", key: str = "") -> Request:
+    script = (shipped.folder("build_ws") / "hosts" / "clean_rpm.py").read_text(encoding="utf-8")
+    paths = [f"{folder}/{name}" if name else "-" for name in (key, source)]
+    files_of = [f"{folder}/{rpm.file}" for rpm in rpms]
+    return Request(
+        ["python3", "-I", "-c", script, *paths, _SCRATCH, *files_of],
+        alias=["clean_rpm.py", *(rpm.file for rpm in rpms)],
+        about=f"read {count(len(rpms), 'RPM')}",
+    )
 
 
 def parse(text: bytes) -> Reading:

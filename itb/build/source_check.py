@@ -18,6 +18,7 @@ from itb.config.product import Product, SourceRpm
 from itb.errors import BuildError
 from itb.model import Commit, Rpm
 from itb.rundir.journal import RunningCase
+from itb.util.text import count
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class BuiltPackages:
         case.evidence = differences.listing
         if not differences:
             expected = len(differences.expected)
-            more = f", {expected} differ as the product expects" if expected else ""
-            return report(case, SourceCheck(message=f"{differences.same} files are the commit's{more}"))
+            more = f", {count(expected, 'other')} as the product expects" if expected else ""
+            return report(case, SourceCheck(message=f"{count(differences.same, 'file')} as in the commit{more}"))
         message = f"{self.source_rpm.file} is not the commit's: {differences.summary}"
         if rules is None:
             why = "not judged, since the product does not say what its build makes (build.source_rpm)"

@@ -92,7 +92,8 @@ def check_koji(itb: Callable[..., Any], folder: Path, where: Path) -> None:
     programs = where / "bin"
     programs.mkdir()
     path = {"PATH": f"{programs}:{os.environ['PATH']}"}
-    (srpm,) = (folder / "build" / "rpms").glob("*.src.rpm")
+    (built,) = (folder / "build" / "rpms").glob("*.src.rpm")
+    srpm = folder / "publish" / built.name
     dry = itb("publish", folder.name, "--koji", "--force", "--dry-run", env=path)
     assert dry.code == 0, dry.err
     assert dry.out.split() == ["koji", "build", "--scratch", "osg-el9", str(srpm)]
@@ -103,6 +104,7 @@ def check_koji(itb: Callable[..., Any], folder: Path, where: Path) -> None:
     assert done.code == 0, done.err
     assert "4711" in done.out
     assert (programs / "koji-was-told").read_text().split()[1:] == ["build", "osg-el9", str(srpm)]
+    assert srpm.read_bytes() == built.read_bytes()
     (where / "itb.yaml").unlink()
 
 

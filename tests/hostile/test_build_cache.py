@@ -20,6 +20,7 @@ from itb.source import embedded
 MANAGER = "build/ReleaseManager/release.py"
 FOREIGN = b"foreign-scriptlet"  # in a header, which is not compressed
 # Before /usr/bin on the path of every build; what itb brings into a workspace it puts there anew.
+# The source RPM is made before, since itb compares it with the commit.
 WRAPPER = f"""\
 import os
 wrapper = "/usr/local/sbin/rpmbuild"

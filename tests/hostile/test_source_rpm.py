@@ -109,7 +109,7 @@ def build(workspace: Workspace, tmp_path: Path) -> Callable[..., tuple[Build, Jo
 def test_good_one_passes(build: Callable[..., tuple[Build, Journal]]) -> None:
     _, journal = build()
     assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 4
-    assert journal.cases[-1].message == "4 files are the commit's, 1 differ as the product expects"
+    assert journal.cases[-1].message == "4 files as in the commit, 1 other as the product expects"
 
 
 @pytest.mark.parametrize(

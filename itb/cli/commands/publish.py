@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from itb.cli.commands import common
+from itb.cli.commands import common, publish_files
 from itb.config import trust
 from itb.config.option import fields
 from itb.config.options import DeclaredKoji, DeclaredPublish
 from itb.config.settings import KojiSettings, Settings
-from itb.containers import naming
-from itb.containers.image_store import ImageStore
 from itb.errors import UsageError
 from itb.model import Build, Commit, CommitKind, Record, RunTrust, Trust
 from itb.process.runner import Runner
@@ -58,7 +56,8 @@ def run(flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, f
         if to:
             _copy(settings, rundir, build, to, key=publish.sign_key, dry_run=dry_run)
         if koji:
-            _submit_to_koji(_with_flags(publish.koji, DeclaredKoji, flags), rundir, build, dry_run=dry_run)
+            own = _with_flags(publish.koji, DeclaredKoji, flags)
+            _submit_to_koji(settings, own, rundir, build, dry_run=dry_run)
 
 
 def publishable(rundir: RunDir, *, force: bool) -> Build:
@@ -111,64 +110,54 @@ def trust_of(rundir: RunDir, commit: Commit) -> RunTrust:
 def _copy(settings: Settings, rundir: RunDir, build: Build, to: str, *, key: str, dry_run: bool) -> None:
     target = export.parse_target(to)
     runner = Runner(record=rundir.record_command, limits=settings.time_limits)
-    with tempfile.TemporaryDirectory(prefix="itb-sign-") as folder:
-        if key:
-            files = [Path(build.directory) / rpm.file for rpm in _packages(build)]
-            signature = f"signed with your key {key}"
-        else:
-            files = _signed_by_run(rundir, build)
-            signature = "signed with the run's own key, which nobody has any more"
+    _check_complete(rundir, build, signed=not key)
+    with tempfile.TemporaryDirectory(prefix="itb-publish-") as temporary:
+        folder = Path(temporary)
+        rpms = publish_files.packages(build)
+        files = publish_files.copy_checked(settings, rundir, rpms, folder, signed=not key)
+        signature = f"your key {key}" if key else "the run's own key, which nobody has any more"
         if dry_run:
-            print(f"would copy to {target}{' by ssh' if target.host else ''}, {signature}:")
+            print(f"would copy to {target}{' by ssh' if target.host else ''}, signed with {signature}:")
             common.print_clean("\n".join(f"  {path.name}" for path in files if path.suffix == ".rpm"))
             print("and have its index made by createrepo_c where the directory is")
             return
         if key:
-            files = export.sign(files, key, Path(folder), runner)
+            files = export.sign(files, key, folder, runner)
         received = export.copy(files, target, runner, indexer=_indexer(settings, rundir, target))
     for state, names in (("added", received.added), ("there already", received.kept)):
         for name in names:
             common.print_clean(f"{state:14}{name}")
-    print(f"{received.packages} packages at {target}, {signature}; public key {target}/{KEY_NAME}")
+    print(f"{received.packages} packages at {target}, signed with {signature}; public key {target}/{KEY_NAME}")
     command = ["itb", "run", "--product", build.commit.product, "--platform", build.platform, "--from-repo"]
     origin = "URL, by which the directory is served" if target.host else shlex.quote(target.path)
     print(f"try them: {shlex.join(command)} {origin}")
 
 
-def _packages(build: Build) -> list[Any]:
-    """Return the RPMs of a build, its SRPM among them if there is one."""
-    return [*build.rpms, *([build.source_rpm] if build.source_rpm else [])]
-
-
-def _signed_by_run(rundir: RunDir, build: Build) -> list[Path]:
-    """Return the public key and the signed packages, which came from the services host with the logs."""
+def _check_complete(rundir: RunDir, build: Build, *, signed: bool) -> None:
+    """Raise UsageError if the packages that the run has signed did not come back from its services host."""
     folder = rundir.repo / repository_server.SIGNED
-    files = [folder / rpm.file for rpm in _packages(build)]
-    missing = [path.name for path in files if not path.is_file()]
-    key = folder / KEY_NAME
-    if missing or not key.is_file():
+    names = [KEY_NAME, *(rpm.file for rpm in publish_files.packages(build))]
+    missing = [name for name in names if signed and not (folder / name).is_file()]
+    if missing:
         raise UsageError(
-            f"run {rundir.id}: its signed packages are not in {folder} ({', '.join(missing) or key.name})",
+            f"run {rundir.id}: its signed packages are not in {folder} ({', '.join(missing)})",
             hint=f"they come back with the logs (itb down --run {rundir.id}); or sign with your own: --sign-key",
         )
-    return [key, *files]
 
 
 def _indexer(settings: Settings, rundir: RunDir, target: Target) -> list[str]:
     """Return the command that makes the index in a platform's container; empty if createrepo_c is installed."""
     if target.host or shutil.which("createrepo_c"):
         return []
-    images = rundir.load(values.IMAGES)
-    engine = common.find_engine(settings)
-    if images is None or not ImageStore(engine).find_id(images.services.reference):
+    clean = publish_files.find_image(settings, rundir)
+    if clean is None:
         export.require_program(
             "createrepo_c",
             "it makes the index, and the image that has it is gone",
             f"dnf or apt-get install createrepo-c, or itb platform build {rundir.state.platform}",
         )
-    assert images is not None
-    labels = naming.run_labels(rundir.id, rundir.path.parent)
-    return engine.command_line(images.services.reference, export.INDEX, folder=export.DIRECTORY, labels=labels)
+    assert clean is not None
+    return clean.engine.command_line(clean.image, export.INDEX, folder=export.DIRECTORY, labels=clean.labels)
 
 
 def _with_flags(settings: R, declaring: type, flags: Mapping[str, Any]) -> R:
@@ -178,17 +167,22 @@ def _with_flags(settings: R, declaring: type, flags: Mapping[str, Any]) -> R:
     return settings.model_copy(update=changed)
 
 
-def _submit_to_koji(koji: KojiSettings, rundir: RunDir, build: Build, *, dry_run: bool) -> None:
+def _submit_to_koji(
+    settings: Settings, koji: KojiSettings, rundir: RunDir, build: Build, *, dry_run: bool
+) -> None:
     if build.source_rpm is None:
         raise UsageError(f"run {rundir.id} has no SRPM: Koji builds from source", hint="RPMs: --to DIRECTORY")
-    srpm = Path(build.directory) / build.source_rpm.file
-    if not srpm.is_file():
-        raise UsageError(f"run {rundir.id}: {srpm} is gone", hint="itb run makes it again")
-    commands = export.koji_commands(koji, srpm, build.source_rpm.name, rundir.path / "publish")
-    if dry_run:
-        print("\n".join(shlex.join(command) for command in commands))
-        return
-    shutil.rmtree(rundir.path / "publish", ignore_errors=True)
-    (rundir.path / "publish").mkdir()
-    export.submit_to_koji(commands, Runner(record=rundir.record_command), rundir.path / "publish" / "koji.log")
+    folder = rundir.path / "publish"
+    srpm = folder / build.source_rpm.file
+    commands = export.koji_commands(koji, srpm, build.source_rpm.name, folder)
+    with tempfile.TemporaryDirectory(prefix="itb-publish-") as temporary:
+        only = [build.source_rpm]
+        (checked,) = publish_files.copy_checked(settings, rundir, only, Path(temporary), signed=False)
+        if dry_run:
+            print("\n".join(shlex.join(command) for command in commands))
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copyfile(checked, srpm)
+    export.submit_to_koji(commands, Runner(record=rundir.record_command), folder / "koji.log")
     print(f"{srpm.name} handed to Koji for {koji.target}{', a scratch build' if koji.scratch else ''}")

@@ -58,7 +58,7 @@ def test_differences_are_listed_where_it_does_not(tmp_path: Path) -> None:
 def test_expected_differences_are_counted(tmp_path: Path) -> None:
     result, case = check(tmp_path, OTHER, SourceRpm(generated=("?",)))
     assert (result.is_judged, case.outcome) == (True, Outcome.PASSED)
-    assert case.message == "0 files are the commit's, 2 differ as the product expects"
+    assert case.message == "0 files as in the commit, 2 others as the product expects"
     assert "expected: a" in case.evidence
 
 

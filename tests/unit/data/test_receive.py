@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import io
 import os
+import sys
+import tarfile
 from pathlib import Path
 from types import ModuleType
 
@@ -51,3 +54,68 @@ def test_a_link_in_the_locks_place_is_not_followed(receive: ModuleType, tmp_path
     with pytest.raises(OSError, match="symbolic links"):
         receive.hold(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def rpm(payload: bytes, signature: bytes = b"") -> bytes:
+    """Return a file that looks like a package: lead, signature header, and the rest."""
+    size = len(signature).to_bytes(4, "big")
+    return b"\xed\xab\xee\xdb" + bytes(92) + bytes(12) + size + signature + bytes(-len(signature) % 8) + payload
+
+
+def send(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, directory: Path, files: dict[str, bytes]
+) -> dict[str, object]:
+    """Add files to a directory, whose index cannot be made if one of them is called so."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    buffer.seek(0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(buffer))
+
+    def make_index(_directory: Path, _new: Path, _indexer: list[str]) -> None:
+        if "bad-1-1.noarch.rpm" in files:
+            raise OSError("createrepo_c: bad")
+        (directory / "repodata").mkdir(exist_ok=True)
+        (directory / "repodata" / "repomd.xml").write_text("index")
+
+    monkeypatch.setattr(receive, "index", make_index)
+    return dict(receive.receive(directory, []))
+
+
+def listing(directory: Path) -> dict[str, bytes]:
+    """Return what users see of a directory."""
+    files = [path for path in directory.rglob("*") if path.is_file() and ".itb" not in str(path)]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+GOOD = {"a-1-1.noarch.rpm": rpm(b"a"), "RPM-GPG-KEY-itb": b"key a\n"}
+
+
+@pytest.mark.parametrize("folder", ["", "Packages"])
+def test_name_with_another_content_is_refused(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    """By name, wherever the index would find it, and nothing else is added."""
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / folder / "b-1-1.noarch.rpm").write_bytes(rpm(b"b"))
+    before = listing(tmp_path)
+    with pytest.raises(receive.Refused, match=r"b-1-1\.noarch\.rpm is there already, with another content"):
+        send(receive, monkeypatch, tmp_path, {**GOOD, "b-1-1.noarch.rpm": rpm(b"other")})
+    assert listing(tmp_path) == before
+    added = send(receive, monkeypatch, tmp_path, {**GOOD, "b-1-1.noarch.rpm": rpm(b"b", b"signed")})
+    assert (added["added"], added["kept"]) == (["a-1-1.noarch.rpm"], ["b-1-1.noarch.rpm"])
+
+
+def test_nothing_is_half_published(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An index that cannot be made takes the packages and the key with it."""
+    send(receive, monkeypatch, tmp_path, GOOD)
+    before = listing(tmp_path)
+    assert set(before) == {*GOOD, "repodata/repomd.xml"}
+    with pytest.raises(OSError, match="createrepo_c: bad"):
+        send(receive, monkeypatch, tmp_path, {"bad-1-1.noarch.rpm": rpm(b"x"), "RPM-GPG-KEY-itb": b"key b\n"})
+    assert listing(tmp_path) == before
