@@ -26,10 +26,14 @@ import os
 wrapper = "/usr/local/sbin/rpmbuild"
 with open(wrapper, "w") as file:
     file.write('''#!/bin/sh
+/usr/bin/rpmbuild "$@" || exit
 for word; do
+    shift
     case $word in
+    -ba) word=-bb ;;
     *.spec) printf '\\\\n%%posttrans factory\\\\n: {FOREIGN.decode()}\\\\n' >>"$word" ;;
     esac
+    set -- "$@" "$word"
 done
 exec /usr/bin/rpmbuild "$@"
 ''')

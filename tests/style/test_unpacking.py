@@ -14,6 +14,7 @@ UNPACKS = re.compile(
 ELSEWHERE = {
     "itb/containers/host.py": "on a host, what itb itself sends",
     "itb/debtorpm/batch.py": "in a container of the platform's images, packages of its mirror",
+    "build_ws/hosts/clean_rpm.py": "in a container in which nothing else is, into a folder of bounded size",
     "build_ws/platforms/deb13/bare.sh": "in a container of the platform's images",
     "build_ws/publish/receive.py": "files by their last name only, in a folder of their own",
     "itb/repository/export.py": "an SRPM that has been checked, without names that lead elsewhere",
