@@ -11,6 +11,7 @@ from itb.errors import TestbedError
 from itb.model import Commit
 from itb.process.request import Request
 from itb.process.runner import Runner
+from itb.source import tree_bounds
 from itb.source.git import Git, cached_clone_path
 from itb.source.resolve import commit_of, short_names
 
@@ -21,7 +22,8 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
     The clone holds the commit and its tags, but neither earlier history nor
     a remote, so that a build cannot reach the source.  Modes and times of its
     files are those of the commit, whatever umask and clock are.  Raises
-    TestbedError if the commit is not in the cache.
+    TestbedError if the commit is not in the cache, BuildError for a tree that
+    is larger than any product's.
     """
     cached_clone = cached_clone_path(cache, commit.source)
     git, clone = Git(runner, cached_clone), Git(runner, destination / ".git")
@@ -44,6 +46,7 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
         f"{commit.id}:refs/heads/itb",
     ]
     clone.run(Request(fetch, about=f"files of commit {commit.id[:12]}"))
+    tree_bounds.check(clone, commit.id)
     for tag in short_names(git, "refs/tags/", f"--points-at={commit.id}"):
         clone.call("update-ref", f"refs/tags/{tag}", commit.id)
     clone.call("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")

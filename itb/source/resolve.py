@@ -16,7 +16,7 @@ from itb.errors import BuildError, UsageError
 from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
 from itb.process.runner import Runner
-from itb.source import completeness, worktree
+from itb.source import completeness, tree_bounds, worktree
 from itb.source.git import Git, Origin, fetch_one, git_path, locate, lock, refresh
 
 WORKTREE = CommitKind.WORKTREE.value  # as a reference: the files of a local source as they are
@@ -85,6 +85,7 @@ def resolve(product: Product, *, ref: str, source: str, cache: Path, runner: Run
         name = newest.tag if newest else ""
     resolved = _resolve_ref(git, origin, name or "HEAD", default)
     _protect_commit(git, resolved)
+    tree_bounds.check(git, resolved.id)
     _check_release_manager(git, product, resolved, origin)
     return _describe_commit(git, product, origin, resolved)
 
