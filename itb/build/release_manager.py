@@ -24,7 +24,7 @@ from itb.build.workspace import Workspace
 from itb.config.product import Product
 from itb.containers.host import FileSpec, Host
 from itb.data import shipped
-from itb.errors import BuildError, TestbedError, UsageError
+from itb.errors import UNDECIDED, BuildError, TestbedError, UsageError
 from itb.model import Build, Commit, CommitKind, Rpm
 from itb.process import downloads
 from itb.process.request import Request
@@ -283,10 +283,11 @@ class _BuildJob:
             )
         if not completed.ok:
             is_testbed_fault = completed.timed_out or downloads.REPOSITORY.search(completed.output)
-            kind = TestbedError if is_testbed_fault else BuildError
+            # Undecided: the macros of a spec run programs as root, which may print what they like.
+            kind, prefix = (TestbedError, f"{UNDECIDED}: ") if is_testbed_fault else (BuildError, "")
             problems = [line for line in lines if re.match(r"(Error|Problem)\b|\s+- ", line)]
             problem = problems[0].strip() if problems else completed.reason
-            message = f"BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {problem}"
+            message = f"{prefix}BuildRequires of {spec} ({', '.join(needed)}) could not be installed: {problem}"
             raise completed.error(kind, message, quoted=problem)
         case.passed(f"installed {', '.join(needed)}" if needed else "")
 

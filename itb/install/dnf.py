@@ -32,6 +32,7 @@ _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
 _SCRIPTLET = re.compile(
     r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
+_TRANSACTION = re.compile(r"^Running transaction\s*$", re.MULTILINE)
 _PROGRESS_LINES = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
 _PROBLEM_LINE = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
 _REASON_MARKS = (
@@ -78,14 +79,25 @@ def dnf_install(
         raise completed.error(InstallError, scriptlet.message, quoted=scriptlet.line)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
-        is_testbed_fault = _transient_error(completed) or _TESTBED_FAULTS.search(completed.output)
+        names_fault = _TESTBED_FAULTS.search(completed.output)
+        is_testbed_fault = (_transient_error(completed) or names_fault) and not _has_begun(completed)
         raise completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
 
 
 def _transient_error(completed: Completed) -> str:
     """Return the error of a repository that ended dnf, if another try may cure it, or the empty string."""
-    is_transient = not completed.ok and not completed.timed_out and bool(downloads.DNF.search(completed.output))
+    if completed.ok or completed.timed_out or _has_begun(completed):
+        return ""
+    is_transient = bool(downloads.DNF.search(completed.output))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
+
+
+def _has_begun(completed: Completed) -> bool:
+    """Return whether rpm's transaction began: all that is downloaded was there and checked.
+
+    From then on scriptlets may print what a mirror's failure looks like, and end dnf.
+    """
+    return bool(_TRANSACTION.search(completed.stdout))
 
 
 @dataclass(frozen=True)

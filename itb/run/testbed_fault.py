@@ -29,7 +29,7 @@ from itb.run.cell import Cell
 from itb.rundir import values
 from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 
-_DISK_FULL = ": disk full: "
+_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY = ": disk full: ", ": out of memory: ", ": too many processes: "
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
@@ -59,6 +59,9 @@ def qualify(cell: Cell, cause: str, text: str = "") -> str:
 
 def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     own_roles = [role for role in [*cell.testbed_roles, WORKSPACE] if _has_candidate(cell, role)]
+    is_full = any(cause.startswith(_full_disk(folder)) for folder in disk_use.folders(cell))
+    if is_full or any(word in cause for word in (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY)):
+        own_roles += _roles_of_pilots(cell)
     for folder in disk_use.folders(cell):
         if cause.startswith(_full_disk(folder)):
             return disk_use.is_candidates(cell, folder, own_roles)
@@ -71,6 +74,12 @@ def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     if _DISK_FULL in cause and _DISK_FULL in shared:
         return disk_use.is_candidates(cell, None, own_roles)
     return not shared
+
+
+def _roles_of_pilots(cell: Cell) -> list[str]:
+    """Return the roles whose hosts the candidate's pilots may run on, as a user: they can use up what is there."""
+    keys = (CheckpointKey(CheckpointKind.INSTALLATION, role) for role in cell.roles)
+    return [CE] if cell.has_ce and any(cell.checkpoints.last(key) for key in keys) else []
 
 
 def _has_candidate(cell: Cell, role: str) -> bool:
@@ -167,9 +176,9 @@ def _host_causes(role: str, findings: dict[str, list[str]], text: str, limits: s
         if free_space and free_space[0][0] < _LOW_KIB:
             yield f"host {role}{_DISK_FULL}{free_space[0][1]} has only {free_space[0][0] >> 10} MiB left"
     for number in findings.get("killed", ()):
-        yield f"host {role}: out of memory: the kernel killed {number} of its processes{limits}"
+        yield f"host {role}{_OUT_OF_MEMORY}the kernel killed {number} of its processes{limits}"
     for number in findings.get("refused", ()):
-        yield f"host {role}: too many processes: the kernel refused {number} more{limits}"
+        yield f"host {role}{_TOO_MANY}the kernel refused {number} more{limits}"
     for name in findings.get("unresolved", ()):
         yield f"host {role}: name resolution fails: {name} is not known there"
 

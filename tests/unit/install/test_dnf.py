@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from itb.containers.host import Host
-from itb.errors import InstallError
-from itb.install.dnf import check_origin, dnf_reason, explain_verify, failed_scriptlet, verify_files
+from itb.errors import InstallError, ItbError, TestbedError
+from itb.install.dnf import (
+    check_origin,
+    dnf_install,
+    dnf_reason,
+    explain_verify,
+    failed_scriptlet,
+    verify_files,
+)
 from itb.model import Build, Commit, InstalledPackage, Rpm
 from itb.process.result import Completed
+from itb.process.runner import Runner
 
 POST = """\
 Running transaction
@@ -180,3 +189,32 @@ def test_a_host_that_is_configured_may_differ_in_its_configuration(
             verify_files(host, packages, configured=configured)
     else:
         verify_files(host, packages, configured=configured)
+
+
+MIRROR = "Error: Failed to download metadata for repo 'x': Cannot download repomd.xml: All mirrors were tried\n"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "error", "tries"),
+    [
+        ("", TestbedError, 2),
+        ("Running transaction test\n", TestbedError, 2),
+        ("Running transaction\n", InstallError, 1),
+    ],
+)
+def test_scriptlet_that_prints_what_a_mirror_would_acquits_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stdout: str, error: type[ItbError], tries: int
+) -> None:
+    """It ends dnf, so that no failed scriptlet is named."""
+    runner, seen = Runner(retries=1), []
+    monkeypatch.setattr(runner.stop.event, "wait", lambda _: False)
+
+    def run(_: object) -> Completed:
+        seen.append(Completed(("dnf",), 137, stdout, MIRROR, 1.0))
+        return seen[-1]
+
+    host = cast(Host, SimpleNamespace(engine=SimpleNamespace(runner=runner), run=run))
+    with pytest.raises(error) as caught:
+        dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
+    assert type(caught.value) is error
+    assert len(seen) == tries

@@ -140,7 +140,10 @@ def cell(new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch) -> Cell:
         ("host factory: name resolution fails: repo.x is not known there", True),
         ("host factory: disk full: / has 0 KiB left", True),
         ("host factory: container x is not running (exit status 137, out of memory)", True),
-        ("host ce: disk full: / has 0 KiB left", False),
+        ("host ce: disk full: / has 0 KiB left", True),  # by pilots, which are the candidate's
+        ("host ce: out of memory: the kernel killed 2 of its processes", True),
+        ("host ce: container x is not running (exit status 137)", False),
+        ("host ce: name resolution fails: repo.x is not known there", False),
         ("host services: the web server that serves the packages does not run", False),
         ("the disk of /runs is full (1 MiB left)", False),
         ("", False),
