@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from itb.errors import LogLine, UsageError
 from itb.model import END_OF_TIME, Case, Moment, Quote, Record, RunTrust
 from itb.process.result import CommandRecord
-from itb.rundir import case_history
+from itb.rundir import case_history, links
 from itb.rundir import lock as rundir_lock
 from itb.rundir.case_history import Attempt, CaseHistory, CaseStart
 from itb.rundir.values import ValueKey
@@ -142,8 +142,15 @@ class RunDir:
         """Return the run with this name, unique part of a name, or path; the newest if ``name`` is empty.
 
         A directory whose ``run.json`` is gone is found by its path or whole
-        name.  Raises UsageError when none or several match.
+        name.  Raises UsageError when none or several match, and for a
+        directory with links in it.
         """
+        found = cls._find(runs, name)
+        links.check(found.path)
+        return found
+
+    @classmethod
+    def _find(cls, runs: Path, name: str) -> RunDir:
         path = Path(name)
         if name and (path / "run.json").is_file():
             return cls(path.resolve() if ".." in path.parts else path)  # its name is the run's

@@ -176,3 +176,16 @@ def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.Mo
     seal.write(rundir)
     with pytest.raises(UsageError, match="has no RPMs"):
         publish.run(to, "", koji=False, dry_run=True, force=False)
+
+
+@pytest.mark.parametrize("place", ["pages", "state", "results/smoke", "hosts/ce", "junit.xml", ".lock"])
+def test_copy_with_a_link_is_not_written_to(tmp_path: Path, place: str) -> None:
+    """`itb report COPY` wrote a page into the folder that ``pages`` leads to."""
+    rundir = _begun(tmp_path / "theirs")
+    assert RunDir.find(tmp_path, str(rundir.path)).id == rundir.id
+    (tmp_path / "mine").mkdir()
+    (rundir.path / place).parent.mkdir(exist_ok=True)
+    (rundir.path / place).symlink_to(tmp_path / "mine")
+    for name in (str(rundir.path), rundir.id, ""):
+        with pytest.raises(UsageError, match=f"{place} is a link"):
+            RunDir.find(rundir.path.parent, name)
