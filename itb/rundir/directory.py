@@ -143,9 +143,10 @@ class RunDir:
 
         A directory whose ``run.json`` is gone is found by its path or whole
         name.  Raises UsageError when none or several match, and for a
-        directory with links in it.
+        directory of somebody else's or with links in it.
         """
         found = cls._find(runs, name)
+        ownership.check(found.path)
         links.check(found.path)
         return found
 

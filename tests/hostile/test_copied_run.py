@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.Mo
     seal.write(rundir)
     with pytest.raises(UsageError, match="has no RPMs"):
         publish.run(to, "", koji=False, dry_run=True, force=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_run_of_a_neighbour_gets_no_report(tmp_path: Path) -> None:
+    """Its owner could lead what is written there elsewhere, at any moment."""
+    rundir = _begun(tmp_path / "theirs")
+    os.chown(rundir.path, 54321, 54321)
+    for name in (str(rundir.path), rundir.id, ""):
+        with pytest.raises(UsageError, match="belongs to user 54321"):
+            RunDir.find(rundir.path.parent, name)
 
 
 @pytest.mark.parametrize("place", ["pages", "state", "results/smoke", "hosts/ce", "junit.xml", ".lock"])
