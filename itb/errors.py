@@ -119,11 +119,14 @@ class ItbError(Exception):
     complete output that the evidence was cut from, ``quotes`` are the log lines
     that the message quotes, the cause first.  With ``conclusive``, the cause is
     known for certain: the testbed need not be inspected for a better one.
-    With ``is_reported``, a test case reports the error already.
+    With ``apart_from_candidate``, no code of the candidate can have caused it,
+    though it happened on its host.  With ``is_reported``, a test case reports
+    the error already.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
     conclusive = False
+    apart_from_candidate = False
     is_reported = False
 
     def __init__(
@@ -146,6 +149,7 @@ class ItbError(Exception):
         """Return an error of another class and message that keeps everything else that is known of this one."""
         error = error_class(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
         error.conclusive, error.is_reported = self.conclusive, self.is_reported
+        error.apart_from_candidate = self.apart_from_candidate
         return error
 
 

@@ -81,7 +81,9 @@ def dnf_install(
         reason = dnf_reason(completed.output) or completed.reason
         names_fault = _TESTBED_FAULTS.search(completed.output)
         is_testbed_fault = (_transient_error(completed) or names_fault) and not _has_begun(completed)
-        raise completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
+        error = completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
+        error.apart_from_candidate = not _has_begun(completed)
+        raise error
 
 
 def _transient_error(completed: Completed) -> str:

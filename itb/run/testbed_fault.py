@@ -78,8 +78,19 @@ def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
 
 def _roles_of_pilots(cell: Cell) -> list[str]:
     """Return the roles whose hosts the candidate's pilots may run on, as a user: they can use up what is there."""
+    return [CE] if cell.has_ce and _is_installed_somewhere(cell) else []
+
+
+def _is_installed_somewhere(cell: Cell) -> bool:
     keys = (CheckpointKey(CheckpointKind.INSTALLATION, role) for role in cell.roles)
-    return [CE] if cell.has_ce and any(cell.checkpoints.last(key) for key in keys) else []
+    return any(cell.checkpoints.last(key) for key in keys)
+
+
+def may_have_candidate(cell: Cell, role: str) -> bool:
+    """Return whether code of the candidate may have run, as root, on a role's host by now."""
+    if role not in (*cell.testbed_roles, WORKSPACE) or not _has_candidate(cell, role):
+        return False
+    return role not in cell.topology.optional or _is_installed_somewhere(cell)
 
 
 def _has_candidate(cell: Cell, role: str) -> bool:

@@ -154,6 +154,8 @@ class Journal:
         self.began = (time.time(), time.monotonic())
         # Returns what is wrong with the testbed when something fails on a role's host; empty if nothing is.
         self.find_testbed_fault: Callable[[str, str], str] = lambda _role, _output: ""
+        # Returns whether code of the candidate may have run, as root, on a role's host.
+        self.may_have_candidate: Callable[[str], bool] = lambda _role: False
         self.lost = ""  # why the run directory cannot be written any more
         self.on_lost: Callable[[str], None] = lambda _why: None
         self._inode = rundir.path.stat().st_ino if rundir.path.is_dir() else None
@@ -165,12 +167,23 @@ class Journal:
             return error
         cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
         engine = "container engine "  # an error of the engine names its cause itself
-        if not cause or cause in error.message or (cause.startswith(engine) and error.message.startswith(engine)):
+        if error.message.startswith(engine) and (not cause or cause.startswith(engine)):
+            return error
+        if not cause:
+            return self._undecide(role, error)
+        if cause in error.message:
             return error
         if cause.removeprefix(f"{UNDECIDED}: ") in error.message:
             return error.turned_into(TestbedError, f"{UNDECIDED}: {error.message}")
         message = f"{cause}; seen of it: {error.message}"
         return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
+
+    def _undecide(self, role: str, error: ItbError) -> ItbError:
+        """Return an error of the testbed as undecided where the candidate is root, and can break any program."""
+        is_testbeds = isinstance(error, TestbedError) and not error.apart_from_candidate
+        if not is_testbeds or error.message.startswith(UNDECIDED) or not self.may_have_candidate(role):
+            return error
+        return error.turned_into(TestbedError, f"{UNDECIDED}: {error.message}")
 
     def reopen(self, *, resume: bool = False, again: Sequence[str] = ()) -> None:
         """Record that an attempt begins, and load the cases of earlier ones.
@@ -208,6 +221,8 @@ class Journal:
             raise
         except BaseException as error:  # a case that Ctrl-C or a bug cut off must not pass
             case.set_from_error(error)
+            if isinstance(error, Exception) and not isinstance(error, OSError):  # by what a host answered, perhaps
+                case.set_from_error(self._undecide(role, as_itb_error(error)))
             raise
         finally:
             self.add(self._finish(case))

@@ -375,7 +375,9 @@ def folder_files(folder: Path) -> list[tuple[Path, int]]:
         try:
             files.append((path, scenario_step.mode(path)))
         except OSError as error:
-            raise TestbedError(f"{path}: cannot be read: {error.strerror}") from None
+            unreadable = TestbedError(f"{path}: cannot be read: {error.strerror}")
+            unreadable.apart_from_candidate = True
+            raise unreadable from None
     return files
 
 

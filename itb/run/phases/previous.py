@@ -89,7 +89,9 @@ class _PreviousJournal(CaseRecorder):
             try:
                 yield case
             except BuildError as error:
-                raise error.turned_into(TestbedError, f"{self.subject}: {error.message}") from None
+                testbed_error = error.turned_into(TestbedError, f"{self.subject}: {error.message}")
+                testbed_error.apart_from_candidate = True
+                raise testbed_error from None
 
 
 def _request(cell: Cell) -> BuildRequest | None:

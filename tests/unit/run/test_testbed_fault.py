@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,31 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
     assert testbed_fault.qualify(cell, cause) == cause
     cell.checkpoints.begin(USED_WORKSPACE, {"workspace": "4"})
     assert testbed_fault.qualify(cell, cause) == f"{UNDECIDED}: {cause}"
+
+
+@pytest.mark.parametrize(
+    ("role", "error", "is_undecided"),
+    [
+        ("factory", TestbedError("host factory: list packages: exit status 1, no output"), True),
+        ("factory", IndexError("list index out of range"), True),
+        ("factory", InstallError("no package x"), False),
+        ("ce", TestbedError("host ce: condor does not answer"), False),
+        ("factory", TestbedError("container engine 'podman' fails: exec"), False),
+        ("factory", OSError(5, "Input/output error", "/runs/x"), False),
+    ],
+)
+def test_broken_program_of_a_host_with_the_candidate_is_no_acquittal(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, role: str, error: Exception, is_undecided: bool
+) -> None:
+    """It is root there: it may replace dnf, so that itb's own command fails."""
+    monkeypatch.setattr(testbed_fault, "find", lambda *_: "")
+    cell.journal.may_have_candidate = functools.partial(testbed_fault.may_have_candidate, cell)
+    with pytest.raises((TestbedError, type(error))), cell.journal.case("install", role, "look"):
+        raise error
+    assert cell.journal.cases[-1].message.startswith(UNDECIDED) is is_undecided
+    apart = TestbedError("Curl error (7): cannot connect")
+    apart.apart_from_candidate = True
+    assert cell.journal.diagnose(role, apart) is apart
 
 
 def test_undecided_cause_is_said_once(tmp_path: Path) -> None:
