@@ -13,7 +13,7 @@ from itb.util.redact_stream import Stream
 
 CAPTURE_HEAD = 1 << 20  # bytes of an output kept from its start ...
 CAPTURE_TAIL = 3 << 20  # ... and from its end; the log has everything, up to:
-LOG_LIMIT = 1 << 30  # bytes that one command may add to a log
+LOG_LIMIT = 1 << 30  # bytes of a log, to which each try of a step adds
 
 
 def make_folder(path: Path) -> None:
@@ -42,6 +42,7 @@ class Sink:
                 make_folder(path.parent)
                 self._file = path.open("ab", buffering=0)
                 self.begins = self._file.tell()
+                self._room = max(0, LOG_LIMIT - self.begins)
             except OSError as error:
                 raise TestbedError(f"{error.filename or path}: cannot be written: {error.strerror}") from None
 

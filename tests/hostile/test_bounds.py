@@ -112,6 +112,9 @@ def test_endless_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert completed.stdout.endswith("the end\n")
     assert log.stat().st_size < 1_100_000
     assert log.read_text().endswith("\n[itb] more than 1 MiB: the rest is left out\n")
+    for _ in range(2):  # as a step that is polled
+        assert host.run(Request(["seq", "200000"], log=log)).log_is_cut
+    assert log.stat().st_size < 1_100_000
 
 
 def test_large_tree_takes_no_memory(host: Host, tmp_path: Path) -> None:
