@@ -9,8 +9,10 @@ It reads a JSON object from standard input:
   trusted   SHA-256 of RPM files that a repository served
   product   SHA-256 of those among them that are the product's, not the platform's
   reserved  regular expression of paths that no package of the product may own
+  may_change, may_be_added, watched
+            those of paths that packages may change, that they may add, and where nothing else may be added
   keys      folder of the image with the public keys whose signature makes other RPM files good
-and writes one:
+and writes one, without what is expected:
   root        why the host's file system cannot be seen; empty if it can
   image       NEVRA of every package of the image
   packages    NEVRA of every RPM that is good
@@ -19,6 +21,7 @@ and writes one:
   added       [path, kind] of files that neither the image nor a good package has, without folders
   deviant     [package, path, deviation] of files of good packages
   misplaced   [package, path, reason] of files of the product where files of the platform are looked for
+  differing   number of files that were changed or added, whether expected or not
   scriptlets  {path: [scriptlet]} that name one of these paths
 """
 
@@ -306,11 +309,21 @@ def main():
         os.chdir("/")
         host = Host(image, own, packages)
         host.look(re.compile(query["reserved"], re.DOTALL))
-        paths = [item[-2] for item in (*host.changed, *host.added, *host.deviant, *host.misplaced)][:LISTED]
+        # First without what is expected: any number of files may be there, and the lists have an end.
+        may_change, may_be_added, watched = (
+            re.compile(query[name], re.DOTALL).fullmatch for name in ("may_change", "may_be_added", "watched")
+        )
+        lists = {
+            "changed": [item for item in host.changed if not may_change(item[0])],
+            "added": [item for item in host.added if watched(item[0]) and not may_be_added(item[0])],
+            "deviant": [item for item in host.deviant if not may_change(item[1])],
+            "misplaced": [item for item in host.misplaced if not may_be_added(item[1])],
+        }
+        lists = {name: items[:LISTED] for name, items in lists.items()}
+        paths = [item[-2] for items in lists.values() for item in items][:LISTED]
         result.update(
-            packages=packages.names, refused=packages.refused, changed=host.changed[:LISTED],
-            added=host.added[:LISTED], deviant=host.deviant[:LISTED], misplaced=host.misplaced[:LISTED],
-            scriptlets=scriptlets(paths, packages),
+            lists, packages=packages.names, refused=packages.refused, scriptlets=scriptlets(paths, packages),
+            differing=len(host.changed) + len(host.added),
         )  # fmt: skip
     json.dump(result, sys.stdout)
 

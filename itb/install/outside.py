@@ -57,6 +57,7 @@ class Inspection(Record):
     added: tuple[tuple[str, str], ...] = ()
     deviant: tuple[tuple[str, str, str], ...] = ()
     misplaced: tuple[tuple[str, str, str], ...] = ()
+    differing: int = 0
     scriptlets: dict[str, tuple[str, ...]] = {}
 
     def scriptlets_naming(self, path: str, own: Sequence[str]) -> str:
@@ -108,7 +109,13 @@ def inspect(
     folder = shipped.folder("build_ws") / "hosts"
     script, files = ((folder / name).read_text(encoding="utf-8") for name in ("outside.py", "rpm_files.py"))
     query = _InspectionQuery(
-        trusted=served.platform, product=served.product, reserved=_pattern(expected.reserved).pattern, keys=_KEYS
+        trusted=served.platform,
+        product=served.product,
+        reserved=_pattern(expected.reserved).pattern,
+        may_change=_may_change(expected).pattern,
+        may_be_added=_pattern(expected.expected).pattern,
+        watched=_pattern(expected.watched).pattern,
+        keys=_KEYS,
     )
     completed = host.engine.run_beside(
         host.container,
@@ -137,6 +144,9 @@ class _InspectionQuery(Record):
     trusted: tuple[str, ...]
     product: tuple[str, ...]
     reserved: str
+    may_change: str
+    may_be_added: str
+    watched: str
     keys: str
 
 
@@ -153,7 +163,7 @@ def check_platform(
     if inspection.root:
         hint = "nothing this host says can be believed: look at what the candidate's scriptlets and services do"
         raise TamperedError(inspection.root, hint=hint)
-    may_change = _pattern(explained for explained in expected.expected if not explained.new)
+    may_change = _may_change(expected)
     may_be_added = _pattern(expected.expected)
     watched = _pattern(explained for explained in expected.watched if not (later and explained.packaged))
     changed = [(path, change) for path, change in inspection.changed if not may_change.fullmatch(path)]
@@ -171,8 +181,7 @@ def check_platform(
         if not may_be_added.fullmatch(path)
     ]
     _refuse([*changed, *added, *replaced, *misplaced], inspection, own)
-    differing = len(inspection.changed) + len(inspection.added)
-    return f"{differing} files differ from image and packages, all of them expected to"
+    return f"{inspection.differing} files differ from image and packages, all of them expected to"
 
 
 def check_packages(
@@ -198,9 +207,13 @@ def check_packages(
 
 
 def _deviations(inspection: Inspection, expected: SideEffects) -> list[tuple[str, str]]:
-    may_change = _pattern(explained for explained in expected.expected if not explained.new)
+    may_change = _may_change(expected)
     deviations = [(path, f"{change} (file of {package})") for package, path, change in inspection.deviant]
     return [(path, change) for path, change in deviations if not may_change.fullmatch(path)]
+
+
+def _may_change(expected: SideEffects) -> re.Pattern[str]:
+    return _pattern(explained for explained in expected.expected if not explained.new)
 
 
 def _without_epoch(nevra: str) -> str:

@@ -63,6 +63,8 @@ def hostile(module_hosts: Callable[..., Host], rpms: dict[str, Path]) -> Host:
     host.put_into(CACHE, *rpms.values())
     for name in HOSTILE:
         host.call("rpm", "--install", f"{CACHE}/{rpms[name].name}")
+    # More files where any may be than are listed, before and after the others: none of these is lost for it.
+    host.script("mkdir /home/f /srv/f; cd /home/f; seq 6000 | xargs touch; cd /srv/f; seq 6000 | xargs touch")
     return host
 
 

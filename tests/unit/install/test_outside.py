@@ -44,7 +44,7 @@ def test_known_side_effects_are_no_change_of_the_platform() -> None:
         ("/var/lib/pocketwms/state", "file"),
         ("/etc/pocketwms/more.yaml", "file"),
     ]
-    inspection = outside.Inspection(root="", changed=tuple(changed), added=tuple(added))
+    inspection = outside.Inspection(root="", changed=tuple(changed), added=tuple(added), differing=7)
     assert platform_of(inspection).startswith("7 files")
 
 
