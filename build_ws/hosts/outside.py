@@ -37,7 +37,7 @@ from pathlib import Path
 import rpm
 from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra
 
-LIBRARY_CACHE = "/etc/ld.so.cache"
+LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
 PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")  # PATH, links followed
 LISTED = 5000  # findings of one kind
 
@@ -186,7 +186,9 @@ class Host:
         except OSError:
             return
         with os.fdopen(file, "rb") as reader:
-            words = {os.fsdecode(word) for word in reader.read(1 << 24).split(b"\0") if word.startswith(b"/")}
+            words = {os.fsdecode(word) for word in reader.read(CACHE_SIZE).split(b"\0") if word.startswith(b"/")}
+            if reader.read(1):
+                self.changed.append([LIBRARY_CACHE + " as a whole", "larger than any that ldconfig makes"])
         libraries = {}
         for path in sorted(words):
             parent, name = os.path.split(path)
