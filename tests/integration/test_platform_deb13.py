@@ -115,16 +115,26 @@ def test_web_server_in_els_layout(served: Host) -> None:
         FileSpec("/srv/own/file", b"served\n"),
         FileSpec("/var/www/html/x.php", b"<?php echo 6 * 7;"),
     )
-    served.call("systemctl", "start", "httpd", "php-fpm")
+    served.call("systemctl", "start", "httpd")  # which brings php-fpm with it
     assert served.call("curl", "-sS", "http://localhost/own/file").stdout == "served\n"
     assert served.call("curl", "-sSk", "https://localhost/own/file").stdout == "served\n"
     assert served.call("curl", "-sS", "http://localhost/x.php").stdout == "42"
+    status = ["curl", "-sS", "--output", "/dev/null", "--write-out", "%{http_code}", "http://localhost/"]
+    assert served.call(*status).stdout == "403", "EL lists no empty document root"
     users = served.call("ps", "-o", "user=", "-C", "apache2").stdout.split()
     assert set(users) == {"root", "apache"}
     served.put(FileSpec("/etc/httpd/conf.d/own.conf", b"Nonsense on\n"))
     assert not served.run(Request(["systemctl", "restart", "httpd"], check=False)).ok, (
         "a syntax error keeps it from starting"
     )
+
+
+def test_an_update_of_the_web_server_leaves_it_enabled_and_removing_it_does_not(served: Host) -> None:
+    names = ["httpd", "php-fpm"]
+    served.call("systemctl", "enable", *names)
+    served.run(Request(["dnf", "--assumeyes", "reinstall", *names], timeout=120))
+    assert served.call("systemctl", "is-enabled", *names).stdout.split() == ["enabled", "enabled"]
+    served.call("systemctl", "disable", "--now", *names)
 
 
 def test_htcondor_runs_a_job(served: Host) -> None:
