@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -423,6 +424,17 @@ def test_several_runs_at_once(product: Product, repository: Repository, caches: 
     for thread in threads:
         thread.join()
     assert found == [repository("rev-parse", "main")] * 4
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("ascii", "l\\xe4uft"), ("latin-1", "läuft"), ("utf-8", "läuft")])
+def test_references_are_listed_whatever_the_terminal_can_show(
+    repository: Repository, tmp_path: Path, encoding: str, name: str
+) -> None:
+    repository("branch", "läuft", "main")
+    itb = [sys.executable, "-P", "-m", "itb", "refs", "--product", "pocketwms", "--cache", str(tmp_path / "cache")]
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([*itb, "--source", str(repository.path)], capture_output=True, check=True, env=env)
+    assert f"{name} " in done.stdout.decode(encoding)
 
 
 def test_listing(repository: Repository, caches: Path, where: str) -> None:
