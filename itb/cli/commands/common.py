@@ -143,8 +143,14 @@ def settings_from(flags: Flags) -> Settings:
 def warn_of_privileges(settings: Settings) -> None:
     """Warn on standard error, if it is open, of a candidate that is built in a privileged container."""
     if trust.is_privileged(settings):
-        with suppress(OSError):
-            print_clean(f"itb: warning: {trust.PRIVILEGED}", to_stderr=True)
+        warn(trust.PRIVILEGED)
+
+
+def warn(*texts: str) -> None:
+    """Print a warning for each text on standard error, if it is open."""
+    with suppress(OSError):
+        for text in texts:
+            print_clean(f"itb: warning: {text}", to_stderr=True)
 
 
 def make_console() -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from itb.cli.commands.common import begin_reports, conclude, progress, warn_of_privileges
+from itb.cli.commands.common import begin_reports, conclude, progress, warn, warn_of_privileges
 from itb.config.settings import Settings
 from itb.process import orphans
 from itb.process.stop import Ending
@@ -29,6 +29,7 @@ def _start(settings: Settings, work: Callable[[Cell, Ending], int], *, as_json: 
     with ending.listening(settings.run_timeout * settings.timeout_factor), orphans.guard():
         resolved = start.resolve_run(settings, ending)
         warn_of_privileges(settings)
+        warn(*resolved.commit.warnings)  # at once, and not only in the reports: a build may take minutes to fail
         with progress(settings, resolved.title) as listener:
             cells, code = start.run_cells(resolved, work, listener=listener, ending=ending)
     conclude(settings, *((cell.journal, cell.notes) for cell in cells), as_json=as_json)

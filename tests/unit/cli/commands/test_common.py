@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lxml import etree
@@ -18,6 +19,7 @@ from itb.errors import TestbedError, UsageError
 from itb.model import Case, Outcome
 from itb.phase import Phase
 from itb.process import orphans
+from itb.run import start
 from itb.rundir.directory import RunDir, RunState
 from itb.rundir.journal import Journal
 
@@ -117,6 +119,24 @@ def test_a_folder_that_cannot_be_made_is_found_before_anything_starts(
     with pytest.raises(TestbedError, match="/proc/no-folder cannot be written: ") as caught:
         commands[begin]()
     assert caught.value.hint.startswith("--report-dir DIR")
+
+
+def test_what_the_source_lacks_is_said_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = SimpleNamespace(warnings=("1 submodule (x) of y", "no version tag"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(orphans, "guard", nullcontext)
+    monkeypatch.setattr(start, "resolve_run", lambda *_: SimpleNamespace(commit=commit, title="p"))
+
+    def run_cells(*_: object, **__: object) -> None:
+        said = capsys.readouterr().err
+        raise TestbedError(said)
+
+    monkeypatch.setattr(start, "run_cells", run_cells)
+    with pytest.raises(TestbedError) as begun:
+        new_run.run(Settings(product="p", progress="quiet"))
+    assert begun.value.message == "itb: warning: 1 submodule (x) of y\nitb: warning: no version tag\n"
 
 
 def test_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
