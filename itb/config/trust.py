@@ -150,7 +150,7 @@ def table() -> str:
             _word(allowed.privileged_build) for allowed in LEVELS.values()
         ],
         "`itb publish`, if built for the run": [_word(allowed.publish) for allowed in LEVELS.values()],
-        "hosts reach the run's own network only (`itb help machine`)": [
+        "the run's network is isolated (`itb help machine`)": [
             _word(allowed.isolated_network) for allowed in LEVELS.values()
         ],
     }
