@@ -20,7 +20,7 @@ from itb.model import Commit, CommitKind, RunTrust, Trust
 LOCAL = "local"  # the token provider that is the run's own issuer: its tokens are good on the testbed only
 PRIVILEGED = "the workspace runs privileged for mock: the candidate's build is root on this machine"
 # Names under which pull requests are fetched into branches: pr/7, pull/7/merge, origin/merge-requests/7/head.
-_PULL_REQUEST = re.compile(r"(?:^|/)(?:pr|pull|merge-requests)/\d+(?:/|$)")
+_PULL_REQUEST = re.compile(r"(?:^|/)(?:prs?|mrs?|pulls?|pull-requests?|merge-requests?)/\d+(?:/|$)")
 
 
 @dataclass(frozen=True)

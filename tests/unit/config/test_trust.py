@@ -38,7 +38,9 @@ def commit(**changes: Any) -> Commit:
         (BRANCH | {"ref": "pr/7"}, "pr"),  # fetched into a branch
         (BRANCH | {"ref": "pull/7/merge"}, "pr"),
         (BRANCH | {"ref": "origin/merge-requests/7/head"}, "pr"),
+        (BRANCH | {"ref": "origin/pull-requests/7/from"}, "pr"),
         (BRANCH | {"ref": "pr/seven"}, "branch"),
+        (BRANCH | {"ref": "spr/7"}, "branch"),
         ({"kind": CommitKind.WORKTREE, "ref": "worktree"}, "branch"),
         ({"kind": CommitKind.PUBLISHED, "id": ""}, "branch"),
         (BY_ID, "release"),  # what itb suggests to test a release again
