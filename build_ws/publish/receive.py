@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from xml.etree import ElementTree
 LEAD = 96  # bytes before a package's signatures
 KEY = "RPM-GPG-KEY-"
 INDEX = "repomd.xml"
+INDEXED = re.compile(r"[0-9a-f]{32,}-(primary|filelists|other)[-_.].*")  # files that an index refers to
 PATIENCE = 240  # seconds for another process that publishes to the same directory
 
 
@@ -91,7 +93,7 @@ def add(directory, new, names, added, indexer):
         for name in names:
             place = directory / name
             if name.startswith(KEY):
-                before[place] = place.read_text() if place.exists() else None
+                before[place] = place.read_bytes() if place.exists() else None
                 add_key(new / name, place)
             elif name in added:
                 before[place] = None
@@ -101,9 +103,9 @@ def add(directory, new, names, added, indexer):
         if added or not (directory / "repodata" / INDEX).exists():
             index(directory, new, indexer)
     except BaseException:
-        for place, text in before.items():
-            if text is not None:
-                place.write_text(text)
+        for place, data in before.items():
+            if data is not None:
+                place.write_bytes(data)
             elif place.exists():
                 place.unlink()
         raise
@@ -111,12 +113,12 @@ def add(directory, new, names, added, indexer):
 
 def add_key(new, there):
     """Put a public key beside those of packages that were published before: each run may have its own."""
-    known = there.read_text() if there.exists() else ""
-    key = new.read_text()
+    known = there.read_bytes() if there.exists() else b""
+    key = new.read_bytes()
     if key in known:
         new.unlink()
     else:
-        new.write_text(known + key)
+        new.write_bytes(known + key)
         new.replace(there)
 
 
@@ -137,7 +139,7 @@ def index(directory, new, indexer):
     # Who read the old index a moment ago may still ask for its files: one generation stays.
     with contextlib.suppress(OSError):  # what users see is the new index already
         for path in target.iterdir():
-            if path.name not in old | current and not path.name.startswith(INDEX):
+            if path.name not in old | current and INDEXED.fullmatch(path.name):
                 path.unlink()
 
 
@@ -147,6 +149,18 @@ def referenced(path):
         return set()
     locations = ElementTree.parse(str(path)).getroot().iter("{http://linux.duke.edu/metadata/repo}location")
     return {Path(item.get("href")).name for item in locations}
+
+
+def look(directory):
+    """Refused if what is read or replaced there is a link: who put it there chose what it leads to.
+
+    What such a file says would be published, and what is beside an index elsewhere would be removed.
+    """
+    index = directory / "repodata"
+    for path in (index, *directory.glob(KEY + "*")):
+        is_usual = path.is_dir() if path == index else path.is_file()
+        if path.is_symlink() or (path.exists() and not is_usual):
+            raise Refused(f"{path.name} is a link, or no {'folder' if path == index else 'file'}")
 
 
 def hold(directory):
@@ -187,6 +201,7 @@ def receive(directory, indexer):
         shutil.rmtree(str(new), ignore_errors=True)
         new.mkdir()
         try:
+            look(directory)
             names = unpack(new)
             packages = [name for name in names if not name.startswith(KEY)]
             added = compare(directory, new, packages)

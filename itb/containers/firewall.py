@@ -27,6 +27,7 @@ from itb.process.result import Completed
 from itb.process.runner import Runner
 
 _PREFIX = "itb-"
+_CHAINS = {"input", "forward", "to-machine", "outside", "refuse"}
 _TABLE = re.compile(rf"^table inet {_PREFIX}(\S+)$", re.MULTILINE)
 # No public address: private and shared use, link-local, loopback, multicast, reserved (RFC 6890).
 _NOT_PUBLIC = (
@@ -148,14 +149,25 @@ def remove_rules(engine: Engine, networks: Iterable[Mapping[str, Any]]) -> None:
 def remove_stale_rules(engine: Engine) -> list[str]:
     """Remove the packet filters whose bridge belongs to no network of the engine; return these bridges.
 
-    They are left where a network was removed by hand.
+    They are left where a network was removed by hand.  Other tables of a similar name stay.
     """
     if why_impossible(engine) or os.geteuid() != 0:  # without root they end with the namespace
         return []
     tables = _TABLE.findall(_run(engine, "list", "tables", "inet").stdout)
     bridges = {bridge_of(network) for network in engine.networks({})}
     stale = [table for table in tables if table not in bridges and not Path("/sys/class/net", table).exists()]
-    return [table for table in stale if _run(engine, "delete", "table", "inet", f"{_PREFIX}{table}").ok]
+    names = {bridge: ("table", "inet", f"{_PREFIX}{bridge}") for bridge in stale}
+    own = [bridge for bridge, name in names.items() if is_own(_run(engine, "list", *name).stdout, bridge)]
+    return [bridge for bridge in own if _run(engine, "delete", *names[bridge]).ok]
+
+
+def is_own(listing: str, bridge: str) -> bool:
+    """Return whether nft's listing of a table is that of a bridge's packet filter.
+
+    The name alone does not tell: this machine's own tables may have such names, too.
+    """
+    chains = set(re.findall(r"^\s*chain (\S+) {$", listing, re.MULTILINE))
+    return chains == _CHAINS and f'iifname "{bridge}" oifname "{bridge}" accept' in listing
 
 
 def bridge_of(network: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -21,6 +22,11 @@ from itb.rundir.directory import RunDir, runs_of
 from itb.util import filelock, files, ownership
 
 KEEP_DAYS = 14  # cached builds younger than this are kept
+_CACHED = {  # by the folder of a cache: the names of its entries, in any version of itb
+    "builds": re.compile(r"[0-9a-f]{32}(-[a-z]+)?|\.new-.*"),
+    "sources": re.compile(r".*-[0-9a-f]{16}\.(git|lock)"),
+    "history": re.compile(r".*-[0-9a-f]{12}\.git"),
+}
 
 
 def leftover_runs(engine: Engine) -> list[tuple[str, str]]:
@@ -194,9 +200,13 @@ def clean_cache(cache: Path, *, everything: bool, report: Callable[[str], None])
 
 
 def _cache_entries(cache: Path) -> Iterable[Path]:
-    """Yield the entries of a cache, also those of other versions of itb, of which the oldest had no folder."""
+    """Yield the entries of a cache, also those of other versions of itb, of which the oldest had no folder.
+
+    Where these are, in the folder that the user named, other programs and
+    people may have folders of the same names: an entry is known by its own name.
+    """
     for place in (cache.parent, *sorted(cache.parent.glob(f"{CACHE_FORMAT_PREFIX}*"))):
-        for kind in ("builds", "sources", "history"):
+        for kind, own_name in _CACHED.items():
             folder = place / kind
-            if folder.is_dir():
-                yield from sorted(folder.iterdir())
+            if folder.is_dir() and not folder.is_symlink():
+                yield from (path for path in sorted(folder.iterdir()) if own_name.fullmatch(path.name))

@@ -142,3 +142,16 @@ def test_the_packet_filter_of_a_network_that_is_gone_is_removed(engine: Engine) 
         pytest.fail(problem)
     assert firewall.remove_stale_rules(engine).count(bridge) == 1
     assert not firewall.is_set(engine, {"network_interface": bridge})
+
+
+def test_a_table_of_the_machines_own_is_left_alone(engine: Engine) -> None:
+    """Also if its name is like that of a network's packet filter."""
+    table = f"itb-{secrets.token_hex(4)}"
+    nft = ["nft", "-f", "-"]
+    rules = f"table inet {table} {{\n chain input {{\n  type filter hook input priority 100;\n }}\n}}\n"
+    engine.runner.run(Request(nft, input=rules.encode()))
+    try:
+        assert table.removeprefix("itb-") not in firewall.remove_stale_rules(engine)
+        assert engine.runner.run(Request(["nft", "list", "table", "inet", table], check=False)).ok
+    finally:
+        engine.runner.run(Request(nft, input=f"table inet {table}\ndelete table inet {table}\n".encode()))

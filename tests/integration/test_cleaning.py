@@ -168,19 +168,24 @@ def test_same_name_in_two_folders(engine: Engine, leave: Leave, tmp_path: Path) 
 def test_cache(tmp_path: Path, place: str) -> None:
     """Also what versions of itb left there whose entries have another form, or had no folder of their own."""
     folder = tmp_path / place
-    for name in ("builds/old", "builds/new", "sources/old.git", "history/old", "platforms/old"):
+    build, clone, history = f"{'0' * 32}-branch", f"old-{'0' * 16}.git", f"old-{'0' * 12}.git"
+    own = (f"builds/{build}", f"sources/{clone}", f"history/{history}")
+    others = ("builds/project", "sources/project.git", "history/thesis", "platforms/old")
+    for name in (f"builds/{'1' * 32}-branch", *own, *others):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").touch()
-        if "old" in name:
+        if "1" not in name:
             long_ago = time.time() - 15 * 86400
             os.utime(folder / name, (long_ago, long_ago))
     reported: list[str] = []
     cache = Settings(cache=str(tmp_path)).cache_dir
     cleanup.clean_cache(cache, everything=False, report=reported.append)
-    assert sorted(path.parent.name for path in folder.glob("*/*/file")) == ["new", "old"]
+    there = {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/file")}
+    assert there == {f"builds/{'1' * 32}-branch", *others}, "what is not itb's is not touched"
     assert len(reported) == 3
     cleanup.clean_cache(cache, everything=True, report=reported.append)
-    assert [path.parent.name for path in folder.glob("*/*/file")] == ["old"], "images' state is not the cache's"
+    there = {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/file")}
+    assert there == set(others), "images' state is not the cache's"
 
 
 @contextlib.contextmanager

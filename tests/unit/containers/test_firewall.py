@@ -49,6 +49,15 @@ def test_the_machines_own_addresses(tmp_path: Path) -> None:
     assert firewall.own_addresses(tmp_path / "none") == []
 
 
+def test_only_a_table_like_itbs_is_its_own() -> None:
+    text = firewall.rules("podman3", Isolation(internet=True), name_server="10.89.0.1", own=[])
+    assert firewall.is_own(text, "podman3")
+    assert not firewall.is_own(text, "podman4")
+    chain = "\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n"
+    assert not firewall.is_own(f"table inet itb-podman3 {{\n{chain}}}\n", "podman3")
+    assert not firewall.is_own(text.replace("chain outside", "chain accounting"), "podman3")
+
+
 def test_bridges_of_either_engine() -> None:
     assert firewall.bridge_of({"network_interface": "podman3"}) == "podman3"
     assert firewall.bridge_of({"Id": "0123456789abcdef"}) == "br-0123456789ab"

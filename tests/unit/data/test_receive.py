@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import io
 import os
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -119,3 +120,45 @@ def test_nothing_is_half_published(
     with pytest.raises(OSError, match="createrepo_c: bad"):
         send(receive, monkeypatch, tmp_path, {"bad-1-1.noarch.rpm": rpm(b"x"), "RPM-GPG-KEY-itb": b"key b\n"})
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["repodata", "RPM-GPG-KEY-itb"])
+def test_a_link_to_elsewhere_is_refused(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """By one, a file that only who publishes can read would be published, and files elsewhere removed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("secret")
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    (directory / name).symlink_to(elsewhere if name == "repodata" else elsewhere / "secret")
+    with pytest.raises(receive.Refused, match=f"{name} is a link"):
+        send(receive, monkeypatch, directory, GOOD)
+    assert listing(elsewhere) == {"secret": b"secret"}
+    assert not list(directory.glob("*.rpm"))
+
+
+def test_only_files_of_an_index_are_removed_with_it(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    new, folder = tmp_path / ".itb-new", tmp_path / "repodata"
+    (new / "repodata").mkdir(parents=True)
+    folder.mkdir()
+    old = f"{'a' * 64}-primary.xml.gz"
+    for path in (new / "repodata" / "repomd.xml", folder / "repomd.xml"):
+        path.write_text("<repomd/>")
+    for name in (old, "repomd.xml.key", "comps.xml", "notes"):
+        (folder / name).touch()
+    done = subprocess.CompletedProcess([], 0, b"")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    receive.index(tmp_path, new, ["createrepo_c"])
+    assert sorted(path.name for path in folder.iterdir()) == ["comps.xml", "notes", "repomd.xml", "repomd.xml.key"]
+
+
+def test_a_key_may_be_of_any_bytes(
+    receive: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "RPM-GPG-KEY-itb").write_bytes(b"\x99\xff")
+    send(receive, monkeypatch, tmp_path, GOOD)
+    assert (tmp_path / "RPM-GPG-KEY-itb").read_bytes() == b"\x99\xffkey a\n"
