@@ -15,7 +15,7 @@ from pathlib import Path
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.process.request import Request
-from itb.util.files import expand
+from itb.util.files import expand, read, resolve
 
 KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the public key that itb publish writes
 REMEDY = (
@@ -93,7 +93,7 @@ def read_setting(key: str) -> RepositoryKey:
             )
         return RepositoryKey((key,))
     path = expand(key.removeprefix("file://")).absolute()
-    if not path.is_file() or b"BEGIN PGP PUBLIC KEY" not in path.read_bytes():
+    if not _is_key(path):
         raise UsageError(f"repo_key {key}: not a fingerprint, nor a file with an ASCII-armored public key")
     return RepositoryKey((str(path),))
 
@@ -104,8 +104,19 @@ def is_https(url: str) -> bool:
 
 
 def in_folder(folder: Path) -> tuple[str, ...]:
-    """Return the paths of the keys that a directory of packages has beside them."""
-    return tuple(sorted(map(str, [*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])))
+    """Return the paths of the keys that a directory of packages has beside them.
+
+    Hosts get what is in these files: a link that leads out of the directory, and
+    a file that is no key, could be anything that its user can read.
+    """
+    found = sorted([*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])
+    inside = [path for path in found if resolve(path).is_relative_to(resolve(folder))]
+    return tuple(str(path) for path in inside if _is_key(path))
+
+
+def _is_key(path: Path) -> bool:
+    """Return whether a file is regular and has an ASCII-armored public key."""
+    return path.is_file() and b"BEGIN PGP PUBLIC KEY" in read(path)
 
 
 def refuse_open_way(name: str, url: str, key: RepositoryKey) -> None:
@@ -144,7 +155,7 @@ def _fetch(services: Host, key: RepositoryKey, url: str, target: str) -> str:
         if not completed.ok:
             raise TestbedError(f"key {source} cannot be downloaded: {completed.reason}", evidence=completed.output)
     elif key.sources:
-        services.put(FileSpec(target, b"\n".join(Path(path).read_bytes() for path in key.sources)))
+        services.put(FileSpec(target, b"\n".join(read(Path(path)) for path in key.sources)))
     else:
         return _find(services, key, url, target)
     return source

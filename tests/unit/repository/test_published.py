@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from itb.install import dnf
 from itb.model import Build, InstalledPackage, Repo, Rpm
 from itb.process.request import Request
 from itb.process.result import Completed
-from itb.repository import published, server
+from itb.repository import keys, published, server
 from itb.repository.keys import RepositoryKey
 from itb.repository.published import PublishedPackage
 from itb.run.phases import published as phases_published
@@ -165,6 +166,22 @@ def test_directory_without_a_key(tmp_path: Path) -> None:
     phases_published.check(settings.model_copy(update={"allow_unsigned": True}), deb13)
     (tmp_path / "RPM-GPG-KEY-x").write_text(KEY)
     phases_published.check(settings, deb13)
+
+
+@pytest.mark.parametrize("name", ["RPM-GPG-KEY-x", "repodata/repomd.xml.key"])
+def test_only_keys_of_the_directory_itself_are_sent_to_hosts(tmp_path: Path, name: str) -> None:
+    """Neither a file that a link leads to, nor one that is no key, nor one that never ends."""
+    folder, private = tmp_path / "packages", tmp_path / "private"
+    (folder / "repodata").mkdir(parents=True)
+    private.write_text(f"{KEY}secret")
+    (folder / name).symlink_to(private)
+    (folder / "RPM-GPG-KEY-a").write_text("secret")
+    os.mkfifo(folder / "RPM-GPG-KEY-b")
+    (folder / "RPM-GPG-KEY-c").symlink_to("/dev/zero")
+    assert keys.in_folder(folder) == ()
+    (folder / "RPM-GPG-KEY-d").write_text(KEY)
+    (folder / "RPM-GPG-KEY-e").symlink_to("RPM-GPG-KEY-d")
+    assert keys.in_folder(folder) == (str(folder / "RPM-GPG-KEY-d"), str(folder / "RPM-GPG-KEY-e"))
 
 
 OWNER = "0123456789ABCDEF0123456789ABCDEF01234567"
