@@ -12,6 +12,7 @@ import html
 import itertools
 import json
 import re
+import shlex
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -174,3 +175,13 @@ def _written_forms(secret: str) -> Iterator[str]:
     for ascii_only in (True, False):
         once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
         yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1])
+    yield from _quoted_forms(secret)
+
+
+def _quoted_forms(secret: str) -> Iterator[str]:
+    """Yield a secret as shells (set -x, printf %q, declare -p) and Python (repr) quote it, without the quotes."""
+    yield from (secret.replace("'", r"'\''"), shlex.quote(secret).removeprefix("'").removesuffix("'"))
+    yield re.sub(r'(["\\$`])', r"\\\1", secret)
+    yield re.sub(r"([\s'\"\\|&;()<>!{}*\[\]?^$`,])", r"\\\1", secret)
+    yield re.sub(r"(['\\])", r"\\\1", secret).replace("\n", r"\n").replace("\t", r"\t")
+    yield from (repr(secret)[1:-1], ascii(secret)[1:-1], repr(secret.encode())[2:-1])

@@ -187,6 +187,22 @@ def test_a_text_is_found_in_every_form(secret: str) -> None:
         assert form[4:-4] not in shown, form
 
 
+@pytest.mark.parametrize(
+    "form",
+    [  # as bash 5.2, dash 0.5 and Python 3.11 print it
+        r"""+ true 'it'\''s a "pass\word" $5'""",
+        r"""+ true 'it'"'"'s a "pass\word" $5'""",
+        r"""it\'s\ a\ \"pass\\word\"\ \$5""",
+        r'''declare -x P="it's a \"pass\\word\" \$5"''',
+        r"""['it\'s a "pass\\word" $5']""",
+        r"""b'it\'s a "pass\\word" $5'""",
+    ],
+)
+def test_a_text_is_found_as_shells_and_python_quote_it(form: str) -> None:
+    remember("""it's a "pass\\word" $5""")
+    assert "pass" not in redact(form)
+
+
 def test_the_signature_of_a_token_is_found_alone() -> None:
     signature = base64.urlsafe_b64encode(bytes(range(30, 94))).decode().rstrip("=")
     remember_token(f"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpdGIifQ.{signature}")
