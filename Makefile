@@ -1,5 +1,5 @@
 # Two commands: `make demo` sets everything up and runs the main job, `make test` sets everything up and tests.
-.PHONY: demo test check benchmark faults
+.PHONY: demo test check benchmark faults defects
 
 demo:
 	@build_ws/machine/setup.sh
@@ -17,6 +17,11 @@ benchmark:
 faults:
 	@build_ws/machine/setup.sh dev
 	@tests/run.sh faults
+
+# Every defect of the catalogue in a run, and every harmless change; takes about half an hour.
+defects:
+	@build_ws/machine/setup.sh dev
+	@tests/run.sh defects
 
 # What needs no container: style, types, layers, unit tests.
 check:

@@ -56,13 +56,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
 
 
 # Their tests take long, or share nothing.
-_ONE_BY_ONE = ("tests/acceptance/", "tests/faults/", "tests/style/", "tests/integration/test_platform_images.py")
+_ONE_BY_ONE = (
+    "tests/acceptance/", "tests/defects/", "tests/faults/", "tests/style/",
+    "tests/integration/test_platform_images.py",
+)  # fmt: skip
 # What is quick comes first, so that it fails soon; then what takes long, a test or a file of
 # them; then single runs. Short tests, one by one, are last, so that all workers end at one time.
 _LAST = "tests/acceptance/test_bad_input.py"
 _ORDER = (
     "tests/style/", "tests/unit/", "long", "tests/hostile/", "tests/integration/",
-    "tests/faults/", "tests/acceptance/", _LAST,
+    "tests/faults/", "tests/defects/", "tests/acceptance/", _LAST,
 )  # fmt: skip
 
 

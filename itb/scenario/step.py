@@ -73,7 +73,7 @@ def _path_on_host(folder: str, step: Step, script: Path) -> str:
 
 def library() -> list[FileSpec]:
     """Return ``step.sh`` and the scripts of itb that steps may use, as files of a host."""
-    scripts = sorted(step_library.folder().glob("*.sh"))
+    scripts = sorted([*step_library.folder().glob("*.sh"), *step_library.folder().glob("*.py")])
     files = [*scripts, shipped.folder("build_ws") / "hosts" / "reap.sh"]
     return [FileSpec(f"{LIBRARY}/{path.name}", source=path, mode=mode(path)) for path in files]
 

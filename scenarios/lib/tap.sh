@@ -25,3 +25,13 @@ clean() {
     comment "$2"
   fi
 }
+
+# consequence CAUSE NAME FINDINGS: as clean; but with a cause that was reported before, findings follow from it.
+consequence() {
+  if [ -n "$1" ] && [ -n "$3" ]; then
+    skipped "$2" "follows from: $1"
+    comment "$3"
+  else
+    clean "$2" "$3"
+  fi
+}

@@ -6,13 +6,21 @@ dnf's own solver is asked, package by package, against what is installed here.
 
 import os
 import sys
+from pathlib import Path
+
+sys.path.insert(0, os.environ["ITB_LIB"])
 
 import dnf
 import dnf.exceptions
+import dnf_log
 
 
 def main():
     """Print one result a package; exit status 1 if there is none to try."""
+    spoiled = Path("/var/lib/itb/not-bare")
+    if spoiled.exists():
+        print("this host is no longer bare:", spoiled.read_text())
+        return 77
     repository = os.environ.get("ITB_CANDIDATE_REPO", "")
     with dnf.Base() as base:
         base.conf.read()
@@ -34,19 +42,13 @@ def main():
                 base.resolve()
             except dnf.exceptions.DepsolveError as error:
                 print("not ok", number, "-", package.name)
-                print("#", reason(str(error)))
+                print("#", dnf_log.refused(str(error)) or str(error).splitlines()[0])
                 print("#  ", str(error).replace("\n", "\n#   "))
             else:
                 others = len(base.transaction.install_set) - 1
                 print("ok", number, "-", package.name)
                 print("# with", others, "others")
     return 0
-
-
-def reason(text):
-    """Return the line of dnf's explanation that names the cause, else the first."""
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "nothing provides" in line or "conflicts" in line), lines[0])
 
 
 sys.exit(main())

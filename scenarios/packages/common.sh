@@ -11,8 +11,9 @@ installed() {
   candidates | xargs --no-run-if-empty rpm --query --queryformat '%{NAME}\n' | grep --invert-match ' is not installed'
 }
 
-# scriptlets FILE: what the packages' own scripts did wrong, by dnf's output;
-# dnf itself ends with status 0 all the same.
+# scriptlets FILE: what the packages' own scripts did wrong, by dnf's output, each failure in a line
+# that says what it printed; dnf itself ends with status 0 all the same.
 scriptlets() {
+  python3 "$ITB_LIB/dnf_log.py" scriptlets "$1"
   grep --extended-regexp 'scriptlet failed|Error in [A-Z]+ scriptlet|^(warning|error): ' "$1" || true
 }

@@ -29,9 +29,12 @@ status=0
 dnf --assumeyes --setopt=clean_requirements_on_remove=False remove "${names[@]}" >"$log" 2>&1 || status=$?
 left=$(rpm --query --queryformat '%{NAME}\n' "${names[@]}" | grep --invert-match ' is not installed' || true)
 [ "$status" -eq 0 ] || left="$(tail --lines=1 "$log")"$'\n'"$left"
-clean "dnf removes all packages" "$left"
 # What a user changed is kept beside as .rpmsave, by rpm's design.
-clean "the packages' scripts succeed" "$(scriptlets "$log" | grep --invert-match 'saved as .*\.rpmsave' || true)"
+wrong=$(scriptlets "$log" | grep --invert-match 'saved as .*\.rpmsave' || true)
+clean "the packages' scripts succeed" "$wrong"
+# A package whose script fails stays, with all it has: that is one defect and not five.
+wrong=$(head --lines=1 <<<"$wrong")
+consequence "$wrong" "dnf removes all packages" "$left"
 
 stay=()
 while read -r path; do
@@ -45,7 +48,7 @@ while read -r path; do
   fi
   rpm --query --file "$path" >/dev/null 2>&1 || stay+=("$path${content:+, with $content}")
 done <"$list"
-clean "no file stays" "$(lines "${stay[@]}")"
+consequence "$wrong" "no file stays" "$(lines "${stay[@]}")"
 
 stay=()
 for unit in "${units[@]}"; do
@@ -53,7 +56,7 @@ for unit in "${units[@]}"; do
   links=$(find /etc/systemd/system -name "$unit" -lname '*')
   [ -z "$links" ] || stay+=("$unit is enabled: $links")
 done
-clean "no unit stays" "$(lines "${stay[@]}")"
+consequence "$wrong" "no unit stays" "$(lines "${stay[@]}")"
 comment "were running when the packages went: ${running[*]:-none}"
 
 stay=()
@@ -66,6 +69,6 @@ for process in /proc/[0-9]*; do
     fi
   done
 done
-clean "no process stays" "$(lines "${stay[@]}")"
+consequence "$wrong" "no process stays" "$(lines "${stay[@]}")"
 rm --force "$list"
 comment "$(tail --lines=40 "$log")"

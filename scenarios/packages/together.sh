@@ -5,6 +5,9 @@ set -euo pipefail
 source "$ITB_SCENARIO_DIR/common.sh"
 # shellcheck source=../lib/tap.sh
 source "$ITB_LIB/tap.sh"
+# shellcheck source=../lib/bare.sh
+source "$ITB_LIB/bare.sh"
+only_bare
 mapfile -t names < <(candidates)
 [ "${#names[@]}" -gt 0 ] || {
   echo "the candidate's repository holds no package" >&2
@@ -15,7 +18,7 @@ plan "$((${#names[@]} + 1))"
 
 # reasons: dnf's lines that say why a package is not there, causes before consequences.
 reasons() {
-  grep --extended-regexp 'nothing provides|conflicts (with|between)' "$log" | sed 's/^[ -]*//'
+  python3 "$ITB_LIB/dnf_log.py" refused "$log"
   grep --extended-regexp 'Problem|Error|error:' "$log" || tail --lines=5 "$log"
 }
 

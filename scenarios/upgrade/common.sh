@@ -27,8 +27,11 @@ installed() {
 
 # cause_of_dnf: the line of its log that says why.
 cause_of_dnf() {
-  grep --extended-regexp --max-count=1 'nothing provides|conflicts|scriptlet failed|^ *Problem|^Error: [^T]' "$log" ||
+  {
+    python3 "$ITB_LIB/dnf_log.py" scriptlets "$log"
+    python3 "$ITB_LIB/dnf_log.py" refused "$log"
     tail --lines=1 "$log"
+  } | head --lines=1
 }
 
 # settled: leaves the step with a skip unless the previous version was installed.

@@ -4,6 +4,9 @@
 set -euo pipefail
 # shellcheck source=common.sh
 source "$ITB_SCENARIO_DIR/common.sh"
+# shellcheck source=../lib/bare.sh
+source "$ITB_LIB/bare.sh"
+only_bare
 rm --recursive --force "$work"
 mkdir --parents "$work"
 installed >"$work/before"

@@ -1,0 +1,97 @@
+"""Each file of this folder is a defect as people report them, or a harmless change: a run tells them apart.
+
+Defects of which none hides another share a run, which has to find all of them, each where it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itb.errors import ExitCode
+from tests.defects import catalogue
+from tests.defects.conftest import SCORE
+
+ENTRIES = catalogue.load()
+# Those that share a run; all others have one of their own.
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    ("next-upgrade-disables-a-service", "upgrade-stops-before-unpacking", "package-renamed"),
+    ("upgrade-stops-a-service", "next-upgrade-loses-data", "package-with-lower-version"),
+    ("next-upgrade-removes-a-user", "upgrade-enables-a-service", "package-without-its-epoch"),
+    ("one-package-moved-module", "upgrade-script-fails"),
+    ("refused-by-obsoletes", "refused-by-conflict"),
+    ("config-is-replaced", "config-is-no-config", "removal-fails"),
+    ("harmless-disabled-unit", "harmless-no-restart", "harmless-split", "harmless-stop-and-start"),
+    ("harmless-guarded-removal", "harmless-config-nobody-edits"),
+)
+SELECTED = TOGETHER[0]  # `make test` runs these
+
+
+def _groups() -> list[Any]:
+    grouped = [name for group in TOGETHER for name in group]
+    assert len(set(grouped)) == len(grouped), "an entry is in two groups"
+    assert set(grouped) <= set(ENTRIES), f"no such entry: {set(grouped) - set(ENTRIES)}"
+    groups = [*TOGETHER, *((name,) for name in ENTRIES if name not in grouped)]
+    return [
+        pytest.param(
+            group, id="+".join(group),
+            marks=[pytest.mark.long] if group == SELECTED else [pytest.mark.long, pytest.mark.defects],
+        )
+        for group in groups
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", _groups())
+def test_entry(
+    names: tuple[str, ...],
+    itb_run: Callable[..., Any],
+    tmp_path: Path,
+    record_property: Callable[[str, str], None],
+) -> None:
+    entries = {name: ENTRIES[name] for name in names}
+    clone, before = catalogue.make_clone(names, tmp_path)
+    scenarios = dict.fromkeys(part for entry in entries.values() for part in entry.scenario.split(","))
+    run = itb_run(
+        *("--source", str(clone), "--ref", "defect", "--upgrade-from", before),
+        *("--scenario", ",".join(scenarios)), timeout=1800,
+    )  # fmt: skip
+    found = {name: finds(run, entry) for name, entry in entries.items()}
+    for name, entry in entries.items():
+        caught = run.code != ExitCode.PASSED if entry.harmless else found[name] != "no"
+        line = {"name": name, "harmless": entry.harmless, "caught": caught, "true": found[name] == "true"}
+        record_property(SCORE, json.dumps({**line, "seconds": run.seconds / len(entries)}))
+    assert not run.of_kind("error"), run.story
+    if any(entry.harmless for entry in entries.values()):
+        assert run.code == ExitCode.PASSED, run.story
+        return
+    assert set(found.values()) == {"true"}, f"{found}\n{run.story}"
+    assert run.code in {entry.expect.exit_code for entry in entries.values() if entry.expect}, run.story
+    expected = [case for case in run.of_kind("failure") if any(matches(case, entry) for entry in entries.values())]
+    assert run.of_kind("failure") == expected, run.story
+
+
+def finds(run: Any, entry: catalogue.Entry) -> str:
+    """Return "true" if the run names the true cause where the defect is, "where" if it is red there, else "no"."""
+    if entry.expect is None:
+        return "true"
+    failures = run.of_kind("failure")
+    if any(matches(case, entry) and "\n" not in case.message and len(case.message) < 600 for case in failures):
+        return "true"
+    return "where" if any(re.search(entry.expect.case, case.name) for case in failures) else "no"
+
+
+def matches(case: Any, entry: catalogue.Entry) -> bool:
+    """True if a case is the one that the entry says has to fail, or one with the same cause."""
+    expect = entry.expect
+    return (
+        expect is not None
+        and case.phase == expect.phase
+        and case.role in (expect.role, case.role if not expect.role else expect.role)
+        and re.search(expect.case, case.name) is not None
+        and re.search(expect.message, case.message) is not None
+    )
