@@ -18,7 +18,7 @@ _HOLDS = {
 }  # fmt: skip
 STOPS = r"\b(stop|disable|mask|kill|pkill|killall|preset|preset-all|remove-system-units|--del)\b"
 STARTS = r"\b(start|enable|restart|reenable|preset|unmask|--add)\b"
-RESTARTS = r"restart"
+RESTARTS = r"(?<!or-)(?<!or-try-)restart"  # reload-or-restart may only reload
 LOSES_USERS = r"\b(userdel|groupdel|deluser|delgroup|usermod|groupmod)\b"
 LOSES_DATA = r"\b(rm|mv|chown|chgrp|chmod|find|install|rsync|truncate)\b|(?<![0-9&])>"
 
@@ -51,7 +51,10 @@ def _holds(condition, number):
 
 
 def statements(script, number):
-    """Yield the statements of a script that are run when its $1 is this number, as far as tests of $1 say so."""
+    """Yield (statement, whether it is run for certain) of a script whose $1 is this number.
+
+    Left out is what tests of $1 keep from being run; what other tests say is not known.
+    """
     lines = re.sub(r"(?m)^\s*#.*$", "", script.replace("\\\n", " ")).replace(";;", "\n")
     conditions = []
     for raw in re.split(r"[;\n]", lines):
@@ -73,7 +76,7 @@ def statements(script, number):
                 if conditions or _TEST.search(line):
                     return
                 continue
-            yield line
+            yield line, None not in conditions
 
 
 def _runs(line, number):
@@ -85,7 +88,7 @@ def _runs(line, number):
 
 
 def run_in(before, after):
-    """Return (script's name, package, statement) of all that an operation ran.
+    """Return (script's name, package, statement, whether it ran for certain) of all that an operation ran.
 
     ``before`` and ``after`` are what was recorded then; the same twice: all packages were installed once more.
     """
@@ -102,9 +105,9 @@ def run_in(before, after):
 
 def _of(scripts, kinds, number):
     for kind, _ in kinds:
-        for statement in statements(scripts[kind], number):
+        for statement, certain in statements(scripts[kind], number):
             shown = re.sub(r"\s*(&?>\s*/dev/null|2>&1|\|\|\s*(:|true)$)", "", statement)
-            yield "%" + kind, scripts["nevra"], " ".join(shown.split())
+            yield "%" + kind, scripts["nevra"], " ".join(shown.split()), certain
 
 
 def blame(ran, verbs, *words):
@@ -114,10 +117,10 @@ def blame(ran, verbs, *words):
     """
     fitting = [item for item in ran if re.search(verbs, item[2])]
     for word in words:
-        for kind, package, statement in fitting:
+        for kind, package, statement, _ in fitting:
             if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", statement):
                 return f"{kind} of {package}: {statement}"
-    for kind, package, statement in fitting:
+    for kind, package, statement, _ in fitting:
         if "$" in re.sub(r"\$\{?1\b", "", statement):
             return f"{kind} of {package}: {statement}"
     return ""

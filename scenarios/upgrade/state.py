@@ -10,6 +10,7 @@ from pathlib import Path
 import scripts
 
 MARKER = "itb-was-here"
+_MAY_GO = ("/var/cache/", "/var/tmp/", "/var/run/", "/var/lock/")  # nobody keeps anything there
 _PROPERTIES = ("ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainStartTimestampMonotonic")
 _SETTLES = 15  # seconds within which a unit that a script has started is up
 
@@ -55,19 +56,20 @@ def snapshot(units, markers):
 
 
 def owned(path):
-    """Return who owns a file, by number, and its mode; None if it is gone."""
+    """Return who owns a file, by number; None if it is gone."""
     try:
         status = Path(path).stat()
     except OSError:
         return None
-    return [status.st_uid, status.st_gid, "%04o" % (status.st_mode & 0o7777)]
+    return [status.st_uid, status.st_gid]
 
 
 def put_markers(names):
     """Put a file into every folder below /var that packages own, as data of the site's; return their paths."""
     listed = output("rpm", "--query", "--list", *names).splitlines()
     markers = []
-    for folder in sorted({Path(line) for line in listed if line.startswith("/var/")}):
+    paths = {line for line in listed if line.startswith("/var/") and not line.startswith(_MAY_GO)}
+    for folder in map(Path, sorted(paths)):
         if folder.is_dir() and not folder.is_symlink():
             status = folder.stat()
             marker = folder / MARKER
@@ -121,9 +123,10 @@ def unit_finding(unit, change):
             cause = ": " + last_error(unit)
         return f"{unit} ran before {what}, and is {after['ActiveState']} after it{cause}"
     if is_up(before) and after["MainPID"] != "0":
-        cause = change.blame(scripts.RESTARTS, *words)
+        certain = [item for item in change.ran if item[3] and any(word in item[2].split() for word in words)]
+        cause = scripts.blame(certain, scripts.RESTARTS, *words)
         if cause and int(after["ExecMainStartTimestampMonotonic"] or 0) / 1e6 < change.before["since"]:
-            return f"{unit} still runs what it ran before {what}, although a script restarts it{cause}"
+            return f"{unit} still runs what it ran before {what}, although a script restarts it: {cause}"
     if before["enabled"] == "disabled" and not is_up(before):
         cause = change.blame(scripts.STARTS, *words)
         if after["enabled"] == "enabled":
@@ -155,18 +158,18 @@ def data_findings(change):
             continue
         folder = Path(path).parent
         cause = change.blame(scripts.LOSES_DATA, *map(str, (folder, *list(folder.parents)[:-1])))
-        how = "are gone" if now is None else f"have another owner or mode: {_show(now)}, not {_show(was)}"
+        how = "are gone" if now is None else f"have another owner: {_show(now)}, not {_show(was)}"
         found.append(f"the site's data in {folder} {how} after {change.what}{cause}")
     return found
 
 
 def _show(owner):
-    uid, gid, mode = owner
+    uid, gid = owner
     try:
         names = pwd.getpwuid(uid).pw_name, grp.getgrgid(gid).gr_name
     except KeyError:
         names = uid, gid
-    return "{}:{} {}".format(*names, mode)
+    return "{}:{}".format(*names)
 
 
 def restart_findings(units):

@@ -51,7 +51,7 @@ fi
     ],
 )
 def test_statements_that_are_run(script: str, number: int, run: list[str]) -> None:
-    assert list(scripts.statements(script, number)) == run
+    assert [statement for statement, _ in scripts.statements(script, number)] == run
 
 
 def recorded(nevra: str, **texts: str) -> dict[str, str]:
@@ -70,6 +70,11 @@ def test_blame_names_the_script_and_not_what_it_does_elsewhere() -> None:
     assert scripts.blame(ran, scripts.RESTARTS, "pilot.service").startswith("%post of p-2")
     loop = {"p": recorded("p-2", post='for unit in a b; do systemctl stop "$unit"; done')}
     assert 'systemctl stop "$unit"' in scripts.blame(scripts.run_in(old, loop), scripts.STOPS, "a", "a.service")
+
+
+def test_what_other_tests_decide_is_not_certain() -> None:
+    script = "if [ $1 -ge 1 ] && [ -d /run ]; then\na\nif [ -e /x ]; then\nb\nfi\nfi"
+    assert list(scripts.statements(script, 1)) == [("a", True), ("b", False)]
 
 
 def test_what_a_removal_and_a_reinstallation_run() -> None:
