@@ -64,7 +64,7 @@ def lost(mixture, here, candidate):
     for name, files in sorted(candidate.items()):
         if name not in mixture:
             found += [(path, name) for path in sorted(files & had - stay - come)]
-    return found
+    return sorted(found, key=lambda item: item[0].endswith(".pyc"))  # what a person wrote comes first
 
 
 def files_here(names):
