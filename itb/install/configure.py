@@ -11,13 +11,13 @@ from itb.model import InstalledPackage
 from itb.process.request import Request
 from itb.util.redact import redact
 
-_FOLDER = "/var/lib/itb/configure"
-_SHIPPED = f"{_FOLDER}/shipped"
+FOLDER = "/var/lib/itb/configure"
+_SHIPPED = f"{FOLDER}/shipped"
 _NOTE = "note: "
 _INTERPRETERS = {".py": "python3", ".sh": "bash"}
 
 # Whole folders of /etc are copied, since files added beside the shipped ones count too; of /etc itself only files.
-_COPY_FOLDERS = """
+_COPYFOLDERS = """
 shipped=$1
 shift
 rm -rf "$shipped"
@@ -39,7 +39,7 @@ def copy_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
     """Copy the configuration in /etc as the product's packages ship it, for :func:`differences`."""
     names = [package.nevra for package in packages if package.candidate]
     if names:
-        host.script(_COPY_FOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))
+        host.script(_COPYFOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))
 
 
 def differences(host: Host) -> str:
@@ -67,9 +67,9 @@ def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, ti
     Raises InstallError with the last line of its output if it fails.
     """
     files = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
-    host.put(*(FileSpec(f"{_FOLDER}/{path.name}", source=path, mode=0o755) for path in files))
+    host.put(*(FileSpec(f"{FOLDER}/{path.name}", source=path, mode=0o755) for path in files))
     interpreter = _INTERPRETERS.get(script.suffix, "bash")
-    argv = [interpreter, f"{_FOLDER}/{script.name}"]
+    argv = [interpreter, f"{FOLDER}/{script.name}"]
     completed = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))
     if not completed.ok:
         raise completed.error(InstallError, completed.reason)

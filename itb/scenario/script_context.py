@@ -20,8 +20,9 @@ class ScriptContext:
 
     By role: ``hosts`` are full names, ``services`` units, ``packages`` names
     of the product's packages that are installed, ``requested_packages`` those
-    that its definition asks dnf for.  ``previous_repo`` is the id of the
-    repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
+    that its definition asks dnf for, ``configure_scripts`` the files that
+    configured them, as their hosts have them.  ``previous_repo`` is the id of
+    the repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
     output of pilots that have ended; ``product_environment`` the variables
     that the product adds.
@@ -41,6 +42,7 @@ class ScriptContext:
     candidate_repo: str = ""
     packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requested_packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    configure_scripts: Mapping[str, str] = field(default_factory=dict)
     previous_repo: str = ""
     previous_version: str = ""
     bad_tokens: str = ""
@@ -89,6 +91,8 @@ class ScriptContext:
             env[f"ITB_PACKAGES_{_variable(name)}"] = " ".join(packages)
         for name, packages in self.requested_packages.items():
             env[f"ITB_INSTALL_{_variable(name)}"] = " ".join(packages)
+        for name, script in self.configure_scripts.items():
+            env[f"ITB_CONFIGURE_{_variable(name)}"] = script
         optional = {
             "ITB_PILOT_LOGS": self.pilot_logs,
             "ITB_CANDIDATE_REPO": self.candidate_repo,

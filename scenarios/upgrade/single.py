@@ -14,9 +14,9 @@ sys.path.insert(0, os.environ["ITB_LIB"])
 
 import dnf
 import dnf.exceptions
-import operate
+import dnf_operation as operate
+import host_state
 import rpm
-import state
 
 MOST = 8  # mixtures that are tried
 
@@ -81,7 +81,7 @@ def try_mixture(name, mixture, units):
     operate.settle(units)
     if operate.dnf("--refresh", "upgrade", name) != 0:
         return ""  # refused by rpm
-    wrong = state.restart_findings([unit for unit in units if unit in operate.lines("running")])
+    wrong = host_state.restart_findings([unit for unit in units if unit in operate.lines("running")])
     back = [*operate.FROM_PREVIOUS, "--allowerasing", "downgrade", *sorted(mixture)]
     operate.dnf(*back)
     return "; ".join("{} does not run: {}".format(*item) for item in wrong.items())

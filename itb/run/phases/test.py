@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itb.config import step_library
 from itb.containers.host import Host
 from itb.errors import LogLine
+from itb.install import configure
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import server as repository_server
 from itb.roles import SERVICES
@@ -45,7 +46,7 @@ def test(
     """Run every scenario, then check once more that all services are up and the platform is unchanged."""
     with cell.checkpoint(tested_key(cell)) as checkpoint:
         if previous_repo:
-            for role in cell.topology.optional & set(cell.testbed_roles):
+            for role in {*cell.roles, *cell.topology.optional} & set(cell.testbed_roles):
                 repository_server.add_disabled(cell.host(role), previous_repo)
         _run_scenarios(cell, _scenario_context(cell, installed, previous_repo), token)
         _check_hosts(cell, build, installed)
@@ -64,6 +65,11 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
             for role, packages in installed.packages.items()
         },
         requested_packages={role: definition.packages for role, definition in cell.roles.items()},
+        configure_scripts={
+            role: f"{configure.FOLDER}/{definition.configure}"
+            for role, definition in cell.roles.items()
+            if definition.configure
+        },
         previous_repo=previous_repo.id if previous_repo else "",
         previous_version=cell.previous_commit.version if cell.previous_commit else "",
         bad_tokens=token_renewal.BAD_TOKENS if token_renewal.has_bad_tokens(cell) else "",

@@ -21,7 +21,7 @@ def load(path: Path) -> ModuleType:
 
 
 SCENARIOS = shipped.folder("scenarios")
-scripts = load(SCENARIOS / "upgrade" / "scripts.py")
+scripts = load(SCENARIOS / "lib" / "package_scripts.py")
 dnf_log = load(SCENARIOS / "lib" / "dnf_log.py")
 MACRO = """
 if [ $1 -eq 0 ] && [ -x /usr/bin/systemctl ]; then

@@ -12,12 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, os.environ["ITB_LIB"])
-
 import dnf_log
+import host_state
+import package_scripts
 import rpm
-import scripts
-import state
 
 WORK = Path("/var/lib/itb/upgrade")
 LOG = Path("/var/log/itb-upgrade.log")
@@ -89,13 +87,13 @@ def offered(repository):
     file = WORK / (repository + ".offered")
     if not file.exists():
         query = ["repoquery", "--latest-limit=1", "--queryformat", "%{name} %{evr}\n"]
-        file.write_text(state.output("dnf", "--quiet", "--assumeyes", "--repo=" + repository, *query))
+        file.write_text(host_state.output("dnf", "--quiet", "--assumeyes", "--repo=" + repository, *query))
     return dict(line.split() for line in file.read_text().splitlines() if len(line.split()) == 2)
 
 
 def installed(names):
     """Return those of the packages that are installed: {name: version and release}."""
-    listed = state.output("rpm", "--query", "--queryformat", "%{NAME} %{EVR}\n", *names) if names else ""
+    listed = host_state.output("rpm", "--query", "--queryformat", "%{NAME} %{EVR}\n", *names) if names else ""
     return dict(line.split() for line in listed.splitlines() if len(line.split()) == 2)
 
 
@@ -178,22 +176,22 @@ def report_origin(results):
 
 def report_state(results, before, units, ran, operation):
     """Report what became of the host, before anything is restarted."""
-    state.wait_settled(before, units)
-    change = state.Change(before, state.snapshot(units, list(before["data"])), ran, _TITLES[operation])
+    host_state.wait_settled(before, units)
+    change = host_state.Change(before, host_state.snapshot(units, list(before["data"])), ran, _TITLES[operation])
     for unit in units:
-        why = state.unit_finding(unit, change)
+        why = host_state.unit_finding(unit, change)
         named = why.rpartition(": ")[2]
         results.add(unit, why, key=f"{unit}: {named}", follows="%" not in why)
     for name, found in (
-        ("users and groups are as before", state.account_findings(change)),
-        ("the site's data are as before", state.data_findings(change)),
+        ("users and groups are as before", host_state.account_findings(change)),
+        ("the site's data are as before", host_state.data_findings(change)),
     ):
         results.add(name, "\n# ".join(found), key=found[0].partition(" after ")[0] if found else "")
 
 
 def report_restart(results, units):
     """Report which services do not run after a restart with the new programs."""
-    wrong = state.restart_findings(units)
+    wrong = host_state.restart_findings(units)
     for unit in units:
         cause = wrong.get(unit)
         why = f"{unit} does not run after a restart" + (f": {cause}" if cause else "") if unit in wrong else ""
@@ -205,13 +203,13 @@ def settle(units):
     enabled, running = set(lines("enabled")), set(lines("running"))
     for unit in units:
         if unit in quiet_units():
-            state.systemctl("disable", "--now", unit)
+            host_state.systemctl("disable", "--now", unit)
             continue
         if unit in enabled:
-            state.systemctl("enable", unit)
-        if unit in running and not state.is_up(state.unit_state(unit)):
-            state.systemctl("reset-failed", unit)
-            state.systemctl("start", unit)
+            host_state.systemctl("enable", unit)
+        if unit in running and not host_state.is_up(host_state.unit_state(unit)):
+            host_state.systemctl("reset-failed", unit)
+            host_state.systemctl("start", unit)
 
 
 def quiet_units():
@@ -222,7 +220,7 @@ def quiet_units():
 def product_units():
     """Return the units that the product's packages bring and that can be enabled, by the names services have."""
     here = installed_names()
-    found = state.output("rpm", "--query", "--list", *here) if here else ""
+    found = host_state.output("rpm", "--query", "--list", *here) if here else ""
     names = []
     for line in found.splitlines():
         folder, _, unit = line.rpartition("/")
@@ -265,10 +263,10 @@ def main():
     units = list(dict.fromkeys([*lines("enabled"), *product_units()]))
     settle(units)
     keeps = operation in ("upgrade", "reinstall", "downgrade")
-    before = state.snapshot(units, state.put_markers(here) if keeps else [])
-    recorded = scripts.record(here)
+    before = host_state.snapshot(units, host_state.put_markers(here) if keeps else [])
+    recorded = package_scripts.record(here)
     status = dnf(*command_of(operation, here))
-    ran = scripts.run_in(recorded, scripts.record(installed_names()))
+    ran = package_scripts.run_in(recorded, package_scripts.record(installed_names()))
     worked = report_dnf(results, operation, status, LOG.read_text(errors="replace"))
     if operation == "upgrade":
         report_origin(results)
@@ -276,7 +274,8 @@ def main():
         report_state(results, before, units, ran, operation)
     if operation == "install":
         settle(units)
-    if operation != "remove" and worked:
+    # With ITB_RESTART=no jobs run here, which the product's own restart shall not lose, but no other.
+    if operation != "remove" and worked and os.environ.get("ITB_RESTART") != "no":
         quiet = quiet_units()
         report_restart(results, [unit for unit in lines("running") if unit not in quiet])
     results.close()

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import scripts
+import package_scripts
 
 MARKER = "itb-was-here"
 _MAY_GO = ("/var/cache/", "/var/tmp/", "/var/run/", "/var/lock/")  # nobody keeps anything there
@@ -105,7 +105,7 @@ class Change:
 
     def blame(self, verbs, *words):
         """Return the statement of a script that did it, to be put after a colon; empty if none did."""
-        cause = scripts.blame(self.ran, verbs, *words)
+        cause = package_scripts.blame(self.ran, verbs, *words)
         return cause and ": " + cause
 
 
@@ -115,20 +115,20 @@ def unit_finding(unit, change):
     words = (unit, unit + ".service")
     if before["enabled"] == "enabled" and after["enabled"] != "enabled":
         gone = "no package has it any more" if after["enabled"] in ("unknown", "not-found") else after["enabled"]
-        cause = change.blame(scripts.STOPS, *words)
+        cause = change.blame(package_scripts.STOPS, *words)
         return f"{unit} was enabled before {what}, and is not after it ({gone}){cause}"
     if is_up(before) and not is_up(after):
-        cause = change.blame(scripts.STOPS, *words)
+        cause = change.blame(package_scripts.STOPS, *words)
         if after["ActiveState"] == "failed":
             cause = ": " + last_error(unit)
         return f"{unit} ran before {what}, and is {after['ActiveState']} after it{cause}"
     if is_up(before) and after["MainPID"] != "0":
         certain = [item for item in change.ran if item[3] and any(word in item[2].split() for word in words)]
-        cause = scripts.blame(certain, scripts.RESTARTS, *words)
+        cause = package_scripts.blame(certain, package_scripts.RESTARTS, *words)
         if cause and int(after["ExecMainStartTimestampMonotonic"] or 0) / 1e6 < change.before["since"]:
             return f"{unit} still runs what it ran before {what}, although a script restarts it: {cause}"
     if before["enabled"] == "disabled" and not is_up(before):
-        cause = change.blame(scripts.STARTS, *words)
+        cause = change.blame(package_scripts.STARTS, *words)
         if after["enabled"] == "enabled":
             return f"{unit} was disabled before {what}, and is enabled by it{cause}"
         if is_up(after):
@@ -144,7 +144,7 @@ def account_findings(change):
         for name, number in change.before[kind].items():
             if after.get(name) != number:
                 now = "is gone" if name not in after else f"is {after[name]}, not {number}"
-                cause = change.blame(scripts.LOSES_USERS, name)
+                cause = change.blame(package_scripts.LOSES_USERS, name)
                 found.append(f"{one} {name} {now} after {change.what}{cause}")
     return found
 
@@ -157,7 +157,7 @@ def data_findings(change):
         if was is None or now == was:
             continue
         folder = Path(path).parent
-        cause = change.blame(scripts.LOSES_DATA, *map(str, (folder, *list(folder.parents)[:-1])))
+        cause = change.blame(package_scripts.LOSES_DATA, *map(str, (folder, *list(folder.parents)[:-1])))
         how = "are gone" if now is None else f"have another owner: {_show(now)}, not {_show(was)}"
         found.append(f"the site's data in {folder} {how} after {change.what}{cause}")
     return found

@@ -1,0 +1,14 @@
+#!/bin/bash
+# Keys, tokens and databases that services had before the upgrade are still there, and the keys are the same; TAP.
+set -euo pipefail
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+work=/var/lib/itb/upgrade
+mapfile -t names <"$work/installed"
+mapfile -t here < <(rpm --query --queryformat '%{NAME}\n' "${names[@]}" | grep --invert-match ' is not')
+lost=$(bash "$ITB_SCENARIO_DIR/keys.sh" "${here[@]}" | comm -13 - "$work/keys" | awk '{ print $2 }')
+plan 1
+why=''
+[ -z "$lost" ] || why="gone, or not the same as before the upgrade: $(paste --serial --delimiters=' ' <<<"$lost")"
+clean "keys, tokens and databases" "$why"
+comment "$(wc --lines <"$work/keys") looked at"
