@@ -47,6 +47,7 @@ class Results:
             print("ok", self.number, "-", name)
         elif follows and self.cause:
             print("ok", self.number, "-", name, "# SKIP follows from what failed before it:", self.cause)
+            self.known[key] = why
         elif key in self.known:
             print("ok", self.number, "-", name, "# SKIP as was found before:", self.known[key])
         else:
@@ -178,15 +179,17 @@ def report_state(results, before, units, ran, operation):
     """Report what became of the host, before anything is restarted."""
     host_state.wait_settled(before, units)
     change = host_state.Change(before, host_state.snapshot(units, list(before["data"])), ran, _TITLES[operation])
-    for unit in units:
-        why = host_state.unit_finding(unit, change)
-        named = why.rpartition(": ")[2]
-        results.add(unit, why, key=f"{unit}: {named}", follows="%" not in why)
+    # Who has lost its user, or what it works with, does not run: that follows, and comes after.
     for name, found in (
         ("users and groups are as before", host_state.account_findings(change)),
         ("the site's data are as before", host_state.data_findings(change)),
     ):
         results.add(name, "\n# ".join(found), key=found[0].partition(" after ")[0] if found else "")
+        results.cause = results.cause or (found[0] if found else "")
+    for unit in units:
+        why = host_state.unit_finding(unit, change)
+        named = why.rpartition(": ")[2]
+        results.add(unit, why, key=f"{unit}: {named}", follows="%" not in why)
 
 
 def report_restart(results, units):

@@ -94,7 +94,9 @@ def last_error(unit):
     """Return the last line of a unit's journal that tells of an error."""
     shown = output("journalctl", "--unit=" + unit, "--output=cat", "--no-pager", "--quiet", "--lines=60")
     told = [line for line in shown.splitlines() if "rror" in line or "ERROR" in line or "ailed" in line]
-    return told[-1].strip() if told else ""
+    # What systemd says of any unit that failed is no cause.
+    causes = [line for line in told if not line.startswith("Failed to start ") and "Failed with result" not in line]
+    return (causes or told or [""])[-1].strip()
 
 
 class Change:
@@ -119,7 +121,7 @@ def unit_finding(unit, change):
         return f"{unit} was enabled before {what}, and is not after it ({gone}){cause}"
     if is_up(before) and not is_up(after):
         cause = change.blame(package_scripts.STOPS, *words)
-        if after["ActiveState"] == "failed":
+        if after["ActiveState"] in ("failed", "activating"):
             cause = ": " + last_error(unit)
         return f"{unit} ran before {what}, and is {after['ActiveState']} after it{cause}"
     if is_up(before) and after["MainPID"] != "0":
