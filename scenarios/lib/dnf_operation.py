@@ -220,6 +220,13 @@ def quiet_units():
     return product_units() if os.environ.get("ITB_QUIET") == "yes" else []
 
 
+def restarted(operation):
+    """Return the services that are restarted after an operation: those of others, like HTCondor, only once."""
+    own, quiet = product_units(), quiet_units()
+    is_first = operation == "upgrade" and not quiet
+    return [unit for unit in lines("running") if unit not in quiet and (is_first or unit in own)]
+
+
 def product_units():
     """Return the units that the product's packages bring and that can be enabled, by the names services have."""
     here = installed_names()
@@ -279,8 +286,7 @@ def main():
         settle(units)
     # With ITB_RESTART=no jobs run here, which the product's own restart shall not lose, but no other.
     if operation != "remove" and worked and os.environ.get("ITB_RESTART") != "no":
-        quiet = quiet_units()
-        report_restart(results, [unit for unit in lines("running") if unit not in quiet])
+        report_restart(results, restarted(operation))
     results.close()
     return 0
 
