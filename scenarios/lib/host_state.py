@@ -95,7 +95,8 @@ def last_error(unit):
     shown = output("journalctl", "--unit=" + unit, "--output=cat", "--no-pager", "--quiet", "--lines=60")
     told = [line for line in shown.splitlines() if "rror" in line or "ERROR" in line or "ailed" in line]
     # What systemd says of any unit that failed is no cause.
-    causes = [line for line in told if not line.startswith("Failed to start ") and "Failed with result" not in line]
+    generic = ("Failed to start ", "Failed with result")
+    causes = [line for line in told if not any(text in line for text in generic)]
     return (causes or told or [""])[-1].strip()
 
 
