@@ -277,6 +277,7 @@ def main():
     recorded = package_scripts.record(here)
     status = dnf(*command_of(operation, here))
     ran = package_scripts.run_in(recorded, package_scripts.record(installed_names()))
+    (WORK / "ran").write_text("".join(f"{kind} of {package}: {line}\n" for kind, package, line, _ in ran))
     worked = report_dnf(results, operation, status, LOG.read_text(errors="replace"))
     if operation == "upgrade":
         report_origin(results)

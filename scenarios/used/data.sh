@@ -9,6 +9,10 @@ mapfile -t here < <(rpm --query --queryformat '%{NAME}\n' "${names[@]}" | grep -
 lost=$(bash "$ITB_SCENARIO_DIR/keys.sh" "${here[@]}" | comm -13 - "$work/keys" | awk '{ print $2 }')
 plan 1
 why=''
-[ -z "$lost" ] || why="gone, or not the same as before the upgrade: $(paste --serial --delimiters=' ' <<<"$lost")"
+if [ -n "$lost" ]; then
+  first=${lost%%$'\n'*}
+  why="gone, or not the same as before the upgrade: $(paste --serial --delimiters=' ' <<<"$lost")"
+  why+=$(grep --fixed-strings --max-count=1 -e "$first" -e "${first%/*}/" "$work/ran" | sed 's/^/; /') || true
+fi
 clean "keys, tokens and databases" "$why"
 comment "$(wc --lines <"$work/keys") looked at"
