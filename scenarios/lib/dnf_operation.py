@@ -137,6 +137,7 @@ def report_dnf(results, operation, status, text):
     else:
         results.add(title, why, follows=bool(own), evidence="\n".join(text.splitlines()[-40:]))
         results.cause = results.cause or why
+    (WORK / "cause").write_text(results.cause)
     return not status
 
 

@@ -8,8 +8,9 @@ source "$ITB_LIB/tap.sh"
 settled
 installed >"$work/now"
 mapfile -t names <"$work/now"
+cause=$(cat "$work/cause" 2>/dev/null || true) # an upgrade that failed leaves a mixture of two versions
 plan "${#names[@]}"
 for name in "${names[@]}"; do
   # Second column "c": a configuration file.
-  clean "$name" "$(rpm --verify "$name" | grep --invert-match --extended-regexp '^[.SM5DLUGTP?]{8,9}  c ' || true)"
+  consequence "$cause" "$name" "$(rpm --verify "$name" | grep --invert-match --extended-regexp '^[.SM5DLUGTP?]{8,9}  c ' || true)"
 done
