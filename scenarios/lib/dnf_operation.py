@@ -98,6 +98,12 @@ def installed(names):
     return dict(line.split() for line in listed.splitlines() if len(line.split()) == 2)
 
 
+def candidates(here):
+    """Return those of the installed packages that are the candidate's."""
+    has = offered(CANDIDATE)
+    return [name for name, version in installed(here).items() if has.get(name) == version]
+
+
 def command_of(operation, here):
     """Return the arguments of dnf for an operation."""
     if operation == "upgrade":
@@ -107,8 +113,7 @@ def command_of(operation, here):
     if operation == "install":
         return ["install", *asked_for(CANDIDATE)]
     if operation == "reinstall":
-        has = offered(CANDIDATE)
-        return ["reinstall", *(name for name, version in installed(here).items() if has.get(name) == version)]
+        return ["reinstall", *candidates(here)]
     if operation == "remove":
         return ["--setopt=clean_requirements_on_remove=False", "remove", *here]
     return [operation, *here]
@@ -270,18 +275,24 @@ def main():
     operation = os.environ["ITB_OPERATION"]
     if not ready():
         return 77
+    failed = WORK / "failed"
+    if operation in ("reinstall", "downgrade") and failed.exists() and failed.read_text():
+        print("the upgrade did not succeed:", failed.read_text())
+        return 77
     results, here = Results(), installed_names()
     units = list(dict.fromkeys([*lines("enabled"), *product_units()]))
     settle(units)
     keeps = operation in ("upgrade", "reinstall", "downgrade")
     before = host_state.snapshot(units, host_state.put_markers(here) if keeps else [])
-    recorded = package_scripts.record(here)
+    again = candidates(here) if operation == "reinstall" else []
+    recorded = package_scripts.record(again or here)
     status = dnf(*command_of(operation, here))
-    ran = package_scripts.run_in(recorded, package_scripts.record(installed_names()))
+    ran = package_scripts.run_in(recorded, package_scripts.record(again or installed_names()))
     (WORK / "ran").write_text("".join(f"{kind} of {package}: {line}\n" for kind, package, line, _ in ran))
     worked = report_dnf(results, operation, status, LOG.read_text(errors="replace"))
     if operation == "upgrade":
         report_origin(results)
+        (WORK / "failed").write_text("" if worked else results.cause)
     if keeps and (worked or operation != "downgrade"):
         report_state(results, before, units, ran, operation)
     if operation == "install":
