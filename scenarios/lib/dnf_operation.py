@@ -190,12 +190,24 @@ def report_state(results, before, units, ran, operation):
         ("users and groups are as before", host_state.account_findings(change)),
         ("the site's data are as before", host_state.data_findings(change)),
     ):
+        if found and not is_candidates(found[0], operation):
+            results.skip(name, found[0])
+            continue
         results.add(name, "\n# ".join(found), key=found[0].partition(" after ")[0] if found else "")
         results.cause = results.cause or (found[0] if found else "")
     for unit in units:
         why = host_state.unit_finding(unit, change)
+        if why and not is_candidates(why, operation):
+            results.skip(unit, why)
+            continue
         named = why.rpartition(": ")[2]
         results.add(unit, why, key=f"{unit}: {named}", follows="%" not in why)
+
+
+def is_candidates(finding, operation):
+    """Return whether a finding may be the candidate's: in a downgrade the version before has its scripts run, too."""
+    own = [f" of {name}-{version}" for name, version in offered(CANDIDATE).items()]
+    return operation != "downgrade" or any(text in finding for text in own)
 
 
 def report_restart(results, units):
@@ -230,6 +242,8 @@ def restarted(operation):
     """Return the services that are restarted after an operation: those of others, like HTCondor, only once."""
     own, quiet = product_units(), quiet_units()
     is_first = operation == "upgrade" and not quiet
+    if operation == "downgrade":
+        return []  # the version before is no candidate
     return [unit for unit in lines("running") if unit not in quiet and (is_first or unit in own)]
 
 
