@@ -205,7 +205,7 @@ def report_state(results, before, units, ran, operation):
 
 
 def is_candidates(finding, operation):
-    """Return whether a finding may be the candidate's: in a downgrade the version before has its scripts run, too."""
+    """Return whether a finding may be the candidate's: in a downgrade scripts of the version before run, too."""
     own = [f" of {name}-{version}" for name, version in offered(CANDIDATE).items()]
     return operation != "downgrade" or any(text in finding for text in own)
 
