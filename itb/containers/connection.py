@@ -8,7 +8,7 @@ import resource
 import shutil
 from pathlib import Path
 
-from itb.containers.description import controllers_of, storage_of
+from itb.containers.description import controllers_of, storage_of, syscall_filter_of
 from itb.containers.engine import Engine
 from itb.errors import TestbedError, UsageError
 from itb.process.runner import Runner
@@ -48,6 +48,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine.is_remote = bool(info.get("host", {}).get("serviceIsRemote"))
     engine.controllers = controllers_of(info)
     engine.storage = storage_of(info)
+    engine.syscall_filter = syscall_filter_of(info)
     return engine
 
 

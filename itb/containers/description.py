@@ -17,6 +17,16 @@ def storage_of(info: Mapping[str, Any]) -> Path | None:
     return Path(str(folder)) if folder else None
 
 
+def syscall_filter_of(info: Mapping[str, Any]) -> Path | None:
+    """Return podman's file with the system calls that containers may make; None if it has or names none.
+
+    Docker's own refuses what podman's allows.
+    """
+    security = dict(dict(info.get("host") or {}).get("security") or {})
+    path = security.get("seccompProfilePath") if security.get("seccompEnabled") else None
+    return Path(str(path)) if path and Path(str(path)).is_absolute() else None
+
+
 def container_name(item: Mapping[str, Any]) -> str:
     """Return the name of a container in either engine's listing."""
     names = item.get("Names") or item.get("Name") or ""
@@ -64,6 +74,12 @@ def controllers_of(info: Mapping[str, Any]) -> frozenset[str]:
     return frozenset({"memory", "pids"} & set(host.get("cgroupControllers") or ()))
 
 
+def _without_folder(option: str) -> str:
+    """Return a security option with the name of its file only, which is the same for every run."""
+    name, _, value = option.partition("=")
+    return f"{name}={value.rpartition('/')[2]}" if name == "seccomp" else option
+
+
 def privileges_of(details: Mapping[str, Any]) -> str:
     """Return the privileges of a container as text for people, from the engine's description of it."""
     host = details.get("HostConfig", {})
@@ -74,7 +90,7 @@ def privileges_of(details: Mapping[str, Any]) -> str:
     else:
         parts += [f"capabilities {text} {' '.join(host[key])}" for key, text in _CAPS if host.get(key)]
     if options := host.get("SecurityOpt"):
-        parts.append(f"security options {' '.join(map(str, options))}")
+        parts.append(f"security options {' '.join(_without_folder(str(option)) for option in options)}")
     if memory := host.get("Memory"):
         parts.append(f"{memory >> 20} MiB of memory")
     if (processes := host.get("PidsLimit") or 0) > 0:

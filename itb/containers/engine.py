@@ -60,6 +60,7 @@ class Engine:
         self.storage: Path | None = None  # the folder of this machine, or of another, with its containers' files
         self.calls = 0
         self.controllers: frozenset[str] = frozenset()  # of control groups, that limit containers
+        self.syscall_filter: Path | None = None  # podman's file with the system calls that containers may make
         self.is_remote = False  # its containers run on another machine than this one
         self._unresponsive = threading.Event()  # set while the engine has not answered the last call
 

@@ -38,10 +38,14 @@ def write(
     tools_folder: Path | None,
     limits: HostLimits,
     controllers: Collection[str],
+    syscall_filter: Path | None = None,
+    unfiltered: Collection[str] = (),
 ) -> Path:
     """Write the Compose file for the hosts of these roles; return its path.
 
     ``names`` are entries of ``extra_hosts``; ``tools_folder`` has itb's tools, None for hosts without.
+    ``syscall_filter`` is a file with the system calls that they may make, None for the engine's own;
+    privileged hosts are ``unfiltered``;
     ``controllers`` are those of control groups that the engine can use: with a limit of another, no host starts.
     """
     host: dict[str, Any] = {"cap_drop": _DROPPED, "extra_hosts": [*names]}
@@ -54,5 +58,7 @@ def write(
         # z: where SELinux is enforced, containers can read only folders that are labelled so.
         mount = {"type": "bind", "source": str(tools_folder), "target": tools.FOLDER, "read_only": True}
         host["volumes"] = [mount | {"bind": {"selinux": "z"}}]
-    file.write_text(json.dumps({"services": dict.fromkeys(roles, host)}))
+    filtered = {**host, "security_opt": [f"seccomp={syscall_filter}"]} if syscall_filter else host
+    services = {role: host if role in unfiltered else filtered for role in roles}
+    file.write_text(json.dumps({"services": services}))
     return file

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.config.settings import HostLimits
-from itb.containers import compose, firewall, naming
+from itb.containers import compose, firewall, naming, seccomp
 from itb.containers.description import container_name, is_running, labels_of, privileges_of
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
@@ -20,6 +20,7 @@ from itb.errors import TestbedError, UsageError
 from itb.isolation import Isolation
 from itb.model import HostInfo, TestbedHosts
 from itb.process.request import Request
+from itb.roles import WORKSPACE
 from itb.testbed import overlay
 from itb.testbed.certificates import RunCA
 from itb.util import ownership, yamlfile
@@ -257,6 +258,8 @@ class Testbed:
                 tools_folder=tools_folder,
                 limits=self.host_limits,
                 controllers=self.engine.controllers,
+                syscall_filter=self._write_syscall_filter(folder),
+                unfiltered=[WORKSPACE] if self.topology.overlays else [],
             )
             compose.create_containers(
                 self.engine,
@@ -277,6 +280,11 @@ class Testbed:
                 message = f"host {host.role}: container {host.container} did not start"
                 raise TestbedError(message, evidence=self.engine.last_output(host.container, 20))
         return hosts
+
+    def _write_syscall_filter(self, folder: Path) -> Path | None:
+        """Write the filter of system calls for hosts; None where the engine's own is as it should be."""
+        profile = self.engine.syscall_filter
+        return seccomp.write(profile, folder / "without-keyrings.json") if profile else None
 
     def find_running_roles(self) -> set[str]:
         """Return the roles whose hosts run now, according to the engine, and remember their containers."""
