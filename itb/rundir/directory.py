@@ -100,7 +100,7 @@ def _why_invalid(path: Path, error: ValidationError) -> str:
     """Return why a ``run.json`` cannot be read: another version of itb wrote it, or it is damaged."""
     first = error.errors()[0]
     reason = ": ".join([*map(str, first["loc"]), first["msg"]])
-    with suppress(ValueError, OSError):
+    with suppress(ValueError, OSError, RecursionError):
         content = json.loads(files.read(path))
         version = content.get("tool_version") if isinstance(content, dict) else None
         if version and version != VERSION:

@@ -86,7 +86,7 @@ def _check_tested(rundir: RunDir, rpms: Sequence[Rpm]) -> None:
     try:
         candidate = yaml.safe_load(lock.read_text(encoding="utf-8"))["candidate"]
         tested = {nevra: package["sha256"] for nevra, package in candidate.items()}
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
         message = f"{lock} cannot be read: nobody knows what run {rundir.id} has tested"
         raise UsageError(message, hint=_AGAIN) from None
     for rpm in rpms:

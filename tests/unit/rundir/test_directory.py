@@ -86,9 +86,10 @@ def test_mode_from_the_start(tmp_path: Path) -> None:
 def test_state_changes_whole(rundir: RunDir) -> None:
     assert rundir.update(exit_code=0, finished=2.5).exit_code == 0
     assert rundir.state.finished == 2.5
-    (rundir.path / "run.json").write_text('{"id": "cut')
-    with pytest.raises(UsageError, match=r"run\.json: not written by this version"):
-        _ = rundir.state
+    for text in ('{"id": "cut', "[" * 100_000):  # Python's own parser of JSON cannot recurse so deep
+        (rundir.path / "run.json").write_text(text)
+        with pytest.raises(UsageError, match=r"run\.json: not written by this version"):
+            _ = rundir.state
     with pytest.raises(UsageError, match=r"not a run directory \(no run\.json\)"):
         _ = RunDir(rundir.path.parent).state
 
