@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from itb import commit_versions
@@ -28,6 +30,8 @@ from itb.util.files import expand, resolve
 from itb.util.yamlfile import nearest
 
 _UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
+# The characters that rpm allows in a spec file, without those of globs.
+_NEVRA = re.compile(r"\w[\w.+~^%-]*(:[\w.+~^%-]+)?", re.ASCII)
 _UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
 
 
@@ -121,7 +125,8 @@ def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
 
 def _locate_url(text: str, key: RepositoryKey) -> RepositoryLocation:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https", "ftp") or not parts.hostname:
+    is_one_word = text.isprintable() and not re.search(r"\s", text)  # it is a line of dnf's configuration
+    if parts.scheme not in ("http", "https", "ftp") or not parts.hostname or not is_one_word:
         raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
     if parts.username or parts.password:
         raise UsageError(
@@ -156,10 +161,19 @@ def upload(services: Host, directory: Path, target: str) -> None:
 def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[PublishedPackage]:
     """Return the product's packages in a repository, newest first; raise TestbedError if it cannot be read."""
     lines = _run_script(services, url, ["list", url, *globs])
-    return [
-        PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
-        for fields in map(json.loads, lines)
-    ]
+    return [_read_package(json.loads(line), url) for line in lines]
+
+
+def _read_package(fields: dict[str, Any], url: str) -> PublishedPackage:
+    """Return a package as the metadata has it; raise TestbedError for a name or version that no package has.
+
+    Nobody signs metadata, and dnf's configuration on hosts names the packages:
+    a name of two lines would add a line to it, one with an asterisk would stand for others.
+    """
+    package = PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
+    if not _NEVRA.fullmatch(package.rpm.nevra):
+        raise TestbedError(f"repository {url} cannot be used: {package.rpm.nevra[:200]!r} is no name of a package")
+    return package
 
 
 def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> SignatureCheck:

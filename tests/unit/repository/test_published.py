@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import cast
@@ -11,7 +12,7 @@ import pytest
 from itb.config import lookup
 from itb.config.settings import Settings
 from itb.containers.host import FileSpec, Host
-from itb.errors import InstallError, UsageError
+from itb.errors import InstallError, TestbedError, UsageError
 from itb.install import dnf
 from itb.model import Build, InstalledPackage, Repo, Rpm
 from itb.process.request import Request
@@ -272,3 +273,28 @@ def test_installed_is_what_is_published() -> None:
     dnf.check_headers(cast("Host", _Recorder("abc\n")), packages, build)
     with pytest.raises(InstallError, match=r"installed is not what http://x holds: glideinwms-factory-1\.0-1"):
         dnf.check_headers(cast("Host", _Recorder("abd\n")), packages, build)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "glideinwms-x\ngpgcheck=0\nx="}, {"name": "glideinwms-*"}, {"name": "glideinwms-x y"},
+        {"version": "1\n[other]\nbaseurl=http://x.org"}, {"release": "1\x1b[31m"}, {"arch": "no\narch"},
+        {"name": ""},
+    ],
+)  # fmt: skip
+def test_a_name_in_the_metadata_is_no_line_of_dnfs_configuration(changed: dict[str, str]) -> None:
+    """The metadata is not signed: a server by http, or who is between, could end the check of signatures."""
+    fields = offered("1.0-1", names=("factory",))[0].rpm.model_dump() | {"built": 1}
+    good = _Recorder(json.dumps(fields))
+    (package,) = published.list_packages(cast("Host", good), "http://x.org", ["glideinwms*"])
+    assert package.rpm.name == "glideinwms-factory"
+    bad = _Recorder(json.dumps(fields | changed))
+    with pytest.raises(TestbedError, match="is no name of a package"):
+        published.list_packages(cast("Host", bad), "http://x.org", ["glideinwms*"])
+
+
+@pytest.mark.parametrize("url", ["http://x.org/a\ngpgcheck=0", "http://x.org/a b", "https://x.org/\x1b[31m"])
+def test_a_url_is_one_word_of_dnfs_configuration(url: str) -> None:
+    with pytest.raises(UsageError, match="http, https or ftp is expected"):
+        published.locate(lookup.load_platform("deb13"), url, OWNER)
