@@ -92,7 +92,7 @@ PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 # the exit code's own words, what it means and says of the candidate.
 UNDECIDED = "undecided: the candidate's host"
 UNDECIDED_MEANING = "The candidate's host failed, and it is undecided whether by the candidate"
-UNDECIDED_BLAME = "The candidate is root on this host and may have caused it, or the test-bed did: look there."
+UNDECIDED_BLAME = "The candidate's code runs on this host and may have caused it, or the test-bed did: look there."
 
 
 @dataclass(frozen=True)

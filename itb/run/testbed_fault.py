@@ -30,6 +30,8 @@ from itb.rundir import values
 from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 
 _DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY = ": disk full: ", ": out of memory: ", ": too many processes: "
+_KILLED, _UNREACHED = ", out of memory", " cannot be reached"  # the first as Host.why_not_running says it
+_BY_PILOTS = (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY, _KILLED, _UNREACHED)
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
@@ -60,7 +62,7 @@ def qualify(cell: Cell, cause: str, text: str = "") -> str:
 def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     own_roles = [role for role in [*cell.testbed_roles, WORKSPACE] if _has_candidate(cell, role)]
     is_full = any(cause.startswith(_full_disk(folder)) for folder in disk_use.folders(cell))
-    if is_full or any(word in cause for word in (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY)):
+    if is_full or any(word in cause for word in _BY_PILOTS):
         own_roles += _roles_of_pilots(cell)
     for folder in disk_use.folders(cell):
         if cause.startswith(_full_disk(folder)):
@@ -77,7 +79,10 @@ def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
 
 
 def _roles_of_pilots(cell: Cell) -> list[str]:
-    """Return the roles whose hosts the candidate's pilots may run on, as a user: they can use up what is there."""
+    """Return the roles whose hosts the candidate's pilots may run on, as a user: they can use up what is there.
+
+    So can its hosts, over the network: a server with too many connections answers nobody.
+    """
     return [CE] if cell.has_ce and _is_installed_somewhere(cell) else []
 
 
@@ -87,7 +92,9 @@ def _is_installed_somewhere(cell: Cell) -> bool:
 
 
 def may_have_candidate(cell: Cell, role: str) -> bool:
-    """Return whether code of the candidate may have run, as root, on a role's host by now."""
+    """Return whether code of the candidate may have run on a role's host by now: as root, or as a pilot."""
+    if role in _roles_of_pilots(cell):
+        return True
     if role not in (*cell.testbed_roles, WORKSPACE) or not _has_candidate(cell, role):
         return False
     return role not in cell.topology.optional or _is_installed_somewhere(cell)
@@ -127,7 +134,7 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     if SERVICES in started:
         yield from _web_server_causes(cell)
     for name in findings.get("unreachable", ()):
-        yield f"host {role}: {name} cannot be reached"
+        yield f"host {role}: {name}{_UNREACHED}"
 
 
 def _full_disk(folder: Path) -> str:

@@ -143,6 +143,8 @@ def cell(new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch) -> Cell:
         ("host factory: container x is not running (exit status 137, out of memory)", True),
         ("host ce: disk full: / has 0 KiB left", True),  # by pilots, which are the candidate's
         ("host ce: out of memory: the kernel killed 2 of its processes", True),
+        ("host ce: repo.x:443 cannot be reached", True),  # its hosts take all connections
+        ("host ce: container x is not running (exit status 137, out of memory)", True),
         ("host ce: container x is not running (exit status 137)", False),
         ("host ce: name resolution fails: repo.x is not known there", False),
         ("host services: the web server that serves the packages does not run", False),
@@ -204,7 +206,8 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
         ("factory", TestbedError("host factory: list packages: exit status 1, no output"), True),
         ("factory", IndexError("list index out of range"), True),
         ("factory", InstallError("no package x"), False),
-        ("ce", TestbedError("host ce: condor does not answer"), False),
+        ("ce", TestbedError("host ce: container x cannot be entered any more: no more processes"), True),
+        ("services", TestbedError("host services: gpg made no key"), False),
         ("factory", TestbedError("container engine 'podman' fails: exec"), False),
         ("factory", OSError(5, "Input/output error", "/runs/x"), False),
     ],
@@ -212,7 +215,7 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
 def test_broken_program_of_a_host_with_the_candidate_is_no_acquittal(
     cell: Cell, monkeypatch: pytest.MonkeyPatch, role: str, error: Exception, is_undecided: bool
 ) -> None:
-    """It is root there: it may replace dnf, so that itb's own command fails."""
+    """It is root there: it may replace dnf, so that itb's own command fails; pilots may take all processes."""
     monkeypatch.setattr(testbed_fault, "find", lambda *_: "")
     cell.journal.may_have_candidate = functools.partial(testbed_fault.may_have_candidate, cell)
     with pytest.raises((TestbedError, type(error))), cell.journal.case("install", role, "look"):
