@@ -17,6 +17,7 @@ from itb.install.services import (
     find_cause,
     find_end,
     names_cause,
+    service_error,
 )
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -98,6 +99,32 @@ def test_no_idtoken_of_an_htcondor_that_has_ended_is_the_candidates_fault(
     if not is_up:
         cause = f"Configuration Error Line 13 of {CONF}: no endif"
         assert caught.value.message == f"factory: condor does not stay up (exit-code, status 1): {cause}"
+
+
+NO_WATCH = "Failed to add inotify watch descriptor: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("systemd_says", "is_testbeds"),
+    [
+        (f"x.service: {NO_WATCH}", True),
+        ("Started x.service.", False),
+        (f"Started {NO_WATCH}.", False),  # the unit's description
+    ],
+)
+def test_no_inotify_instance_is_left_if_systemd_says_so_itself(
+    systemd_says: str, is_testbeds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that printed it and failed was not the candidate's fault."""
+
+    def run(_host: Host, request: Request) -> Completed:
+        own = "_PID=1" in request.argv
+        text = systemd_says if own else f"{systemd_says}\n{NO_WATCH}\n"
+        return Completed(tuple(request.argv), 0, text if "journalctl" in request.argv else "", "", 0.1)
+
+    monkeypatch.setattr(Host, "run", run)
+    error = service_error(Host(Engine(Runner()), "factory", "factory"), "x", "does not stay up")
+    assert isinstance(error, TestbedError if is_testbeds else InstallError)
 
 
 def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
