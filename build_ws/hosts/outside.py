@@ -54,7 +54,12 @@ def root_mount(pid):
 
 
 def strange_root():
-    """Say why the root of process 1 is not the host's file system; nobody on the host can mount anything."""
+    """Say why the root of process 1 is not the host's file system.
+
+    Nobody there can mount anything but in a user namespace of their own, even what looks like the engine's.
+    """
+    if Path("/proc/1/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino:
+        return "process 1 of the host is in a user namespace of its own"
     theirs, own = root_mount(1), root_mount("self")
     if theirs is None:
         return "process 1 of the host has changed its root directory"

@@ -6,6 +6,7 @@ host, which is then looked at from outside, once.
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -185,3 +186,12 @@ def test_candidate_that_forges_the_results_of_steps(
         assert re.search(f"^/usr/bin/timeout: another content; {who}", message)
     message = failed["pocketwms.deb13.install.factory files and origins, seen from outside"]
     assert message.startswith("/usr/libexec/pocketwms/pilot_startup: another content (file of pocketwms-factory-")
+
+
+def test_a_host_whose_first_process_left_for_a_world_of_its_own_is_not_believed(
+    module_hosts: Callable[..., Host], look_at: Callable[..., outside.Inspection]
+) -> None:
+    """Root there can make it do so; in a user namespace it may mount what looks like the engine's file system."""
+    first = json.dumps(["unshare", "--user", "--map-root-user", "--mount", "sleep", "infinity"])
+    host = module_hosts("bare", "--entrypoint", first, boot=False)
+    assert look_at(host, []).root == "process 1 of the host is in a user namespace of its own"
