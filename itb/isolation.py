@@ -29,13 +29,15 @@ class Isolation(Record):
     ``internet`` opens public addresses; ``servers`` are reached wherever they are.
     ``problem`` says why hosts reach more than that; empty if they do not.
     ``unlimited`` names the controllers of control groups that the engine cannot
-    limit hosts with.
+    limit hosts with, ``writable_cgroup`` a control group of the machine that
+    hosts can write to.
     """
 
     internet: bool = False
     servers: tuple[Server, ...] = ()
     problem: str = ""
     unlimited: tuple[str, ...] = ()
+    writable_cgroup: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

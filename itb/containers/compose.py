@@ -54,7 +54,7 @@ def _program(engine: Engine) -> list[str]:
     if engine.is_podman:
         # -P: without it, -m imports from where it is started; -I would leave out what --user installed.
         compose = [sys.executable, "-P", "-m", "podman_compose", "--podman-path", engine.program]
-        return [*compose, f"--podman-run-args={shlex.join(engine.no_proxies)}"]
+        return [*compose, f"--podman-run-args={shlex.join(engine.create_options)}"]
     if shutil.which(engine.program) is None:
         raise TestbedError(f"{engine.program} is not installed")
     return [engine.program, "compose"]

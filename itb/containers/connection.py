@@ -8,6 +8,7 @@ import resource
 import shutil
 from pathlib import Path
 
+from itb.containers import cgroups
 from itb.containers.description import controllers_of, storage_of, syscall_filter_of
 from itb.containers.engine import Engine
 from itb.errors import TestbedError, UsageError
@@ -37,6 +38,8 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     engine = Engine(runner, program)
     if engine.is_podman:
         engine.env.update(podman_env(cache))
+        if engine.env and _needs_hook():
+            engine.options = cgroups.OPTIONS
     answer = engine.call_info(check=False)
     if not answer.ok or (not engine.is_podman and '"ServerErrors"' in answer.stdout):
         raise TestbedError(
@@ -68,6 +71,8 @@ def podman_env(cache: Path) -> dict[str, str]:
         containers.append(f'default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]')
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("runc"):
         engine.append('runtime = "runc"')  # crun 1.8 refuses hybrid cgroups
+        if _needs_hook():
+            engine.append(f'hooks_dir = ["{cgroups.hooks_folder(cache)}"]')
     if not Path("/run/systemd/system").exists():
         engine += ['cgroup_manager = "cgroupfs"', 'events_logger = "file"']
     if not containers and not engine:
@@ -85,6 +90,13 @@ def podman_env(cache: Path) -> dict[str, str]:
     if not is_current:
         write_atomically(path, text + "\n")
     return {"CONTAINERS_CONF": str(path)}
+
+
+def _needs_hook() -> bool:
+    """Return whether podman gives hosts the machine's control groups; without root, systemd does not start."""
+    groups = Path("/sys/fs/cgroup")
+    is_v1 = (groups / "systemd").exists() and not (groups / "cgroup.controllers").exists()
+    return is_v1 and os.geteuid() == 0 and bool(shutil.which("runc"))
 
 
 def may_raise_limits() -> bool:

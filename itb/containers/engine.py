@@ -58,6 +58,7 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.storage: Path | None = None  # the folder of this machine, or of another, with its containers' files
+        self.options: tuple[str, ...] = ()  # of new containers
         self.calls = 0
         self.controllers: frozenset[str] = frozenset()  # of control groups, that limit containers
         self.syscall_filter: Path | None = None  # podman's file with the system calls that containers may make
@@ -152,6 +153,7 @@ class Engine:
         runner = copy.copy(self.runner)
         runner.stop = Stop()
         engine = Engine(runner, self.program, env=self.env)
+        engine.options, engine.is_remote, engine.controllers = self.options, self.is_remote, self.controllers
         engine.storage, engine._unresponsive = self.storage, self._unresponsive
         return engine
 
@@ -183,7 +185,12 @@ class Engine:
         Engines give these to every container, with the logins in them: podman
         those of its environment, docker those of its configuration.
         """
-        return ("run", *self.no_proxies)
+        return ("run", *self.create_options)
+
+    @property
+    def create_options(self) -> tuple[str, ...]:
+        """Return the options that every new container gets, however it is made."""
+        return (*self.no_proxies, *self.options)
 
     @property
     def no_proxies(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from itb.config import lookup
 from itb.config.platform import Platform
 from itb.config.settings import Settings
-from itb.containers import firewall, naming
+from itb.containers import cgroups, firewall, naming
 from itb.containers.connection import connect, may_raise_limits, podman_env
 from itb.containers.engine import Engine
 from itb.containers.host import Host
@@ -83,6 +83,7 @@ def _engine_remedy(program: str) -> str:
 def _examine_engine(engine: Engine, info: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     yield _examine_isolation(engine)
     yield requirements.examine_controllers(engine.controllers)
+    yield _examine_cgroups(engine)
     if not engine.is_podman:
         yield ok("engine", f"docker {info.get('ServerVersion', '')}")
         return
@@ -103,6 +104,16 @@ def _examine_isolation(engine: Engine) -> Finding:
         remedy = requirements.install_hint("nftables") if "not installed" in problem else REMEDY
         return warn("isolation", f"hosts will reach this machine and other networks: {problem}", remedy)
     return ok("isolation", "hosts are kept from this machine and other networks by nftables")
+
+
+def _examine_cgroups(engine: Engine) -> Finding:
+    """Examine whether hosts see their own control groups only."""
+    mode = requirements.cgroup_mode()
+    if mode not in ("v1", "hybrid"):
+        return ok("control groups", f"cgroup {mode or 'of another machine'}: hosts see their own only")
+    if "hooks_dir" in _read_text(Path(engine.env.get("CONTAINERS_CONF", ""))):
+        return ok("control groups", f"cgroup {mode}: hosts are kept from those of this machine; v2 is better")
+    return warn("control groups", f"cgroup {mode}: hosts can write to those of this machine", cgroups.REMEDY)
 
 
 def _examine_own_configuration(cache: Path) -> Finding:

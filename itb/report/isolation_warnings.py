@@ -22,6 +22,11 @@ def isolation_warnings(isolation: Isolation | None, token: Token | None) -> tupl
             f"hosts had no limit of {' and '.join(map(_LIMITED.__getitem__, isolation.unlimited))}: "
             "the engine cannot set it here (itb doctor)"
         )
+    if isolation and isolation.writable_cgroup:
+        lines.append(
+            f"hosts could write to control groups of this machine ({clean(isolation.writable_cgroup)}): "
+            "use cgroup v2; itb doctor says what else helps"
+        )
     if token and set(token.audience) & ANY_AUDIENCE:
         lines.append(
             f"the token of {clean(token.provider)} is good for any audience ({' '.join(token.audience)}), and "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from itb.config.settings import HostLimits
-from itb.containers import compose, firewall, naming, seccomp
+from itb.containers import cgroups, compose, firewall, naming, seccomp
 from itb.containers.description import container_name, is_running, labels_of, privileges_of
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
@@ -196,6 +196,7 @@ class Testbed:
         self.mac_prefix = naming.mac_prefix(short_id)
         self.labels = naming.run_labels(run, runs)
         self.containers: dict[str, str] = {}  # ids by role, of the hosts that ran when the engine was last asked
+        self._pids: dict[str, int] = {}  # of their first processes, 0 where the engine does not list them
         self.started: set[str] = set()  # roles that this process has started or found running
         self.start_lock = threading.Lock()  # held while missing hosts are looked for and started
         self._known_running: set[str] = set()  # roles that find_stopped_host() has found running
@@ -218,7 +219,10 @@ class Testbed:
         """
         problem = firewall.set_rules(self.engine, self.engine.network(self.project), isolation)
         unlimited = tuple(sorted({"memory", "pids"} - self.engine.controllers))
-        return isolation.model_copy(update={"problem": problem, "unlimited": unlimited})
+        found = (cgroups.writable_outside(self.containers[role], pid) for role, pid in self._pids.items())
+        writable = next(filter(None, found), "")
+        update = {"problem": problem, "unlimited": unlimited, "writable_cgroup": writable}
+        return isolation.model_copy(update=update)
 
     def is_isolated(self) -> bool:
         """Return whether the run's network has its packet filter at this moment."""
@@ -288,12 +292,14 @@ class Testbed:
 
     def find_running_roles(self) -> set[str]:
         """Return the roles whose hosts run now, according to the engine, and remember their containers."""
-        running = {
-            container_name(container): str(container.get("Id") or container.get("ID"))
+        listed = {
+            container_name(container): container
             for container in self.engine.containers(self.labels)
             if is_running(container)
         }
+        running = {name: str(container.get("Id") or container.get("ID")) for name, container in listed.items()}
         names = {role: naming.container(self.short_id, role) for role in self.topology.hosts}
+        self._pids = {role: int(listed[name].get("Pid") or 0) for role, name in names.items() if name in listed}
         self.containers = {role: running[name] for role, name in names.items() if name in running}
         self.started |= set(self.containers)
         return set(self.containers)

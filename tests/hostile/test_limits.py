@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from itb.config.settings import HostLimits
+from itb.containers import cgroups
 from itb.containers.engine import Engine
+from itb.containers.host import Host
 from itb.data import shipped
 from itb.isolation import Isolation
 from itb.process.request import Request
-from itb.testbed.testbed import Testbed
+from itb.testbed.testbed import Testbed, wait_booted
 
+NewHost = Callable[..., Host]
 LIMITS = HostLimits(memory="512m", processes=512, tmpfs="64m")
 EAT = "taken = []\nwhile True: taken.append(bytearray(16 << 20))"
 FORK = """
@@ -63,3 +68,19 @@ def test_a_host_gets_no_more_than_its_limits(
         assert "\nkilled 1\n" in f"\n{found}"
         assert "\nrefused " in f"\n{found}"
         assert "512 MiB of memory; 512 processes" in testbed.describe(["bare"]).hosts[0].privileges
+
+
+def test_a_host_writes_to_no_control_group_of_the_machine(engine: Engine, new_host: NewHost) -> None:
+    """Neither before nor after a reboot, while systemd manages those of its own."""
+    host, name = new_host("bare", *engine.options), f"hostile-{secrets.token_hex(4)}"
+    make = f"find /sys/fs/cgroup -maxdepth 3 -type d -exec mkdir {{}}/{name} ';' 2>/dev/null || true"
+    for _ in range(2):
+        assert wait_booted(host) == "running"
+        host.call("sh", "-c", make)
+        container = engine.inspect(host.container)
+        made = [str(path) for path in Path("/sys/fs/cgroup").rglob(name)]
+        assert all(container["Id"] in path for path in made), made
+        assert cgroups.writable_outside(container["Id"], container["State"]["Pid"]) == ""
+        host.restart(timeout=60)
+    engine.remove_containers(host.container)
+    assert not [*Path("/sys/fs/cgroup").rglob(name)]

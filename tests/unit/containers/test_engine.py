@@ -280,6 +280,17 @@ def test_process_with_other_limits_changes_nothing_under_a_running_one(machine: 
     assert (tmp_path / "containers.conf").read_text() == "of an older itb\n"
 
 
+def test_machine_with_control_groups_of_version_1(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook of the runtime keeps hosts from the machine's own, where they could write to these."""
+    machine("/sys/fs/cgroup/systemd", programs="runc")
+    for user, is_there in ((0, True), (1000, False)):
+        monkeypatch.setattr("os.geteuid", lambda user=user: user)
+        text = Path(podman_env(tmp_path)["CONTAINERS_CONF"]).read_text()
+        assert ("hooks_dir" in text) is is_there
+
+
 def test_machine_that_refuses_nothing(machine: Machine, tmp_path: Path) -> None:
     machine("/sys/fs/cgroup/cgroup.controllers", "/run/systemd/system", raises=True, programs="runc crun")
     assert podman_env(tmp_path) == {}
