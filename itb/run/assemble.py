@@ -37,8 +37,7 @@ from itb.rundir.journal import Journal, Listener
 from itb.scenario import execution
 from itb.source import embedded
 from itb.source import resolve as source_resolve
-from itb.testbed import testbed
-from itb.testbed.testbed import Topology
+from itb.testbed.topology import Topology, find_topology
 from itb.util.files import expand
 from itb.util.yamlfile import nearest
 from itb.version import VERSION
@@ -70,7 +69,7 @@ def find_testbed_and_scenarios(
     product: Product, scenarios: Sequence[str], settings: Settings
 ) -> tuple[Topology, tuple[Scenario, ...]]:
     """Return the testbed of a product, and scenarios by their names; UsageError if they do not fit together."""
-    topology = testbed.find_topology(product.testbed, product.folder)
+    topology = find_topology(product.testbed, product.folder)
     _check_roles(product, topology)
     folders = [*settings.folders("scenarios"), product.folder / "scenarios"]
     loaded = tuple(lookup.load_scenario(name, folders) for name in scenarios)

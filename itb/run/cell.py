@@ -22,7 +22,8 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.rundir.values import ValueKey
 from itb.scenario.script_context import ScriptContext
-from itb.testbed.testbed import Testbed, Topology
+from itb.testbed.testbed import Testbed
+from itb.testbed.topology import Topology
 
 R = TypeVar("R", bound=Record)
 _LEAST_TRUST = RunTrust(level=Trust.PR, reference=Trust.PR)

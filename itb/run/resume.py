@@ -22,7 +22,7 @@ from itb.run.phases import up
 from itb.rundir import checkpoints, values
 from itb.rundir.case_history import RUN_END
 from itb.rundir.directory import RunState
-from itb.testbed.testbed import Topology
+from itb.testbed.topology import Topology
 from itb.util import when
 
 # Ends the commands of a killed itb inside a host: each is a timeout(1) without a parent there.  A shell that a

@@ -22,7 +22,8 @@ from itb.model import PlatformImages
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import embedded
-from itb.testbed.testbed import Testbed, find_topology
+from itb.testbed.testbed import Testbed
+from itb.testbed.topology import find_topology
 
 _COMPOSE = """
 services:

@@ -19,7 +19,8 @@ from itb.process.runner import Runner
 from itb.repository import export
 from itb.repository.export import Target
 from itb.source import git, resolve
-from itb.testbed.testbed import Testbed, find_topology
+from itb.testbed.testbed import Testbed
+from itb.testbed.topology import find_topology
 from itb.util import files
 
 # Modules that the standard library or podman-compose imports as it starts, whatever it is to do.

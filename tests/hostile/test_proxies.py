@@ -13,7 +13,8 @@ from itb.containers.engine import Engine
 from itb.containers.image_store import ImageStore
 from itb.model import PlatformImages
 from itb.process.request import Request
-from itb.testbed.testbed import Testbed, find_topology
+from itb.testbed.testbed import Testbed
+from itb.testbed.topology import find_topology
 from itb.util import known_secrets, proxies
 from itb.util.redact import MARK, redact
 

@@ -19,7 +19,8 @@ from itb.containers.host import FileSpec, Host
 from itb.model import PlatformImages
 from itb.platforms import tools as platforms_tools
 from itb.process.request import Request
-from itb.testbed.testbed import Testbed, find_topology
+from itb.testbed.testbed import Testbed
+from itb.testbed.topology import find_topology
 
 COMPOSE = """
 services:

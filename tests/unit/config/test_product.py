@@ -16,7 +16,7 @@ from itb.config.settings import Settings
 from itb.data import shipped as data_shipped
 from itb.errors import UsageError
 from itb.run import assemble
-from itb.testbed import testbed
+from itb.testbed.topology import find_topology
 
 XML = """<frontend loop_delay="60" frontend_name="NAME">
    <match match_expr="True"><factory query_expr="True"><match_attrs/><collectors>
@@ -55,7 +55,7 @@ def shipped() -> list[tuple[str, str]]:
 def test_variants_of_ours(name: str, variant: str) -> None:
     """Every role is in the topology, every scenario finds the roles it uses, tokens go where a role is."""
     changed = assemble.load_product(Settings(product=name, variant=(variant,)))
-    topology = testbed.find_topology(changed.testbed)
+    topology = find_topology(changed.testbed)
     assert set(changed.roles) <= set(topology.hosts)
     for scenario in changed.scenarios:
         assert set(lookup.load_scenario(scenario).roles) <= set(topology.hosts)
@@ -85,7 +85,7 @@ def test_what_a_variant_replaces() -> None:
     assert role.packages[0] == "decisionengine-onenode"
     assert role.repositories == ("osg-development",)
     assert "gwms-frontend" not in role.services
-    assert testbed.find_topology(other.testbed).hosts["frontend"] == "decisionengine-workspace.glideinwms.org"
+    assert find_topology(other.testbed).hosts["frontend"] == "decisionengine-workspace.glideinwms.org"
     both = assemble.load_product(Settings(product="glideinwms", variant=("decisionengine", "logserver")))
     assert both.roles["frontend"] == role
     assert "glideinwms-logserver" in both.roles["factory"].packages

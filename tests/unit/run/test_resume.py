@@ -19,7 +19,7 @@ from itb.model import RunTrust, Trust
 from itb.run import reopen, resume
 from itb.rundir import seal
 from itb.rundir.directory import RunState
-from itb.testbed import testbed
+from itb.testbed.topology import find_topology
 from tests.unit.run.conftest import NewCell
 
 TOKEN = TokenDelivery(role="frontend", path="/t")
@@ -29,7 +29,7 @@ STATE = RunState(id="r", short_id="s", product="p", platform="deb13", ref="", st
 def test_definitions_that_changed_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "pocketwms"
     shutil.copytree(shipped.folder("build_ws") / "products" / "pocketwms", folder)
-    platform, topology = lookup.load_platform("deb13"), testbed.find_topology("three-hosts")
+    platform, topology = lookup.load_platform("deb13"), find_topology("three-hosts")
 
     def now() -> dict[str, str]:
         return resume.checksums(lookup.load_product(str(folder)), platform, topology)

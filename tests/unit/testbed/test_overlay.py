@@ -10,7 +10,8 @@ import pytest
 
 from itb.config.settings import HostLimits
 from itb.containers.description import controllers_of
-from itb.testbed import overlay, testbed
+from itb.testbed import overlay
+from itb.testbed.topology import find_topology
 
 
 def written(folder: Path, controllers: set[str]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_what_an_engine_can_limit(info: dict[str, Any], controllers: set[str]) -
 
 
 def test_names_of_hosts_are_known_without_a_name_server() -> None:
-    topology = testbed.find_topology("one-host")
+    topology = find_topology("one-host")
     assert topology.has_names
     names = {entry.partition(":")[0] for entry in topology.names["server"]}
     assert {"server", "server-workspace", "server-workspace.glideinwms.org"} <= names

@@ -8,6 +8,7 @@ import pytest
 
 from itb.errors import UsageError
 from itb.testbed import testbed
+from itb.testbed.topology import find_topology
 
 SERVICE = """
 services:
@@ -19,7 +20,7 @@ services:
 
 
 def test_ours() -> None:
-    stage = testbed.find_topology("three-hosts")
+    stage = find_topology("three-hosts")
     assert stage.hosts["ce"] == "ce-workspace.glideinwms.org"
     assert {"services", "ce", "factory", "frontend"} <= set(stage.roles)
     assert "workspace" in stage.optional
@@ -28,7 +29,7 @@ def test_ours() -> None:
 
 def test_testbed_that_extends_another() -> None:
     """It has the same roles, and a name of its own for one."""
-    ours, base = testbed.find_topology("decisionengine"), testbed.find_topology("three-hosts")
+    ours, base = find_topology("decisionengine"), find_topology("three-hosts")
     frontend = "decisionengine-workspace.glideinwms.org"
     assert ours.hosts == {**base.hosts, "frontend": frontend}
     assert ours.optional == base.optional
@@ -38,7 +39,7 @@ def test_testbed_that_extends_another() -> None:
 
 def test_testbed_of_one_host() -> None:
     """Its host is another one than those of three-hosts, under no name of theirs, and nobody takes tokens."""
-    topology, base = testbed.find_topology("one-host"), testbed.find_topology("three-hosts")
+    topology, base = find_topology("one-host"), find_topology("three-hosts")
     assert topology.roles == ["bare", "server", "services", "workspace"]
     assert topology.optional == {"bare", "workspace"}
     assert topology.hosts["server"] not in base.hosts.values()
@@ -62,7 +63,7 @@ def test_services_that_extend_nothing(tmp_path: Path, extends: str, message: str
     path = tmp_path / "mine.yaml"
     path.write_text(f"services: {{ce: {{extends: {extends}}}}}")
     with pytest.raises(UsageError) as caught:
-        testbed.find_topology(str(path))
+        find_topology(str(path))
     assert message.replace("{folder}", str(tmp_path)) in caught.value.message
 
 
@@ -74,7 +75,7 @@ def test_labels_are_added_to_those_extended(tmp_path: Path) -> None:
         " labels: {itb.role: a}, profiles: [a]},"
         " b: {extends: {file: base.yaml, service: ce}, container_name: '${ITB_PROJECT}-b', labels: {itb.role: b}}}"
     )
-    topology = testbed.find_topology(str(path))
+    topology = find_topology(str(path))
     assert topology.hosts == {"a": "ce.example.org", "b": "ce.example.org"}
     assert topology.optional == {"a"}
 
@@ -105,20 +106,20 @@ def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None
     path = tmp_path / "mine.compose.yaml"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        testbed.find_topology(str(path))
+        find_topology(str(path))
     assert message in caught.value.message
     assert "mine.compose.yaml" in caught.value.message
 
 
 def test_names_that_lead_nowhere() -> None:
     with pytest.raises(UsageError, match="unknown testbed 'three-host'; did you mean 'three-hosts'"):
-        testbed.find_topology("three-host")
+        find_topology("three-host")
     with pytest.raises(UsageError, match="unknown testbed 'no/where'; known: "):
-        testbed.find_topology("no/where")
+        find_topology("no/where")
 
 
 def test_runs_do_not_share_hardware_addresses(tmp_path: Path) -> None:
-    stage = testbed.find_topology("three-hosts")
+    stage = find_topology("three-hosts")
     testbeds = [
         testbed.Testbed(None, stage, run="r", short_id=short, runs=tmp_path)  # type: ignore[arg-type]
         for short in ("01020304", "01020305")
