@@ -227,6 +227,9 @@ class ProductFile(YamlRecord):
     """By role, globs of files that the product leaves on hosts that are not its own."""
     ignored_errors: tuple[str, ...] = ()
     """Regular expressions of log lines that look like errors and mean none."""
+    unchecked_files: dict[str, str] = {}
+    """By a pattern of paths, such as /usr/share/hello/*.json, why scenario packages does not look at these files:
+    neither whether they are what their names say nor at their permissions."""
     patience: float = Field(default=1, gt=0)
     """Multiplies the time limits of scenarios: pilots of some products take longer to start than others'."""
     variants: dict[str, Variant] = {}

@@ -24,7 +24,8 @@ class ScriptContext:
     configured them, as their hosts have them.  ``previous_repo`` is the id of
     the repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
-    output of pilots that have ended; ``product_environment`` the variables
+    output of pilots that have ended; ``unchecked_files`` patterns of files that
+    scenario packages does not look at; ``product_environment`` the variables
     that the product adds.
     """
 
@@ -39,6 +40,7 @@ class ScriptContext:
 
     product_environment: Mapping[str, str] = field(default_factory=dict)
     pilot_logs: str = ""
+    unchecked_files: Sequence[str] = ()
     candidate_repo: str = ""
     packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requested_packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class ScriptContext:
             env[f"ITB_CONFIGURE_{_variable(name)}"] = script
         optional = {
             "ITB_PILOT_LOGS": self.pilot_logs,
+            "ITB_UNCHECKED_FILES": "\n".join(self.unchecked_files),
             "ITB_CANDIDATE_REPO": self.candidate_repo,
             "ITB_PREVIOUS_REPO": self.previous_repo,
             "ITB_TOKEN_DIR": self.bad_tokens,

@@ -9,10 +9,11 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from pathlib import Path
 
-import dnf
+sys.path.insert(0, os.environ["ITB_SCENARIO_DIR"])
+
 import rpm
+from headers import download
 
 
 def main():
@@ -37,23 +38,6 @@ def main():
         for clash in clashes[name][:50]:
             print("#", *clash)
     return 0
-
-
-def download(repository):
-    """Return the headers of a repository's packages by name."""
-    headers = {}
-    with dnf.Base() as base:
-        base.conf.read()
-        base.read_all_repos()
-        base.fill_sack(load_system_repo=False)
-        packages = list(base.sack.query().available().filter(reponame=repository, arch__neq="src"))
-        base.download_packages(packages)
-        transaction = rpm.TransactionSet()
-        transaction.setVSFlags(rpm._RPMVSF_NOSIGNATURES)  # dnf checks them when it installs
-        for package in packages:
-            with Path(package.localPkg()).open("rb") as file:
-                headers[package.name] = transaction.hdrFromFdno(file.fileno())
-    return headers
 
 
 def files(header):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,8 @@ def try_packages(new_host: Callable[..., Host], tmp_path: Path) -> Try:
     host = new_host("services")
 
     def call(
-        *, one_head: str = "", install: str = "", scripts: str = _GOOD_PREUN, two_files: str = ""
+        *, one_head: str = "", install: str = "", scripts: str = _GOOD_PREUN, two_files: str = "",
+        unchecked_files: Sequence[str] = (),
     ) -> dict[str, Case]:
         spec = _SPEC.format(one_head=one_head, install=install, scripts=scripts, two_files=two_files)
         host.put(FileSpec("/root/demo.spec", spec.encode()))
@@ -83,7 +84,8 @@ def try_packages(new_host: Callable[..., Host], tmp_path: Path) -> Try:
         steps = tuple(step for step in loaded.steps if step.role == "bare")
         only = loaded.model_copy(update={"steps": steps, "always": (), "needs": scenario.Needs()})
         journal = Journal(rundir)
-        execution.run_scenario(only, {"bare": host}, journal=journal, context=ScriptContext(candidate_repo="demo"))
+        context = ScriptContext(candidate_repo="demo", unchecked_files=unchecked_files)
+        execution.run_scenario(only, {"bare": host}, journal=journal, context=context)
         return {case.name.removeprefix("packages: "): case for case in journal.cases}
 
     return call
@@ -150,3 +152,88 @@ def test_what_stays_behind(try_packages: Try) -> None:
     assert "/usr/share/demo/two, with cache" in cases["all packages leave cleanly: no file stays"].message
     assert "demo.service is" in cases["all packages leave cleanly: no unit stays"].message
     assert "/usr/share/demo/daemon" in cases["all packages leave cleanly: no process stays"].evidence
+
+
+# By path: content, the check that finds something in it, and what; nothing is found in what is harmless.
+_FILES = {
+    "/usr/libexec/demo/python": ("#!/usr/bin/python3\nprint 1\n", "Python compiles", ":2: Missing parentheses"),
+    "/usr/libexec/demo/import": (
+        "#!/usr/bin/python3\nimport os\nimport imp\n",
+        *("Python finds its modules", ":3: No module named 'imp'"),
+    ),
+    "/usr/libexec/demo/shell": (
+        "#!/bin/bash\nif true; then\n  echo\n",
+        *("shell scripts parse", ":4: syntax error: unexpected end of file"),
+    ),
+    "/usr/libexec/demo/shebang": ("#!/usr/bin/env python2\n", "interpreters are there", ":1: no python2 on PATH"),
+    "/usr/lib/systemd/system/demo-key.timer": (
+        "[Timer]\nOnCalender=daily\nUnit=demo.service\n",
+        *("units are valid", ":2: Unknown key"),
+    ),
+    "/usr/lib/systemd/system/demo-user.service": (
+        "[Service]\nExecStart=/bin/true\nUser=nobodyhere\n",
+        *("units are valid", ":3: no user nobodyhere on this host"),
+    ),
+    "/usr/lib/systemd/system/demo-gone.service": (
+        "[Service]\nExecStart=/usr/sbin/demo-gone\n",
+        *("units are valid", ": Command /usr/sbin/demo-gone is not executable"),
+    ),
+    "/usr/lib/tmpfiles.d/demo.conf": (
+        "d /run/demo 0750 nobodyhere root -\n",
+        *("tmpfiles.d is valid", ":1: Failed to resolve user 'nobodyhere'"),
+    ),
+    "/etc/cron.d/demo": ("* * * * * /bin/true -x\n", "cron files are valid", ":1: no user /bin/true on this host"),
+    "/usr/share/demo/bad.xml": ("<a>\n</b>\n", "XML parses", ":2: mismatched tag"),
+    "/usr/share/demo/bad.json": ("{\n1}\n", "JSON parses", ":2: Expecting property name"),
+    "/usr/share/demo/comments.json": ("{ // meant\n}\n", "", ""),
+    "/usr/share/demo/demo.service.in": ("[Service]\n@X@\n", "", ""),
+    "/usr/share/demo/pool.xml": ("{% for x in y %}<a>\n", "", ""),
+    "/usr/share/doc/demo/old.py": ("print 1\n", "", ""),
+    "/etc/profile.d/demo.sh": ("export DEMO=1\n", "", ""),
+    "/usr/lib/systemd/system/demo-late.service": (
+        "[Unit]\nAfter=nosuch.service\nWants=nosuch.service\n[Service]\nExecStart=/bin/true\n",
+        *("", ""),
+    ),
+    "/usr/libexec/demo/extended": ("#!/bin/bash\nshopt -s extglob\nrm -f /nowhere/!(a|b)\n", "", ""),
+    "/usr/libexec/demo/optional": (
+        "#!/usr/bin/python3\ntry:\n    import imp\nexcept ImportError:\n    pass\n",
+        *("", ""),
+    ),
+}
+
+
+def test_files_that_nothing_else_looks_at(try_packages: Try) -> None:
+    special = "/usr/libexec/demo/extended"
+    install = "".join(
+        f"mkdir -p $(dirname %{{buildroot}}{path})\ncat >%{{buildroot}}{path} <<'END'\n{content}END\n"
+        for path, (content, _, _) in _FILES.items()
+    )
+    cases = try_packages(
+        one_head="AutoReqProv: no\n%undefine __brp_mangle_shebangs",
+        install=f"{install}chmod 755 %{{buildroot}}/usr/libexec/demo/*\n"
+        "mkdir %{buildroot}/usr/share/demo/{open,drop}\n",
+        two_files="\n".join(
+            [*(path for path in _FILES if path != special), f"%attr(4755,root,root) {special}",
+             "%attr(0777,root,root) %dir /usr/share/demo/open", "%attr(1777,root,root) %dir /usr/share/demo/drop"]
+        ),
+        scripts=f"{_GOOD_PREUN}%post two\ncd /usr/share/demo/two\n"
+        "openssl genrsa 2048 2>/dev/null | tee key secret >/dev/null\n"
+        "chmod 600 secret\ntouch ours\nchown 4321 ours\n",
+        unchecked_files=["/usr/share/demo/comm*.json"],
+    )  # fmt: skip
+    said = {name: case.message + case.evidence for name, case in cases.items()}
+    for path, (_, check, message) in _FILES.items():
+        found = [name for name, text in said.items() if f"{path}:" in text and " bring is sound: " in name]
+        expected = [f"what the packages bring is sound: {check}"] if check else []
+        assert found == expected, (path, found)
+        assert not check or f"{path}{message}" in said[expected[0]], said[expected[0]]
+    for name, message in (
+        ("no secret is world-readable", "/usr/share/demo/two/key: a private key, mode 0644"),
+        ("nothing is world-writable", "/usr/share/demo/open: folder, mode 0777, no sticky bit (demo-two)"),
+        ("everything has an owner", "/usr/share/demo/two/ours: user id 4321 has no name"),
+    ):
+        assert cases[f"permissions are sound: {name}"].message == message
+    assert cases["permissions are sound: no setuid or setgid is new"].outcome is Outcome.PASSED
+    assert "note: /usr/libexec/demo/extended: setuid root, mode 4755" in (
+        cases["permissions are sound: no setuid or setgid is new"].evidence
+    )

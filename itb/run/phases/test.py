@@ -59,6 +59,7 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         cell.script_context,
         product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
+        unchecked_files=tuple(cell.product.unchecked_files),
         candidate_repo=repository_server.REPO_ID,
         packages={
             role: [package.nevra.rsplit("-", 2)[0] for package in packages if package.candidate]

@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+"""Who may read, write and become whom through what the packages, and the configuration, have made; TAP.
+
+Looked at is what the packages list, and everything below the folders that are theirs alone.
+ITB_PACKAGES: names of the packages, or "all"; ITB_UNCHECKED_FILES: as in sound.py.
+"""
+
+import grp
+import os
+import pwd
+import re
+import stat
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.environ["ITB_SCENARIO_DIR"])
+
+import files
+import headers
+import rpm
+
+_LIMIT = 200_000  # files looked at
+_KEY = re.compile(
+    rb"^-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s*\n(?:[A-Za-z-]+: .*\n|\s*\n)*[A-Za-z0-9+/=]{40,}", re.MULTILINE
+)
+_TOKEN = re.compile(rb"\s*eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}\s*$")
+
+
+def main():
+    """Print one result for each thing that no file may be."""
+    packages = headers.installed(os.environ.get("ITB_PACKAGES", ""), os.environ.get("ITB_CANDIDATE_REPO", ""))
+    if not packages:
+        print("no package of the product is installed on", os.environ["ITB_ROLE"])
+        return 77
+    exceptions = os.environ.get("ITB_UNCHECKED_FILES", "").splitlines()
+    found = {path: status for path, status in walk(packages) if not files.is_left_out(path, exceptions)}
+    names = owners(packages)
+    checks = [
+        ("no secret is world-readable", list(secrets(found))),
+        ("nothing is world-writable", list(writable(found))),
+        ("everything has an owner", list(nameless(found))),
+    ]
+    notes = []
+    if os.environ.get("ITB_FRESH") == "yes":  # there the version before can be looked at
+        findings, notes = privileged(found, os.environ.get("ITB_PREVIOUS_REPO", ""))
+        checks.append(("no setuid or setgid is new", findings))
+    print(f"1..{len(checks)}")
+    for number, (name, findings) in enumerate(checks, 1):
+        files.report(number, name, [finding + package(finding.split(": ")[0], names) for finding in findings])
+    for note in notes:
+        print("# note:", note)
+    return 0
+
+
+def walk(packages):
+    """Yield path and status of all that the packages list, and of all below folders that no other package has."""
+    transaction = rpm.TransactionSet()
+    listed = owners(packages)
+    queue, seen = sorted(listed), set()
+    while queue and len(seen) < _LIMIT:
+        path = queue.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue
+        yield path, status
+        if not stat.S_ISDIR(status.st_mode) or os.path.ismount(path):
+            continue
+        if path in listed and {item["name"] for item in transaction.dbMatch("basenames", path)} - set(packages):
+            continue
+        queue += [str(entry) for entry in Path(path).iterdir()]
+
+
+def owners(packages):
+    """Return the package of each file that is in one."""
+    return {file.name: name for name, header in packages.items() for file in rpm.files(header)}
+
+
+def package(path, names):
+    """Return what says which package a file is from; empty for one that was made later."""
+    return f" ({names[path]})" if path in names else ""
+
+
+def describe(path, status, what=""):
+    """Return a file with its kind and mode."""
+    kind = what or ("folder" if stat.S_ISDIR(status.st_mode) else "file")
+    return f"{path}: {kind}, mode {stat.S_IMODE(status.st_mode):04o}"
+
+
+def secrets(found):
+    """Yield private keys and tokens that everybody can read and reach."""
+    for path, status in found.items():
+        if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH or not _is_reachable(path):
+            continue
+        with Path(path).open("rb") as file:
+            head = file.read(65536)
+        if _KEY.search(head):
+            yield describe(path, status, "a private key")
+        elif _TOKEN.match(head):
+            yield describe(path, status, "a token")
+
+
+def _is_reachable(path):
+    """True if everybody may go through the folders above."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in Path(path).parents)
+
+
+def writable(found):
+    """Yield files, and folders without the sticky bit, that everybody may write to and can reach."""
+    for path, status in found.items():
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not (is_folder or stat.S_ISREG(status.st_mode)) or not status.st_mode & stat.S_IWOTH:
+            continue
+        if not (is_folder and status.st_mode & stat.S_ISVTX) and _is_reachable(path):
+            yield describe(path, status) + (", no sticky bit" if is_folder else "")
+
+
+def nameless(found):
+    """Yield what belongs to an id that no user or group of this host has."""
+    for path, status in found.items():
+        for kind, number, look in (("user", status.st_uid, pwd.getpwuid), ("group", status.st_gid, grp.getgrgid)):
+            try:
+                look(number)
+            except KeyError:
+                yield f"{path}: {kind} id {number} has no name"
+                break
+
+
+def privileged(found, repository):
+    """Return findings: programs that became setuid or setgid with this version; and notes of all others."""
+    now = {
+        path: status
+        for path, status in found.items()
+        if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_ISUID | stat.S_ISGID)
+    }
+    before = {}
+    earlier = headers.download(repository) if now and repository else {}
+    for header in earlier.values():
+        before.update({file.name: file.mode for file in rpm.files(header)})
+    findings, notes = [], []
+    for path, status in now.items():
+        bits = status.st_mode & (stat.S_ISUID | stat.S_ISGID)
+        kinds = []
+        if bits & stat.S_ISUID:
+            kinds.append("setuid " + pwd.getpwuid(status.st_uid).pw_name)
+        if bits & stat.S_ISGID:
+            kinds.append("setgid " + grp.getgrgid(status.st_gid).gr_name)
+        line = describe(path, status, " and ".join(kinds))
+        if earlier and bits & ~before.get(path, 0):
+            findings.append(line + ", not so in " + os.environ.get("ITB_PREVIOUS_VERSION", "the version before"))
+        else:
+            notes.append(line)
+    return findings, notes
+
+
+sys.exit(main())

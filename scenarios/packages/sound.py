@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""Every file that the packages bring is what it is taken for; TAP.
+
+Nothing of the candidate is run: compilers, shells and those who read the files say what they think of them.
+ITB_PACKAGES: names of the packages, or "all"; ITB_UNCHECKED_FILES: patterns of files to leave out, one a line.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["ITB_SCENARIO_DIR"])
+
+import configuration
+import files
+import formats
+import headers
+import programs
+
+CHECKS = (
+    ("interpreters are there", programs.interpreters),
+    ("Python compiles", programs.python_syntax),
+    ("Python finds its modules", programs.imports),
+    ("shell scripts parse", programs.shells),
+    ("PHP parses", programs.php),
+    ("units are valid", configuration.units),
+    ("tmpfiles.d is valid", lambda found: configuration.systemd_tool(found, "tmpfiles.d", "systemd-tmpfiles")),
+    ("sysusers.d is valid", lambda found: configuration.systemd_tool(found, "sysusers.d", "systemd-sysusers")),
+    ("logrotate files are valid", configuration.logrotate),
+    ("cron files are valid", configuration.cron),
+    ("httpd files are valid", configuration.httpd),
+    ("XML parses", lambda found: formats.check("XML", found)),
+    ("JSON parses", lambda found: formats.check("JSON", found)),
+    ("YAML parses", lambda found: formats.check("YAML", found)),
+)
+
+
+def main():
+    """Print one result a kind of file, with every finding."""
+    packages = headers.installed(os.environ.get("ITB_PACKAGES", ""), os.environ.get("ITB_CANDIDATE_REPO", ""))
+    if not packages:
+        print("no package of the product is installed on", os.environ["ITB_ROLE"])
+        return 77
+    exceptions = os.environ.get("ITB_UNCHECKED_FILES", "").splitlines()
+    found = headers.brought(packages, exceptions)
+    print(f"1..{len(CHECKS)}")
+    for number, (name, check) in enumerate(CHECKS, 1):
+        files.report(number, name, list(check(found)))
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,133 @@
+"""What scenario packages says of the files that packages bring, where no checker has to be started for it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from itb.data import shipped
+
+FOLDER = shipped.folder("scenarios") / "packages"
+NAMES = ("files", "programs", "formats", "configuration")
+
+
+@pytest.fixture(scope="module")
+def checks() -> Iterator[dict[str, ModuleType]]:
+    """The modules of the scenario by name, as its steps import them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield {name: importlib.import_module(name) for name in NAMES}
+    for name in NAMES:
+        del sys.modules[name]
+
+
+class Files:
+    """Files of a package, below a folder of the test's."""
+
+    def __init__(self, checks: dict[str, ModuleType], folder: Path) -> None:
+        self._checks, self.folder, self.all = checks, folder, []
+
+    def add(self, name: str, content: str, mode: int = 0o644) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(mode)
+        self.all.append(self._checks["files"].BroughtFile(str(path)))
+        return str(path)
+
+
+@pytest.fixture
+def brought(checks: dict[str, ModuleType], tmp_path: Path) -> Files:
+    return Files(checks, tmp_path)
+
+
+def test_interpreters(checks: dict[str, ModuleType], brought: Files) -> None:
+    paths = [
+        brought.add("drain", "#!/usr/bin/env nosuchpython -u\n", 0o755),
+        brought.add("clean", "#!/opt/nosuch/bash -e\n", 0o755),
+        brought.add("windows", "#!/bin/sh\r\n", 0o755),
+    ]
+    brought.add("good", "#!/usr/bin/env -S A=1 sh -e\n", 0o755)
+    brought.add("module", "#!/usr/bin/nosuchpython\n")  # nobody runs it
+    assert list(checks["programs"].interpreters(brought.all)) == [
+        f"{paths[0]}:1: no nosuchpython on PATH (#!/usr/bin/env nosuchpython -u)",
+        f"{paths[1]}:1: interpreter /opt/nosuch/bash does not exist",
+        f"{paths[2]}:1: ends with a carriage return, which is taken for a part of '/bin/sh'",
+    ]
+
+
+def test_python_syntax(checks: dict[str, ModuleType], brought: Files) -> None:
+    path = brought.add("bad.py", "import sys\n\nprint 1\n")
+    brought.add("good.py", "print('\\d')  # an escape that Python warns of\n")
+    brought.add("old", "#!/usr/bin/python2\nprint 1\n")  # for an interpreter that is not here
+    found = list(checks["programs"].python_syntax(brought.all))
+    assert len(found) == 1
+    assert found[0].startswith(f"{path}:3: Missing parentheses")
+    assert found[0].endswith(": print 1")
+
+
+def test_imports_that_are_always_done(checks: dict[str, ModuleType], brought: Files) -> None:
+    bad = brought.add("lib/wms/tool.py", "import os, nosuch.part\nfrom wms import pool\nimport wms.gone\n")
+    brought.add("lib/wms/__init__.py", "")
+    brought.add("lib/wms/pool.py", "from . import later\nfrom wms.tool import x\n")
+    brought.add(
+        "lib/wms/optional.py",
+        "import sys\ntry:\n    import nosuch1\nexcept ImportError:\n    pass\n"
+        "try:\n    import nosuch2\nexcept (ValueError, Exception):\n    pass\n"
+        "if sys.version_info < (3,):\n    import nosuch3\ndef draw():\n    import nosuch4\n",
+    )
+    assert list(checks["programs"].imports(brought.all)) == [
+        f"{bad}:1: No module named 'nosuch'",
+        f"{bad}:3: No module named 'wms.gone'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "line"),
+    [
+        ("XML", "a.xml", "<a>\n<b>\n</a>", "3: mismatched tag"),
+        ("XML", "good.xml", '<?xml version="1.0"?><a/>', ""),
+        ("XML", "jinja.xml", "{% for x in y %}<a>{% endfor %}", ""),
+        ("JSON", "a.json", '{"a": 1,\n // why\n "b": 2}', "2: Expecting property name enclosed in double quotes"),
+        ("JSON", "template.json", '{"port": @PORT@}', ""),
+        ("JSON", "good.json", "\ufeff[1]", ""),
+        ("YAML", "a.yaml", "a: b\nc: d: e\n", "2: mapping values are not allowed here"),
+        ("YAML", "good.yml", "a: !own {b: c}\n---\nd: e\n", ""),
+    ],
+)
+def test_formats(
+    checks: dict[str, ModuleType], brought: Files, kind: str, name: str, content: str, line: str
+) -> None:
+    path = brought.add(name, content)
+    assert list(checks["formats"].check(kind, brought.all)) == ([f"{path}:{line}"] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("# 17 4 * * * nothing", ""),
+        ("MAILTO=root", ""),
+        ("17 4 * * * root find /tmp", ""),
+        ("*/5 1-3,7 * jan mon-fri root true", ""),
+        ("@daily root true", ""),
+        ("17 4 * * * /usr/bin/find /tmp", "no user /usr/bin/find on this host"),
+        ("17 4 * * root true", "no such time: root"),
+        ("@dayly root true", "no such time: @dayly"),
+        ("17 4 * * * root", "a line has a time, a user and a command"),
+    ],
+)
+def test_lines_of_cron(checks: dict[str, ModuleType], line: str, problem: str) -> None:
+    assert checks["configuration"].cron_line(line) == problem
+
+
+def test_what_is_left_out(checks: dict[str, ModuleType]) -> None:
+    is_left_out = checks["files"].is_left_out
+    assert is_left_out("/usr/share/doc/x/example.py", [])
+    assert is_left_out("/usr/share/x/x.service.in", [])
+    assert is_left_out("/usr/share/x/deep/a.json", ["/usr/share/x/*.json"])
+    assert not is_left_out("/usr/share/x/a.json", ["/usr/share/y/*"])
