@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 _DOCUMENTATION = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/licenses/")
-_TEMPLATES = (".in", ".j2", ".jinja", ".jinja2", ".template", ".tmpl", ".tpl", ".erb", ".mustache", ".tt")
+_TEMPLATES = (
+    ".in", ".j2", ".jinja", ".jinja2", ".template", "_template", "-template", ".tmpl", ".tpl", ".erb",
+    ".mustache", ".tt",
+)  # fmt: skip
 _PLACEHOLDER = re.compile(rb"\{%.*?%\}|\{\{ *\w.*?\}\}|@[A-Z][A-Z0-9_]+@")
 _ENV = re.compile(r"(?:.*/)?env$")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"

@@ -1,7 +1,6 @@
 """Checks of programs, none of which is run: interpreters, and what compilers and shells say of their syntax."""
 
 import ast
-import importlib.machinery
 import os
 import re
 import subprocess
@@ -40,7 +39,7 @@ def shells(files):
     """Yield the syntax errors of shell scripts."""
     for file in files:
         shell = Path(file.interpreter).name
-        if shell not in _SHELLS:
+        if shell not in _SHELLS or is_polyglot(file):
             if file.shebang or not file.name.endswith((".sh", ".bash")):
                 continue
             shell = "bash"  # it is for being sourced
@@ -66,11 +65,16 @@ def php(files):
                 yield f"{file.path}:{match.group(2)}: {match.group(1)}"
 
 
+def is_polyglot(file):
+    """True if a shell runs a file by its first line only to find a Python for it."""
+    return file.name.endswith(".py") and Path(file.interpreter).name in _SHELLS
+
+
 def pythons(files):
     """Return the Python files among files that this host has an interpreter for."""
     found = []
     for file in files:
-        if file.shebang:
+        if file.shebang and not is_polyglot(file):
             is_python = Path(file.interpreter).name.startswith("python") and file.found_interpreter
         else:
             is_python = file.name.endswith(".py")
@@ -82,7 +86,7 @@ def pythons(files):
 def python_syntax(files):
     """Yield the syntax errors of Python files, as their own Python reads them."""
     for file in pythons(files):
-        program = file.found_interpreter
+        program = "" if is_polyglot(file) else file.found_interpreter
         if program and os.path.realpath(program) != os.path.realpath(sys.executable):
             command = [program, "-c", _COMPILE, file.path]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
@@ -141,14 +145,17 @@ def _own_modules(files):
 
 
 def _find(name):
-    """Return how a module of this name is found on the host, without importing it; None if it is not."""
-    for finder in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
-        spec = finder.find_spec(name)
-        if spec is not None:
-            return spec
-    here = str(Path(__file__).resolve().parent)
-    path = [folder for folder in sys.path if os.path.realpath(folder) not in (here, os.environ.get("ITB_LIB"))]
-    return importlib.machinery.PathFinder.find_spec(name, path)
+    """Return how a module of this name is found on the host, without importing it; None if it is not.
+
+    Whoever finds modules here is asked: setuptools, for one, brings distutils to a Python that no longer has it.
+    """
+    path, here = list(sys.path), str(Path(__file__).resolve().parent)
+    sys.path[:] = [folder for folder in path if os.path.realpath(folder) not in (here, os.environ.get("ITB_LIB"))]
+    try:
+        found = (finder.find_spec(name, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        return next((spec for spec in found if spec is not None), None)
+    finally:
+        sys.path[:] = path
 
 
 def _imported(body):

@@ -20,6 +20,7 @@ NAMES = ("files", "programs", "formats", "configuration")
 def checks() -> Iterator[dict[str, ModuleType]]:
     """The modules of the scenario by name, as its steps import them."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)  # what is in the folder is shipped
         patch.syspath_prepend(str(FOLDER))
         yield {name: importlib.import_module(name) for name in NAMES}
     for name in NAMES:
@@ -64,6 +65,7 @@ def test_interpreters(checks: dict[str, ModuleType], brought: Files) -> None:
 def test_python_syntax(checks: dict[str, ModuleType], brought: Files) -> None:
     path = brought.add("bad.py", "import sys\n\nprint 1\n")
     brought.add("good.py", "print('\\d')  # an escape that Python warns of\n")
+    brought.add("polyglot.py", "#!/bin/sh\n\"\"\"\":\nexec python3 $0\n\"\"\"\nprint(1)\n")
     brought.add("old", "#!/usr/bin/python2\nprint 1\n")  # for an interpreter that is not here
     found = list(checks["programs"].python_syntax(brought.all))
     assert len(found) == 1
@@ -129,5 +131,6 @@ def test_what_is_left_out(checks: dict[str, ModuleType]) -> None:
     is_left_out = checks["files"].is_left_out
     assert is_left_out("/usr/share/doc/x/example.py", [])
     assert is_left_out("/usr/share/x/x.service.in", [])
+    assert is_left_out("/usr/share/x/initd_template", [])
     assert is_left_out("/usr/share/x/deep/a.json", ["/usr/share/x/*.json"])
     assert not is_left_out("/usr/share/x/a.json", ["/usr/share/y/*"])
