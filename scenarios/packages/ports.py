@@ -2,27 +2,34 @@
 """Lists what listens on this host, and on which address, for the report; TAP."""
 
 import os
+import pwd
 import re
 import socket
 import sys
 from pathlib import Path
 
+_EPHEMERAL = 32768  # from here on the kernel gives ports to who asks for any
+
 
 def main():
-    """Print one result, with a comment line for each socket."""
+    """Print one result, with a comment line for what each process has on an address."""
     holders = processes()
-    print("1..1\nok 1 - sockets")
-    lines = set()
+    ports = {}
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
-        for address, inode in listening(protocol):
-            lines.add(f"{protocol.rstrip('6')} {address} {holders.get(inode, 'of nobody here')}")
-    for line in sorted(lines) or ["nothing listens"]:
-        print("#", line)
+        for address, port, inode, user in listening(protocol):
+            holder = holders.get(inode) or f"user {user}"  # root in a container may not look at others' files
+            ports.setdefault((protocol[:3], address, holder), set()).add(port)
+    print("1..1\nok 1 - sockets")
+    for (protocol, address, holder), numbers in sorted(ports.items()):
+        named = [str(number) for number in sorted(numbers) if number < _EPHEMERAL]
+        others = len(numbers) - len(named)
+        named += [f"{others} of the kernel's choice"] if others else []
+        print(f"# {protocol} {address} {holder}: {', '.join(named)}")
     return 0
 
 
 def listening(protocol):
-    """Yield address and inode of the sockets of a protocol that wait for others."""
+    """Yield address, port, inode and user of the sockets of a protocol that wait for others."""
     try:
         rows = Path("/proc/net", protocol).read_text().splitlines()[1:]
     except OSError:
@@ -31,7 +38,15 @@ def listening(protocol):
         words = row.split()
         if words[3] == ("0A" if protocol.startswith("tcp") else "07"):
             host, port = words[1].split(":")
-            yield f"{readable(host)}:{int(port, 16)}", words[9]
+            yield readable(host), int(port, 16), words[9], name_of(int(words[7]))
+
+
+def name_of(number):
+    """Return the name of a user, or the number of one who has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return number
 
 
 def readable(text):
