@@ -20,6 +20,7 @@ from itb.cli import documents
 from itb.cli import program as cli_program
 from itb.cli.tasks import collection
 from itb.errors import InterruptedRunError, ItbError, TestbedError, UsageError
+from itb.util import ownership
 from itb.util.files import settle_search_paths
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
@@ -45,6 +46,7 @@ def main() -> None:
         if topic := documents.requested_topic(sys.argv[1:], command_names):
             documents.show(topic)
             return
+        ownership.check_temporary_folder()
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
         program.run(["itb", *cli_arguments.join_groups(sys.argv[1:])])
     except ItbError as error:

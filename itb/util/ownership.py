@@ -78,6 +78,16 @@ def _check_tree(folder: Path, visited: set[Path]) -> None:
                 _check_tree(inside, visited) if inside.is_dir() else check(inside)
 
 
+def check_temporary_folder() -> None:
+    """Raise UsageError if the environment names a folder for temporary files in which others can rename them."""
+    for name in ("TMPDIR", "TEMP", "TMP"):  # in the order of tempfile
+        if folder := os.environ.get(name):
+            try:
+                check(Path(folder))
+            except UsageError as error:
+                raise UsageError(f"{name}: {error.message}", hint=error.hint) from None
+
+
 def own_folder(path: Path) -> Path:
     """Make a folder (mode 0700) unless it is there, and return it; UsageError for one that others can change.
 

@@ -124,6 +124,21 @@ def test_group_with_somebody_else_in_it_is_not_private(monkeypatch: pytest.Monke
     assert not ownership._is_own_group(me.pw_uid, me.pw_gid)
 
 
+@pytest.mark.parametrize("variable", ["TMPDIR", "TEMP", "TMP"])
+def test_no_temporary_file_is_where_others_can_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    ownership.check_temporary_folder()
+    monkeypatch.setenv(variable, str(tmp_path))
+    tmp_path.chmod(0o1777)
+    ownership.check_temporary_folder()
+    tmp_path.chmod(0o777)
+    with pytest.raises(UsageError, match=f"^{variable}: .* can be written by everybody"):
+        ownership.check_temporary_folder()
+
+
 def test_folder_above_counts_for_programs(tmp_path: Path) -> None:
     """Who may write a folder may put another file in the place of one that is fine."""
     (tmp_path / "open").mkdir()
