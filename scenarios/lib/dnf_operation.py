@@ -216,7 +216,7 @@ def report_restart(results, units):
     for unit in units:
         cause = wrong.get(unit)
         why = f"{unit} does not run after a restart" + (f": {cause}" if cause else "") if unit in wrong else ""
-        results.add(unit + " runs after a restart", why, key=f"{unit}: {cause}", follows=True)
+        results.add(unit + " runs after a restart", why, key=f"{unit}: {why.rpartition(': ')[2]}", follows=True)
 
 
 def settle(units):
