@@ -206,7 +206,7 @@ def package_with_the_name_of_another(run: Run) -> None:
         (key_of_a_stranger, "RPM-GPG-KEY-itb is not the key of run run"),
         (key_with_a_strangers, "RPM-GPG-KEY-itb is not the key of run run"),
         (damaged_package, f"repo/rpms/{LIB} has no valid signature of run run"),
-        (link_to_elsewhere, f"{LIB} is gone, or is no file"),
+        (link_to_elsewhere, f"{LIB} is a link, and a run directory has none"),
         (package_that_was_not_tested, "mini-lib-1.3-1.noarch.rpm was not tested in run run"),
         (package_with_the_name_of_another, f"{LIB} is mini-lib-0-1.3-1.noarch, and was called mini-lib-1.2-1"),
     ],
