@@ -21,6 +21,7 @@ from itb.containers.engine import Engine
 from itb.data import shipped
 from itb.model import PlatformImages
 from itb.source import embedded
+from tests.defects import catalogue
 
 PRODUCT = shipped.folder("build_ws") / "products" / "pocketwms"
 BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").read_text())["broken"]
@@ -37,6 +38,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("frontend-never-asks", "upgrade-loses-config"),
 )
 KEPT = TOGETHER[0]
+# Entries of tests/defects that the last of these runs has to find, too.
+CATALOGUED = {TOGETHER[-1]: catalogue.SELECTED}
 # The product is tried although rpm -V finds fault with it, and what it does then is not asked here.
 NOT_SMOKE = """
 title: Nothing is asked of the product
@@ -73,6 +76,8 @@ def merged(tmp_path: Path) -> Callable[[tuple[str, ...]], Path]:
         for name in names:
             merge = ["merge", "--quiet", "--no-edit", f"origin/broken/{name}"]
             subprocess.run([*git, "-C", str(clone), *merge], check=True)
+        if entries := CATALOGUED.get(names):
+            catalogue.commit_changes(clone, entries)
         return clone
 
     return make
@@ -89,6 +94,7 @@ def test_defect_is_found(
     tmp_path: Path,
 ) -> None:
     expected = [BROKEN[name]["expect"] for name in names]
+    entries = [catalogue.load()[name].expect for name in CATALOGUED.get(names, ())]
     scenarios = []
     for name, expect in zip(names, expected, strict=True):
         scenario = expect.get("scenario", "")
@@ -102,6 +108,7 @@ def test_defect_is_found(
         ref = ["--source", str(merged(names)), "--ref", "merged"]
     keep = ["--keep", "failed"] if names == KEPT else []
     run = itb_run(*ref, "--scenario", ",".join(scenarios), *keep)
+    expected += [entry.model_dump() for entry in entries if entry]
     for expect in expected:
         judge(run, expect, beside=[other for other in expected if other is not expect])
     if keep:

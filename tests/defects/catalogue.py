@@ -18,6 +18,9 @@ from itb.util import yamlfile
 FOLDER = Path(__file__).parent
 PRODUCT = shipped.folder("build_ws") / "products" / "pocketwms"
 BEFORE = "v1_1_0"  # the version that defects are upgraded from
+_GIT = ("git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+# These `make test` runs, too, with other defects of the product (tests/acceptance/test_defects.py).
+SELECTED = ("next-upgrade-disables-a-service", "upgrade-stops-before-unpacking", "package-renamed")
 
 
 class Entry(YamlRecord):
@@ -64,20 +67,30 @@ def make_clone(names: Sequence[str], folder: Path) -> tuple[Path, str]:
     """
     entries = load()
     made, clone = embedded.make_repository(PRODUCT / "history.yaml", folder / "history"), folder / "clone"
-    git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org", "-C", str(clone)]
-    subprocess.run([*git[:5], "clone", "--quiet", "--branch", "main", str(made), str(clone)], check=True)
-    before = BEFORE
-    for branch, start, edits in (
-        ("before", BEFORE, [(name, entries[name].before) for name in names if entries[name].before]),
-        ("defect", "main", [(name, entries[name].changes) for name in names]),
-    ):
-        if not edits:
-            continue
-        subprocess.run([*git, "checkout", "--quiet", "-b", branch, start], check=True)
-        for path, content in edited(embedded.read_tree(clone), edits).items():
-            (clone / path).parent.mkdir(parents=True, exist_ok=True)
-            (clone / path).write_bytes(content)
-        subprocess.run([*git, "add", "--all"], check=True)
-        subprocess.run([*git, "commit", "--quiet", "-m", " ".join(names)], check=True)
-        before = "before" if branch == "before" else before
-    return clone, before
+    subprocess.run([*_GIT, "clone", "--quiet", "--branch", "main", str(made), str(clone)], check=True)
+    before = [name for name in names if entries[name].before]
+    if before:
+        _check_out(clone, "before", BEFORE)
+        _commit(clone, [(name, entries[name].before) for name in before])
+    _check_out(clone, "defect", "main")
+    commit_changes(clone, names)
+    return clone, "before" if before else BEFORE
+
+
+def commit_changes(clone: Path, names: Sequence[str]) -> None:
+    """Commit the changes of some entries on the branch that is checked out."""
+    entries = load()
+    _commit(clone, [(name, entries[name].changes) for name in names])
+
+
+def _check_out(clone: Path, branch: str, start: str) -> None:
+    subprocess.run([*_GIT, "-C", str(clone), "checkout", "--quiet", "-b", branch, start], check=True)
+
+
+def _commit(clone: Path, edits: Sequence[tuple[str, Sequence[Edit]]]) -> None:
+    for path, content in edited(embedded.read_tree(clone), edits).items():
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_bytes(content)
+    git = [*_GIT, "-C", str(clone)]
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", " ".join(name for name, _ in edits)], check=True)

@@ -20,7 +20,7 @@ from tests.defects.conftest import SCORE
 ENTRIES = catalogue.load()
 # Those that share a run; all others have one of their own.
 TOGETHER: tuple[tuple[str, ...], ...] = (
-    ("next-upgrade-disables-a-service", "upgrade-stops-before-unpacking", "package-renamed"),
+    catalogue.SELECTED,
     ("upgrade-stops-a-service", "next-upgrade-loses-data", "package-with-lower-version"),
     ("next-upgrade-removes-a-user", "upgrade-enables-a-service", "package-without-its-epoch"),
     ("one-package-moved-module", "upgrade-script-fails"),
@@ -40,7 +40,6 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "harmless-optional-import", "harmless-sourced-shell", "harmless-template",
     ),
 )  # fmt: skip
-SELECTED = TOGETHER[0]  # `make test` runs these
 
 
 def _groups() -> list[Any]:
@@ -48,13 +47,8 @@ def _groups() -> list[Any]:
     assert len(set(grouped)) == len(grouped), "an entry is in two groups"
     assert set(grouped) <= set(ENTRIES), f"no such entry: {set(grouped) - set(ENTRIES)}"
     groups = [*TOGETHER, *((name,) for name in ENTRIES if name not in grouped)]
-    return [
-        pytest.param(
-            group, id="+".join(group),
-            marks=[pytest.mark.long] if group == SELECTED else [pytest.mark.long, pytest.mark.defects],
-        )
-        for group in groups
-    ]  # fmt: skip
+    marks = [pytest.mark.long, pytest.mark.defects]
+    return [pytest.param(group, id="+".join(group), marks=marks) for group in groups]
 
 
 @pytest.mark.parametrize("names", _groups())
