@@ -21,7 +21,7 @@ ENTRIES = catalogue.load()
 # Those that share a run; all others have one of their own.
 TOGETHER: tuple[tuple[str, ...], ...] = (
     catalogue.SELECTED,
-    ("upgrade-stops-a-service", "next-upgrade-loses-data", "package-with-lower-version"),
+    ("upgrade-stops-a-service", "next-upgrade-loses-data"),
     ("next-upgrade-removes-a-user", "upgrade-enables-a-service", "package-without-its-epoch"),
     ("one-package-moved-module", "upgrade-script-fails"),
     ("refused-by-obsoletes", "refused-by-conflict"),
