@@ -282,15 +282,7 @@ def _run(run_data: RunData, verdict: Verdict) -> JsonRun:
         warnings=run_data.warnings,
         phases=_phases(run_data),
         phases_not_reached=verdict.phases_not_reached,
-        failed=tuple(
-            JsonFailure(
-                **_case(run_data, case, reached=True),
-                sources=tuple(JsonQuote(**dict(quote)) for quote in locate_quotes(run_data.rundir.path, case)),
-                evidence=case.evidence,
-                earlier_tries=tuple(JsonTry(**each.model_dump()) for each in case.tries),
-            )
-            for case in failed
-        ),
+        failed=tuple(_failure(run_data, case) for case in failed),
         cases=tuple(
             JsonCase(**_case(run_data, case, reached=reached))
             for cases, reached in ((run_data.cases, True), (run_data.unreached_cases, False))
@@ -303,6 +295,15 @@ def _run(run_data: RunData, verdict: Verdict) -> JsonRun:
             JsonCommand(title=title, command=command, why=why)
             for title, command, why in next_commands.next_commands(run_data, verdict, anywhere=True)
         ),
+    )
+
+
+def _failure(run_data: RunData, case: Case) -> JsonFailure:
+    return JsonFailure(
+        **_case(run_data, case, reached=True),
+        sources=tuple(JsonQuote(**dict(quote)) for quote in locate_quotes(run_data.rundir.path, case)),
+        evidence=case.evidence,
+        earlier_tries=tuple(JsonTry(**each.model_dump()) for each in case.tries),
     )
 
 

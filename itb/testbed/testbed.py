@@ -145,6 +145,10 @@ class Testbed:
                 profiles=[role for role in roles if role in self.topology.optional],
                 env=env,
             )
+        return self._start_created(roles)
+
+    def _start_created(self, roles: Sequence[str]) -> dict[str, Host]:
+        """Start hosts whose containers have been created; TestbedError if one does not run then."""
         hosts = {role: self.host(role) for role in roles}
         self.started |= set(roles)
         # Compose programs start one container after the other.
