@@ -12,13 +12,31 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _UNSHOWABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
 )
+# What CI systems take for an order to them in the output of a job: GitHub at the begin of a line, and in its older
+# form, like Azure Pipelines and TeamCity theirs, anywhere in one.
+_CI_LINE = re.compile(r"^([^\S\n]*:)(?=:[\w-]+(?:[^\S\n][^\n]*?)?::)", re.MULTILINE)
+_CI_WORD = re.compile(r"#(?=#(?:vso|teamcity)?\[)", re.IGNORECASE)
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
-    """Return text without terminal escapes, secrets and characters that XML forbids or that mislead a reader."""
+    """Return text without terminal escapes, secrets and characters that XML forbids or that mislead a reader.
+
+    Nor does it order anything of a CI system whose job prints it.
+    """
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text)))
+    return without_orders(_USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text))))
+
+
+def without_orders(text: str) -> str:
+    """Return text with a blank in what CI systems take for an order: set a variable, change PATH, end a mask."""
+    text = _CI_LINE.sub(r"\1 ", text) if "::" in text else text
+    return _CI_WORD.sub("# ", text) if "##" in text else text
+
+
+def json_without_orders(document: str) -> str:
+    """Return a JSON document with the same values, in which CI systems find no order."""
+    return _CI_WORD.sub(r"\\u0023", document)
 
 
 def one_line(text: str, limit: int = 400) -> str:

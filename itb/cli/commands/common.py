@@ -27,7 +27,7 @@ from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal, Listener
 from itb.util import files, ownership
 from itb.util.redact import redact
-from itb.util.text import clean
+from itb.util.text import clean, json_without_orders
 
 Flags = Mapping[str, Any]
 
@@ -170,7 +170,7 @@ def print_json(value: object) -> None:
     content = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     text = json.dumps(content, indent=1, default=str)  # ASCII only: no control sequence reaches a terminal
     try:
-        print(redact(text), flush=True)
+        print(json_without_orders(redact(text)), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:  # half a document, or none, would be taken for all there is

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from itb.util.text import clean, count, duration
+from itb.util.text import clean, count, duration, json_without_orders
 
 
 def test_one_of_a_kind_is_one() -> None:
@@ -14,6 +16,35 @@ def test_one_of_a_kind_is_one() -> None:
 
 def test_clean_keeps_what_people_write() -> None:
     text = "Größe ✓ 日本語\ttab\nline"
+    assert clean(text) == text
+
+
+ORDERS = [
+    ("::set-output name=verdict::green", ": :set-output name=verdict::green"),
+    ("  ::add-mask::passed", "  : :add-mask::passed"),
+    ("one\n\x1b[1m::STOP-commands::x", "one\n: :STOP-commands::x"),
+    ("built ##[add-path]/tmp", "built # #[add-path]/tmp"),
+    ("a ##vso[task.prependpath]/tmp", "a # #vso[task.prependpath]/tmp"),
+    ("#\x1b]0;title\x07#VSO[x]y", "# #VSO[x]y"),
+    ("#####teamcity[testFinished name='x']", "#### #teamcity[testFinished name='x']"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), ORDERS)
+def test_nobody_gives_orders_to_a_ci_system(text: str, shown: str) -> None:
+    assert clean(text) == shown
+    assert clean(shown) == shown
+
+
+def test_json_gives_no_orders_and_keeps_its_values() -> None:
+    values = [text for text, _ in ORDERS]
+    document = json_without_orders(json.dumps(values))
+    assert "##vso[" not in document.lower() and "##[" not in document and "##teamcity[" not in document
+    assert json.loads(document) == values
+
+
+@pytest.mark.parametrize("text", ["::1", "::ffff:10.0.0.1", "a std::string::size", "## Title", "# [x]", "::", "x ::a::b"])
+def test_what_orders_nothing_stays(text: str) -> None:
     assert clean(text) == text
 
 
