@@ -1,4 +1,4 @@
-"""Encodings that may hide a secret: base64, hexadecimal, percent-encoding, character references, escapes.
+"""Encodings that may hide a secret: base64, base32, hexadecimal, decimal, percent, character references, escapes.
 
 Each finds words of its kind in a text and decodes them; a word that decodes to
 a secret is replaced as a whole.
@@ -6,9 +6,11 @@ a secret is replaced as a whole.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import html
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -54,12 +56,36 @@ def _decode_base64(word: bytes) -> bytes:
     if word.islower():  # a path, or hexadecimal: of base64, every fourth letter would be a capital
         return b""
     letters = word.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
-    decoded = []
+    decoded = [_unpack(letters)] if letters.startswith(_PACKED) else []
     for skipped in range(4):
         rest = letters[skipped:]
         rest = rest[: len(rest) - (len(rest) % 4 == 1)]
         decoded.append(binascii.a2b_base64(rest + b"=" * (-len(rest) % 4)))
     return b"\n".join(decoded)
+
+
+_PACKED = (b"H4sI", b"eJ", b"eA", b"eN", b"eF")  # gzip and zlib (RFC 1952, 1950), in base64
+_UNPACKED_LIMIT = 1 << 17  # bytes; a packed token needs 20,000
+
+
+def _unpack(letters: bytes) -> bytes:
+    """Return what is packed by gzip or zlib in base64, as far as it can be read; empty if it is not."""
+    try:
+        packed = binascii.a2b_base64(letters[: len(letters) // 4 * 4])
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(packed, _UNPACKED_LIMIT)
+    except (zlib.error, binascii.Error):
+        return b""
+
+
+def _decode_base32(word: bytes) -> bytes:
+    letters = word.rstrip(b"=")
+    if not (letters.isupper() or letters.islower()):
+        return b""
+    return base64.b32decode(letters[: len(letters) // 8 * 8].upper())
+
+
+def _decode_decimal(word: bytes) -> bytes:
+    return bytes(number for number in map(int, re.findall(rb"[0-9]+", word)) if number < 256)
 
 
 _NO_DIGIT = re.compile(rb"0x|\\x|[^0-9A-Fa-f]")
@@ -74,14 +100,19 @@ def _decode_references(word: bytes) -> bytes:
     return html.unescape(word.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-_ESCAPE = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrt])|([/\"'\\]))")
+_ESCAPE = re.compile(
+    rb"\\+(?:(?:u|U0000|u\{)([0-9A-Fa-f]{4}|(?<=\{)[0-9A-Fa-f]{1,3})\}?"
+    rb"|x([0-9A-Fa-f]{2})|([0-3][0-7]{2})|([nrt])|([/\"'\\]))"
+)
 
 
 def _decode_escapes(word: bytes) -> bytes:
     def character(match: re.Match[bytes]) -> bytes:
         if match[1]:
             return chr(int(match[1], 16)).encode("utf-8", "surrogatepass")
-        return bytes([int(match[2], 16)]) if match[2] else b"\n" if match[3] else match[4]
+        if match[2] or match[3]:
+            return bytes([int(match[2], 16) if match[2] else int(match[3], 8)])
+        return b"\n" if match[4] else match[5]
 
     return _ESCAPE.sub(character, word)
 
@@ -89,11 +120,20 @@ def _decode_escapes(word: bytes) -> bytes:
 BASE64 = Encoding(re.compile(rb"[A-Za-z0-9+/_-]{24,}+={0,2}"), _decode_base64)
 _PAIR = rb"(?:\\x|0x)?[0-9A-Fa-f]{2}"  # as in aa:bb, \xaa\xbb, 0xaa, 0xbb, or nothing between them
 HEXADECIMAL = Encoding(
-    re.compile(rb"[0-9A-Fa-f](?<![0-9A-WYZa-wyz].)[0-9A-Fa-f](?:[:,]? ?" + _PAIR + rb"){5,}+"), _decode_hexadecimal
+    re.compile(rb"[0-9A-Fa-f](?<![0-9A-WYZa-wyz].)[0-9A-Fa-f](?:[:,]? {0,2}" + _PAIR + rb"){5,}+"),
+    _decode_hexadecimal,
 )
 PERCENT = _with_codes(rb"%[0-9A-Fa-f]{2}", b"%", unquote_to_bytes)
 REFERENCES = _with_codes(
     rb"&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[a-zA-Z]{2,24});", b"&", _decode_references
 )
-ESCAPES = _with_codes(rb"\\++(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/])", rb"\\", _decode_escapes, _ANY_LETTERS)
-ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64)
+ESCAPES = _with_codes(
+    rb"\\++(?:u\{?[0-9A-Fa-f]{2}|U0000|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrt/])",
+    rb"\\",
+    _decode_escapes,
+    _ANY_LETTERS,
+)
+BASE32 = Encoding(re.compile(rb"[A-Za-z2-7]{40,}+=*+"), _decode_base32)
+# Bytes as Go and JSON have them: [101 121 74], [101, 121, 74].
+DECIMAL = Encoding(re.compile(rb"\b[0-9]{1,3}(?:,? ?\b[0-9]{1,3}\b){14,}+"), _decode_decimal)
+ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64, BASE32, DECIMAL)

@@ -22,6 +22,7 @@ SHORTEST = 4  # characters of a secret that is replaced, as a whole word
 _SHORTEST_INSIDE_WORDS = 6  # characters of a secret that is replaced inside words too
 _SHORTEST_LINE = 16  # characters of a line of a key that is replaced
 _DECODED_IN_ANY_CASE = 64  # bytes of a secret from which on its base64 is found by decoding
+_SHORTEST_SIGNATURE = 40  # characters; what is shorter may be a name
 _PIECE = 8  # bytes; 15 in a row of a number hold one of its pieces, and openssl prints that many in a line
 
 # User and password of a URL; the user may be a token, and a port looks like a password without a host.
@@ -35,6 +36,7 @@ _SECRET_NAME = re.compile(r"(?i)token|secret|pass|(^|_)pin($|_)|key|credential")
 _SECRET_ARGUMENT = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase|code)?|secret|token|credentials?|(?:^|[_-])(?:pin|pw|pwd|key))$"
 )
+_LONG_WORD = re.compile(rb"[A-Za-z0-9_-]{15,}")  # may be a part of a token
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 
 _texts: set[bytes] = set()
@@ -61,13 +63,15 @@ def remember(secret: str) -> None:
 
 
 def remember_token(token: str) -> None:
-    """Replace a token from now on; of a JSON Web Token its signature too, and that in whatever encoding.
+    """Replace a token from now on; of a JSON Web Token its signature too, in pieces and in whatever encoding.
 
     With the claims, which are no secret, the signature makes a token.
     """
     remember(token)
     signature = token.rpartition(".")[2]
     remember(signature)
+    if len(signature) >= _SHORTEST_SIGNATURE:
+        remember_bytes(signature.encode())
     if _SIGNATURE.fullmatch(signature):
         remember_bytes(base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)))
 
@@ -139,6 +143,8 @@ def replace(data: bytes, mark: bytes) -> bytes:
         data = re.sub(rb"(?<![\w.:/-])(?:" + short + rb")(?![\w:/-]|\.\w)", mark, data)
     if _lines and not _lines.isdisjoint(_KEY_LINE.findall(data)):
         data = _KEY_LINE.sub(lambda match: mark if match[0] in _lines else match[0], data)
+    if _pieces and holds_piece(b"\n".join(_LONG_WORD.findall(data))):
+        data = _LONG_WORD.sub(lambda match: mark if holds_piece(match[0]) else match[0], data)
     return data
 
 

@@ -70,7 +70,9 @@ _PEM = re.compile(
 _KEY_MENTION = re.compile(_BEGIN)
 
 # What may hide a secret besides encodings: colours, and long words that go on in the next lines.
-_COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Z])")
+_UNSEEN = re.compile(  # colours, NULs (of UTF-16), what takes no room (U+200B to U+200F, U+2060 to U+206F, U+FEFF)
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Z])|\0|\xe2(?:\x80[\x8b-\x8f]|\x81[\xa0-\xaf])|\xef\xbb\xbf"
+)
 _CHAR = rb"[A-Za-z0-9+/_.=-]"
 _LINE_END = re.compile(rb"\r?\n[ \t]*")
 _WRAPPED = re.compile(
@@ -110,17 +112,17 @@ def redact(text: str) -> str:
 
 
 def redact_bytes(data: bytes) -> bytes:
-    """Return ``data`` with every secret replaced by ``[redacted]``; without colours if they split one."""
+    """Return ``data`` with every secret replaced by ``[redacted]``; without what is unseen if that splits one."""
     shown = _redact_plain_text(data)
-    if b"\x1b" in data:
-        plain = _redact_plain_text(_COLOUR.sub(b"", data))
-        if _COLOUR.sub(b"", shown) != plain:
+    if _UNSEEN.search(data):
+        plain = _redact_plain_text(_UNSEEN.sub(b"", data))
+        if _UNSEEN.sub(b"", shown) != plain:
             return plain
     return shown
 
 
 def _redact_plain_text(data: bytes) -> bytes:
-    """Replace every secret in data without colours: unencoded, wrapped or encoded."""
+    """Replace every secret in data in which all is seen: unencoded, wrapped or encoded."""
     data = _replace_secrets(_WRAPPED.sub(_redact_wrapped, data))
     for encoding in encodings.ALL:
         if _is_secret(encoding.decoded(data)):
@@ -151,7 +153,7 @@ def _is_secret(decoded: bytes, depth: int = _DEPTH) -> bool:
         return False
     if known_secrets.holds_piece(decoded) or known_secrets.replace(decoded, _MARK) != decoded:
         return True
-    text = b"\n".join(_PRINTABLE.findall(decoded))
+    text = b"\n".join(_PRINTABLE.findall(_UNSEEN.sub(b"", decoded)))
     return _contains_secret(text, depth) if depth else _replace_secrets(text) != text
 
 

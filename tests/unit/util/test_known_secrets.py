@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import html
 import json
 import random
 import re
 import textwrap
+import zlib
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -283,4 +286,90 @@ def test_arguments_of_programs_that_are_secrets_are_known() -> None:
     for secret in ("swordfish1", "4711", "hunter2hunter", "ghp_9876543210"):
         assert redact(f"it said {secret} there") == f"it said {MARK} there"
     innocent = "me raw /etc/key"
+    assert redact(innocent) == innocent
+
+
+SIGNATURE = hashlib.sha512(b"a signature").digest()
+TOKEN = ".".join(
+    base64.urlsafe_b64encode(part).decode().rstrip("=")
+    for part in (b'{"alg":"ES256"}', b'{"iss":"https://ce.example.org/","scope":"condor:/READ"}', SIGNATURE)
+)
+
+
+def _dump(data: bytes, group: int, gap: str = "") -> str:
+    """Return data as hexdump -C, xxd, tcpdump and curl --trace show it."""
+    lines = []
+    for start in range(0, len(data), 16):
+        row = data[start : start + 16]
+        pairs = " ".join(row[at : at + group].hex() for at in range(0, len(row), group))
+        middle = pairs[: len(pairs) // 2] + gap + pairs[len(pairs) // 2 :]
+        lines.append(f"{start:08x}  {middle if len(row) == 16 else pairs}  {row.decode()}")
+    return "\n".join(lines)
+
+
+def _rows(text: str, width: int, glue: str) -> str:
+    return glue.join(text[start : start + width] for start in range(0, len(text), width))
+
+
+ENCODED_TOKENS = {
+    "base32": base64.b32encode(TOKEN.encode()).decode(),
+    "base32, small": base64.b32encode(TOKEN.encode()).decode().lower(),
+    "gzip": base64.b64encode(gzip.compress(TOKEN.encode())).decode(),
+    "gzip, wrapped": base64.encodebytes(gzip.compress(f"export BEARER_TOKEN={TOKEN}".encode())).decode(),
+    "zlib": base64.urlsafe_b64encode(zlib.compress(TOKEN.encode())).decode(),
+    "UTF-16": TOKEN.encode("utf-16-le").decode(),
+    "UTF-32": TOKEN.encode("utf-32-be").decode(),
+    "UTF-16 in base64": base64.b64encode(TOKEN.encode("utf-16-le")).decode(),
+    "marks without width": "\u200b".join(TOKEN),
+    "octal": "".join(f"\\{ord(letter):03o}" for letter in TOKEN),
+    "Unicode, long": "".join(f"\\U{ord(letter):08x}" for letter in TOKEN),
+    "Unicode, braces": "".join(f"\\u{{{ord(letter):x}}}" for letter in TOKEN),
+    "bytes of Go": f"[{' '.join(str(ord(letter)) for letter in TOKEN)}]",
+    "bytes of JSON": json.dumps(list(TOKEN.encode())),
+}
+
+
+@pytest.mark.parametrize("form", ENCODED_TOKENS)
+def test_a_token_of_itb_is_found_in_every_encoding(form: str) -> None:
+    remember_token(TOKEN)
+    shown = redact(f"it is\n{ENCODED_TOKENS[form]}\nthe token\n")
+    assert MARK in shown
+    assert len(shown) < 40, shown
+
+
+TOKEN_PARTS = {
+    "hexdump -C": _dump(TOKEN.encode(), 1, " "),
+    "curl --trace": _dump(TOKEN.encode(), 1),
+    "xxd": _dump(TOKEN.encode(), 2),
+    "strace": _rows(TOKEN, 32, '"..., 4096) = 32\nwrite(3, "'),
+    "lines of a journal": _rows(TOKEN, 30, "\nNov 29 11:00:00 host hook[1]: "),
+    "parts of a path": _rows(TOKEN, 20, "/"),
+    "strings of Python": _rows(TOKEN, 40, '"\n "'),
+}
+
+
+@pytest.mark.parametrize("form", TOKEN_PARTS)
+def test_a_tokens_signature_is_found_in_parts(form: str) -> None:
+    """Too little of it stays to guess the rest: less than 15 letters at either end."""
+    remember_token(TOKEN)
+    shown = redact(TOKEN_PARTS[form])
+    packed = "".join(shown.split())
+    signature = TOKEN.rpartition(".")[2]
+    middle = [signature[start : start + 8] for start in range(15, len(signature) - 23)]
+    assert not [part for part in middle if part in shown or part.encode().hex() in packed], shown
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]",
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        "\\033[0m \\012",
+        "H4sIAAAAAAAAAAAAAAAAAAAAAAAAAAAA eJwAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "a\u200bb",
+        "a-very-long-name-of_a_file",
+    ],
+)
+def test_what_looks_encoded_and_is_no_secret_stays(innocent: str) -> None:
+    remember_token(TOKEN)
     assert redact(innocent) == innocent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -39,11 +40,11 @@ def test_nobody_gives_orders_to_a_ci_system(text: str, shown: str) -> None:
 def test_json_gives_no_orders_and_keeps_its_values() -> None:
     values = [text for text, _ in ORDERS]
     document = json_without_orders(json.dumps(values))
-    assert "##vso[" not in document.lower() and "##[" not in document and "##teamcity[" not in document
+    assert not re.search(r"##(vso|teamcity)?\[", document, re.IGNORECASE)
     assert json.loads(document) == values
 
 
-@pytest.mark.parametrize("text", ["::1", "::ffff:10.0.0.1", "a std::string::size", "## Title", "# [x]", "::", "x ::a::b"])
+@pytest.mark.parametrize("text", ["::1", "::ffff:10.0.0.1", "s::t::x", "## Title", "# [x]", "::", "x ::a::b"])
 def test_what_orders_nothing_stays(text: str) -> None:
     assert clean(text) == text
 
