@@ -40,7 +40,10 @@ SYNTAX = re.compile(r"^(?:\S*/)?([^/\s]+: line \d+: (?:syntax error|unexpected E
 # Exceptions that say nothing without the place, which is in a file that was about to run.
 UNREADABLE = ("SyntaxError", "IndentationError", "TabError")
 PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)')
-WARNING = re.compile(r"\bWARN(ING)?\b.*\b([Cc]annot|could not|[Ff]ailed|refused|denied|errmsg|[Ee]rror)\b")
+WARNING = re.compile(
+    r"\bWARN(ING)?\b.*\b([Cc]annot|could not|[Ff]ailed|refused|denied|errmsg|[Ee]rror"
+    r"|not \w+ed|[Uu]nknown|[Mm]issing|[Ii]nvalid|[Uu]nsupported|[Rr]eject\w*|KeyError)\b"
+)
 MOST = 5
 NEAR = 20  # lines
 LONG = 50  # lines

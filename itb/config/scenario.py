@@ -60,6 +60,9 @@ class Step(YamlRecord):
     """How many more tries are allowed after one that failed."""
     known_failure: KnownFailure | None = None
     """A failure that is expected for a while."""
+    preparation: bool = False
+    """Whether it only prepares what is tried, such as a version before the candidate: what it cannot do is not
+    the candidate's fault, and all that follows is skipped with the reason."""
     results: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
     """Names of results that its script lists in any case, one for each service of the role if with {service}."""
 
@@ -80,6 +83,8 @@ class Step(YamlRecord):
             raise ValueError("an action is not repeated: eventually goes with run or script")
         if self.action and self.results:
             raise ValueError("an action lists no results: they go with run or script")
+        if self.preparation and self.results:
+            raise ValueError("a preparation has no results: what fails of it is not the candidate's")
         if duplicate := next((name for name in self.results if self.results.count(name) > 1), None):
             raise ValueError(f"results: {duplicate!r} is named twice; reports tell them apart by name")
         return self

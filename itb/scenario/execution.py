@@ -35,7 +35,13 @@ from itb.scenario import result_files, step_cases
 from itb.scenario import step as scenario_step
 from itb.scenario.check_results import CheckResult, CheckResults
 from itb.scenario.script_context import ScriptContext
-from itb.scenario.step_result import FailureExplanation, StepResult, apply_known_failure, evaluate_try
+from itb.scenario.step_result import (
+    FailureExplanation,
+    StepResult,
+    apply_known_failure,
+    apply_preparation,
+    evaluate_try,
+)
 from itb.util.redact import redact
 from itb.util.text import count, cut
 from itb.util.yamlfile import nearest
@@ -94,7 +100,8 @@ def run_scenario(
     the token is no longer valid.  After the first failure ``find_log_cause``
     returns the cause that logs name, which is added to the message, and the
     lines it was read from.  A failed step ends the ordinary steps unless they
-    are independent; ``always`` steps follow unless the run was interrupted.
+    are independent, and so does a preparation that is skipped; ``always`` steps
+    follow unless the run was interrupted.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -109,7 +116,9 @@ def run_scenario(
         scenario, hosts, journal, context, factor, actions or ACTIONS, find_token_refusal, find_log_cause
     )
     for number, step in enumerate(scenario.steps, 1):
-        if scenario_run.last_failure and not scenario.independent:
+        if scenario_run.unprepared:
+            scenario_run.skip_step(step, scenario_run.unprepared)
+        elif scenario_run.last_failure and not scenario.independent:
             scenario_run.skip_step(step, f"{scenario_run.last_failure} failed before")
         else:
             scenario_run.try_step(number, step)
@@ -132,6 +141,7 @@ class _ScenarioRun:
     find_log_cause: FindLogCause | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     last_failure: str = ""  # the ordinary step, or check of one, that failed last
+    unprepared: str = ""  # why what follows cannot be tried: what could not be prepared
     hosts_with_files: set[str] = field(default_factory=set)
     trace_id: str = field(default_factory=lambda: secrets.token_hex(4))  # tells its jobs' traces from earlier ones
 
@@ -158,7 +168,9 @@ class _ScenarioRun:
                 case.log.parent.mkdir(parents=True, exist_ok=True)
                 case.log.unlink(missing_ok=True)
                 result = self._try_with_retries(step, case)
-                result = apply_known_failure(step, result) if step.known_failure else result
+                result = apply_preparation(step, apply_known_failure(step, result))
+                if step.preparation and result.outcome is Outcome.SKIPPED:
+                    self.unprepared = f"{step.name}: {result.message}"
                 outcome = self._report(step, case, result)
                 failure = f"a check of {failure}" if result.only_checks_failed else failure
         except InterruptedRunError:
@@ -324,7 +336,7 @@ class _ScenarioRun:
             return FailureExplanation(TokenError, before=f"{token_error.message}; without it: ")
         cause: str = ""
         quotes: Sequence[LogLine] = ()
-        if self.find_log_cause and Outcome.FAILED not in self.outcomes:
+        if self.find_log_cause and Outcome.FAILED not in self.outcomes and not result.names_exception:
             cause, quotes = self.find_log_cause()
         return FailureExplanation(
             after=f"; {cause}" if cause else "",

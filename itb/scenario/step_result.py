@@ -18,6 +18,7 @@ from itb.util import loglines
 
 SKIP_STATUS = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
 
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception): \S")
 _PLACE = re.compile(r"\((/[^\s():]{1,200}):(\d{1,9})\)")
 
 
@@ -49,6 +50,11 @@ class StepResult:
     def add_remarks(self, message: str) -> str:
         """Return a message with ``gave_up`` and the note after it."""
         return "; ".join(filter(None, [message, self.gave_up])) + self.note
+
+    @property
+    def names_exception(self) -> bool:
+        """Return whether the message has the exception that a program ended with: logs know no better."""
+        return bool(_EXCEPTION.search(self.message))
 
     @property
     def checks_message(self) -> str:
@@ -153,6 +159,15 @@ def apply_known_failure(step: Step, result: StepResult, *, today: str = "") -> S
         result.gave_up = result.note = ""
         result.outcome, result.remark = Outcome.SKIPPED, Remark.KNOWN_FAILURE
         result.checks.items = [_as_known_failure(check, known_failure.reason) for check in result.checks.items]
+    return result
+
+
+def apply_preparation(step: Step, result: StepResult) -> StepResult:
+    """Make a skip of a failure of a step that only prepares: what fails of it is not the candidate's."""
+    if step.preparation and result.outcome is Outcome.FAILED and not result.only_checks_failed:
+        result.message = f"cannot be prepared: {result.full_message}"
+        result.gave_up = result.note = ""
+        result.outcome = Outcome.SKIPPED
     return result
 
 

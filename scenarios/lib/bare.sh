@@ -32,3 +32,12 @@ only_bare() {
     exit 77
   }
 }
+
+# cause_of_dnf FILE: the line of what dnf printed that says why.
+cause_of_dnf() {
+  {
+    python3 "$ITB_LIB/dnf_log.py" scriptlets "$1"
+    python3 "$ITB_LIB/dnf_log.py" refused "$1"
+    tail --lines=1 "$1"
+  } | head --lines=1
+}

@@ -33,3 +33,41 @@ wait_up() {
   done
   return 1
 }
+
+# own_services: the services that the product's own packages bring.
+own_services() {
+  local unit owner
+  for unit in "${services[@]}"; do
+    owner=$(rpm --query --file --queryformat '%{NAME}\n' "$(property "$unit" FragmentPath)" 2>/dev/null) || continue
+    case " ${ITB_PACKAGES:-} " in *" $owner "*) echo "$unit" ;; esac
+  done
+}
+
+# own_command NAME VARIABLE: runs the product's command in this variable; a result of TAP, skipped without one.
+own_command() {
+  local command=${!2:-} log=/var/log/itb-own.log status=0 why=''
+  if [ -z "$command" ]; then
+    skipped "$1" "it has none ($2)"
+    return
+  fi
+  timeout 120 bash -c "$command" >"$log" 2>&1 || status=$?
+  if [ "$status" -ne 0 ]; then
+    why=$(grep --extended-regexp '^[A-Za-z_.]*(Error|Exception)|Error|ERROR' "$log" | tail --lines=1 || tail --lines=1 "$log")
+    why="$command: exit status $status: $why"
+  fi
+  clean "$1" "$why"
+  comment "$(tail --lines=30 "$log")"
+}
+
+# report_up: whether each service is up; results of TAP.
+report_up() {
+  local unit
+  for unit in "${services[@]}"; do
+    if wait_up "$unit"; then
+      ok "$unit is up"
+    else
+      not_ok "$unit is up"
+      cause "$unit"
+    fi
+  done
+}

@@ -3,7 +3,6 @@
 # ITB_INSTALL_<ROLE>, ITB_SERVICES_<ROLE>: packages the roles install and their services.
 
 work=/var/lib/itb/upgrade
-log=/var/log/itb-upgrade.log
 
 # offered REPOSITORY: names of its packages. The first use of a repository is asked to trust its key.
 offered() {
@@ -23,15 +22,6 @@ words() {
 installed() {
   { offered "${ITB_PREVIOUS_REPO:?}" && offered "${ITB_CANDIDATE_REPO:?}"; } | sort --unique |
     comm -12 - <(rpm --query --all --queryformat '%{NAME}\n' | sort --unique)
-}
-
-# cause_of_dnf: the line of its log that says why.
-cause_of_dnf() {
-  {
-    python3 "$ITB_LIB/dnf_log.py" scriptlets "$log"
-    python3 "$ITB_LIB/dnf_log.py" refused "$log"
-    tail --lines=1 "$log"
-  } | head --lines=1
 }
 
 # settled: leaves the step with a skip unless the previous version was installed.

@@ -6,6 +6,7 @@ set -euo pipefail
 source "$ITB_SCENARIO_DIR/common.sh"
 # shellcheck source=../lib/bare.sh
 source "$ITB_LIB/bare.sh"
+log=/var/log/itb-upgrade.log
 only_bare
 rm --recursive --force "$work"
 mkdir --parents "$work"
@@ -23,7 +24,7 @@ dnf --assumeyes --setopt=install_weak_deps=False --disablerepo="$ITB_CANDIDATE_R
   --enablerepo="$ITB_PREVIOUS_REPO" install "${names[@]}" >"$log" 2>&1 || status=$?
 cat "$log"
 if [ "$status" -ne 0 ]; then
-  echo "the previous version does not install: $(cause_of_dnf)"
+  echo "the previous version does not install: $(cause_of_dnf "$log")"
   exit 77
 fi
 installed >"$work/installed"

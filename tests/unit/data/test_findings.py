@@ -135,6 +135,8 @@ def test_what_a_log_ends_with_may_warn_of_the_cause(script: ModuleType) -> None:
     assert script.last_warnings(texts, []) == [(f"WARNING {message}", "a", 1, warning)]
     assert script.last_warnings(texts, [re.compile("gridd")]) == []
     assert script.last_warnings([("a", "[2026] WARNING: x:2: GSI is enabled\n")], []) == []
+    unserved = "2026-11-29 02:56:18,622 WARNING request r not served: 'PocketMaxPilots'"
+    assert script.last_warnings([("a", unserved)], [])[0][0] == "WARNING request r not served: 'PocketMaxPilots'"
 
 
 def test_a_healthy_log_has_none(script: ModuleType) -> None:

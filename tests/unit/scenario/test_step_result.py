@@ -12,3 +12,9 @@ def test_limit_comes_after_the_cause_that_logs_name() -> None:
     explained = FailureExplanation(after="; ce: no token").explain(result.message)
     assert result.add_remarks(explained) == "no worker; ce: no token; not within 30 s (31 tries) (failed 2 times)"
     assert result.full_message == "no worker; not within 30 s (31 tries) (failed 2 times)"
+
+
+def test_a_program_that_ended_with_an_exception_is_its_own_cause() -> None:
+    upgrade = "gwms-factory upgrade: exit status 6: OSError: [Errno 9] Bad file descriptor"
+    assert StepResult(Outcome.FAILED, upgrade).names_exception
+    assert not StepResult(Outcome.FAILED, "gwms-frontend is failed").names_exception

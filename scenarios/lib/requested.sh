@@ -2,7 +2,7 @@
 # The factory's collector has a request for pilots.
 # ITB_REQUEST_ADS: constraint for the ads of the product that ask for pilots now.
 set -euo pipefail
-# shellcheck source=../lib/htcondor.sh
+# shellcheck source=htcondor.sh
 source "$ITB_LIB/htcondor.sh"
 if [ -z "${ITB_REQUEST_ADS:-}" ]; then
   echo "the product does not say how a request looks (ITB_REQUEST_ADS)"

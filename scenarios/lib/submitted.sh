@@ -1,7 +1,7 @@
 #!/bin/bash
 # The factory's schedd holds pilots: jobs of the grid universe.
 set -euo pipefail
-# shellcheck source=../lib/htcondor.sh
+# shellcheck source=htcondor.sh
 source "$ITB_LIB/htcondor.sh"
 states=$(pilots JobStatus)
 if [ -z "$states" ]; then
