@@ -37,6 +37,7 @@ class Remark(StrEnum):
 
     FLAKY = "flaky"  # passed, and not at the first try
     KNOWN_FAILURE = "known failure"  # failed, and that was known: skipped
+    WARNING = "warning"  # passed, and says what may be wrong
 
 
 class CommitKind(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -227,6 +227,8 @@ class ProductFile(YamlRecord):
     """By role, globs of files that the product leaves on hosts that are not its own."""
     ignored_errors: tuple[str, ...] = ()
     """Regular expressions of log lines that look like errors and mean none."""
+    errors: Literal["fail", "warn"] = "fail"
+    """What errors are that come again and again in the logs of a run in which all else is well."""
     unchecked_files: dict[str, str] = {}
     """By a pattern of paths, such as /usr/share/hello/*.json, why scenario packages does not look at these files:
     neither whether they are what their names say nor at their permissions."""

@@ -111,6 +111,8 @@ class ScenarioFile(YamlRecord):
     title: str
     """What the scenario shows, in one line."""
     needs: Needs = Needs()
+    disturbs: bool = False
+    """Whether it stops, breaks or replaces something: what logs say meanwhile is no error of the product."""
     independent: bool = False
     """Whether steps are tried though one before them failed."""
     env: Environment = {}

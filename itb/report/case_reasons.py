@@ -1,4 +1,4 @@
-"""The cases that were skipped, flaky or known to fail, grouped by their reason."""
+"""The cases that warn, or were skipped, flaky or known to fail, grouped by their reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMED = 3  # cases of one reason that are named in a line
 
 @dataclass(frozen=True)
 class CaseReason:
-    """A reason and the cases that have it; ``label`` says what they are: flaky, known failure or skipped."""
+    """A reason and the cases that have it; ``label``: they are a warning, flaky, a known failure or skipped."""
 
     label: str
     reason: str
@@ -27,7 +27,7 @@ class CaseReason:
 
 
 def group_by_reason(cases: Iterable[Case]) -> list[CaseReason]:
-    """Return the reasons with their cases: known failures first, then flaky cases, then skipped ones.
+    """Return the reasons with their cases: warnings first, then known failures, flaky cases, then skipped ones.
 
     The message of a case that failed is left out of the reasons of those that were skipped because of it.
     """
@@ -40,6 +40,6 @@ def group_by_reason(cases: Iterable[Case]) -> list[CaseReason]:
             for cause in causes:
                 reason = reason.removesuffix(f": {cause}")
             by_reason.setdefault((case.remark or case.outcome, reason), []).append(case)
-    order: list[str] = [Remark.KNOWN_FAILURE, Remark.FLAKY, Outcome.SKIPPED]
+    order: list[str] = [Remark.WARNING, Remark.KNOWN_FAILURE, Remark.FLAKY, Outcome.SKIPPED]
     reasons = [CaseReason(label, reason, same) for (label, reason), same in by_reason.items()]
     return sorted(reasons, key=lambda item: order.index(item.label))

@@ -28,6 +28,28 @@ class DiskSpace(Record):
     free: dict[str, int]
 
 
+class LoggedError(Record):
+    """An error that the logs of a role's host have: its first message and line, and how often it came.
+
+    ``kind`` is the message without what is different each time; ``log`` is a path
+    on the host, ``number`` that of the line, from 1, 0 where it is not known.
+    """
+
+    role: str
+    kind: str
+    times: int
+    message: str
+    log: str
+    number: int = 0
+    line: str = ""
+
+
+class LoggedErrors(Record):
+    """The errors that came again and again in the logs of a run."""
+
+    errors: tuple[LoggedError, ...] = ()
+
+
 @dataclass(frozen=True)
 class ValueKey(Generic[R]):
     """The key of a value that is saved as ``state/NAME.json``."""
@@ -50,6 +72,7 @@ TESTBED = ValueKey("testbed", TestbedHosts)
 DISK_SPACE = ValueKey("disks", DiskSpace)
 INSTALLED = ValueKey("installed", Installed)
 TOKEN = ValueKey("token", Token)
+LOGGED_ERRORS = ValueKey("errors", LoggedErrors)
 
 
 def installed_on(role: str) -> ValueKey[Installed]:

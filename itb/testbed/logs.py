@@ -20,6 +20,7 @@ from itb.errors import LogLine
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
+from itb.rundir.values import LoggedError
 
 MAX_FILE_MB = 20  # of a single file; larger ones are left out, and named
 MAX_HOST_BYTES = 1 << 30  # of all files of one host
@@ -100,7 +101,9 @@ def _unpack(tar: Path, destination: Path) -> list[str]:
 
 
 PROBE_SECONDS = 20
-_ROW = TypeAdapter(tuple[str, str, Annotated[int, Field(ge=0)], str])
+_Number = Annotated[int, Field(ge=0)]
+_ROW = TypeAdapter(tuple[str, str, _Number, str])
+_COUNTED_ROW = TypeAdapter(tuple[str, _Number, str, str, _Number, str])
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,33 @@ def _rows(text: str) -> Iterator[tuple[str, str, int, str]]:
     for row in text.splitlines():
         with suppress(ValidationError):
             yield _ROW.validate_json(row, strict=True)
+
+
+def count_errors(
+    host: Host, globs: Sequence[str], units: Sequence[str], *, ignored: Sequence[str] = (), verb: str = "count"
+) -> list[LoggedError]:
+    """Return the errors that a host's logs and its units' journals have, and how often each came.
+
+    The verbs ``keep`` and ``skip`` return none: what logs say between the two is left out of the next count.
+    """
+    script = (shipped.folder("build_ws") / "hosts" / "errors.py").read_text(encoding="utf-8")
+    options = [option for pattern in ignored for option in ("-x", pattern)]
+    options += [option for unit in units for option in ("-u", unit)]
+    completed = host.run(Request(
+        ["python3", "-I", "-c", script, verb, *options, *globs],
+        timeout=host.engine.runner.limits("search-logs"),
+        check=False,
+        about="count errors in logs",
+        alias=["errors.py", verb],
+    ))
+    errors = []
+    for row in completed.stdout.splitlines():
+        with suppress(ValidationError):
+            kind, times, message, log, number, line = _COUNTED_ROW.validate_json(row, strict=True)
+            errors.append(LoggedError(
+                role=host.role, kind=kind, times=times, message=message, log=log, number=number, line=line
+            ))
+    return errors
 
 
 def probe(host: Host, command: str, *, log: Path) -> Completed:

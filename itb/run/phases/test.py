@@ -15,9 +15,10 @@ from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
-from itb.run.phases import install, token_renewal
+from itb.run.phases import install, logged_errors, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
+from itb.rundir.values import LoggedError
 from itb.scenario import execution, step_cases
 from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
@@ -29,6 +30,7 @@ def cases(cell: Cell) -> Iterable[CaseKey]:
         yield from step_cases.planned_cases(scenario, cell.services)
     yield from phases_token.validity_cases(cell)
     yield from install.final_cases(cell)
+    yield from logged_errors.cases(cell)
 
 
 def tested_key(cell: Cell) -> CheckpointKey:
@@ -86,7 +88,8 @@ def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> N
             key = CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
             if cell.checkpoints.is_done(key) or (renewer and not renewer.may_start(scenario)):
                 continue
-            with cell.checkpoint(key, taints=sorted(cell.topology.optional & set(scenario.roles))) as checkpoint:
+            taints = sorted(cell.topology.optional & set(scenario.roles))
+            with cell.checkpoint(key, taints=taints) as checkpoint, logged_errors.left_out_of(cell, scenario):
                 outcome = execution.run_scenario(
                     scenario,
                     hosts,
@@ -108,12 +111,15 @@ def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequenc
 
 
 def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
-    """Check, at the same time, that all services are still up and that the platform is unchanged."""
+    """Check, at the same time, that all services are still up and that the platform is unchanged; look at logs."""
+    errors: list[LoggedError] = []
     checks: list[Callable[[], object]] = [
         lambda: in_parallel(
             cell.services,
             lambda role: install.watch(cell, role, cell.services[role], case=install.still_up, settle=0),
         ),
         lambda: install.inspect_after_tests(cell, build, installed),
+        lambda: errors.extend(logged_errors.find(cell)),
     ]
     in_parallel(checks, lambda check: check())
+    logged_errors.report(cell, errors)
