@@ -62,6 +62,13 @@ def _variants(settings: Settings, line: PartialLine) -> Iterable[str]:
     return lookup.load_product(line.value("product") or settings.product, folders).variants
 
 
+def _scenarios(settings: Settings, line: PartialLine) -> Iterable[str]:
+    names = list(_definitions("scenarios")(settings, line))
+    product = line.value("product") or settings.product
+    sets = lookup.load_product(product, settings.folders("products")).scenario_sets if product else {}
+    return [*names, *sets]
+
+
 def _outcomes(_: Settings, __: PartialLine) -> Iterable[str]:
     return runs.OUTCOMES
 
@@ -76,7 +83,7 @@ def _hooks(settings: Settings, _: PartialLine) -> list[str]:
 _VALUES: dict[str, Callable[[Settings, PartialLine], Iterable[str]]] = {
     "products": _definitions("products"),
     "platforms": _definitions("platforms"),
-    "scenarios": _definitions("scenarios"),
+    "scenarios": _scenarios,
     "variants": _variants,
     "hooks": _hooks,
     "runs": _runs,

@@ -219,6 +219,8 @@ class ProductFile(YamlRecord):
     scenarios: tuple[str, ...] = ("smoke",)
     """Scenarios that are tried unless others are asked for, of folder scenarios beside product.yaml or itb's.
     smoke is for pilot systems and needs a token."""
+    scenario_sets: dict[str, tuple[str, ...]] = {}
+    """By name, scenarios that this name stands for, as in --scenario release: all that a release deserves."""
     env: Environment = {}
     """Environment of every scenario step: what a general scenario has to know of this product."""
     pilot_logs: str = ""
@@ -260,6 +262,12 @@ class Product(ProductFile):
     def checkout_name(self) -> str:
         """Return the name of the folder that the source is checked out to."""
         return self.build.checkout_name or self.name
+
+    def with_sets(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return names of scenarios, sets among them replaced by their scenarios, of which each is named once."""
+        if not self.scenario_sets.keys() & set(names):
+            return tuple(names)
+        return tuple(dict.fromkeys(part for name in names for part in self.scenario_sets.get(name, (name,))))
 
 
 def with_variants(product: Product, names: Sequence[str]) -> Product:

@@ -68,11 +68,14 @@ def find_definitions(settings: Settings) -> list[CellDefinitions]:
 def find_testbed_and_scenarios(
     product: Product, scenarios: Sequence[str], settings: Settings
 ) -> tuple[Topology, tuple[Scenario, ...]]:
-    """Return the testbed of a product, and scenarios by their names; UsageError if they do not fit together."""
+    """Return the testbed of a product, and scenarios by their names or those of sets of the product.
+
+    Raises UsageError if they do not fit together.
+    """
     topology = find_topology(product.testbed, product.folder)
     _check_roles(product, topology)
     folders = [*settings.folders("scenarios"), product.folder / "scenarios"]
-    loaded = tuple(lookup.load_scenario(name, folders) for name in scenarios)
+    loaded = tuple(lookup.load_scenario(name, folders) for name in product.with_sets(scenarios))
     for scenario in loaded:
         execution.check_roles(scenario, topology.roles)
     return topology, loaded

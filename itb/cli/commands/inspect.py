@@ -78,7 +78,7 @@ def show_product(name: str, *, as_json: bool) -> None:
     product = assemble.load_product(settings)
     for names in ((), *((name,) for name in product.variants)):
         varied = config_product.with_variants(product, names)
-        assemble.find_testbed_and_scenarios(varied, varied.scenarios, settings)
+        assemble.find_testbed_and_scenarios(varied, (*varied.scenarios, *varied.scenario_sets), settings)
     if as_json:
         print_json(product.model_dump(mode="json", by_alias=True))
         return
@@ -86,6 +86,8 @@ def show_product(name: str, *, as_json: bool) -> None:
     builder = "a command" if product.build.command else product.build.release_manager
     print(redact(f"  source {product.source.url or product.source.history}, built by {builder}"))
     print(f"  testbed {product.testbed}, scenarios {', '.join(product.scenarios)}")
+    for set_name, scenarios in product.scenario_sets.items():
+        print(f"  --scenario {set_name}: {', '.join(scenarios)}")
     listing = Listing("role", "packages", "services", "configuration")
     for role, definition in product.roles.items():
         services = ", ".join(definition.services)

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from itb.config import step_library
+from itb.config.scenario import Scenario
 from itb.containers.host import Host
 from itb.errors import LogLine
 from itb.install import configure
@@ -14,7 +15,7 @@ from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
+from itb.run.parallel import in_parallel, side_by_side
 from itb.run.phases import install, logged_errors, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
@@ -80,14 +81,15 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
 
 
 def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> None:
-    """Run the scenarios that are not done, one after the other, and keep the token valid."""
+    """Run the scenarios that are not done and keep the token valid; those with no host in common side by side."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with token_renewal.keep_fresh(cell, token) as renewer:
-        for scenario in cell.scenarios:
+
+        def run(scenario: Scenario) -> None:
             checksum = step_library.checksum(scenario.folder, scenario.scripts)
             key = CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
             if cell.checkpoints.is_done(key) or (renewer and not renewer.may_start(scenario)):
-                continue
+                return
             taints = sorted(cell.topology.optional & set(scenario.roles))
             with cell.checkpoint(key, taints=taints) as checkpoint, logged_errors.left_out_of(cell, scenario):
                 outcome = execution.run_scenario(
@@ -100,6 +102,8 @@ def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> N
                     find_log_cause=lambda: _find_log_cause(cell, hosts),
                 )
                 checkpoint.must_repeat = outcome is not Outcome.PASSED
+
+        side_by_side(cell.scenarios, lambda scenario: set(scenario.roles), run)
 
 
 def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequence[LogLine]]:

@@ -70,6 +70,15 @@ def test_two_scenarios_of_one_name(names: tuple[str, ...], message: str, tmp_pat
     assert len(definitions.scenarios) == 2
 
 
+def test_a_set_stands_for_its_scenarios_each_of_which_is_tried_once() -> None:
+    (release,) = assemble.find_definitions(Settings(product="pocketwms", scenario=("release", "smoke")))
+    names = [scenario.name for scenario in release.scenarios]
+    assert sorted(set(names)) == sorted(names)
+    assert {"smoke", "packages", "upgrade", "used", "skew"} <= set(names)
+    with pytest.raises(UsageError, match="unknown scenario 'releases'"):
+        assemble.find_definitions(Settings(product="pocketwms", scenario=("releases",)))
+
+
 PRODUCT = """
 title: t
 source: {url: src}
