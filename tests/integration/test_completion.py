@@ -70,6 +70,7 @@ def environment(home: Path) -> dict[str, str]:
         ("itb platform ", ["build", "list", "remove", "show"]),
         ("itb run --ref * --ke", ["--keep"]),
         ("itb run --keep = f", ["failed"]),
+        ("itb run --product pocketwms --scenario rel", ["release"]),
         ("itb logs ", [RUN]),
         ('itb run "', []),
     ],
