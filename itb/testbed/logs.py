@@ -22,7 +22,8 @@ from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
 from itb.rundir.values import LoggedError
 
-MAX_FILE_MB = 20  # of a single file; larger ones are left out, and named
+MAX_FILE_MB = 20  # of a single file; the middle of larger ones is left out
+_MOST_CUT = 50  # files
 MAX_HOST_BYTES = 1 << 30  # of all files of one host
 _MAX_ENTRIES = 20_000
 
@@ -39,8 +40,24 @@ ps -ef > "$folder/processes.txt" 2>&1
 ip -brief address > "$folder/addresses.txt" 2>&1
 cat /etc/os-release > "$folder/os-release.txt" 2>&1
 { df -h; free -m; } > "$folder/resources.txt" 2>&1
-find "$@" -maxdepth 0 -type f -size +"$ITB_LIMIT"M -printf 'too large: %p (%s bytes)\\n' > "$folder/left-out.txt"
-find "$@" -maxdepth 0 -type f ! -size +"$ITB_LIMIT"M -print0 > "$folder.list"
+limit=$((ITB_LIMIT << 20))
+kept=$((ITB_LIMIT << 18))
+: > "$folder/left-out.txt"
+# Whole lines, and of a key that the cut goes through no line at all: who redacts would not know it.
+find "$@" -maxdepth 0 -type f -size +"$limit"c -printf '%s %p\\0' | head --zero-terminated --lines=@CUT@ |
+while IFS=' ' read -r -d '' size file; do
+    mkdir --parents "$folder${file%/*}"
+    {
+        head --bytes="$kept" "$file" | sed '$d'
+        echo "[itb: the middle of $size bytes is left out]"
+        tail --bytes="$kept" "$file" | sed -E '1d' |
+            sed -E '1{:a;/^[A-Za-z0-9+\\/=]{40,}$|^-----END /{$d;N;s/.*\\n//;ba}}'
+    } > "$folder$file"
+    echo "cut: the middle of $file ($size bytes)" >> "$folder/left-out.txt"
+done
+[ "$(stat --format=%s "$folder/@JOURNAL@")" -lt 16777216 ] ||
+    echo "cut: the beginning of the journal" >> "$folder/left-out.txt"
+find "$@" -maxdepth 0 -type f ! -size +"$limit"c -print0 > "$folder.list"
 tar @FORMAT@ --ignore-failed-read --warning=no-file-changed --directory="$folder" . \\
     --null --files-from="$folder.list" | head --bytes="$ITB_TOTAL"
 """
@@ -49,15 +66,15 @@ tar @FORMAT@ --ignore-failed-read --warning=no-file-changed --directory="$folder
 def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Path | None = None) -> list[str]:
     """Copy a host's logs (``globs``, ``**`` allowed) and state into ``destination``; return the files left out.
 
-    Text is redacted before it is written.  Files that are binary, compressed
-    or larger than 20 MB are left out and named in ``left-out.txt``.
+    Text is redacted before it is written.  Files that are binary or compressed
+    are left out, and so is the middle of one larger than 20 MB; ``left-out.txt`` names them.
     ``private`` is a directory that only this user can read; it holds the
     unredacted archive until it is unpacked.
     """
     destination.mkdir(parents=True, exist_ok=True)
     patterns = " ".join(_safe_glob(glob) for glob in globs)
     script = _GATHER.replace("@GLOBS@", patterns).replace("@JOURNAL@", str(JOURNAL))
-    script = script.replace("@FORMAT@", " ".join(archive.FORMAT))
+    script = script.replace("@FORMAT@", " ".join(archive.FORMAT)).replace("@CUT@", str(_MOST_CUT))
     with tempfile.TemporaryDirectory(prefix="evidence-", dir=private) as temporary_folder:
         tar = Path(temporary_folder) / "evidence.tar"
         host.run(Request(
@@ -70,10 +87,12 @@ def collect(host: Host, globs: Sequence[str], destination: Path, *, private: Pat
             about="collect evidence",
         ))
         left_out = _unpack(tar, destination)
+    listed = destination / "left-out.txt"
+    lines = listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed.is_file() else []
     if left_out:
-        with (destination / "left-out.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
+        with listed.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in left_out)
-    return left_out
+    return [*lines, *left_out]
 
 
 def _safe_glob(glob: str) -> str:

@@ -72,11 +72,31 @@ def test_what_cannot_be_redacted_is_left_out_by_name(
     monkeypatch.setattr(testbed_logs, "MAX_FILE_MB", 1)
     make = 'cd "$1"; echo x | gzip > old.log.gz; cp /bin/true core; head -c 3000000 /dev/zero | tr "\\0" x > big'
     shared_host.script(make, Request([logs]))
-    collected, _ = collect(shared_host, tmp_path, f"{logs}/*")
-    assert not collected
+    collected, left_out = collect(shared_host, tmp_path, f"{logs}/*")
+    assert collected == {"big": b"[itb: the middle of 3000000 bytes is left out]\n"}
     left_out_text = (tmp_path / "left-out.txt").read_text()
-    for words in (f"binary: {logs}/old.log.gz", f"binary: {logs}/core", f"too large: {logs}/big (3000000 bytes)"):
+    cut = f"cut: the middle of {logs}/big (3000000 bytes)"
+    assert cut in left_out
+    for words in (f"binary: {logs}/old.log.gz", f"binary: {logs}/core", cut):
         assert words in left_out_text
+
+
+def test_large_log_keeps_head_and_tail(
+    shared_host: Host, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whole lines; of a key that the cut goes through, nothing is kept that nobody would know for one."""
+    monkeypatch.setattr(testbed_logs, "MAX_FILE_MB", 1)
+    key = 'printf "$2\\n%.0s" $(seq 4033); echo "-----END K-----"'
+    make = f'cd "$1"; {{ echo first; seq 200000; {key}; echo last; }} > big'
+    shared_host.script(make, Request([logs, "QUJD" * 16]))
+    collected, left_out = collect(shared_host, tmp_path, f"{logs}/*")
+    head, middle, tail = collected["big"].partition(b"[itb: the middle of ")
+    assert head.startswith(b"first\n1\n2\n")
+    assert len(head) > 250_000
+    assert head.endswith(b"\n")
+    assert middle
+    assert tail.splitlines()[1:] == [b"last"]
+    assert [line for line in left_out if line.startswith("cut: ")]
 
 
 def test_links_pipes_and_directories(shared_host: Host, logs: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
-from itb.model import CaseKey, Notes
+from itb.model import CaseKey, Notes, Remark
 from itb.phase import Phase
 from itb.report import run_report, run_result
 from itb.repository import server as repository_server
@@ -19,6 +19,7 @@ from itb.rundir.journal import Journal
 from itb.testbed import logs
 
 EVIDENCE = CaseKey(Phase.EVIDENCE, ITB, "logs collected from the hosts")
+_NAMED = 3  # logs that are not there whole
 REMOVED = CaseKey(Phase.DOWN, NETWORK, "hosts and network removed")
 
 
@@ -26,9 +27,19 @@ def collect_evidence(cell: Cell) -> None:
     """Collect the logs of all hosts, as a case that never fails: the verdict does not depend on it."""
     with cell.journal.case(*EVIDENCE) as case:
         try:
-            collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
+            left_out = collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
+            losses = [f"{role}: {line}" for role, lines in left_out.items() for line in lines if _is_loss(line)]
+            if losses:
+                more = f" and {len(losses) - _NAMED} more" if len(losses) > _NAMED else ""
+                case.passed("; ".join(losses[:_NAMED]) + more)
+                case.remark = Remark.WARNING
         except Exception as error:  # noqa: BLE001 - a host that has died, a full disk, what a hostile host sent
             case.skip(f"incomplete: {as_itb_error(error).message}")
+
+
+def _is_loss(line: str) -> bool:
+    """Return whether a log that tells of the run is not there whole; binary files are expected."""
+    return not line.startswith("binary: ")
 
 
 def remove(journal: Journal, engine: Engine) -> int:
@@ -76,15 +87,16 @@ def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int
     return code
 
 
-def collect(cell: Cell, roles: Sequence[str]) -> None:
-    """Copy logs and state of these roles' hosts, if they run, into the run directory."""
+def collect(cell: Cell, roles: Sequence[str]) -> dict[str, list[str]]:
+    """Copy logs and state of these roles' hosts, if they run, into the run directory; return what was left out."""
     private = cell.rundir.tokens if cell.rundir.tokens.is_dir() else None
 
-    def collect_role(role: str) -> None:
+    def collect_role(role: str) -> list[str]:
         globs = cell.logs.get(role, ("/var/log/nginx/*",))
-        logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
+        left_out = logs.collect(cell.host(role), globs, cell.rundir.host(role), private=private)
         build = cell.rundir.load(values.BUILD)
         if role == SERVICES and build and not build.published and cell.rundir.load(values.REPO):
             repository_server.fetch_signed(cell.host(SERVICES), build, cell.rundir.repo / repository_server.SIGNED)
+        return left_out
 
-    in_parallel(sorted(cell.testbed.find_running_roles() & set(roles)), collect_role)
+    return in_parallel(sorted(cell.testbed.find_running_roles() & set(roles)), collect_role)
