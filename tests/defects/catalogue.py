@@ -22,6 +22,37 @@ _GIT = ("git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
 # These `make test` runs, too, with other defects of the product (tests/acceptance/test_defects.py).
 SELECTED = ("next-upgrade-disables-a-service", "upgrade-stops-before-unpacking", "package-renamed")
 
+# Those that share a run; all others have one of their own.
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    SELECTED,
+    ("upgrade-stops-a-service", "next-upgrade-loses-data"),
+    ("next-upgrade-removes-a-user", "upgrade-enables-a-service", "package-without-its-epoch"),
+    ("one-package-moved-module", "upgrade-script-fails"),
+    ("refused-by-obsoletes", "refused-by-conflict"),
+    ("config-is-replaced", "config-is-no-config", "removal-fails"),
+    ("harmless-disabled-unit", "harmless-no-restart", "harmless-split", "harmless-stop-and-start"),
+    ("harmless-guarded-removal", "harmless-config-nobody-edits"),
+    (
+        "tool-with-syntax-error", "tool-of-an-older-python", "tool-without-its-requirement",
+        "shell-with-syntax-error", "interpreter-not-there", "unit-with-unknown-key", "unit-of-a-program-not-there",
+        "tmpfiles-unknown-user", "logrotate-unknown-word", "cron-without-user", "httpd-unknown-directive",
+        "example-no-xml", "example-no-json", "example-no-yaml",
+        "world-readable-key", "world-writable-folder", "nameless-owner",
+    ),
+    (
+        "harmless-after-missing", "harmless-jinja", "harmless-modes", "harmless-old-python-in-doc",
+        "harmless-optional-import", "harmless-sourced-shell", "harmless-template",
+    ),
+    (
+        "harmless-new-subpackage", "harmless-log-format", "harmless-talkative-scripts", "harmless-hardened-unit",
+        "harmless-package-merged", "harmless-new-setting",
+    ),
+    (
+        "harmless-config-moved", "harmless-module-to-package", "harmless-module-moved", "harmless-sysusers",
+        "harmless-restart-at-the-end", "harmless-timer-by-preset",
+    ),
+)  # fmt: skip
+
 
 class Entry(YamlRecord):
     """A defect that a run must find, or a harmless change that it must not take for one."""
@@ -51,6 +82,12 @@ class Entry(YamlRecord):
 def load() -> dict[str, Entry]:
     """Return all entries by the names of their files."""
     return {path.stem: yamlfile.load(path, Entry) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def groups() -> list[tuple[str, ...]]:
+    """Return the names of all entries, those together that share a run."""
+    grouped = [name for group in TOGETHER for name in group]
+    return [*TOGETHER, *((name,) for name in load() if name not in grouped)]
 
 
 def edited(tree: dict[str, bytes], entries: Iterable[tuple[str, Sequence[Edit]]]) -> dict[str, bytes]:

@@ -18,40 +18,12 @@ from tests.defects import catalogue
 from tests.defects.conftest import SCORE
 
 ENTRIES = catalogue.load()
-# Those that share a run; all others have one of their own.
-TOGETHER: tuple[tuple[str, ...], ...] = (
-    catalogue.SELECTED,
-    ("upgrade-stops-a-service", "next-upgrade-loses-data"),
-    ("next-upgrade-removes-a-user", "upgrade-enables-a-service", "package-without-its-epoch"),
-    ("one-package-moved-module", "upgrade-script-fails"),
-    ("refused-by-obsoletes", "refused-by-conflict"),
-    ("config-is-replaced", "config-is-no-config", "removal-fails"),
-    ("harmless-disabled-unit", "harmless-no-restart", "harmless-split", "harmless-stop-and-start"),
-    ("harmless-guarded-removal", "harmless-config-nobody-edits"),
-    (
-        "tool-with-syntax-error", "tool-of-an-older-python", "tool-without-its-requirement",
-        "shell-with-syntax-error", "interpreter-not-there", "unit-with-unknown-key", "unit-of-a-program-not-there",
-        "tmpfiles-unknown-user", "logrotate-unknown-word", "cron-without-user", "httpd-unknown-directive",
-        "example-no-xml", "example-no-json", "example-no-yaml",
-        "world-readable-key", "world-writable-folder", "nameless-owner",
-    ),
-    (
-        "harmless-after-missing", "harmless-jinja", "harmless-modes", "harmless-old-python-in-doc",
-        "harmless-optional-import", "harmless-sourced-shell", "harmless-template",
-    ),
-)  # fmt: skip
+MARKS = [pytest.mark.long, pytest.mark.defects]
 
 
-def _groups() -> list[Any]:
-    grouped = [name for group in TOGETHER for name in group]
-    assert len(set(grouped)) == len(grouped), "an entry is in two groups"
-    assert set(grouped) <= set(ENTRIES), f"no such entry: {set(grouped) - set(ENTRIES)}"
-    groups = [*TOGETHER, *((name,) for name in ENTRIES if name not in grouped)]
-    marks = [pytest.mark.long, pytest.mark.defects]
-    return [pytest.param(group, id="+".join(group), marks=marks) for group in groups]
-
-
-@pytest.mark.parametrize("names", _groups())
+@pytest.mark.parametrize(
+    "names", [pytest.param(names, id="+".join(names), marks=MARKS) for names in catalogue.groups()]
+)
 def test_entry(
     names: tuple[str, ...],
     itb_run: Callable[..., Any],
