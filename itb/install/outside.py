@@ -11,7 +11,7 @@ only for a while; therefore itb brings its own programs (``itb/containers/tools.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -151,13 +151,19 @@ class _InspectionQuery(Record):
 
 
 def check_platform(
-    inspection: Inspection, expected: SideEffects, own: Sequence[str], *, later: bool = False
+    inspection: Inspection,
+    expected: SideEffects,
+    own: Sequence[str],
+    *,
+    later: bool = False,
+    known: Container[str] = (),
 ) -> str:
     """Check that nothing of the platform was changed; return a summary for the report.
 
     ``own`` are the candidate's packages (NEVRAs).  ``later`` is for checks
     that do not directly follow the installation: more packages may be there,
-    and files of packages must be unchanged like those of the image.  Raises
+    and files of packages must be unchanged like those of the image, but for
+    findings that are ``known``, as :func:`check_packages` has put them.  Raises
     InstallError with the file, its change and the scriptlet that names it.
     """
     if inspection.root:
@@ -173,7 +179,8 @@ def check_platform(
         if watched.fullmatch(path) and not may_be_added.fullmatch(path)
     ]
     # Files of a package that a scenario replaced may be missing.
-    deviations = _deviations(inspection, expected) if later else []
+    deviations = _deviations(inspection, expected, own) if later else []
+    deviations = [item for item in deviations if _line(item, inspection, own) not in known]
     replaced = [(path, change) for path, change in deviations if not change.startswith("missing ")]
     misplaced = [
         (path, f"{reason} (file of {package})")
@@ -202,14 +209,23 @@ def check_packages(
     ]
     names = {name.rsplit("-", 2)[0] for name in served}
     foreign += [(name, "asked for, and no repository of the run has delivered it") for name in {*required} - names]
-    _refuse([*foreign, *_deviations(inspection, expected)], inspection, own)
+    _refuse([*foreign, *_deviations(inspection, expected, own)], inspection, own)
     return f"as they were served: {count(len(served), 'package')}"
 
 
-def _deviations(inspection: Inspection, expected: SideEffects) -> list[tuple[str, str]]:
+def _deviations(inspection: Inspection, expected: SideEffects, own: Sequence[str]) -> list[tuple[str, str]]:
     may_change = _may_change(expected)
-    deviations = [(path, f"{change} (file of {package})") for package, path, change in inspection.deviant]
+    deviations = [
+        (path, _describe_deviation(package, path, change, own)) for package, path, change in inspection.deviant
+    ]
     return [(path, change) for path, change in deviations if not may_change.fullmatch(path)]
+
+
+def _describe_deviation(package: str, path: str, change: str, own: Sequence[str]) -> str:
+    """Return what became of a package's file; what was set in one of the candidate's in /etc is lost one day."""
+    if change == "another content" and path.startswith("/etc/") and package in own:
+        return f"changed here, and is no %config in {package}: every upgrade overwrites it"
+    return f"{change} (file of {package})"
 
 
 def _may_change(expected: SideEffects) -> re.Pattern[str]:
@@ -224,10 +240,7 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
     if not findings:
         return
     ordered = sorted(findings, key=lambda finding: (not inspection.scriptlets_naming(finding[0], own), finding[0]))
-    lines = []
-    for path, change in ordered[:_MAX_SHOWN]:
-        scriptlets = inspection.scriptlets_naming(path, own)
-        lines.append(f"{path}: {change}" + (f"; {scriptlets} names it" if scriptlets else ""))
+    lines = [_line(finding, inspection, own) for finding in ordered[:_MAX_SHOWN]]
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     raise TamperedError(
         f"{lines[0]}{more}",
@@ -235,6 +248,12 @@ def _refuse(findings: Sequence[tuple[str, str]], inspection: Inspection, own: Se
         evidence="\n".join(lines),
         quotes=[LogLine(lines[0])],
     )
+
+
+def _line(finding: tuple[str, str], inspection: Inspection, own: Sequence[str]) -> str:
+    path, change = finding
+    scriptlets = inspection.scriptlets_naming(path, own)
+    return f"{path}: {change}" + (f"; {scriptlets} names it" if scriptlets else "")
 
 
 def _pattern(entries: Iterable[SideEffect]) -> re.Pattern[str]:

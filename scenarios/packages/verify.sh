@@ -14,8 +14,9 @@ if [ "${#names[@]}" -eq 0 ]; then
   echo "no package of the product is installed on $ITB_ROLE"
   exit 77
 fi
-# Second column "c": a configuration file, which whoever configures a host changes.
-meant='^[.SM5DLUGTP?]{8,9}  c |^[.S?][.M?][.5?][.?][.?][.?][.?][.T?][.?]? +/var/'
+# Second column "c": a configuration file, which whoever configures a host changes. What else is changed in /etc is no
+# %config: configured.sh says so.
+meant='^[.SM5DLUGTP?]{8,9}  c |^[S.][.]5[.]{4}[T.][.]? +/etc/|^[.S?][.M?][.5?][.?][.?][.?][.?][.T?][.?]? +/var/'
 plan "${#names[@]}"
 for name in "${names[@]}"; do
   found=$(rpm --verify "$name" || true)

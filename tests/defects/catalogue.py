@@ -69,8 +69,15 @@ class Entry(YamlRecord):
     """The scenarios that are run."""
     expect: ExpectedFailure | None = None
     """What the run must report."""
+    also: tuple[ExpectedFailure, ...] = ()
+    """What else the run reports of the same cause."""
     harmless: bool = False
     """Whether the run must be green."""
+
+    @property
+    def expected(self) -> tuple[ExpectedFailure, ...]:
+        """Return everything that the run must or may report, what it must first."""
+        return (self.expect, *self.also) if self.expect else ()
 
     @model_validator(mode="after")
     def _expects_something(self) -> Self:

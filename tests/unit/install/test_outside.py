@@ -96,6 +96,24 @@ def test_file_of_a_package_that_changed_after_the_installation_is_a_change() -> 
     assert platform_of(outside.Inspection(root="", deviant=((package, path, "missing"),)), later=True)
 
 
+def test_own_file_that_the_site_sets_without_config_is_said_so_once() -> None:
+    """The product's configuration edits it, and rpm does not know that it is configuration."""
+    path, inspection = "/etc/pw/pw.yaml", outside.Inspection(root="", packages=(OWN.nevra,))
+    inspection = inspection.model_copy(update={"deviant": ((OWN.nevra, path, "another content"),)})
+    message = f"{path}: changed here, and is no %config in {OWN.nevra}: every upgrade overwrites it"
+    with pytest.raises(InstallError) as caught:
+        outside.check_packages(inspection, DEB13, [OWN], [])
+    assert caught.value.message == message
+    with pytest.raises(InstallError, match="is no %config"):
+        platform_of(inspection, later=True)
+    known = caught.value.evidence.splitlines()
+    assert outside.check_platform(inspection, DEB13, [OWN.nevra], later=True, known=known)
+    # Nobody edits what a package of the platform has there.
+    other = inspection.model_copy(update={"deviant": (("bash-5-1.x86_64", path, "another content"),)})
+    with pytest.raises(InstallError, match=r"another content \(file of bash-5-1"):
+        outside.check_platform(other, DEB13, [OWN.nevra], later=True, known=known)
+
+
 def test_scriptlet_of_the_candidate_is_named_before_others() -> None:
     scriptlets = {"/usr/bin/timeout": ("%post of condor-1-1.x86_64", f"%post of {OWN.nevra}")}
     changed = (("/etc/a", "deleted"), ("/usr/bin/timeout", "another content"))
