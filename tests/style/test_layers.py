@@ -20,7 +20,7 @@ LAYERS = (
     "isolation util",
     "process",
     "config containers rundir",
-    "source build repository platforms testbed install tokens scenario report",
+    "source build repository platforms testbed install tokens scenario report defects",
     "run machine",
     "cli",
 )

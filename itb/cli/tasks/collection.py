@@ -39,5 +39,7 @@ def namespace() -> Commands:
         HelpSection("Look at runs", (inspect.list_, show, inspect.logs, inspect.shell)),
         HelpSection("This machine", (inspect.doctor, inspect.status, inspect.clean, inspect.version)),
         HelpSection("Platforms and tokens", (platform, token)),
-        HelpSection("Write a product, scenario, hook or platform", (new, definitions.schema), names_only=True),
+        HelpSection(
+            "Write a product, scenario, hook or platform", (new, definitions.schema, run.defects), names_only=True
+        ),
     )

@@ -67,6 +67,31 @@ def build(flags: Flags, *, json: bool) -> int:
     return new_run.build(common.settings_from(flags), as_json=json)
 
 
+@command(
+    "product", "ref", "platform", "source", "variant", "builder", "allow_privileged", "trust", "upgrade_from",
+    "runs", "cache", "engine", "progress", "scenario", "token_hook",
+    option("only", "only these defects, comma-separated", value="A,B", heading=Heading.ACTION, if_empty="all"),
+    JSON,
+    example="itb defects --product pocketwms --scenario smoke,packages",
+    notes=(
+        "Exit codes: 0 every defect was caught; 2 one was let pass; 5 one is undecided; 3 none could be tried; "
+        "else that of the run as it is.",
+    ),
+)  # fmt: skip
+def defects(flags: Flags, *, only: str, json: bool) -> int:
+    """Give a product defects; say which its scenarios let pass.
+
+    The reference is run as it is first, and has to be green.  Then its spec
+    file is changed, in a copy of the source: a syntax error in a program, a
+    unit's user that nobody makes, a script that stops a service in an upgrade,
+    ...  Each is a run of its own, with the scenarios that are asked for.
+    """
+    from itb.cli.commands import common
+    from itb.cli.commands import defects as commands_defects
+
+    return commands_defects.run(common.settings_from(flags), only, as_json=json)
+
+
 def _run_phase(phase: Phase, flags: Flags, run: str) -> int:
     from itb.cli.commands import common, existing_run
 
