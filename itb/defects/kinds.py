@@ -18,7 +18,7 @@ from itb.defects.spec_text import SpecText
 
 _UNIT = re.compile(r"(?:/usr)?/lib/systemd/system/([^/]+)\.service")
 _OWN_FOLDER = re.compile(
-    r"(?P<attr>%attr\((?P<mode>\d{3,4}),\s*(?P<user>(?!root\b)[\w-]+),\s*(?P<group>[\w-]+)\))\s+%dir\s+(?P<path>\S+)"
+    r"(?P<attr>%attr\((?P<mode>\d{3,4}|-),\s*(?P<user>(?!root\b)[\w-]+),\s*(?P<group>[\w-]+)\))\s+%dir\s+(?P<path>\S+)"
 )
 _REQUIREMENT = re.compile(
     r"^Requires:\s*(?!.*%)(?!(?:systemd|python3|bash|sh|/bin/sh)\s*$)([\w./+-]+)[^\n]*\n", re.MULTILINE
@@ -39,8 +39,11 @@ class Candidate:
         return all_files(self.packages)
 
     def choose(self, accepts: Callable[[PackagedFile], bool]) -> PackagedFile | None:
-        """Return the last file by path that is accepted, None if there is none."""
-        return next((file for _, file in sorted(self.files.items(), reverse=True) if accepts(file)), None)
+        """Return the last file by path that is accepted, first of the package with the service; None without one."""
+        unit = self.unit()
+        files = [file for _, file in sorted(self.files.items(), reverse=True) if accepts(file)]
+        own = [file for file in files if unit and file.package == unit.package]
+        return next(iter(own or files), None)
 
     def unit(self) -> PackagedFile | None:
         """Return the unit of the last of the services that the packages bring."""
@@ -123,10 +126,11 @@ def _all_config_replaced(given: Candidate) -> Made | None:
 
 
 def _without_requirement(given: Candidate) -> Made | None:
-    matches = list(_REQUIREMENT.finditer(given.spec.text))
+    unit, matches = given.unit(), list(_REQUIREMENT.finditer(given.spec.text))
     if not matches:
         return None
-    last = matches[-1]
+    own = [match for match in matches if unit and given.spec.package_at(match.start()) == unit.package]
+    last = (own or matches)[-1]
     spec = SpecText(given.spec.text[: last.start()] + given.spec.text[last.end() :])
     words = (last[1], "not found", "No module named", "No such file")
     return Made(spec, f"a line is gone: {last[0].strip()}", words)

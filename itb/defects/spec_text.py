@@ -44,6 +44,12 @@ class SpecText:
         old = self.text.splitlines()
         return type(self)("\n".join([*old[:number], *lines, *old[number:]]) + "\n")
 
+    def package_at(self, position: int) -> str:
+        """Return the name of the package whose section has this place of the text."""
+        line = self.text.count("\n", 0, position)
+        before = [self._package_of(arguments) for number, _, arguments in self._sections() if number <= line]
+        return before[-1] if before else self.name
+
     def in_script(self, kind: str, package: str, *lines: str) -> Self | None:
         """Return the spec with lines at the beginning of a package's script; None if it is not one of the shell.
 

@@ -57,3 +57,8 @@ def test_commands_run_as_the_installation_ends() -> None:
 def test_replaces_what_a_pattern_matches() -> None:
     assert "Requires" not in "".join(lines(SPEC.replaced(r"^Requires:.*\n", "")))
     assert SPEC.replaced("nowhere", "") is None
+
+
+def test_place_is_in_a_package() -> None:
+    places = {word: SPEC.package_at(SPEC.text.index(word)) for word in ("Requires", "Summary", "echo other")}
+    assert places == {"Requires": "pw", "Summary": "pw-libs", "echo other": "other"}
