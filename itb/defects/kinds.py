@@ -39,7 +39,7 @@ class Candidate:
         return all_files(self.packages)
 
     def choose(self, accepts: Callable[[PackagedFile], bool]) -> PackagedFile | None:
-        """Return the last file by path that is accepted, first of the package with the service; None without one."""
+        """Return the last file by path that is accepted, rather one of the package with the service."""
         unit = self.unit()
         files = [file for _, file in sorted(self.files.items(), reverse=True) if accepts(file)]
         own = [file for file in files if unit and file.package == unit.package]
@@ -183,7 +183,7 @@ def _in_files() -> Iterator[Kind]:
                "is no Python any more", "echo 'def broken(:' >>\"$1\"")  # fmt: skip
     yield kind("module-wants-another", module, _is_module,
                "imports a module that nobody has", "echo 'import itb_not_there' >>\"$1\"")  # fmt: skip
-    yield kind("shell-with-syntax-error", script, lambda file: file.is_shell,
+    yield kind("shell-with-syntax-error", script, lambda file: file.is_shell and not file.is_doc,
                "is no shell script any more", "sed -i '1a if then' \"$1\"")  # fmt: skip
     yield kind("file-is-empty", "a file of data", _is_data, "is empty", ': >"$1"')
     yield kind("file-is-unreadable", module, _is_module, "is readable by root only", 'chmod 0600 "$1"')
