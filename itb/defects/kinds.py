@@ -126,11 +126,17 @@ def _all_config_replaced(given: Candidate) -> Made | None:
 
 
 def _without_requirement(given: Candidate) -> Made | None:
-    unit, matches = given.unit(), list(_REQUIREMENT.finditer(given.spec.text))
-    if not matches:
+    """Return a defect that lacks a line of those that count: what stands under a condition may not."""
+    needs = {package.name: package.requires for package in given.packages}
+    found = [
+        (name, match) for match in _REQUIREMENT.finditer(given.spec.text)
+        for name in [given.spec.package_at(match.start())] if match[1] in needs.get(name, ())
+    ]  # fmt: skip
+    if not found:
         return None
-    own = [match for match in matches if unit and given.spec.package_at(match.start()) == unit.package]
-    last = (own or matches)[-1]
+    unit = given.unit()
+    own = [match for name, match in found if unit and name == unit.package]
+    last = own[-1] if own else found[-1][1]
     spec = SpecText(given.spec.text[: last.start()] + given.spec.text[last.end() :])
     words = (last[1], "not found", "No module named", "No such file")
     return Made(spec, f"a line is gone: {last[0].strip()}", words)

@@ -10,20 +10,32 @@ if [ "${#names[@]}" -eq 0 ]; then
   exit 77
 fi
 
-# flagged NAME: each configuration file of a package, with its flags: c, and n for noreplace.
-flagged() { rpm --query --queryformat '[%{FILEFLAGS:fflags} %{FILENAMES}\n]' "$1" | grep '^[a-z]*c'; }
+# changed NAME: flags and path of each file of a package in /etc that has another content than the package's. Not by
+# rpm --verify, which looks at no content of a file with %verify(not md5): flags have c for configuration, n for
+# noreplace.
+changed() {
+  local flags digest path sum
+  rpm --query --queryformat '[%{FILEFLAGS:fflags}|%{FILEDIGESTS}|%{FILENAMES}\n]' "$1" | grep '|/etc/' |
+    while IFS='|' read -r flags digest path; do
+      { [ -f "$path" ] && [ ! -L "$path" ]; } || continue
+      case ${#digest} in
+      32) sum=$(md5sum <"$path") ;;
+      64) sum=$(sha256sum <"$path") ;;
+      *) continue ;; # a ghost, or a folder
+      esac
+      [ "${sum%% *}" = "$digest" ] || printf '%s|%s\n' "$flags" "$path"
+    done
+}
 
 plan "${#names[@]}"
 for name in "${names[@]}"; do
   wrong=()
-  # Third column "5": other content.
-  while read -r path; do
-    flags=$(flagged "$name" | awk -v path="$path" '$2 == path { print $1 }')
+  while IFS='|' read -r flags path; do
     case $flags in
     *n*) ;;
     *c*) wrong+=("$path is changed here, and is %config without noreplace in $name: the next other default replaces it") ;;
     *) wrong+=("$path is changed here, and is no %config in $name: every upgrade overwrites it") ;;
     esac
-  done < <(rpm --verify "$name" | sed --quiet --regexp-extended 's#^..5\S{5,6} +([a-z] +)?(/etc/.*)$#\2#p')
+  done < <(changed "$name")
   clean "$name" "$(printf '%s\n' "${wrong[@]}")"
 done
