@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -86,9 +86,9 @@ class Entry(YamlRecord):
         return self
 
 
-def load() -> dict[str, Entry]:
-    """Return all entries by the names of their files."""
-    return {path.stem: yamlfile.load(path, Entry) for path in sorted(FOLDER.glob("*.yaml"))}
+def load(folder: Path = FOLDER) -> dict[str, Entry]:
+    """Return all entries of a folder by the names of their files."""
+    return {path.stem: yamlfile.load(path, Entry) for path in sorted(folder.glob("*.yaml"))}
 
 
 def groups() -> list[tuple[str, ...]]:
@@ -121,6 +121,15 @@ def make_clone(names: Sequence[str], folder: Path) -> tuple[Path, str]:
     return clone, "before" if before else BEFORE
 
 
+def make_clone_of(source: str, ref: str, entries: Mapping[str, Entry], folder: Path) -> Path:
+    """Make a clone of another product's source; its branch ``defect`` is a reference with changes of entries."""
+    clone = folder / "clone"
+    subprocess.run([*_GIT, "clone", "--quiet", "--no-checkout", source, str(clone)], check=True)
+    _check_out(clone, "defect", ref)
+    _commit(clone, [(name, entry.changes) for name, entry in entries.items()])
+    return clone
+
+
 def commit_changes(clone: Path, names: Sequence[str]) -> None:
     """Commit the changes of some entries on the branch that is checked out."""
     entries = load()
@@ -132,7 +141,10 @@ def _check_out(clone: Path, branch: str, start: str) -> None:
 
 
 def _commit(clone: Path, edits: Sequence[tuple[str, Sequence[Edit]]]) -> None:
-    for path, content in edited(embedded.read_tree(clone), edits).items():
+    tree = embedded.read_tree(clone)
+    for path, content in edited(tree, edits).items():
+        if content == tree.get(path):
+            continue
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         (clone / path).write_bytes(content)
     git = [*_GIT, "-C", str(clone)]

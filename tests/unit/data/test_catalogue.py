@@ -33,3 +33,11 @@ def test_scenarios_of_entries_are_there() -> None:
     for entry in ENTRIES.values():
         for scenario in entry.scenario.split(","):
             lookup.load_scenario(scenario)
+
+
+def test_entries_of_glideinwms_are_whole() -> None:
+    """Whether their changes apply, only a clone of GlideinWMS tells."""
+    entries = catalogue.load(catalogue.FOLDER / "glideinwms")
+    assert len(entries) == 20
+    assert not any(entry.harmless for entry in entries.values())
+    assert {entry.scenario for entry in entries.values()} == {"packages", "upgrade"}
