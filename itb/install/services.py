@@ -36,7 +36,7 @@ def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) 
     """
     if not units:
         return {}
-    show = f"systemctl show --property=Id,ActiveState,MainPID,NRestarts {shlex.join(units)}"
+    show = f"systemctl show --property=Id,Names,ActiveState,MainPID,NRestarts {shlex.join(units)}"
     request = Request(about="watch services", check=False)
     completed = host.script(f"{show}; sleep {settle}; echo ---; {show}", request)
     before, _, after = completed.stdout.partition("---")
@@ -52,10 +52,12 @@ def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) 
 
 
 def _unit_states(text: str) -> dict[str, dict[str, str]]:
+    """Return the properties of units by all of their names: one that is asked for may be an alias."""
     states = {}
     for block in text.strip().split("\n\n"):
         values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
-        states[values.get("Id", "")] = values
+        for name in (values.get("Id", ""), *values.get("Names", "").split()):
+            states[name] = values
     return states
 
 
@@ -64,11 +66,11 @@ def service_error(host: Host, unit: str, problem: str, start: Completed | None =
 
     ``problem`` says what it does not do; ``start`` is systemctl's failed start of it.
     """
-    show = ["systemctl", "show", "--property=Result,ExecMainStatus,ActiveState", unit]
+    show = ["systemctl", "show", "--property=Id,Result,ExecMainStatus,ActiveState", unit]
     status = host.run(Request(show, check=False))
     values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
     # Not --unit: it leaves out messages of systemd's child when that cannot start the program.
-    full = unit if "." in unit else f"{unit}.service"
+    full = values.get("Id") or (unit if "." in unit else f"{unit}.service")  # an alias has no messages
     journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
     journal = host.run(Request([*journalctl, f"_SYSTEMD_UNIT={full}", "+", f"UNIT={full}"], check=False)).stdout
     result = describe_result(values)

@@ -11,7 +11,7 @@ import package_scripts
 
 MARKER = "itb-was-here"
 _MAY_GO = ("/var/cache/", "/var/tmp/", "/var/run/", "/var/lock/")  # nobody keeps anything there
-_PROPERTIES = ("ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainStartTimestampMonotonic")
+_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainStartTimestampMonotonic")
 _SETTLES = 15  # seconds within which a unit that a script has started is up
 
 
@@ -34,9 +34,15 @@ def unit_state(unit):
     """Return the state of a unit: its properties, and whether it is enabled."""
     shown = output("systemctl", "show", *("--property=" + name for name in _PROPERTIES), unit)
     state = dict(line.partition("=")[::2] for line in shown.splitlines())
-    state["enabled"] = output("systemctl", "is-enabled", unit).strip().splitlines()[-1:]
-    state["enabled"] = state["enabled"][0] if state["enabled"] else "unknown"
+    state["enabled"] = is_enabled(unit)
+    if state["enabled"] == "alias":  # another name of a unit, which is enabled or not
+        state["enabled"] = is_enabled(state.get("Id") or unit)
     return state
+
+
+def is_enabled(unit):
+    """Return what systemctl says of a unit, such as enabled or disabled."""
+    return (output("systemctl", "is-enabled", unit).strip().splitlines() or ["unknown"])[-1]
 
 
 def is_up(state):
@@ -92,7 +98,8 @@ def wait_settled(before, units):
 
 def last_error(unit):
     """Return the last line of a unit's journal that tells of an error."""
-    shown = output("journalctl", "--unit=" + unit, "--output=cat", "--no-pager", "--quiet", "--lines=60")
+    own = output("systemctl", "show", "--value", "--property=Id", unit).strip() or unit
+    shown = output("journalctl", "--unit=" + own, "--output=cat", "--no-pager", "--quiet", "--lines=60")
     told = [line for line in shown.splitlines() if "rror" in line or "ERROR" in line or "ailed" in line]
     # What systemd says of any unit that failed is no cause.
     generic = ("Failed to start ", "Failed with result")

@@ -14,10 +14,11 @@ property() { systemctl show --value --property="$2" "$1"; }
 
 # cause UNIT: the line that says why a unit is not up, then what led to it, as TAP comments.
 cause() {
-  local line
-  line=$(journalctl --unit="$1" --priority=err --lines=1 --output=cat --no-pager --quiet)
+  local line unit
+  unit=$(property "$1" Id) # a name may be an alias
+  line=$(journalctl --unit="$unit" --priority=err --lines=1 --output=cat --no-pager --quiet)
   echo "# $1 is $(property "$1" ActiveState), result $(property "$1" Result)${line:+: $line}"
-  journalctl --unit="$1" --lines=20 --no-pager --quiet | sed 's/^/#   /'
+  journalctl --unit="$unit" --lines=20 --no-pager --quiet | sed 's/^/#   /'
 }
 
 # wait_up UNIT: until a unit is active; fails when it will not become so.

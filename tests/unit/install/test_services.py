@@ -191,6 +191,23 @@ def test_states() -> None:
     assert _unit_states(shown)["b.socket"]["ActiveState"] == "failed"
 
 
+def test_unit_is_known_by_its_alias() -> None:
+    shown = "Id=factoryd.service\nNames=factoryd.service factory.service\nActiveState=active\nMainPID=3\n"
+    assert _unit_states(shown)["factory.service"] == _unit_states(shown)["factoryd.service"]
+
+
+def test_journal_of_an_alias_is_that_of_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_host: Host, request: Request) -> Completed:
+        shown = "Id=factoryd.service\nResult=exit-code\nExecMainStatus=1\n"
+        is_own = "_SYSTEMD_UNIT=factoryd.service" in request.argv
+        text = shown if "show" in request.argv else "KeyError: 'name'\n" if is_own else ""
+        return Completed(tuple(request.argv), 0, text, "", 0.1)
+
+    monkeypatch.setattr(Host, "run", run)
+    error = service_error(Host(Engine(Runner()), "factory", "factory"), "factory", "does not start")
+    assert error.message == "factory does not start (exit-code, status 1): KeyError: 'name'"
+
+
 def test_messages_that_name_a_cause() -> None:
     assert names_cause("x: KeyError: 'a'")
     assert not names_cause("exit status 1, no output")
