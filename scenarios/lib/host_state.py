@@ -11,7 +11,9 @@ import package_scripts
 
 MARKER = "itb-was-here"
 _MAY_GO = ("/var/cache/", "/var/tmp/", "/var/run/", "/var/lock/")  # nobody keeps anything there
-_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainStartTimestampMonotonic")
+_PROPERTIES = (
+    "Id", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainStartTimestampMonotonic"
+)  # fmt: skip
 _SETTLES = 15  # seconds within which a unit that a script has started is up
 
 
