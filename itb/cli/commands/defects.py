@@ -54,6 +54,9 @@ class _Bench:
 def run(settings: Settings, names: str, *, as_json: bool = False) -> int:
     """Run the product as it is, then with one defect after the other; print what was let pass."""
     chosen = choose(names)
+    if settings.from_repo:
+        raise UsageError("defects are tried with what is built, not with published packages", hint="without from_repo")
+    settings = settings.model_copy(update={"keep": "never", "report_dir": ""})
     assemble.check_working_directory()
     ending = Ending()
     with ending.listening(settings.run_timeout * settings.timeout_factor * (len(chosen) + 1)), orphans.guard():
@@ -66,14 +69,12 @@ def run(settings: Settings, names: str, *, as_json: bool = False) -> int:
         outcomes = []
         for kind in chosen:
             outcomes.append(_try_kind(bench, kind))
-            if ending.signals:
+            if ending.reason:
                 break
             if not as_json:
                 print_clean(_line(outcomes[-1]))
-    if ending.signals:
-        return ExitCode.INTERRUPTED
     show(outcomes, as_json=as_json)
-    return outcome.exit_code(outcomes)
+    return ExitCode.INTERRUPTED if ending.signals else outcome.exit_code(outcomes)
 
 
 def choose(names: str) -> list[Kind]:
