@@ -55,7 +55,7 @@ def run(settings: Settings, names: str, *, as_json: bool = False) -> int:
     """Run the product as it is, then with one defect after the other; print what was let pass."""
     chosen = choose(names)
     if settings.from_repo:
-        raise UsageError("defects are tried with what is built, not with published packages", hint="without from_repo")
+        raise UsageError("defects are made of a source, not of published packages (from_repo)")
     settings = settings.model_copy(update={"keep": "never", "report_dir": ""})
     assemble.check_working_directory()
     ending = Ending()
