@@ -140,10 +140,11 @@ def unit_finding(unit, change):
         if cause and int(after["ExecMainStartTimestampMonotonic"] or 0) / 1e6 < change.before["since"]:
             return f"{unit} still runs what it ran before {what}, although a script restarts it: {cause}"
     if before["enabled"] == "disabled" and not is_up(before):
-        cause = change.blame(package_scripts.STARTS, *words)
         if after["enabled"] == "enabled":
+            cause = change.blame(package_scripts.ENABLES, *words)
             return f"{unit} was disabled before {what}, and is enabled by it{cause}"
         if is_up(after):
+            cause = change.blame(package_scripts.STARTS, *words)
             return f"{unit} was disabled and stopped before {what}, and is started by it{cause}"
     return ""
 

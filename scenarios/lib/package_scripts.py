@@ -17,6 +17,7 @@ _HOLDS = {
     "-lt": lambda a, b: a < b, "-le": lambda a, b: a <= b,
 }  # fmt: skip
 STOPS = r"\b(stop|disable|mask|kill|pkill|killall|preset|preset-all|remove-system-units|--del)\b"
+ENABLES = r"\b(enable|reenable|preset|preset-all|unmask|--add)\b"
 STARTS = r"\b(start|enable|restart|reenable|preset|unmask|--add)\b"
 RESTARTS = r"(?<!or-)(?<!or-try-)restart"  # reload-or-restart may only reload
 LOSES_USERS = r"\b(userdel|groupdel|deluser|delgroup|usermod|groupmod)\b"

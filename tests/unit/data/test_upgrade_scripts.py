@@ -72,6 +72,15 @@ def test_blame_names_the_script_and_not_what_it_does_elsewhere() -> None:
     assert 'systemctl stop "$unit"' in scripts.blame(scripts.run_in(old, loop), scripts.STOPS, "a", "a.service")
 
 
+def test_restart_enables_nothing() -> None:
+    before = {"p": recorded("p-1", postun="systemd-update-helper mark-restart-system-units pilot.service")}
+    ran = scripts.run_in(before, {"p": recorded("p-2", posttrans="systemctl enable pilot.service")})
+    assert scripts.blame(ran, scripts.ENABLES, "pilot.service") == "%posttrans of p-2: systemctl enable pilot.service"
+    ran = scripts.run_in(before, {"p": recorded("p-2")})
+    assert not scripts.blame(ran, scripts.ENABLES, "pilot.service")
+    assert scripts.blame(ran, scripts.STARTS, "pilot.service").startswith("%postun of p-1")
+
+
 def test_what_other_tests_decide_is_not_certain() -> None:
     script = "if [ $1 -ge 1 ] && [ -d /run ]; then\na\nif [ -e /x ]; then\nb\nfi\nfi"
     assert list(scripts.statements(script, 1)) == [("a", True), ("b", False)]
