@@ -75,7 +75,8 @@ def test_blame_names_the_script_and_not_what_it_does_elsewhere() -> None:
 def test_restart_enables_nothing() -> None:
     before = {"p": recorded("p-1", postun="systemd-update-helper mark-restart-system-units pilot.service")}
     ran = scripts.run_in(before, {"p": recorded("p-2", posttrans="systemctl enable pilot.service")})
-    assert scripts.blame(ran, scripts.ENABLES, "pilot.service") == "%posttrans of p-2: systemctl enable pilot.service"
+    named = "%posttrans of p-2: systemctl enable pilot.service"
+    assert scripts.blame(ran, scripts.ENABLES, "pilot.service") == named
     ran = scripts.run_in(before, {"p": recorded("p-2")})
     assert not scripts.blame(ran, scripts.ENABLES, "pilot.service")
     assert scripts.blame(ran, scripts.STARTS, "pilot.service").startswith("%postun of p-1")
