@@ -178,7 +178,8 @@ def report_origin(results):
     for name in lines("installed"):
         version = here.get(name)
         why = "" if version in (None, has.get(name)) else why_not_candidates(name, version, has)
-        results.add(name + " is the candidate's", why, follows=True)
+        # That it has no successor, or a lower one, is no script's fault.
+        results.add(name + " is the candidate's", why, follows=why.startswith("still "))
 
 
 def report_state(results, before, units, ran, operation):

@@ -156,8 +156,10 @@ def account_findings(change):
         after = change.after[kind]
         for name, number in change.before[kind].items():
             if after.get(name) != number:
-                now = "is gone" if name not in after else f"is {after[name]}, not {number}"
-                cause = change.blame(package_scripts.LOSES_USERS, name)
+                now, verbs = "is gone", package_scripts.LOSES_USERS
+                if name in after:
+                    now, verbs = f"is {after[name]}, not {number}", package_scripts.CHANGES_USERS
+                cause = change.blame(verbs, name)
                 found.append(f"{one} {name} {now} after {change.what}{cause}")
     return found
 

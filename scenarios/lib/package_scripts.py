@@ -20,7 +20,8 @@ STOPS = r"\b(stop|disable|mask|kill|pkill|killall|preset|preset-all|remove-syste
 ENABLES = r"\b(enable|reenable|preset|preset-all|unmask|--add)\b"
 STARTS = r"\b(start|enable|restart|reenable|preset|unmask|--add)\b"
 RESTARTS = r"(?<!or-)(?<!or-try-)restart"  # reload-or-restart may only reload
-LOSES_USERS = r"\b(userdel|groupdel|deluser|delgroup|usermod|groupmod)\b"
+LOSES_USERS = r"\b(userdel|groupdel|deluser|delgroup)\b"
+CHANGES_USERS = r"\b(userdel|groupdel|deluser|delgroup|useradd|groupadd|usermod|groupmod)\b"  # their numbers
 LOSES_DATA = r"\b(rm|mv|chown|chgrp|chmod|find|install|rsync|truncate)\b|(?<![0-9&])>"
 
 

@@ -82,6 +82,14 @@ def test_restart_enables_nothing() -> None:
     assert scripts.blame(ran, scripts.STARTS, "pilot.service").startswith("%postun of p-1")
 
 
+def test_user_that_is_gone_was_removed_and_not_put_into_a_group() -> None:
+    """As GlideinWMS' %pre does with its users in every upgrade."""
+    new = recorded("p-2", pre="usermod --append --groups pilot pilot", postun="userdel --force pilot")
+    ran = scripts.run_in({"p": new}, {"p": new})
+    assert scripts.blame(ran, scripts.LOSES_USERS, "pilot") == "%postun of p-2: userdel --force pilot"
+    assert scripts.blame(ran, scripts.CHANGES_USERS, "pilot").startswith("%pre of p-2: usermod")
+
+
 def test_what_other_tests_decide_is_not_certain() -> None:
     script = "if [ $1 -ge 1 ] && [ -d /run ]; then\na\nif [ -e /x ]; then\nb\nfi\nfi"
     assert list(scripts.statements(script, 1)) == [("a", True), ("b", False)]
