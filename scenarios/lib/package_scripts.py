@@ -21,7 +21,9 @@ ENABLES = r"\b(enable|reenable|preset|preset-all|unmask|--add)\b"
 STARTS = r"\b(start|enable|restart|reenable|preset|unmask|--add)\b"
 RESTARTS = r"(?<!or-)(?<!or-try-)restart"  # reload-or-restart may only reload
 LOSES_USERS = r"\b(userdel|groupdel|deluser|delgroup)\b"
-CHANGES_USERS = r"\b(userdel|groupdel|deluser|delgroup|useradd|groupadd|usermod|groupmod)\b"  # their numbers
+CHANGES_USERS = (  # their numbers: not what puts one into a group
+    r"\b(userdel|groupdel|deluser|delgroup|useradd|groupadd|usermod|groupmod)\b(?!.*\s(--append|-a)\b)"
+)
 LOSES_DATA = r"\b(rm|mv|chown|chgrp|chmod|find|install|rsync|truncate)\b|(?<![0-9&])>"
 
 
