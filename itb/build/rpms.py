@@ -14,6 +14,7 @@ from itb.containers.host import Host
 from itb.errors import BuildError, TestbedError
 from itb.model import Commit, Rpm
 from itb.util import files
+from itb.util.package_names import is_nevra
 
 BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of what one build may make
 MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
@@ -107,6 +108,8 @@ def check(commit: Commit, product: Product, packages: Sequence[Rpm]) -> list[str
             problems.append(f"{rpm.nevra} {MISNAMED}: its release is not {release}")
         elif not any(fnmatchcase(rpm.name, glob) for glob in product.packages):
             problems.append(f"{rpm.nevra} is no package of {product.name} ({', '.join(product.packages)})")
+    # dnf prints names among its own words.
+    problems[:0] = [f"{rpm.nevra!r} is no name of a package" for rpm in packages if not is_nevra(rpm.nevra)]
     names = [rpm.name for rpm in packages]
     missing = sorted(required_packages(product) - set(names))
     if missing:

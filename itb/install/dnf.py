@@ -33,6 +33,13 @@ _SCRIPTLET = re.compile(
     r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
 _TRANSACTION = re.compile(r"^Running transaction\s*$", re.MULTILINE)
+# From here on all is downloaded and its signatures are checked.
+_TESTING = re.compile(r"^Running transaction (?:check|test)\s*$", re.MULTILINE)
+# From here on dnf repeats what packages say of themselves, which may be the words of any error.
+_OF_PACKAGES = re.compile(
+    r"^\s*(?:Problem(?: \d+)?: |- nothing provides |Error: Unable to find a match|No match for argument: )",
+    re.MULTILINE,
+)
 _PROGRESS_LINES = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
 _PROBLEM_LINE = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
 _REASON_MARKS = (
@@ -84,7 +91,7 @@ def dnf_install(
         raise completed.error(InstallError, scriptlet.message, quoted=scriptlet.line)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
-        names_fault = _TESTBED_FAULTS.search(completed.output)
+        names_fault = _TESTBED_FAULTS.search(_text_about_repositories(completed))
         is_testbed_fault = (_transient_error(completed) or names_fault) and not _has_begun(completed)
         error = completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
         error.apart_from_candidate = not _has_begun(completed)
@@ -95,8 +102,18 @@ def _transient_error(completed: Completed) -> str:
     """Return the error of a repository that ended dnf, if another try may cure it, or the empty string."""
     if completed.ok or completed.timed_out or _has_begun(completed):
         return ""
-    is_transient = bool(downloads.DNF.search(completed.output))
+    is_transient = bool(downloads.DNF.search(_text_about_repositories(completed)))
     return (dnf_reason(completed.output) or completed.reason) if is_transient else ""
+
+
+def _text_about_repositories(completed: Completed) -> str:
+    """Return what dnf printed of repositories and downloads, without what it repeats from packages.
+
+    A path in which files conflict, or a requirement that nothing provides, may read as a repository's error.
+    """
+    if _TESTING.search(completed.stdout) or _has_begun(completed):
+        return ""
+    return "\n".join(_OF_PACKAGES.split(stream, maxsplit=1)[0] for stream in (completed.stdout, completed.stderr))
 
 
 def _has_begun(completed: Completed) -> bool:

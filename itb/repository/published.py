@@ -27,11 +27,10 @@ from itb.repository import keys
 from itb.repository.keys import RepositoryKey
 from itb.util import proxies
 from itb.util.files import expand, resolve
+from itb.util.package_names import is_nevra
 from itb.util.yamlfile import nearest
 
 _UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
-# The characters that rpm allows in a spec file, without those of globs.
-_NEVRA = re.compile(r"\w[\w.+~^%-]*(:[\w.+~^%-]+)?", re.ASCII)
 _UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
 
 
@@ -171,7 +170,7 @@ def _read_package(fields: dict[str, Any], url: str) -> PublishedPackage:
     a name of two lines would add a line to it, one with an asterisk would stand for others.
     """
     package = PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
-    if not _NEVRA.fullmatch(package.rpm.nevra):
+    if not is_nevra(package.rpm.nevra):
         raise TestbedError(f"repository {url} cannot be used: {package.rpm.nevra[:200]!r} is no name of a package")
     return package
 

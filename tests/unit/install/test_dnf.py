@@ -198,7 +198,7 @@ MIRROR = "Error: Failed to download metadata for repo 'x': Cannot download repom
     ("stdout", "error", "tries"),
     [
         ("", TestbedError, 2),
-        ("Running transaction test\n", TestbedError, 2),
+        ("Running transaction check\n", InstallError, 1),
         ("Running transaction\n", InstallError, 1),
     ],
 )
@@ -218,3 +218,39 @@ def test_scriptlet_that_prints_what_a_mirror_would_acquits_nobody(
         dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
     assert type(caught.value) is error
     assert len(seen) == tries
+
+
+GPG = "GPG check FAILED"
+NOT_FOUND = "Status code: 404 for https://repo.glideinwms.org/x"
+
+
+@pytest.mark.parametrize("words", [GPG, NOT_FOUND, "Curl error (7): x", "Status code: 503"])
+@pytest.mark.parametrize(
+    ("stdout", "stderr"),
+    [
+        (
+            "Running transaction check\nTransaction check succeeded.\nRunning transaction test\n",
+            "Error: Transaction test error:\n  file /usr/{} conflicts between attempted installs of a and b\n",
+        ),
+        # Names with spaces and new lines take a header that rpmbuild would not make, a candidate can.
+        ("", "Error: \n Problem: conflicting requests\n  - nothing provides x\n{} needed by a-1.noarch\n"),
+        ("", "Error: \n Problem 1: package a-1 requires x\n{}, but none of the providers can be installed\n"),
+    ],
+)
+def test_words_of_packages_that_dnf_repeats_acquit_nobody(
+    tmp_path: Path, stdout: str, stderr: str, words: str
+) -> None:
+    completed = Completed(("dnf",), 1, stdout, stderr.format(words), 1.0)
+    engine = SimpleNamespace(runner=Runner(retries=0))
+    host = cast(Host, SimpleNamespace(engine=engine, run=lambda _request: completed))
+    with pytest.raises(InstallError):
+        dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
+
+
+@pytest.mark.parametrize("words", [f"Error: {GPG}", f"[MIRROR] a-1.noarch.rpm: {NOT_FOUND} (IP: 10.89.0.2)"])
+def test_fault_of_a_repository_is_the_testbeds(tmp_path: Path, words: str) -> None:
+    completed = Completed(("dnf",), 1, f"Dependencies resolved.\n{words}\n", "", 1.0)
+    engine = SimpleNamespace(runner=Runner(retries=0))
+    host = cast(Host, SimpleNamespace(engine=engine, run=lambda _request: completed))
+    with pytest.raises(TestbedError):
+        dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
