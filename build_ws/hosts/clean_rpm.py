@@ -14,6 +14,7 @@ Prints one JSON object:
 FOLDER is empty and bounds what may be unpacked.  Runs wherever rpm is (Python 3.6 or later).
 """
 
+import collections
 import hashlib
 import itertools
 import json
@@ -82,15 +83,23 @@ def one(keyring, file):
     return found[0] if found else {"problem": "rpm cannot read its header"}
 
 
-def unpack(tool, listing, data, folder):
-    """Unpack an archive into a folder as a tool does, unless it has too many members."""
+def unpack(tool, lister, data, folder):
+    """Unpack an archive into a folder as a tool does, unless it has too many members, or two of one name.
+
+    Of two the first one would not be seen, though a build may take it.
+    """
     folder.mkdir()
-    with subprocess.Popen([*tool, *listing], stdin=data(), stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as lister:  # fmt: skip
-        number = sum(1 for _ in itertools.islice(lister.stdout, MOST + 1))
-        if number > MOST:
-            lister.kill()
+    with subprocess.Popen(lister, stdin=data(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        names = list(itertools.islice(process.stdout, MOST + 1))
+        if len(names) > MOST:
+            process.kill()
             raise Refused(f"it holds more than {MOST} files")
+    if process.returncode:
+        raise Refused(f"{lister[0]} cannot list its files (exit status {process.returncode})")
+    files = collections.Counter(name for name in names if not name.endswith(b"/\n"))
+    twice = [name for name, number in files.items() if number > 1]
+    if twice:
+        raise Refused(f"it holds {twice[0].decode('utf-8', 'replace').strip()} twice")
     done = subprocess.run(tool, check=False, stdin=data(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           cwd=str(folder))  # fmt: skip
     if done.returncode:
@@ -135,7 +144,7 @@ def content(file, folder):
         if subprocess.run(["rpm2cpio", file], check=False, stdout=writer).returncode:
             raise Refused("rpm2cpio: its payload cannot be read, or does not fit")
     cpio = ["cpio", "--extract", "--quiet", "--make-directories", "--no-absolute-filenames"]
-    unpack(cpio, ["--list"], lambda: payload.open("rb"), own)
+    unpack(cpio, [*cpio, "--list"], lambda: payload.open("rb"), own)
     payload.unlink()
     for path, what in list(walk(own)):
         name, file = plain(path), own / path
@@ -145,8 +154,10 @@ def content(file, folder):
         if name.endswith(".spec") and file.stat().st_size < PIECE:
             specs[name] = file.read_bytes().decode("utf-8", "backslashreplace")
         if ARCHIVE.search(name):
-            tar = ["tar", "--extract", "--no-same-owner", "--file", str(file)]
-            unpack(tar, ["--list"], lambda: subprocess.DEVNULL, inside)
+            # An archive goes on after its end for a build that wants it to.
+            options = ["--ignore-zeros", "--file", str(file)]
+            tar = ["tar", "--extract", "--no-same-owner", *options]
+            unpack(tar, ["tar", "--list", *options], lambda: subprocess.DEVNULL, inside)
             found.update((f"{name}//{plain(path)}", kind) for path, kind in walk(inside))
             subprocess.run(["rm", "-rf", str(inside)], check=True)
     return {"content": found, "specs": specs}

@@ -37,8 +37,27 @@ sed "s/__VERSION__/$ITB_PRODUCT_VERSION/" mini.spec >"$top/mini.spec"
 cp -r tool make_token caf* mini.spec "$top/made/$name"
 {hostile}
 tar -C "$top/made" -czf "$top/SOURCES/mini.tar.gz" "$name"
+{packed}
 rpmbuild -ba --quiet --define "_topdir $top" "$top/mini.spec"
 {after}
+"""
+# What tar does not unpack by itself: members after the end of the archive, and one that another one replaces.
+AFTER_ITS_END = """
+mkdir -p "$top/more/$name"; echo id >"$top/more/$name/hidden"
+tar -C "$top/more" -czf - "$name/hidden" >>"$top/SOURCES/mini.tar.gz"
+"""
+REPLACED = """
+echo id >"$top/tool"
+tar -C "$top" -cf "$top/twice.tar" --transform "s,^,$name/," tool
+tar -C "$top/made" -rf "$top/twice.tar" "$name"
+gzip <"$top/twice.tar" >"$top/SOURCES/mini.tar.gz"
+"""
+# 262144 members: folders.
+MANY = """
+tar -C "$top/made" --no-recursion -cf - "$name" | head -c 512 >"$top/many.tar"
+cd "$top"; for i in $(seq 18); do cat many.tar many.tar >next.tar; mv next.tar many.tar; done; cd -
+gzip -1 <"$top/many.tar" >"$top/SOURCES/mini.tar.gz"
+tar -C "$top/made" -czf - "$name" >>"$top/SOURCES/mini.tar.gz"
 """
 # In the place of rpm, which lists what was built: another version's package is called this version's.
 LIAR = """
@@ -87,8 +106,8 @@ def build(workspace: Workspace, tmp_path: Path) -> Callable[..., tuple[Build, Jo
     for argv in (["init"], ["add", "--all"], [*author, "commit", "--message", "x"], ["tag", "v1_2"]):
         runner.run(Request(["git", "-C", str(repository), *argv]))
 
-    def call(hostile: str = "", after: str = "") -> tuple[Build, Journal]:
-        command = BUILD.replace("{hostile}", hostile).replace("{after}", after)
+    def call(hostile: str = "", after: str = "", packed: str = "") -> tuple[Build, Journal]:
+        command = BUILD.replace("{hostile}", hostile).replace("{after}", after).replace("{packed}", packed)
         product = Product(
             title="Mini", name="mini", source=Source(url=str(repository)), packages=("mini*",),
             build=BuildDefinition(command=command, checkout_name="mini", timeout=60, source_rpm=EXACT),
@@ -133,3 +152,19 @@ def test_hostile_one_is_refused(
         workspace.host.call("rm", "-f", "/usr/local/sbin/rpm")
     assert message in caught.value.message
 
+
+
+@pytest.mark.parametrize(
+    ("packed", "message"),
+    [
+        (AFTER_ITS_END, "mini-1.2-1.src.rpm is not the commit's: added hidden"),
+        (REPLACED, "mini-1.2-1.src.rpm cannot be unpacked: it holds mini-1.2/tool twice"),
+        (MANY, "mini-1.2-1.src.rpm cannot be unpacked: it holds more than 200000 files"),
+    ],
+)
+def test_source_archive_with_more_than_tar_unpacks_is_refused(
+    build: Callable[..., tuple[Build, Journal]], packed: str, message: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        build(packed=packed)
+    assert message in caught.value.message
