@@ -263,7 +263,7 @@ def remove_unfinished(engine: Engine) -> list[str]:
     locks = {image.labels.build_lock for image in store.of_platform()}
     removed = []
     for lock in sorted(locks - {""}):
-        with filelock.hold_if_free(Path(lock)) as free:
+        with filelock.hold_if_free(Path(lock), is_checked=False) as free:
             if free:
                 complete_sets = find_sets(engine)
                 # Newest first: an image cannot be removed before those made from it.

@@ -65,7 +65,7 @@ def remove_leftovers(engine: Engine, *, own: Path | None = None) -> list[str]:
     removed = []
     for lock in sorted(locks - {""}):
         # While the lock is held, no new build can begin, whose containers would be removed too.
-        with filelock.hold_if_free(Path(lock)) as free:
+        with filelock.hold_if_free(Path(lock), is_checked=False) as free:
             if free or lock == str(own):
                 removed += engine.remove_labelled(naming.build_labels(lock))
     return removed

@@ -78,12 +78,21 @@ def _holder(file: IO[bytes]) -> str:
 
 
 @contextmanager
-def hold_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file while the block runs; yield False if a process (also this one) already holds it."""
+def hold_if_free(path: Path, *, is_checked: bool = True) -> Iterator[bool]:
+    """Hold a lock file while the block runs; yield False if a process (also this one) already holds it.
+
+    Without ``is_checked`` the path is from a label, of an image that somebody
+    else made perhaps, and what is no lock file is not free; else it raises OSError.
+    """
     try:
         descriptor = files.open_regular(path)
     except FileNotFoundError:  # no process has made it yet
         yield True
+        return
+    except (OSError, ValueError):
+        if is_checked:
+            raise
+        yield False
         return
     with os.fdopen(descriptor, "rb"):
         yield _try_lock(descriptor)

@@ -59,6 +59,16 @@ def test_a_lock_is_taken_only_if_it_is_free(tmp_path: Path) -> None:
     assert not filelock.is_locked(path)
 
 
+def test_what_a_label_names_and_is_no_lock_file_is_never_free(tmp_path: Path) -> None:
+    """The label of somebody's image may name anything: cleaning up goes on, and takes nothing for its own."""
+    pipe, circle = tmp_path / "pipe", tmp_path / "circle"
+    os.mkfifo(pipe)
+    circle.symlink_to(circle)
+    for path in (tmp_path, pipe, circle, Path("/dev/null"), Path("/nul\0"), tmp_path / ("long" * 99)):
+        with filelock.hold_if_free(path, is_checked=False) as free:
+            assert not free, path
+
+
 def test_who_waits_is_told_for_whom_and_not_for_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "lock"
     with filelock.hold(path, threading.Event(), MINUTE):
