@@ -151,7 +151,9 @@ def examine_network_helpers(info: Mapping[str, Any], folders: tuple[str, ...] = 
         yield bad("packet filter", "neither iptables nor nft found: netavark needs one", install_hint("iptables"))
 
 
-def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Finding]:
+def examine_rootless(
+    user: str = "", etc: Path = Path("/etc"), tunnels: Path = Path("/dev/net/tun")
+) -> Iterator[Finding]:
     """Examine what podman needs to run as another user than root."""
     user = user or getpass.getuser()
     for kind in ("subuid", "subgid"):
@@ -167,6 +169,9 @@ def examine_rootless(user: str = "", etc: Path = Path("/etc")) -> Iterator[Findi
     if not (shutil.which("slirp4netns") or shutil.which("pasta")):
         remedy = install_hint("slirp4netns")
         yield bad("rootless network", "neither slirp4netns nor pasta found", remedy)
+    elif not os.access(tunnels, os.R_OK | os.W_OK):  # both make the network's device by it
+        remedy = f"sudo modprobe tun; sudo chmod 0666 {tunnels}, as udev has it"
+        yield bad("rootless network", f"{user} may not use {tunnels}: no host starts", remedy)
     if not os.environ.get("XDG_RUNTIME_DIR"):
         remedy = f"sudo loginctl enable-linger {user}, and log in through PAM (ssh, not su)"
         yield warn("user session", "XDG_RUNTIME_DIR is not set: containers may end as you log out", remedy)

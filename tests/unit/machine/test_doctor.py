@@ -73,6 +73,22 @@ def test_subordinate_ids(tmp_path: Path) -> None:
     assert "usermod --add-subgids 100000-165535 me" in by_name["subgid"].remedy
 
 
+def test_without_root_the_device_of_networks_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    tunnels = tmp_path / "tun"
+    tunnels.touch()
+
+    def findings() -> dict[str, Finding]:
+        found = requirements.examine_rootless("me", tmp_path, tunnels)
+        return {finding.name: finding for finding in found}
+
+    assert "rootless network" not in findings()
+    tunnels.unlink()
+    finding = findings()["rootless network"]
+    assert finding.level is Level.BAD
+    assert f"me may not use {tunnels}" in finding.observation
+
+
 @pytest.mark.parametrize(
     ("kb", "level"), [(300_000, Level.BAD), (1_500_000, Level.WARN), (8_000_000, Level.OK)]
 )
