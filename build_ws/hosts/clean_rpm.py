@@ -56,7 +56,7 @@ def headers(keyring, key, files):
     if key != "-":
         output(["rpmkeys", "--dbpath", keyring, "--import", key])
     _, text = output(["rpmkeys", "--dbpath", keyring, "--checksig", *files])
-    said = dict(line.rpartition(": ")[::2] for line in text.splitlines())
+    said = dict(line.rpartition(": ")[::2] for line in text.split("\n"))
     # All at once, since starting rpm costs more than reading a package; one by one where that goes wrong.
     found = query(keyring, files) or [one(keyring, file) for file in files]
     return [dict(facts, said=said.get(files[number], "nothing")) for number, facts in enumerate(found)]
@@ -67,7 +67,7 @@ def query(keyring, files):
     form = "\\t".join(f"%{{{tag}}}" for tag in TAGS) + "\\n"
     argv = ["rpm", "--dbpath", keyring, "--nosignature", "--query", "--package", "--queryformat", form, *files]
     status, text = output(argv)
-    rows = [line.split("\t") for line in text.splitlines()]
+    rows = [line.split("\t") for line in text.split("\n") if line]
     if status or len(rows) != len(files) or any(len(row) != len(FIELDS) for row in rows):
         return None
     found = []

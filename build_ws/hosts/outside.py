@@ -124,7 +124,7 @@ def accounts(path):
     except OSError:
         return found
     with os.fdopen(file, "rb") as reader:
-        for line in reader.read(1 << 22).decode("utf-8", "replace").splitlines():
+        for line in reader.read(1 << 22).decode("utf-8", "replace").split("\n"):
             fields = line.split(":")
             if len(fields) > 2 and fields[2].isdigit():
                 found.setdefault(fields[0], int(fields[2]))

@@ -32,7 +32,7 @@ from itb.process.result import Completed
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import CaseRecorder, RunningCase
 from itb.util import filelock, files, proxies
-from itb.util.text import count
+from itb.util.text import count, lines_of
 
 LOG = build_cache.LOG
 
@@ -271,7 +271,7 @@ class _BuildJob:
             )),
             lambda completed: "" if completed.ok else downloads.find_line(downloads.DNF, completed.output),
         )
-        lines = completed.stdout.splitlines()
+        lines = lines_of(completed.stdout)
         missing = [line.removeprefix("missing: ") for line in lines if line.startswith("missing: ")]
         needed = [line.removeprefix("needs: ") for line in lines if line.startswith("needs: ")]
         case.log = self.log

@@ -15,6 +15,7 @@ from itb.errors import BuildError, TestbedError
 from itb.model import Commit, Rpm
 from itb.util import files
 from itb.util.package_names import is_nevra
+from itb.util.text import lines_of
 
 BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of what one build may make
 MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
@@ -64,7 +65,7 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
     packages: dict[str, Rpm] = {}
     sources: dict[str, Rpm] = {}
     paths: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in lines_of(text):
         fields = line.split("\t")
         if fields[0] == "broken" or len(fields) != 9:
             raise BuildError(f"RPM file {Path(fields[1]).name} cannot be used: {fields[-1]}", evidence=text)

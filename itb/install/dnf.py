@@ -16,7 +16,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.journal import RunningCase
 from itb.util import proxies
-from itb.util.text import count
+from itb.util.text import count, lines_of
 
 DNF = ("dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True")
 
@@ -173,7 +173,7 @@ def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPacka
         about="list installed packages",
     ))
     packages = []
-    for line in listing.stdout.splitlines():
+    for line in lines_of(listing.stdout):
         name, _, rest = line.strip().partition(" ")
         evra, _, origin = rest.partition(" ")
         if not evra:

@@ -23,7 +23,7 @@ from itb.errors import InstallError, LogLine, TestbedError
 from itb.model import InstalledPackage, Record
 from itb.process.request import Request
 from itb.util import yamlfile
-from itb.util.text import count
+from itb.util.text import count, lines_of
 
 # Runs a script that imports a module which is no file there; arguments: the module's name and text, the script.
 _WITH_MODULE = """
@@ -90,7 +90,7 @@ def served_checksums(services: Host, folder: str, platform: Platform) -> ServedC
     """Return the SHA-256 of the packages that the services host serves; nothing of the candidate runs there."""
     script = f"find {folder} -name '*.rpm' -type f -print0 | xargs -0 --no-run-if-empty sha256sum"
     completed = services.script(script, Request(about="checksums of the packages that are served"))
-    served = [line.split(maxsplit=1) for line in completed.stdout.splitlines() if line]
+    served = [line.split(maxsplit=1) for line in lines_of(completed.stdout) if line]
     place = f"{platform.repository}/" if platform.repository else "-"
     return ServedChecksums(
         platform=tuple(checksum for checksum, path in served if path.startswith(place)),

@@ -16,6 +16,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
 from itb.util import causes, known_secrets
+from itb.util.text import lines_of
 
 SETTLE = 3.0  # seconds a service must stay up with the same process
 
@@ -55,7 +56,7 @@ def _unit_states(text: str) -> dict[str, dict[str, str]]:
     """Return the properties of units by all of their names: one that is asked for may be an alias."""
     states = {}
     for block in text.strip().split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        values = dict(line.partition("=")[::2] for line in lines_of(block) if "=" in line)
         for name in (values.get("Id", ""), *values.get("Names", "").split()):
             states[name] = values
     return states
@@ -68,7 +69,7 @@ def service_error(host: Host, unit: str, problem: str, start: Completed | None =
     """
     show = ["systemctl", "show", "--property=Id,Result,ExecMainStatus,ActiveState", unit]
     status = host.run(Request(show, check=False))
-    values = dict(line.partition("=")[::2] for line in status.stdout.splitlines())
+    values = dict(line.partition("=")[::2] for line in lines_of(status.stdout))
     # Not --unit: it leaves out messages of systemd's child when that cannot start the program.
     full = values.get("Id") or (unit if "." in unit else f"{unit}.service")  # an alias has no messages
     journalctl = ["journalctl", "--no-pager", "--output=cat", "--lines=60"]
@@ -97,8 +98,8 @@ def service_error(host: Host, unit: str, problem: str, start: Completed | None =
 def _systemd_lacks_watches(host: Host, full: str) -> bool:
     """Return whether systemd itself says so of a unit, which may print anything and be described by anything."""
     own = ["journalctl", "--no-pager", "--output=cat", "--lines=60", "_PID=1", f"UNIT={full}"]
-    lines = host.run(Request(own, check=False)).stdout.splitlines()
-    return any(_NO_WATCH.match(line.removeprefix(f"{full}: ")) for line in lines)
+    messages = lines_of(host.run(Request(own, check=False)).stdout)
+    return any(_NO_WATCH.match(message.removeprefix(f"{full}: ")) for message in messages)
 
 
 def describe_result(values: Mapping[str, str]) -> str:

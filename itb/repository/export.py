@@ -23,6 +23,7 @@ from itb.process.result import Completed
 from itb.process.runner import Runner
 from itb.repository.keys import KEY_NAME
 from itb.util.files import expand, program
+from itb.util.text import lines_of
 
 _CONFLICT_STATUS = 4  # exit status of receive.py: the directory holds another package of the same name
 _TIMEOUT = 900.0
@@ -108,8 +109,8 @@ def check_signatures(files: Sequence[Path], key: Path, runner: Runner) -> list[s
         runner.run(Request([rpmkeys, "--dbpath", keyring, "--import", str(key)]))
         checksig = [rpmkeys, "--dbpath", keyring, "--checksig", *map(str, files)]
         completed = runner.run(Request(checksig, check=False))
-    lines = set(completed.stdout.splitlines())
-    return [path.name for path in files if f"{path}: digests signatures OK" not in lines]
+    said = set(lines_of(completed.stdout))
+    return [path.name for path in files if f"{path}: digests signatures OK" not in said]
 
 
 def receive_command(target: Target, indexer: Sequence[str] = ()) -> list[str]:

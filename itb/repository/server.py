@@ -149,7 +149,7 @@ def sign_and_serve(
             [folder], log=log, timeout=services.engine.runner.limits("publish"), about="sign and index the RPMs"
         ),
     )
-    results = completed.stdout.partition("--- signatures")[2].strip().splitlines()
+    results = completed.stdout.partition("--- signatures")[2].strip().split("\n")
     invalid = [line for line in results if "signatures OK" not in line]
     if invalid or len(results) != len(build.rpms):
         message = f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}"

@@ -28,6 +28,7 @@ from itb.run import disk_use
 from itb.run.cell import Cell
 from itb.rundir import values
 from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
+from itb.util.text import lines_of
 
 _DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY = ": disk full: ", ": out of memory: ", ": too many processes: "
 _KILLED, _UNREACHED = ", out of memory", " cannot be reached"  # the first as Host.why_not_running says it
@@ -177,7 +178,7 @@ def _inspect_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     request = Request(names, timeout=limit, check=False, about="look what is wrong with the host")
     completed = host.script(script, request)
     findings: dict[str, list[str]] = {}
-    for line in completed.stdout.splitlines():
+    for line in lines_of(completed.stdout):
         word, _, rest = line.partition(" ")
         findings.setdefault(word, []).append(rest)
     return findings

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from itb.model import Outcome
+from itb.util.text import lines_of
 
 LIMIT = 10_000  # checks kept of one step
 _CHUNK_BYTES = 4 << 20  # bytes of XML read at once
@@ -92,7 +93,7 @@ def parse_tap(text: str) -> CheckResults | None:
     if not _TAP_START.search(text):
         return None
     reader = _TapReader()
-    for line in text.splitlines():
+    for line in lines_of(text):
         reader.feed(line.rstrip())
     return reader.close()
 

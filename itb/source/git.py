@@ -27,7 +27,7 @@ from itb.process.result import CommandError, Completed
 from itb.process.runner import Runner, inherited
 from itb.util import filelock, known_secrets, ownership
 from itb.util.files import expand, write_atomically
-from itb.util.text import one_line
+from itb.util.text import lines_of, one_line
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 _CLOSED_SCHEMES = ("https", "ssh", "file")  # nobody on the way may change what comes
@@ -281,7 +281,7 @@ def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
         raise _read_error(origin, answer)
     refs: dict[str, str] = {}
     default = ""
-    for line in answer.stdout.splitlines():
+    for line in lines_of(answer.stdout):
         value, _, name = line.partition("\t")
         if value.startswith("ref: "):
             default = value.removeprefix("ref: ") if name == "HEAD" else default
@@ -323,8 +323,8 @@ def _read_error(origin: Origin, answer: Completed) -> ItbError:
 
 
 def _cloned_refs(git: Git) -> dict[str, str]:
-    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
-    refs = {name: id for id, _, name in (line.partition(" ") for line in lines)}
+    listing = git.text("for-each-ref", "--format=%(objectname) %(refname)")
+    refs = {name: id for id, _, name in (line.partition(" ") for line in lines_of(listing))}
     own_refs = {name: id for name, id in refs.items() if not name.startswith("refs/itb/")}
     return {**own_refs, **({"HEAD": refs["refs/itb/HEAD"]} if "refs/itb/HEAD" in refs else {})}
 

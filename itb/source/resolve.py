@@ -18,6 +18,7 @@ from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import completeness, tree_bounds, worktree
 from itb.source.git import Git, Origin, fetch_one, git_path, locate, lock, refresh
+from itb.util.text import lines_of
 
 WORKTREE = CommitKind.WORKTREE.value  # as a reference: the files of a local source as they are
 NEWEST = "newest-version"  # as a product's default reference: its highest version tag, release candidates included
@@ -97,9 +98,9 @@ def refs(*, source: str, cache: Path, runner: Runner) -> list[Reference]:
         ["%(refname)", "%(objectname)", "%(*objectname)", "%(creatordate:unix)", "%(*subject)", "%(subject)"]
     )
     namespaces = list(_NAMESPACES)
-    lines = git.text("for-each-ref", "--sort=refname", "--sort=-creatordate", f"--format={fields}", *namespaces)
+    listing = git.text("for-each-ref", "--sort=refname", "--sort=-creatordate", f"--format={fields}", *namespaces)
     references = []
-    for line in lines.splitlines():
+    for line in lines_of(listing):
         name, id, peeled, created, commit_subject, subject = line.split("\0")
         namespace = next(prefix for prefix in namespaces if name.startswith(prefix))
         if not created or _REMOTE_HEAD.fullmatch(name):
@@ -122,8 +123,8 @@ def _pattern(product: Product) -> re.Pattern[str]:
 
 def short_names(git: Git, namespace: str, *options: str) -> list[str]:
     """Return the names of the references below a namespace, without it; ``options`` are those of for-each-ref."""
-    lines = git.text("for-each-ref", "--format=%(refname)", *options, namespace).splitlines()
-    return [ref.removeprefix(namespace) for ref in lines]
+    listing = git.text("for-each-ref", "--format=%(refname)", *options, namespace)
+    return [ref.removeprefix(namespace) for ref in lines_of(listing)]
 
 
 def _resolve_ref(git: Git, origin: Origin, ref: str, default: str) -> ResolvedRef:

@@ -21,6 +21,7 @@ from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
 from itb.rundir.values import LoggedError
+from itb.util.text import lines_of
 
 MAX_FILE_MB = 20  # of a single file; the middle of larger ones is left out
 _MOST_CUT = 50  # files
@@ -166,7 +167,7 @@ def find_errors(
 
 def _rows(text: str) -> Iterator[tuple[str, str, int, str]]:
     """Yield the rows that findings.py printed; skip other lines, since the host's Python may print anything."""
-    for row in text.splitlines():
+    for row in lines_of(text):
         with suppress(ValidationError):
             yield _ROW.validate_json(row, strict=True)
 

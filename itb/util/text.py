@@ -39,6 +39,15 @@ def json_without_orders(document: str) -> str:
     return _CI_WORD.sub(r"\\u0023", document)
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of what a program wrote for programs: nothing but a newline ends one.
+
+    For ``str.splitlines`` U+2028 ends one, too, which may be in names that somebody
+    else chose: what follows would be a line, a reference or a result of their own.
+    """
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def one_line(text: str, limit: int = 400) -> str:
     """Return text as a single line of at most ``limit`` characters."""
     line = " ".join(text.split())

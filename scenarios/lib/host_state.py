@@ -35,7 +35,7 @@ def output(*command):
 def unit_state(unit):
     """Return the state of a unit: its properties, and whether it is enabled."""
     shown = output("systemctl", "show", *("--property=" + name for name in _PROPERTIES), unit)
-    state = dict(line.partition("=")[::2] for line in shown.splitlines())
+    state = dict(line.partition("=")[::2] for line in shown.split("\n"))
     state["enabled"] = is_enabled(unit)
     if state["enabled"] == "alias":  # another name of a unit, which is enabled or not
         state["enabled"] = is_enabled(state.get("Id") or unit)
@@ -74,7 +74,7 @@ def owned(path):
 
 def put_markers(names):
     """Put a file into every folder below /var that packages own, as data of the site's; return their paths."""
-    listed = output("rpm", "--query", "--list", *names).splitlines()
+    listed = output("rpm", "--query", "--list", *names).strip("\n").split("\n")
     markers = []
     paths = {line for line in listed if line.startswith("/var/") and not line.startswith(_MAY_GO)}
     for folder in map(Path, sorted(paths)):

@@ -113,3 +113,24 @@ def test_it_is_refused_when_a_run_goes_on(
     assert (ended.code, "level pr gets no token of 'file'" in ended.err) == (1, True), ended.err
     assert "--trust branch" in ended.err
     assert not run.cases()
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("as_url", [False, True], ids=["folder", "url"])
+def test_a_reference_never_stands_for_one_that_its_name_begins_with(
+    source: Path, separator: str, as_url: bool
+) -> None:
+    """For Python these end a line, for git they are letters of a name."""
+    real = {ref: git("-C", str(source), "rev-parse", f"{ref}^{{commit}}") for ref in ("main", "v1_1_0")}
+    proposed = git("-C", str(source), "rev-parse", "refs/pull/7/head")
+    names = [f"heads/main{separator}x", f"tags/v1_1_0{separator}x", f"tags/z{separator}v9_0_0"]
+    for name in names:
+        git("-C", str(source), "update-ref", f"refs/{name}", proposed)
+    product, address = lookup.load_product("pocketwms"), source.as_uri() if as_url else str(source)
+    where: dict[str, Any] = {"source": address, "cache": source.parent / "cache", "runner": Runner()}
+    for ref, commit in real.items():
+        assert resolve.resolve(product, ref=ref, **where).id == commit
+    assert resolve.resolve(product, ref=f"main{separator}x", **where).version == "1.2.0"
+    found = {reference.name: reference.id for reference in resolve.refs(**where)}
+    assert found["main"] == real["main"]
+    assert set(found) >= {name.partition("/")[2] for name in names}

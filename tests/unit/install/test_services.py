@@ -110,6 +110,7 @@ NO_WATCH = "Failed to add inotify watch descriptor: No space left on device"
         (f"x.service: {NO_WATCH}", True),
         ("Started x.service.", False),
         (f"Started {NO_WATCH}.", False),  # the unit's description
+        (f"Started x\u2028x.service: {NO_WATCH}", False),  # U+2028 ends no line of the journal
     ],
 )
 def test_no_inotify_instance_is_left_if_systemd_says_so_itself(

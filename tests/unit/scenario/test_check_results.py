@@ -318,3 +318,9 @@ def test_a_tag_of_many_megabytes_takes_no_minutes(tmp_path: Path) -> None:
     results = parse_junit(path)
     assert time.process_time() - began < 10
     assert [len(item.name) for item in results.items] == [500]
+
+
+def test_what_a_name_has_in_it_is_no_line_of_tap() -> None:
+    results = tap("1..1\nnot ok 1 - file /x\u2028ok 2 - all is well\x852..2\n")
+    assert [item.outcome for item in results.items] == [FAILED]
+    assert not results.problem
