@@ -194,7 +194,7 @@ def clean_cache(cache: Path, *, everything: bool, report: Callable[[str], None])
     """
     limit = time.time() - KEEP_DAYS * 86400
     for path in _cache_entries(cache):
-        if everything or path.stat().st_mtime < limit:
+        if everything or path.lstat().st_mtime < limit:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             report(f"removed {path}")
 
@@ -203,10 +203,17 @@ def _cache_entries(cache: Path) -> Iterable[Path]:
     """Yield the entries of a cache, also those of other versions of itb, of which the oldest had no folder.
 
     Where these are, in the folder that the user named, other programs and
-    people may have folders of the same names: an entry is known by its own name.
+    people may have folders of the same names: an entry is known by its own name
+    and is this user's, in folders that are, and no link leads to it.
     """
-    for place in (cache.parent, *sorted(cache.parent.glob(f"{CACHE_FORMAT_PREFIX}*"))):
+    own_places = filter(_is_own_folder, sorted(cache.parent.glob(f"{CACHE_FORMAT_PREFIX}*")))
+    for place in (cache.parent, *own_places):
         for kind, own_name in _CACHED.items():
-            folder = place / kind
-            if folder.is_dir() and not folder.is_symlink():
-                yield from (path for path in sorted(folder.iterdir()) if own_name.fullmatch(path.name))
+            if _is_own_folder(folder := place / kind):
+                entries = (path for path in sorted(folder.iterdir()) if own_name.fullmatch(path.name))
+                yield from (path for path in entries if path.lstat().st_uid == os.geteuid())
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Return whether a path is a folder of this user, and not a link to one."""
+    return path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.geteuid()

@@ -12,6 +12,7 @@ import pytest
 from itb.config import lookup, settings
 from itb.containers import connection
 from itb.errors import UsageError
+from itb.machine import cleanup
 from itb.platforms import images
 from itb.process.runner import Runner
 from itb.source import git
@@ -134,6 +135,24 @@ def test_clone_of_a_neighbour(places: Path) -> None:
     os.chown(clone / "config", NEIGHBOUR, NEIGHBOUR)
     with pytest.raises(UsageError, match="config belongs to"):
         git.refresh(git.locate(str(source)), cache=cache, runner=Runner())
+
+
+@ROOT
+def test_cleaning_a_cache_in_a_folder_of_everybody(places: Path) -> None:
+    """Entries of the neighbour stay, and what is behind a link of theirs stays."""
+    shared, name = places / "shared", "0123456789abcdef" * 2
+    shared.mkdir(0o777)
+    stays = [shared / "format-1/builds" / name, shared / "history/a-0123456789ab.git"]
+    stays.append(places / "theirs/builds" / name)
+    goes = [shared / "format-1" / "builds" / f"{name}-pr", shared / "builds" / name]
+    for path in (*stays, *goes):
+        path.mkdir(parents=True)
+    for path in (stays[0], stays[1].parent):  # an entry, a folder of entries
+        os.chown(path, NEIGHBOUR, NEIGHBOUR)
+    _link(shared / "format-2", places / "theirs")
+    cleanup.clean_cache(shared / "format-1", everything=True, report=lambda _: None)
+    assert all(path.is_dir() for path in stays)
+    assert not any(path.exists() for path in goes)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
