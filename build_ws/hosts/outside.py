@@ -116,6 +116,17 @@ def kind(mode):
     return names.get(stat.S_IFMT(mode), "special file")
 
 
+def shown(value):
+    """Return a value whose texts are UTF-8, as JSON has to be: other bytes of a name as escapes."""
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shown(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value
+
+
 def accounts(path):
     """Return {name: id} of a passwd or group file."""
     found = {}
@@ -126,7 +137,7 @@ def accounts(path):
     with os.fdopen(file, "rb") as reader:
         for line in reader.read(1 << 22).decode("utf-8", "replace").split("\n"):
             fields = line.split(":")
-            if len(fields) > 2 and fields[2].isdigit():
+            if len(fields) > 2 and re.match(r"[0-9]{1,10}\Z", fields[2]):
                 found.setdefault(fields[0], int(fields[2]))
     return found
 
@@ -332,7 +343,7 @@ def main():
             lists, packages=packages.names, refused=packages.refused, scriptlets=scriptlets(paths, packages),
             differing=len(host.changed) + len(host.added),
         )  # fmt: skip
-    json.dump(result, sys.stdout)
+    json.dump(shown(result), sys.stdout)
 
 
 main()

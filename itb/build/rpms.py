@@ -17,6 +17,8 @@ from itb.util import files
 from itb.util.package_names import is_nevra
 from itb.util.text import lines_of
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
 BOUNDS = Bounds(total=4 << 30, file=2 << 30, members=10_000)  # of what one build may make
 MISNAMED = "is stale or misnamed"  # of an RPM that is of another version or release
 
@@ -68,10 +70,11 @@ def parse_listing(text: str) -> tuple[list[Rpm], list[Rpm], dict[str, str]]:
     for line in lines_of(text):
         fields = line.split("\t")
         if fields[0] == "broken" or len(fields) != 9:
-            raise BuildError(f"RPM file {Path(fields[1]).name} cannot be used: {fields[-1]}", evidence=text)
+            file = Path(fields[1]).name if len(fields) > 1 else "with a name of several lines"
+            raise BuildError(f"RPM file {file} cannot be used: {fields[-1]}", evidence=text)
         path, name, epoch, version, release, arch, source, sha256, size = fields
         file = Path(path).name
-        if not (file.endswith(".rpm") and epoch.isdecimal() and size.isdecimal()):
+        if not (file.endswith(".rpm") and _NUMBER.fullmatch(epoch) and _NUMBER.fullmatch(size)):
             raise BuildError(f"RPM file {file} cannot be used: {path!r} is listed with nonsense", evidence=text)
         rpm = Rpm(
             name=name,

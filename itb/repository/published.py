@@ -169,7 +169,10 @@ def _read_package(fields: dict[str, Any], url: str) -> PublishedPackage:
     Nobody signs metadata, and dnf's configuration on hosts names the packages:
     a name of two lines would add a line to it, one with an asterisk would stand for others.
     """
-    package = PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
+    try:
+        package = PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
+    except ValueError:  # text that is no Unicode
+        raise TestbedError(f"repository {url} cannot be used: it has a package that cannot be one") from None
     if not is_nevra(package.rpm.nevra):
         raise TestbedError(f"repository {url} cannot be used: {package.rpm.nevra[:200]!r} is no name of a package")
     return package

@@ -108,6 +108,9 @@ def test_listing() -> None:
         rpms.parse_listing(line + line.replace("abc", "abd"))
     with pytest.raises(BuildError, match=r"b\.rpm cannot be used: digests not OK"):
         rpms.parse_listing("broken\t/r/b.rpm\tdigests not OK\n")
+    for nonsense in ("broken\n", "\n", line.replace("\t17", f"\t{'9' * 5000}"), line.replace("\t2\t", "\t²\t")):
+        with pytest.raises(BuildError, match="cannot be used"):
+            rpms.parse_listing(nonsense)
 
 
 @pytest.mark.parametrize(

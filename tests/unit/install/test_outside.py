@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -157,3 +161,31 @@ def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
     (folder / SIDE_EFFECTS).write_text("expected: [{path: [/etc/x], reason: because}]\n")
     with pytest.raises(UsageError, match="side-effects"):
         outside.side_effects(platform)
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """The script that looks at hosts, without rpm, which is on their side only."""
+    folder = shipped.folder("build_ws") / "hosts"
+    for name in ("rpm", "rpm_files"):
+        module = types.ModuleType(name)
+        module.__getattr__ = lambda _: {}  # type: ignore[method-assign]
+        monkeypatch.setitem(sys.modules, name, module)
+    script = types.ModuleType("look")
+    exec((folder / "outside.py").read_text(encoding="utf-8").partition("\nmain()")[0], script.__dict__)
+    return script
+
+
+def test_names_that_are_not_unicode_keep_no_look_from_being_read(look: types.ModuleType) -> None:
+    """A file of such a name made the look the testbed's failure."""
+    name = os.fsdecode(b"/usr/bin/\xff\xe2\x80\xa8x")
+    text = json.dumps(look.shown({"root": "", "added": [[name, "new"]], "scriptlets": {name: ("p",)}}))
+    inspection = outside.Inspection.model_validate_json(text)
+    assert inspection.added == (("/usr/bin/\\xff\u2028x", "new"),)
+    assert [*inspection.scriptlets] == ["/usr/bin/\\xff\u2028x"]
+
+
+def test_strange_accounts_end_no_look(look: types.ModuleType, tmp_path: Path) -> None:
+    lines = ["root:x:0:0::/:/bin/sh", "a:x:²:0", f"b:x:{'9' * 5000}:0", "c:x:٣:0", "d:x:7\u2028e:x:8", "f:x:9\n"]
+    (tmp_path / "passwd").write_text("\n".join(lines))
+    assert look.accounts(tmp_path / "passwd") == {"root": 0, "f": 9}
