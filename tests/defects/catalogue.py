@@ -32,6 +32,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("config-is-replaced", "config-is-no-config", "removal-fails"),
     ("harmless-disabled-unit", "harmless-no-restart", "harmless-split", "harmless-stop-and-start"),
     ("harmless-guarded-removal", "harmless-config-nobody-edits"),
+    ("harmless-asks-in-both-ways", "harmless-more-credentials", "harmless-factory-says-more"),
     (
         "tool-with-syntax-error", "tool-of-an-older-python", "tool-without-its-requirement",
         "shell-with-syntax-error", "interpreter-not-there", "unit-with-unknown-key", "unit-of-a-program-not-there",
