@@ -5,12 +5,23 @@
 
 spoiled=/var/lib/itb/not-bare
 
+# packages_of REPOSITORY: "name name-version-release" of its packages. It is asked once: a run's repositories do not change.
+packages_of() {
+  local file=/var/lib/itb/offered.$1
+  [ -s "$file" ] || {
+    dnf --quiet --assumeyes --repo="$1" repoquery --queryformat '%{name} %{name}-%{version}-%{release}\n' |
+      sed '/^ *$/d' >"$file.new"
+    mv "$file.new" "$file"
+  }
+  cat "$file"
+}
+
 # products: the packages of the candidate, or of the version before, that are here.
 products() {
   local repository
   for repository in "${ITB_CANDIDATE_REPO:?}" ${ITB_PREVIOUS_REPO:-}; do
-    dnf --quiet --assumeyes --repo="$repository" repoquery --queryformat '%{name}\n'
-  done | sed '/^$/d' | sort --unique | comm -12 - <(rpm --query --all --queryformat '%{NAME}\n' | sort --unique)
+    packages_of "$repository" | cut --delimiter=' ' --fields=1
+  done | sort --unique | comm -12 - <(rpm --query --all --queryformat '%{NAME}\n' | sort --unique)
 }
 
 # make_bare: removes by force what would not go; says so, and remembers it where not even that helps.

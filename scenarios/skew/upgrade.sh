@@ -4,14 +4,14 @@ set -euo pipefail
 # shellcheck source=../lib/version.sh
 source "$ITB_LIB/version.sh"
 mapfile -t names < <(products)
-dnf --assumeyes --refresh --setopt=install_weak_deps=False upgrade "${names[@]}" >"$log" 2>&1 || {
+dnf --assumeyes --setopt=install_weak_deps=False upgrade "${names[@]}" >"$log" 2>&1 || {
   cat "$log"
   echo "the upgrade fails: $(cause_of_dnf "$log")"
   exit 1
 }
 mapfile -t names < <(products)
 now=$(rpm --query --queryformat '%{NAME}-%{VERSION}-%{RELEASE}\n' "${names[@]}" | paste --serial --delimiters=' ')
-offered=$(dnf --quiet --repo="$ITB_CANDIDATE_REPO" repoquery --queryformat '%{name}-%{version}-%{release}\n')
+offered=$(packages_of "$ITB_CANDIDATE_REPO" | cut --delimiter=' ' --fields=2)
 for name in $now; do
   grep --quiet --line-regexp --fixed-strings -e "$name" <<<"$offered" || {
     echo "$name is not the candidate's after the upgrade: $(cause_of_dnf "$log")"

@@ -91,6 +91,8 @@ def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> N
             if cell.checkpoints.is_done(key) or (renewer and not renewer.may_start(scenario)):
                 return
             taints = sorted(cell.topology.optional & set(scenario.roles))
+            # On a host of its own nothing is caused by what others do elsewhere meanwhile.
+            looked_at = hosts if set(scenario.roles) - cell.topology.optional else {}
             with cell.checkpoint(key, taints=taints) as checkpoint, logged_errors.left_out_of(cell, scenario):
                 outcome = execution.run_scenario(
                     scenario,
@@ -99,7 +101,7 @@ def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> N
                     context=context,
                     factor=cell.settings.timeout_factor * cell.product.patience,
                     find_token_refusal=renewer.find_refusal if renewer else None,
-                    find_log_cause=lambda: _find_log_cause(cell, hosts),
+                    find_log_cause=lambda: _find_log_cause(cell, looked_at),
                 )
                 checkpoint.must_repeat = outcome is not Outcome.PASSED
 
