@@ -114,6 +114,17 @@ class DeclaredSettings:
             if_empty="the final version before",
         ),
     ] = ""
+    duration: Annotated[
+        float,
+        Option(
+            "seconds that scenario soak lasts",
+            Heading.TESTED,
+            "SECONDS",
+            above=0,
+            at_most=10_800,
+            changes=(Continuation.PHASE,),
+        ),
+    ] = 300.0
     from_repo: Annotated[
         str,
         Option(

@@ -231,6 +231,8 @@ class ProductFile(YamlRecord):
     """Regular expressions of log lines that look like errors and mean none."""
     errors: Literal["fail", "warn"] = "fail"
     """What errors are that come again and again in the logs of a run in which all else is well."""
+    loop_seconds: float = Field(default=0, ge=0)
+    """Seconds of a loop of its services as configure has set them: growth is told by loop. 0: by minute."""
     unchecked_files: dict[str, str] = {}
     """By a pattern of paths, such as /usr/share/hello/*.json, why scenario packages does not look at these files:
     neither whether they are what their names say nor at their permissions."""

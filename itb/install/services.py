@@ -29,17 +29,19 @@ def start_service(host: Host, unit: str) -> None:
         raise service_error(host, unit, "does not start", start)
 
 
-def check_stays_up(host: Host, units: Sequence[str], *, settle: float = SETTLE) -> dict[str, ItbError]:
+def check_stays_up(
+    host: Host, units: Sequence[str], *, settle: float = SETTLE, before: str = ""
+) -> dict[str, ItbError]:
     """Watch units for ``settle`` seconds; return an error for each that is not active with the same main process.
 
     That it is active at one moment is not enough: a unit that systemd keeps
-    restarting is active most of the time.
+    restarting is active most of the time.  ``before`` is a bash script that is run first.
     """
     if not units:
         return {}
     show = f"systemctl show --property=Id,Names,ActiveState,MainPID,NRestarts {shlex.join(units)}"
     request = Request(about="watch services", check=False)
-    completed = host.script(f"{show}; sleep {settle}; echo ---; {show}", request)
+    completed = host.script(f"{before}{show}; sleep {settle}; echo ---; {show}", request)
     before, _, after = completed.stdout.partition("---")
     first, last = _unit_states(before), _unit_states(after)
     errors: dict[str, ItbError] = {}

@@ -26,7 +26,7 @@ class ScriptContext:
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
     output of pilots that have ended; ``unchecked_files`` patterns of files that
     scenario packages does not look at; ``product_environment`` the variables
-    that the product adds.
+    that the product adds; ``duration`` the seconds that scenario soak lasts.
     """
 
     run: str = ""
@@ -48,6 +48,7 @@ class ScriptContext:
     previous_repo: str = ""
     previous_version: str = ""
     bad_tokens: str = ""
+    duration: float = 300.0
 
     def unmet_need(self, needs: Needs) -> str:
         """Return why a scenario with these needs cannot be tried; empty if it can."""
@@ -105,6 +106,7 @@ class ScriptContext:
         env |= {name: value for name, value in optional.items() if value}
         if self.previous_repo:
             env["ITB_PREVIOUS_VERSION"] = self.previous_version
+        env["ITB_DURATION"] = f"{self.duration:g}"
         env |= scenario_environment
         env["ITB_ROLE"] = role
         env["ITB_SERVICES"] = " ".join(self.services.get(role, ()))

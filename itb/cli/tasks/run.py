@@ -25,7 +25,7 @@ _EXISTING_RUN_OPTIONS = (
 
 
 @command(
-    *_NEW_RUN_OPTIONS, "scenario", "token_hook", "keep", "jobs",
+    *_NEW_RUN_OPTIONS, "scenario", "duration", "token_hook", "keep", "jobs",
     option(
         "resume",
         "go on with this run, which ended in any way: its name, a unique part of it, or its path",
@@ -116,7 +116,7 @@ def install(flags: Flags, *, run: str) -> int:
     return _run_phase(Phase.INSTALL, flags, run)
 
 
-@command("scenario", *_EXISTING_RUN_OPTIONS, example="itb test --scenario smoke", name="test")
+@command("scenario", "duration", *_EXISTING_RUN_OPTIONS, example="itb test --scenario smoke", name="test")
 def try_scenarios(flags: Flags, *, run: str) -> int:
     """Run scenarios on an installed testbed: the run's own, or those of --scenario."""
     return _run_phase(Phase.TEST, flags, run)

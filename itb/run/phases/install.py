@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from itb.config.product import IdToken, RoleDefinition
-from itb.errors import InstallError, ItbError
+from itb.errors import InstallError, ItbError, ScenarioError
 from itb.install import configure, dnf, outside
 from itb.install import services as install_services
 from itb.model import Build, CaseKey, Installed, InstalledPackage, Repo, TestbedHosts
@@ -23,7 +23,7 @@ from itb.rundir import checkpoints, values
 from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import ValueKey
-from itb.testbed import logs
+from itb.testbed import growth, logs
 from itb.util.text import count
 
 CONFIGURATION_DIFF = "configuration.diff"
@@ -250,12 +250,17 @@ def watch_services(cell: Cell) -> None:
     failed = in_parallel(
         cell.services,
         lambda role: watch(
-            cell, role, cell.services[role], case=_stays_up, settle=install_services.SETTLE
+            cell, role, cell.services[role], case=_stays_up,
+            settle=install_services.SETTLE, before=_sampler(cell, role),
         ),
-    )
+    )  # fmt: skip
     for errors in failed.values():
         for error in errors:
             raise error
+
+
+def _sampler(cell: Cell, role: str) -> str:
+    return growth.start_script(cell.services[role], cell.logs[role]) if role in cell.roles else ""
 
 
 def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
@@ -317,16 +322,28 @@ def _deliver_id_token(cell: Cell, number: int) -> None:
 
 
 def watch(
-    cell: Cell, role: str, names: Sequence[str], *, case: Callable[[str, str], CaseKey], settle: float
+    cell: Cell,
+    role: str,
+    names: Sequence[str],
+    *,
+    case: Callable[[str, str], CaseKey],
+    settle: float,
+    before: str = "",
+    error_class: type[InstallError | ScenarioError] = InstallError,
 ) -> list[ItbError]:
-    """Report, for each service, whether it stays up, as the ``case`` of role and unit; return the errors."""
-    down = install_services.check_stays_up(cell.host(role), names, settle=settle)
+    """Report, for each service, whether it stays up, as the ``case`` of role and unit; return the errors.
+
+    ``before`` is a bash script that is run on the host first; ``error_class`` says what has failed.
+    """
+    down = install_services.check_stays_up(cell.host(role), names, settle=settle, before=before)
     errors: list[ItbError] = []
     for unit in names:
         try:
             with cell.journal.case(*case(role, unit)):
                 if unit in down:
-                    raise _with_cause(cell, role, unit, down[unit])
-        except InstallError as error:
+                    error = _with_cause(cell, role, unit, down[unit])
+                    is_products = isinstance(error, InstallError)
+                    raise error.turned_into(error_class, error.message) if is_products else error
+        except (InstallError, ScenarioError) as error:
             errors.append(error)
     return errors

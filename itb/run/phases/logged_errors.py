@@ -58,14 +58,16 @@ def _count(cell: Cell, role: str, verb: str = "count") -> list[LoggedError]:
     return logs.count_errors(host, globs, units, ignored=cell.product.ignored_errors, verb=verb)
 
 
-def report(cell: Cell, errors: Sequence[LoggedError]) -> None:
-    """Report, for each role, whether errors repeat: a failure or a warning, as the product's definition says."""
+def report(cell: Cell, errors: Sequence[LoggedError], *, is_red: bool) -> None:
+    """Report, for each role, whether errors repeat: a failure or a warning, as the product's definition says.
+
+    Of a run that ``is_red`` they may follow from what has failed.
+    """
     repeated = [error for error in errors if error.times >= REPEATED]
     cell.rundir.save(values.LOGGED_ERRORS, LoggedErrors(errors=tuple(repeated)))
     green = green_runs.last_green(cell.rundir)
     before = green.load_if_readable(values.LOGGED_ERRORS) if green else None
     known = {error.kind for error in before.errors} if before else None
-    is_red = any(case.is_bad for case in cell.journal.cases)
     for role in cell.roles:
         own = [error for error in repeated if error.role == role]
         rare = [error for error in errors if error.role == role and error not in own]

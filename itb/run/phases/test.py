@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itb.config import step_library
 from itb.config.scenario import Scenario
 from itb.containers.host import Host
-from itb.errors import LogLine
+from itb.errors import InstallError, LogLine, ScenarioError
 from itb.install import configure
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel, side_by_side
-from itb.run.phases import install, logged_errors, token_renewal
+from itb.run.phases import held, install, logged_errors, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import LoggedError
 from itb.scenario import execution, step_cases
 from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
+from itb.testbed.growth import Growth, Sample
 
 
 def cases(cell: Cell) -> Iterable[CaseKey]:
@@ -31,6 +32,7 @@ def cases(cell: Cell) -> Iterable[CaseKey]:
         yield from step_cases.planned_cases(scenario, cell.services)
     yield from phases_token.validity_cases(cell)
     yield from install.final_cases(cell)
+    yield from held.cases(cell)
     yield from logged_errors.cases(cell)
 
 
@@ -62,6 +64,7 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         cell.script_context,
         product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
+        duration=cell.settings.duration,
         unchecked_files=tuple(cell.product.unchecked_files),
         candidate_repo=repository_server.REPO_ID,
         packages={
@@ -116,16 +119,32 @@ def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequenc
     return "; ".join(item.message for item in findings), [item.line for item in findings]
 
 
+def _end_of_service(cell: Cell, role: str) -> type[InstallError | ScenarioError]:
+    """Return what has failed where a service is down at the end: a scenario that disturbed it, or its start."""
+    is_disturbed = any(
+        scenario.disturbs or any(step.action == "reboot" and step.role == role for step in scenario.steps)
+        for scenario in cell.scenarios
+    )
+    return ScenarioError if is_disturbed else InstallError
+
+
 def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     """Check, at the same time, that all services are still up and that the platform is unchanged; look at logs."""
     errors: list[LoggedError] = []
+    grown: dict[str, tuple[list[Sample], list[Growth]]] = {}
     checks: list[Callable[[], object]] = [
         lambda: in_parallel(
             cell.services,
-            lambda role: install.watch(cell, role, cell.services[role], case=install.still_up, settle=0),
+            lambda role: install.watch(
+                cell, role, cell.services[role], case=install.still_up, settle=0,
+                error_class=_end_of_service(cell, role),
+            ),
         ),
         lambda: install.inspect_after_tests(cell, build, installed),
         lambda: errors.extend(logged_errors.find(cell)),
+        lambda: grown.update(held.find(cell)),
     ]
     in_parallel(checks, lambda check: check())
-    logged_errors.report(cell, errors)
+    is_red = any(case.is_bad for case in cell.journal.cases)
+    held.report(cell, grown, is_red=is_red)
+    logged_errors.report(cell, errors, is_red=is_red)

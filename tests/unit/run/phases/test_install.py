@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from itb.errors import InstallError, LogLine
+from itb.config import lookup
+from itb.errors import ExitCode, InstallError, LogLine
 from itb.install import services as install_services
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import install
+from itb.run.phases import test as phases_test
 from itb.rundir.case_history import RUN_END
 from itb.testbed import logs
 from itb.testbed.logs import LogError
@@ -32,6 +35,22 @@ def test_a_service_that_ends_is_one_failure(new_cell: NewCell, monkeypatch: pyte
     pipeline._report_error(cell, error)
     bad = [case for case in cell.journal.cases if case.is_bad]
     assert [(case.name, case.message) for case in bad] == [("httpd is still up", error.message)]
+
+
+def test_a_service_that_a_scenario_has_ended_fails_the_scenario(
+    new_cell: NewCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was installed and did start: what a reboot did to it is no failure of the installation."""
+    cell = new_cell()
+    down = {"httpd": InstallError("httpd does not stay up (exit-code): FileNotFoundError: '/run/x'")}
+    monkeypatch.setattr(install_services, "check_stays_up", lambda *_, **__: down)
+    services = lookup.load_scenario("services")
+    for scenarios, code in (((), ExitCode.INSTALL), ((services,), ExitCode.SCENARIO)):
+        error_class = phases_test._end_of_service(dataclasses.replace(cell, scenarios=scenarios), "factory")
+        (error,) = install.watch(
+            cell, "factory", ["httpd"], case=install.still_up, settle=0, error_class=error_class
+        )
+        assert (error.exit_code, cell.journal.cases[-1].exit_code) == (code, code)
 
 
 def test_an_error_with_a_secret_in_it_is_one_failure(new_cell: NewCell) -> None:
