@@ -336,7 +336,7 @@ class _ScenarioRun:
             return FailureExplanation(TokenError, before=f"{token_error.message}; without it: ")
         cause: str = ""
         quotes: Sequence[LogLine] = ()
-        if self.find_log_cause and Outcome.FAILED not in self.outcomes and not result.names_exception:
+        if self.find_log_cause and Outcome.FAILED not in self.outcomes and not result.names_cause:
             cause, quotes = self.find_log_cause()
         return FailureExplanation(
             after=f"; {cause}" if cause else "",

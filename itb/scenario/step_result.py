@@ -18,6 +18,8 @@ from itb.util import loglines
 
 SKIP_STATUS = 77  # exit status that means "cannot be tried here" (automake, autopkgtest)
 
+# As last_words in scenarios/lib/units.sh prints why a unit is not up.
+_LAST_WORDS = re.compile(r"(?:^|: )[\w@.-]+ is (?:inactive|failed|activating|deactivating)(?: \([\w-]+\))?: ")
 _EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception): \S")
 _PLACE = re.compile(r"\((/[^\s():]{1,200}):(\d{1,9})\)")
 
@@ -52,9 +54,9 @@ class StepResult:
         return "; ".join(filter(None, [message, self.gave_up])) + self.note
 
     @property
-    def names_exception(self) -> bool:
-        """Return whether the message has the exception that a program ended with: logs know no better."""
-        return bool(_EXCEPTION.search(self.message))
+    def names_cause(self) -> bool:
+        """Return whether the message has a program's exception, or a unit's last words: logs know no better."""
+        return bool(_EXCEPTION.search(self.message) or _LAST_WORDS.search(self.message))
 
     @property
     def checks_message(self) -> str:

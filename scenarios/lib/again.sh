@@ -7,6 +7,9 @@ for unit in "${services[@]}"; do
   state=$(property "$unit" ActiveState)
   [ "$state" = active ] || {
     echo "$unit was $state"
-    systemctl start "$unit"
+    systemctl start "$unit" 2>/dev/null || {
+      last_words "$unit"
+      exit 1
+    }
   }
 done

@@ -14,11 +14,33 @@ property() { systemctl show --value --property="$2" "$1"; }
 
 # cause UNIT: the line that says why a unit is not up, then what led to it, as TAP comments.
 cause() {
-  local line unit
-  unit=$(property "$1" Id) # a name may be an alias
-  line=$(journalctl --unit="$unit" --priority=err --lines=1 --output=cat --no-pager --quiet)
-  echo "# $1 is $(property "$1" ActiveState), result $(property "$1" Result)${line:+: $line}"
-  journalctl --unit="$unit" --lines=20 --no-pager --quiet | sed 's/^/#   /'
+  echo "# $(last_words "$1")"
+  journalctl --unit="$(property "$1" Id)" --lines=20 --no-pager --quiet | sed 's/^/#   /'
+}
+
+# last_words UNIT: one line that says why a unit is not up since the host booted: its own last words, of these the
+# last that names an error; else what systemd says of it.
+last_words() {
+  local full words result said
+  full=$(property "$1" Id) # a name may be an alias
+  result=$(property "$1" Result)
+  said=$(unit_journal 60 _SYSTEMD_UNIT="$full" | sed '/[[:alnum:]]/!d')
+  words=$(grep --extended-regexp "$names_error" <<<"$said" | tail --lines=1) || true
+  [ -n "$words" ] || [ "$result" = success ] || words=${said##*$'\n'}
+  [ -n "$words" ] || words=$(unit_journal 20 _PID=1 UNIT="$full" |
+    sed --regexp-extended '/^(Start|Stopp)(ed|ing) |: (Consumed|Deactivated) /d' | tail --lines=1)
+  [ -n "$words" ] ||
+    words="stopped, or not started since the host booted ($(systemctl is-enabled "$1" 2>&1 | tail --lines=1 || true))"
+  echo "$1 is $(property "$1" ActiveState)$([ "$result" = success ] || echo " ($result)"): $words"
+}
+names_error='^([[:alnum:]_]+\.)*[[:alnum:]_]*(Error|Exception|Exit)\b'
+names_error+='|\b(error|Error|ERROR|CRITICAL|FATAL|fatal|denied|[Cc]annot|No such|not found)\b'
+
+# unit_journal COUNT MATCH...: the last lines of the journal since the host booted. A container's boots all have the
+# machine's id.
+unit_journal() {
+  journalctl --since="$(systemctl show --value --property=UserspaceTimestamp)" --output=cat --no-pager --quiet \
+    --lines="$1" "${@:2}" || true
 }
 
 # wait_up UNIT: until a unit is active; fails when it will not become so.

@@ -16,5 +16,5 @@ def test_limit_comes_after_the_cause_that_logs_name() -> None:
 
 def test_a_program_that_ended_with_an_exception_is_its_own_cause() -> None:
     upgrade = "gwms-factory upgrade: exit status 6: OSError: [Errno 9] Bad file descriptor"
-    assert StepResult(Outcome.FAILED, upgrade).names_exception
-    assert not StepResult(Outcome.FAILED, "gwms-frontend is failed").names_exception
+    assert StepResult(Outcome.FAILED, upgrade).names_cause
+    assert not StepResult(Outcome.FAILED, "gwms-frontend is failed").names_cause
