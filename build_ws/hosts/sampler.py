@@ -24,14 +24,19 @@ STATUS = re.compile(r"^(VmRSS|Threads|Uid):\s+(\d+)", re.MULTILINE)
 
 
 def processes(units):
-    """Return the ids of the processes of each unit."""
-    found = {unit: [] for unit in units}
+    """Return the ids of the processes of each unit, with those that have ended and that nobody has waited for."""
+    found, parents = {unit: [] for unit in units}, {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 match = UNIT.search((path / "cgroup").read_text())
                 if match and match.group(1) in found:
                     found[match.group(1)].append(path.name)
+                else:  # one that has ended may be in no unit's group any more
+                    state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+                    parents.update({path.name: parent} if state == "Z" else {})
+    for pids in found.values():
+        pids += [pid for pid, parent in parents.items() if parent in pids]
     return found
 
 

@@ -52,6 +52,17 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "harmless-config-moved", "harmless-module-to-package", "harmless-module-moved", "harmless-sysusers",
         "harmless-restart-at-the-end", "harmless-timer-by-preset",
     ),
+    (
+        "errors-each-loop", "errors-tracebacks", "errors-of-a-helper", "errors-of-a-thread",
+        "leak-of-descriptors", "leak-of-memory", "leak-of-children", "leak-of-temporary-files", "log-grows",
+    ),
+    ("logrotate-creates-roots-log", "logrotate-postrotate-fails"),
+    (
+        "harmless-error-once", "harmless-speaks-of-errors", "harmless-warns-each-loop",
+        "harmless-logrotate-copytruncate", "harmless-logrotate-create", "harmless-logrotate-dates",
+        "harmless-runtime-directory", "harmless-tmpfiles", "harmless-slow-start",
+        "harmless-cache-fills", "harmless-children-come-and-go", "harmless-verbose",
+    ),
 )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_entry(
     entries = {name: ENTRIES[name] for name in names}
     clone, before = catalogue.make_clone(names, tmp_path)
     scenarios = dict.fromkeys(part for entry in entries.values() for part in entry.scenario.split(","))
-    upgrades = ("--upgrade-from", before) if set(scenarios) != {"packages"} else ()
+    upgrades = ("--upgrade-from", before) if {"upgrade", "used", "skew"} & set(scenarios) else ()
     run = itb_run(
         *("--source", str(clone), "--ref", "defect", *upgrades),
         *("--scenario", ",".join(scenarios)), timeout=1800,

@@ -324,25 +324,6 @@ def test_what_is_known_of_a_failure_is_said_of_its_first_check(bench: ScenarioBe
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "out",
-    [
-        "x.service is failed (exit-code): FileNotFoundError: /run/x\n",
-        "1..1\nnot ok 1 - x.service restarts\n# x.service is activating: no such user\n",
-        "condor-ce@1 is inactive: Dependency failed for x\n",
-    ],
-)
-def test_last_words_of_a_unit_are_enough(bench: ScenarioBench, out: str) -> None:
-    """What logs of other daemons say is not why this one is down."""
-    loaded = bench.load(steps("name: a, role: ce, run: x"))
-    hosts = {"ce": Host(Engine(RecordedRunner(lambda _: (1, out, ""))), "box-ce", "ce")}
-    others = ("factory: refused (x)", [LogLine("refused", Path("/var/log/x"), 3, role="factory")])
-    execution.run_scenario(
-        loaded, hosts, journal=bench.journal, context=ScriptContext(), find_log_cause=lambda: others
-    )
-    assert "refused" not in bench.journal.cases[0].message
-
-
 def test_checks_without_a_token_are_no_failures(bench: ScenarioBench) -> None:
     def gone(_since: float) -> str:
         raise TokenError("the token has expired")

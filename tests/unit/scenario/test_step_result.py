@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from itb.model import Outcome
 from itb.scenario.step_result import FailureExplanation, StepResult
 
@@ -18,3 +20,16 @@ def test_a_program_that_ended_with_an_exception_is_its_own_cause() -> None:
     upgrade = "gwms-factory upgrade: exit status 6: OSError: [Errno 9] Bad file descriptor"
     assert StepResult(Outcome.FAILED, upgrade).names_cause
     assert not StepResult(Outcome.FAILED, "gwms-frontend is failed").names_cause
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x.service is failed (exit-code): no such user",
+        "x restarts: x.service is activating: no such user",
+        "condor-ce@1 is inactive: Dependency failed for x",
+    ],
+)
+def test_last_words_of_a_unit_are_its_cause(message: str) -> None:
+    """As scenarios/lib/units.sh prints them: what logs of other daemons say is not why this one is down."""
+    assert StepResult(Outcome.FAILED, message).names_cause
