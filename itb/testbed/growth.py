@@ -8,13 +8,15 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from itb.containers.host import Host
 from itb.data import shipped
-from itb.model import Record
+from itb.model import Moment, Record
 from itb.process.request import Request
+from itb.util.text import one_line
 
 SAMPLES = "/var/lib/itb/samples.jsonl"
 EVERY = 1.5  # seconds
@@ -22,30 +24,36 @@ _MOST_SAMPLES = 7200  # three hours
 _MOST_BYTES = 24 << 20
 PARTS = 4  # of a run, from each of which growth is read
 _LEAST_SAMPLES = 3 * PARTS
+_LEAST_STEP = 0.05  # seconds between two samples
 _LEAST_SECONDS = 15.0
 _WARM_UP = 5.0  # seconds in which a service reads what it needs
 # What grows by less in a run is no finding, by what it is: KiB of memory, else a number.
 _LEAST = {"memory": 8 << 10}
 _LEAST_NUMBER = 6
+_FIGURES = ("processes", "descriptors", "sockets", "threads", "memory", "temporary files")
 _LIMITED_AS = {"sockets": "descriptors", "processes": "threads"}
 _EVEN = 0.5  # the least part of the growth of each part of a run compared with the mean
 _NEEDED_MIB = 1.0  # a minute: a log that grows by more fills a disk before it is rotated
+
+
+# A host may say anything of itself.
+_Figure = Annotated[int, Field(ge=0, le=1 << 50)]
 
 
 class UnitSample(Record):
     """What a unit's processes held, and its limits; memory is in KiB."""
 
     main: str
-    figures: dict[str, int]
-    limits: dict[str, int] = {}
+    figures: dict[str, _Figure]
+    limits: dict[str, _Figure] = {}
 
 
 class Sample(Record):
     """A sample of a host; ``logs`` are the sizes of those that have changed since the one before."""
 
-    time: float
+    time: Moment
     units: dict[str, UnitSample] = {}
-    logs: dict[str, int] = {}
+    logs: dict[str, _Figure] = {}
 
 
 _SAMPLE = TypeAdapter(Sample)
@@ -84,18 +92,20 @@ class Growth:
 
 
 def parse(text: str) -> list[Sample]:
-    """Return the samples of a host; lines that are none are left out."""
-    samples = []
+    """Return the samples of a host, each later than the one before; lines that are none are left out."""
+    samples: list[Sample] = []
     for line in text.splitlines():
         with suppress(ValidationError):
-            samples.append(_SAMPLE.validate_json(line))
+            sample = _SAMPLE.validate_json(line)
+            if not samples or sample.time >= samples[-1].time + _LEAST_STEP:
+                samples.append(sample)
     return samples
 
 
-def growing(samples: Sequence[Sample]) -> list[Growth]:
-    """Return the figures that grow steadily, each unit's since its main process started last."""
+def growing(samples: Sequence[Sample], units: Iterable[str]) -> list[Growth]:
+    """Return the figures of units that grow steadily, while a unit's main process was the same for longest."""
     found: list[Growth] = []
-    for unit in sorted({unit for sample in samples for unit in sample.units}):
+    for unit in (unit if "." in unit else f"{unit}.service" for unit in units):
         own = [(sample.time, sample.units[unit]) for sample in samples if unit in sample.units]
         segments: list[list[tuple[float, UnitSample]]] = [[]]
         for time, figures in own:
@@ -103,6 +113,8 @@ def growing(samples: Sequence[Sample]) -> list[Growth]:
                 segments.append([])
             segments[-1].append((time, figures))
         longest = max(segments, key=len)
+        if not longest:
+            continue
         found += _growing_figures(unit.removesuffix(".service"), longest)
     return found
 
@@ -114,7 +126,7 @@ def _growing_figures(unit: str, samples: Sequence[tuple[float, UnitSample]]) -> 
     if len(kept) < _LEAST_SAMPLES or kept[-1][0] - kept[0][0] < _LEAST_SECONDS:
         return
     limits = kept[-1][1].limits
-    names = [name for name in kept[0][1].figures if all(name in item.figures for _, item in kept)]
+    names = [name for name in _FIGURES if all(name in item.figures for _, item in kept)]
     for name in names:
         values = [(time, item.figures[name]) for time, item in kept]
         if (growth := steady(values, _LEAST.get(name, _LEAST_NUMBER))) and not _is_of(name, kept, names):
@@ -164,7 +176,8 @@ class LogGrowth:
         """Return the growth in one line: by loop, and by day."""
         rate = self.bytes / self.seconds
         each = f"{rate * loop / 1024:.1f} KiB a loop" if loop else f"{rate * 60 / 1024:.1f} KiB a minute"
-        return f"{self.path} grows by {each}, {rate * 86400 / (1 << 20):.0f} MiB a day at the pace of this run"
+        day = f"{rate * 86400 / (1 << 20):.0f} MiB a day"
+        return f"{one_line(self.path)} grows by {each}, {day} at the pace of this run"
 
 
 def growing_logs(samples: Sequence[Sample]) -> list[LogGrowth]:

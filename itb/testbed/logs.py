@@ -123,7 +123,8 @@ def _unpack(tar: Path, destination: Path) -> list[str]:
 PROBE_SECONDS = 20
 _Number = Annotated[int, Field(ge=0)]
 _ROW = TypeAdapter(tuple[str, str, _Number, str])
-_COUNTED_ROW = TypeAdapter(tuple[str, _Number, str, str, _Number, str])
+_Count = Annotated[int, Field(ge=0, le=1 << 40)]
+_COUNTED_ROW = TypeAdapter(tuple[str, _Count, str, str, _Count, str])
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_what_a_unit_holds(shared_host: Host, monkeypatch: pytest.MonkeyPatch) -
     argv = ["python3", "-I", "-", growth.SAMPLES, "0.2", "16", "demo-leak", "demo-gone", "--", "/var/log/*"]
     with unit(shared_host, "demo-leak", "--property=User=nobody", "python3", "-c", _LEAK):
         shared_host.run(Request(argv, input=sampler))
-        (found,) = growth.growing(growth.read_samples(shared_host))
+        (found,) = growth.growing(growth.read_samples(shared_host), ["demo-leak", "demo-gone"])
         assert (found.what, found.figure) == ("demo-leak", "descriptors")
         assert found.limit > 0
         assert growth.owner(shared_host, "demo-leak") == ""

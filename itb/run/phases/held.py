@@ -36,7 +36,7 @@ def find(cell: Cell) -> dict[str, tuple[list[Sample], list[Growth]]]:
     def find_on(role: str) -> tuple[list[Sample], list[Growth]]:
         host = cell.host(role)
         samples = growth.read_samples(host) if host.is_running() else []
-        found = growth.growing(samples)
+        found = growth.growing(samples, cell.roles[role].services)
         owners = {unit: growth.owner(host, unit) for unit in {item.what for item in found}}
         own = [item for item in found if _is_products(owners[item.what], cell.product.packages)]
         return samples, own

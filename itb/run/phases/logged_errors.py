@@ -16,7 +16,7 @@ from itb.rundir import green_runs, values
 from itb.rundir.directory import JOURNAL
 from itb.rundir.values import LoggedError, LoggedErrors
 from itb.testbed import logs
-from itb.util.text import count
+from itb.util.text import count, one_line
 
 REPEATED = 3  # times: what came less often may belong to how hosts start one after the other
 _NAMED = 3  # errors that a message names
@@ -122,7 +122,7 @@ def _describe_rare(errors: Sequence[LoggedError]) -> str:
 def _quoted(error: LoggedError) -> str:
     place = f":{error.number}" if error.number else ""
     text = error.message if len(error.message) <= _LONGEST else f"{error.message[: _LONGEST - 1]}…"
-    return f"{text} ({error.log}{place})"
+    return one_line(f"{text} ({error.log}{place})")
 
 
 def _line(error: LoggedError) -> LogLine:

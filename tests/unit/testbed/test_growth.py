@@ -26,7 +26,7 @@ def samples(
 
 
 def test_descriptors_of_every_loop() -> None:
-    (found,) = growth.growing(samples(lambda index: 8 + 20 * index))
+    (found,) = growth.growing(samples(lambda index: 8 + 20 * index), ["demo"])
     assert (found.what, found.figure, found.limit) == ("demo", "descriptors", 1024)
     assert found.rate == pytest.approx(10)
     text = found.describe(2)
@@ -36,7 +36,7 @@ def test_descriptors_of_every_loop() -> None:
 
 
 def test_memory_in_mebibytes() -> None:
-    (found,) = growth.growing(samples(lambda index: 40_000 + 2048 * index, name="memory"))
+    (found,) = growth.growing(samples(lambda index: 40_000 + 2048 * index, name="memory"), ["demo"])
     assert "2 MiB a loop" in found.describe(2)
     assert "h until the limit of 4096 MiB" in found.describe(2)
 
@@ -55,20 +55,20 @@ def test_memory_in_mebibytes() -> None:
     ],
 )
 def test_what_is_no_growth(value: Callable[[int], int]) -> None:
-    assert not growth.growing(samples(value))
+    assert not growth.growing(samples(value), ["demo"])
 
 
 def test_growth_behind_what_comes_and_goes() -> None:
-    (found,) = growth.growing(samples(lambda index: 8 + 2 * index + 30 * (index % 3 == 0)))
+    (found,) = growth.growing(samples(lambda index: 8 + 2 * index + 30 * (index % 3 == 0)), ["demo"])
     assert found.rate == pytest.approx(1, rel=0.3)
 
 
 def test_restart_begins_anew() -> None:
-    assert not growth.growing(samples(lambda index: 8 if index < 10 else 40, restart=10))
+    assert not growth.growing(samples(lambda index: 8 if index < 10 else 40, restart=10), ["demo"])
 
 
 def test_few_samples_say_nothing() -> None:
-    assert not growth.growing(samples(lambda index: 8 + 20 * index, number=10))
+    assert not growth.growing(samples(lambda index: 8 + 20 * index, number=10), ["demo"])
 
 
 def test_sockets_are_told_once() -> None:
@@ -83,7 +83,7 @@ def test_sockets_are_told_once() -> None:
         })
         for index in range(20)
     ]  # fmt: skip
-    (found,) = growth.growing(growth.parse("\n".join(rows)))
+    (found,) = growth.growing(growth.parse("\n".join(rows)), ["demo"])
     assert (found.figure, found.limit) == ("sockets", 1024)
 
 
@@ -101,3 +101,11 @@ def test_log_that_fills_the_disk() -> None:
 def test_log_that_was_truncated_begins_anew() -> None:
     (found,) = logs([{"a": 100}, {"a": 150}, {"a": 20}, {"a": 30}])
     assert found.bytes == 50 + 20 + 10
+
+
+@pytest.mark.parametrize("time", ["NaN", "Infinity", "1e400", "5", '"x"'])
+def test_host_may_say_anything(time: str) -> None:
+    row = '{"time": %s, "units": {"demo.service": {"main": "1", "figures": {"threads": %d, "a\\nb": 1}}}}'
+    text = "\n".join(row % (time, 10**number) for number in range(40))
+    assert not growth.growing(growth.parse(text), ["demo", "gone"])
+    assert not growth.growing_logs(growth.parse(text))
