@@ -179,6 +179,7 @@ def count_errors(
     """Return the errors that a host's logs and its units' journals have, and how often each came.
 
     The verbs ``keep`` and ``skip`` return none: what logs say between the two is left out of the next count.
+    Raises TestbedError if the host cannot count them.
     """
     script = (shipped.folder("build_ws") / "hosts" / "errors.py").read_text(encoding="utf-8")
     options = [option for pattern in ignored for option in ("-x", pattern)]
@@ -186,7 +187,6 @@ def count_errors(
     completed = host.run(Request(
         ["python3", "-I", "-c", script, verb, *options, *globs],
         timeout=host.engine.runner.limits("search-logs"),
-        check=False,
         about="count errors in logs",
         alias=["errors.py", verb],
     ))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from itb.config.scenario import Scenario
-from itb.errors import LogLine, ScenarioError
+from itb.errors import LogLine, ScenarioError, TestbedError
 from itb.model import CaseKey, Remark
 from itb.phase import Phase
 from itb.run.cell import Cell
@@ -20,6 +20,8 @@ from itb.util.text import count, one_line
 
 REPEATED = 3  # times: what came less often may belong to how hosts start one after the other
 _NAMED = 3  # errors that a message names
+Counted = Mapping[str, list[LoggedError] | str]
+"""By role, the errors in its logs, or why they could not be counted."""
 _LONGEST = 120  # characters of an error that a message quotes
 
 
@@ -44,31 +46,35 @@ def left_out_of(cell: Cell, scenario: Scenario) -> Iterator[None]:
             in_parallel(cell.roles, lambda role: _count(cell, role, "skip"))
 
 
-def find(cell: Cell) -> list[LoggedError]:
-    """Return the errors in the logs of the product's hosts since the run began, or since this was called."""
-    counted = in_parallel(cell.roles, lambda role: _count(cell, role))
-    return [error for errors in counted.values() for error in errors]
+def find(cell: Cell) -> Counted:
+    """Count the errors in the logs of the product's hosts since the run began, or since this was called."""
+    return in_parallel(cell.roles, lambda role: _count(cell, role))
 
 
-def _count(cell: Cell, role: str, verb: str = "count") -> list[LoggedError]:
-    host = cell.host(role)
-    if not host.is_running():
-        return []
+def _count(cell: Cell, role: str, verb: str = "count") -> list[LoggedError] | str:
     globs, units = cell.logs[role], cell.roles[role].services
-    return logs.count_errors(host, globs, units, ignored=cell.product.ignored_errors, verb=verb)
+    try:
+        return logs.count_errors(cell.host(role), globs, units, ignored=cell.product.ignored_errors, verb=verb)
+    except TestbedError as error:
+        return error.message
 
 
-def report(cell: Cell, errors: Sequence[LoggedError], *, is_red: bool) -> None:
+def report(cell: Cell, counted: Counted, *, is_red: bool) -> None:
     """Report, for each role, whether errors repeat: a failure or a warning, as the product's definition says.
 
     Of a run that ``is_red`` they may follow from what has failed.
     """
+    errors = [error for found in counted.values() if not isinstance(found, str) for error in found]
     repeated = [error for error in errors if error.times >= REPEATED]
     cell.rundir.save(values.LOGGED_ERRORS, LoggedErrors(errors=tuple(repeated)))
     green = green_runs.last_green(cell.rundir)
     before = green.load_if_readable(values.LOGGED_ERRORS) if green else None
     known = {error.kind for error in before.errors} if before else None
-    for role in cell.roles:
+    for role, found in counted.items():
+        if isinstance(found, str):
+            with cell.journal.case(*_case(role)) as case:
+                case.skip(f"its logs could not be looked through: {found}")
+            continue
         own = [error for error in repeated if error.role == role]
         rare = [error for error in errors if error.role == role and error not in own]
         _report_role(cell, role, own, rare, known=known, green=green.id if green and before else "", is_red=is_red)

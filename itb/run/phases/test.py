@@ -130,7 +130,7 @@ def _end_of_service(cell: Cell, role: str) -> type[InstallError | ScenarioError]
 
 def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     """Check, at the same time, that all services are still up and that the platform is unchanged; look at logs."""
-    errors: list[LoggedError] = []
+    errors: dict[str, list[LoggedError] | str] = {}
     grown: dict[str, tuple[list[Sample], list[Growth]]] = {}
     checks: list[Callable[[], object]] = [
         lambda: in_parallel(
@@ -141,7 +141,7 @@ def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
             ),
         ),
         lambda: install.inspect_after_tests(cell, build, installed),
-        lambda: errors.extend(logged_errors.find(cell)),
+        lambda: errors.update(logged_errors.find(cell)),
         lambda: grown.update(held.find(cell)),
     ]
     in_parallel(checks, lambda check: check())

@@ -40,7 +40,7 @@ def cell_of(new_cell: NewCell) -> Callable[[Literal["fail", "warn"]], Cell]:
 
 def test_repeated_error_fails_its_role(cell_of: Callable[..., Cell]) -> None:
     cell = cell_of("fail")
-    logged_errors.report(cell, [error(), error("rare", 2, "frontend")], is_red=False)
+    logged_errors.report(cell, {"factory": [error()], "frontend": [error("rare", 2, "frontend")]}, is_red=False)
     found = cases(cell)
     assert found["factory"].message == "12 times lost # (/var/log/pocketwms/factory/factory.log:7)"
     assert (found["factory"].outcome, found["factory"].exit_code) == (Outcome.FAILED, ExitCode.SCENARIO)
@@ -52,7 +52,7 @@ def test_repeated_error_fails_its_role(cell_of: Callable[..., Cell]) -> None:
 
 def test_product_can_be_warned(cell_of: Callable[..., Cell]) -> None:
     cell = cell_of("warn")
-    logged_errors.report(cell, [error()], is_red=False)
+    logged_errors.report(cell, {"factory": [error()]}, is_red=False)
     assert cases(cell)["factory"].outcome is Outcome.PASSED
     assert cases(cell)["factory"].remark is Remark.WARNING
     assert cases(cell)["factory"].message.startswith("12 times lost")
@@ -60,7 +60,7 @@ def test_product_can_be_warned(cell_of: Callable[..., Cell]) -> None:
 
 def test_run_that_is_red_has_its_cause(cell_of: Callable[..., Cell]) -> None:
     cell = cell_of("fail")
-    logged_errors.report(cell, [error()], is_red=True)
+    logged_errors.report(cell, {"factory": [error()]}, is_red=True)
     assert cases(cell)["factory"].outcome is Outcome.SKIPPED
     assert "12 times lost" in cases(cell)["factory"].message
 
@@ -80,7 +80,7 @@ def test_what_the_last_green_run_did_not_have_comes_first(
     green = earlier_run(tmp_path, ["lost #"])
     earlier_run(tmp_path, ["lost #", "new #"], exit_code=2)
     cell = cell_of("warn")
-    logged_errors.report(cell, [error("lost #", 30), error("new #", 4)], is_red=False)
+    logged_errors.report(cell, {"factory": [error("lost #", 30), error("new #", 4)]}, is_red=False)
     message = cases(cell)["factory"].message
     assert message.startswith(f"new since {green.id}: 4 times new #")
     assert "30 times lost #" in message
@@ -88,7 +88,15 @@ def test_what_the_last_green_run_did_not_have_comes_first(
 
 def test_many_kinds_are_counted_in_one_line(cell_of: Callable[..., Cell]) -> None:
     cell = cell_of("fail")
-    logged_errors.report(cell, [error(f"kind {letter} " + "x" * 400) for letter in "abcde"], is_red=False)
+    errors = [error(f"kind {letter} " + "x" * 400) for letter in "abcde"]
+    logged_errors.report(cell, {"factory": errors}, is_red=False)
     message = cases(cell)["factory"].message
     assert message.endswith("; 2 more kinds")
     assert len(message) < 600
+
+
+def test_host_that_cannot_count_is_no_pass(cell_of: Callable[..., Cell]) -> None:
+    cell = cell_of("fail")
+    logged_errors.report(cell, {"factory": "host factory: no Python"}, is_red=False)
+    assert cases(cell)["factory"].outcome is Outcome.SKIPPED
+    assert cases(cell)["factory"].message.endswith(": host factory: no Python")
