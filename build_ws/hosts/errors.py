@@ -77,7 +77,7 @@ def errors(lines):
             start, introduced = said if said else (number, None)
             message = introduced or (re.sub(r"\W*b?\W*$", "", message.partition(TRACEBACK)[0]) if message else "")
             number, exception = end_of_traceback(lines, number)
-            yield start, f"{message}: {exception}" if message else exception
+            yield start, f"{message.rstrip(':')}: {exception}" if message else exception
             said = None
             continue
         if said:
@@ -127,8 +127,9 @@ def tally(lines, name, first, ignored):
 def merge(kinds, more):
     """Take the kinds of one more log: an error that another log has, too, is the same one."""
     for kind, found in more.items():
-        if kinds.setdefault(kind, found)[0] < found[0]:
-            kinds[kind] = found
+        known = kinds.setdefault(kind, found)
+        place = found if found[3] and not known[3] else known  # a file is easier to look into than a journal
+        kinds[kind] = [max(known[0], found[0]), *place[1:]]
 
 
 def loosened(kinds):

@@ -19,10 +19,10 @@ from itb.testbed import logs
 from itb.util.text import count, one_line
 
 REPEATED = 3  # times: what came less often may belong to how hosts start one after the other
-_NAMED = 3  # errors that a message names
+_LENGTHS = (180, 90, 90)  # characters of each error that a message names
+_NAMED = len(_LENGTHS)
 Counted = Mapping[str, list[LoggedError] | str]
 """By role, the errors in its logs, or why they could not be counted."""
-_LONGEST = 120  # characters of an error that a message quotes
 
 
 def _case(role: str) -> CaseKey:
@@ -111,7 +111,9 @@ def describe(errors: Sequence[LoggedError], *, new: int, green: str) -> str:
 
     ``new`` is how many of them the run ``green`` did not have.
     """
-    named = [f"{error.times} times {_quoted(error)}" for error in errors[:_NAMED]]
+    named = [
+        f"{error.times} times {_quoted(error, length)}" for error, length in zip(errors, _LENGTHS, strict=False)
+    ]
     if new:
         named[0] = f"new since {green}: {named[0]}"
     more = [f"{count(len(errors) - _NAMED, 'more kind')}"] if len(errors) > _NAMED else []
@@ -122,13 +124,12 @@ def _describe_rare(errors: Sequence[LoggedError]) -> str:
     if not errors:
         return ""
     times = "once" if errors[0].times == 1 else "twice"
-    return f"{count(len(errors), 'error')} that did not repeat; {times}: {_quoted(errors[0])}"
+    return f"{count(len(errors), 'error')} that did not repeat; {times}: {_quoted(errors[0], _LENGTHS[0])}"
 
 
-def _quoted(error: LoggedError) -> str:
+def _quoted(error: LoggedError, length: int) -> str:
     place = f":{error.number}" if error.number else ""
-    text = error.message if len(error.message) <= _LONGEST else f"{error.message[: _LONGEST - 1]}…"
-    return one_line(f"{text} ({error.log}{place})")
+    return f"{one_line(error.message, length)} ({one_line(error.log)}{place})"
 
 
 def _line(error: LoggedError) -> LogLine:
