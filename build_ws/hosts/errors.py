@@ -151,10 +151,12 @@ def loosened(kinds):
 def read_journal(units, cursor):
     """Return the lines of the units' own entries after a cursor, and the last one's; bad ones begin with ERROR."""
     argv = ["journalctl", "--no-pager", "--output=json", "--output-fields=MESSAGE,PRIORITY"]
-    matches = ["_SYSTEMD_UNIT=" + (unit if "." in unit else unit + ".service") for unit in units]
+    # A name may be an alias.
+    names = (run(["systemctl", "show", "--value", "--property=Id", *units]) or "").split() if units else []
+    matches = ["_SYSTEMD_UNIT=" + name for name in names]
     text = run([*argv, "--after-cursor=" + cursor, *matches]) if cursor else None
     lines = []
-    for row in (text if text is not None else run([*argv, *matches]) or "").splitlines() if units else ():
+    for row in (text if text is not None else run([*argv, *matches]) or "").splitlines() if names else ():
         entry = json.loads(row)
         cursor, message = entry["__CURSOR"], entry.get("MESSAGE") or ""
         if not isinstance(message, str):
