@@ -132,8 +132,10 @@ _ERROR_LINE = re.compile(
 
 
 def names_cause(message: str) -> bool:
-    """Return whether a message has the name of an exception, the word error, or a missing file or command."""
-    names_error = re.search(r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b", message)
+    """Return whether a message names an exception, an error, a missing file or command, or a unit's condition."""
+    names_error = re.search(
+        r"\b\w*(Error|Exception|ERROR|CRITICAL|FATAL)\b|\bunmet condition|\bDependency failed for ", message
+    )
     return bool(names_error or causes.misses_file(message))
 
 

@@ -211,4 +211,5 @@ def test_journal_of_an_alias_is_that_of_its_unit(monkeypatch: pytest.MonkeyPatch
 
 def test_messages_that_name_a_cause() -> None:
     assert names_cause("x: KeyError: 'a'")
+    assert names_cause("x.service - X skipped, unmet condition check ConditionPathExists=/run/x")
     assert not names_cause("exit status 1, no output")
