@@ -26,6 +26,7 @@ def create(folder: Path, commit: Commit, *, cache: Path, runner: Runner) -> Git:
     form = "--format=create %(refname) %(objectname)"
     lines = Git(runner, clone).text("for-each-ref", form, "refs/heads", "refs/tags")
     git.run(Request(["update-ref", "--stdin"], input=(lines + "\n").encode()))
+    git.call("update-ref", "refs/heads/itb", commit.id)  # HEAD leads there: without one it would count as empty
     return git
 
 
