@@ -285,6 +285,14 @@ def why_refused():
     return dnf_log.refused(LOG.read_text(errors="replace")) or "no reason is given"
 
 
+def stop_gone(units):
+    """Stop what still runs of a unit that came with the candidate and went with it, as a site would."""
+    for unit in units:
+        state = host_state.unit_state(unit)
+        if host_state.is_up(state) and state["enabled"] in ("unknown", "not-found"):
+            host_state.systemctl("stop", unit)
+
+
 def main():
     """Do it and print what came of it."""
     operation = os.environ["ITB_OPERATION"]
@@ -310,6 +318,8 @@ def main():
         (WORK / "failed").write_text("" if worked else results.cause)
     if keeps and (worked or operation != "downgrade"):
         report_state(results, before, units, ran, operation)
+    if operation == "downgrade":
+        stop_gone(units)
     if operation == "install":
         settle(units)
     # With ITB_RESTART=no jobs run here, which the product's own restart shall not lose, but no other.
