@@ -207,7 +207,7 @@ def _in_units() -> Iterator[Kind]:
         return Kind(name, "a service", lambda given: _changed(given, given.unit(), title, change, *words))
 
     yield kind("unit-of-no-user", "has a user that nobody makes",
-               r"/^User=/d; s/^.Service.$/&\nUser=itb-nobody/", "itb-nobody", "its User= does not exist")  # fmt: skip
+               r"/^User=/d; s/^.Service.$/&\nUser=itb-nobody/", "itb-nobody", "User= does not exist")  # fmt: skip
     yield kind("unit-of-no-program", "starts a program that is not there",
                "s|^ExecStart=.*|ExecStart=/usr/sbin/itb-not-there|", "itb-not-there", "203/EXEC")  # fmt: skip
     yield kind("service-ends", "ends after half a minute",
