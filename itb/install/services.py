@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from itb.containers.host import FileSpec, Host
-from itb.errors import InstallError, ItbError, LogLine, TestbedError
+from itb.errors import UNDECIDED, InstallError, ItbError, LogLine, TestbedError
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.rundir.directory import JOURNAL
@@ -86,10 +86,17 @@ def service_error(host: Host, unit: str, problem: str, start: Completed | None =
     if start and _NO_UNIT.search(start.output):
         cause, result = "its unit does not exist, no installed package brings it", ""
     evidence = f"{start.output if start else ''}\n{status.stdout}\n{journal}".strip()
-    if _NO_WATCH.search(journal) and _systemd_lacks_watches(host, full):
+    if _NO_WATCH.search(journal) and _systemd_says(host, full, _NO_WATCH):
         return TestbedError(
             f"{unit} {problem}: systemd on host {host.role} has no inotify instance left",
             hint="fewer hosts at once (--jobs), or a higher sysctl fs.inotify.max_user_instances",
+            evidence=evidence,
+            quotes=quotes,
+        )
+    if _NOT_PERMITTED.search(journal) and (line := _systemd_says(host, full, _NOT_PERMITTED)):
+        return TestbedError(
+            f"{UNDECIDED} is a container, in which systemd may not do what {full} asks for: {line}",
+            hint="units that ask for RestrictSUIDSGID= and its like are tried without them, by a drop-in",
             evidence=evidence,
             quotes=quotes,
         )
@@ -97,11 +104,11 @@ def service_error(host: Host, unit: str, problem: str, start: Completed | None =
     return InstallError(message, evidence=evidence, quotes=quotes)
 
 
-def _systemd_lacks_watches(host: Host, full: str) -> bool:
-    """Return whether systemd itself says so of a unit, which may print anything and be described by anything."""
+def _systemd_says(host: Host, full: str, pattern: re.Pattern[str]) -> str:
+    """Return what systemd itself says of a unit, which may print anything and be described by anything."""
     own = ["journalctl", "--no-pager", "--output=cat", "--lines=60", "_PID=1", f"UNIT={full}"]
-    messages = lines_of(host.run(Request(own, check=False)).stdout)
-    return any(_NO_WATCH.match(message.removeprefix(f"{full}: ")) for message in messages)
+    lines = lines_of(host.run(Request(own, check=False)).stdout)
+    return next((line for line in lines if pattern.match(line.removeprefix(f"{full}: "))), "")
 
 
 def describe_result(values: Mapping[str, str]) -> str:
@@ -120,6 +127,10 @@ def describe_result(values: Mapping[str, str]) -> str:
 _STATUSES = {"216": ", its Group= does not exist", "217": ", its User= does not exist"}
 # All hosts of a machine share one limit, so this is the machine's fault, not the candidate's.
 _NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
+# Without CAP_SYS_ADMIN, as in a container, systemd cannot give a filter of system calls to a service with a user.
+_NOT_PERMITTED = re.compile(
+    r"Failed at step (USER|SECCOMP|NAMESPACE|CAPABILITIES) spawning \S+: Operation not permitted"
+)
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_LINE = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"

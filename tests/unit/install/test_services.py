@@ -128,6 +128,31 @@ def test_no_inotify_instance_is_left_if_systemd_says_so_itself(
     assert isinstance(error, TestbedError if is_testbeds else InstallError)
 
 
+NOT_PERMITTED = "Failed at step USER spawning /usr/sbin/x: Operation not permitted"
+
+
+@pytest.mark.parametrize(
+    ("systemd_says", "is_testbeds"),
+    [
+        (f"x.service: {NOT_PERMITTED}", True),
+        ("x.service: Failed at step USER spawning /usr/sbin/x: No such process", False),
+        (f"Started {NOT_PERMITTED}.", False),  # the unit's description
+    ],
+)
+def test_what_systemd_may_not_do_in_a_container_is_not_the_candidates_fault(
+    systemd_says: str, is_testbeds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit with RestrictSUIDSGID= and a user does well on a machine."""
+
+    def run(_host: Host, request: Request) -> Completed:
+        text = systemd_says if "_PID=1" in request.argv else f"{systemd_says}\n{NOT_PERMITTED}\n"
+        return Completed(tuple(request.argv), 0, text if "journalctl" in request.argv else "", "", 0.1)
+
+    monkeypatch.setattr(Host, "run", run)
+    error = service_error(Host(Engine(Runner()), "factory", "factory"), "x", "does not start")
+    assert isinstance(error, TestbedError if is_testbeds else InstallError)
+
+
 def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its packages bring the user that owns the token."""
 
