@@ -11,9 +11,13 @@ installed() {
   candidates | xargs --no-run-if-empty rpm --query --queryformat '%{NAME}\n' | grep --invert-match ' is not installed'
 }
 
+# What rpm itself says of a failure. A script may say "error: " or "warning: ", too, and succeed.
+rpm_says='scriptlet failed|Error in [A-Z]+ scriptlet|^(warning|error): (%[a-z]+\(|(user|group) .* does not exist'
+rpm_says+='|unpacking of archive failed|[^ ]+: (remove|unlink|cpio|install)|(file|directory) .*: (remove|unlink))'
+
 # scriptlets FILE: what the packages' own scripts did wrong, by dnf's output, each failure in a line
 # that says what it printed; dnf itself ends with status 0 all the same.
 scriptlets() {
   python3 "$ITB_LIB/dnf_log.py" scriptlets "$1"
-  grep --extended-regexp 'scriptlet failed|Error in [A-Z]+ scriptlet|^(warning|error): ' "$1" || true
+  grep --extended-regexp "$rpm_says" "$1" || true
 }
