@@ -35,15 +35,8 @@ done
 """
 
 
-def copy_shipped(host: Host, packages: Sequence[InstalledPackage]) -> None:
-    """Copy the configuration in /etc as the product's packages ship it, for :func:`differences`."""
-    names = [package.nevra for package in packages if package.candidate]
-    if names:
-        host.script(_COPYFOLDERS, Request([_SHIPPED, *names], about="keep the shipped configuration"))
-
-
 def differences(host: Host) -> str:
-    """Return a unified diff from the configuration that :func:`copy_shipped` copied to the present one."""
+    """Return a unified diff from the configuration that :func:`configure` copied to the present one."""
     request = Request([_SHIPPED], about="compare configuration")
     completed = host.script(f"[ ! -d {_SHIPPED} ] || {{ {_COMPARE}\n}}", request)
     return redact(completed.stdout).replace(f"{_SHIPPED}/", "shipped/")
@@ -59,15 +52,30 @@ def changed_files(diff: str) -> list[str]:
     ]
 
 
-def configure(host: Host, script: Path, env: Mapping[str, str], *, log: Path, timeout: float) -> list[str]:
+def configure(
+    host: Host,
+    script: Path,
+    env: Mapping[str, str],
+    *,
+    log: Path,
+    timeout: float,
+    shipped_by: Sequence[InstalledPackage] = (),
+) -> list[str]:
     """Run a role's configuration script as root, with the other files of its folder beside it.
 
-    A ``.py`` script is run by the platform's Python, any other by bash.
-    Returns the script's notes for the report: its lines that begin with "note: ".
+    A ``.py`` script is run by the platform's Python, any other by bash.  Before it, the
+    configuration in /etc is copied for :func:`differences`, as the product's packages
+    among ``shipped_by`` have shipped it.  Returns the script's notes for the report: its
+    lines that begin with "note: ".
     Raises InstallError with the last line of its output if it fails.
     """
     files = [path for path in sorted(script.parent.iterdir()) if path.is_file()]
-    host.put(*(FileSpec(f"{FOLDER}/{path.name}", source=path, mode=0o755) for path in files))
+    packages = [package.nevra for package in shipped_by if package.candidate]
+    host.put(
+        *(FileSpec(f"{FOLDER}/{path.name}", source=path, mode=0o755) for path in files),
+        then=_COPYFOLDERS if packages else "",
+        request=Request([_SHIPPED, *packages] if packages else (), about=f"put {script.parent}"),
+    )
     interpreter = _INTERPRETERS.get(script.suffix, "bash")
     argv = [interpreter, f"{FOLDER}/{script.name}"]
     completed = host.run(Request(argv, env=env, timeout=timeout, check=False, log=log))

@@ -151,6 +151,13 @@ RUN_GRAPH = Graph(
             cases=(build.LINT,),
         ),
         Node(
+            "ready_scenarios",
+            test.prepare_scenarios,
+            Phase.TEST,
+            after=("started_services",),
+            prepares=True,
+        ),
+        Node(
             "test_results",
             test.test,
             Phase.TEST,

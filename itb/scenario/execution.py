@@ -7,7 +7,6 @@ put on a host once, before the first step there.
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,14 +15,13 @@ from pathlib import Path
 
 from itb.config import step_library
 from itb.config.scenario import Scenario, Step
-from itb.containers.host import FileSpec, Host
+from itb.containers.host import Host
 from itb.errors import (
     PRODUCT_ERRORS,
     InterruptedRunError,
     ItbError,
     LogLine,
     ScenarioError,
-    TestbedError,
     TokenError,
     UsageError,
 )
@@ -31,7 +29,7 @@ from itb.model import Case, Outcome, Remark, Try
 from itb.phase import Phase
 from itb.process.request import Request
 from itb.rundir.journal import Journal, RunningCase
-from itb.scenario import result_files, step_cases
+from itb.scenario import host_files, result_files, step_cases
 from itb.scenario import step as scenario_step
 from itb.scenario.check_results import CheckResult, CheckResults
 from itb.scenario.script_context import ScriptContext
@@ -43,11 +41,10 @@ from itb.scenario.step_result import (
     evaluate_try,
 )
 from itb.util.redact import redact
-from itb.util.text import count, cut
+from itb.util.text import count, cut, slug
 from itb.util.yamlfile import nearest
 
 PHASE = Phase.TEST
-FOLDER_ON_HOST = "/var/lib/itb/scenarios"
 _QUOTED = 20  # failed checks of a step whose lines are looked for in its log
 
 Action = Callable[[Host], str]
@@ -90,6 +87,7 @@ def run_scenario(
     actions: Mapping[str, Action] | None = None,
     find_token_refusal: FindTokenRefusal | None = None,
     find_log_cause: FindLogCause | None = None,
+    hosts_with_files: Iterable[str] = (),
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
@@ -99,9 +97,10 @@ def run_scenario(
     refused since a time (seconds since the epoch); it raises TokenError if
     the token is no longer valid.  After the first failure ``find_log_cause``
     returns the cause that logs name, which is added to the message, and the
-    lines it was read from.  A failed step ends the ordinary steps unless they
-    are independent, and so does a preparation that is skipped; ``always`` steps
-    follow unless the run was interrupted.
+    lines it was read from.  ``hosts_with_files`` are the roles of hosts that have
+    its files already.  A failed step ends the ordinary steps unless they are
+    independent, and so does a preparation that is skipped; ``always`` steps follow
+    unless the run was interrupted.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -113,8 +112,9 @@ def run_scenario(
         return Outcome.SKIPPED
     find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
-        scenario, hosts, journal, context, factor, actions or ACTIONS, find_token_refusal, find_log_cause
-    )
+        scenario, hosts, journal, context, factor, actions or ACTIONS, find_token_refusal, find_log_cause,
+        hosts_with_files=set(hosts_with_files),
+    )  # fmt: skip
     for number, step in enumerate(scenario.steps, 1):
         if scenario_run.unprepared:
             scenario_run.skip_step(step, scenario_run.unprepared)
@@ -232,7 +232,7 @@ class _ScenarioRun:
             host,
             step,
             script=script,
-            folder=self._folder_on_host,
+            folder=host_files.folder_on_host(self.scenario),
             env=self._environment(step, case),
             factor=self.factor,
             log=case.log,
@@ -255,18 +255,8 @@ class _ScenarioRun:
         """Put the scenario's folder on a host, once."""
         if host.role in self.hosts_with_files:
             return
-        target, folder = self._folder_on_host, self.scenario.folder
-        files = [
-            FileSpec(f"{target}/{path.relative_to(folder)}", source=path, mode=mode)
-            for path, mode in folder_files(folder)
-        ]
-        host.put(*scenario_step.library(), *files)
+        host_files.put(self.scenario, host)
         self.hosts_with_files.add(host.role)
-
-    @property
-    def _folder_on_host(self) -> str:
-        """Return the path of the scenario's folder on a host."""
-        return f"{FOLDER_ON_HOST}/{slug(self.scenario.name)}"
 
     def _results_folder(self, case: RunningCase) -> str:
         assert case.log is not None
@@ -280,7 +270,7 @@ class _ScenarioRun:
             "ITB_SCENARIO": self.scenario.name,
             "ITB_TRACE_ID": self.trace_id,
             "ITB_ATTEMPT": self.trace_id,  # its name in 0.1
-            "ITB_SCENARIO_DIR": self._folder_on_host,
+            "ITB_SCENARIO_DIR": host_files.folder_on_host(self.scenario),
             "ITB_LIB": scenario_step.LIBRARY,
             "ITB_RESULTS": self._results_folder(case),
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
@@ -369,30 +359,3 @@ class _ScenarioRun:
                 "exit_code": error.exit_code,
             }
         )
-
-
-def folder_files(folder: Path) -> list[tuple[Path, int]]:
-    """Return each file of a scenario's folder that its steps may use, with its permissions on a host.
-
-    Raises UsageError for a link that leads out of the folder, TestbedError for
-    a file that cannot be read.
-    """
-    files = []
-    root = folder.resolve()
-    for path in sorted(folder.rglob("*")):
-        if path.name == "scenario.yaml" or "__pycache__" in path.parts or not path.is_file():
-            continue
-        if not path.resolve().is_relative_to(root):
-            raise UsageError(f"{path}: links to a file outside of the scenario's folder")
-        try:
-            files.append((path, scenario_step.mode(path)))
-        except OSError as error:
-            unreadable = TestbedError(f"{path}: cannot be read: {error.strerror}")
-            unreadable.apart_from_candidate = True
-            raise unreadable from None
-    return files
-
-
-def slug(text: str) -> str:
-    """Return a text as a file name: lower-case words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "unnamed"

@@ -90,3 +90,8 @@ def cut(text: str, limit: int = EVIDENCE_LIMIT, *, around: str = "") -> str:
         before = f"[... {begin} characters left out ...]\n" if begin else ""
         return f"{before}{text[begin:end]}\n[... {len(text) - end} characters left out ...]"
     return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[-tail:]}"
+
+
+def slug(text: str) -> str:
+    """Return a text as a file name: lower-case words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "unnamed"

@@ -28,8 +28,15 @@ schedd_address() {
 }
 
 # ask_to_write FILE: ask the CE's schedd for the right to submit with this token; prints its answer.
+# A script that asks often sets ce_schedd to the schedd_address before.
 ask_to_write() {
-  local address
-  address=$(schedd_address) || return 2
+  local address=${ce_schedd:-}
+  [ -n "$address" ] || address=$(schedd_address) || return 2
   with_token "$1" timeout 60 condor_ping -addr "$address" -type schedd -verbose WRITE 2>&1
+}
+
+# refusal ANSWER: the line of the schedd's answer that refuses; nothing if it came too late to be an answer.
+refusal() {
+  ! grep --quiet --extended-regexp 'AUTHENTICATE:1006|exceeded [0-9]+ deadline' <<<"$1" || return 0
+  grep --extended-regexp --max-count=1 'AUTHENTICATE:1004|DENIED' <<<"$1" || true
 }

@@ -16,8 +16,9 @@ if [ "$status" -eq 0 ]; then
   echo "accepted: $1" >&2
   exit 1
 fi
-reason=$(grep --extended-regexp 'AUTHENTICATE:1004|DENIED' <<<"$answer" | head --lines=1) || {
+reason=$(refusal "$answer")
+if [ -z "$reason" ]; then
   echo "neither accepted nor refused: $(tail --lines=1 <<<"$answer")" >&2
   exit 1
-}
+fi
 echo "refused: $reason"

@@ -16,7 +16,7 @@ from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError
 from itb.install import configure
 from itb.install import dnf as install_dnf
-from itb.model import Build, Commit, Repo, Rpm, SigningKey
+from itb.model import Build, Commit, InstalledPackage, Repo, Rpm, SigningKey
 from itb.process.request import Request
 from itb.repository import server as repository_server
 from itb.testbed.certificates import RunCA
@@ -215,13 +215,20 @@ def test_configuration_right_in_etc_is_compared_and_none_is_no_error(
     good, owner = (
         list(install_dnf.installed_packages(clean, (name,))) for name in ("probe-good", "probe-owner")
     )
-    configure.copy_shipped(clean, good)
+    script, log = tmp_path / "role" / "configure.sh", tmp_path / "configure.log"
+    script.parent.mkdir()
+
+    def configured(packages: list[InstalledPackage], text: str) -> None:
+        script.write_text(text)
+        configure.configure(clean, script, {}, log=log, timeout=60, shipped_by=packages)
+
+    configured(good, "true")
     assert configure.differences(clean) == ""
-    clean.script("echo y >/etc/probe.conf")
+    configured([], "echo y >/etc/probe.conf")
     diff = configure.differences(clean)
     assert configure.changed_files(diff) == ["/etc/probe.conf"]
     assert "-x\n+y\n" in diff
-    configure.copy_shipped(clean, owner)
+    configured(owner, "true")
     assert configure.differences(clean) == ""
 
 

@@ -210,8 +210,6 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
     is_first = not cell.checkpoints.began_on(key, role, container)
     cell.checkpoints.begin(key, {role: container})
     with cell.journal.case(*CaseKey(Phase.CONFIGURE, role, _CONFIGURED)) as case:
-        if is_first:  # later the files are not as they were shipped any more
-            configure.copy_shipped(host, packages)
         try:
             notes = configure.configure(
                 host,
@@ -219,6 +217,8 @@ def _configure_role(cell: Cell, role: str, packages: Sequence[InstalledPackage])
                 cell.script_context.environment(role),
                 log=folder / "configure.log",
                 timeout=cell.limits("configure"),
+                # Later the files are not as they were shipped any more.
+                shipped_by=packages if is_first else (),
             )
         finally:
             diff = configure.differences(host)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from itb.config import step_library
 from itb.config.scenario import Scenario
 from itb.containers.host import Host
-from itb.errors import InstallError, LogLine, ScenarioError
+from itb.errors import InstallError, LogLine, ScenarioError, TestbedError, UsageError
 from itb.install import configure
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
 from itb.repository import server as repository_server
@@ -20,7 +22,7 @@ from itb.run.phases import held, install, logged_errors, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import LoggedError
-from itb.scenario import execution, step_cases
+from itb.scenario import execution, host_files, step_cases
 from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
 from itb.testbed.growth import Growth, Sample
@@ -45,15 +47,53 @@ def tested_key(cell: Cell) -> CheckpointKey:
     return CheckpointKey(CheckpointKind.TESTS, hashlib.sha256(" ".join(checksums).encode()).hexdigest())
 
 
+@dataclass(frozen=True)
+class ReadyScenarios:
+    """The values that steps get, and the roles whose hosts have a scenario's files, by its name."""
+
+    context: ScriptContext
+    hosts_with_files: Mapping[str, Iterable[str]]
+
+
+def prepare_scenarios(cell: Cell, installed: Installed, previous_repo: Repo | None) -> ReadyScenarios:
+    """Make the hosts ready for the scenarios, while services are watched."""
+    if previous_repo:
+        for role in {*cell.roles, *cell.topology.optional} & set(cell.testbed_roles):
+            repository_server.add_disabled(cell.host(role), previous_repo)
+    return ReadyScenarios(_scenario_context(cell, installed, previous_repo), _put_first_files(cell))
+
+
+def _put_first_files(cell: Cell) -> dict[str, set[str]]:
+    """Put the files of the scenario that runs first on its hosts; return the roles of those by its name.
+
+    For the others the scenario's own steps try again, and report why it fails.
+    """
+    scenario = next((item for item in cell.scenarios if not cell.checkpoints.is_done(_scenario_key(item))), None)
+    if scenario is None:
+        return {}
+    ready = set[str]()
+
+    def put(role: str) -> None:
+        with suppress(TestbedError, UsageError):
+            host_files.put(scenario, cell.host(role))
+            ready.add(role)
+
+    used = {step.role for step in (*scenario.steps, *scenario.always) if not step.action}
+    in_parallel(used & {SERVICES, *cell.testbed_roles}, put)
+    return {scenario.name: ready}
+
+
+def _scenario_key(scenario: Scenario) -> CheckpointKey:
+    checksum = step_library.checksum(scenario.folder, scenario.scripts)
+    return CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
+
+
 def test(
-    cell: Cell, build: Build, installed: Installed, token: Token | None, previous_repo: Repo | None
+    cell: Cell, build: Build, installed: Installed, token: Token | None, ready_scenarios: ReadyScenarios
 ) -> None:
     """Run every scenario, then check once more that all services are up and the platform is unchanged."""
     with cell.checkpoint(tested_key(cell)) as checkpoint:
-        if previous_repo:
-            for role in {*cell.roles, *cell.topology.optional} & set(cell.testbed_roles):
-                repository_server.add_disabled(cell.host(role), previous_repo)
-        _run_scenarios(cell, _scenario_context(cell, installed, previous_repo), token)
+        _run_scenarios(cell, ready_scenarios, token)
         _check_hosts(cell, build, installed)
         checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
 
@@ -83,14 +123,13 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
     )
 
 
-def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> None:
+def _run_scenarios(cell: Cell, ready: ReadyScenarios, token: Token | None) -> None:
     """Run the scenarios that are not done and keep the token valid; those with no host in common side by side."""
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with token_renewal.keep_fresh(cell, token) as renewer:
 
         def run(scenario: Scenario) -> None:
-            checksum = step_library.checksum(scenario.folder, scenario.scripts)
-            key = CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
+            key = _scenario_key(scenario)
             if cell.checkpoints.is_done(key) or (renewer and not renewer.may_start(scenario)):
                 return
             taints = sorted(cell.topology.optional & set(scenario.roles))
@@ -101,10 +140,11 @@ def _run_scenarios(cell: Cell, context: ScriptContext, token: Token | None) -> N
                     scenario,
                     hosts,
                     journal=cell.journal,
-                    context=context,
+                    context=ready.context,
                     factor=cell.settings.timeout_factor * cell.product.patience,
                     find_token_refusal=renewer.find_refusal if renewer else None,
                     find_log_cause=lambda: _find_log_cause(cell, looked_at),
+                    hosts_with_files=ready.hosts_with_files.get(scenario.name, ()),
                 )
                 checkpoint.must_repeat = outcome is not Outcome.PASSED
 

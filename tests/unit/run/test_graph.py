@@ -154,6 +154,7 @@ def test_an_interruption_has_ended_everything_already() -> None:
 def test_only_nodes_that_judge_the_candidate_outlive_an_error() -> None:
     assert {name for name, node in RUN_GRAPH.nodes.items() if node.prepares} == {
         "hosts", "signing_key", "workspace", "clone", "testbed_hosts", "ce", "previous_build", "previous_repo",
+        "ready_scenarios",
     }  # fmt: skip
 
 

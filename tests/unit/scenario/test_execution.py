@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -87,6 +87,7 @@ class ScenarioBench:
         factor: float = 1.0,
         find_token_refusal: execution.FindTokenRefusal | None = None,
         runs: int = 1000,
+        hosts_with_files: Iterable[str] = (),
         **files: str,
     ) -> list[Case]:
         loaded = self.load(text, **files)
@@ -102,6 +103,7 @@ class ScenarioBench:
             context=context or ScriptContext(),
             factor=factor,
             find_token_refusal=find_token_refusal,
+            hosts_with_files=hosts_with_files,
         )
         return self.journal.cases
 
@@ -376,15 +378,13 @@ def test_twenty_steps_are_twenty_calls_and_one_that_puts_the_folder_there(bench:
     assert len(bench.runner.calls) == 21
 
 
-def test_a_link_out_of_the_folder_is_refused(bench: ScenarioBench) -> None:
-    loaded = bench.load(steps("name: a, role: ce, run: x"))
-    (loaded.folder / "passwd").symlink_to("/etc/passwd")
-    with pytest.raises(UsageError, match="outside of the scenario's folder"):
-        execution.folder_files(loaded.folder)
+def test_files_that_hosts_have_are_not_put_there_again(bench: ScenarioBench) -> None:
+    bench.perform(steps("name: a, role: ce, run: x", "name: b, role: factory, run: x"), hosts_with_files={"ce"})
+    [put] = (call for call in bench.runner.calls if "step.sh" not in " ".join(call))
+    assert "box-factory" in put
 
 
 # -- interruption and a broken testbed
-
 
 def test_an_interruption_is_an_error_and_goes_on_up(bench: ScenarioBench) -> None:
     def interrupt(line: str) -> Answer:
