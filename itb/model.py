@@ -319,19 +319,20 @@ class PlatformImages(Record):
     bare: Image
     build: Image
     services: Image
+    ce: Image | None = None  # a bare host with the CE's packages
     created: str = ""
     size: int = 0
     notice: str = ""
 
     @property
     def references(self) -> dict[str, str]:
-        """Return the names to run the images by, for bare, build and services."""
+        """Return the names to run the images by, for bare, build, services and ce."""
         return {kind: image.reference for kind, image in self.kinds.items()}
 
     @property
     def kinds(self) -> dict[str, Image]:
         """Return the images by what they are for."""
-        return {"bare": self.bare, "build": self.build, "services": self.services}
+        return {"bare": self.bare, "build": self.build, "services": self.services, "ce": self.ce or self.bare}
 
 
 class TestbedHosts(Record):

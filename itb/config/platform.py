@@ -11,6 +11,7 @@ from itb.config.yaml_record import YamlRecord, exactly_one
 from itb.data import shipped
 
 FINAL_STAGES = ("bare", "build", "services")  # the images a run uses; every platform has these stages
+CE_STAGE = "ce"  # one that a platform may have: the bare host with the CE's packages
 BASE = "base"  # the image that stages start from
 SIDE_EFFECTS = "side-effects.yaml"  # beside platform.yaml, in the shared folder and in platforms/ itself
 
@@ -118,7 +119,8 @@ class PlatformFile(YamlRecord):
     """Whether hosts need the internet, such as for dnf to install from mirrors. Without it they reach each other
     and nothing else; with it public addresses too, and the servers of URLs in settings."""
     stages: dict[str, ImageStage]
-    """The images. A run needs bare (hosts), build (the workspace) and services."""
+    """The images. A run needs bare (hosts), build (the workspace) and services. Where there is a ce, it is bare
+    with the CE's packages, which its script finds as ITB_CE_PACKAGES: no run has to install them then."""
     build: WorkspaceDefinition = WorkspaceDefinition()
     repository: str = ""
     """Folder on the services host that is served as https://repo.glideinwms.org/platform/."""

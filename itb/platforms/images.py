@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from itb.config.platform import FINAL_STAGES, SIDE_EFFECTS, Platform
+from itb.config.platform import CE_STAGE, FINAL_STAGES, SIDE_EFFECTS, Platform
 from itb.containers import naming
 from itb.containers.engine import Engine
 from itb.containers.image_store import ImageStore, StoredImage
@@ -122,6 +122,8 @@ def digest(platform: Platform, settings: Mapping[str, str]) -> str:
         "stages": {name: stage.model_dump(by_alias=True) for name, stage in platform.stages.items()},
     }
     checksum = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
+    if CE_STAGE in platform.stages:
+        inputs[CE_STAGE] = platform.ce.packages
     folders = [*platform.folders, *([shipped.converter()] if platform.converter else [])]
     for folder in folders:
         for path in _definition_files(folder):
@@ -152,9 +154,13 @@ def _find_remembered(
 
 
 def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
-    """Return a platform's images of a key; None unless all of them are in the engine's store."""
-    names = {stage: naming.image_name(name, stage, key) for stage in FINAL_STAGES}
-    stored = ImageStore(engine).find_all(names.values())
+    """Return a platform's images of a key; None unless all that every platform has are in the engine's store."""
+    store = ImageStore(engine)
+    names = {stage: naming.image_name(name, stage, key) for stage in (*FINAL_STAGES, CE_STAGE)}
+    stored = store.find_all(names.values())
+    if not stored:
+        del names[CE_STAGE]
+        stored = store.find_all(names.values())
     if not stored:
         return None
     return PlatformImages(
@@ -163,8 +169,8 @@ def find(engine: Engine, name: str, key: str) -> PlatformImages | None:
         created=max(image.created for image in stored)[:19] + "Z",
         size=_total_size(stored),
         **{
-            stage: Image(reference=names[stage], id=image.id)
-            for stage, image in zip(FINAL_STAGES, stored, strict=True)
+            stage: Image(reference=reference, id=image.id)
+            for (stage, reference), image in zip(names.items(), stored, strict=True)
         },
     )
 
@@ -192,7 +198,7 @@ def _look_up_or_build(build: ImageBuild, definition: str) -> PlatformImages:
         build.labels = ImageLabels(key=key, definition=definition)
         build.run_stages()
     # Images get names only when all of them exist, uninterruptibly: a set with names is complete.
-    for stage in FINAL_STAGES:
+    for stage in (stage for stage in (CE_STAGE, *FINAL_STAGES) if stage in build.images):
         name = naming.image_name(platform.name, stage, key)
         ImageStore(engine.uninterruptible).add_name(build.images[stage], name)
     _remember(build.logs / f"{key}.packages", packages, build.note)
@@ -283,7 +289,7 @@ def _is_users(image: StoredImage, complete_sets: Sequence[PlatformImages]) -> bo
     """Return whether a user made an image, which has the labels of a set, from one of that set."""
     if image.names:
         return not any(map(naming.is_image_name, image.names))
-    return image.parent in [getattr(images, stage).id for images in complete_sets for stage in FINAL_STAGES]
+    return image.parent in [kind.id for images in complete_sets for kind in images.kinds.values()]
 
 
 def _remove_superseded(build: ImageBuild, key: str) -> None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from itb.config.platform import BASE, FINAL_STAGES, Platform
+from itb.config.platform import BASE, CE_STAGE, FINAL_STAGES, Platform
 from itb.containers import naming
 from itb.containers.description import labels_of
 from itb.containers.engine import Engine
@@ -194,7 +194,8 @@ class ImageBuild:
 
     def _run_and_save(self, stage: str) -> None:
         definition = self.platform.stages[stage]
-        keep_image = stage in FINAL_STAGES or any(stage == other.from_ for other in self.platform.stages.values())
+        is_used = stage in (*FINAL_STAGES, CE_STAGE)
+        keep_image = is_used or any(stage == other.from_ for other in self.platform.stages.values())
 
         def save(host: Host, _: str) -> None:
             self.note(f"{stage}: saving the image")
@@ -239,6 +240,8 @@ class ImageBuild:
 
     def _run_script(self, host: Host, stage: str, script: str, log: Path) -> Completed:
         env = {f"ITB_{name.upper()}": value for name, value in self.settings.items()}
+        if stage == CE_STAGE:
+            env["ITB_CE_PACKAGES"] = " ".join(self.platform.ce.packages)
         env |= proxies.variables()  # for this call only: neither the container nor the image keeps them
         return host.run(Request(
             ["bash", f"/mnt/definition/{script}"],

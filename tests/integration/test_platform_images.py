@@ -40,13 +40,15 @@ stages:
   bare: {from: base, script: bare.sh, after: [tools]}
   build: {from: bare, script: more.sh}
   services: {from: bare, script: more.sh}
-ce: {packages: [], configure: condor.sh, services: []}
+  ce: {from: bare, script: ce.sh}
+ce: {packages: [alpha, beta], configure: condor.sh, services: []}
 """
 SCRIPTS = {
     "resolve.sh": "echo package-1.0; echo reading >&2",
     "tools.sh": "echo $ITB_FLAVOUR >/mnt/left && cat /mnt/resolved >>/mnt/left && touch /only-tools",
     "bare.sh": "cp /mnt/left /made && test ! -e /only-tools",
     "more.sh": "cat /made && touch /more",
+    "ce.sh": "echo $ITB_CE_PACKAGES >/packages-of-ce",
 }
 
 
@@ -112,11 +114,21 @@ def test_stages_build_on_each_other_and_the_same_content_is_found_with_one_call(
     assert yard.ensure(refresh=True, flavour="sweet") == images, "the mirror has nothing new"
     assert yard.inside(images.bare, "cat /made; ls /only-tools /more 2>/dev/null || :") == "sweet\npackage-1.0\n"
     assert yard.inside(images.build, "ls /more") == "/more\n"
+    assert yard.inside(images.kinds["ce"], "cat /made /packages-of-ce") == "sweet\npackage-1.0\nalpha beta\n"
     config = yard.engine.call("image", "inspect", "--format", "{{json .Config}}", images.services.reference).stdout
     assert '"/usr/lib/systemd/systemd"' in config
     assert "ITB_FLAVOUR" not in config, "settings are the build's, not the host's"
     assert platforms_images.packages(yard.cache, images) == "package-1.0\n"
     assert [one.key for one in platforms_images.find_sets(yard.engine, yard.platform.name)] == [images.key]
+
+
+def test_a_set_without_an_image_for_the_ce_has_the_bare_one(yard: Yard) -> None:
+    definition = yard.folder / "platform.yaml"
+    definition.write_text(definition.read_text().replace("  ce: {from: bare, script: ce.sh}\n", ""))
+    images = yard.ensure()
+    assert images.ce is None
+    assert images.references["ce"] == images.bare.reference
+    assert yard.ensure() == images
 
 
 def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:

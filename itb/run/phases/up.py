@@ -14,6 +14,7 @@ from itb.model import Build, CaseKey, PlatformImages, SigningKey, TestbedHosts
 from itb.phase import Phase
 from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
+from itb.process.request import Request
 from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
 from itb.run import disk_use, reach, run_secrets
@@ -120,7 +121,10 @@ def start_containers(cell: Cell, images: PlatformImages, roles: Sequence[str], p
     if cell.testbed.has_tools:
         tools_folder = platforms_tools.ensure(images, cell.engine, cache=cell.settings.cache_dir)
     isolation = cell.rundir.load_if_readable(values.ISOLATION) or reach.declared(cell)
-    cell.testbed.up(roles, images.references, prefix, tools_folder, isolation)
+    references = images.references
+    if CE in cell.roles:  # a product that is installed there wants a bare host
+        references["ce"] = references["bare"]
+    cell.testbed.up(roles, references, prefix, tools_folder, isolation)
     cell.rundir.save(values.ISOLATION, cell.testbed.isolate(isolation))
 
 
@@ -207,7 +211,10 @@ def _prepare_ce(cell: Cell) -> None:
     ce, host = cell.platform.ce, cell.host(CE)
     log = cell.rundir.setup_logs(CE) / "install.log"
     with cell.journal.case(*CE_INSTALLED) as case, as_testbed_error():
-        dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), case=case)
+        if host.run(Request(["rpm", "--query", "--quiet", *ce.packages], check=False)).ok:
+            case.passed("in the platform's image")
+        else:
+            dnf.dnf_install(host, ce.packages, log=log, timeout=cell.limits("dnf-ce"), case=case)
     with cell.journal.case(*CE_CONFIGURED), as_testbed_error():
         script = shipped.folder("build_ws") / "ce" / ce.configure
         log = cell.rundir.setup_logs(CE) / "configure.log"
