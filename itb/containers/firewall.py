@@ -17,10 +17,11 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from itb.containers.description import subnet_of
 from itb.isolation import Isolation
 from itb.process.request import Request
 from itb.process.result import Completed
@@ -28,17 +29,23 @@ from itb.process.runner import Runner
 
 _PREFIX = "itb-"
 _CHAINS = {"input", "forward", "to-machine", "outside", "refuse"}
+_LATER_CHAINS = {"between-hosts"}  # tables of earlier versions lack them
 _TABLE = re.compile(rf"^table inet {_PREFIX}(\S+)$", re.MULTILINE)
 # No public address: private and shared use, link-local, loopback, multicast, reserved (RFC 6890).
 _NOT_PUBLIC = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
 )  # fmt: skip
-# ct state is that of a connection: what this machine has begun, a host may answer.
+# ct state is that of a connection: what this machine has begun, a host may answer.  Connections between hosts
+# are not remembered: they would be in the machine's table, which is then full for everybody.
 _RULES = """
 table inet {table}
 delete table inet {table}
 table inet {table} {{
+    chain between-hosts {{
+        type filter hook prerouting priority raw; policy accept;
+        {untracked}
+    }}
     chain input {{
         type filter hook input priority filter - 5; policy accept;
         iifname "{bridge}" ct state != {{ established, related }} jump to-machine
@@ -81,11 +88,11 @@ class Engine(Protocol):
         """List the networks that have all these labels."""
 
 
-def rules(bridge: str, isolation: Isolation, *, name_server: str, own: Iterable[str]) -> str:
+def rules(bridge: str, isolation: Isolation, *, subnet: str, name_server: str, own: Sequence[str]) -> str:
     """Return the table for a bridge, which replaces an earlier one at once.
 
-    ``name_server`` is the address at which the engine answers names, empty if
-    it does not; ``own`` are the addresses of this machine.
+    ``subnet`` is that of its hosts, empty if it is not known, ``name_server`` the address at which the engine
+    answers names, empty if it does not; ``own`` are the addresses of this machine.
     """
     servers = [
         f"ip daddr {{ {', '.join(server.addresses)} }} tcp dport {server.port} accept"
@@ -93,11 +100,14 @@ def rules(bridge: str, isolation: Isolation, *, name_server: str, own: Iterable[
         if server.addresses
     ]
     names = [f"ip daddr {name_server} meta l4proto {{ tcp, udp }} th dport 53 accept"] if name_server else []
+    machine = f"ip daddr != {{ {', '.join(own)} }} " if own else ""
+    hosts = f'iifname "{bridge}" ip saddr {subnet} ip daddr {subnet} {machine}notrack' if subnet else ""
     elsewhere = ", ".join(dict.fromkeys([*_NOT_PUBLIC, *own]))
     public = [f"ip daddr {{ {elsewhere} }} jump refuse", "meta nfproto ipv4 accept"] if isolation.internet else []
     return _RULES.format(
         table=f"{_PREFIX}{bridge}",
         bridge=bridge,
+        untracked=hosts,
         to_machine="\n        ".join([*servers, *names]),
         outside="\n        ".join([*servers, *public]),
     )
@@ -127,7 +137,10 @@ def set_rules(engine: Engine, network: Mapping[str, Any], isolation: Isolation) 
     if problem:
         return problem
     name_server = gateway_of(network) if network.get("dns_enabled") else ""
-    text = rules(bridge, isolation, name_server=name_server, own=own_addresses())
+    own = [*own_addresses(), *filter(None, [gateway_of(network)])]
+    text = rules(
+        bridge, isolation, subnet=subnet_of(network), name_server=name_server, own=list(dict.fromkeys(own))
+    )
     completed = _run(engine, "-f", "-", text=text)
     return "" if completed.ok else f"nft cannot set the packet filter: {completed.reason}"
 
@@ -167,7 +180,7 @@ def is_own(listing: str, bridge: str) -> bool:
     The name alone does not tell: this machine's own tables may have such names, too.
     """
     chains = set(re.findall(r"^\s*chain (\S+) {$", listing, re.MULTILINE))
-    return chains == _CHAINS and f'iifname "{bridge}" oifname "{bridge}" accept' in listing
+    return chains - _LATER_CHAINS == _CHAINS and f'iifname "{bridge}" oifname "{bridge}" accept' in listing
 
 
 def bridge_of(network: Mapping[str, Any]) -> str:

@@ -164,7 +164,7 @@ class Testbed:
     def _write_syscall_filter(self, folder: Path) -> Path | None:
         """Write the filter of system calls for hosts; None where the engine's own is as it should be."""
         profile = self.engine.syscall_filter
-        return seccomp.write(profile, folder / "without-keyrings.json") if profile else None
+        return seccomp.write(profile, folder / seccomp.FILE) if profile else None
 
     def find_running_roles(self) -> set[str]:
         """Return the roles whose hosts run now, according to the engine, and remember their containers."""

@@ -65,4 +65,4 @@ def test_a_host_reads_no_key_of_this_user(
     with start_testbed(Isolation()) as testbed:
         request = Request(["python3", "-c", ATTEMPT, number, key_of_user], timeout=60)
         assert testbed.host("bare").run(request).stdout.strip() == str(errno.EPERM)
-        assert "seccomp=without-keyrings.json" in testbed.describe(["bare"]).hosts[0].privileges
+        assert "seccomp=narrowed-filter.json" in testbed.describe(["bare"]).hosts[0].privileges

@@ -23,8 +23,8 @@ TRIE = """
 
 def accepted(isolation: Isolation, name_server: str = "") -> list[str]:
     """The rules that accept something, or that except from it."""
-    text = firewall.rules("podman3", isolation, name_server=name_server, own=["192.0.2.2"])
-    assert text.count('iifname "podman3"') == 3
+    text = firewall.rules("podman3", isolation, subnet="10.89.0.0/24", name_server=name_server, own=["192.0.2.2"])
+    assert text.count('iifname "podman3"') == 4
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line.startswith(("ip ", "meta nfproto"))]
 
@@ -43,6 +43,26 @@ def test_nothing_is_let_through_unless_it_is_declared() -> None:
     assert rest == "meta nfproto ipv4 accept"
 
 
+@pytest.mark.parametrize(
+    ("subnet", "own", "rule"),
+    [
+        ("10.0.0.0/8", ["10.0.0.1"], "ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 ip daddr != { 10.0.0.1 } notrack"),
+        ("10.0.0.0/8", [], "ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 notrack"),
+        ("", ["10.89.0.1"], ""),
+    ],
+)
+def test_connections_between_hosts_are_not_in_the_machines_table(subnet: str, own: list[str], rule: str) -> None:
+    text = firewall.rules("podman3", Isolation(), subnet=subnet, name_server="", own=own)
+    (line,) = [line.strip() for line in text.splitlines() if "notrack" in line] or [""]
+    assert line == (f'iifname "podman3" {rule}' if rule else "")
+
+
+def test_a_table_of_an_earlier_version_is_its_own() -> None:
+    text = firewall.rules("podman3", Isolation(), subnet="", name_server="", own=[])
+    begin, end = text.index("    chain between-hosts"), text.index("    chain input")
+    assert firewall.is_own(text[:begin] + text[end:], "podman3")
+
+
 def test_the_machines_own_addresses(tmp_path: Path) -> None:
     (tmp_path / "fib_trie").write_text(TRIE)
     assert firewall.own_addresses(tmp_path / "fib_trie") == ["192.0.2.2"]
@@ -50,7 +70,7 @@ def test_the_machines_own_addresses(tmp_path: Path) -> None:
 
 
 def test_only_a_table_like_itbs_is_its_own() -> None:
-    text = firewall.rules("podman3", Isolation(internet=True), name_server="10.89.0.1", own=[])
+    text = firewall.rules("podman3", Isolation(internet=True), subnet="", name_server="10.89.0.1", own=[])
     assert firewall.is_own(text, "podman3")
     assert not firewall.is_own(text, "podman4")
     chain = "\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n"
