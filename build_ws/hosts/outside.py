@@ -8,6 +8,7 @@ executed, and no library of it is loaded.
 It reads a JSON object from standard input:
   trusted   SHA-256 of RPM files that a repository served
   product   SHA-256 of those among them that are the product's, not the platform's
+  installed NEVRA of the product's packages that the host should have; empty if any may be there
   reserved  regular expression of paths that no package of the product may own
   may_change, may_be_added, watched
             those of paths that packages may change, that they may add, and where nothing else may be added
@@ -38,7 +39,14 @@ import rpm
 from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra
 
 LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
-PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")  # PATH, links followed
+# Folders in which the same is looked for by its name, in any order; links followed.
+SEARCHED = (
+    ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"),  # PATH
+    *(("/etc/" + name, "/usr/lib/" + name) for name in (
+        "systemd/system", "systemd/user", "udev/rules.d", "tmpfiles.d", "sysusers.d", "sysctl.d", "binfmt.d",
+    )),
+)  # fmt: skip
+IN_MEMORY = "/run"  # file system in memory in which programs look for what is in /etc, too
 LISTED = 5000  # findings of one kind
 
 
@@ -154,7 +162,7 @@ class Host:
 
     def look(self, reserved):
         """Compare everything."""
-        there = dict(walk())
+        there = {**dict(walk()), **dict(walk(os.fsencode(IN_MEMORY)))}
         same = sum(1 for path, status in self.image.items() if path in there and _twins(status, there[path]))
         shared = same * 2 > len(self.image)  # the engine shows untouched files as the image has them
         for path, status in there.items():
@@ -184,7 +192,7 @@ class Host:
         if not all(entry.is_product for _, entry in owners):
             return  # it is the platform's and is compared as such
         folder, name = os.path.split(path)
-        for other in PROGRAMS if folder in PROGRAMS else ():
+        for other in (other for folders in SEARCHED if folder in folders for other in folders):
             rival = f"{other}/{name}"
             if other != folder and self._is_platforms(rival):
                 self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
@@ -246,6 +254,8 @@ class Host:
         """
         if not stat.S_ISDIR(status.st_mode) and self._is_platforms(path):
             owners = [(package, entry) for package, entry in owners if not entry.is_product]
+        # Of several packages of the product, what is installed counts.
+        owners = [(package, entry) for package, entry in owners if entry.is_installed] or owners
         deviations = []
         for package, entry in owners:
             what = self._deviation(path, status, entry)
@@ -266,13 +276,16 @@ class Host:
             return ""
         if kind(entry.mode) != kind(now.st_mode):
             return f"{kind(now.st_mode)} instead of a {kind(entry.mode)}"
-        if entry.flags & CONFIG:
+        # Nobody writes to what is below /usr, whatever the product's packages say of their files there.
+        is_fixed = entry.is_product and path.startswith("/usr/")
+        verified = entry.verified | (rpm.RPMVERIFY_FILEDIGEST | rpm.RPMVERIFY_MODE if is_fixed else 0)
+        if entry.flags & CONFIG and not is_fixed:
             return ""  # whoever configures the host writes to it
         words = []
         if stat.S_ISLNK(now.st_mode):
             found = target(path, self.root)
             return "" if found == entry.link else f"link to {found} instead of {entry.link}"
-        if entry.verified & rpm.RPMVERIFY_MODE and (entry.mode ^ now.st_mode) & 0o7777:
+        if verified & rpm.RPMVERIFY_MODE and (entry.mode ^ now.st_mode) & 0o7777:
             words.append(f"mode {now.st_mode & 0o7777:o} instead of {entry.mode & 0o7777:o}")
         for letter, name, known, found in (
             (rpm.RPMVERIFY_USER, entry.user, self.users, now.st_uid),
@@ -280,7 +293,7 @@ class Host:
         ):
             if entry.verified & letter and name in known and known[name] != found:
                 words.append(f"owner {found} instead of {name}")
-        has_digest = stat.S_ISREG(now.st_mode) and entry.algorithm and entry.verified & rpm.RPMVERIFY_FILEDIGEST
+        has_digest = stat.S_ISREG(now.st_mode) and entry.algorithm and verified & rpm.RPMVERIFY_FILEDIGEST
         if has_digest and self._is_other(path, now, entry):
             words.append("another content")
         return ", ".join(words)
@@ -316,13 +329,15 @@ def main():
     query = json.load(sys.stdin)
     result = {"root": strange_root()}
     if not result["root"]:
-        packages = Packages(query["trusted"], query["product"], query["keys"])
+        packages = Packages(query["trusted"], query["product"], query["keys"], query["installed"])
         result["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
         with tempfile.TemporaryDirectory() as folder:
             packages.read(folder)
         for algorithm in DIGESTS.values():
             hashlib.new(algorithm)  # loaded now: nothing is once the root is the host's
-        image, own = dict(walk()), os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        # What the image has in such a folder is hidden by the host's file system there.
+        image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
+        own = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         os.chroot(HOST)
         os.chdir("/")
         host = Host(image, own, packages)

@@ -34,11 +34,17 @@ def nevra(header):
     return text(header[rpm.RPMTAG_NEVRA]).replace("-0:", "-", 1)
 
 
+def package_name(name):
+    """Return the name in a NEVRA."""
+    return name.rsplit("-", 2)[0]
+
+
 class Packages:
     """Good RPM files of the host: what they own, and their scriptlets."""
 
-    def __init__(self, trusted, product, keys):
+    def __init__(self, trusted, product, keys, installed=()):
         self.trusted, self.product, self.keys = {*trusted, *product}, set(product), keys
+        self.installed, self.installed_names = set(installed), {package_name(name) for name in installed}
         self.names, self.refused, self.scriptlets = [], [], []
         self.owned = {}  # path: list of (package, file)
         self._database = ""
@@ -88,8 +94,12 @@ class Packages:
     def _take(self, header, is_product):
         name = nevra(header)
         self.names.append(name)
+        is_installed = not is_product or not self.installed or name in self.installed
+        if not is_installed and package_name(name) in self.installed_names:
+            return  # another version of one that the host should have: its files do not belong there
         for file in rpm.files(header):
-            self.owned.setdefault(canonical(text(file.name)), []).append((name, Entry(header, file, is_product)))
+            entry = Entry(header, file, is_product, is_installed)
+            self.owned.setdefault(canonical(text(file.name)), []).append((name, entry))
         for tag, what in SCRIPTLETS.items():
             found = header[getattr(rpm, "RPMTAG_" + tag)]
             for script in found if isinstance(found, (list, tuple)) else [found]:
@@ -100,8 +110,8 @@ class Packages:
 class Entry:
     """A file as a package has it."""
 
-    def __init__(self, header, file, is_product):
-        self.is_product = is_product
+    def __init__(self, header, file, is_product, is_installed):
+        self.is_product, self.is_installed = is_product, is_installed
         self.mode, self.size = file.mode & 0xFFFF, file.size
         self.user, self.group = text(file.user), text(file.group)
         self.flags, self.verified = file.fflags, file.vflags

@@ -99,18 +99,27 @@ def served_checksums(services: Host, folder: str, platform: Platform) -> ServedC
 
 
 def inspect(
-    host: Host, image: str, *, served: ServedChecksums, expected: SideEffects, labels: Mapping[str, str]
+    host: Host,
+    image: str,
+    *,
+    served: ServedChecksums,
+    expected: SideEffects,
+    labels: Mapping[str, str],
+    installed: Sequence[str] = (),
 ) -> Inspection:
     """Compare a host's files with those of its image and return the result.
 
     Packages are accepted that a repository of the run ``served``, or that a
-    key of the image has signed.  Raises TestbedError if there is no result.
+    key of the image has signed; of the product's, files of the version that is
+    ``installed`` (NEVRAs), if that is known: a repository may serve others, too.
+    Raises TestbedError if there is no result.
     """
     folder = shipped.folder("build_ws") / "hosts"
     script, files = ((folder / name).read_text(encoding="utf-8") for name in ("outside.py", "rpm_files.py"))
     query = _InspectionQuery(
         trusted=served.platform,
         product=served.product,
+        installed=tuple(installed),
         reserved=_pattern(expected.reserved).pattern,
         may_change=_may_change(expected).pattern,
         may_be_added=_pattern(expected.expected).pattern,
@@ -143,6 +152,7 @@ def inspect(
 class _InspectionQuery(Record):
     trusted: tuple[str, ...]
     product: tuple[str, ...]
+    installed: tuple[str, ...]
     reserved: str
     may_change: str
     may_be_added: str

@@ -99,14 +99,17 @@ def expected() -> SideEffects:
 @pytest.fixture(scope="session")
 def look_at(
     images: PlatformImages, own_label: str, expected: SideEffects
-) -> Callable[[Host, Sequence[Path]], outside.Inspection]:
-    """Look at a host from outside; these RPM files are the product's."""
+) -> Callable[..., outside.Inspection]:
+    """Look at a host from outside; these RPM files are the product's, and of them these NEVRAs are installed."""
 
-    def look(host: Host, rpms: Sequence[Path]) -> outside.Inspection:
+    def look(host: Host, rpms: Sequence[Path], installed: Sequence[str] = ()) -> outside.Inspection:
         key, _, value = own_label.partition("=")
         checksums = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in rpms)
         served = outside.ServedChecksums(product=checksums)
-        return outside.inspect(host, images.bare.id, served=served, expected=expected, labels={key: value})
+        labels = {key: value}
+        return outside.inspect(
+            host, images.bare.id, served=served, expected=expected, labels=labels, installed=installed
+        )
 
     return look
 

@@ -34,6 +34,7 @@ HOSTILE = {
     "mode": "chmod 4755 /usr/bin/env",
     "same": "cp -p /usr/bin/head /usr/bin/head.new; cat /usr/bin/head.new >/usr/bin/head; rm /usr/bin/head.new",
     "library": "mkdir /srv/lib; cp /usr/lib/*-gnu/libz.so.1 /srv/lib; echo /srv/lib >/etc/ld.so.conf; ldconfig",
+    "runtime": "mkdir /run/systemd/system/condor.service.d; echo >/run/systemd/system/condor.service.d/x.conf",
     "file": "echo changed >/usr/share/hostile/file",
     "cache": "head -c 17000000 /dev/zero >>/etc/ld.so.cache",  # more than is read of it
     # Last: from now on the host's own rpm finds nothing wrong.
@@ -86,6 +87,7 @@ def seen(look_at: Callable[..., outside.Inspection], hostile: Host, rpms: dict[s
         ("mode", "/usr/bin/env", "mode 4755 instead of 755"),
         ("same", "/usr/bin/head", "written anew, with the content it had"),
         ("library", "/etc/ld.so.conf", "another content"),
+        ("runtime", "/run/systemd/system/condor.service.d/x.conf", "a file that no package has"),
         ("cache", "/etc/ld.so.cache as a whole", "larger than any"),
         ("rpm", "/usr/bin/rpm", "another content"),
     ],

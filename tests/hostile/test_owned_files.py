@@ -31,6 +31,9 @@ OWNING: dict[str, tuple[dict[str, str], str]] = {
     ),
     "pth": ({"/usr/lib/python3/dist-packages/hostile.pth": "import os\n"}, ""),
     "plugin": ({"/usr/lib/python3/dist-packages/dnf-plugins/hostile.py": ""}, ""),
+    "unit": ({"/etc/systemd/system/dbus.service": "[Service]\nExecStart=/bin/true\n"}, ""),
+    "runtime": ({"%ghost /run/systemd/system/dbus.service.d/x.conf": ""}, ""),
+    "unverified": ({"%config %verify(not md5 size) /usr/libexec/hostile": _SH}, "echo >/usr/libexec/hostile"),
     "generator": ({"/usr/lib/systemd/system-generators/hostile": _SH}, ""),
 }
 FINE = {
@@ -43,20 +46,30 @@ FINE = {
     "/usr/lib/hostile-fine/libz.so.1": "",
     "/etc/profile.d/hostile.sh": "",
 }
-PACKAGES = {**OWNING, "fine": (FINE, "")}
+# What is installed, and what the repository has besides: another version, and another package with the same files.
+NOW = {"/usr/libexec/hostile-a": "now", "/usr/libexec/hostile-b": "now"}
+BEFORE = {"/usr/libexec/hostile-a": "before", "/usr/libexec/hostile-c": "before"}  # in another version of it
+OTHER = {"/usr/libexec/hostile-b": "other"}
+PACKAGES = {**OWNING, "fine": (FINE, ""), "now": (NOW, "")}
+BESIDES = {"now": (BEFORE, ""), "other": (OTHER, "")}
 
 
 @pytest.fixture(scope="module")
 def rpms(build_rpms: Callable[..., dict[str, Path]]) -> dict[str, Path]:
     """The packages, by their name."""
+    return build_rpms(*spec_of(PACKAGES, cmp="Obsoletes: diffutils"))
+
+
+def spec_of(packages: dict[str, tuple[dict[str, str], str]], **tags: str) -> tuple[str, str]:
+    """Return the %install of packages and the rest of their spec file; a package may have another tag."""
     install, spec = [], []
-    for name, (files, script) in PACKAGES.items():
+    for name, (files, script) in packages.items():
         for file, content in files.items():
             path = f"%{{buildroot}}{file.rpartition(' ')[2]}"
             install.append(f"install -D -m 755 /dev/null {path}; printf '{content}' >{path}")
-        spec += [f"%package {name}", "Summary: .", *(["Obsoletes: diffutils"] if name == "cmp" else [])]
+        spec += [f"%package {name}", "Summary: .", tags.get(name, "")]
         spec += [f"%description {name}", ".", f"%files {name}", *files, f"%post {name}", script or ":"]
-    return build_rpms("\n".join(install), "\n".join(spec))
+    return "\n".join(install), "\n".join(spec)
 
 
 def installed(host: Host, rpms: dict[str, Path], *names: str) -> None:
@@ -87,6 +100,8 @@ def seen(
         ("/etc/ld.so.cache for /usr/lib/hostile/libz.so.1", "leads to the product's library, not the platform's"),
         ("/usr/lib/python3/dist-packages/hostile.pth", "no package of the product may own it"),
         ("/usr/lib/python3/dist-packages/dnf-plugins/hostile.py", "no package of the product may own it"),
+        ("/etc/systemd/system/dbus.service", "found instead of /usr/lib/systemd/system/dbus.service (file of"),
+        ("/run/systemd/system/dbus.service.d/x.conf", "no package of the product may own it"),
         ("/usr/lib/systemd/system-generators/hostile", "no package of the product may own it"),
     ],
 )  # fmt: skip
@@ -99,6 +114,13 @@ def test_file_that_changes_the_tools_beneath_is_seen(
     assert line.startswith(f"{path}: {what}"), caught.value.evidence
 
 
+def test_own_program_that_is_not_as_packaged_is_seen(seen: outside.Inspection, expected: SideEffects) -> None:
+    """Its package calls it configuration that nobody need verify."""
+    with pytest.raises(InstallError) as caught:
+        outside.check_packages(seen, expected, [], [])
+    assert "\n/usr/libexec/hostile: another content (file of hostile-unverified-" in f"\n{caught.value.evidence}"
+
+
 def test_package_with_files_of_its_own_is_good(
     new_host: Callable[..., Host],
     look_at: Callable[..., outside.Inspection],
@@ -108,3 +130,27 @@ def test_package_with_files_of_its_own_is_good(
     host = new_host()
     installed(host, rpms, "fine")
     assert "differ" in outside.check_platform(look_at(host, [rpms["fine"]]), expected, [])
+
+
+def test_files_of_packages_that_are_not_installed_do_not_belong_there(
+    new_host: Callable[..., Host],
+    look_at: Callable[..., outside.Inspection],
+    build_rpms: Callable[..., dict[str, Path]],
+    rpms: dict[str, Path],
+    expected: SideEffects,
+) -> None:
+    """A broken candidate's service takes what works from the version before, which the run serves, too."""
+    host = new_host()
+    installed(host, rpms, "now")
+    besides = build_rpms(*spec_of(BESIDES, now="Version: 0.9"))
+    host.put_into(CACHE, besides["now"], besides["other"])
+    host.script("cd /usr/libexec; printf before | tee hostile-a >hostile-c; printf other >hostile-b")
+    served = [rpms["now"], besides["now"], besides["other"]]
+    inspection = look_at(host, served, installed=["hostile-now-1-1.noarch"])
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(inspection, expected, ["hostile-now-1-1.noarch"], later=True)
+    for path in ("hostile-a", "hostile-b"):
+        found = f"/usr/libexec/{path}: another content (file of hostile-now-1-1.noarch)"
+        assert found in caught.value.evidence.splitlines()
+    with pytest.raises(InstallError, match="/usr/libexec/hostile-c: a file that no package has"):
+        outside.check_platform(inspection, expected, [])

@@ -194,7 +194,12 @@ def _check_platform(
     with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as case:
         expected = outside.side_effects(cell.platform)
         inspection = outside.inspect(
-            cell.host(role), host.image_id, served=checksums, expected=expected, labels=cell.testbed.labels
+            cell.host(role),
+            host.image_id,
+            served=checksums,
+            expected=expected,
+            labels=cell.testbed.labels,
+            installed=own,
         )
         before = [item for item in cell.journal.cases if (item.role, item.name) == (role, FILES_AND_ORIGINS)]
         known = {line for item in before for line in item.evidence.splitlines()}
