@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from itb.containers.host import Host
+from itb.containers.engine import MOUNT, Engine
 from itb.data import shipped
 from itb.errors import TestbedError
 from itb.process.request import Request
 from itb.util.text import count
 
 LOG = "rpmlint.log"
-_CONFIG = "/etc/itb/rpmlint.toml"
+_CONFIG = "/root/rpmlint.toml"  # of the container
 _NOT_INSTALLED = 127
 _FINDING = re.compile(r"^(?P<package>[^\s:(]+): (?P<level>[EW]): (?P<kind>\S+)(?P<detail>.*)$", re.MULTILINE)
 _LAST_LINE = re.compile(r"^.*packages? and \d+ spec\s?files? checked; .*$", re.MULTILINE)
@@ -21,27 +22,33 @@ _SHOWN = 5  # kinds of errors named in a message
 # Version 1 of rpmlint reads only configurations in Python, so it gets none.
 _SCRIPT = f"""
 command -v rpmlint >/dev/null || exit {_NOT_INSTALLED}
-printf '%s' "$2" >{_CONFIG}
+printf '%s' "$1" >{_CONFIG}
+shift
 case $(rpmlint --version) in *"version 1"*) own=() ;; *) own=(--config {_CONFIG}) ;; esac
-LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$1"/*.rpm || [ $? -eq 64 ] || [ $? -eq 66 ]
+LC_ALL=C.UTF-8 nice rpmlint "${{own[@]}}" "$@" || [ $? -eq 64 ] || [ $? -eq 66 ]
 """
 
 
-def lint(host: Host, folder: str, *, log: Path) -> tuple[str, str] | None:
-    """Run rpmlint on the packages in a folder of a host; return a summary line and a list of its findings.
+def lint(
+    engine: Engine, image: str, folder: Path, files: Sequence[str], *, labels: Mapping[str, str], log: Path
+) -> tuple[str, str] | None:
+    """Run rpmlint on packages, files of a folder; return a summary line and a list of its findings.
 
-    Returns None if the host has no rpmlint.  Writes all output to ``log``.
+    It runs in a container of its own, of the image of the services host: it unpacks the packages as root (before
+    rpm 4.20 wherever their payloads say), and the services host says what the run's packages are.
+    Returns None if the image has no rpmlint.  Writes all output to ``log``.
     Raises TestbedError if rpmlint did not run to its end.
     """
     config = (shipped.folder("build_ws") / "hosts" / "rpmlint.toml").read_text(encoding="utf-8")
     log.unlink(missing_ok=True)
-    limit = host.engine.runner.limits("lint")
-    request = Request([folder, config], timeout=limit, check=False, log=log, about="rpmlint")
-    completed = host.script(_SCRIPT, request)
+    argv = ["bash", "-c", _SCRIPT, "rpmlint", config, *(f"{MOUNT}/{file}" for file in files)]
+    limit = engine.runner.limits("lint")
+    request = Request(argv, timeout=limit, check=False, log=log, alias=["rpmlint"], about="rpmlint")
+    completed = engine.run_once(image, request, labels=labels, folder=str(folder.resolve()))
     if completed.returncode == _NOT_INSTALLED:
         return None
     if not _LAST_LINE.search(completed.stdout):
-        raise completed.error(TestbedError, f"host {host.role}: rpmlint: {completed.reason}")
+        raise completed.error(TestbedError, f"rpmlint: {completed.reason}")
     return summarise(completed.stdout)
 
 

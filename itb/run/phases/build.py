@@ -16,7 +16,6 @@ from itb.errors import TestbedError
 from itb.model import Build, CaseKey, Commit, PlatformImages, Repo, SigningKey
 from itb.phase import Phase
 from itb.repository import rpmlint
-from itb.repository import server as repository_server
 from itb.roles import SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.phases import published
@@ -175,7 +174,7 @@ def lint_packages(cell: Cell, build: Build) -> None:
     if build.published:
         cell.journal.leave_out([LINT], published.NOT_BUILT)
     else:
-        cell.do_once(checkpoints.RPMS_LINTED, lambda: _lint(cell), on=[SERVICES])
+        cell.do_once(checkpoints.RPMS_LINTED, lambda: _lint(cell, build), on=[SERVICES])
 
 
 def lint_before_removal(cell: Cell) -> None:
@@ -185,11 +184,19 @@ def lint_before_removal(cell: Cell) -> None:
         lint_packages(cell, build)
 
 
-def _lint(cell: Cell) -> None:
+def _lint(cell: Cell, build: Build) -> None:
     with cell.journal.case(*LINT) as case:
         log = cell.rundir.build / rpmlint.LOG
         try:
-            findings = rpmlint.lint(cell.host(SERVICES), f"{repository_server.ROOT}/candidate", log=log)
+            image = cell.testbed.describe([SERVICES]).host(SERVICES).image_id
+            findings = rpmlint.lint(
+                cell.testbed.engine,
+                image,
+                Path(build.directory),
+                [rpm.file for rpm in build.rpms],
+                labels=cell.testbed.labels,
+                log=log,
+            )
         except TestbedError as error:
             case.skip(error.message)
             return
