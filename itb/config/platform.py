@@ -155,6 +155,8 @@ class SideEffect(YamlRecord):
     """Why they differ."""
     new: bool = False
     """Whether only files that are made are meant, and none of the image's that is changed."""
+    changed: bool = False
+    """Whether only files of the image that are changed are meant, and none that is made."""
     packaged: bool = False
     """Whether packages' files belong here: a new file counts as the candidate is installed; later, a scenario may
     have installed more."""

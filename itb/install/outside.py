@@ -122,7 +122,7 @@ def inspect(
         installed=tuple(installed),
         reserved=_pattern(expected.reserved).pattern,
         may_change=_may_change(expected).pattern,
-        may_be_added=_pattern(expected.expected).pattern,
+        may_be_added=_may_be_added(expected).pattern,
         watched=_pattern(expected.watched).pattern,
         keys=_KEYS,
     )
@@ -180,7 +180,7 @@ def check_platform(
         hint = "nothing this host says can be believed: look at what the candidate's scriptlets and services do"
         raise TamperedError(inspection.root, hint=hint)
     may_change = _may_change(expected)
-    may_be_added = _pattern(expected.expected)
+    may_be_added = _may_be_added(expected)
     watched = _pattern(explained for explained in expected.watched if not (later and explained.packaged))
     changed = [(path, change) for path, change in inspection.changed if not may_change.fullmatch(path)]
     added = [
@@ -240,6 +240,10 @@ def _describe_deviation(package: str, path: str, change: str, own: Sequence[str]
 
 def _may_change(expected: SideEffects) -> re.Pattern[str]:
     return _pattern(explained for explained in expected.expected if not explained.new)
+
+
+def _may_be_added(expected: SideEffects) -> re.Pattern[str]:
+    return _pattern(explained for explained in expected.expected if not explained.changed)
 
 
 def _without_epoch(nevra: str) -> str:

@@ -41,12 +41,17 @@ def test_known_side_effects_are_no_change_of_the_platform() -> None:
         ("/etc/passwd", "another content"),
         ("/etc/ld.so.cache", "another content"),
         ("/var/lib/rpm/rpmdb.sqlite", "x"),
+        ("/etc/yum.repos.d/baseos.repo", "another content"),
     ]
     added = [
         ("/etc/systemd/system/multi-user.target.wants/a.service", "link"),
         ("/usr/lib/python3/a/__pycache__/b.pyc", "file"),
         ("/var/lib/pocketwms/state", "file"),
         ("/etc/pocketwms/more.yaml", "file"),
+        ("/var/spool/pocketwms/queue", "file"),
+        ("/etc/yum.repos.d/itb-candidate.repo", "file"),
+        ("/run/systemd/generator/getty.target.wants/console-getty.service", "link"),
+        ("/run/pocketwms/pid", "file"),
     ]
     inspection = outside.Inspection(root="", changed=tuple(changed), added=tuple(added), differing=7)
     assert platform_of(inspection).startswith("7 files")
@@ -75,6 +80,11 @@ def test_changed_file_of_the_image_is_a_change(path: str, what: str) -> None:
         ("/usr/local/bin/condor_history", True),
         ("/root/.bashrc", True),
         ("/etc/profile.d/x.sh", True),
+        ("/var/spool/cron/crontabs/root", True),
+        ("/etc/yum.repos.d/more.repo", True),
+        ("/run/systemd/system/condor.service.d/x.conf", True),
+        ("/run/systemd/system.control/condor.service.d/x.conf", True),
+        ("/run/udev/rules.d/x.rules", True),
         ("/usr/bin/x", False),  # a scenario may have installed a package
         ("/usr/lib/x86_64-linux-gnu/libx.so", False),
     ],
