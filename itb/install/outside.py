@@ -34,6 +34,7 @@ exec(compile(text, name + ".py", "exec"), module.__dict__)
 exec(compile(script, "outside.py", "exec"))
 """
 _KEYS = "/etc/pki/rpm-gpg"
+_MAX_FILES = 500_000  # of a host; one that only has the product has a tenth of them
 _MAX_SHOWN = 100  # findings in the evidence of a case
 
 
@@ -124,6 +125,7 @@ def inspect(
         may_change=_may_change(expected).pattern,
         may_be_added=_may_be_added(expected).pattern,
         watched=_pattern(expected.watched).pattern,
+        most=_MAX_FILES,
         keys=_KEYS,
     )
     completed = host.engine.run_beside(
@@ -157,6 +159,7 @@ class _InspectionQuery(Record):
     may_change: str
     may_be_added: str
     watched: str
+    most: int
     keys: str
 
 

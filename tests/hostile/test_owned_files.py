@@ -154,3 +154,16 @@ def test_files_of_packages_that_are_not_installed_do_not_belong_there(
         assert found in caught.value.evidence.splitlines()
     with pytest.raises(InstallError, match="/usr/libexec/hostile-c: a file that no package has"):
         outside.check_platform(inspection, expected, [])
+
+
+def test_host_with_more_files_than_are_looked_at_is_seen(
+    new_host: Callable[..., Host],
+    look_at: Callable[..., outside.Inspection],
+    expected: SideEffects,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The memory that a look takes is the machine's."""
+    monkeypatch.setattr(outside, "_MAX_FILES", 1000)
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(look_at(new_host(), []), expected, [])
+    assert "\n/: has 1000 files or more, and not all were looked at" in f"\n{caught.value.evidence}"
