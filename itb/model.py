@@ -175,6 +175,7 @@ class Commit(Record):
     40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see itb help products.
+    ``tags`` are those it had when it was looked up, None where a run of an older version did not record them.
     ``on_branch`` is false if no branch or tag of the source leads to it.
     ``warnings`` say what its source lacks of it: tags, files of submodules.
 
@@ -196,6 +197,7 @@ class Commit(Record):
     rc: int = 0
     rpm_release: str = ""
     on_branch: bool = True
+    tags: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -188,6 +188,7 @@ def _cache_name(commit: Commit, product: Product, workspace: Workspace) -> str:
         "commit": commit.id,  # a ReleaseManager may ask git, too
         "tree": commit.tree,
         "date": commit.date,
+        **({"tags": sorted(commit.tags)} if commit.tags else {}),
         "version": [commit.version, commit.rc, commit.rpm_release],
         "product": product.build.model_dump(mode="json"),
         "wanted": [product.packages, sorted(build_rpms.required_packages(product))],

@@ -19,8 +19,9 @@ from itb.source.resolve import commit_of, short_names
 def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) -> Path:
     """Make a throwaway clone of a commit at ``destination``, which must not exist, and return it.
 
-    The clone holds the commit and its tags, but neither earlier history nor
-    a remote, so that a build cannot reach the source.  Modes and times of its
+    The clone holds the commit and the tags that it had when it was looked up
+    (its version is of these), but neither earlier history nor a remote, so
+    that a build cannot reach the source.  Modes and times of its
     files are those of the commit, whatever umask and clock are.  Raises
     TestbedError if the commit is not in the cache, BuildError for a tree that
     is larger than any product's.
@@ -47,7 +48,8 @@ def checkout(commit: Commit, destination: Path, *, cache: Path, runner: Runner) 
     ]
     clone.run(Request(fetch, about=f"files of commit {commit.id[:12]}"))
     tree_bounds.check(clone, commit.id)
-    for tag in short_names(git, "refs/tags/", f"--points-at={commit.id}"):
+    now = short_names(git, "refs/tags/", f"--points-at={commit.id}") if commit.tags is None else ()
+    for tag in commit.tags or now:
         clone.call("update-ref", f"refs/tags/{tag}", commit.id)
     clone.call("-C", str(destination), f"--work-tree={destination}", "checkout", "--quiet", "itb", "--")
     _normalise(destination, commit.epoch)

@@ -132,14 +132,18 @@ def _resolve_ref(git: Git, origin: Origin, ref: str, default: str) -> ResolvedRe
     if ref == "HEAD":
         kind = CommitKind.COMMIT if default == "HEAD" else CommitKind.BRANCH
         return ResolvedRef(kind, default.removeprefix("refs/heads/"), commit_of(git, "refs/itb/HEAD"), default)
-    candidates = _find_by_name(git, ref)
+    is_whole_id = len(ref) == 40 and bool(_HEX.fullmatch(ref.lower()))
+    # As git has it: a branch or tag of such a name, of anybody who may push, does not stand for that commit.
+    candidates = [] if is_whole_id else _find_by_name(git, ref)
     if match := _PULL.fullmatch(ref):
         candidates += _fetch_pull_request(git, origin, match[1])
     if ref == WORKTREE:
         candidates += _commit_worktree(git, origin, required=not candidates)
     if _HEX.fullmatch(ref.lower()):
         candidates += _find_by_id(git, origin, ref.lower())
-    if not (candidates := candidates or _find_by_name(git, f"refs/remotes/origin/{ref}")):  # as git checkout does
+    if not candidates and not is_whole_id:
+        candidates = _find_by_name(git, f"refs/remotes/origin/{ref}")  # as git checkout does
+    if not candidates:
         raise _unknown_ref(git, origin, ref)
     if len({candidate.id for candidate in candidates}) > 1:
         raise _ambiguous_ref(git, ref, candidates)
@@ -256,10 +260,12 @@ def _unknown_ref(git: Git, origin: Origin, ref: str) -> UsageError:
         return UsageError(f"{origin.display_name} has no pull request {match[1]}, or does not offer it by git")
     for namespace, kind in _NAMESPACES.items():
         answer = git.run(Request(["cat-file", "-t", f"{namespace}{ref}^{{}}"], check=False))
-        if answer.ok:
-            object_type = answer.stdout.strip()
+        object_type = answer.stdout.strip()
+        if answer.ok and object_type != "commit":
             return UsageError(f"{kind} {ref!r} of {origin.display_name} is of a {object_type}, not of a commit")
     all_names = [name for namespace in _NAMESPACES for name in short_names(git, namespace)]
+    if ref in all_names:  # the whole id of a commit that is not there
+        return UsageError(f"{origin.display_name} has no commit {ref!r}, only a name like it")
     names = [name for name in all_names if not _REMOTE_HEAD.fullmatch(f"refs/remotes/{name}")]
     nearest = commit_versions.nearest(ref, [*names, *([WORKTREE] if origin.local else [])])
     listing = "itb refs, with the same --product and --source, lists what there is"
@@ -342,6 +348,7 @@ def _describe_commit(git: Git, product: Product, origin: Origin, resolved: Resol
         version=version.version,
         rc=version.rc,
         rpm_release=version.rpm_release,
+        tags=tuple(own_tags),
         on_branch=resolved.kind is not CommitKind.COMMIT or _is_on_branch(git, resolved.id),
         warnings=completeness.find_warnings(git, origin, resolved.id, is_versioned=base is not None),
     )

@@ -12,11 +12,12 @@ import pytest
 from itb.config import lookup, trust
 from itb.config.settings import Settings
 from itb.data import shipped
+from itb.errors import UsageError
 from itb.model import Commit, CommitKind, RunTrust, Trust
 from itb.process.runner import Runner
 from itb.rundir import seal, values
 from itb.rundir.directory import RunDir, RunState
-from itb.source import embedded, resolve
+from itb.source import checkout, embedded, resolve
 
 COMMIT = Commit(
     product="pocketwms", source="/x", ref="v1_0", kind=CommitKind.TAG, id="1" * 40, tree="1" * 40,
@@ -46,6 +47,35 @@ def level(source: Path, ref: str) -> Trust:
     cache = source.parent / "cache"
     product = lookup.load_product("pocketwms")
     return trust.of_reference(resolve.resolve(product, ref=ref, source=str(source), cache=cache, runner=Runner()))
+
+
+def look_up(source: Path, ref: str) -> Commit:
+    cache, product = source.parent / "cache", lookup.load_product("pocketwms")
+    return resolve.resolve(product, ref=ref, source=str(source), cache=cache, runner=Runner())
+
+
+def test_tags_as_they_were(source: Path, tmp_path: Path) -> None:
+    """A tag that was moved or added after the commit was looked up made another version of its build."""
+    git("-C", str(source), "tag", "v8_0_0", "main")
+    commit, older = look_up(source, "v8_0_0"), look_up(source, "v8_0_0")
+    git("-C", str(source), "tag", "--force", "v8_0_0", "main~1")
+    git("-C", str(source), "tag", "v9_0_0", "main")
+    look_up(source, "main")  # another run fetches them into the same cache
+    tags = []
+    for number, found in enumerate((commit, older.model_copy(update={"tags": None}))):
+        clone = checkout.checkout(found, tmp_path / f"clone{number}", cache=tmp_path / "cache", runner=Runner())
+        tags.append(git("-C", str(clone), "tag", "--list", "v8*", "v9*").split())
+    assert tags == [["v8_0_0"], ["v9_0_0"]]
+
+
+def test_whole_id_is_no_name(source: Path) -> None:
+    """A branch or tag whose name is the whole id of a commit stood for that commit."""
+    absent, proposed = "d" * 40, git("-C", str(source), "rev-parse", "refs/pull/7/head")
+    git("-C", str(source), "update-ref", f"refs/tags/{absent}", "main")
+    git("-C", str(source), "update-ref", f"refs/heads/{proposed}", "main")
+    assert look_up(source, proposed).id == proposed
+    with pytest.raises(UsageError, match=f"no commit '{absent}', only a name"):
+        look_up(source, absent)
 
 
 def test_pull_request_by_any_name(source: Path) -> None:
