@@ -97,7 +97,13 @@ def _clean_run(
 
 
 def _is_ours(rundir: RunDir, report: Callable[[str], None]) -> bool:
-    """Return whether nobody else could have put another file or folder in the place of one of a run's."""
+    """Return whether nobody else could have put another file or folder in the place of one of a run's.
+
+    A folder without anything of a run is not one: where a candidate's tree has a link named ``runs``, the folders
+    there are the user's own, and may have one called ``tokens``.
+    """
+    if not rundir.is_run:
+        return False
     try:
         for path in (rundir.tokens, rundir.path / "run.json", rundir.path / rundir_lock.NAME):
             ownership.check(path)

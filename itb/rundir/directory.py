@@ -35,7 +35,7 @@ R = TypeVar("R", bound=Record)
 PREVIOUS = "previous"  # the folder of the version that scenarios upgrade from
 JOURNAL = Path("journal.txt")  # a host's systemd journal, among its logs
 CASES = "cases.jsonl"  # every case as it began and as it ended
-_TRACES = (CASES, "commands.log", "state/commit.json")  # of a run directory that has lost its run.json
+_TRACES = (CASES, "commands.log", "state/commit.json")  # of one that has lost its run.json
 
 
 class RunResult(Record):
@@ -180,6 +180,11 @@ class RunDir:
             if place.name != ".." and has_traces and not (place / "run.json").is_file():
                 return place
         return None
+
+    @property
+    def is_run(self) -> bool:
+        """Return whether this is a run's directory, which may have lost its run.json, and no link to a folder."""
+        return not self.path.is_symlink() and any((self.path / name).is_file() for name in ("run.json", *_TRACES))
 
     @property
     def id(self) -> str:

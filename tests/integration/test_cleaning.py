@@ -117,6 +117,7 @@ def test_directory_of_a_neighbour_leads_nowhere(engine: Engine, leave: Leave, tm
     secrets_only = RunDir(tmp_path / "runs" / "secrets-only")
     secrets_only.tokens.mkdir(parents=True)
     (secrets_only.tokens / "key").write_text("theirs")
+    (secrets_only.path / "run.json").write_text("{}")
     for path in (rundir.path, rundir.tokens, rundir.path / ".lock", secrets_only.path):
         os.chown(path, 54321, 54321, follow_symlinks=False)
     reported = clean(engine, tmp_path)
@@ -127,6 +128,21 @@ def test_directory_of_a_neighbour_leads_nowhere(engine: Engine, leave: Leave, tm
         f"theirs: its directory is left as it is: {rundir.tokens}",
         f"secrets-only: its directory is left as it is: {secrets_only.path}",
     ]
+
+
+@pytest.mark.parametrize("link", ["runs", "runs/link"])
+def test_folders_that_are_no_runs(engine: Engine, tmp_path: Path, link: str) -> None:
+    """A link in a candidate's tree made `itb clean` there empty folders of the user's that are called tokens."""
+    project, run = tmp_path / "home" / "project", RunDir(tmp_path / "home" / "kept")
+    for folder in (project / "tokens", run.tokens):
+        folder.mkdir(parents=True)
+        (folder / "mine").write_text("x")
+    (run.path / "run.json").write_text("{}")
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(project.parent if link == "runs" else run.path)
+    assert clean(engine, tmp_path) == (["kept: removed its secrets"] if link == "runs" else [])
+    assert (project / "tokens" / "mine").exists()
+    assert (run.tokens / "mine").exists() is (link != "runs")
 
 
 def test_run_whose_directory_is_gone(engine: Engine, leave: Leave, tmp_path: Path) -> None:
