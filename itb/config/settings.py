@@ -227,7 +227,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
         if os.path.lexists(path):  # a folder or a link to nowhere is refused, not passed over
             from_file = _read_file(path)
             if path == here:
-                source = {**values, **from_file, **from_environment, **from_flags}.get("source", "")
+                source = {**values, **from_environment, **from_flags}.get("source", "")
                 refused = untrusted_source.refused_keys(from_file, path.parent, str(source))
                 if refused:
                     untrusted_source.warn_of_refused_keys(path, tuple(refused), user_file())

@@ -29,15 +29,21 @@ _RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of Gl
 
 
 def refused_keys(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]:
-    """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is what is to be tested.
+    """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is to be tested without that file.
+
+    The file of a candidate may name its own folder as the source, and no other:
+    what comes from there could have a higher level of trust than the candidate.
 
     In a folder that is not the candidate's, only an engine given by its path is
     refused, since a command that knows no source would start it, and what the
     user alone allows, since a candidate may be in a folder that looks like none.
     """
-    if is_untrusted(folder, source):
+    own_source = str(settings.get("source", source))
+    is_candidates = is_untrusted(folder, source)
+    if is_candidates or is_untrusted(folder, own_source):
+        refused = (*_REFUSED, "source") if is_candidates and not _is_around(folder, own_source) else _REFUSED
         return [
-            key for key, value in settings.items() if key in _REFUSED or (key in BY_NAME_ONLY and is_path(value))
+            key for key, value in settings.items() if key in refused or (key in BY_NAME_ONLY and is_path(value))
         ]
     return [
         key for key, value in settings.items() if key in _BY_USER_ONLY or (key == "engine" and is_path(value))
@@ -54,6 +60,12 @@ def is_untrusted(folder: Path, source: str) -> bool:
     if local is None:
         return False
     return local in enclosing or (here in local.parents and any((path / ".git").exists() for path in enclosing))
+
+
+def _is_around(folder: Path, source: str) -> bool:
+    """Return whether a source is a folder, or one that it is in."""
+    local, here = _local_folder(source), folder.resolve()
+    return local is not None and local in (here, *here.parents)
 
 
 def _local_folder(source: str) -> Path | None:

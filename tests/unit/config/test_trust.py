@@ -172,6 +172,26 @@ def test_a_folder_does_not_say_how_far_it_is_trusted(
     assert config_settings.load({"trust": "pr"}, cwd=folder)[0].trust == "pr"
 
 
+@pytest.mark.parametrize("source", ["https://else.example.org/x.git", "../other", "sub"])
+def test_a_candidate_names_no_other_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """The tag of another source had the level of a release, and its file's programs were taken."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    folder = tmp_path / "clone"
+    for path in (folder / "sub", folder / ".git", tmp_path / "other", tmp_path / "user" / "itb"):
+        path.mkdir(parents=True)
+    (tmp_path / "user" / "itb" / "itb.yaml").write_text(f"source: {folder}\n")
+    file = folder / "itb.yaml"
+    file.write_text(f"source: {source}\nref: v9_0\ntoken_hook: ./evil\n")
+    monkeypatch.chdir(folder)
+    settings = config_settings.load()[0]
+    assert (settings.source, settings.token_hook) == (str(folder), "local")
+    (folder / "build" / "ReleaseManager").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    assert config_settings.load()[0].source == ""
+    file.write_text("source: .\n")
+    assert config_settings.load()[0].source == "."
+
+
 def test_the_documentation_has_the_table() -> None:
     """``trust.table()`` makes it."""
     text = (Path(__file__).resolve().parents[3] / "SECURITY.md").read_text()
