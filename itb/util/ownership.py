@@ -17,6 +17,7 @@ import os
 import pwd
 import shlex
 import stat
+import struct
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -184,7 +185,7 @@ def _check(path: Path, status: os.stat_result) -> None:
             if is_folder
             else f"look into it; if it says what you want: {sudo}chown {os.geteuid()} {quoted}",
         )
-    if others := _writers_besides_owner(status):
+    if others := _writers_besides_owner(path, status):
         group = f"; or, if you trust all of that group: {GROUPS}={_group(status.st_gid)} in the environment"
         raise UsageError(
             f"{path} can be written by {others}; only what nobody else can change is believed",
@@ -193,15 +194,31 @@ def _check(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _writers_besides_owner(status: os.stat_result) -> str:
+def _writers_besides_owner(path: Path, status: os.stat_result) -> str:
     """Return the others who may write a file, for a message; empty if there are none."""
     if stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
         return ""
     if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    if not status.st_mode & stat.S_IWGRP or _is_own_group(status.st_uid, status.st_gid):
+    if not status.st_mode & stat.S_IWGRP:
+        return ""
+    if _has_writers_by_list(path):  # with such a list, the mode's bits of the group are the most that it gives
+        return "users or groups of its access control list (getfacl)"
+    if _is_own_group(status.st_uid, status.st_gid):
         return ""
     return "" if status.st_gid in _named(GROUPS, _group_id) else f"group {_group(status.st_gid)}"
+
+
+def _has_writers_by_list(path: Path) -> bool:
+    """Return whether an access control list lets users or groups write that are not trusted (acl(5))."""
+    try:
+        entries = [*struct.iter_unpack("<HHI", os.getxattr(path, "system.posix_acl_access")[4:])]
+    except OSError:  # there is none, or the file system has no such lists
+        return False
+    may_write = [(tag, number) for tag, permissions, number in entries if permissions & 2]
+    users, groups = trusted_users(), _named(GROUPS, _group_id)
+    trusted = {2: users, 8: groups}  # ACL_USER and ACL_GROUP, those that are named
+    return any(tag in trusted and number not in trusted[tag] for tag, number in may_write)
 
 
 def _is_own_group(uid: int, gid: int) -> bool:

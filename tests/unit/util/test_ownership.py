@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shlex
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,24 @@ def test_writable_by_others(file: Path, group: int, mode: int, who: str) -> None
     with pytest.raises(UsageError, match=f"can be written by {who}") as caught:
         ownership.read(file)
     assert "chmod go-w" in caught.value.hint
+
+
+@pytest.mark.parametrize(("tag", "number"), [(2, 54321), (8, 54321)])
+def test_writable_by_access_control_list(file: Path, tag: int, number: int) -> None:
+    """Its mask is shown as the bits of the group, which is the owner's private one."""
+    anybody = 0xFFFFFFFF
+    entries = [(1, 6, anybody), (tag, 6, number), (4, 0, anybody), (16, 6, anybody), (32, 0, anybody)]
+    entries.sort()
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(file, "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("no access control lists on this file system")
+    for look in (ownership.check, ownership.read):
+        with pytest.raises(UsageError, match="can be written by users or groups of its access control list"):
+            look(file)
+    file.chmod(0o644)  # as the hint says
+    ownership.check(file)
 
 
 def test_group_with_somebody_else_in_it_is_not_private(monkeypatch: pytest.MonkeyPatch) -> None:
