@@ -171,11 +171,10 @@ class RunTrust(Record):
 class Commit(Record):
     """An exact commit of a product's source and what was asked for to get it.
 
-    ``id`` and ``tree`` are
-    40-digit git object ids (``id`` of a worktree is a commit made of it);
+    ``id`` and ``tree`` are 40-digit git object ids (``id`` of a worktree is a commit made of it);
     ``version`` is dotted (3.11.2), ``rc`` its release candidate number or 0
     for none, ``rpm_release`` orders builds of one version, see itb help products.
-    ``tags`` are those it had when it was looked up, None where a run of an older version did not record them.
+    ``tags`` are those it had when it was looked up, None in runs of older versions.
     ``on_branch`` is false if no branch or tag of the source leads to it.
     ``warnings`` say what its source lacks of it: tags, files of submodules.
 
@@ -328,7 +327,7 @@ class PlatformImages(Record):
 
     @property
     def references(self) -> dict[str, str]:
-        """Return the names to run the images by, for bare, build, services and ce."""
+        """Return the names to run the images by, by what they are for."""
         return {kind: image.reference for kind, image in self.kinds.items()}
 
     @property
