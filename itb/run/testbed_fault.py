@@ -36,6 +36,8 @@ _BY_PILOTS = (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY, _KILLED, _UNREACHED)
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .* more space")
+_WITH_NUMBER = ("free", "full")  # words of fault.sh before a mount and its free space
+_NUMBER_LAST = re.compile(r"\S.* [0-9]{1,18}", re.DOTALL)
 _INOTIFY = re.compile(r"inotify|watch", re.IGNORECASE)  # the kernel reports its limits as ENOSPC, too
 
 
@@ -180,7 +182,8 @@ def _inspect_host(host: Host, names: list[str]) -> dict[str, list[str]]:
     findings: dict[str, list[str]] = {}
     for line in lines_of(completed.stdout):
         word, _, rest = line.partition(" ")
-        findings.setdefault(word, []).append(rest)
+        if rest.strip() and (word not in _WITH_NUMBER or _NUMBER_LAST.fullmatch(rest)):  # it may say anything
+            findings.setdefault(word, []).append(rest)
     return findings
 
 

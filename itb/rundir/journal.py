@@ -213,6 +213,7 @@ class Journal:
             with retry.collect_causes() as case.retry_causes:
                 yield case
         except ItbError as error:
+            case.set_from_error(error)  # before what a host says of itself is read: that may fail, too
             diagnosed = self.diagnose(role, error)
             case.set_from_error(diagnosed)
             diagnosed.is_reported = True
