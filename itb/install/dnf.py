@@ -29,9 +29,11 @@ _TESTBED_FAULTS = re.compile(
 # Printed by rpm where itb runs niced, without an end of line.
 _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
 
+# At the end of its line: before it may stand what the script has printed, in these words, too.
 _SCRIPTLET = re.compile(
-    r"(?:warning|error): %(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)"
+    r".*(?:warning|error): %(\w+)\(([^()\s]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
+_BY_DNF = re.compile(r"^\s*Error in (\w+) scriptlet in rpm package (\S+)\s*$")  # one in Lua has no more than that
 _TRANSACTION = re.compile(r"^Running transaction\s*$", re.MULTILINE)
 # From here on all is downloaded and its signatures are checked.
 _TESTING = re.compile(r"^Running transaction (?:check|test)\s*$", re.MULTILINE)
@@ -144,7 +146,8 @@ def failed_scriptlet(output: str) -> FailedScriptlet | None:
             last_output = f": {own_lines[-1]}" if own_lines else ""
             message = f"%{kind} scriptlet of {package} failed, {status}{last_output}"
             return FailedScriptlet(message, own_lines[-1] if own_lines else match[0])
-    return None
+    failed = next(filter(None, map(_BY_DNF.match, lines)), None)
+    return FailedScriptlet(f"{failed[1]} scriptlet of {failed[2]} failed", failed[0]) if failed else None
 
 
 def dnf_reason(output: str) -> str:

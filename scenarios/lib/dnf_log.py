@@ -26,7 +26,8 @@ _REASONS = (
     r"No match for argument|Unable to find a match",
     r"Problem( \d+)?: (?!conflicting requests)",
 )
-_SCRIPTLET = re.compile(r"%(\w+)\(([^)]+)\) scriptlet failed, (exit status \d+|signal \d+)")
+# At the end of its line: before it may stand what the script has printed, in these words, too.
+_SCRIPTLET = re.compile(r".*%(\w+)\(([^()\s]+)\) scriptlet failed, (exit status \d+|signal \d+)")
 _IN_PACKAGE = re.compile(r"Error in (\w+) scriptlet in rpm package (\S+)")
 _PROGRESS = re.compile(
     r"\s*(Running scriptlet|Installing|Preparing|Upgrading|Downgrading|Reinstalling|Verifying|Cleanup|Erasing"
