@@ -160,10 +160,20 @@ def read_journal(units, cursor):
         entry = json.loads(row)
         cursor, message = entry["__CURSOR"], entry.get("MESSAGE") or ""
         if not isinstance(message, str):
-            message = bytes(message).decode("utf-8", "replace")
+            message = "\n".join(texts(message))
         is_bad = entry.get("PRIORITY", "6") in "0123" and message.strip() and error_message(message) is None
         lines += [("ERROR: " if is_bad else "") + line for line in message.splitlines()]
     return lines, cursor
+
+
+def texts(message):
+    """Return the messages of an entry whose message is bytes or, as any program may log, several."""
+    if message and all(isinstance(item, int) for item in message):
+        return [bytes(message).decode("utf-8", "replace")]
+    found = []
+    for item in message:
+        found += [item] if isinstance(item, str) else texts(item) if isinstance(item, list) else []
+    return found
 
 
 def run(argv):
@@ -205,6 +215,11 @@ def look(state, arguments, units, ignored):
     return kinds
 
 
+def shown(value):
+    """Return a text without bytes that are no UTF-8, of a file's name: JSON cannot have them."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(value, str) else value
+
+
 def main(arguments):
     """Print the kinds of errors."""
     verb, options = arguments[0], {"-x": [], "-u": []}
@@ -223,7 +238,7 @@ def main(arguments):
     STATE.write_text(json.dumps(state))
     ordered = sorted(loosened(found).items(), key=lambda item: -item[1][0])[:MOST]
     for kind, rest in ordered if verb == "count" else ():
-        print(json.dumps([kind, *rest]))
+        print(json.dumps([shown(item) for item in (kind, *rest)]))
 
 
 if __name__ == "__main__":

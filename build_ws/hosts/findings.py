@@ -178,6 +178,11 @@ def last_words(texts):
     return sorted(last.values(), key=lambda item: -lines.count(item[0]))[:1]
 
 
+def shown(value):
+    """Return a text without bytes that are no UTF-8, of a file's name: JSON cannot have them."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(value, str) else value
+
+
 def main(arguments):
     """Print the findings of the files."""
     ignored, ended = [], []
@@ -194,7 +199,8 @@ def main(arguments):
         found = [("what has ended there said last: " + line, *place) for line, *place in words]
     for message, name, number, line in found:
         is_whole = name == "-" or size(name) <= LIMIT
-        print(json.dumps([message[:400], name, number + 1 if is_whole else 0, line[:2000]]))
+        row = [message[:400], name, number + 1 if is_whole else 0, line[:2000]]
+        print(json.dumps([shown(item) for item in row]))
 
 
 if __name__ == "__main__":
