@@ -15,7 +15,7 @@ from itb.errors import BuildError
 from itb.model import Commit
 from itb.process.request import Request
 
-_OPTION = re.compile(r"^\s+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]+(?:-\w[^,\n]*, )?(--[a-z][a-z0-9-]*)", re.MULTILINE)
 RPM_DIR = "ITB_RPM_DIR"
 RELEASE_MANAGER, BUILD_COMMAND = "ReleaseManager", "build command"  # names of builders in messages
 

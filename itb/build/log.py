@@ -19,7 +19,7 @@ _NOISE = re.compile(
 )
 _FIRST_ERROR = re.compile(r":\d+(?::\d+)?: (?:fatal )?error: |^FAILED \S+ - ")  # of a compiler, of pytest
 _SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")  # of no use without their place
-_PLACE = re.compile(r'^\s+File "([^"]+)", line (\d+)$', re.MULTILINE)
+_PLACE = re.compile(r'^[ \t]+File "([^"\n]+)", line (\d+)$', re.MULTILINE)
 _SPEC_LINE = re.compile(r"^(line \d+): ")
 _MILESTONES = (
     (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
@@ -139,21 +139,27 @@ def _not_attempted(log: str) -> BuildFailure | None:
 
 
 def _skipped(log: str) -> BuildFailure | None:
-    match = re.search(r"^(\S*RPM\S*)\s+SKIPPED\s*$", log, re.MULTILINE)
-    if match is None:
-        return None
-    return BuildFailure(f"ReleaseManager skipped its task {match[1]} without a reason", match[0])
+    for line in log.splitlines():
+        words = line.split() if "SKIPPED" in line and not line[:1].isspace() else []
+        if len(words) == 2 and "RPM" in words[0] and words[1] == "SKIPPED":
+            return BuildFailure(f"ReleaseManager skipped its task {words[0]} without a reason", line)
+    return None
 
 
 def _command(log: str) -> BuildFailure | None:
     """Return the command that failed and its last line; GlideinWMS's ReleaseManager prints its output as lists."""
-    match = re.search(r"Error running '(.*?)'\nStdout:(\[.*?\])\nStderr:(\[.*?\])\n", log, re.DOTALL)
-    if match is None:
+    # Not by one pattern: whose lazy parts take hours on a log that has the words, but not in this order.
+    _, _, rest = log.partition("Error running '")
+    command, _, rest = rest.partition("'\nStdout:[")
+    stdout, _, rest = rest.partition("]\nStderr:[")
+    stderr, end, _ = rest.partition("]\n")
+    if not end:
         return None
-    last_line = _last_line(match[3]) or _last_line(match[2])
-    stream = f"Stderr:{match[3]}" if _last_line(match[3]) else f"Stdout:{match[2]}"
-    argv = re.split(r"&&|;", match[1])[-1].split()
-    program = argv[0].rpartition("/")[2] if argv else match[1]
+    stdout, stderr = f"[{stdout}]", f"[{stderr}]"
+    last_line = _last_line(stderr) or _last_line(stdout)
+    stream = f"Stderr:{stderr}" if _last_line(stderr) else f"Stdout:{stdout}"
+    argv = re.split(r"&&|;", command)[-1].split()
+    program = argv[0].rpartition("/")[2] if argv else command
     reason = f"{program}: {last_line[:240]}" if last_line else f"{program} failed, no output"
     return BuildFailure(reason, stream[:300])
 
@@ -161,9 +167,9 @@ def _command(log: str) -> BuildFailure | None:
 def _last_line(literal: str) -> str:
     try:
         lines = ast.literal_eval(literal)
-    except (ValueError, SyntaxError):
+        texts = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in lines]
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # nested too deep, numbers too long
         return ""
-    texts = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in lines]
     return next((text.strip() for text in reversed(texts) if text.strip()), "")
 
 

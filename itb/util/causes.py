@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 # The message of a shell about the script that it runs.
-_MISSING_FILE = re.compile(r": line \d+: .*: (No such file or directory|command not found|Permission denied)$")
+_OF_SHELL = re.compile(r": line \d+: ")
+_MISSING = (": No such file or directory", ": command not found", ": Permission denied")
 # The message of a program that a script calls; the script may have expected it.
 _MISSED_BY_PROGRAM = re.compile(
     r"^[\w.+/-]+: (?:cannot [a-z ]+ )?['\"‘]?/?[^\s:]+: (No such file or directory|Permission denied)$"
@@ -14,7 +15,9 @@ _MISSED_BY_PROGRAM = re.compile(
 
 def misses_file(line: str) -> bool:
     """Return whether a line is a shell's message about a missing file or command."""
-    return bool(_MISSING_FILE.search(line))
+    # The end first: one pattern for all of it would take hours for a long line without this end.
+    end = next((end for end in _MISSING if line.endswith(end)), "")
+    return bool(end and _OF_SHELL.search(line, 0, len(line) - len(end)))
 
 
 def first_missing(text: str) -> str:

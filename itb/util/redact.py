@@ -22,8 +22,9 @@ _MARK = MARK.encode()
 # Three parts, or the first two of them, because some programs do not print all of it.
 _DOT = rb"(?:\.|&#(?:46|[xX]2[eE]);|&period;|\\+u002[eE])"  # plain, in HTML or XML, in JSON
 _JWT = re.compile(
-    rb"eyJ[A-Za-z0-9_-]{5,}" + _DOT +
-    rb"(?:[A-Za-z0-9_-]{5,}" + _DOT + rb"[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,})"
+    # A word without what follows is matched, too, and kept: else each eyJ in it would be tried to its end.
+    rb"eyJ[A-Za-z0-9_-]{5,}+(" + _DOT +
+    rb"(?:[A-Za-z0-9_-]{5,}" + _DOT + rb"[A-Za-z0-9_-]*|eyJ[A-Za-z0-9_-]{5,}))?"
 )  # fmt: skip
 _VAULT = re.compile(rb"\b(?:hv[sbr]" + _DOT + rb"[A-Za-z0-9_-]{20,}|s" + _DOT + rb"[A-Za-z0-9]{24}\b)")
 _LOGIN = re.compile(rb"://([^/\s:@\"'<>[]{0,1000})(?::([^/\s@\"']{1,1000}))?(?=@)")
@@ -161,7 +162,7 @@ def _replace_secrets(data: bytes) -> bytes:
     """Replace every secret in data that is not encoded."""
     data = known_secrets.replace(data, _MARK)
     if b"eyJ" in data:
-        data = _JWT.sub(_MARK, data)
+        data = _JWT.sub(lambda match: _MARK if match[1] else match[0], data)
     data = _VAULT.sub(_MARK, data)
     data = _replace_keys(data)
     if b"@" in data and b"://" in data:

@@ -16,7 +16,7 @@ _UNSHOWABLE = re.compile(
 # form, like Azure Pipelines and TeamCity theirs, anywhere in one.
 _CI_LINE = re.compile(r"^([^\S\n]*:)(?=:[\w-]+(?:[^\S\n][^\n]*?)?::)", re.MULTILINE)
 _CI_WORD = re.compile(r"#(?=#(?:vso|teamcity)?\[)", re.IGNORECASE)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
