@@ -83,10 +83,11 @@ def one(keyring, file):
     return found[0] if found else {"problem": "rpm cannot read its header"}
 
 
-def unpack(tool, lister, data, folder):
+def unpack(tool, lister, data, folder, flat=False):
     """Unpack an archive into a folder as a tool does, unless it has too many members, or two of one name.
 
-    Of two the first one would not be seen, though a build may take it.
+    Of two the first one would not be seen, though a build may take it.  One that is ``flat`` has files only, and
+    no folders: an old cpio writes through a link that another member was.
     """
     folder.mkdir()
     with subprocess.Popen(lister, stdin=data(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -97,6 +98,9 @@ def unpack(tool, lister, data, folder):
     if process.returncode:
         raise Refused(f"{lister[0]} cannot list its files (exit status {process.returncode})")
     files = collections.Counter(name for name in names if not name.endswith(b"/\n"))
+    deep = [name for name in names if b"/" in name.replace(b"./", b"", 1)]
+    if flat and deep:
+        raise Refused(f"it holds {deep[0].decode('utf-8', 'replace').strip()}, which is not beside its spec file")
     twice = [name for name, number in files.items() if number > 1]
     if twice:
         raise Refused(f"it holds {twice[0].decode('utf-8', 'replace').strip()} twice")
@@ -144,7 +148,7 @@ def content(file, folder):
         if subprocess.run(["rpm2cpio", file], check=False, stdout=writer).returncode:
             raise Refused("rpm2cpio: its payload cannot be read, or does not fit")
     cpio = ["cpio", "--extract", "--quiet", "--make-directories", "--no-absolute-filenames"]
-    unpack(cpio, [*cpio, "--list"], lambda: payload.open("rb"), own)
+    unpack(cpio, [*cpio, "--list"], lambda: payload.open("rb"), own, flat=True)
     payload.unlink()
     for path, what in list(walk(own)):
         name, file = plain(path), own / path

@@ -14,6 +14,7 @@ from itb.build.workspace import Workspace
 from itb.config.product import BuildDefinition, Product, RoleDefinition, Source, SourceRpm
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
+from itb.data import shipped
 from itb.errors import BuildError
 from itb.model import Build, Outcome, PlatformImages
 from itb.process.request import Request
@@ -168,3 +169,25 @@ def test_source_archive_with_more_than_tar_unpacks_is_refused(
     with pytest.raises(BuildError) as caught:
         build(packed=packed)
     assert message in caught.value.message
+
+
+def test_payload_with_folders_is_refused(workspace: Workspace) -> None:
+    """An old cpio writes through a link that an earlier member was: into the folder of the tools themselves."""
+    assert workspace.host
+    script = (shipped.folder("build_ws") / "hosts" / "clean_rpm.py").read_text().rpartition("\nmain()")[0]
+    attempt = """
+payload, folder = Path("/tmp/flat/a.cpio"), Path("/tmp/flat/own")
+cpio = ["cpio", "--extract", "--quiet", "--make-directories", "--no-absolute-filenames"]
+try:
+    unpack(cpio, [*cpio, "--list"], lambda: payload.open("rb"), folder, flat=True)
+except Refused as error:
+    print(error)
+"""
+    workspace.host.script(
+        "rm -rf /tmp/flat; mkdir -p /tmp/flat/in; cd /tmp/flat/in; ln -s /tmp/flat d\n"
+        "echo d | cpio -o --quiet -F ../a.cpio; rm d; mkdir d; echo id >d/tool\n"
+        "echo ./d/tool | cpio -o --quiet -A -F ../a.cpio"
+    )
+    said = workspace.host.call("python3", "-I", "-c", script + attempt).stdout
+    assert said == "it holds d/tool, which is not beside its spec file\n"
+    assert not workspace.host.run(Request(["test", "-e", "/tmp/flat/tool"], check=False)).ok
