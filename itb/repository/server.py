@@ -6,15 +6,17 @@ there and disappears with the host.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from itb.containers.archive import Bounds
 from itb.containers.host import FileSpec, Host
-from itb.errors import TestbedError
+from itb.errors import BuildError, TestbedError
 from itb.model import Build, Repo, Rpm, SigningKey
 from itb.process.request import Request
+from itb.process.result import CommandError, Completed
 from itb.repository import signing_key
 from itb.util.files import sha256, write_atomically
 
@@ -76,6 +78,7 @@ echo
 gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
 """
 
+_NOT_INDEXED = 42  # exit status
 _SIGN_AND_INDEX = f"""
 export GNUPGHOME=/root/.gnupg-itb
 mkdir -p -- "$1"
@@ -86,7 +89,7 @@ rmdir -- "$1.new"
 rpmsign --addsign --define '_gpg_name {_KEY_NAME}' -- *.rpm
 mkdir -p -- "$1-source"
 find . -maxdepth 1 -name '*.src.rpm' -exec mv --target-directory="$1-source" -- {{}} +
-createrepo_c --quiet --workers "$(nproc)" .
+createrepo_c --quiet --workers "$(nproc)" . || exit {_NOT_INDEXED}
 gpg --batch --yes --local-user {shlex.quote(_KEY_NAME)} --armor --detach-sign repodata/repomd.xml
 echo "--- signatures"
 rpmkeys --checksig -- *.rpm
@@ -131,8 +134,9 @@ def sign_and_serve(
 ) -> Repo:
     """Sign, index and serve the RPMs of a build as repository ``name``; return the repository.
 
-    Checks every signature, and that the repository is served.  Raises
-    TestbedError if an RPM has changed since the build, or a check fails.
+    Checks every signature, and that the repository is served.  Raises BuildError
+    if a package cannot be indexed, TestbedError if an RPM has changed since the
+    build, or a check fails.
     """
     changed = [rpm.file for rpm in build.rpms if sha256(Path(build.directory) / rpm.file) != rpm.sha256]
     if changed:
@@ -145,10 +149,10 @@ def sign_and_serve(
         f"{folder}.new",
         *(Path(build.directory) / rpm.file for rpm in _files(build)),
         then=_SIGN_AND_INDEX,
-        request=Request(
-            [folder], log=log, timeout=services.engine.runner.limits("publish"), about="sign and index the RPMs"
-        ),
+        request=Request([folder], log=log, timeout=services.engine.runner.limits("publish"), check=False),
     )
+    if not completed.ok:
+        raise _not_indexed(completed, build) or CommandError(completed, about="sign and index the RPMs")
     results = completed.stdout.partition("--- signatures")[2].strip().split("\n")
     invalid = [line for line in results if "signatures OK" not in line]
     if invalid or len(results) != len(build.rpms):
@@ -166,6 +170,18 @@ def sign_and_serve(
         key_fingerprint=key.fingerprint,
         packages=len(build.rpms),
     )
+
+
+def _not_indexed(completed: Completed, build: Build) -> BuildError | None:
+    """Return the error of a package that createrepo_c refuses by its name; None if something else went wrong."""
+    if completed.returncode != _NOT_INDEXED:
+        return None
+    names = "|".join(re.escape(rpm.name) for rpm in build.rpms)
+    refused = re.search(rf"^.*\b(Critical|Error|Warning)\b.*\s({names})\b.*$", completed.stderr, re.MULTILINE)
+    if not refused:
+        return None
+    line = refused[0].strip()
+    return completed.error(BuildError, f"a package cannot be put into a repository: {line}", quoted=line)
 
 
 def _files(build: Build) -> list[Rpm]:
