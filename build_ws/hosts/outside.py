@@ -49,7 +49,7 @@ SEARCHED = (
     )),
 )  # fmt: skip
 IN_MEMORY = "/run"  # file system in memory in which programs look for what is in /etc, too
-LISTED = 5000  # findings of one kind
+LISTED, LONGEST = 5000, 1 << 16  # findings of one kind, and characters of them: the result has a limit of bytes
 
 
 def root_mount(pid):
@@ -317,6 +317,17 @@ def _twins(one, other):
     return (one.st_ctime_ns, one.st_mtime_ns, one.st_size) == (other.st_ctime_ns, other.st_mtime_ns, other.st_size)
 
 
+def bounded(findings):
+    """Return the first findings, as many as there is place for."""
+    kept, length = [], 0
+    for finding in findings[:LISTED]:
+        length += sum(len(word) for word in finding)
+        if kept and length > LONGEST:
+            break
+        kept.append([word[:LONGEST] for word in finding])
+    return kept
+
+
 def scriptlets(paths, packages):
     """Return, by path, the scriptlets that name it or its last part."""
     naming = {}
@@ -356,11 +367,11 @@ def main():
             "deviant": [item for item in host.deviant if not may_change(item[1])],
             "misplaced": [item for item in host.misplaced if not may_be_added(item[1])],
         }
-        lists = {name: items[:LISTED] for name, items in lists.items()}
+        lists = {name: bounded(items) for name, items in lists.items()}
         paths = [item[-2] for items in lists.values() for item in items][:LISTED]
         result.update(
-            lists, packages=packages.names, refused=packages.refused, scriptlets=scriptlets(paths, packages),
-            differing=len(host.changed) + len(host.added),
+            lists, packages=packages.names, refused=bounded(packages.refused),
+            scriptlets=scriptlets(paths, packages), differing=len(host.changed) + len(host.added),
         )  # fmt: skip
     json.dump(shown(result), sys.stdout)
 
