@@ -184,6 +184,7 @@ def find_end(text: str) -> str:
 
 
 _LONGEST_TOKEN = 1 << 16  # bytes
+_TOKEN = re.compile(rb"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 # The first one is the most precise.
 _ENDS = ("Main process exited", "Control process exited", "Failed with result", "Deactivated")
 _MAKE_IDTOKEN = """
@@ -236,9 +237,9 @@ def deliver_idtoken(
             error = service_error(source, "condor", "does not stay up")
             raise error.turned_into(type(error), f"{source.role}: {error.message}") from None
         secret = token_file.read_bytes().strip()
-    known_secrets.remember_token(secret.decode("ascii", "replace"))
-    if secret.count(b".") != 2:
+    if not _TOKEN.fullmatch(secret):  # other words of a host are no secret: they would be taken out of reports
         raise TestbedError(f"host {source.role}: condor_token_create made no token for {identity}")
+    known_secrets.remember_token(secret.decode("ascii"))
     argv = ["sh", "-euc", _MAKE_FOLDER, "folder", str(Path(path).parent), owner]
     completed = target.run(Request(argv, check=False, about=f"make the folder of {path}"))
     if not completed.ok:

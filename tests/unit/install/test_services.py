@@ -22,6 +22,7 @@ from itb.install.services import (
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
+from itb.util.redact import redact
 
 TRACEBACK = """\
 Starting pocketwms-factory.service - Pocket WMS factory...
@@ -158,7 +159,7 @@ def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeyp
 
     def run(host: Host, request: Request) -> Completed:
         if request.stdout_to:
-            request.stdout_to.write_text("a.b.c")
+            request.stdout_to.write_text("headerof.claimsof.signature")
         ok = host.role == "factory"
         return Completed(tuple(request.argv), 0 if ok else 1, "", "" if ok else "there is no user u", 0.1)
 
@@ -168,6 +169,25 @@ def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeyp
         deliver_idtoken(
             *hosts, key="POOL", identity="p@f", lifetime=60, path="/x/token", owner="u:u", private=tmp_path
         )
+
+
+def test_words_of_a_host_are_no_secret_that_reports_leave_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "nothing of the platform was changed. It was. Really"
+
+    def run(_host: Host, request: Request) -> Completed:
+        assert request.stdout_to
+        request.stdout_to.write_text(words)
+        return Completed(tuple(request.argv), 0, "", "", 0.1)
+
+    monkeypatch.setattr(Host, "run", run)
+    hosts = [Host(Engine(Runner()), role, role) for role in ("factory", "frontend")]
+    with pytest.raises(TestbedError, match="made no token for p@f"):
+        deliver_idtoken(
+            *hosts, key="POOL", identity="p@f", lifetime=60, path="/x/token", owner="u:u", private=tmp_path
+        )
+    assert redact(words) == words
 
 
 @pytest.mark.parametrize(
