@@ -40,7 +40,6 @@ stages:
   bare: {from: base, script: bare.sh, after: [tools]}
   build: {from: bare, script: more.sh}
   services: {from: bare, script: more.sh}
-  ce: {from: bare, script: ce.sh}
 ce: {packages: [alpha, beta], configure: condor.sh, services: []}
 """
 SCRIPTS = {
@@ -107,6 +106,8 @@ def yard(
 
 
 def test_stages_build_on_each_other_and_the_same_content_is_found_with_one_call(yard: Yard) -> None:
+    definition = yard.folder / "platform.yaml"
+    definition.write_text(definition.read_text().replace("stages:", "stages:\n  ce: {from: bare, script: ce.sh}"))
     images = yard.ensure(flavour="sweet")
     calls = yard.engine.calls
     assert yard.ensure(flavour="sweet") == images
@@ -122,17 +123,10 @@ def test_stages_build_on_each_other_and_the_same_content_is_found_with_one_call(
     assert [one.key for one in platforms_images.find_sets(yard.engine, yard.platform.name)] == [images.key]
 
 
-def test_a_set_without_an_image_for_the_ce_has_the_bare_one(yard: Yard) -> None:
-    definition = yard.folder / "platform.yaml"
-    definition.write_text(definition.read_text().replace("  ce: {from: bare, script: ce.sh}\n", ""))
-    images = yard.ensure()
-    assert images.ce is None
-    assert images.references["ce"] == images.bare.reference
-    assert yard.ensure() == images
-
-
 def test_new_content_is_built_and_old_generations_go(yard: Yard) -> None:
     oldest = yard.ensure()
+    assert oldest.ce is None
+    assert oldest.references["ce"] == oldest.bare.reference, "installed there in every run"
     keys, of_mine = [oldest.key], f"localhost/{yard.platform.name}-of-mine:1"
     yard.engine.call("tag", somebodys_image(yard, oldest.bare), of_mine)
     yard.script("more.sh", "touch /more /and-more")
