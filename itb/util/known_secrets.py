@@ -134,13 +134,12 @@ def is_known(text: str) -> bool:
 def replace(data: bytes, mark: bytes) -> bytes:
     """Return the data with every known text and line of a key replaced by the mark."""
     with _lock:
-        texts = sorted(_texts, key=len, reverse=True)
-        short = b"|".join(re.escape(word) for word in _short_texts)
+        texts = sorted((text for text in _texts if text in data), key=len, reverse=True)
+        short = [re.escape(word) for word in _short_texts if word in data]
     for text in texts:
-        if text in data:
-            data = data.replace(text, mark)
+        data = data.replace(text, mark)
     if short:
-        data = re.sub(rb"(?<![\w.:/-])(?:" + short + rb")(?![\w:/-]|\.\w)", mark, data)
+        data = re.sub(rb"(?<![\w.:/-])(?:" + b"|".join(short) + rb")(?![\w:/-]|\.\w)", mark, data)
     if _lines and not _lines.isdisjoint(_KEY_LINE.findall(data)):
         data = _KEY_LINE.sub(lambda match: mark if match[0] in _lines else match[0], data)
     if _pieces and holds_piece(b"\n".join(_LONG_WORD.findall(data))):
