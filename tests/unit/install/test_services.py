@@ -159,7 +159,7 @@ def test_no_place_for_an_idtoken_is_the_candidates_fault(tmp_path: Path, monkeyp
 
     def run(host: Host, request: Request) -> Completed:
         if request.stdout_to:
-            request.stdout_to.write_text("headerof.claimsof.signature")
+            request.stdout_to.write_text("kdjfhgkq.wieurhtz.mznxbvqp")
         ok = host.role == "factory"
         return Completed(tuple(request.argv), 0 if ok else 1, "", "" if ok else "there is no user u", 0.1)
 
