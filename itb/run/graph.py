@@ -28,7 +28,8 @@ class Node:
     The function's parameters name the values that it takes; ``requires``
     names more that must be there.  ``after`` names nodes that end before it
     where the same command does them.  ``command`` is the phase whose command
-    does this node; a node without a command is done by every command that does a node needing it.
+    does this node; a node without a command is done by every command that does a node needing it, and one
+    of a phase that is no command by whole runs only.
     ``load`` reads the value that an earlier command saved; it returns None if
     there is none, which is an error unless the node is ``optional``.  ``cases``
     are the test cases of the node, or return them for the cell that a run begins with.

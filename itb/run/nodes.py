@@ -159,11 +159,14 @@ RUN_GRAPH = Graph(
         ),
         Node(
             "test_results",
-            test.test,
+            test.run_scenarios,
             Phase.TEST,
             after=("watched_services", "inspected_hosts", "lint_results"),
-            cases=test.cases,
+            cases=test.scenario_cases,
         ),
+        Node("checked_hosts", test.check_hosts, Phase.TEST, after=("test_results",), cases=test.check_cases),
+        # Of whole runs only.  Its case is reported when the run ends, however it does.
+        Node("collected_logs", down.collect_logs, Phase.EVIDENCE, after=("test_results",)),
     ],
     initial=["initial_cell"],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from itb.errors import (
@@ -26,6 +26,7 @@ from itb.run import testbed_fault, watchdog
 from itb.run.cell import Cell
 from itb.run.nodes import RUN_GRAPH, plan_again
 from itb.run.phases import build, down, install, test
+from itb.run.phases.down import CollectedLogs
 from itb.rundir.case_history import RUN_END
 from itb.rundir.checkpoints import CheckpointKind
 
@@ -54,17 +55,18 @@ def run_cell(cell: Cell, ending: Ending, prepare: Callable[[], None] = lambda: N
     Returns the exit code, which is in ``run.json`` too.
     """
     error: ItbError | None = None
+    values: Mapping[str, object] = {}
     try:
         prepare()
         # A run that is resumed after its last scenario only lacks evidence, removal and reports.
         if not cell.checkpoints.is_done(test.tested_key(cell)):
-            _execute(cell, RUN_GRAPH.nodes, {"initial_cell": cell})
+            values = _execute(cell, RUN_GRAPH.nodes, {"initial_cell": cell})
     except Exception as caught:  # noqa: BLE001 - a full disk, a mistake of itb's: a run ends with a report
         error = as_itb_error(caught)
         if not isinstance(caught, OSError):
             _inspect_hosts(cell, ending, error)
     finally:
-        code = _finish(cell, ending, error)
+        code = _finish(cell, ending, error, values)
     return code
 
 
@@ -98,9 +100,10 @@ def run_phase(cell: Cell, ending: Ending, phase: Phase) -> int:
     return _step(cell, ending, lambda: _execute(cell, names, values))
 
 
-def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> None:
-    """Do nodes; end them if the engine does not answer, a host has stopped, or their values are of no use.
+def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> dict[str, object]:
+    """Do nodes and return their values.
 
+    They are ended if the engine does not answer, a host has stopped, or their values are of no use.
     The workspace may stop: once it has built, no node needs it.
     """
     stop = cell.engine.runner.stop
@@ -112,10 +115,10 @@ def _execute(cell: Cell, names: Iterable[str], values: dict[str, object]) -> Non
         return testbed_fault.qualify(cell, cell.testbed.find_stopped_host(ignored=[WORKSPACE]))
 
     with watchdog.monitor(cell.engine, stop, find_stopped_host):
-        RUN_GRAPH.execute(names, values, abandon=abandon)
+        return RUN_GRAPH.execute(names, values, abandon=abandon)
 
 
-def _step(cell: Cell, ending: Ending, work: Callable[[], None]) -> int:
+def _step(cell: Cell, ending: Ending, work: Callable[[], object]) -> int:
     """Do some work of a run whose phases are done by single commands: its hosts stay, whatever happens.
 
     Returns the run's exit code, which its summary names.
@@ -151,10 +154,10 @@ def _has_hosts(cell: Cell) -> bool:
         return True
 
 
-def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
+def _finish(cell: Cell, ending: Ending, error: ItbError | None, values: Mapping[str, object]) -> int:
     """Collect evidence, remove or keep hosts, write the report; return the exit code.
 
-    If one of these fails, the next is done all the same.
+    ``values`` are those of the run's nodes, if all were done.  If one step fails, the next is done all the same.
     """
     stop = cell.engine.runner.stop
     stop.clear()
@@ -176,7 +179,8 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None) -> int:
             with suppress(Exception):
                 build.lint_before_removal(cell)
         if ending.signals < 2:
-            down.collect_evidence(cell)
+            collected = values.get("collected_logs")
+            down.collect_evidence(cell, collected if isinstance(collected, CollectedLogs) else None)
     finally:
         ending.shield(stop)
         if not keep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from itb.containers import naming
 from itb.containers.engine import Engine
@@ -23,18 +24,41 @@ _NAMED = 3  # logs that are not there whole
 REMOVED = CaseKey(Phase.DOWN, NETWORK, "hosts and network removed")
 
 
-def collect_evidence(cell: Cell) -> None:
-    """Collect the logs of all hosts, as a case that never fails: the verdict does not depend on it."""
+@dataclass(frozen=True)
+class CollectedLogs:
+    """The logs of a run's hosts are in its directory: what was lost of them, or why they are not whole."""
+
+    losses: Sequence[str] = ()
+    problem: str = ""
+
+
+def collect_logs(cell: Cell) -> CollectedLogs:
+    """Collect the logs of all hosts; only an interruption is an error, since the verdict does not depend on it."""
+    losses, problem = list[str](), ""
+    try:
+        left_out = collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
+        losses = [f"{role}: {line}" for role, lines in left_out.items() for line in lines if _is_loss(line)]
+    except InterruptedRunError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a host that has died, a full disk, what a hostile host sent
+        problem = as_itb_error(error).message
+    return CollectedLogs(losses, problem)
+
+
+def collect_evidence(cell: Cell, collected: CollectedLogs | None = None) -> None:
+    """Report the logs of all hosts as a case that never fails; collect them, unless they were ``collected``."""
     with cell.journal.case(*EVIDENCE) as case:
         try:
-            left_out = collect(cell, [SERVICES, WORKSPACE, *cell.testbed_roles])
-            losses = [f"{role}: {line}" for role, lines in left_out.items() for line in lines if _is_loss(line)]
-            if losses:
-                more = f" and {len(losses) - _NAMED} more" if len(losses) > _NAMED else ""
-                case.passed("; ".join(losses[:_NAMED]) + more)
-                case.remark = Remark.WARNING
-        except Exception as error:  # noqa: BLE001 - a host that has died, a full disk, what a hostile host sent
-            case.skip(f"incomplete: {as_itb_error(error).message}")
+            collected = collected or collect_logs(cell)
+        except InterruptedRunError as error:
+            case.skip(f"incomplete: {error.message}")
+            return
+        if collected.problem:
+            case.skip(f"incomplete: {collected.problem}")
+        elif losses := collected.losses:
+            more = f" and {len(losses) - _NAMED} more" if len(losses) > _NAMED else ""
+            case.passed("; ".join(losses[:_NAMED]) + more)
+            case.remark = Remark.WARNING
 
 
 def _is_loss(line: str) -> bool:

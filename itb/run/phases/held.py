@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from itb.errors import ScenarioError
+from itb.errors import ScenarioError, TestbedError
 from itb.model import CaseKey
 from itb.phase import Phase
 from itb.run.cell import Cell
@@ -35,7 +35,9 @@ def find(cell: Cell) -> dict[str, tuple[list[Sample], list[Growth]]]:
 
     def find_on(role: str) -> tuple[list[Sample], list[Growth]]:
         host = cell.host(role)
-        samples = growth.read_samples(host) if host.is_running() else []
+        samples = list[Sample]()
+        with suppress(TestbedError):  # a host that has stopped, which its services' cases say
+            samples = growth.read_samples(host)
         found = growth.growing(samples, cell.roles[role].services)
         owners = {unit: growth.owner(host, unit) for unit in {item.what for item in found}}
         own = [item for item in found if _is_products(owners[item.what], cell.product.packages)]

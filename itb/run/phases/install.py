@@ -152,10 +152,11 @@ def inspect_hosts(cell: Cell, build: Build, installed: Installed) -> None:
 
     A wrong change is a failed case, but the product is tested all the same.
     """
-    checksums = _served_checksums(cell, build)
+    checksums, hosts = _served_checksums(cell, build), cell.testbed.describe(list(cell.roles))
 
     def inspect_role(role: str) -> None:
-        inspection = _check_platform(cell, role, checksums, installed, phase=Phase.INSTALL)
+        image = hosts.host(role).image_id
+        inspection = _check_platform(cell, role, image, checksums, installed, phase=Phase.INSTALL)
         packages, expected = installed.packages[role], outside.side_effects(cell.platform)
         with suppress(InstallError), cell.journal.case(*CaseKey(Phase.INSTALL, role, FILES_AND_ORIGINS)) as case:
             case.passed(outside.check_packages(inspection, expected, packages, cell.roles[role].packages))
@@ -185,17 +186,16 @@ def _served_checksums(cell: Cell, build: Build) -> outside.ServedChecksums:
 
 
 def _check_platform(
-    cell: Cell, role: str, checksums: outside.ServedChecksums, installed: Installed, *, phase: Phase
+    cell: Cell, role: str, image: str, checksums: outside.ServedChecksums, installed: Installed, *, phase: Phase
 ) -> outside.Inspection:
-    """Report, as a case, whether the platform is unchanged; return the inspection."""
-    host = cell.testbed.describe([role]).host(role)
+    """Report, as a case, whether the platform is unchanged; return the inspection.  ``image`` is the host's."""
     own = [package.nevra for package in installed.packages.get(role, ()) if package.candidate]
     inspection = outside.Inspection(root="")
     with suppress(InstallError), cell.journal.case(*_unchanged(phase, role)) as case:
         expected = outside.side_effects(cell.platform)
         inspection = outside.inspect(
             cell.host(role),
-            host.image_id,
+            image,
             served=checksums,
             expected=expected,
             labels=cell.testbed.labels,
@@ -277,8 +277,13 @@ def _early_services(cell: Cell) -> dict[str, Sequence[str]]:
 
 def inspect_after_tests(cell: Cell, build: Build, installed: Installed) -> None:
     """Inspect, from outside, whether the candidate has changed the platform since its installation."""
-    checksums = _served_checksums(cell, build)
-    in_parallel(cell.roles, lambda role: _check_platform(cell, role, checksums, installed, phase=Phase.TEST))
+    checksums, hosts = _served_checksums(cell, build), cell.testbed.describe(list(cell.roles))
+    in_parallel(
+        cell.roles,
+        lambda role: _check_platform(
+            cell, role, hosts.host(role).image_id, checksums, installed, phase=Phase.TEST
+        ),
+    )
 
 
 def _until_condor(definition: RoleDefinition) -> Sequence[str]:

@@ -28,11 +28,15 @@ from itb.testbed import logs
 from itb.testbed.growth import Growth, Sample
 
 
-def cases(cell: Cell) -> Iterable[CaseKey]:
-    """Yield the cases of the scenarios and of the checks after them."""
+def scenario_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases of the scenarios."""
     for scenario in cell.scenarios:
         yield from step_cases.planned_cases(scenario, cell.services)
     yield from phases_token.validity_cases(cell)
+
+
+def check_cases(cell: Cell) -> Iterable[CaseKey]:
+    """Yield the cases of the checks that follow the scenarios."""
     yield from install.final_cases(cell)
     yield from held.cases(cell)
     yield from logged_errors.cases(cell)
@@ -88,16 +92,6 @@ def _scenario_key(scenario: Scenario) -> CheckpointKey:
     return CheckpointKey(CheckpointKind.SCENARIO, f"{scenario.name}.{checksum}")
 
 
-def test(
-    cell: Cell, build: Build, installed: Installed, token: Token | None, ready_scenarios: ReadyScenarios
-) -> None:
-    """Run every scenario, then check once more that all services are up and the platform is unchanged."""
-    with cell.checkpoint(tested_key(cell)) as checkpoint:
-        _run_scenarios(cell, ready_scenarios, token)
-        _check_hosts(cell, build, installed)
-        checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
-
-
 def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | None) -> ScriptContext:
     """Return the values that scenario steps get in their environment (scenarios/README.md)."""
     return dataclasses.replace(
@@ -123,8 +117,9 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
     )
 
 
-def _run_scenarios(cell: Cell, ready: ReadyScenarios, token: Token | None) -> None:
+def run_scenarios(cell: Cell, ready_scenarios: ReadyScenarios, token: Token | None) -> None:
     """Run the scenarios that are not done and keep the token valid; those with no host in common side by side."""
+    ready = ready_scenarios
     hosts = {role: cell.host(role) for role in [SERVICES, *cell.testbed_roles]}
     with token_renewal.keep_fresh(cell, token) as renewer:
 
@@ -168,8 +163,14 @@ def _end_of_service(cell: Cell, role: str) -> type[InstallError | ScenarioError]
     return ScenarioError if is_disturbed else InstallError
 
 
-def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
+def check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     """Check, at the same time, that all services are still up and that the platform is unchanged; look at logs."""
+    with cell.checkpoint(tested_key(cell)) as checkpoint:
+        _check_hosts(cell, build, installed)
+        checkpoint.must_repeat = any(case.is_bad for case in cell.journal.cases)
+
+
+def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     errors: dict[str, list[LoggedError] | str] = {}
     grown: dict[str, tuple[list[Sample], list[Growth]]] = {}
     checks: list[Callable[[], object]] = [

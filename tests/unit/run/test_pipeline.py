@@ -10,13 +10,14 @@ from typing import NoReturn
 import pytest
 
 from itb import __main__ as program
-from itb.errors import ExitCode, TestbedError
-from itb.model import Case, Outcome
+from itb.errors import ExitCode, InterruptedRunError, TestbedError
+from itb.model import Case, Outcome, Remark
 from itb.process.stop import Ending
 from itb.report import run_report
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import down, install
+from itb.run.phases.down import CollectedLogs
 
 NewCell = Callable[..., Cell]
 CRASHES = [KeyError("usr/x.rpm"), RecursionError("too deep"), MemoryError(), ValueError("a number of 5000 digits")]
@@ -81,7 +82,7 @@ def test_scenarios_that_are_all_skipped_are_no_pass(
 ) -> None:
     """Whatever else passed, in a whole run and in one whose phases are done by single commands."""
 
-    def work(*_: object) -> None:
+    def work(*_: object) -> dict[str, object]:
         with cell.journal.case("install", "factory", "dnf installs the packages") as case:
             case.passed()
         outcome = Outcome.SKIPPED if is_skipped else Outcome.PASSED
@@ -93,6 +94,7 @@ def test_scenarios_that_are_all_skipped_are_no_pass(
         )  # fmt: skip
         with cell.journal.case("test", "factory", "condor is still up") as case:
             case.passed()
+        return {}
 
     monkeypatch.setattr(pipeline, "_execute", work)
     monkeypatch.setattr(pipeline, "_has_hosts", lambda _: True)
@@ -125,7 +127,7 @@ def test_crash_at_the_end_keeps_nothing_from_being_reported(
 
 def test_report_that_cannot_be_made_is_no_pass(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the process ends with is what run.json says."""
-    monkeypatch.setattr(pipeline, "_execute", lambda *_: None)
+    monkeypatch.setattr(pipeline, "_execute", lambda *_: {})
     monkeypatch.setattr(run_report, "write", crash(ValueError("no XML")))
     assert pipeline.run_cell(cell, Ending()) == ExitCode.TESTBED
     assert cell.rundir.state.exit_code == ExitCode.TESTBED
@@ -142,3 +144,23 @@ def test_crash_elsewhere_is_no_wrong_command_line(
         program.main()
     assert caught.value.code == ExitCode.TESTBED
     assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+def test_logs_that_were_collected_beside_the_checks_are_not_collected_again(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = CollectedLogs(losses=["factory: cut: the beginning of the journal"])
+    monkeypatch.setattr(pipeline, "_execute", lambda *_: {"collected_logs": collected})
+    monkeypatch.setattr(down, "collect", crash(AssertionError("collected again")))
+    pipeline.run_cell(cell, Ending())
+    (case,) = [case for case in cell.journal.cases if case.key == down.EVIDENCE]
+    assert case.message == collected.losses[0]
+    assert case.remark is Remark.WARNING
+
+
+def test_interruption_of_collecting_ends_the_node(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(down, "collect", crash(InterruptedRunError("by a signal")))
+    with pytest.raises(InterruptedRunError):
+        down.collect_logs(cell)
+    down.collect_evidence(cell)  # never raises, and says what is missing
+    assert cell.journal.cases[-1].message == "incomplete: by a signal"
