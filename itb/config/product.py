@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -13,6 +13,8 @@ from itb.config.command import ArgumentText, Environment
 from itb.config.yaml_record import YamlRecord, at_most_one, exactly_one
 from itb.errors import UsageError
 from itb.util import yamlfile
+
+_PORT = r"^[0-9]{1,5}(-[0-9]{1,5})?/(tcp|udp)$"
 
 
 class Source(YamlRecord):
@@ -104,6 +106,10 @@ class RoleDefinition(YamlRecord):
     """Globs of log files that are kept as evidence and searched for causes."""
     probes: dict[str, str] = {}
     """By unit, a command line that runs a service in the foreground: for one that fails and hides what it says."""
+    ports: dict[Annotated[str, Field(pattern=_PORT)], Literal["any", "local"]] | None = None
+    """By a port or a range, and its protocol, such as 443/tcp, who reaches what listens there: any, or local for
+    the host itself only. What else listens, and did not before the installation, is a failure, and a port without
+    a listener; without this key what listens is only named."""
     timeout: float = Field(default=600, gt=0)
     """Seconds that installing the packages may take."""
 
@@ -301,4 +307,6 @@ def _with_more(role: RoleDefinition, more: RoleDefinition) -> RoleDefinition:
         for field in ("packages", "repositories", "services", "logs")
     }
     script = more.configure or role.configure
-    return role.model_copy(update={**lists, "configure": script, "probes": {**role.probes, **more.probes}})
+    ports = None if role.ports is more.ports is None else {**(role.ports or {}), **(more.ports or {})}
+    probes = {**role.probes, **more.probes}
+    return role.model_copy(update={**lists, "configure": script, "probes": probes, "ports": ports})

@@ -18,7 +18,7 @@ from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel, side_by_side
-from itb.run.phases import held, install, logged_errors, token_renewal
+from itb.run.phases import held, install, listening, logged_errors, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import LoggedError
@@ -26,6 +26,7 @@ from itb.scenario import execution, host_files, step_cases
 from itb.scenario.script_context import ScriptContext
 from itb.testbed import logs
 from itb.testbed.growth import Growth, Sample
+from itb.testbed.ports import Socket
 
 
 def scenario_cases(cell: Cell) -> Iterable[CaseKey]:
@@ -38,6 +39,7 @@ def scenario_cases(cell: Cell) -> Iterable[CaseKey]:
 def check_cases(cell: Cell) -> Iterable[CaseKey]:
     """Yield the cases of the checks that follow the scenarios."""
     yield from install.final_cases(cell)
+    yield from listening.cases(cell)
     yield from held.cases(cell)
     yield from logged_errors.cases(cell)
 
@@ -173,6 +175,7 @@ def check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
 def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
     errors: dict[str, list[LoggedError] | str] = {}
     grown: dict[str, tuple[list[Sample], list[Growth]]] = {}
+    listeners: dict[str, list[Socket] | str] = {}
     checks: list[Callable[[], object]] = [
         lambda: in_parallel(
             cell.services,
@@ -184,8 +187,10 @@ def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
         lambda: install.inspect_after_tests(cell, build, installed),
         lambda: errors.update(logged_errors.find(cell)),
         lambda: grown.update(held.find(cell)),
+        lambda: listeners.update(listening.find(cell)),
     ]
     in_parallel(checks, lambda check: check())
     is_red = any(case.is_bad for case in cell.journal.cases)
+    listening.report(cell, listeners, is_red=is_red)
     held.report(cell, grown, is_red=is_red)
     logged_errors.report(cell, errors, is_red=is_red)
