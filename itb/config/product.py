@@ -114,6 +114,35 @@ class RoleDefinition(YamlRecord):
     """Seconds that installing the packages may take."""
 
 
+class Page(YamlRecord):
+    """A web page of the product, and what it has to say."""
+
+    role: str
+    """The role whose host has it."""
+    path: str = Field(pattern=r"^/")
+    """Its path on this host, such as /hello/status.json; one that ends in .json or .xml is parsed."""
+    scheme: Literal["http", "https"] = "http"
+    """By which it is asked for."""
+    status: int = 200
+    """How the server has to answer, after it may have led elsewhere."""
+    contains: str = ""
+    """Regular expression of something that is in it."""
+    counts: dict[str, str] = {}
+    """By what is counted, such as jobs that have ended, a regular expression with the number as its group: after
+    jobs have run it is 1 or more."""
+
+    @model_validator(mode="after")
+    def _has_valid_patterns(self) -> Self:
+        for name, pattern in {"contains": self.contains, **self.counts}.items():
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{name}: not a regular expression: {error}") from None
+            if name in self.counts and groups != 1:
+                raise ValueError(f"counts: {name}: one group is expected, that of the number")
+        return self
+
+
 class TokenPlace(YamlRecord):
     """A role that gets the SciToken."""
 
@@ -229,6 +258,8 @@ class ProductFile(YamlRecord):
     """By name, scenarios that this name stands for, as in --scenario release: all that a release deserves."""
     env: Environment = {}
     """Environment of every scenario step: what a general scenario has to know of this product."""
+    pages: tuple[Page, ...] = ()
+    """Web pages that scenario monitoring asks for."""
     pilot_logs: str = ""
     """Glob of the files that the output of pilots comes back to; steps find it as ITB_PILOT_LOGS."""
     evidence: dict[str, tuple[str, ...]] = {}
@@ -250,6 +281,7 @@ class ProductFile(YamlRecord):
     @model_validator(mode="after")
     def _names_known_roles(self) -> Self:
         users = [("token", place.role) for place in self.token.places] if self.token else []
+        users += [("pages", page.role) for page in self.pages]
         users += [("trust", role) for token in self.id_tokens for role in (token.on, token.to or token.on)]
         for what, role in users:
             if role not in self.roles:

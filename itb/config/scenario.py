@@ -99,6 +99,8 @@ class Needs(YamlRecord):
     """A SciToken: the product has token: in its definition."""
     previous: bool = False
     """Packages of the previous version, to upgrade from."""
+    pages: bool = False
+    """Web pages: the product has pages: in its definition."""
     products: tuple[str, ...] = ()
     """Names of the products it is for."""
     platforms: tuple[str, ...] = ()

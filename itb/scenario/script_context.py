@@ -5,10 +5,11 @@ Code that needs such a value reads it from the record, never from the environmen
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from itb.config.product import TokenDelivery
+from itb.config.product import Page, TokenDelivery
 from itb.config.scenario import Needs
 
 TRACES = "/var/lib/itb/ran"  # folder on the CE in which jobs of scenarios leave a trace that they ran
@@ -25,7 +26,7 @@ class ScriptContext:
     the repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
     output of pilots that have ended; ``unchecked_files`` patterns of files that
-    scenario packages does not look at; ``product_environment`` the variables
+    scenario packages does not look at; ``pages`` the product's web pages; ``product_environment`` the variables
     that the product adds; ``duration`` the seconds that scenario soak lasts.
     """
 
@@ -41,6 +42,7 @@ class ScriptContext:
     product_environment: Mapping[str, str] = field(default_factory=dict)
     pilot_logs: str = ""
     unchecked_files: Sequence[str] = ()
+    pages: Sequence[Page] = ()
     candidate_repo: str = ""
     packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requested_packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class ScriptContext:
             return f"needs packages of version {self.previous_version}, and those could not be built or served"
         if needs.previous and not self.previous_repo:
             return "needs packages of a previous version, and there are none (--upgrade-from REF)"
+        if needs.pages and not self.pages:
+            return "needs web pages, and the product's definition names none (pages:)"
         restrictions = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
         for kind, actual, allowed in restrictions:
             if allowed and actual not in allowed:
@@ -98,6 +102,7 @@ class ScriptContext:
             env[f"ITB_CONFIGURE_{_variable(name)}"] = script
         optional = {
             "ITB_PILOT_LOGS": self.pilot_logs,
+            "ITB_PAGES": json.dumps(self._pages()) if self.pages else "",
             "ITB_UNCHECKED_FILES": "\n".join(self.unchecked_files),
             "ITB_CANDIDATE_REPO": self.candidate_repo,
             "ITB_PREVIOUS_REPO": self.previous_repo,
@@ -114,6 +119,14 @@ class ScriptContext:
         if self.token and role in [place.role for place in self.token.places]:
             env["ITB_BEARER_TOKEN_FILE"] = self.token.path_on(role)
         return env
+
+    def _pages(self) -> list[dict[str, object]]:
+        """Return the product's web pages with their URLs; those of hosts that are not there are left out."""
+        return [
+            {"url": f"{page.scheme}://{self.hosts[page.role]}{page.path}", **page.model_dump(mode="json")}
+            for page in self.pages
+            if page.role in self.hosts
+        ]
 
 
 def _variable(role: str) -> str:

@@ -8,22 +8,19 @@ ITB_PACKAGES: names of the packages, or "all"; ITB_UNCHECKED_FILES: as in sound.
 import grp
 import os
 import pwd
-import re
 import stat
 import sys
 from pathlib import Path
 
+sys.path.insert(0, os.environ["ITB_LIB"])
 sys.path.insert(0, os.environ["ITB_SCENARIO_DIR"])
 
 import files
 import headers
 import rpm
+import secret_files
 
 _LIMIT = 200_000  # files looked at
-_KEY = re.compile(
-    rb"^-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s*\n(?:[A-Za-z-]+: .*\n|\s*\n)*[A-Za-z0-9+/=]{40,}", re.MULTILINE
-)
-_TOKEN = re.compile(rb"\s*eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}\s*$")
 
 
 def main():
@@ -95,12 +92,9 @@ def secrets(found):
     for path, status in found.items():
         if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH or not _is_reachable(path):
             continue
-        with Path(path).open("rb") as file:
-            head = file.read(65536)
-        if _KEY.search(head):
-            yield describe(path, status, "a private key")
-        elif _TOKEN.match(head):
-            yield describe(path, status, "a token")
+        kind = secret_files.kind(path)
+        if kind:
+            yield describe(path, status, kind)
 
 
 def _is_reachable(path):

@@ -1,8 +1,12 @@
-"""Checks of programs, none of which is run: interpreters, and what compilers and shells say of their syntax."""
+"""Checks of programs, none of which is run: interpreters, and what compilers and shells say of their syntax.
+
+Only Perl does what a program has in BEGIN, and in modules that it uses, before it says anything of its syntax.
+"""
 
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,7 +15,7 @@ from pathlib import Path
 _SHELLS = ("sh", "bash", "dash", "ksh", "zsh")
 _SAID = re.compile(r"(?:line )?(\d+): (.*)")
 _GUARDS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
-_COMPILE = """
+COMPILE = """
 import sys, warnings
 warnings.simplefilter("ignore")
 try:
@@ -65,6 +69,22 @@ def php(files):
                 yield f"{file.path}:{match.group(2)}: {match.group(1)}"
 
 
+def perl(files):
+    """Yield the syntax errors of Perl programs and modules, and modules of theirs that are not here."""
+    for file in files:
+        is_perl = Path(file.interpreter).name == "perl" if file.shebang else file.name.endswith((".pl", ".pm"))
+        program = file.found_interpreter or shutil.which("perl", path="/usr/bin")
+        if not is_perl or not program:
+            continue
+        taint = [word for word in file.shebang if re.match(r"-\w*[tT]", word)]  # has to be said twice
+        said = _run([program, *taint[:1], "-c", file.path])
+        match = re.search(r"^(.*?) at (\S+) line (\d+)", said)
+        if match and match.group(2) == file.path:
+            yield f"{file.path}:{match.group(3)}: {match.group(1)}"
+        elif said:
+            yield f"{file.path}: {said}"
+
+
 def is_polyglot(file):
     """True if a shell runs a file by its first line only to find a Python for it."""
     return file.name.endswith(".py") and Path(file.interpreter).name in _SHELLS
@@ -88,7 +108,7 @@ def python_syntax(files):
     for file in pythons(files):
         program = "" if is_polyglot(file) else file.found_interpreter
         if program and os.path.realpath(program) != os.path.realpath(sys.executable):
-            command = [program, "-c", _COMPILE, file.path]
+            command = [program, "-c", COMPILE, file.path]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
             if done.stdout.strip():
                 yield f"{file.path}:{done.stdout.decode('utf-8', 'replace').strip()}"
@@ -123,7 +143,7 @@ def imports(files):
             tree = parse(file)
         except (SyntaxError, ValueError):
             continue
-        for line, module in _imported(tree.body):
+        for line, module in imported(tree.body):
             top = module.split(".")[0]
             spec = _find(top)
             if "." in module and top in own and (spec is None or spec.origin in paths):
@@ -158,7 +178,7 @@ def _find(name):
         sys.path[:] = path
 
 
-def _imported(body):
+def imported(body):
     """Yield line and module of each import that is always done."""
     for node in body:
         if isinstance(node, ast.Import):
@@ -167,7 +187,7 @@ def _imported(body):
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__":
             yield node.lineno, node.module
         elif isinstance(node, ast.Try) and not any(_expects_none(handler.type) for handler in node.handlers):
-            yield from _imported(node.body)
+            yield from imported(node.body)
 
 
 def _expects_none(caught):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Every file that the packages bring is what it is taken for; TAP.
 
-Nothing of the candidate is run: compilers, shells and those who read the files say what they think of them.
+Nothing of the candidate is run, but what Perl runs before it compiles: compilers, shells and those who read
+the files say what they think of them.
 ITB_PACKAGES: names of the packages, or "all"; ITB_UNCHECKED_FILES: patterns of files to leave out, one a line.
 """
 
@@ -14,14 +15,17 @@ import configuration
 import files
 import formats
 import headers
+import lowest
 import programs
 
 CHECKS = (
     ("interpreters are there", programs.interpreters),
     ("Python compiles", programs.python_syntax),
+    ("Python compiles with the lowest that packages allow", lowest.check),
     ("Python finds its modules", programs.imports),
     ("shell scripts parse", programs.shells),
     ("PHP parses", programs.php),
+    ("Perl compiles", programs.perl),
     ("units are valid", configuration.units),
     ("tmpfiles.d is valid", lambda found: configuration.systemd_tool(found, "tmpfiles.d", "systemd-tmpfiles")),
     ("sysusers.d is valid", lambda found: configuration.systemd_tool(found, "sysusers.d", "systemd-sysusers")),
@@ -44,7 +48,8 @@ def main():
     found = headers.brought(packages, exceptions)
     print(f"1..{len(CHECKS)}")
     for number, (name, check) in enumerate(CHECKS, 1):
-        files.report(number, name, list(check(found)))
+        findings = check(found, packages) if check is lowest.check else check(found)
+        files.report(number, name, list(findings))
     return 0
 
 

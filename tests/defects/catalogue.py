@@ -39,10 +39,11 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tmpfiles-unknown-user", "logrotate-unknown-word", "cron-without-user", "httpd-unknown-directive",
         "example-no-xml", "example-no-json", "example-no-yaml",
         "world-readable-key", "world-writable-folder", "nameless-owner",
+        "tool-newer-than-its-python", "perl-with-syntax-error",
     ),
     (
         "harmless-after-missing", "harmless-jinja", "harmless-modes", "harmless-old-python-in-doc",
-        "harmless-optional-import", "harmless-sourced-shell", "harmless-template",
+        "harmless-optional-import", "harmless-sourced-shell", "harmless-template", "harmless-perl",
     ),
     (
         "harmless-new-subpackage", "harmless-log-format", "harmless-talkative-scripts", "harmless-hardened-unit",
@@ -55,13 +56,16 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     (
         "errors-each-loop", "errors-tracebacks", "errors-of-a-helper", "errors-of-a-thread",
         "leak-of-descriptors", "leak-of-memory", "leak-of-children", "leak-of-temporary-files", "log-grows",
+        "port-is-open",
     ),
+    ("page-counts-nothing", "page-serves-a-key"),
     ("logrotate-creates-roots-log", "logrotate-postrotate-fails"),
     (
         "harmless-error-once", "harmless-speaks-of-errors", "harmless-warns-each-loop",
         "harmless-logrotate-copytruncate", "harmless-logrotate-create", "harmless-logrotate-dates",
         "harmless-runtime-directory", "harmless-tmpfiles", "harmless-slow-start",
         "harmless-cache-fills", "harmless-children-come-and-go", "harmless-verbose",
+        "harmless-local-port", "harmless-stage-is-listed",
     ),
 )  # fmt: skip
 

@@ -100,6 +100,7 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         cell.script_context,
         product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
+        pages=cell.product.pages,
         duration=cell.settings.duration,
         unchecked_files=tuple(cell.product.unchecked_files),
         candidate_repo=repository_server.REPO_ID,

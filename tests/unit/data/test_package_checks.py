@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from itb.data import shipped
 
 FOLDER = shipped.folder("scenarios") / "packages"
-NAMES = ("files", "programs", "formats", "configuration")
+NAMES = ("files", "programs", "formats", "configuration", "lowest")
+RPM = SimpleNamespace(RPMTAG_REQUIRENAME=1, RPMTAG_REQUIREFLAGS=2, RPMTAG_REQUIREVERSION=3, RPMSENSE_GREATER=4)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,7 @@ def checks() -> Iterator[dict[str, ModuleType]]:
     """The modules of the scenario by name, as its steps import them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "dont_write_bytecode", True)  # what is in the folder is shipped
+        patch.setitem(sys.modules, "rpm", RPM)
         patch.syspath_prepend(str(FOLDER))
         yield {name: importlib.import_module(name) for name in NAMES}
     for name in NAMES:
@@ -71,6 +74,64 @@ def test_python_syntax(checks: dict[str, ModuleType], brought: Files) -> None:
     assert len(found) == 1
     assert found[0].startswith(f"{path}:3: Missing parentheses")
     assert found[0].endswith(": print 1")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("if (n := 1):\n    pass\n", "1: Assignment expressions are only supported in Python 3.8 and greater"),
+        ("\nfrom __future__ import annotations\n", "2: future feature annotations is not defined"),
+        ("import os\nimport tomllib\n", "2: module tomllib is of Python 3.11"),
+        ("try:\n    import tomllib\nexcept ImportError:\n    tomllib = None\n", ""),
+        ("import dataclasses\n", ""),  # its package requires python3-dataclasses
+        ("def f(a, b=1):\n    return f'{a!r:>{b}} {a[\"b\"]}'\n", ""),
+    ],
+)
+def test_lowest_python(checks: dict[str, ModuleType], brought: Files, content: str, problem: str) -> None:
+    brought.add("tool.py", content)
+    assert checks["lowest"].problem_of(brought.all[0], 6, {"python3-dataclasses"}) == problem
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python does not read what is tried")
+def test_f_strings_of_newer_python(checks: dict[str, ModuleType]) -> None:
+    nested = checks["lowest"].nested
+    later = ": f-strings with the same quotes, \\ or # inside are of Python 3.12"
+    assert nested(b"x = 1\ny = f'{a[\'b\']}'\n".replace(b"\\'", b"'")) == f"2{later}"
+    assert nested(b"y = f'{\"\\n\".join(a)}'\n") == f"1{later}"
+    assert not nested(b"y = f'\\n{a[\"b\"]}' + f\"\"\"{'x'} {\"y\"}\"\"\"\n")
+
+
+def test_lowest_python_that_packages_allow(checks: dict[str, ModuleType], brought: Files) -> None:
+    lowest = checks["lowest"]
+    libs = {1: ["bash", "python3", "python(abi)"], 2: [0, 12, 8], 3: ["", "3.6", "3.13"]}
+    tools = {1: [b"python3"], 2: [12], 3: [b"3.8"]}
+    assert [lowest.allows(header) for header in (libs, tools, {1: ["python3"], 2: [0], 3: [""]})] == [6, 8, 0]
+    path = brought.add("walrus.py", "(n := 1)\n")
+    for name, found in (("libs", True), ("tools", False), ("other", True)):
+        brought.all[0].package = name
+        line = f"{path}:1: Assignment expressions are only supported in Python 3.8 and greater"
+        expected = [f"{line}, and its package allows Python 3.6"] if found else []
+        assert list(lowest.check(brought.all, {"libs": libs, "tools": tools})) == expected
+    assert not list(lowest.check(brought.all, {}))
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="no perl is here")
+def test_perl(checks: dict[str, ModuleType], brought: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"bad.pl": ("syntax error", 2), "module": ("Can't locate No/Such.pm in @INC (you ...)", 3)}
+
+    def run(command: list[str]) -> str:
+        what, line = said.get(Path(command[-1]).name, ("", 0))
+        return what and f'{what} at {command[-1]} line {line}, near "}}"'
+
+    monkeypatch.setattr(checks["programs"], "_run", run)
+    bad = brought.add("bad.pl", "my $x = 1\n}\n")
+    module = brought.add("module", "#!/usr/bin/perl\n\nuse No::Such;\n", 0o755)
+    brought.add("good.pm", "1;\n")
+    brought.add("shell", "#!/bin/sh\n")
+    assert list(checks["programs"].perl(brought.all)) == [
+        f"{bad}:2: syntax error",
+        f"{module}:3: Can't locate No/Such.pm in @INC (you ...)",
+    ]
 
 
 def test_imports_that_are_always_done(checks: dict[str, ModuleType], brought: Files) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from itb.config.product import TokenDelivery, TokenPlace
+from itb.config.product import Page, TokenDelivery, TokenPlace
 from itb.config.scenario import Needs
 from itb.scenario.script_context import ScriptContext
 
@@ -47,6 +48,14 @@ def test_step_is_told_what_its_role_has() -> None:
     assert context.step_environment("factory", {})["ITB_SERVICES"] == ""
 
 
+def test_pages_are_told_with_their_urls() -> None:
+    secure = Page(role="ce", path="/x", scheme="https")
+    pages = (Page(role="ce", path="/ce/"), Page(role="nowhere", path="/"), secure)
+    env = dataclasses.replace(FACTS, pages=pages).step_environment("factory", {})
+    assert [page["url"] for page in json.loads(env["ITB_PAGES"])] == ["http://ce.x.org/ce/", "https://ce.x.org/x"]
+    assert ScriptContext().unmet_need(Needs(pages=True)).endswith("names none (pages:)")
+
+
 def test_what_there_is_not_is_not_told() -> None:
     env = ScriptContext().step_environment("ce", {})
     assert not {"ITB_PREVIOUS_REPO", "ITB_PREVIOUS_VERSION", "ITB_TOKEN_DIR", "ITB_PILOT_LOGS"} & set(env)
@@ -59,7 +68,7 @@ def test_the_documentation_has_every_variable_of_steps() -> None:
     context = dataclasses.replace(
         FACTS, packages={"ce": ()}, requested_packages={"ce": ()}, configure_scripts={"ce": "ce.sh"},
         pilot_logs="/logs/*", unchecked_files=("/usr/*",), candidate_repo="c",
-        previous_repo="p", bad_tokens="/bad",
+        previous_repo="p", bad_tokens="/bad", pages=(Page(role="ce", path="/ce/"),),
     )  # fmt: skip
     text = (TOP / "scenarios" / "README.md").read_text()
     section = text.partition("## Environment of steps")[2].partition("\n## ")[0]

@@ -1,6 +1,8 @@
 """The factory: reads requests from its collector, keeps the right number of pilots at the CE."""
 
 import hashlib
+import html
+import json
 import logging
 import os
 import re
@@ -26,6 +28,7 @@ PILOT_LOGS = "/var/log/pocketwms/factory/pilots"
 PILOT = "/usr/share/pocketwms/pilot.sh"
 STARTUP = "/usr/libexec/pocketwms/pilot_startup"
 PLAIN = re.compile(r"[A-Za-z0-9][\w.:-]*$")  # such names need no quotes in paths, constraints and arguments
+EVENTS = {"000 ": "submitted", "005 ": "ended", "009 ": "removed"}  # as lines of HTCondor's log of jobs begin
 STATUS_NAMES = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held"}
 
 
@@ -41,6 +44,38 @@ def read(path):
     """Return the text of a file."""
     with open(path, encoding="ascii") as file:
         return file.read()
+
+
+def write_page(name, text):
+    """Replace a page as a whole: the web server may read it at any moment."""
+    path = os.path.join(STATE, "monitor", name)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+
+
+def count_pilots():
+    """Return how many pilots were submitted, have ended and were removed, by what HTCondor has logged of them."""
+    counts = dict.fromkeys(EVENTS.values(), 0)
+    path = os.path.join(PILOT_LOGS, "pilots.log")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line[:4] in EVENTS:
+                    counts[EVENTS[line[:4]]] += 1
+    return counts
+
+
+def write_monitor(settings, requests, states):
+    """Write what the web server shows: how many pilots there are and were, for people and for programs."""
+    now = {name: states[name] for name in ("idle", "running", "held")}
+    figures = {"name": settings["name"], "site": settings["site"], "requests": requests}
+    figures["pilots"] = {**now, **count_pilots()}
+    write_page("status.json", json.dumps(figures, indent=1) + "\n")
+    rows = "".join("<tr><td>%s</td><td>%d</td></tr>\n" % item for item in figures["pilots"].items())
+    title = html.escape("Factory %(name)s, site %(site)s" % settings)
+    page = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>%s</title></head><body>\n' % title
+    write_page("index.html", "%s<h1>%s</h1>\n<table>\n%s</table>\n</body></html>\n" % (page, title, rows))
 
 
 def own_key():
@@ -148,6 +183,7 @@ def step(settings):
         except (KeyError, ValueError) as error:
             logging.warning("request %s not served: %s", request["Name"], error)
     remove_held(settings, schedd)
+    write_monitor(settings, len(requests), states)
     counts = ", ".join("%d %s" % (states[name], name) for name in sorted(states)) or "none"
     return "%d requests, pilots: %s" % (len(requests), counts)
 
