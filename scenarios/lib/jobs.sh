@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # A user's jobs; a script takes it with: source "$ITB_LIB/jobs.sh"
 #
-# ITB_SUBMIT_EXTRA: more lines of the submit file, as the product needs them.
+# ITB_SUBMIT_EXTRA: more lines of the submit file, as the product needs them; ITB_JOB_USER: another user than testuser.
 # shellcheck source=htcondor.sh
 source "$ITB_LIB/htcondor.sh"
 
-user=testuser
-id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+user=${ITB_JOB_USER:-testuser}
+id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user" 2>/dev/null ||
+  useradd --badname --create-home --shell /bin/bash "$user"
 folder=$(getent passwd "$user" | cut --delimiter=: --fields=6)/itb-$ITB_SCENARIO
 
 # submit_jobs COUNT SECONDS: submits so many jobs of so many seconds each.
@@ -45,7 +46,7 @@ jobs_ended() {
   count=$(cat "$folder/count")
   queued=$(condor_q -allusers "$cluster" -af JobStatus)
   codes=$(condor_history "$cluster" -limit "$count" -af ExitCode)
-  echo "$(wc --words <<<"$codes") of $count ended; in the queue: $(tally <<<"$queued")"
+  echo "$(wc --words <<<"$codes") of $count${ITB_JOB_USER:+ of user $user} ended; in the queue: $(tally <<<"$queued")"
   bad=$(grep --invert-match --line-regexp 0 <<<"$codes" | exit_codes) || true
   [ -z "$bad" ] || give_up "jobs ended: $bad"
   [ "$(wc --words <<<"$codes")" -eq "$count" ] && [ -z "$queued" ]

@@ -17,10 +17,9 @@ sys.path.insert(0, os.environ["ITB_SCENARIO_DIR"])
 
 import files
 import headers
+import product_files
 import rpm
 import secret_files
-
-_LIMIT = 200_000  # files looked at
 
 
 def main():
@@ -30,8 +29,9 @@ def main():
         print("no package of the product is installed on", os.environ["ITB_ROLE"])
         return 77
     exceptions = os.environ.get("ITB_UNCHECKED_FILES", "").splitlines()
-    found = {path: status for path, status in walk(packages) if not files.is_left_out(path, exceptions)}
-    names = owners(packages)
+    walked = product_files.walk(packages)
+    found = {path: status for path, status in walked if not files.is_left_out(path, exceptions)}
+    names = product_files.listed(packages)
     checks = [
         ("no secret is world-readable", list(secrets(found))),
         ("nothing is world-writable", list(writable(found))),
@@ -47,33 +47,6 @@ def main():
     for note in notes:
         print("# note:", note)
     return 0
-
-
-def walk(packages):
-    """Yield path and status of all that the packages list, and of all below folders that no other package has."""
-    transaction = rpm.TransactionSet()
-    listed = owners(packages)
-    queue, seen = sorted(listed), set()
-    while queue and len(seen) < _LIMIT:
-        path = queue.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        try:
-            status = os.lstat(path)
-        except OSError:
-            continue
-        yield path, status
-        if not stat.S_ISDIR(status.st_mode) or os.path.ismount(path):
-            continue
-        if path in listed and {item["name"] for item in transaction.dbMatch("basenames", path)} - set(packages):
-            continue
-        queue += [str(entry) for entry in Path(path).iterdir()]
-
-
-def owners(packages):
-    """Return the package of each file that is in one."""
-    return {file.name: name for name, header in packages.items() for file in rpm.files(header)}
 
 
 def package(path, names):

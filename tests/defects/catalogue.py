@@ -59,6 +59,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "port-is-open",
     ),
     ("page-counts-nothing", "page-serves-a-key"),
+    ("umask-of-the-administrator", "locale-ascii-only"),
+    ("harmless-umask", "harmless-locale"),
     ("logrotate-creates-roots-log", "logrotate-postrotate-fails"),
     (
         "harmless-error-once", "harmless-speaks-of-errors", "harmless-warns-each-loop",

@@ -25,6 +25,7 @@ def write(path, text):
     """Write a file of the site's own."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+    os.chmod(path, 0o644)
 
 
 def note(text):

@@ -25,5 +25,6 @@ NEGOTIATOR_CYCLE_DELAY = 1
 SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1
 EOF
+chmod 0644 /etc/condor/config.d/99-itb.conf
 
 id -u testuser >/dev/null 2>&1 || useradd --create-home --shell /bin/bash testuser

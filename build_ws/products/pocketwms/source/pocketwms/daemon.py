@@ -27,7 +27,7 @@ def start_log(path):
     journal = logging.StreamHandler()
     journal.setLevel(logging.WARNING)
     journal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    kept = logging.handlers.WatchedFileHandler(path)
+    kept = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
     kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[journal, kept])
 
@@ -48,7 +48,7 @@ def main(role, keys, step):
         return 0
     start_log(options.log)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    logging.info("%s %s starts", role, settings["name"])
+    logging.info("%s %s starts: %s", role, settings["name"], settings["description"])
     tell_systemd("READY=1")
     state = None
     while True:

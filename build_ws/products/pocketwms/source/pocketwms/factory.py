@@ -14,6 +14,7 @@ from .adverts import htcondor
 
 KEYS = {
     "name": str,
+    "description": "",
     "loop_seconds": 30,
     "frontend_identity": str,
     "stage_url": str,
@@ -69,13 +70,14 @@ def count_pilots():
 def write_monitor(settings, requests, states):
     """Write what the web server shows: how many pilots there are and were, for people and for programs."""
     now = {name: states[name] for name in ("idle", "running", "held")}
-    figures = {"name": settings["name"], "site": settings["site"], "requests": requests}
+    figures = {key: settings[key] for key in ("name", "description", "site")}
+    figures["requests"] = requests
     figures["pilots"] = {**now, **count_pilots()}
     write_page("status.json", json.dumps(figures, indent=1) + "\n")
     rows = "".join("<tr><td>%s</td><td>%d</td></tr>\n" % item for item in figures["pilots"].items())
-    title = html.escape("Factory %(name)s, site %(site)s" % settings)
+    title, about = html.escape("Factory %(name)s, site %(site)s" % settings), html.escape(settings["description"])
     page = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>%s</title></head><body>\n' % title
-    write_page("index.html", "%s<h1>%s</h1>\n<table>\n%s</table>\n</body></html>\n" % (page, title, rows))
+    write_page("index.html", "%s<h1>%s</h1>\n<p>%s</p>\n<table>\n%s</table>\n</body></html>\n" % (page, title, about, rows))
 
 
 def own_key():

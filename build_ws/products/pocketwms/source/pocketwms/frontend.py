@@ -5,6 +5,7 @@ from .adverts import htcondor
 
 KEYS = {
     "name": str,
+    "description": "",
     "loop_seconds": 30,
     "factory": str,
     "factory_identity": str,
