@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from itb.config.command import ArgumentText, Environment
+from itb.config.scenario import KnownFailure
 from itb.config.yaml_record import YamlRecord, at_most_one, exactly_one
 from itb.errors import UsageError
 from itb.util import yamlfile
@@ -143,6 +144,22 @@ class Page(YamlRecord):
         return self
 
 
+class OwnTests(YamlRecord):
+    """The product's own tests, which scenario own-tests runs against the packages as they are installed."""
+
+    folder: str = Field(pattern=r"^[A-Za-z0-9_][\w./-]*$")
+    """Folder of the source that is put on the host, and in which the command is run."""
+    command: ArgumentText = 'python3 "$ITB_LIB/run_unittests.py"'
+    """A command line for bash that runs them, and prints TAP or writes JUnit XML into $ITB_RESULTS. Default: a
+    program of itb's that runs those of Python's unittest."""
+    packages: tuple[str, ...] = ()
+    """Packages that only the tests need; one that no repository has is passed over."""
+    user: str = Field(default="nobody", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+    """Who runs them, in a copy of the folder."""
+    known_failures: dict[str, KnownFailure] = {}
+    """By the name of a test or a pattern of names, a failure that is expected for a while."""
+
+
 class TokenPlace(YamlRecord):
     """A role that gets the SciToken."""
 
@@ -260,6 +277,8 @@ class ProductFile(YamlRecord):
     """Environment of every scenario step: what a general scenario has to know of this product."""
     pages: tuple[Page, ...] = ()
     """Web pages that scenario monitoring asks for."""
+    own_tests: OwnTests | None = None
+    """The product's own tests, for scenario own-tests."""
     pilot_logs: str = ""
     """Glob of the files that the output of pilots comes back to; steps find it as ITB_PILOT_LOGS."""
     evidence: dict[str, tuple[str, ...]] = {}

@@ -101,6 +101,8 @@ class Needs(YamlRecord):
     """Packages of the previous version, to upgrade from."""
     pages: bool = False
     """Web pages: the product has pages: in its definition."""
+    own_tests: bool = False
+    """The product's own tests: the product has own_tests: in its definition, and its source is at hand."""
     products: tuple[str, ...] = ()
     """Names of the products it is for."""
     platforms: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ from itb.scenario.step_result import (
     FailureExplanation,
     StepResult,
     apply_known_failure,
+    apply_known_failures,
     apply_preparation,
     evaluate_try,
 )
@@ -217,6 +218,8 @@ class _ScenarioRun:
         checks = step_output.parse_tap()
         if step_output.left_files:
             checks.extend(self._fetch_results(case, host, self._results_folder(case)))
+        if self.scenario.needs.own_tests and self.context.own_tests:
+            apply_known_failures(checks, self.context.own_tests.known_failures)
         result = evaluate_try(step_output, checks, role=host.role)
         missing = step_cases.missing_results(step, checks, self.context.services)
         if result.outcome is Outcome.PASSED and missing:

@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from itb.config.product import Page, TokenDelivery
+from itb.config.product import OwnTests, Page, TokenDelivery
 from itb.config.scenario import Needs
 
 TRACES = "/var/lib/itb/ran"  # folder on the CE in which jobs of scenarios leave a trace that they ran
+OWN_TESTS = "/var/lib/itb/own-tests"  # folder on hosts of the product's own tests
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class ScriptContext:
     the repository of ``previous_version``, empty if there is none of it; ``bad_tokens``
     the folder of tokens that a CE must refuse; ``pilot_logs`` a glob of the
     output of pilots that have ended; ``unchecked_files`` patterns of files that
-    scenario packages does not look at; ``pages`` the product's web pages; ``product_environment`` the variables
-    that the product adds; ``duration`` the seconds that scenario soak lasts.
+    scenario packages does not look at; ``pages`` the product's web pages;
+    ``own_tests`` its own tests, and ``has_source`` whether there is a source that
+    has them; ``product_environment`` the variables that the product adds; ``duration`` the seconds that scenario soak lasts.
     """
 
     run: str = ""
@@ -43,6 +45,8 @@ class ScriptContext:
     pilot_logs: str = ""
     unchecked_files: Sequence[str] = ()
     pages: Sequence[Page] = ()
+    own_tests: OwnTests | None = None
+    has_source: bool = True
     candidate_repo: str = ""
     packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requested_packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -54,19 +58,31 @@ class ScriptContext:
 
     def unmet_need(self, needs: Needs) -> str:
         """Return why a scenario with these needs cannot be tried; empty if it can."""
-        if needs.token and not self.token:
-            return "needs a token, and the run has none"
-        if needs.previous and not self.previous_repo and self.previous_version:
-            return f"needs packages of version {self.previous_version}, and those could not be built or served"
-        if needs.previous and not self.previous_repo:
-            return "needs packages of a previous version, and there are none (--upgrade-from REF)"
-        if needs.pages and not self.pages:
-            return "needs web pages, and the product's definition names none (pages:)"
+        reasons = (
+            (needs.token and not self.token, "needs a token, and the run has none"),
+            (needs.previous and not self.previous_repo, self._no_previous()),
+            (needs.pages and not self.pages, "needs web pages, and the product's definition names none (pages:)"),
+            (
+                needs.own_tests and not self.own_tests,
+                "needs the product's own tests, and its definition names none (own_tests:)",
+            ),
+            (
+                needs.own_tests and not self.has_source,
+                "needs the source with the product's own tests, and published packages come without it",
+            ),
+        )
+        if reason := next((text for is_unmet, text in reasons if is_unmet), ""):
+            return reason
         restrictions = ("product", self.product, needs.products), ("platform", self.platform, needs.platforms)
         for kind, actual, allowed in restrictions:
             if allowed and actual not in allowed:
                 return f"needs {kind} {' or '.join(allowed)}, this is {actual or 'unknown'}"
         return ""
+
+    def _no_previous(self) -> str:
+        if self.previous_version:
+            return f"needs packages of version {self.previous_version}, and those could not be built or served"
+        return "needs packages of a previous version, and there are none (--upgrade-from REF)"
 
     def environment(self, role: str) -> dict[str, str]:
         """Return the environment of scripts on a role's host."""
@@ -108,6 +124,13 @@ class ScriptContext:
             "ITB_PREVIOUS_REPO": self.previous_repo,
             "ITB_TOKEN_DIR": self.bad_tokens,
         }
+        if self.own_tests:
+            optional |= {
+                "ITB_OWN_TESTS": OWN_TESTS,
+                "ITB_OWN_TESTS_COMMAND": self.own_tests.command,
+                "ITB_OWN_TESTS_PACKAGES": " ".join(self.own_tests.packages),
+                "ITB_OWN_TESTS_USER": self.own_tests.user,
+            }
         env |= {name: value for name, value in optional.items() if value}
         if self.previous_repo:
             env["ITB_PREVIOUS_VERSION"] = self.previous_version

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from itb.config.scenario import Step
+from itb.config.scenario import KnownFailure, Step
 from itb.errors import LogLine, ScenarioError, TokenError
 from itb.model import Outcome, Remark
 from itb.process.result import Completed
@@ -162,6 +163,26 @@ def apply_known_failure(step: Step, result: StepResult, *, today: str = "") -> S
         result.outcome, result.remark = Outcome.SKIPPED, Remark.KNOWN_FAILURE
         result.checks.items = [_as_known_failure(check, known_failure.reason) for check in result.checks.items]
     return result
+
+
+def apply_known_failures(checks: CheckResults, known: Mapping[str, KnownFailure], *, today: str = "") -> None:
+    """Apply known failures, by names of checks or patterns of them: until its date such a failure is a skip."""
+    date = today or datetime.now(UTC).date().isoformat()
+    for number, check in enumerate(checks.items):
+        names = [name for name in known if name == check.name or fnmatch.fnmatchcase(check.name, name)]
+        if not names or check.outcome is Outcome.SKIPPED:
+            continue
+        failure = known[names[0]]
+        until = failure.until.isoformat()
+        if check.outcome is Outcome.PASSED:
+            message = f"passed, but is a known failure until {until} ({failure.reason}): remove it"
+            checks.items[number] = replace(check, message=message)
+        elif date > until:
+            message = f"{check.message} (known failure, but the exception expired on {until}: {failure.reason})"
+            checks.items[number] = replace(check, message=message)
+        else:
+            message = f"known failure until {until}: {failure.reason}; this time: {check.message}"
+            checks.items[number] = replace(check, outcome=Outcome.SKIPPED, message=message)
 
 
 def apply_preparation(step: Step, result: StepResult) -> StepResult:

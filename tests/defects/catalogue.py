@@ -56,7 +56,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     (
         "errors-each-loop", "errors-tracebacks", "errors-of-a-helper", "errors-of-a-thread",
         "leak-of-descriptors", "leak-of-memory", "leak-of-children", "leak-of-temporary-files", "log-grows",
-        "port-is-open",
+        "port-is-open", "own-test-fails",
     ),
     ("page-counts-nothing", "page-serves-a-key"),
     ("umask-of-the-administrator", "locale-ascii-only"),
@@ -67,7 +67,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "harmless-logrotate-copytruncate", "harmless-logrotate-create", "harmless-logrotate-dates",
         "harmless-runtime-directory", "harmless-tmpfiles", "harmless-slow-start",
         "harmless-cache-fills", "harmless-children-come-and-go", "harmless-verbose",
-        "harmless-local-port", "harmless-stage-is-listed",
+        "harmless-local-port", "harmless-stage-is-listed", "harmless-own-tests",
     ),
 )  # fmt: skip
 

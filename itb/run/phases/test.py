@@ -18,7 +18,7 @@ from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel, side_by_side
-from itb.run.phases import held, install, listening, logged_errors, token_renewal
+from itb.run.phases import held, install, listening, logged_errors, own_tests, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.rundir.values import LoggedError
@@ -66,6 +66,7 @@ def prepare_scenarios(cell: Cell, installed: Installed, previous_repo: Repo | No
     if previous_repo:
         for role in {*cell.roles, *cell.topology.optional} & set(cell.testbed_roles):
             repository_server.add_disabled(cell.host(role), previous_repo)
+    own_tests.put(cell)
     return ReadyScenarios(_scenario_context(cell, installed, previous_repo), _put_first_files(cell))
 
 
@@ -101,6 +102,8 @@ def _scenario_context(cell: Cell, installed: Installed, previous_repo: Repo | No
         product_environment=cell.product.env,
         pilot_logs=cell.product.pilot_logs,
         pages=cell.product.pages,
+        own_tests=cell.product.own_tests,
+        has_source=not cell.settings.from_repo,
         duration=cell.settings.duration,
         unchecked_files=tuple(cell.product.unchecked_files),
         candidate_repo=repository_server.REPO_ID,
