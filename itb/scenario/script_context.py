@@ -29,7 +29,8 @@ class ScriptContext:
     output of pilots that have ended; ``unchecked_files`` patterns of files that
     scenario packages does not look at; ``pages`` the product's web pages;
     ``own_tests`` its own tests, and ``has_source`` whether there is a source that
-    has them; ``product_environment`` the variables that the product adds; ``duration`` the seconds that scenario soak lasts.
+    has them; ``product_environment`` the variables that the product adds;
+    ``duration`` the seconds that scenario soak lasts.
     """
 
     run: str = ""
