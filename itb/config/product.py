@@ -154,6 +154,8 @@ class OwnTests(YamlRecord):
     program of itb's that runs those of Python's unittest."""
     packages: tuple[str, ...] = ()
     """Packages that only the tests need; one that no repository has is passed over."""
+    may_lack: tuple[str, ...] = ()
+    """Modules that only the tests need: by default, tests that do not find one of these are skipped."""
     user: str = Field(default="nobody", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
     """Who runs them, in a copy of the folder."""
     known_failures: dict[str, KnownFailure] = {}

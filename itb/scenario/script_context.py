@@ -130,6 +130,7 @@ class ScriptContext:
                 "ITB_OWN_TESTS": OWN_TESTS,
                 "ITB_OWN_TESTS_COMMAND": self.own_tests.command,
                 "ITB_OWN_TESTS_PACKAGES": " ".join(self.own_tests.packages),
+                "ITB_OWN_TESTS_MAY_LACK": " ".join(self.own_tests.may_lack),
                 "ITB_OWN_TESTS_USER": self.own_tests.user,
             }
         env |= {name: value for name, value in optional.items() if value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,13 +24,17 @@ _NAME = 60  # characters of a name that a host says
 
 
 class Socket(Record):
-    """A socket that waits for others; ``process`` and ``unit`` hold it, as far as the host says."""
+    """A socket that waits for others; ``process`` and ``unit`` hold it, as far as the host says.
+
+    ``package`` has brought the unit; it is only told of ports that the kernel may have chosen.
+    """
 
     protocol: str
     address: str
     port: int
     process: str = ""
     unit: str = ""
+    package: str = ""
 
     @property
     def scope(self) -> str:
@@ -41,9 +46,13 @@ class Socket(Record):
         return ANY
 
     @property
-    def is_of_the_kernels_choice(self) -> bool:
-        """Return whether nobody can know its port before: a client's socket of UDP, or one on this host only."""
-        return self.port >= _EPHEMERAL and (self.protocol == "udp" or self.scope == LOCAL)
+    def is_high(self) -> bool:
+        """Return whether the kernel may have chosen its port, so that nobody can know it before."""
+        return self.port >= _EPHEMERAL
+
+    def is_of(self, packages: Sequence[str]) -> bool:
+        """Return whether one of these packages, or globs of them, has brought its unit."""
+        return any(fnmatch.fnmatchcase(self.package, glob) for glob in packages)
 
     def describe(self) -> str:
         """Return the port, its address and who holds it."""
@@ -59,8 +68,8 @@ class Sockets(Record):
     sockets: tuple[Socket, ...] = ()
 
 
-_ROW: TypeAdapter[tuple[str, str, int, str, str]] = TypeAdapter(
-    tuple[str, str, Annotated[int, Field(ge=0, lt=65536)], str, str]
+_ROW: TypeAdapter[tuple[str, str, int, str, str, str]] = TypeAdapter(
+    tuple[str, str, Annotated[int, Field(ge=0, lt=65536)], str, str, str]
 )
 
 
@@ -71,18 +80,27 @@ def read(host: Host) -> Sockets:
     sockets = []
     for line in lines_of(completed.stdout)[:_MOST]:
         with suppress(ValidationError):
-            protocol, address, port, process, unit = _ROW.validate_json(line, strict=True)
-            sockets.append(Socket(protocol=protocol, address=address, port=port, process=process, unit=unit))
+            fields = _ROW.validate_json(line, strict=True)
+            names = ("protocol", "address", "port", "process", "unit", "package")
+            sockets.append(Socket(**dict(zip(names, fields, strict=True))))
     if completed.stdout.strip() and not sockets:
         raise TestbedError(f"host {host.role}: what it says of its sockets cannot be read")
     return Sockets(sockets=tuple(sockets))
 
 
-def opened(now: Sockets, before: Sockets) -> list[Socket]:
-    """Return what listens now and did not before, by port; ports of the kernel's choice are left out."""
+def opened(now: Sockets, before: Sockets, packages: Sequence[str]) -> list[Socket]:
+    """Return what listens now and did not before, by port.
+
+    Of ports that the kernel has chosen those of TCP are among it that others reach, if a unit of the product's
+    ``packages`` holds them: HTCondor, for one, has many.
+    """
     known = {_key(item) for item in before.sockets}
     new = {_key(item): item for item in now.sockets if _key(item) not in known}
-    return [new[key] for key in sorted(new) if not new[key].is_of_the_kernels_choice]
+
+    def counts(item: Socket) -> bool:
+        return not item.is_high or (item.protocol == "tcp" and item.scope == ANY and item.is_of(packages))
+
+    return [new[key] for key in sorted(new) if counts(new[key])]
 
 
 def _key(item: Socket) -> tuple[int, str, str]:

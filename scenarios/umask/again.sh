@@ -15,7 +15,8 @@ own_command_of_role() {
 }
 
 plan "$((2 + ${#services[@]}))"
-said=/var/log/itb-umask.log before=/var/lib/itb/modes.json
+said=/var/log/itb-umask.log before=/var/lib/itb/modes.json other=/var/lib/itb/other-umask
+touch "$other"
 : >"$said"
 umask 022
 own_command_of_role
@@ -29,6 +30,8 @@ clean "it is installed and configured" "${wrong##*$'\n'}"
 own_command_of_role
 mapfile -t units < <(own_services)
 for unit in "${units[@]}"; do systemctl restart "$unit" >>"$said" 2>&1 || true; done
-clean "modes and owners are the same" "$(python3 "$ITB_SCENARIO_DIR/modes.py" compare "$before")"
+differences=$(python3 "$ITB_SCENARIO_DIR/modes.py" compare "$before")
+clean "modes and owners are the same" "$differences"
 report_up
+[ -n "$wrong$differences" ] || rm --force "$other"
 comment "$(tail --lines=30 "$said")"

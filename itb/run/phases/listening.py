@@ -49,11 +49,11 @@ def _find_on(cell: Cell, role: str) -> list[Socket] | str:
     if before is None:
         return "what listened before the installation is not known"
     try:
-        found = ports.opened(ports.read(host), before)
+        found = ports.opened(ports.read(host), before, cell.product.packages)
         declared = cell.roles[role].ports
         if declared is not None and any(ports.compare(found, declared)):  # it may be what begins or ends just now
             time.sleep(_AGAIN)
-            found = ports.opened(ports.read(host), before)
+            found = ports.opened(ports.read(host), before, cell.product.packages)
     except TestbedError as error:
         return error.message
     return found

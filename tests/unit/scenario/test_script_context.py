@@ -67,7 +67,7 @@ def test_the_documentation_has_every_variable_of_steps() -> None:
     """Those of the context, and those that the execution adds."""
     context = dataclasses.replace(
         FACTS, packages={"ce": ()}, requested_packages={"ce": ()}, configure_scripts={"ce": "ce.sh"},
-        own_tests=OwnTests(folder="tests", packages=("x",)),
+        own_tests=OwnTests(folder="tests", packages=("x",), may_lack=("y",)),
         pilot_logs="/logs/*", unchecked_files=("/usr/*",), candidate_repo="c",
         previous_repo="p", bad_tokens="/bad", pages=(Page(role="ce", path="/ce/"),),
     )  # fmt: skip

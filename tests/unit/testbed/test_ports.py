@@ -48,6 +48,7 @@ def test_what_counts_is_new_and_no_port_that_the_kernel_chose() -> None:
     resolver = Socket(protocol="tcp", address="127.0.0.53", port=53)
     client = Socket(protocol="udp", address="0.0.0.0", port=40000)
     own = Socket(protocol="tcp", address="127.0.0.1", port=40001)
-    reached = Socket(protocol="tcp", address="0.0.0.0", port=40002)
-    now = Sockets(sockets=(reached, HTTPD, resolver, client, own, DEBUG))
-    assert ports.opened(now, Sockets(sockets=(resolver,))) == [HTTPD, DEBUG, reached]
+    condor = Socket(protocol="tcp", address="0.0.0.0", port=40002, unit="condor.service", package="condor")
+    reached = Socket(protocol="tcp", address="0.0.0.0", port=40003, unit="wms.service", package="wms-factory")
+    now = Sockets(sockets=(reached, condor, HTTPD, resolver, client, own, DEBUG))
+    assert ports.opened(now, Sockets(sockets=(resolver,)), ["wms*"]) == [HTTPD, DEBUG, reached]
