@@ -3,8 +3,8 @@
 usage: run_unittests.py [--package NAME] [PATTERN]
 
 Each module that matches (test*.py) is run by a process of its own, for at most two minutes. With --package they
-are modules of this package, whose parent is installed. One that lacks a module of ITB_OWN_TESTS_MAY_LACK is skipped;
-xmlrunner may always be absent: nobody but unittest.main uses it. Exit status 1 if a test has failed.
+are modules of this package, whose parent is installed. One that lacks a module of ITB_OWN_TESTS_MAY_LACK is
+skipped; xmlrunner may always be absent: nobody but unittest.main uses it. Exit status 1 if a test has failed.
 """
 
 import argparse
