@@ -33,6 +33,15 @@ class KnownFailure(YamlRecord):
     """Why it fails, for reports."""
 
 
+class IssuedToken(YamlRecord):
+    """The times of a token that the run's own issuer issues, multiplied like all time limits."""
+
+    lifetime: float | None = Field(default=None, gt=0)
+    """Seconds from now on after which it ends; as long as the run's own if not given."""
+    valid_in: float | None = None
+    """Seconds from now on before which it is not valid, negative for the past; a minute ago if not given."""
+
+
 class Step(YamlRecord):
     """One step of a scenario: a command line, a script, or an action of the engine's, on the host of a role."""
 
@@ -46,8 +55,10 @@ class Step(YamlRecord):
     """A command line, run by bash."""
     script: ArgumentText | None = None
     """A file of the scenario's folder, or lib/NAME.sh of itb's library."""
-    action: Literal["reboot"] | None = None
-    """What no program inside a host can do to it."""
+    action: Literal["reboot", "token"] | None = None
+    """What no program inside a host can do to it: a reboot, or another token in the place of the product's."""
+    token: IssuedToken | None = None
+    """For action token: the times of the new token."""
     user: str = Field(default="root", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
     """Who runs it."""
     env: Environment = {}
@@ -79,6 +90,8 @@ class Step(YamlRecord):
     def _does_one_thing(self) -> Self:
         if sum(value is not None for value in (self.run, self.script, self.action)) != 1:
             raise ValueError("exactly one of run, script and action is expected")
+        if self.token and self.action != "token":
+            raise ValueError("token goes with action: token")
         if self.action and self.eventually:
             raise ValueError("an action is not repeated: eventually goes with run or script")
         if self.action and self.results:

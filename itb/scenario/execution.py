@@ -48,9 +48,17 @@ from itb.util.yamlfile import nearest
 PHASE = Phase.TEST
 _QUOTED = 20  # failed checks of a step whose lines are looked for in its log
 
-Action = Callable[[Host], str]
+Action = Callable[[Host, Step], "Done"]
 FindTokenRefusal = Callable[[float], str]
 FindLogCause = Callable[[], tuple[str, Sequence[LogLine]]]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an action did, for reports, and the variables that later steps get of it."""
+
+    message: str
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_roles(scenario: Scenario, roles: Iterable[str]) -> None:
@@ -64,7 +72,7 @@ def check_roles(scenario: Scenario, roles: Iterable[str]) -> None:
             )
 
 
-def reboot(host: Host) -> str:
+def reboot(host: Host, _step: Step) -> Done:
     """Reboot a host, wait until its systemd has started all units, and return its state and the time it took."""
     begun = time.monotonic()
     limits = host.engine.runner.limits
@@ -72,7 +80,7 @@ def reboot(host: Host) -> str:
     booted = host.script(scenario_step.BOOTED, Request(timeout=limits("reboot"), about="boot"))
     state, *failed = booted.stdout.splitlines()
     units = f"; failed units: {', '.join(line.split()[0] for line in failed if line.strip())}" if failed else ""
-    return f"{state} {time.monotonic() - begun:.1f} s after the reboot was asked for{units}"
+    return Done(f"{state} {time.monotonic() - begun:.1f} s after the reboot was asked for{units}")
 
 
 ACTIONS: Mapping[str, Action] = {"reboot": reboot}
@@ -92,7 +100,8 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``context`` holds the values of the run that steps get, none of them
+    ``actions`` are those that need more than the engine, by name: a step whose
+    action there is none for is skipped.  ``context`` holds the values of the run that steps get, none of them
     secret; ``factor`` multiplies every time limit.  After a failed step of a
     scenario that needs the token, ``find_token_refusal`` returns what the CE
     refused since a time (seconds since the epoch); it raises TokenError if
@@ -113,8 +122,8 @@ def run_scenario(
         return Outcome.SKIPPED
     find_token_refusal = find_token_refusal if scenario.needs.token else None
     scenario_run = _ScenarioRun(
-        scenario, hosts, journal, context, factor, actions or ACTIONS, find_token_refusal, find_log_cause,
-        hosts_with_files=set(hosts_with_files),
+        scenario, hosts, journal, context, factor, {**ACTIONS, **(actions or {})},
+        find_token_refusal, find_log_cause, hosts_with_files=set(hosts_with_files),
     )  # fmt: skip
     for number, step in enumerate(scenario.steps, 1):
         if scenario_run.unprepared:
@@ -144,6 +153,7 @@ class _ScenarioRun:
     last_failure: str = ""  # the ordinary step, or check of one, that failed last
     unprepared: str = ""  # why what follows cannot be tried: what could not be prepared
     hosts_with_files: set[str] = field(default_factory=set)
+    of_actions: dict[str, str] = field(default_factory=dict)  # variables that steps get of actions before them
     trace_id: str = field(default_factory=lambda: secrets.token_hex(4))  # tells its jobs' traces from earlier ones
 
     def worst(self) -> Outcome:
@@ -209,7 +219,7 @@ class _ScenarioRun:
     def _try_once(self, step: Step, case: RunningCase) -> StepResult:
         host = self.hosts[step.role]
         if step.action:
-            return self._run_action(step.action, host)
+            return self._run_action(step, step.action, host)
         step_output = self._run(step, case, host)
         if step_output.lacks_library:
             self.hosts_with_files.discard(host.role)
@@ -247,10 +257,15 @@ class _ScenarioRun:
         private = self.journal.rundir.tokens if self.journal.rundir.tokens.is_dir() else None
         return result_files.fetch_results(host, folder, case.log.with_suffix(""), private=private)
 
-    def _run_action(self, name: str, host: Host) -> StepResult:
-        self.hosts_with_files.discard(host.role)
+    def _run_action(self, step: Step, name: str, host: Host) -> StepResult:
+        if name not in self.actions:
+            return StepResult(Outcome.SKIPPED, f"no action {name} here: only the run's own issuer issues tokens")
+        if name == "reboot":
+            self.hosts_with_files.discard(host.role)
         try:
-            return StepResult(Outcome.PASSED, self.actions[name](host))
+            done = self.actions[name](host, step)
+            self.of_actions |= done.env
+            return StepResult(Outcome.PASSED, done.message)
         except ScenarioError as error:
             return StepResult(Outcome.FAILED, error.message, error.evidence)
 
@@ -268,6 +283,7 @@ class _ScenarioRun:
     def _environment(self, step: Step, case: RunningCase) -> dict[str, str]:
         return {
             **self.context.step_environment(step.role, self.scenario.env),
+            **self.of_actions,
             **step.env,
             "ITB_ROLE": step.role,
             "ITB_SCENARIO": self.scenario.name,

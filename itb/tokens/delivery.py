@@ -41,9 +41,9 @@ chmod 0600 "$new"
 sync "$new"
 mkdir -p "$seals"
 if [ "$others" = stay ] && replaced "$path"; then exit {_REPLACED_STATUS}; fi
-sha256sum <"$new" >"$seal.new"
+[ "$others" = instead ] || sha256sum <"$new" >"$seal.new"
 mv -fT "$new" "$path"
-mv -f "$seal.new" "$seal"
+[ "$others" = instead ] || mv -f "$seal.new" "$seal"
 sync "$folder"
 trap - EXIT
 """
@@ -58,19 +58,28 @@ def deliver(host: Host, secret: Secret, *, path: str, owner: str, force: bool = 
     returns False.  Raises InstallError if the folder or the owner does not
     exist on the host: the candidate's packages bring them.
     """
-    target = str(PurePosixPath(path))
-    return _run(
-        host,
-        ["sh", "-c", _DELIVER, "deliver-token", target, owner, "go" if force else "stay"],
-        about=f"deliver the token to {target}",
-        content=secret.reveal().encode() + b"\n",
-    )
+    return _deliver(host, secret, path=path, owner=owner, how="go" if force else "stay")
+
+
+def deliver_instead(host: Host, secret: Secret, *, path: str, owner: str) -> None:
+    """Put a token in the place of the run's own, as scenarios do: a renewal of that one leaves it there."""
+    _deliver(host, secret, path=path, owner=owner, how="instead")
 
 
 def is_ours(host: Host, path: str) -> bool:
     """Return whether the file at ``path`` is still the last delivery, neither replaced nor removed."""
     target = str(PurePosixPath(path))
     return _run(host, ["sh", "-c", _IS_OURS, "is-ours", target], about=f"look at the token at {target}")
+
+
+def _deliver(host: Host, secret: Secret, *, path: str, owner: str, how: str) -> bool:
+    target = str(PurePosixPath(path))
+    return _run(
+        host,
+        ["sh", "-c", _DELIVER, "deliver-token", target, owner, how],
+        about=f"deliver the token to {target}",
+        content=secret.reveal().encode() + b"\n",
+    )
 
 
 def _run(host: Host, argv: list[str], *, about: str, content: bytes | None = None) -> bool:

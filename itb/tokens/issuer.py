@@ -203,14 +203,26 @@ class Issuer:
         known_secrets.remember_token(token)
         return token
 
-    def mint_for(self, request: TokenRequest, *, subject: str = "itb", lifetime: int | None = None) -> str:
-        """Return the token of a request; ``lifetime``, in seconds, may be less than the request asks for."""
+    def mint_for(
+        self,
+        request: TokenRequest,
+        *,
+        subject: str = "itb",
+        lifetime: int | None = None,
+        valid_in: float = -SKEW,
+    ) -> str:
+        """Return the token of a request; ``lifetime``, in seconds, may be less than the request asks for.
+
+        It is issued, and valid, ``valid_in`` seconds from now on, or since then.
+        """
+        begin = int(time.time() + valid_in)
         return self.mint(
             request.audience,
             scopes=request.scopes,
             profile=request.profile,
             subject=request.subject or subject,
             lifetime=lifetime or max(LIFETIME, request.min_lifetime_s + SKEW),
+            claims={"iat": begin, "nbf": begin},
         )
 
     def mint_faulty(self, request: TokenRequest, fault: str) -> str:

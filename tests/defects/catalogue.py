@@ -62,6 +62,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("umask-of-the-administrator", "locale-ascii-only"),
     ("harmless-umask", "harmless-locale"),
     ("logrotate-creates-roots-log", "logrotate-postrotate-fails"),
+    ("harmless-token-counts-as-ended-early", "harmless-log-in-local-time", "harmless-clock-is-tolerated"),
     (
         "harmless-error-once", "harmless-speaks-of-errors", "harmless-warns-each-loop",
         "harmless-logrotate-copytruncate", "harmless-logrotate-create", "harmless-logrotate-dates",

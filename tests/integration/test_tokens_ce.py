@@ -31,7 +31,7 @@ from itb.testbed.certificates import RunCA
 from itb.testbed.testbed import install_trust, wait_booted
 from itb.tokens.ce import find_refusal, issuer_problem
 from itb.tokens.check import explain, request_for
-from itb.tokens.delivery import deliver, is_ours
+from itb.tokens.delivery import deliver, deliver_instead, is_ours
 from itb.tokens.issuer import Issuer
 from itb.tokens.request import SCOPES, Secret
 
@@ -445,6 +445,8 @@ def test_what_somebody_put_in_its_place_is_known_and_stays(ce: Host, issuer: Iss
     ce.call("mkdir", "/root/mine")
     assert deliver(ce, first, path=path, owner="root:root")
     assert is_ours(ce, path)
+    deliver_instead(ce, second, path=path, owner="root:root")
+    assert not is_ours(ce, path)
     ce.script(f"echo other >{path}.new; mv {path}.new {path}")
     assert not is_ours(ce, path)
     assert not deliver(ce, second, path=path, owner="root:root", force=False)

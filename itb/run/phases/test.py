@@ -143,6 +143,7 @@ def run_scenarios(cell: Cell, ready_scenarios: ReadyScenarios, token: Token | No
                     journal=cell.journal,
                     context=ready.context,
                     factor=cell.settings.timeout_factor * cell.product.patience,
+                    actions=token_renewal.token_action(cell),
                     find_token_refusal=renewer.find_refusal if renewer else None,
                     find_log_cause=lambda: _find_log_cause(cell, looked_at),
                     hosts_with_files=ready.hosts_with_files.get(scenario.name, ()),

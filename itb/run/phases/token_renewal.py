@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from itb.config.product import TokenDelivery
-from itb.config.scenario import Scenario
-from itb.containers.host import FileSpec
+from itb.config.scenario import IssuedToken, Scenario, Step
+from itb.containers.host import FileSpec, Host
 from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Token
 from itb.roles import CE
@@ -23,11 +23,13 @@ from itb.run.phases.token import (
     token_request,
 )
 from itb.run.phases.up import load_issuer
+from itb.scenario.execution import Action, Done
 from itb.scenario.step_cases import planned_cases
 from itb.tokens import renewal
 from itb.tokens.ce import find_refusal
-from itb.tokens.delivery import is_ours
-from itb.tokens.issuer import FAULTS
+from itb.tokens.delivery import deliver_instead, is_ours
+from itb.tokens.issuer import FAULTS, SKEW
+from itb.tokens.parse import decode_token
 from itb.tokens.request import Secret
 from itb.util import when
 
@@ -167,6 +169,33 @@ def _deliver_test_tokens(cell: Cell, delivery: TokenDelivery) -> None:
     host.put(
         *(FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600) for name, secret in tokens.items())
     )
+
+
+def token_action(cell: Cell) -> dict[str, Action]:
+    """Return the action of scenarios that replaces the product's token by one with other times.
+
+    There is none where the tokens are another issuer's.
+    """
+    delivery = cell.product.token
+    if delivery is None or not has_bad_tokens(cell):
+        return {}
+    factor, ends = cell.settings.timeout_factor * cell.product.patience, list[str]()
+
+    def issue(_host: Host, step: Step) -> Done:
+        times = step.token or IssuedToken()
+        lifetime = None if times.lifetime is None else round(times.lifetime * factor)
+        begin = -SKEW if times.valid_in is None else times.valid_in * (factor if times.valid_in > 0 else 1)
+        request = token_request(cell, delivery)
+        secret = Secret(load_issuer(cell).mint_for(request, lifetime=lifetime, valid_in=begin))
+        end = int(decode_token(secret.reveal()).claims["exp"])
+        for place in delivery.places:
+            deliver_instead(cell.host(place.role), secret, path=place.path, owner=place.owner)
+        ends.append(str(end))
+        since = "is" if begin <= 0 else f"will be from {when.clock(time.time() + begin)} on"
+        message = f"a token that {since} valid, and ends at {when.clock(end)}"
+        return Done(message, {"ITB_TOKEN_ENDS": " ".join(ends)})
+
+    return {"token": issue}
 
 
 def longest_wait(scenario: Scenario) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
+import json
+import logging
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +19,15 @@ import pytest
 from itb.data import shipped
 
 SOURCE = shipped.folder("build_ws") / "products" / "pocketwms" / "source"
+
+
+def token(left: float, begin: float = -60) -> str:
+    """A token that ends in so many seconds, and is valid from ``begin`` on."""
+    claims = {"nbf": int(time.time() + begin), "exp": int(time.time() + left)}
+    return f"x.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
+
+
+TOKEN = token(3600)
 
 
 class Bindings(ModuleType):
@@ -67,11 +80,11 @@ def factory(pocket: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pocket.factory, "PILOT", str(tmp_path / "pilot.sh"))
     settings = pocket.config.load(str(SOURCE / "etc" / "factory.yaml"), pocket.factory.KEYS)
 
-    def serve(queue: Queue, **wanted: Any) -> Queue:
+    def serve(queue: Queue, ce_token: str = TOKEN, **wanted: Any) -> Queue:
         public = pocket.adverts.public_part(pocket.factory.own_key())
         request = {
             "PocketName": "pocket", "PocketPool": "pool.example.org", "PocketIdlePilots": 5, "PocketMaxPilots": 10,
-            "PocketCredentials": pocket.adverts.seal(public, {"ce_token": "ce", "pilot_token": "pilot"}),
+            "PocketCredentials": pocket.adverts.seal(public, {"ce_token": ce_token, "pilot_token": "pilot"}),
         }  # fmt: skip
         pocket.factory.serve(settings, queue, {**request, **wanted})
         return queue
@@ -145,9 +158,9 @@ def test_factory_submits_what_lacks(
 
 def test_pilot_gets_its_credentials_and_checksum(factory: SimpleNamespace) -> None:
     [(description, _)] = factory.serve(Queue()).submitted
-    token = Path(description["scitokens_file"])
-    assert token.read_text() == "ce"
-    assert token.stat().st_mode & 0o777 == 0o600
+    file = Path(description["scitokens_file"])
+    assert file.read_text() == TOKEN
+    assert file.stat().st_mode & 0o777 == 0o600
     url, checksum, *rest = description["arguments"].split()
     assert rest == ["example", "pocket", "pool.example.org", "300"]
     assert (factory.state / "stage" / url.rpartition("/")[2]).exists()
@@ -158,6 +171,52 @@ def test_pilot_gets_its_credentials_and_checksum(factory: SimpleNamespace) -> No
 def test_factory_refuses_names_that_need_quotes(factory: SimpleNamespace, name: str) -> None:
     with pytest.raises(ValueError, match="not plain"):
         factory.serve(Queue(), PocketName=name)
+
+
+ENDED = "expired at .* UTC"
+OF_THE_FUTURE = "not valid before .* UTC"
+
+
+@pytest.fixture(params=["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize(
+    ("ce_token", "message"),
+    [(token(-1), ENDED), (token(3600, 180), OF_THE_FUTURE), ("x", "no token that says when it ends")],
+    ids=["ended", "of the future", "none"],
+)
+def test_a_token_that_no_ce_takes_is_not_used(
+    pocket: SimpleNamespace, factory: SimpleNamespace, tmp_path: Path, ce_token: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        factory.serve(Queue(), ce_token)
+    assert not list((factory.state / "credentials").rglob("ce_token"))
+    (tmp_path / "token").write_text(ce_token)
+    with pytest.raises(ValueError, match=message):
+        pocket.frontend.read_credentials(dict.fromkeys(("ce_token", "pilot_token"), str(tmp_path / "token")))
+
+
+@pytest.mark.usefixtures("zone")
+def test_frontend_says_when_its_token_ends_and_that_it_was_renewed(
+    pocket: SimpleNamespace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    settings = dict.fromkeys(("ce_token", "pilot_token"), str(tmp_path / "token"))
+    for left in (60, 60, 3600):
+        (tmp_path / "token").write_text(token(left))
+        pocket.frontend.read_credentials(settings)
+    first, second = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(time.time() + left)) for left in (60, 3600))
+    assert [message.partition(" ")[2][:-7] for message in caplog.messages] == [
+        f"{tmp_path}/token read: ends at {first}",
+        f"{tmp_path}/token renewed: ends at {second}",
+    ]
 
 
 def test_factory_keeps_its_key(factory: SimpleNamespace) -> None:

@@ -97,3 +97,11 @@ def test_a_short_life_is_only_given_when_asked_for(issuer: Issuer) -> None:
         before = time.time()
         expires = decode_token(issuer.mint_for(request, lifetime=lifetime)).claims["exp"]
         assert before + least <= expires <= time.time() + most
+
+
+@pytest.mark.parametrize("valid_in", [-600, 180])
+def test_a_token_is_issued_for_another_time(issuer: Issuer, valid_in: int) -> None:
+    claims = decode_token(issuer.mint_for(REQUEST, lifetime=600, valid_in=valid_in)).claims
+    assert claims["iat"] == claims["nbf"]
+    assert abs(claims["nbf"] - time.time() - valid_in) < 5
+    assert abs(claims["exp"] - time.time() - 600) < 5

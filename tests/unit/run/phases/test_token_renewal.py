@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from itb.config.product import TokenDelivery, TokenPlace
-from itb.config.scenario import Eventually, Needs, Scenario, Step
+from itb.config.scenario import Eventually, IssuedToken, Needs, Scenario, Step
 from itb.config.settings import Settings
 from itb.containers.host import Host
 from itb.errors import ItbError, TestbedError, TokenError
@@ -19,6 +19,7 @@ from itb.run.phases import token as phases_token
 from itb.run.phases import token_renewal
 from itb.run.phases.token import CheckedToken
 from itb.rundir import values
+from itb.tokens.parse import decode_token
 from itb.tokens.renewal import Renewal
 from itb.tokens.request import AcquireCause, AcquireError, Secret
 
@@ -41,6 +42,10 @@ class Hosts:
             return False
         self.holds[path] = self.delivered[path] = secret.reveal()
         return True
+
+    def deliver_instead(self, _host: Host, secret: Secret, *, path: str, owner: str) -> None:
+        assert owner == "root:root"
+        self.holds[path] = secret.reveal()
 
     def is_ours(self, host: Host, path: str) -> bool:
         if host.role in self.unreachable:
@@ -68,6 +73,7 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> Hosts:
     stand_ins = Hosts()
     monkeypatch.setattr(phases_token, "deliver", stand_ins.deliver)
     monkeypatch.setattr(token_renewal, "is_ours", stand_ins.is_ours)
+    monkeypatch.setattr(token_renewal, "deliver_instead", stand_ins.deliver_instead)
     return stand_ins
 
 
@@ -264,3 +270,28 @@ def test_a_hook_that_fails_is_never_the_testbeds_fault(cell: Cell, answers: list
     with pytest.raises(TokenError):
         token_renewal.TokenRenewer(cell, DELIVERY, token(100)).renew()
     assert [case.exit_code for case in cell.journal.cases] == [6]
+
+
+def test_a_scenario_has_the_token_replaced_by_others_with_other_times(
+    cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
+) -> None:
+    """Limits of time are three times as long on a slow machine; the run's own token comes back in the end."""
+    ours = dataclasses.replace(cell, settings=Settings(timeout_factor=3))
+    action = token_renewal.token_action(ours)["token"]
+    host = ours.host("frontend")
+    step = Step(name="a", role="frontend", action="token", token=IssuedToken(lifetime=20, valid_in=10))
+    first = action(host, step)
+    begins, ends = (decode_token(hosts.holds["/u"]).claims[name] - time.time() for name in ("nbf", "exp"))
+    assert (round(begins, -1), round(ends, -1)) == (30, 60)
+    assert "will be from" in first.message
+    second = action(host, Step(name="b", role="frontend", action="token"))
+    assert second.env["ITB_TOKEN_ENDS"].split()[0] == first.env["ITB_TOKEN_ENDS"]
+    assert len(second.env["ITB_TOKEN_ENDS"].split()) == 2
+    assert hosts.holds["/t"] == hosts.holds["/u"] != "old"
+    answers.append(token(3600))
+    assert token_renewal.TokenRenewer(cell, DELIVERY, token(3000)).may_start(scenario())
+    assert hosts.holds == {"/t": "new0", "/u": "new0"}
+
+
+def test_another_issuer_gives_scenarios_no_tokens_with_other_times(cell: Cell) -> None:
+    assert token_renewal.token_action(cell) == {}

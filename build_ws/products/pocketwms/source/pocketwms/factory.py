@@ -11,6 +11,7 @@ from collections import Counter
 
 from . import adverts, daemon
 from .adverts import htcondor
+from .tokens import token_problem
 
 KEYS = {
     "name": str,
@@ -106,6 +107,9 @@ def stage_pilot():
 def keep_credentials(request):
     """Store what came sealed with a request; return its directory, the same for a frontend at all times."""
     secrets = adverts.unseal(own_key(), request["PocketCredentials"])
+    problem = token_problem(secrets["ce_token"])
+    if problem:
+        raise ValueError("its token %s" % problem)
     private = os.path.join(STATE, "credentials", request["PocketName"])
     os.makedirs(private, mode=0o700, exist_ok=True)
     for key in ("ce_token", "pilot_token"):

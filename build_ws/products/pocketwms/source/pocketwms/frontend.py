@@ -1,7 +1,10 @@
 """The frontend: watches the queue of its user pool and asks the factory for pilots."""
 
+import logging
+
 from . import adverts, daemon
 from .adverts import htcondor
+from .tokens import token_problem, token_times, utc
 
 KEYS = {
     "name": str,
@@ -25,7 +28,25 @@ def read_credentials(settings):
             found[key] = file.read().strip()
         if not found[key]:
             raise ValueError("%s is empty" % settings[key])
+    CeToken.check(found["ce_token"], settings["ce_token"])
     return found
+
+
+class CeToken:
+    """The CE's token: somebody else renews its file, and the frontend says so."""
+
+    known = ""
+
+    @classmethod
+    def check(cls, token, path):
+        """Log when it ends if it is a new one; ValueError if a CE would not take it."""
+        problem = token_problem(token)
+        if token != cls.known:
+            renewed = "renewed" if cls.known else "read"
+            logging.info("token %s %s: ends at %s", path, renewed, utc(token_times(token)[1]))
+            cls.known = token
+        if problem:
+            raise ValueError("token %s %s" % (path, problem))
 
 
 def pilots_needed(settings):

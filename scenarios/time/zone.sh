@@ -1,0 +1,39 @@
+#!/bin/bash
+# The host is in the time zone ZONE, or, without one, in its own and with the machine's clock; its services are
+# restarted, for a program reads its time zone when it starts.
+set -euo pipefail
+# shellcheck source=../lib/units.sh
+source "$ITB_LIB/units.sh"
+# shellcheck source=common.sh
+source "$ITB_SCENARIO_DIR/common.sh"
+own=/var/lib/itb/time/localtime
+if [ -n "${ZONE:-}" ]; then
+  file=/usr/share/zoneinfo/$ZONE
+  [ -e "$file" ] || dnf --assumeyes --quiet install tzdata || true
+  [ -e "$file" ] || {
+    echo "the platform has no time zone $ZONE"
+    exit 77
+  }
+  mkdir --parents "${own%/*}"
+  [ -e "$own" ] || [ -L "$own" ] || [ ! -e /etc/localtime ] || mv /etc/localtime "$own"
+  ln --symbolic --force --no-dereference "$file" /etc/localtime
+else
+  changed=''
+  if [ -L /etc/localtime ] && [ -d "${own%/*}" ]; then
+    rm --force /etc/localtime
+    [ ! -e "$own" ] && [ ! -L "$own" ] || mv "$own" /etc/localtime
+    rm --recursive --force "${own%/*}"
+    changed=yes
+  fi
+  bash "$ITB_SCENARIO_DIR/clock.sh" right
+  [ -n "$changed" ] || exit 0
+fi
+systemctl restart "${services[@]}" || true
+for unit in "${services[@]}"; do
+  wait_up "$unit" || {
+    last_words "$unit"
+    exit 1
+  }
+done
+mark_logs
+echo "$(date '+%F %T %Z (%z)'), which is $(date --utc '+%T UTC'); restarted: ${services[*]}"
