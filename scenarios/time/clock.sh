@@ -48,10 +48,10 @@ right)
   file=$(library)
   for unit in "${services[@]}"; do
     mkdir --parents "$(dirname "$(drop_in "$unit")")"
-    # Without the last one each process keeps a file in /dev/shm that other users of the service cannot read.
+    # Without the last one, where it is known, processes share a file in /dev/shm that only one user can read.
     cat >"$(drop_in "$unit")" <<UNIT
 [Service]
-Environment=LD_PRELOAD=$file FAKETIME=$how DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
+Environment=LD_PRELOAD=$file FAKETIME=$how FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1
 UNIT
   done
   systemctl daemon-reload
