@@ -9,6 +9,7 @@ source "$ITB_LIB/htcondor.sh"
 source "$ITB_SCENARIO_DIR/common.sh"
 known=/var/lib/itb/carried-tokens
 if [ "${CARRIED:-}" != renewed ]; then
+  rm --force "$known"
   files=$(pilots ScitokensFile)
   if [ -z "$files" ]; then
     echo "no pilot in the factory's queue"

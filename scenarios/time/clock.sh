@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"
+# shellcheck source=common.sh
+source "$ITB_SCENARIO_DIR/common.sh"
 how=${1:-${CLOCK:?}}
 ours=/var/lib/itb/faketime-is-ours
 dnf=(dnf --assumeyes --quiet)
@@ -39,7 +41,7 @@ right)
   done
   if [ -n "$changed" ]; then
     systemctl daemon-reload
-    systemctl restart "${services[@]}"
+    restart_services
   fi
   [ ! -e "$ours" ] || "${dnf[@]}" remove libfaketime >/dev/null
   rm --force "$ours"
@@ -55,13 +57,7 @@ Environment=LD_PRELOAD=$file FAKETIME=$how FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETI
 UNIT
   done
   systemctl daemon-reload
-  systemctl restart "${services[@]}" || true
-  for unit in "${services[@]}"; do
-    wait_up "$unit" || {
-      last_words "$unit"
-      exit 1
-    }
-  done
+  restart_services
   echo "$how s for ${services[*]}"
   ;;
 esac

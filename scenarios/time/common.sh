@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Times of tokens, and what logs say from a moment on; a script takes it with: source "$ITB_SCENARIO_DIR/common.sh"
+# Times of tokens, what logs say from a moment on, services; a script takes it with: source "$ITB_SCENARIO_DIR/common.sh"
 
 # end_of FILE: the end of the token in a file, in seconds since the epoch.
 end_of() {
@@ -34,4 +34,31 @@ lines_since_mark() {
     [ "$(stat --format=%s "$file")" -ge "${size:-0}" ] || size=0 # a new file in its place
     tail --bytes="+$((${size:-0} + 1))" "$file"
   done < <(logs)
+}
+
+# restart_services: all stop, and start in their order, those after HTCondor once it has its schedd: what a product
+# makes of one that is late is not asked here. Needs units.sh.
+restart_services() {
+  local unit number
+  # shellcheck disable=SC2154  # units.sh has it
+  for ((number = ${#services[@]} - 1; number >= 0; number--)); do systemctl stop "${services[number]}" || true; done
+  for unit in "${services[@]}"; do
+    systemctl start "$unit" 2>/dev/null || true
+    wait_up "$unit" || {
+      last_words "$unit"
+      return 1
+    }
+    [ "$unit" != condor ] || wait_schedd
+  done
+}
+
+wait_schedd() {
+  local deadline=$((SECONDS + 60))
+  until [ -n "$(condor_status -schedd -af Name 2>/dev/null)" ]; do
+    ((SECONDS < deadline)) || {
+      echo "condor is up, and has no schedd after 60 s"
+      return 1
+    }
+    sleep 0.3
+  done
 }

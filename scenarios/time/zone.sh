@@ -28,12 +28,6 @@ else
   bash "$ITB_SCENARIO_DIR/clock.sh" right
   [ -n "$changed" ] || exit 0
 fi
-systemctl restart "${services[@]}" || true
-for unit in "${services[@]}"; do
-  wait_up "$unit" || {
-    last_words "$unit"
-    exit 1
-  }
-done
+restart_services
 mark_logs
 echo "$(date '+%F %T %Z (%z)'), which is $(date --utc '+%T UTC'); restarted: ${services[*]}"
