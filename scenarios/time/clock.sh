@@ -11,7 +11,7 @@ how=${1:-${CLOCK:?}}
 ours=/var/lib/itb/faketime-is-ours
 dnf=(dnf --assumeyes --quiet)
 
-library() { rpm --query --list libfaketime 2>/dev/null | grep --max-count=1 '/libfaketime\.so\.1$'; }
+library() { rpm --query --list libfaketime 2>/dev/null | sed --quiet '/\/libfaketime\.so\.1$/p'; }
 
 # drop_in UNIT: the file that belongs to this scenario.
 drop_in() { echo "/run/systemd/system/$(property "$1" Id).d/itb-clock.conf"; }
