@@ -1,6 +1,6 @@
 #!/bin/bash
 # The clock that the services of this host see: CLOCK=tool makes sure that one can be made wrong, a number of seconds
-# makes it so, "clock.sh right" makes it the machine's. A container has the machine's clock, which stays as it is:
+# makes it so, "clock.sh right" makes it the machine's once they are restarted. A container has the machine's clock, which stays as it is:
 # libfaketime stands between a service and the clock. The rest of the host sees the right one.
 set -euo pipefail
 # shellcheck source=../lib/units.sh
@@ -34,15 +34,8 @@ tool)
   rpm --query libfaketime
   ;;
 right)
-  changed=''
-  for unit in "${services[@]}"; do
-    [ ! -e "$(drop_in "$unit")" ] || changed=yes
-    rm --force "$(drop_in "$unit")"
-  done
-  if [ -n "$changed" ]; then
-    systemctl daemon-reload
-    restart_services
-  fi
+  for unit in "${services[@]}"; do rm --force "$(drop_in "$unit")"; done
+  systemctl daemon-reload
   [ ! -e "$ours" ] || "${dnf[@]}" remove libfaketime >/dev/null
   rm --force "$ours"
   ;;

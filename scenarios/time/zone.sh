@@ -18,15 +18,11 @@ if [ -n "${ZONE:-}" ]; then
   [ -e "$own" ] || [ -L "$own" ] || [ ! -e /etc/localtime ] || mv /etc/localtime "$own"
   ln --symbolic --force --no-dereference "$file" /etc/localtime
 else
-  changed=''
-  if [ -L /etc/localtime ] && [ -d "${own%/*}" ]; then
-    rm --force /etc/localtime
-    [ ! -e "$own" ] && [ ! -L "$own" ] || mv "$own" /etc/localtime
-    rm --recursive --force "${own%/*}"
-    changed=yes
-  fi
   bash "$ITB_SCENARIO_DIR/clock.sh" right
-  [ -n "$changed" ] || exit 0
+  [ -d "${own%/*}" ] || exit 0 # it is where it was
+  rm --force /etc/localtime
+  [ ! -e "$own" ] && [ ! -L "$own" ] || mv "$own" /etc/localtime
+  rm --recursive --force "${own%/*}"
 fi
 restart_services
 mark_logs
