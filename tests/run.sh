@@ -2,7 +2,7 @@
 # All tests, in one pytest run whose last line is the sum of everything:
 # style (ruff, mypy, shellcheck) and unit tests first, then what needs real
 # containers, whole runs last.  usage: run.sh [unit|faults|defects] [OPTION of pytest ...]
-# defects: only tests/defects, but all of them. faults: only tests/faults and tests/hostile, but all of them: what is marked whole takes an hour.
+# defects: only tests/defects, but all of them. faults: all that is marked whole, which takes an hour, and what is beside it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -18,7 +18,7 @@ if [ "${1:-}" = unit ]; then
     shift
 elif [ "${1:-}" = faults ]; then
     shift
-    suites=(tests/hostile tests/faults) marked=()
+    suites=(tests/hostile tests/faults tests/acceptance/test_endings.py tests/acceptance/test_tokens.py) marked=()
     export ITB_FAULTS_SEED="${ITB_FAULTS_SEED:-$RANDOM}" # of the random instants; it stands in the table
 elif [ "${1:-}" = defects ]; then
     shift

@@ -251,7 +251,10 @@ def test_streams_that_are_closed(closed: str, tmp_path: Path, engine: object) ->
     """Who closes a stream does not want to read it; the exit code stands, and nothing is written into files."""
     itb = Path(sys.executable).with_name("itb")
     redirections = " ".join(f"{number}>&-" for number in closed.split())
-    for args, code in (("list", 0), ("show config", 0), ("run --product nothing", 1), ("report", 1)):
+    commands = [("show config", 0), ("run --product nothing", 1)]
+    if closed == "0 1 2":
+        commands += [("list", 0), ("report", 1)]
+    for args, code in commands:
         done = subprocess.run(
             ["bash", "-c", f"{itb} {args} {redirections}"], cwd=tmp_path, capture_output=True, text=True,
             check=False, env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "no-config")},

@@ -28,7 +28,10 @@ BROKEN: dict[str, dict[str, Any]] = yaml.safe_load((PRODUCT / "history.yaml").re
 # Before there is a run: the reference itself cannot be taken.
 REFUSED = {"no-release-manager"}
 # A step that waits in vain to the end need not do so for as long as on a machine under load: seconds.
-IN_VAIN = {"frontend-never-asks": ("frontend asks the factory for pilots", 20)}
+IN_VAIN = {
+    "frontend-never-asks": ("frontend asks the factory for pilots", 20),
+    "pilot-cannot-join": ("a worker joins the user pool", 60),
+}
 # Defects of which none hides another: on hosts of their own, or where the run goes on. One run has to
 # find all of these, each where it is.
 TOGETHER: tuple[tuple[str, ...], ...] = (

@@ -37,7 +37,8 @@ def left(engine: Engine, folder: Path) -> list[Any]:
 
 # Different commits: tests that run at the same time would otherwise give two runs the same name.
 @pytest.mark.parametrize(
-    ("ref", "moment"), [("v1_1_0", "the RPMs are built"), ("v1_0_0", "install.f")]
+    ("ref", "moment"),
+    [pytest.param("v1_1_0", "the RPMs are built", marks=pytest.mark.whole), ("v1_0_0", "install.f")],
 )
 def test_ctrl_c(
     ref: str,

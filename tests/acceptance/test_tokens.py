@@ -109,7 +109,7 @@ def test_a_token_that_ends_in_the_middle_is_renewed_before(
     assert [case for case in run.cases if case.name.startswith("outlive: a job is submitted")]
 
 
-@pytest.mark.long
+@pytest.mark.whole
 def test_a_token_that_cannot_be_renewed_serves_to_its_end(
     itb_run: Callable[..., Any], write_hook: Callable[..., None], tmp_path: Path, scenario: str
 ) -> None:

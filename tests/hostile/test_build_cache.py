@@ -83,6 +83,7 @@ def foreign(folder: Path) -> set[str]:
     return {path.name for path in found if FOREIGN in path.read_bytes()}
 
 
+@pytest.mark.whole
 def test_a_candidate_does_not_reach_the_next_builds(
     itb: Callable[..., Any], hostile: Path, own_cache: Path, tmp_path: Path
 ) -> None:
