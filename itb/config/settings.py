@@ -228,7 +228,7 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
             from_file = _read_file(path)
             if path == here:
                 source = {**values, **from_environment, **from_flags}.get("source", "")
-                refused = untrusted_source.refused_keys(from_file, path.parent, str(source))
+                refused = untrusted_source.refused_keys(from_file, path.parent, str(source), given=values)
                 if refused:
                     untrusted_source.warn_of_refused_keys(path, tuple(refused), user_file())
                 from_file = {key: value for key, value in from_file.items() if key not in refused}

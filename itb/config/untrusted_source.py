@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,21 +18,22 @@ from itb.util.files import expand
 
 # What only the user allows, in words of their own: a flag, a variable, the file in their home.
 _BY_USER_ONLY = ("trust", "allow_privileged")
-# Programs, what they are given, and folders in which definitions, programs or packages are looked up.
-_REFUSED = (
-    *_BY_USER_ONLY,
-    "engine", "builder", "cache", "token_hook", "token", "hooks", "products", "platforms", "scenarios",
-    "platform_options", "publish", "host_limits", "from_repo", "repo_key", "allow_unsigned", "report_dir",
-)  # fmt: skip
+# All that a candidate says: which of itb's or the user's platforms it is made for, and that it is the source.
+# What else there is, one day too, could choose another version or weaker tests, or give the testbed the blame.
+_TAKEN = ("platform", "source")
 BY_NAME_ONLY = ("product", "platform", "scenario")  # a path would be a folder of definitions
 _RELEASE_MANAGER = Path("build", "ReleaseManager")  # folder in the source of GlideinWMS and its relatives
 
 
-def refused_keys(settings: Mapping[str, Any], folder: Path, source: str) -> list[str]:
+def refused_keys(
+    settings: Mapping[str, Any], folder: Path, source: str, *, given: Collection[str] = ()
+) -> list[str]:
     """Return the keys of a folder's ``itb.yaml`` that are not taken; ``source`` is to be tested without that file.
 
-    The file of a candidate may name its own folder as the source, and no other:
-    what comes from there could have a higher level of trust than the candidate.
+    The file of a candidate may name platforms by their names, and its own folder
+    as the source: what comes from another one could have a higher level of trust
+    than the candidate.  It changes nothing that the user's own file says, whose
+    keys are ``given``.
 
     In a folder that is not the candidate's, only an engine given by its path is
     refused, since a command that knows no source would start it, and what the
@@ -41,9 +42,11 @@ def refused_keys(settings: Mapping[str, Any], folder: Path, source: str) -> list
     own_source = str(settings.get("source", source))
     is_candidates = is_untrusted(folder, source)
     if is_candidates or is_untrusted(folder, own_source):
-        refused = (*_REFUSED, "source") if is_candidates and not _is_around(folder, own_source) else _REFUSED
+        taken = [key for key in _TAKEN if key not in given]
+        if is_candidates and not _is_around(folder, own_source):
+            taken = [key for key in taken if key != "source"]
         return [
-            key for key, value in settings.items() if key in refused or (key in BY_NAME_ONLY and is_path(value))
+            key for key, value in settings.items() if key not in taken or (key in BY_NAME_ONLY and is_path(value))
         ]
     return [
         key for key, value in settings.items() if key in _BY_USER_ONLY or (key == "engine" and is_path(value))

@@ -23,9 +23,15 @@ from itb.util import yamlfile
 from itb.util.redact import MARK, redact
 from itb.version import VERSION
 
-# Folders of definitions and what they are given: compose files mount folders of the machine, options reach
-# programs that run on it, and a cache has git directories.
-_DEFINITIONS = ("products", "platforms", "scenarios", "platform_options", "builder", "cache")
+# What a copied run directory may choose: which version is tested, how long and how often something is tried; the
+# rest of these is not read when a run goes on, or is checked in a way of its own.
+# What else there is, one day too, could name a folder of the machine, options of
+# programs there, or a server that hosts reach.
+_CHOSEN_BY_COPY = frozenset({
+    "ref", "source", "variant", "upgrade_from", "nevra", "duration", "fresh_build", "keep", "jobs", "retries",
+    "timeout_factor", "limits", "run_timeout", "token_min_lifetime", "progress", "runs", "report_dir", "publish",
+    "trust", "allow_privileged", "engine", "token_hook", "token", "hooks",
+})  # fmt: skip
 
 
 def load(rundir: RunDir, settings: Settings, changes: Mapping[str, object]) -> tuple[Settings, list[str]]:
@@ -97,7 +103,7 @@ def _check_trusted(rundir: RunDir, recorded: Mapping[str, Any], settings: Settin
         value = json.loads(json.dumps(recorded.get(key)))
         if recorded.get("token_hook") != Settings().token_hook and value not in (None, {}, [], today[key]):
             raise _untrusted(rundir, key, json.dumps(value), f"set {key} in {config_settings.user_file()}")
-    for key in (*_DEFINITIONS, *untrusted_source.BY_NAME_ONLY):
+    for key in (name for name in Settings.model_fields if name not in _CHOSEN_BY_COPY):
         value = json.loads(json.dumps(recorded.get(key, default[key])))
         is_name = key in untrusted_source.BY_NAME_ONLY and not untrusted_source.is_path(value)
         if not is_name and value not in (default[key], today[key]):

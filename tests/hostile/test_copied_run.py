@@ -40,6 +40,11 @@ CHOSEN: list[dict[str, Any]] = [
     {"builder": "mock"},
     {"engine": "./podman"},
     {"token_hook": "./hook"},
+    {"from_repo": "http://10.0.0.7:22/"},  # a server that the packet filter then lets hosts to
+    {"repo_key": "https://10.0.0.7:22/key"},
+    {"allow_unsigned": True},
+    {"host_limits": {"memory": "900g", "processes": 4096, "tmpfs": "900g"}},
+    {"min_free_gb": 0.0},
 ]
 
 

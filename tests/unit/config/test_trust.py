@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,42 @@ def test_a_candidate_names_no_other_source(tmp_path: Path, monkeypatch: pytest.M
     assert config_settings.load()[0].source == ""
     file.write_text("source: .\n")
     assert config_settings.load()[0].source == "."
+
+
+# By each of these a candidate that fails acquitted itself, or had files written elsewhere.
+BY_CANDIDATE: dict[str, Any] = {
+    "limits": {"boot": 0.5}, "timeout_factor": 0.01, "run_timeout": 1, "retries": 0, "min_free_gb": 0,
+    "scenario": ["services"], "upgrade_from": "main", "product": "hello", "ref": "v1_0", "variant": ["small"],
+    "duration": 1, "fresh_build": False, "nevra": "1.0", "keep": "always", "runs": "/elsewhere", "jobs": 2,
+    "progress": "quiet", "token_min_lifetime": 0, "cache": "/elsewhere", "report_dir": "/elsewhere",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["source: .", "--source ."])
+def test_a_candidate_says_its_platform_and_source_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_named: bool
+) -> None:
+    """`limits: {boot: 0.5}` made what is the candidate's fault one of the testbed."""
+    untrusted_source.warn_of_refused_keys.cache_clear()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    own = {"platform": ["el9"], **({"source": "."} if is_named else {})}
+    (tmp_path / "itb.yaml").write_text(json.dumps(BY_CANDIDATE | own))
+    settings, origins = config_settings.load({} if is_named else {"source": "."})
+    assert {key for key, origin in origins.items() if origin == str(tmp_path / "itb.yaml")} == {*own}
+    assert settings.platform == ("el9",)
+    assert f"may be the candidate's: {', '.join(BY_CANDIDATE)}\n" in capsys.readouterr().err
+    (tmp_path / "user" / "itb").mkdir(parents=True)
+    (tmp_path / "user" / "itb" / "itb.yaml").write_text("platform: [deb13]\nretries: 1\n")
+    settings, origins = config_settings.load({"source": "."})
+    assert (settings.platform, settings.retries) == (("deb13",), 1), "the user says otherwise"
+
+
+def test_no_setting_is_taken_from_a_candidate_unless_it_is_named(tmp_path: Path) -> None:
+    """A setting of tomorrow, too."""
+    values = {key: getattr(Settings(), key) for key in Settings.model_fields} | {"source": str(tmp_path)}
+    refused = untrusted_source.refused_keys(values, tmp_path, str(tmp_path))
+    assert {*values} - {*refused} == {"platform", "source"}
 
 
 def test_the_documentation_has_the_table() -> None:
