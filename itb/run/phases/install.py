@@ -18,7 +18,6 @@ from itb.repository import server as repository_server
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
-from itb.run.phases import listening
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values
 from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED
@@ -124,7 +123,6 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
 def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.setup_logs(role)
-    listening.remember(cell, role)
     repository_server.enable(host, repo, cell.product.packages)
     with cell.journal.case(*CaseKey(Phase.INSTALL, role, _INSTALLED)) as case:
         dnf.dnf_install(

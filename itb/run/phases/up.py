@@ -20,6 +20,7 @@ from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
 from itb.run import disk_use, reach, run_secrets
 from itb.run.cell import Cell
 from itb.run.parallel import in_parallel
+from itb.run.phases import listening
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind
 from itb.testbed import testbed
@@ -176,6 +177,8 @@ def _boot_role(cell: Cell, role: str, ca: RunCA) -> None:
     with cell.journal.case(*boots(role)) as case:
         state = make_ready(host, ca)
         case.passed(f"{host.fqdn}, systemd: {state.splitlines()[0]}", evidence=state)
+    if role in cell.roles:
+        listening.remember(cell, role)
 
 
 def make_ready(host: Host, ca: RunCA) -> str:
