@@ -109,12 +109,22 @@ def _key(item: Socket) -> tuple[int, str, str]:
 
 def compare(sockets: Sequence[Socket], declared: Mapping[str, str]) -> Iterator[str]:
     """Yield what differs from the declared ports: by port or range, and protocol, who reaches it."""
+    yield from too_open(sockets, declared)
+    yield from lacking(sockets, declared)
+
+
+def too_open(sockets: Sequence[Socket], declared: Mapping[str, str]) -> Iterator[str]:
+    """Yield what listens and is not declared, or for more than is declared."""
     for item in sockets:
         allowed = next((scope for name, scope in declared.items() if _names(name, item)), "")
         if not allowed:
             yield f"{item.describe()} listens and is not declared"
         elif allowed == LOCAL and item.scope == ANY:
             yield f"{item.describe()} listens for others, and is declared as {LOCAL}"
+
+
+def lacking(sockets: Sequence[Socket], declared: Mapping[str, str]) -> Iterator[str]:
+    """Yield ports on which nothing listens, or for fewer than is declared."""
     for name, scope in declared.items():
         own = [item for item in sockets if _names(name, item)]
         if not own and "-" not in name:

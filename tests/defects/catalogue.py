@@ -56,9 +56,9 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     (
         "errors-each-loop", "errors-tracebacks", "errors-of-a-helper", "errors-of-a-thread",
         "leak-of-descriptors", "leak-of-memory", "leak-of-children", "leak-of-temporary-files", "log-grows",
-        "port-is-open", "own-test-fails",
+        "port-is-open",
     ),
-    ("page-counts-nothing", "page-serves-a-key"),
+    ("page-counts-nothing", "page-serves-a-key", "own-test-fails"),
     ("umask-of-the-administrator", "locale-ascii-only"),
     ("harmless-umask", "harmless-locale"),
     ("logrotate-creates-roots-log", "logrotate-postrotate-fails"),

@@ -27,10 +27,12 @@ def test_what_is_not_declared_fails_its_role(new_cell: NewCell) -> None:
     assert {case.key for case in cell.journal.cases} == set(listening.cases(cell))
 
 
-def test_run_that_is_red_has_its_cause(new_cell: NewCell) -> None:
+def test_what_does_not_listen_in_a_run_that_is_red_may_follow_from_that(new_cell: NewCell) -> None:
     cell = new_cell()
-    listening.report(cell, {"frontend": [DEBUG], "factory": "host factory is gone"}, is_red=True)
+    listening.report(cell, {"frontend": [], "factory": "host factory is gone"}, is_red=True)
     assert [case.outcome for case in cell.journal.cases] == [Outcome.SKIPPED, Outcome.SKIPPED]
+    listening.report(cell, {"frontend": [*CONDOR, DEBUG]}, is_red=True)
+    assert cell.journal.cases[-1].outcome is Outcome.FAILED
 
 
 def test_without_a_declaration_it_is_named(new_cell: NewCell) -> None:
