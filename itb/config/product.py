@@ -149,6 +149,8 @@ class OwnTests(YamlRecord):
 
     folder: str = Field(pattern=r"^[A-Za-z0-9_][\w./-]*$")
     """Folder of the source that is put on the host, and in which the command is run."""
+    also: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w./-]*$")], ...] = ()
+    """Other folders of the source that the tests read, by paths relative to their own."""
     command: ArgumentText = 'python3 "$ITB_LIB/run_unittests.py"'
     """A command line for bash that runs them, and prints TAP or writes JUnit XML into $ITB_RESULTS. Default: a
     program of itb's that runs those of Python's unittest."""

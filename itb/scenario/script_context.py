@@ -128,6 +128,7 @@ class ScriptContext:
         if self.own_tests:
             optional |= {
                 "ITB_OWN_TESTS": OWN_TESTS,
+                "ITB_OWN_TESTS_FOLDER": self.own_tests.folder,
                 "ITB_OWN_TESTS_COMMAND": self.own_tests.command,
                 "ITB_OWN_TESTS_PACKAGES": " ".join(self.own_tests.packages),
                 "ITB_OWN_TESTS_MAY_LACK": " ".join(self.own_tests.may_lack),

@@ -4,8 +4,8 @@ set -euo pipefail
 # shellcheck source=../lib/bare.sh
 source "$ITB_LIB/bare.sh"
 only_bare
-[ -d "${ITB_OWN_TESTS:?}" ] || {
-  echo "the source has no such folder of tests (own_tests: folder)"
+[ -d "${ITB_OWN_TESTS:?}/${ITB_OWN_TESTS_FOLDER:?}" ] || {
+  echo "the source has no folder $ITB_OWN_TESTS_FOLDER (own_tests: of the product's definition)"
   exit 1
 }
 log=/var/log/itb-own-tests.log

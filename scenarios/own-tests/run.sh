@@ -9,7 +9,7 @@ cp --recursive "${ITB_OWN_TESTS:?}/." "$folder"
 group=$(id --group --name "$user")
 chown --recursive "$user:$group" "$folder" "$ITB_RESULTS"
 status=0
-runuser --user="$user" -- env --chdir="$folder" HOME="$folder" USER="$user" LOGNAME="$user" \
+runuser --user="$user" -- env --chdir="$folder/${ITB_OWN_TESTS_FOLDER:?}" HOME="$folder" USER="$user" LOGNAME="$user" \
   PYTHONDONTWRITEBYTECODE=1 bash -c "${ITB_OWN_TESTS_COMMAND:?}" >"$out" || status=$?
 grep --quiet '^1\.\.0' "$out" || cat "$out" # an empty plan would be a skip
 has_failures() {

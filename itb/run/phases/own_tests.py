@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from itb.source import checkout
 
 
 def put(cell: Cell) -> None:
-    """Put the folder of the commit that has them on the hosts; a scenario without it says that it is not there."""
+    """Put the folders of the commit that they are in on the hosts; a scenario without them says so."""
     own_tests = cell.product.own_tests
     roles = {step.role for scenario in cell.scenarios if scenario.needs.own_tests for step in scenario.steps}
     if not roles or own_tests is None or cell.settings.from_repo:
@@ -25,14 +26,17 @@ def put(cell: Cell) -> None:
         clone = checkout.checkout(
             cell.commit, private / "source", cache=cell.settings.cache_dir, runner=cell.engine.runner
         )
-        folder = clone / own_tests.folder
-        if not folder.is_dir() or folder.resolve() != clone.resolve() / own_tests.folder:
-            return
-        in_parallel(roles & set(cell.testbed_roles), lambda role: _put(cell, role, folder))
+        folders = [
+            name
+            for name in (own_tests.folder, *own_tests.also)
+            if (clone / name).is_dir() and (clone / name).resolve() == clone.resolve() / name
+        ]
+        in_parallel(roles & set(cell.testbed_roles), lambda role: _put(cell, role, clone, folders))
     finally:
         shutil.rmtree(private)
 
 
-def _put(cell: Cell, role: str, folder: Path) -> None:
+def _put(cell: Cell, role: str, clone: Path, folders: Sequence[str]) -> None:
     with suppress(TestbedError):  # what is wrong with the host the scenario's own steps say
-        cell.host(role).put_tree(folder, OWN_TESTS)
+        for folder in folders:
+            cell.host(role).put_tree(clone / folder, f"{OWN_TESTS}/{folder}")
