@@ -56,10 +56,21 @@ class Socket(Record):
 
     def describe(self) -> str:
         """Return the port, its address and who holds it."""
+        return f"{self.port}{self._where()}"
+
+    def _where(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address
         unit = one_line(self.unit.removesuffix(".service"), _NAME)
         holder = one_line(self.process, _NAME) + (f" of {unit}" if unit and unit != self.process else "")
-        return f"{self.port}/{self.protocol} on {address}" + (f" ({holder})" if holder else "")
+        return f"/{self.protocol} on {address}" + (f" ({holder})" if holder else "")
+
+    @staticmethod
+    def describe_all(sockets: Sequence[Socket]) -> str:
+        """Return all ports, those together that differ in their numbers only."""
+        groups: dict[str, list[int]] = {}
+        for item in sockets:
+            groups.setdefault(item._where(), []).append(item.port)
+        return ", ".join(f"{_ranges(numbers)}{where}" for where, numbers in groups.items()) or "nothing"
 
 
 class Sockets(Record):
@@ -101,6 +112,17 @@ def opened(now: Sockets, before: Sockets, packages: Sequence[str]) -> list[Socke
         return not item.is_high or (item.protocol == "tcp" and item.scope == ANY and item.is_of(packages))
 
     return [new[key] for key in sorted(new) if counts(new[key])]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers in ascending order, those that follow each other as a range."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return "+".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 def _key(item: Socket) -> tuple[int, str, str]:

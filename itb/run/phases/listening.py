@@ -68,7 +68,7 @@ def report(cell: Cell, found: Listening, *, is_red: bool) -> None:
                 case.skip(sockets)
                 continue
             is_open = any(ports.too_open(sockets, declared or {}))
-            named = ", ".join(item.describe() for item in sockets) or "nothing"
+            named = Socket.describe_all(sockets)
             differences = "; ".join(ports.compare(sockets, declared or {}))
             if declared is None:
                 case.passed(f"{named}; the product's definition says nothing of it (roles.{role}.ports)")

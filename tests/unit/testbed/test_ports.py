@@ -28,6 +28,12 @@ def test_what_is_as_declared() -> None:
     assert not list(ports.compare([DEBUG], {"8000-9000/tcp": "any", "9600-9700/tcp": "any"}))
 
 
+def test_ports_of_one_holder_are_named_together() -> None:
+    condor = [Socket(protocol="tcp", address="0.0.0.0", port=port, process="c") for port in (9618, 9620, 9621)]
+    assert Socket.describe_all([HTTPD, *condor]) == "80/tcp on [::] (httpd), 9618+9620-9621/tcp on 0.0.0.0 (c)"
+    assert Socket.describe_all([]) == "nothing"
+
+
 @pytest.mark.parametrize(
     ("sockets", "declared", "difference"),
     [
