@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError, UsageError
@@ -91,11 +92,35 @@ def read_setting(key: str) -> RepositoryKey:
                 f"repo_key {key[:200]}: a key that does not come by https is anybody's key",
                 hint="give a URL with https, a file, or the key's fingerprint (gpg --show-keys FILE prints it)",
             )
+        check_url("repo_key", key, remedy="download the key, and give the file or its fingerprint")
         return RepositoryKey((key,))
     path = expand(key.removeprefix("file://")).absolute()
     if not _is_key(path):
         raise UsageError(f"repo_key {key}: not a fingerprint, nor a file with an ASCII-armored public key")
     return RepositoryKey((str(path),))
+
+
+def check_url(setting: str, url: str, *, remedy: str) -> None:
+    """Raise UsageError for a URL that hosts cannot or shall not get: it is in their files and logs.
+
+    ``remedy`` says what may be given instead of one with a login.
+    """
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https", "ftp") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets without an address, or a port that is no number
+        is_whole = False
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        message = f"{setting}: a user or password in a URL would be seen by every host and log"
+        raise UsageError(message, hint=remedy)
+    if not is_whole or not url.isprintable() or re.search(r"\s", url):
+        raise UsageError(f"{setting} {url[:200]}: http, https or ftp is expected, or a file or directory")
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        raise UsageError(
+            f"{setting} {url[:200]}: every host of the testbed is its own {host}",
+            hint="name this machine by its address on the network, or give a file or directory of it",
+        )
 
 
 def is_https(url: str) -> bool:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from itb import commit_versions
 from itb.config.platform import Platform
 from itb.containers.host import Host
 from itb.data import shipped
 from itb.errors import InstallError, TestbedError, UsageError
-from itb.model import Record, Rpm
+from itb.model import Moment, Record, Rpm
 from itb.process.request import Request
 from itb.repository import keys
 from itb.repository.keys import RepositoryKey
@@ -31,6 +29,7 @@ from itb.util.package_names import is_nevra
 from itb.util.yamlfile import nearest
 
 _UNUSABLE_STATUS = 3  # exit status of offered.py: the repository is unusable
+_WITHOUT_LOGIN = "copy the packages to a directory and give that"
 _UPLOAD_LIMIT = 2 << 30  # bytes of a directory that is copied to the services host
 
 
@@ -52,7 +51,7 @@ class PublishedPackage(Record):
     """A package of a repository; ``built`` is its build time (epoch)."""
 
     rpm: Rpm
-    built: int = 0
+    built: Moment = 0
 
     @property
     def evr(self) -> tuple[int, str, str]:
@@ -64,7 +63,7 @@ class PackageSet(Record):
     """The packages of one version of the product; ``built`` is the latest of their build times (epoch)."""
 
     rpms: tuple[Rpm, ...]
-    built: int = 0
+    built: Moment = 0
 
     @property
     def version(self) -> str:
@@ -85,12 +84,22 @@ class SignatureCheck(Record):
     problems: tuple[str, ...] = ()
 
 
+class _CheckedPackage(Record):
+    """What rpm on the services host says of a package; ``said`` is the result of the check of its signatures."""
+
+    nevra: str
+    header: str
+    signer: str
+    said: str
+
+
 def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
     """Return the location that ``--from-repo`` names; raise UsageError if it cannot be used on the platform."""
     name_or_path = text.removeprefix("file://") if text.startswith("file://") else text
     setting = keys.read_setting(key)
     if "://" in name_or_path:
-        return _locate_url(text, setting)
+        keys.check_url("from_repo", text, remedy=_WITHOUT_LOGIN)
+        return RepositoryLocation(text, url=text.rstrip("/"), key=setting)
     if "/" in name_or_path or name_or_path in (".", ".."):
         folder = resolve(expand(name_or_path))
         if not folder.is_dir():
@@ -116,28 +125,11 @@ def locate(platform: Platform, text: str, key: str) -> RepositoryLocation:
         host_key = repository.key.format(**platform.settings)
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f"platform {platform.name}: published {text}: {error} is no setting of it") from None
+    keys.check_url(f"platform {platform.name}: published {text}", url, remedy=_WITHOUT_LOGIN)
     if not setting.sources:
         platforms = RepositoryKey((host_key,) if host_key else (), on_host=True, pin=repository.fingerprint)
         setting = dataclasses.replace(platforms, pin=setting.pin or platforms.pin)
     return RepositoryLocation(text, url=url, key=setting, priority=repository.priority)
-
-
-def _locate_url(text: str, key: RepositoryKey) -> RepositoryLocation:
-    parts = urlsplit(text)
-    is_one_word = text.isprintable() and not re.search(r"\s", text)  # it is a line of dnf's configuration
-    if parts.scheme not in ("http", "https", "ftp") or not parts.hostname or not is_one_word:
-        raise UsageError(f"from_repo {text[:200]}: http, https or ftp is expected, or a directory")
-    if parts.username or parts.password:
-        raise UsageError(
-            "from_repo: a user or password in a URL would be seen by every host and log",
-            hint="copy the packages to a directory and give that",
-        )
-    if parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127."):
-        raise UsageError(
-            f"from_repo {text[:200]}: every host of the testbed is its own {parts.hostname}",
-            hint="name this machine by its address on the network, or give the directory that is served",
-        )
-    return RepositoryLocation(text, url=text.rstrip("/"), key=key)
 
 
 def upload(services: Host, directory: Path, target: str) -> None:
@@ -160,22 +152,30 @@ def upload(services: Host, directory: Path, target: str) -> None:
 def list_packages(services: Host, url: str, globs: Sequence[str]) -> list[PublishedPackage]:
     """Return the product's packages in a repository, newest first; raise TestbedError if it cannot be read."""
     lines = _run_script(services, url, ["list", url, *globs])
-    return [_read_package(json.loads(line), url) for line in lines]
+    return [_read_package(line, url) for line in lines]
 
 
-def _read_package(fields: dict[str, Any], url: str) -> PublishedPackage:
+def _read_package(line: str, url: str) -> PublishedPackage:
     """Return a package as the metadata has it; raise TestbedError for a name or version that no package has.
 
     Nobody signs metadata, and dnf's configuration on hosts names the packages:
     a name of two lines would add a line to it, one with an asterisk would stand for others.
     """
-    try:
-        package = PublishedPackage(built=int(fields.pop("built")), rpm=Rpm.model_validate(fields))
-    except ValueError:  # text that is no Unicode
-        raise TestbedError(f"repository {url} cannot be used: it has a package that cannot be one") from None
+    with _readable(url):
+        fields = json.loads(line)
+        package = PublishedPackage(built=fields.pop("built"), rpm=Rpm.model_validate(fields))
     if not is_nevra(package.rpm.nevra):
         raise TestbedError(f"repository {url} cannot be used: {package.rpm.nevra[:200]!r} is no name of a package")
     return package
+
+
+@contextmanager
+def _readable(url: str) -> Iterator[None]:
+    """Raise TestbedError, which names the repository, where the block cannot read what it says of a package."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # text that is no Unicode, too
+        raise TestbedError(f"repository {url} cannot be used: it has a package that cannot be one") from None
 
 
 def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> SignatureCheck:
@@ -184,24 +184,25 @@ def check(services: Host, url: str, rpms: Sequence[Rpm], key: str) -> SignatureC
     ``key`` is the file of the only accepted key on that host; empty for none.
     """
     lines = _run_script(services, url, ["fetch", url, key or "-", *(rpm.nevra for rpm in rpms)])
-    results = [json.loads(line) for line in lines]
+    with _readable(url):
+        results = [_CheckedPackage.model_validate_json(line) for line in lines]
     unsigned = [result for result in results if not _is_signed(result)]
-    problems = [f"{result['nevra']}: {_signature_problem(result, bool(key))}" for result in unsigned]
+    problems = [f"{result.nevra}: {_signature_problem(result, bool(key))}" for result in unsigned]
     return SignatureCheck(
-        headers={result["nevra"]: result["header"] for result in results},
-        signers=tuple(dict.fromkeys(result["signer"] for result in results if result["signer"])),
+        headers={result.nevra: result.header for result in results},
+        signers=tuple(dict.fromkeys(result.signer for result in results if result.signer)),
         problems=tuple(problems),
     )
 
 
-def _is_signed(result: dict[str, str]) -> bool:
-    return "signatures OK" in result["said"] and "NOT OK" not in result["said"]
+def _is_signed(result: _CheckedPackage) -> bool:
+    return "signatures OK" in result.said and "NOT OK" not in result.said
 
 
-def _signature_problem(result: dict[str, str], key: bool) -> str:
-    if not result["signer"]:
+def _signature_problem(result: _CheckedPackage, key: bool) -> str:
+    if not result.signer:
         return "is not signed"
-    return f"{'is not signed with that key' if key else 'no key to check it with'} ({result['signer']})"
+    return f"{'is not signed with that key' if key else 'no key to check it with'} ({result.signer})"
 
 
 def _run_script(services: Host, url: str, args: Sequence[str]) -> list[str]:
@@ -219,6 +220,12 @@ def _run_script(services: Host, url: str, args: Sequence[str]) -> list[str]:
         )
     if not completed.ok:
         raise TestbedError(f"host services: dnf looks at {url}: {completed.reason}", evidence=completed.output)
+    if completed.left_out:  # from its middle
+        raise TestbedError(
+            f"repository {url} cannot be used: its listing of the product's packages has "
+            f"{len(completed.stdout) + completed.left_out:,} bytes, more than are read",
+            hint="--from-repo DIRECTORY or a URL with fewer versions of them",
+        )
     return completed.stdout.splitlines()
 
 

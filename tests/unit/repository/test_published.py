@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from itb.config import lookup
+from itb.config.platform import PublishedRepository
 from itb.config.settings import Settings
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError, UsageError
@@ -234,15 +235,15 @@ class _Recorder:
 
     role = "factory"
 
-    def __init__(self, answer: str = "") -> None:
+    def __init__(self, answer: str = "", *, left_out: int = 0) -> None:
         self.files: dict[str, str] = {}
-        self.answer = answer
+        self.answer, self.left_out = answer, left_out
 
     def put(self, *files: FileSpec, **_: object) -> None:
         self.files |= {file.path: file.content.decode() for file in files}
 
     def run(self, request: Request) -> Completed:
-        return Completed(tuple(request.argv), 0, self.answer, "", 0.1)
+        return Completed(tuple(request.argv), 0, self.answer, "", 0.1, left_out=self.left_out)
 
 
 def test_repository_file() -> None:
@@ -298,3 +299,65 @@ def test_a_name_in_the_metadata_is_no_line_of_dnfs_configuration(changed: dict[s
 def test_a_url_is_one_word_of_dnfs_configuration(url: str) -> None:
     with pytest.raises(UsageError, match="http, https or ftp is expected"):
         published.locate(lookup.load_platform("deb13"), url, OWNER)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://me:word@x.org/KEY", "a user or password in a URL"),
+        ("https://me@x.org/KEY", "a user or password in a URL"),
+        ("https://localhost/KEY", "is its own localhost"),
+        ("https://127.0.0.1/KEY", "is its own 127.0.0.1"),
+        ("https://x.org/a b", "is expected"),
+        ("https://x.org/a\n--output", "is expected"),
+        ("https:///KEY", "is expected"),
+        ("https://[x.org/KEY", "is expected"),
+        ("https://x.org:port/KEY", "is expected"),
+    ],
+)
+def test_url_of_a_key_is_checked_like_that_of_a_repository(url: str, words: str) -> None:
+    """The login in it was an argument of curl on the services host."""
+    deb13 = lookup.load_platform("deb13")
+    for repository, key in ((url, OWNER), ("https://x.org/a", url)):
+        with pytest.raises(UsageError, match=words) as caught:
+            published.locate(deb13, repository, key)
+        assert "word" not in caught.value.message.replace("a user or password", "")
+
+
+def test_login_in_the_url_of_a_platforms_repository() -> None:
+    """The user may give it there by platform_options."""
+    deb13 = lookup.load_platform("deb13")
+    with_login = PublishedRepository(url="https://me:word@{host}/", key="")
+    platform = deb13.model_copy(update={"published": {"own": with_login}, "settings": {"host": "x.org"}})
+    with pytest.raises(UsageError, match="a user or password in a URL"):
+        published.locate(platform, "own", "")
+
+
+@pytest.mark.parametrize("built", [10**18, -1, None, "x", [1], 1e400])
+def test_time_that_no_package_was_built_at(built: object) -> None:
+    """It ended the run with an error of the calendar, which named no repository."""
+    fields = offered("1.0-1", names=("factory",))[0].rpm.model_dump() | {"built": built}
+    with pytest.raises(TestbedError, match=r"repository http://x\.org cannot be used: it has a package that"):
+        published.list_packages(cast("Host", _Recorder(json.dumps(fields))), "http://x.org", ["g*"])
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "5", "[1]", "{}", '{"built": 1}', '{"built": ' + "9" * 5000 + "}", "[" * 9**5],
+)
+def test_listing_that_is_no_listing(line: str) -> None:
+    with pytest.raises(TestbedError, match=r"repository http://x\.org cannot be used: it has a package that"):
+        published.list_packages(cast("Host", _Recorder(line)), "http://x.org", ["g*"])
+    with pytest.raises(TestbedError, match=r"repository http://x\.org cannot be used: it has a package that"):
+        published.check(cast("Host", _Recorder(line)), "http://x.org", [], "")
+
+
+def test_listing_that_is_too_long() -> None:
+    """The middle of it is not there, nor would be packages in it."""
+    line = json.dumps(offered("1.0-1", names=("factory",))[0].rpm.model_dump() | {"built": 1})
+    cut = _Recorder(line, left_out=1)
+    for read in (
+        lambda: published.list_packages(cast("Host", cut), "http://x.org", ["g*"]),
+        lambda: published.check(cast("Host", cut), "http://x.org", [], ""),
+    ):
+        with pytest.raises(TestbedError, match=r"repository http://x\.org cannot be used: its listing"):
+            read()
