@@ -177,8 +177,10 @@ def test_green_of_a_candidates_own_making(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path / "clone")
     to = {"to": str(tmp_path / "repo")}
     with pytest.raises(UsageError, match="was not made here by you") as caught:
-        publish.run(to, "", koji=False, dry_run=True, force=False)
-    assert "--force" in caught.value.hint
+        publish.run(to, "", koji=False, dry_run=True, force=True)
+    assert "--copied" in caught.value.hint
+    with pytest.raises(UsageError, match="has no RPMs"):
+        publish.run(to, "", koji=False, dry_run=True, force=False, copied=True)
     seal.write(rundir)
     with pytest.raises(UsageError, match="has no RPMs"):
         publish.run(to, "", koji=False, dry_run=True, force=False)

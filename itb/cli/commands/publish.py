@@ -31,8 +31,13 @@ from itb.rundir.directory import RunDir
 R = TypeVar("R", bound=Record)
 
 
-def run(flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, force: bool) -> None:
-    """Publish a run to a directory, to Koji, or both; ``flags`` has the settings of both."""
+def run(
+    flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, force: bool, copied: bool = False
+) -> None:
+    """Publish a run to a directory, to Koji, or both; ``flags`` has the settings of both.
+
+    ``force`` is about a run that is not green, ``copied`` about one that nobody knows to be this user's.
+    """
     settings = common.settings_from({"runs": flags.get("runs"), "engine": flags.get("engine")})
     publish = _with_flags(settings.publish, DeclaredPublish, flags)
     to = publish.to if flags.get("to") or not koji else ""
@@ -43,10 +48,10 @@ def run(flags: Mapping[str, Any], run_name: str, *, koji: bool, dry_run: bool, f
             "publish: {to: ...} in itb.yaml sets a place for good",
         )
     rundir = RunDir.find(settings.runs_dir, run_name)
-    if not force and not seal.is_intact(rundir):
+    if not copied and not seal.is_intact(rundir):
         raise UsageError(
             f"run {rundir.id} was not made here by you: nobody knows who says that it is green",
-            hint="a candidate's tree may bring such a directory along; if you trust it: --force",
+            hint="a candidate's tree may bring such a directory along; if you trust it: --copied",
         )
     with rundir.lock():
         build = publishable(rundir, force=force)

@@ -17,6 +17,7 @@ _PUBLISH, _KOJI = fields(DeclaredPublish), fields(DeclaredKoji)
     _KOJI["tag"],
     _KOJI["scratch"],
     option("force", "publish a run that is not green", False),
+    option("copied", "publish a run directory that was not made here by you, if you trust what it says", False),
     option("dry_run", "print what would be done, and do nothing", False),
     RUN,
     "runs",
@@ -30,6 +31,7 @@ def publish(
     koji: bool,
     dry_run: bool,
     force: bool,
+    copied: bool,
     **nested: str | bool,
 ) -> None:
     """Publish a green run: RPMs to a YUM repository, its SRPM to Koji.
@@ -43,4 +45,4 @@ def publish(
     """
     from itb.cli.commands import publish as commands_publish
 
-    commands_publish.run({**nested, **flags}, run, koji=koji, dry_run=dry_run, force=force)
+    commands_publish.run({**nested, **flags}, run, koji=koji, dry_run=dry_run, force=force, copied=copied)
