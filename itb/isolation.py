@@ -10,10 +10,10 @@ ANY_AUDIENCE = frozenset({"ANY", "https://wlcg.cern.ch/jwt/v1/any"})
 
 
 class Server(Record):
-    """A server outside of the testbed that a user has named, as this machine knows it."""
+    """A server outside of the testbed that a user has named, with the one address that hosts know it by."""
 
     name: str
-    addresses: tuple[str, ...]  # IPv4
+    address: str  # IPv4
     port: int
 
 
@@ -42,7 +42,7 @@ class Isolation(Record):
     @property
     def names(self) -> tuple[str, ...]:
         """Return the servers as entries of ``extra_hosts``."""
-        return tuple(f"{server.name}:{address}" for server in self.servers for address in server.addresses[:1])
+        return tuple(dict.fromkeys(f"{server.name}:{server.address}" for server in self.servers))
 
     @property
     def is_closed(self) -> bool:

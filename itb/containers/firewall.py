@@ -94,11 +94,7 @@ def rules(bridge: str, isolation: Isolation, *, subnet: str, name_server: str, o
     ``subnet`` is that of its hosts, empty if it is not known, ``name_server`` the address at which the engine
     answers names, empty if it does not; ``own`` are the addresses of this machine.
     """
-    servers = [
-        f"ip daddr {{ {', '.join(server.addresses)} }} tcp dport {server.port} accept"
-        for server in isolation.servers
-        if server.addresses
-    ]
+    servers = [f"ip daddr {server.address} tcp dport {server.port} accept" for server in isolation.servers]
     names = [f"ip daddr {name_server} meta l4proto {{ tcp, udp }} th dport 53 accept"] if name_server else []
     machine = f"ip daddr != {{ {', '.join(own)} }} " if own else ""
     hosts = f'iifname "{bridge}" ip saddr {subnet} ip daddr {subnet} {machine}notrack' if subnet else ""

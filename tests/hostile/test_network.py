@@ -173,7 +173,7 @@ def test_a_declared_way_out_leads_to_public_addresses_and_named_servers(
 ) -> None:
     with start_testbed(Isolation(internet=True)) as testbed:
         assert reached(testbed.host("bare"), outside) == {"public"}
-        server = Server(name="mirror.example.org", addresses=(outside.private,), port=outside.port)
+        server = Server(name="mirror.example.org", address=outside.private, port=outside.port)
         assert not testbed.isolate(Isolation(servers=(server,))).problem
         assert reached(testbed.host("bare"), outside) == {"private"}
 

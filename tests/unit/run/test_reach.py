@@ -12,8 +12,8 @@ import pytest
 from itb.config.product import TokenDelivery, Variant, with_variants
 from itb.config.settings import Settings
 from itb.containers import firewall
-from itb.errors import TokenError
-from itb.isolation import Isolation, OutsideIssuer
+from itb.errors import TestbedError, TokenError
+from itb.isolation import Isolation, OutsideIssuer, Server
 from itb.model import Token
 from itb.report.isolation_warnings import isolation_warnings
 from itb.run import reach
@@ -29,6 +29,8 @@ def _names(monkeypatch: pytest.MonkeyPatch) -> None:
     def lookup(host: str, port: int, *_: object) -> list[Any]:
         if host.startswith("unknown"):
             raise socket.gaierror
+        if host.startswith("dns-"):  # a name with these addresses
+            return [(0, 0, 0, "", (address, port)) for address in host.removeprefix("dns-").split("-")]
         return [(0, 0, 0, "", (f"10.0.0.{len(host)}", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
@@ -62,6 +64,50 @@ def test_servers_that_the_user_has_named(new_cell: NewCell) -> None:
     cell = new_cell(Settings(from_repo="https://repo.example.org:8443/x", repo_key="https://unknown/key"))
     cell.rundir.save(values.OUTSIDE_ISSUER, OutsideIssuer(url="https://issuer.example.org/it"))
     assert reached(cell) == (False, ["issuer.example.org:443", "repo.example.org:8443"])
+
+
+STRANGE = pytest.mark.parametrize(
+    "answers",
+    [
+        "8.8.8.8-169.254.169.254-127.0.0.1-10.88.0.1", "8.8.8.8-10.88.0.1", "10.88.0.1-8.8.8.8",
+        "8.8.8.8-100.64.0.1", "127.0.0.1", "127.1.2.3", "10.0.0.1-127.0.0.1", "169.254.169.254", "224.0.0.1",
+        "0.0.0.0", "255.255.255.255",
+    ],
+)  # fmt: skip
+
+
+@STRANGE
+def test_names_that_lead_to_the_machine(new_cell: NewCell, answers: str) -> None:
+    """Who answers for a repository's name had this machine's server and the cloud's metadata opened to hosts."""
+    cell = new_cell(Settings(from_repo=f"https://dns-{answers}/x", repo_key="https://repo.example.org/key"))
+    with pytest.raises(TestbedError, match=f"server dns-{answers}: its name leads to"):
+        reach.declared(cell)
+    with_issuer = new_cell(Settings())
+    with_issuer.rundir.save(values.OUTSIDE_ISSUER, OutsideIssuer(url=f"https://dns-{answers}/it"))
+    with pytest.raises(TestbedError, match=f"server dns-{answers}: its name leads to"):
+        reach.declared(with_issuer)
+
+
+@STRANGE
+def test_mirrors_and_proxies_of_the_machine_itself(
+    new_cell: NewCell, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    """Hosts do not need them."""
+    monkeypatch.setenv("http_proxy", f"dns-{answers}:3128")
+    cell = new_cell(Settings(platform_options={"deb13": {"mirror": f"http://dns-{answers}/debian"}}))
+    platform = cell.platform.model_copy(update={"internet": True, "settings": {}})
+    assert reached(dataclasses.replace(cell, platform=platform)) == (True, [])
+
+
+@pytest.mark.parametrize("answers", ["10.1.0.1-10.1.0.2", "8.8.4.4-8.8.8.8", "192.168.1.1"])
+def test_one_address_of_a_server_is_opened(new_cell: NewCell, answers: str) -> None:
+    """It is the one that hosts know it by, at each of its ports."""
+    name, first = f"dns-{answers}", answers.partition("-")[0]
+    isolation = reach.declared(new_cell(Settings(from_repo=f"http://{name}/x", repo_key=f"https://{name}/key")))
+    assert isolation.servers == (
+        Server(name=name, address=first, port=80), Server(name=name, address=first, port=443)
+    )  # fmt: skip
+    assert isolation.names == (f"{name}:{first}",)
 
 
 def test_a_token_of_value_is_not_given_to_hosts_that_reach_everything(
