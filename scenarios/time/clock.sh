@@ -1,7 +1,7 @@
 #!/bin/bash
 # The clock that the services of this host see: CLOCK=tool makes sure that one can be made wrong, a number of seconds
-# makes it so, "clock.sh right" makes it the machine's once they are restarted. A container has the machine's clock, which stays as it is:
-# libfaketime stands between a service and the clock. The rest of the host sees the right one.
+# makes it so, "clock.sh right" makes it the machine's once they are restarted. A container has the machine's clock,
+# which stays as it is: libfaketime stands between a service and the clock. The rest of the host sees the right one.
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Times of tokens, what logs say from a moment on, services; a script takes it with: source "$ITB_SCENARIO_DIR/common.sh"
+# Times of tokens, what logs say from a moment on, services; a script takes it with:
+# source "$ITB_SCENARIO_DIR/common.sh"
 
 # end_of FILE: the end of the token in a file, in seconds since the epoch.
 end_of() {

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The frontend says in its logs, since its restart or the last ended.sh, what became of its token: SAYS is RENEWED or EXPIRED.
+# The frontend says in its logs, since its restart or the last ended.sh, what became of its token: SAYS is RENEWED or
+# EXPIRED.
 # ITB_CREDENTIAL_LOGS: globs; ITB_CREDENTIAL_RENEWED, ITB_CREDENTIAL_EXPIRED: its words (extended regular expressions).
 set -euo pipefail
 # shellcheck source=common.sh
