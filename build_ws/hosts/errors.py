@@ -50,7 +50,7 @@ DAY, MONTH = "Mon|Tue|Wed|Thu|Fri|Sat|Sun", "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep
 DATE = re.compile(rf"^\W*(?:(?:{DAY})\b,? )?(?:{MONTH})\b")
 HEADER = re.compile(r"\[[^\]]*\]?|\([^)]*\)|<[^>]*>|\S*\d\S*|\S*[.:=|/{\"]\S*|[-|*]")
 WORDS_BEFORE = 2
-VARIABLE = re.compile(r"\S*\d\S*|\b[0-9a-f]{8,}\b")
+VARIABLE = re.compile(r"(?<!\S)\S*\d\S*|\b[0-9a-f]{8,}\b")
 
 
 def error_message(line):
@@ -75,7 +75,7 @@ def errors(lines):
         message = error_message(line) if QUICK.search(line) else None
         if TRACEBACK in line:
             start, introduced = said if said else (number, None)
-            message = introduced or (re.sub(r"\W*b?\W*$", "", message.partition(TRACEBACK)[0]) if message else "")
+            message = introduced or (without_marks(message.partition(TRACEBACK)[0]) if message else "")
             number, exception = end_of_traceback(lines, number)
             yield start, f"{message.rstrip(':')}: {exception}" if message else exception
             said = None
@@ -86,6 +86,12 @@ def errors(lines):
         number += 1
     if said:
         yield said
+
+
+def without_marks(text):
+    """Return a text without the marks at its end, and without the b of bytes between them."""
+    marks = re.match(r"\W*b?\W*", text[::-1])  # one that ends with $ would be tried from each place on
+    return text[: len(text) - marks.end()]
 
 
 def end_of_traceback(lines, number):

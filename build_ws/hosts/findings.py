@@ -31,7 +31,9 @@ ERROR = re.compile(
     r"|_job_submit\(\) failed: "  # HTCondor's GridManager, of a CE
     r"|failed to (?:send|receive) file\(s\) "  # HTCondor, of a job; why is what the other side says
 )
-TRANSFER = re.compile(r".*?(\S+ at \S+ failed to (?:send|receive) file)\(s\) .*?\|Error: ([^;|]+)(?:[;|].*)?")
+TRANSFER = re.compile(
+    r"^(?:.*?\s)??(\S+ at \S+ failed to (?:send|receive) file)\(s\) .*?\|Error: ([^;|]+)(?:[;|].*)?"
+)
 JUDGED = re.compile(r"alidation error in|Error running '")
 FINE = re.compile(r": OK$|\bOK for |validation OK")
 MODULE = re.compile(r"^(ERROR|CRITICAL|EXCEPTION): \S+:\d+: ")
@@ -45,6 +47,7 @@ WARNING = re.compile(
     r"|not \w+ed|[Uu]nknown|[Mm]issing|[Ii]nvalid|[Uu]nsupported|[Rr]eject\w*|KeyError)\b"
 )
 MOST = 5
+LONGEST = 4000  # characters of a line that are read: patterns that have .* twice take the square of that
 NEAR = 20  # lines
 LONG = 50  # lines
 NEWEST = 40  # files
@@ -61,9 +64,9 @@ def expand(text):
         if TRACEBACK in line and "\\n" in line:
             # As bytes, or as a list of lines.
             pieces = line.replace("\\'", "'").split("\\n")
-            yield from ((number, re.sub(r"""^['"], ?['"]""", "", piece)) for piece in pieces)
+            yield from ((number, re.sub(r"""^['"], ?['"]""", "", piece)[:LONGEST]) for piece in pieces)
         else:
-            yield number, line
+            yield number, line[:LONGEST]
 
 
 def tracebacks(lines):
@@ -161,7 +164,7 @@ def last_warnings(texts, ignored):
     found = []
     for name, text in texts:
         lines = text.rstrip().splitlines()
-        message = PREFIX.sub("", lines[-1]).strip() if lines and WARNING.search(lines[-1]) else ""
+        message = PREFIX.sub("", lines[-1]).strip() if lines and WARNING.search(lines[-1][:LONGEST]) else ""
         if message and not any(item.search(message) for item in ignored):
             found.append((message, name, len(lines) - 1, lines[-1]))
     return found

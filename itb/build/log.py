@@ -24,7 +24,7 @@ _SPEC_LINE = re.compile(r"^(line \d+): ")
 _MILESTONES = (
     (re.compile(r"Executing\((%\w+)\)"), "rpmbuild {}"),
     (re.compile(r"Processing files: (\S+)"), "packaging {}"),
-    (re.compile(r"\*+ Executing (\S+) \*+"), "{}"),
+    (re.compile(r"\* Executing (\S+) \*"), "{}"),
     (re.compile(r"Wrote: \S*/([^/\s]+)$"), "wrote {}"),
 )
 
@@ -84,7 +84,7 @@ def _join(items: list[str]) -> str:
 
 def _build_requires(log: str) -> BuildFailure | None:
     heading = "error: Failed build dependencies:"
-    missing = _listed(log, heading, r"\s+(.+) is needed by \S+")
+    missing = _listed(log, heading, r"\s+(\S.*) is needed by \S+")
     return BuildFailure(f"missing BuildRequires: {_join(missing)}", heading) if missing else None
 
 

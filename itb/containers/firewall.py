@@ -175,7 +175,7 @@ def is_own(listing: str, bridge: str) -> bool:
 
     The name alone does not tell: this machine's own tables may have such names, too.
     """
-    chains = set(re.findall(r"^\s*chain (\S+) {$", listing, re.MULTILINE))
+    chains = set(re.findall(r"^[ \t]*chain (\S+) {$", listing, re.MULTILINE))
     return chains - _LATER_CHAINS == _CHAINS and f'iifname "{bridge}" oifname "{bridge}" accept' in listing
 
 

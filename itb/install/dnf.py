@@ -29,7 +29,8 @@ _TESTBED_FAULTS = re.compile(
 # Printed by rpm where itb runs niced, without an end of line.
 _NICE_WARNING = "warning: Unable to reset nice value: Permission denied"
 
-# At the end of its line: before it may stand what the script has printed, in these words, too.
+# At the end of its line: before it may stand what the script has printed, in these words, too.  To be matched, not
+# searched: that would try each place of the line to its end.
 _SCRIPTLET = re.compile(
     r".*(?:warning|error): %(\w+)\(([^()\s]+)\) scriptlet failed, (exit status \d+|signal \d+)"
 )
@@ -39,20 +40,20 @@ _TRANSACTION = re.compile(r"^Running transaction\s*$", re.MULTILINE)
 _TESTING = re.compile(r"^Running transaction (?:check|test)\s*$", re.MULTILINE)
 # From here on dnf repeats what packages say of themselves, which may be the words of any error.
 _OF_PACKAGES = re.compile(
-    r"^\s*(?:Problem(?: \d+)?: |- nothing provides |Error: Unable to find a match|No match for argument: )",
+    r"^[ \t]*(?:Problem(?: \d+)?: |- nothing provides |Error: Unable to find a match|No match for argument: )",
     re.MULTILINE,
 )
 _PROGRESS_LINES = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
 _PROBLEM_LINE = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
-_REASON_MARKS = (
+_REASON_MARKS = (  # "*" is anything
     "nothing provides",
     "conflicts with file from",
     "conflicts between attempted installs",
-    "obsoletes .* provided by",
-    "conflicts with .* provided by",
+    "obsoletes * provided by",
+    "conflicts with * provided by",
     "none of the providers can be installed",
     "cannot install both",
-    "requires .*, but ",
+    "requires *, but ",
     "No match for argument",
     "Unable to find a match",
     "conflicting requests",
@@ -61,9 +62,9 @@ _REASON_MARKS = (
     "Public key for",
     "GPG check FAILED",
     "No space left",
-    "needs .* more space",
+    "needs * more space",
     "filtered out by exclude",
-    r"Status code: \d+ for",
+    "Status code: * for",
 )
 
 
@@ -138,7 +139,7 @@ def failed_scriptlet(output: str) -> FailedScriptlet | None:
     """Return the first scriptlet that failed, or None."""
     lines = output.replace(_NICE_WARNING, "").splitlines()
     for number, line in enumerate(lines):
-        match = _SCRIPTLET.search(line)
+        match = _SCRIPTLET.match(line)
         if match:
             before = [text.strip() for text in lines[max(0, number - 3) : number]]
             own_lines = [text for text in before if text and not text.startswith(_PROGRESS_LINES)]
@@ -155,7 +156,7 @@ def dnf_reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for mark in _REASON_MARKS:
         for line in lines:
-            if re.search(mark, line):
+            if _has_mark(line, mark):
                 return re.sub(r"^(?:Error: |- |\[(?:MIRROR|FAILED)\] )", "", line).strip()
     for line in lines:
         match = _PROBLEM_LINE.match(line)
@@ -163,6 +164,16 @@ def dnf_reason(output: str) -> str:
             return match.group(1)
     errors = [line for line in lines if line.startswith("Error")]
     return errors[-1].removeprefix("Error: ") if errors else ""
+
+
+def _has_mark(line: str, mark: str) -> bool:
+    """Return whether a line has the parts of a mark, one after the other."""
+    place = 0
+    for part in mark.split("*"):
+        place = line.find(part, place) + len(part)
+        if place < len(part):
+            return False
+    return True
 
 
 def installed_packages(host: Host, globs: Sequence[str]) -> tuple[InstalledPackage, ...]:

@@ -126,7 +126,7 @@ def describe_result(values: Mapping[str, str]) -> str:
 # Errors of systemd before it started the program; its own message is "No such process".
 _STATUSES = {"216": ", its Group= does not exist", "217": ", its User= does not exist"}
 # All hosts of a machine share one limit, so this is the machine's fault, not the candidate's.
-_NO_WATCH = re.compile(r"Failed to (set a|add .*) watch.*(Too many open files|No space left)")
+_NO_WATCH = re.compile(r"Failed to (set a|add .{1,60}?) watch.{0,300}(Too many open files|No space left)")
 # Without CAP_SYS_ADMIN, as in a container, systemd cannot give a filter of system calls to a service with a user.
 _NOT_PERMITTED = re.compile(
     r"Failed at step (USER|SECCOMP|NAMESPACE|CAPABILITIES) spawning \S+: Operation not permitted"

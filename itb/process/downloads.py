@@ -16,7 +16,7 @@ _TAIL = 20  # lines at the end of an output that are read: those above are of fa
 
 # apt and apt-get: "E: Failed to fetch URL  reason"; dnf and librepo: "Curl error (7): reason for URL [detail]".
 _APT_ERROR = re.compile(r"^E: Failed to fetch (?P<url>\S+)\s+(?P<reason>\S.*)$", re.MULTILINE)
-_DNF_ERROR = re.compile(r"Curl error \(\d+\): (?P<reason>.+?) for (?P<url>\w+://\S+)")
+_DNF_ERROR = re.compile(r"Curl error \(\d+\): (?P<reason>(?:(?!Curl error).)+?) for (?P<url>\w+://\S+)")
 
 
 def _any(*patterns: str) -> re.Pattern[str]:

@@ -19,6 +19,7 @@ from itb.process.request import Request
 from itb.process.result import CommandError, Completed
 from itb.repository import signing_key
 from itb.util.files import sha256, write_atomically
+from itb.util.text import lines_of
 
 REPO_ID = "itb-candidate"
 REPO_HOST = "repo.glideinwms.org"
@@ -177,10 +178,12 @@ def _not_indexed(completed: Completed, build: Build) -> BuildError | None:
     if completed.returncode != _NOT_INDEXED:
         return None
     names = "|".join(re.escape(rpm.name) for rpm in build.rpms)
-    refused = re.search(rf"^.*\b(Critical|Error|Warning)\b.*\s({names})\b.*$", completed.stderr, re.MULTILINE)
-    if not refused:
+    for line in map(str.strip, lines_of(completed.stderr)):
+        level = re.search(r"\b(Critical|Error|Warning)\b", line)
+        if level and re.search(rf"\s({names})\b", line[level.end() :]):
+            break
+    else:
         return None
-    line = refused[0].strip()
     return completed.error(BuildError, f"a package cannot be put into a repository: {line}", quoted=line)
 
 

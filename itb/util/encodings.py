@@ -10,6 +10,7 @@ import base64
 import binascii
 import html
 import re
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,15 +67,35 @@ def _decode_base64(word: bytes) -> bytes:
 
 _PACKED = (b"H4sI", b"eJ", b"eA", b"eN", b"eF")  # gzip and zlib (RFC 1952, 1950), in base64
 _UNPACKED_LIMIT = 1 << 17  # bytes; a packed token needs 20,000
+_UNPACKED_LEAST = 1 << 8  # bytes that tell what is packed from what only begins like it
+UNREAD = b"\0more is packed here than is read\0"  # in decoded data: what is not looked into may be a secret
+
+
+class _Room(threading.local):
+    """The number of bytes that may still be unpacked of the text that a thread redacts."""
+
+    left = 0
+
+
+_room = _Room()
+
+
+def allow_unpacking(size: int) -> None:
+    """Bound what is unpacked of the text that this thread redacts next: a word may hold 1000 times its size."""
+    _room.left = _UNPACKED_LIMIT + size
 
 
 def _unpack(letters: bytes) -> bytes:
-    """Return what is packed by gzip or zlib in base64, as far as it can be read; empty if it is not."""
+    """Return what gzip or zlib packed in base64, and ``UNREAD`` if that is more than fits; empty if nothing is."""
     try:
         packed = binascii.a2b_base64(letters[: len(letters) // 4 * 4])
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(packed, _UNPACKED_LIMIT)
+        limit = max(_UNPACKED_LEAST, min(_room.left, _UNPACKED_LIMIT))
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        data = unpacker.decompress(packed, limit)
     except (zlib.error, binascii.Error):
         return b""
+    _room.left -= len(data)
+    return data if len(data) < limit or unpacker.eof else data + UNREAD
 
 
 def _decode_base32(word: bytes) -> bytes:
@@ -128,7 +149,7 @@ REFERENCES = _with_codes(
     rb"&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[a-zA-Z]{2,24});", b"&", _decode_references
 )
 ESCAPES = _with_codes(
-    rb"\\++(?:u\{?[0-9A-Fa-f]{2}|U0000|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrt/])",
+    rb"(?<!\\)\\++(?:u\{?[0-9A-Fa-f]{2}|U0000|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrt/])",
     rb"\\",
     _decode_escapes,
     _ANY_LETTERS,

@@ -16,7 +16,7 @@ _FIRST_LINES = (re.compile(
     rb"M(?<![A-Za-z0-9+/]M)(?:[A-P][A-Za-z0-9+/](?:CAQAw|CAQEE)|I[GH][A-Za-z0-9+/]AgE(?:AM|BB)"
     rb"|II[A-Za-z0-9+/]{2}[AQgw]IBA(?:DA|AK))" + _REST
 ), re.compile(rb"b3BlbnNzaC1rZXktdjE" + _REST))  # fmt: skip
-_FULL_LINE = re.compile(rb"([A-Za-z0-9+/]{40,}={0,2})[ \t\r]*\Z")
+_FULL_LINE = re.compile(rb"(?<![A-Za-z0-9+/])([A-Za-z0-9+/]{40,}+={0,2})[ \t\r]*\Z")
 _LAST_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}[ \t\r]*\Z")
 
 # What openssl prints of a key, number by number; its lines are indented by four blanks.

@@ -114,6 +114,7 @@ def redact(text: str) -> str:
 
 def redact_bytes(data: bytes) -> bytes:
     """Return ``data`` with every secret replaced by ``[redacted]``; without what is unseen if that splits one."""
+    encodings.allow_unpacking(len(data))
     shown = _redact_plain_text(data)
     if _UNSEEN.search(data):
         plain = _redact_plain_text(_UNSEEN.sub(b"", data))
@@ -152,6 +153,8 @@ def _is_secret(decoded: bytes, depth: int = _DEPTH) -> bool:
     """Return whether decoded data contains a secret: a number of a key, a text, or one that is encoded again."""
     if not decoded:
         return False
+    if encodings.UNREAD in decoded:
+        return True
     if known_secrets.holds_piece(decoded) or known_secrets.replace(decoded, _MARK) != decoded:
         return True
     text = b"\n".join(_PRINTABLE.findall(_UNSEEN.sub(b"", decoded)))
