@@ -137,9 +137,12 @@ def add_folder_setting(file: Path, key: str, folder: str, check: Callable[[str],
         old = ownership.read(file).decode() if os.path.lexists(file) else "# Settings (itb help configuration)\n"
         new = old + ("" if old.endswith("\n") or not old else "\n") + line
         check(new)
-        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
-        write_atomically(file.resolve(), new, mode=mode)
-        ownership.give_to_caller(file.resolve())
+        before = file.stat() if file.exists() else None
+        write_atomically(file.resolve(), new, mode=before.st_mode & 0o777 if before else 0o644)
+        if before is None:
+            ownership.give_to_caller(file.resolve())
+        elif os.geteuid() == 0:
+            os.chown(file.resolve(), before.st_uid, before.st_gid)
     except (OSError, UnicodeDecodeError, UsageError):
         return False
     return True

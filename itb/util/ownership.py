@@ -135,22 +135,31 @@ def _id_by_sudo(variable: str) -> int:
 
 
 def give_to_caller(path: Path, *, but: Collection[str] = ()) -> None:
-    """Make the user who called sudo the owner of a file, or of a folder and its content; do nothing without sudo.
+    """Make the user who called sudo the owner of what root made: a file, or a folder and its content.
 
-    Names in ``but`` and their content stay root's.  Links are not followed.
+    Does nothing without sudo.  Names in ``but`` and their content stay root's,
+    and so do files that have another name elsewhere.  Files of other users stay
+    theirs; links are not followed.  In a folder that was there before, give
+    only what was written: root's other files in it are not the caller's.
     """
     user, group = _id_by_sudo("SUDO_UID"), _id_by_sudo("SUDO_GID")
     if user < 0 or not os.path.lexists(path):
         return
+
+    def give(name: Path | str, folder: int | None = None) -> None:
+        with suppress(FileNotFoundError):  # removed since it was listed
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if status.st_uid == 0 and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1):
+                os.chown(name, user, group, dir_fd=folder, follow_symlinks=False)
+
     if path.is_symlink() or not path.is_dir():
-        os.chown(path, user, group, follow_symlinks=False)
+        give(path)
         return
     for _, folders, files, descriptor in os.fwalk(path, follow_symlinks=False):
         folders[:] = [name for name in folders if name not in but]
         for name in (*folders, *files):
-            with suppress(FileNotFoundError):  # removed since it was listed
-                os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
-        os.chown(descriptor, user, group)
+            give(name, descriptor)
+    give(path)
 
 
 def _named(variable: str, id_of: Callable[[str], int]) -> set[int]:

@@ -98,9 +98,13 @@ def deliver_reports(settings: Settings, runs: Sequence[tuple[RunDir, Notes]], *,
     """
     folder = settings.reports_dir or (combined if len(runs) > 1 else None)
     if folder:
+        is_new = not folder.exists()
         with _writing(folder):
             run_report.write_combined(runs, folder)
-        ownership.give_to_caller(folder)
+        for path in (folder / name for name in run_report.REPORTS):
+            ownership.give_to_caller(path)
+        if is_new:
+            ownership.give_to_caller(folder)
     for rundir, _ in runs:
         ownership.give_to_caller(rundir.path, but=(rundir.tokens.name,))
     return folder

@@ -98,6 +98,25 @@ def test_what_root_made_goes_to_who_became_root_by_sudo(tmp_path: Path, monkeypa
 
 
 @ROOT
+def test_what_root_has_not_made_is_not_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's files, and what has a name elsewhere: a run's RPMs may be links to those of root's cache."""
+    run, cached = tmp_path / "run", tmp_path / "cached"
+    (run / "theirs").mkdir(parents=True)
+    for file in (run / "own", run / "theirs" / "file", cached):
+        file.touch()
+    os.link(cached, run / "linked")
+    for path in (run / "theirs", run / "theirs" / "file"):
+        os.chown(path, OTHER + 1, OTHER + 1)
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
+    monkeypatch.setenv("SUDO_GID", str(OTHER))
+    for path in (run, cached, run / "theirs"):
+        ownership.give_to_caller(path)
+    owners = {path.name: path.stat().st_uid for path in (run, cached, *run.rglob("*"))}
+    theirs = {"theirs": OTHER + 1, "file": OTHER + 1}
+    assert owners == {"run": OTHER, "own": OTHER, "cached": 0, "linked": 0, **theirs}
+
+
+@ROOT
 @pytest.mark.parametrize(
     ("group", "mode", "who"),
     [(0, 0o664, ""), (OTHER, 0o644, ""), (OTHER, 0o664, f"group {OTHER}"), (0, 0o646, "everybody")],

@@ -167,3 +167,34 @@ def test_what_root_made_goes_to_who_started_it_by_sudo(tmp_path: Path, monkeypat
     assert journal.rundir.tokens.stat().st_uid == 0
     rundir = RunDir.create(tmp_path / "new" / "runs", "label")
     assert {rundir.path.stat().st_uid, rundir.path.parent.stat().st_uid} == {54321}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_folder_that_was_there_is_not_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """`sudo itb run --report-dir /srv` gave all of /srv to the user, and its programs lost their setuid bits."""
+    monkeypatch.setenv("SUDO_UID", "54321")
+    monkeypatch.setenv("SUDO_GID", "54321")
+    folder = tmp_path / "srv"
+    files = [folder / "program", folder / "sub" / "theirs", folder / "sub"]
+    files[1].parent.mkdir(parents=True)
+    for file in files[:2]:
+        file.touch()
+    os.chown(files[1], 1234, 1234)
+    files[0].chmod(0o4755)
+    (folder / "sub" / "junit.xml").touch()
+    before = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (*files, folder)]
+    settings = Settings(report_dir=str(folder), progress="quiet")
+    common.begin_reports(settings)
+    runs = [(ended(tmp_path / "runs", f"green{number}", Outcome.PASSED)[0], None) for number in range(count)]
+    common.conclude(settings, *runs)
+    after = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (*files, folder)]
+    assert after == before
+    assert (folder / "sub" / "junit.xml").stat().st_uid == 0
+    assert {path.stat().st_uid for path in folder.iterdir() if path.suffix} == {54321}
+    made = Settings(report_dir=str(tmp_path / "new"), progress="quiet")
+    common.begin_reports(made)
+    common.conclude(made, *runs)
+    assert {path.stat().st_uid for path in (tmp_path / "new", *(tmp_path / "new").iterdir())} == {54321}

@@ -213,6 +213,20 @@ def test_what_root_writes_belongs_to_who_used_sudo(new: New, monkeypatch: pytest
     assert {path.stat().st_uid for path in Path.cwd().rglob("*")} == {54321}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("owner", [0, 54321])
+def test_a_file_that_is_changed_keeps_its_owner(new: New, monkeypatch: pytest.MonkeyPatch, owner: int) -> None:
+    """Root's own itb.yaml was the user's afterwards."""
+    monkeypatch.setenv("SUDO_UID", "54321")
+    monkeypatch.setenv("SUDO_GID", "54321")
+    Path("itb.yaml").write_text("jobs: 2\n")
+    os.chown("itb.yaml", owner, owner)
+    new("product", "mine")
+    assert "products: [products]" in Path("itb.yaml").read_text()
+    assert (Path("itb.yaml").stat().st_uid, Path("itb.yaml").stat().st_gid) == (owner, owner)
+    assert Path("products").stat().st_uid == 54321
+
+
 def test_a_folder_that_others_can_change(new: New, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
