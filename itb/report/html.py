@@ -27,6 +27,7 @@ from itb.util.text import clean, duration
 from itb.util.when import utc
 
 KEPT_FILES = 60  # evidence files listed per host
+Evidence = tuple[str, list[str], int]  # a role, its files in the run directory, the number of those not listed
 LOCK = "lock.yaml"  # has a page of its own: browsers offer to save a YAML file
 
 
@@ -43,7 +44,8 @@ class HostPackages:
 def write(path: Path, run_data: RunData, verdict: Verdict) -> None:
     """Write the report of a run to a file, and the pages of logs that it links to into the run directory."""
     cases = page_cases.page_cases(run_data)
-    pages = text_pages.write(run_data.rundir.path, _lines_by_file(cases))
+    evidence = evidence_files(run_data.rundir.path)
+    pages = text_pages.write(run_data.rundir.path, _lines_by_file(cases, evidence))
     links = _Links(run_data.rundir.path, path.parent, pages)
     page = render("report.html.j2", links=links, **view(run_data, verdict, cases))
     write_atomically(path, page.encode("utf-8", "replace"))
@@ -60,13 +62,18 @@ def write_overview(path: Path, runs: Sequence[tuple[RunData, Verdict]]) -> None:
     write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def _lines_by_file(cases: Iterable[PageCase]) -> dict[str, list[int]]:
+def _lines_by_file(cases: Iterable[PageCase], evidence: Iterable[Evidence]) -> dict[str, list[int]]:
     """Return the files that get a page, each with the numbers of the lines that the report links to."""
     lines: dict[str, list[int]] = {LOCK: []}
+    shown = [file for _, files, _ in evidence for file in files]
     for page_case in cases:
+        shown += [page_case.case.log, *(quote.file for quote in page_case.quotes)]
         for quote in page_case.quotes:
             if quote.line:
                 lines.setdefault(quote.file, []).append(quote.line)
+    for file in shown:
+        if not text_pages.is_plain(file):
+            lines.setdefault(file, [])
     return lines
 
 
@@ -84,12 +91,13 @@ class _Links:
     pages: Mapping[str, str]
 
     def file(self, file: str) -> str:
-        """Return the link to a file; empty if there is no such file."""
-        return href(self.rundir, file, self.folder)
+        """Return the link to a file, or to its page if browsers may not take it for text; else empty."""
+        shown = file if text_pages.is_plain(file) else self.pages.get(file, "")
+        return href(self.rundir, shown, self.folder)
 
     def page(self, file: str) -> str:
         """Return the link to the page of a file; to the file itself if it has no page."""
-        return self.file(self.pages.get(file, file))
+        return href(self.rundir, self.pages[file], self.folder) if file in self.pages else self.file(file)
 
     def line(self, quote: Quote) -> str:
         """Return the link to a quoted line on the page of its log; to the log if it has no page."""
@@ -164,7 +172,7 @@ def group_packages(run_data: RunData) -> list[HostPackages]:
     return hosts
 
 
-def evidence_files(rundir: Path) -> list[tuple[str, list[str], int]]:
+def evidence_files(rundir: Path) -> list[Evidence]:
     """Return for each role its logs and collected files (in the run directory) and how many are not listed."""
     files: dict[str, list[str]] = {}
     for top in ("setup", "hosts"):

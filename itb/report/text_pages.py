@@ -1,4 +1,7 @@
-"""Writes text files of a run as HTML pages with numbered lines, which reports link to."""
+"""Writes text files of a run as HTML pages with numbered lines, which reports link to.
+
+Of files that a browser may not take for text, such as a host's ``x.html``, reports link to nothing else.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from itb.util.text import clean
 
 FOLDER = "pages"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_PLAIN = re.compile(r"[^.]+\.(?:log|txt)")
 MARGIN = 2000  # lines shown before and after a line that is linked to; the file has all
 
 
@@ -36,6 +40,17 @@ def write(rundir: Path, files: Mapping[str, Iterable[int]]) -> dict[str, str]:
     return pages
 
 
+def is_plain(file: str) -> bool:
+    """Return whether every browser and server takes a file of a run directory for plain text, by its name.
+
+    Hosts choose names of their files: one that ends in .html or .svg is a
+    page, and one without an ending that is known may be taken for one.  Those
+    on top of the run directory are itb's.
+    """
+    path = Path(file)
+    return len(path.parts) == 1 or _PLAIN.fullmatch(path.name) is not None
+
+
 def _write(rundir: Path, page: str, file: str, numbers: list[int]) -> bool:
     """Write the page of a file; return whether the file has lines to show."""
     path = path_inside(rundir, file)
@@ -44,7 +59,7 @@ def _write(rundir: Path, page: str, file: str, numbers: list[int]) -> bool:
         text = render(
             "text.html.j2",
             file=clean(file),
-            raw=f"../{quote(file)}",
+            raw=f"../{quote(file)}" if is_plain(file) else "",
             lines=lines,
             marked=set(numbers),
         )

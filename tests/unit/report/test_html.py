@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from lxml import html
@@ -208,6 +209,28 @@ def test_a_page_of_a_log_that_a_host_has_named(tmp_path: Path, name: str) -> Non
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("it\n")
     assert set(text_pages.write(tmp_path, {"a.html": [1], name: [1]})) == {"a.html", name}
+
+
+@pytest.mark.parametrize(
+    "name", ["x.log.html", "x.svg", "x.xml", "SchedLog", "x.html.log", "x.LOG", ".log", "x.html "]
+)
+def test_what_a_host_has_named_is_never_a_page_of_its_own(rundir: RunDir, name: str) -> None:
+    """Browsers take such a name, or none that they know, for a page, and run what it says."""
+    folder = rundir.path / "hosts" / "factory"
+    folder.mkdir(parents=True)
+    for file in (name, "journal.txt", "x.log"):
+        (folder / file).write_text("<script>alert(1)</script>\n")
+    rundir.append_case(case("x", outcome=Outcome.FAILED, log=f"hosts/factory/{name}", quotes=(
+        Quote(text="<script>alert(1)</script>", file=f"hosts/factory/{name}", line=1),
+        Quote(text="absent", file=f"hosts/factory/{name}"),
+    )))
+    targets = {unquote(link).partition("#")[0] for link in page(rundir).xpath("//a/@href")}
+    inner = {link for file in rundir.path.rglob("pages/*.html") for link in html.parse(file).xpath("//a/@href")}
+    assert targets - {""} > {"./hosts/factory/journal.txt", "./hosts/factory/x.log"}
+    assert not [link for link in {*targets, *inner} if unquote(link).endswith(f"/{name}")]
+    (shown,) = [file for file in rundir.path.rglob("pages/*.html") if f"./pages/{file.name}" in targets]
+    assert "<script>" not in shown.read_text()
+    assert "alert(1)" in shown.read_text()
 
 
 def test_the_lock_opens_as_text(rundir: RunDir) -> None:
