@@ -20,10 +20,11 @@ for folder in / /tmp /var /var/tmp /var/cache /var/lib /var/log /etc /home; do
     echo "free $mount $free"
     if [ "$free" -lt 1024 ] || { [ "${total:-0}" != 0 ] && [ "${inodes:-1}" = 0 ]; }; then
         echo "full $mount $free"
-    elif ! touch "$folder/.itb-look" 2>/dev/null; then
+    elif look=$(mktemp "$folder/.itb-look.XXXXXXXXXX" 2>/dev/null); then # nobody else has put this name there
+        rm -f "$look"
+    else
         echo "readonly $mount"
     fi
-    rm -f "$folder/.itb-look" 2>/dev/null
 done | sort -u
 
 # cgroup v2, then v1.  A unit with a limit of its own speaks for itself, not for the host.

@@ -7,7 +7,9 @@ server of the run are checked, here and nowhere else.
 
 A candidate is root on its hosts, though: it can fill their disks, eat their
 memory or end them.  A fault of only such a host is called undecided, and so is
-a full disk that all hosts share, if the candidate used it (``disk_use``).
+a full disk that all hosts share, if the candidate used it (``disk_use``).  At
+the CE its pilots are a user only, but whatever that may cause is not told from
+the outside: any fault there is undecided, too, once something is installed.
 """
 
 from __future__ import annotations
@@ -31,8 +33,6 @@ from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.util.text import lines_of
 
 _DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY = ": disk full: ", ": out of memory: ", ": too many processes: "
-_KILLED, _UNREACHED = ", out of memory", " cannot be reached"  # the first as Host.why_not_running says it
-_BY_PILOTS = (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY, _KILLED, _UNREACHED)
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .{1,200} more space")
@@ -55,7 +55,7 @@ def find(cell: Cell, role: str, text: str) -> str:
 
 
 def qualify(cell: Cell, cause: str, text: str = "") -> str:
-    """Return a cause, called undecided if only hosts with the candidate have it: it is root on these.
+    """Return a cause, called undecided if only hosts with the candidate have it: it is root or a pilot on these.
 
     ``text`` is as for :func:`find`.  Raises TestbedError if the engine cannot be asked.
     """
@@ -64,9 +64,7 @@ def qualify(cell: Cell, cause: str, text: str = "") -> str:
 
 def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     own_roles = [role for role in [*cell.testbed_roles, WORKSPACE] if _has_candidate(cell, role)]
-    is_full = any(cause.startswith(_full_disk(folder)) for folder in disk_use.folders(cell))
-    if is_full or any(word in cause for word in _BY_PILOTS):
-        own_roles += _roles_of_pilots(cell)
+    own_roles += _roles_of_pilots(cell)
     for folder in disk_use.folders(cell):
         if cause.startswith(_full_disk(folder)):
             return disk_use.is_candidates(cell, folder, own_roles)
@@ -137,7 +135,7 @@ def _causes(cell: Cell, role: str, text: str) -> Iterator[str]:
     if SERVICES in started:
         yield from _web_server_causes(cell)
     for name in findings.get("unreachable", ()):
-        yield f"host {role}: {name}{_UNREACHED}"
+        yield f"host {role}: {name} cannot be reached"
 
 
 def _full_disk(folder: Path) -> str:

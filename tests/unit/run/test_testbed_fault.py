@@ -145,8 +145,9 @@ def cell(new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch) -> Cell:
         ("host ce: out of memory: the kernel killed 2 of its processes", True),
         ("host ce: repo.x:443 cannot be reached", True),  # its hosts take all connections
         ("host ce: container x is not running (exit status 137, out of memory)", True),
-        ("host ce: container x is not running (exit status 137)", False),
-        ("host ce: name resolution fails: repo.x is not known there", False),
+        ("host ce: /tmp cannot be written to", True),
+        ("host ce: container x is not running (exit status 137)", True),
+        ("host ce: name resolution fails: repo.x is not known there", True),
         ("host services: the web server that serves the packages does not run", False),
         ("the disk of /runs is full (1 MiB left)", False),
         ("", False),
@@ -156,8 +157,10 @@ def test_fault_of_a_host_with_the_candidate_is_no_acquittal(cell: Cell, cause: s
     assert testbed_fault.qualify(cell, cause) == (f"{UNDECIDED}: {cause}" if is_undecided else cause)
 
 
-def test_fault_before_the_installation_is_the_testbeds(new_cell: Callable[[], Cell]) -> None:
-    assert testbed_fault.qualify(new_cell(), FULL.replace("ce", "factory")) == FULL.replace("ce", "factory")
+@pytest.mark.parametrize("role", ["ce", "factory"])
+def test_fault_before_the_installation_is_the_testbeds(new_cell: Callable[[], Cell], role: str) -> None:
+    cause = FULL.replace("ce", role)
+    assert testbed_fault.qualify(new_cell(), cause) == cause
 
 
 def test_fault_that_a_host_without_the_candidate_has_too_is_the_testbeds(
