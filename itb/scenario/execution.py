@@ -227,7 +227,7 @@ class _ScenarioRun:
         scenario_step.refuse_dead_host(host, step_output)
         checks = step_output.parse_tap()
         if step_output.left_files:
-            checks.extend(self._fetch_results(case, host, self._results_folder(case)))
+            checks.extend(self._fetch_results(case, host, step_output.results))
         if self.scenario.needs.own_tests and self.context.own_tests:
             apply_known_failures(checks, self.context.own_tests.known_failures)
         result = evaluate_try(step_output, checks, role=host.role)
@@ -246,7 +246,7 @@ class _ScenarioRun:
             step,
             script=script,
             folder=host_files.folder_on_host(self.scenario),
-            env=self._environment(step, case),
+            env=self._environment(step),
             factor=self.factor,
             log=case.log,
             note=case.note,
@@ -276,11 +276,7 @@ class _ScenarioRun:
         host_files.put(self.scenario, host)
         self.hosts_with_files.add(host.role)
 
-    def _results_folder(self, case: RunningCase) -> str:
-        assert case.log is not None
-        return f"/tmp/itb-{slug(self.scenario.name)}-{case.log.stem}"
-
-    def _environment(self, step: Step, case: RunningCase) -> dict[str, str]:
+    def _environment(self, step: Step) -> dict[str, str]:
         return {
             **self.context.step_environment(step.role, self.scenario.env),
             **self.of_actions,
@@ -291,7 +287,6 @@ class _ScenarioRun:
             "ITB_ATTEMPT": self.trace_id,  # its name in 0.1
             "ITB_SCENARIO_DIR": host_files.folder_on_host(self.scenario),
             "ITB_LIB": scenario_step.LIBRARY,
-            "ITB_RESULTS": self._results_folder(case),
             "ITB_TIMEOUT_FACTOR": f"{self.factor:g}",
             "USER": step.user,
             "LOGNAME": step.user,

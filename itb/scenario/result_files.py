@@ -19,14 +19,15 @@ ENTRIES_LIMIT = 2000  # files, folders and whatever else
 LEFT_OUT = "left-out.txt"
 _HARMLESS = (archive.LINK, archive.ELSEWHERE, archive.BINARY)
 
-# Runs on the host with the folder as its argument: writes an archive of the
-# folder to standard output, cut at the limit, and removes the folder.  Where
-# there is a file or a link instead, the archive is empty.
+# Runs on the host, as root, with the folder as its argument: writes an archive of the
+# folder to standard output, cut at the limit, and removes the one above it, which is the
+# step's.  Where there is a file or a link instead, the archive is empty; the user of a step
+# may put one there at any time, so what counts is where the shell is once it has gone there.
 FETCH = (
     "bash",
     "-c",
-    'if [ -d "$1" ] && [ ! -L "$1" ]; then '
-    f'tar {" ".join(archive.FORMAT)} --directory="$1" . | head --bytes={TOTAL_LIMIT}; fi; rm -rf -- "$1"',
+    'if cd -P -- "$1" 2>/dev/null && [ "$(pwd -P)" = "$1" ]; then '
+    f'tar {" ".join(archive.FORMAT)} . | head --bytes={TOTAL_LIMIT}; fi; cd / && rm -rf -- "${{1%/*}}"',
     "fetch",
 )
 

@@ -107,12 +107,15 @@ def run(
         if not line.startswith(mark):
             note(line)
 
+    # A name that nobody can foresee: other users of the host write to /tmp, too.
+    results = f"/tmp/itb-{secrets.token_hex(8)}/results"
     # The mark goes by standard input: any process of root could read it in the environment.
     mark_line = f"{mark}\n".encode()
     completed = host.run(Request(
-        argv, user=step.user, env=env, input=mark_line, timeout=limit, check=False, log=log, on_line=note_line
-    ))
-    return StepOutput(completed, mark, log_offset)
+        argv, user=step.user, env={**env, "ITB_RESULTS": results}, input=mark_line,
+        timeout=limit, check=False, log=log, on_line=note_line,
+    ))  # fmt: skip
+    return StepOutput(completed, mark, log_offset, results)
 
 
 def refuse_dead_host(host: Host, step_output: StepOutput) -> None:
@@ -142,12 +145,13 @@ class StepOutput:
 
     ``mark`` begins the lines that step.sh prints; no step knows it, so none
     can forge such a line.  ``log_offset`` is where the step's output begins
-    in its log (bytes).
+    in its log (bytes), ``results`` the folder for its result files on the host.
     """
 
     completed: Completed
     mark: str
     log_offset: int = 0
+    results: str = ""
 
     @property
     def entered(self) -> bool:

@@ -32,8 +32,10 @@ _GATHER = """
 shopt -s globstar nullglob
 set +e
 set -- /dev/null @GLOBS@
-folder=$(mktemp -d /tmp/itb-evidence.XXXXXX)
-trap 'rm -rf "$folder" "$folder.list"' EXIT
+work=$(mktemp -d /tmp/itb-evidence.XXXXXXXXXX)
+trap 'rm -rf "$work"' EXIT
+folder=$work/files
+mkdir "$folder"
 journalctl --boot --no-pager --output=short-precise 2>&1 | tail --bytes=16M > "$folder/@JOURNAL@"
 systemctl list-units --all --no-pager --plain > "$folder/units.txt" 2>&1
 rpm --query --all 2>&1 | sort > "$folder/packages.txt"

@@ -4,7 +4,8 @@
 #   step.sh once COMMAND...
 #   step.sh poll WITHIN EVERY EACH COMMAND...    (seconds)
 #
-# It gives the step its user's home and a folder for result files.  Polling
+# It gives the step its user's home and a folder for result files, $ITB_RESULTS, in a new folder of its own, where
+# nobody else can put a name: the host may have users that are the candidate's.  Polling
 # happens here and not outside so that it costs one call of the container
 # engine and not one a try.  Lines that begin with the mark, which is the first line of
 # standard input, are for itb to read: neither the step nor who reads environments
@@ -16,6 +17,8 @@ echo "$mark begun" >&2
 finish() {
   if ! rmdir -- "$ITB_RESULTS" 2>/dev/null && { [ -e "$ITB_RESULTS" ] || [ -L "$ITB_RESULTS" ]; }; then
     echo "$mark result files in $ITB_RESULTS" >&2
+  else
+    rm -rf -- "$work"
   fi
   exit "$1"
 }
@@ -29,10 +32,9 @@ is_final() {
 # that moment are in its output.  A try's output goes to a file: a pipe would be held open by a daemon that a
 # step starts.  Only what changed since the last try is printed.
 poll() {
-  local within=$1 every=$2 each=$3 out=$ITB_RESULTS.out tries=0 last='' before=0 left status text
+  local within=$1 every=$2 each=$3 out=$work/out tries=0 last='' before=0 left status text
   local never dog
   shift 3
-  rm -f -- "$out" "$out.late" # of a try whose itb was killed
   mkfifo -- "$out"
   exec {never}<>"$out" # nobody ever writes to it: to read from it is to wait
   rm -f -- "$out"
@@ -75,15 +77,20 @@ poll() {
     fi
     sleep "$every"
   done
-  rm -f -- "$out"
   finish "$status"
 }
 
 eval "HOME=~$USER"  # itb lets no user name pass that a shell could take for more
 export HOME
 cd -- "$HOME" 2>/dev/null || cd /
-rm -rf -- "$ITB_RESULTS"
-mkdir -p -- "$ITB_RESULTS"
+work=${ITB_RESULTS%/*}
+# Its name cannot be foreseen, and it is not taken as it is found: who has made it could change what is in it.
+# Users that a step hands its results to may go through it.
+if ! mkdir --mode=0711 -- "$work"; then
+  echo "$work cannot be made for the files of the step" >&2
+  exit 1
+fi
+mkdir -- "$ITB_RESULTS"
 
 how=$1
 shift

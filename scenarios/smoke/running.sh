@@ -15,6 +15,7 @@ if grep --quiet --line-regexp 0 <<<"$ended"; then
   exit 0
 fi
 [ -z "$ended" ] || summary+="; ended: $(exit_codes <<<"$ended")"
-held=$(ce_q -constraint 'JobStatus == 5' -af HoldReason | head --lines=1)
+# The words of a pilot, or of who submitted it: they begin no line.
+held=$(ce_q -constraint 'JobStatus == 5' -af HoldReason | head --lines=1 | tr --delete '[:cntrl:]')
 echo "no pilot runs at the CE; pilots: $summary${held:+; held: $held}"
 exit 1

@@ -64,7 +64,7 @@ def test_what_there_is_not_is_not_told() -> None:
 
 
 def test_the_documentation_has_every_variable_of_steps() -> None:
-    """Those of the context, and those that the execution adds."""
+    """Those of the context, and those that the execution of a step adds."""
     context = dataclasses.replace(
         FACTS, packages={"ce": ()}, requested_packages={"ce": ()}, configure_scripts={"ce": "ce.sh"},
         own_tests=OwnTests(folder="tests", packages=("x",), may_lack=("y",)),
@@ -78,15 +78,15 @@ def test_the_documentation_has_every_variable_of_steps() -> None:
         re.sub("_(CE|FRONTEND|FACTORY|SECOND_FRONTEND)$", "_<ROLE>", name)
         for name in context.step_environment("ce", {})
     }
-    execution = (TOP / "itb" / "scenario" / "execution.py").read_text()
-    assert documented == variables | set(re.findall(r'"(ITB_[A-Z_]+)":', execution))
+    added = "".join((TOP / "itb" / "scenario" / name).read_text() for name in ("execution.py", "step.py"))
+    assert documented == variables | set(re.findall(r'"(ITB_[A-Z_]+)":', added))
 
 
 def test_nobody_reads_a_variable_of_scripts_back() -> None:
     who = r"(env\w*|environment\([^)]*\))"
     back = re.compile(rf"""{who}(\[|\.get\()f?["']ITB_\w*[^]=]*[])](?!\s*=[^=])""", re.IGNORECASE)
     assert back.search('cell.product.env.get("ITB_PILOT_LOGS", "")')
-    assert back.search('self._environment(step, case)["ITB_RESULTS"]')
+    assert back.search('self._environment(step)["ITB_RESULTS"]')
     allowed = [TOP / "itb" / "scenario" / "script_context.py"]
     files = [path for path in (TOP / "itb").rglob("*.py") if path not in allowed]
     lines = {line.strip() for path in files for line in path.read_text().splitlines() if back.search(line)}
