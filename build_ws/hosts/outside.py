@@ -12,6 +12,10 @@ It reads a JSON object from standard input:
   reserved  regular expression of paths that no package of the product may own
   may_change, may_be_added, watched
             those of paths that packages may change, that they may add, and where nothing else may be added
+  watched_elsewhere
+            those of paths where nothing else may be added but in folders that only the product's packages have
+  link_may_change, link_may_be_added
+            those of links that packages may change, or add, if they lead to a package's file
   most      number of files of a host that are looked at: more of them make a finding
   keys      folder of the image with the public keys whose signature makes other RPM files good
 and writes one, without what is expected:
@@ -19,7 +23,7 @@ and writes one, without what is expected:
   image       NEVRA of every package of the image
   packages    NEVRA of every RPM that is good
   refused     RPM files in dnf's cache that are not good, with the reason
-  changed     [path, change] of files of the image: changed or deleted
+  changed     [path, change] of files and accounts of the image: changed or deleted
   added       [path, kind] of files that neither the image nor a good package has, without folders
   deviant     [package, path, deviation] of files of good packages
   misplaced   [package, path, reason] of files of the product where files of the platform are looked for
@@ -35,8 +39,9 @@ import re
 import stat
 import sys
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import accounts
 import rpm
 from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra
 
@@ -137,28 +142,14 @@ def shown(value):
     return value
 
 
-def accounts(path):
-    """Return {name: id} of a passwd or group file."""
-    found = {}
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return found
-    with os.fdopen(file, "rb") as reader:
-        for line in reader.read(1 << 22).decode("utf-8", "replace").split("\n"):
-            fields = line.split(":")
-            if len(fields) > 2 and re.match(r"[0-9]{1,10}\Z", fields[2]):
-                found.setdefault(fields[0], int(fields[2]))
-    return found
-
-
 class Host:
     """The host's files beside those of the image; only while the host's root is this process' own."""
 
     def __init__(self, image, own, packages):
         self.image, self.own, self.packages = image, own, packages
         self.root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-        self.users, self.groups = accounts("/etc/passwd"), accounts("/etc/group")
+        self.accounts = accounts.read_all()
+        self.users, self.groups = accounts.ids(self.accounts["passwd"]), accounts.ids(self.accounts["group"])
         self.users["root"] = self.groups["root"] = 0
         self.changed, self.added, self.deviant, self.misplaced = [], [], [], []
 
@@ -202,6 +193,18 @@ class Host:
                 self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
         if reserved.fullmatch(path):
             self.misplaced.append([owners[0][0], path, "no package of the product may own it"])
+
+    def leads_to_package(self, path, changed=False):
+        """Return whether a link leads to a file of the image or of a package.
+
+        One of the image that was ``changed`` is one of a package of the platform that was installed since: what
+        was there before would have been chosen before.
+        """
+        real = os.path.realpath(path)
+        owners = self.packages.owned.get(real)
+        if changed:
+            return bool(owners) and real not in self.image and self._is_platforms(real)
+        return real != path and (bool(owners) or real in self.image)
 
     def _is_platforms(self, path):
         owners = self.packages.owned.get(path, ())
@@ -333,10 +336,37 @@ def scriptlets(paths, packages):
     naming = {}
     for path in paths:
         word = re.compile(rf"(?<![\w.-]){re.escape(path.rpartition('/')[2])}(?![\w-])")
-        names = [name for name, script in packages.scriptlets if path in script or word.search(script)]
+        place = path.partition(" for ")[0]  # of an entry of a file
+        names = [name for name, script in packages.scriptlets if place in script or word.search(script)]
         if names:
             naming[path] = names
     return naming
+
+
+def without_expected(host, query):
+    """Return the lists of findings without what is expected: that may be any number, and lists have an end."""
+    names = "may_change", "may_be_added", "watched", "watched_elsewhere", "link_may_change", "link_may_be_added"
+    may_change, may_be_added, watched, elsewhere, link_may_change, link_may_be_added = (
+        re.compile(query[name], re.DOTALL).fullmatch for name in names
+    )
+    own = host.packages.own_folders() - {*host.image}
+
+    def is_added(path):
+        if may_be_added(path) or (link_may_be_added(path) and host.leads_to_package(path)):
+            return False
+        if watched(path):
+            return True
+        return bool(elsewhere(path)) and own.isdisjoint(str(folder) for folder in PurePosixPath(path).parents)
+
+    def is_changed(path):
+        return not may_change(path) and not (link_may_change(path) and host.leads_to_package(path, changed=True))
+
+    return {
+        "changed": [item for item in host.changed if is_changed(item[0])],
+        "added": [item for item in host.added if is_added(item[0])],
+        "deviant": [item for item in host.deviant if not may_change(item[1])],
+        "misplaced": [item for item in host.misplaced if not may_be_added(item[1])],
+    }
 
 
 def main():
@@ -352,22 +382,13 @@ def main():
             hashlib.new(algorithm)  # loaded now: nothing is once the root is the host's
         # What the image has in such a folder is hidden by the host's file system there.
         image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
-        own = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        own, own_accounts = os.open("/", os.O_RDONLY | os.O_DIRECTORY), accounts.read_all()
         os.chroot(HOST)
         os.chdir("/")
         host = Host(image, own, packages)
         host.look(re.compile(query["reserved"], re.DOTALL), query["most"])
-        # First without what is expected: any number of files may be there, and the lists have an end.
-        may_change, may_be_added, watched = (
-            re.compile(query[name], re.DOTALL).fullmatch for name in ("may_change", "may_be_added", "watched")
-        )
-        lists = {
-            "changed": [item for item in host.changed if not may_change(item[0])],
-            "added": [item for item in host.added if watched(item[0]) and not may_be_added(item[0])],
-            "deviant": [item for item in host.deviant if not may_change(item[1])],
-            "misplaced": [item for item in host.misplaced if not may_be_added(item[1])],
-        }
-        lists = {name: bounded(items) for name, items in lists.items()}
+        host.changed += map(list, accounts.differences(own_accounts, host.accounts))
+        lists = {name: bounded(items) for name, items in without_expected(host, query).items()}
         paths = [item[-2] for items in lists.values() for item in items][:LISTED]
         result.update(
             lists, packages=packages.names, refused=bounded(packages.refused),

@@ -8,7 +8,7 @@ import os
 import stat
 import subprocess
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import rpm
 
@@ -62,6 +62,17 @@ class Packages:
                     continue
                 with copy.open("rb") as file:
                     self._take(transactions.hdrFromFdno(file.fileno()), checksum in self.product)
+
+    def own_folders(self):
+        """Return the folders in which only packages of the product have files."""
+        own, others = set(), {"/"}
+        for path, owners in self.owned.items():
+            folders = {str(folder) for folder in PurePosixPath(path).parents}
+            if all(entry.is_product for _, entry in owners):
+                own |= folders
+            else:
+                others |= folders
+        return own - others
 
     def _copy(self, path, copy):
         """Copy an RPM file to where the host cannot change it; return its SHA-256 and why it is not good."""

@@ -160,6 +160,11 @@ class SideEffect(YamlRecord):
     packaged: bool = False
     """Whether packages' files belong here: a new file counts as the candidate is installed; later, a scenario may
     have installed more."""
+    linked: bool = False
+    """Whether only links are meant that lead to a file of a package; one of the image that is changed has to lead
+    to a file of a package of the platform that was installed since."""
+    elsewhere: bool = False
+    """Whether files do not count in folders of the product: those in which nobody else has any."""
 
 
 class SideEffects(YamlRecord):

@@ -40,6 +40,11 @@ class FileSpec:
     source: Path | None = None
 
 
+def _home(request: Request) -> dict[str, str]:
+    """Return the home of root, where programs look for settings: the host's own accounts may say otherwise."""
+    return {"HOME": "/root"} if request.user in ("", "root") else {}
+
+
 @dataclass(frozen=True)
 class Host:
     """One container that plays a role; ``fqdn`` is its name on the testbed network.
@@ -67,7 +72,7 @@ class Host:
         timeout = limits("command") if request.timeout is None else request.timeout
         mark = secrets.token_hex(8)
         bounded = [self._timeout, "--kill-after=5", str(math.ceil(timeout) + _BACKSTOP), *request.argv]
-        inside = replace(request, argv=bounded, env={**self._path, **request.env, MARK: mark})
+        inside = replace(request, argv=bounded, env={**self._path, **_home(request), **request.env, MARK: mark})
         if stop.event.is_set():
             raise stop.error()
         try:

@@ -25,14 +25,16 @@ from itb.process.request import Request
 from itb.util import yamlfile
 from itb.util.text import count, lines_of
 
-# Runs a script that imports a module which is no file there; arguments: the module's name and text, the script.
-_WITH_MODULE = """
+# Runs a script that imports modules which are no files there; arguments: each module's name and text, the script.
+_WITH_MODULES = """
 import sys, types
-name, text, script = sys.argv[1:]
-sys.modules[name] = module = types.ModuleType(name)
-exec(compile(text, name + ".py", "exec"), module.__dict__)
+*modules, script = sys.argv[1:]
+for name, text in zip(modules[::2], modules[1::2]):
+    sys.modules[name] = module = types.ModuleType(name)
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
 exec(compile(script, "outside.py", "exec"))
 """
+_MODULES = ("accounts", "rpm_files")
 _KEYS = "/etc/pki/rpm-gpg"
 _MAX_FILES = 500_000  # of a host; one that only has the product has a tenth of them
 _MAX_SHOWN = 100  # findings in the evidence of a case
@@ -116,7 +118,8 @@ def inspect(
     Raises TestbedError if there is no result.
     """
     folder = shipped.folder("build_ws") / "hosts"
-    script, files = ((folder / name).read_text(encoding="utf-8") for name in ("outside.py", "rpm_files.py"))
+    script, *texts = ((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("outside", *_MODULES))
+    modules = [word for module in zip(_MODULES, texts, strict=True) for word in module]
     query = _InspectionQuery(
         trusted=served.platform,
         product=served.product,
@@ -124,7 +127,10 @@ def inspect(
         reserved=_pattern(expected.reserved).pattern,
         may_change=_may_change(expected).pattern,
         may_be_added=_may_be_added(expected).pattern,
-        watched=_pattern(expected.watched).pattern,
+        watched=_pattern(item for item in expected.watched if not item.elsewhere).pattern,
+        watched_elsewhere=_pattern(item for item in expected.watched if item.elsewhere).pattern,
+        link_may_change=_pattern(item for item in expected.expected if item.linked and not item.new).pattern,
+        link_may_be_added=_pattern(item for item in expected.expected if item.linked and not item.changed).pattern,
         most=_MAX_FILES,
         keys=_KEYS,
     )
@@ -132,7 +138,7 @@ def inspect(
         host.container,
         image,
         Request(
-            ["sh", "-c", tools.RUN_PYTHON, "sh", _WITH_MODULE, "rpm_files", files, script],
+            ["sh", "-c", tools.RUN_PYTHON, "sh", _WITH_MODULES, *modules, script],
             input=query.model_dump_json().encode(),
             timeout=host.engine.runner.limits("look-outside"),
             host=host.role,
@@ -159,6 +165,9 @@ class _InspectionQuery(Record):
     may_change: str
     may_be_added: str
     watched: str
+    watched_elsewhere: str
+    link_may_change: str
+    link_may_be_added: str
     most: int
     keys: str
 
@@ -242,11 +251,11 @@ def _describe_deviation(package: str, path: str, change: str, own: Sequence[str]
 
 
 def _may_change(expected: SideEffects) -> re.Pattern[str]:
-    return _pattern(explained for explained in expected.expected if not explained.new)
+    return _pattern(explained for explained in expected.expected if not (explained.new or explained.linked))
 
 
 def _may_be_added(expected: SideEffects) -> re.Pattern[str]:
-    return _pattern(explained for explained in expected.expected if not explained.changed)
+    return _pattern(explained for explained in expected.expected if not (explained.changed or explained.linked))
 
 
 def _without_epoch(nevra: str) -> str:

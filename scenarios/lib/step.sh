@@ -80,7 +80,9 @@ poll() {
   finish "$status"
 }
 
-eval "HOME=~$USER"  # itb lets no user name pass that a shell could take for more
+# Root's home is given: the host's accounts may be the candidate's. itb lets no user name pass that a shell could
+# take for more.
+[ "$USER" = root ] || eval "HOME=~$USER"
 export HOME
 cd -- "$HOME" 2>/dev/null || cd /
 work=${ITB_RESULTS%/*}

@@ -45,6 +45,29 @@ FINE = {
     "/usr/lib/python3/dist-packages/hostile/__init__.py": "",
     "/usr/lib/hostile-fine/libz.so.1": "",
     "/etc/profile.d/hostile.sh": "",
+    "%config /etc/hostile/hostile.conf": "",
+}
+# What scriptlets and services do besides: an account in a group, a link of alternatives, files of its own.
+HARMLESS = """
+groupadd --system hostile
+useradd --system --gid hostile --groups adm --home-dir /var/lib/hostile hostile
+ln -s /usr/bin/hostile-fine /etc/alternatives/hostile
+ln -s /etc/alternatives/hostile /usr/bin/voms-proxy-hostile
+touch /etc/hostile/made /etc/condor/made
+"""
+# What decides how root's programs and services run, in ways that no package has to own: each with what is seen.
+SETTINGS = {
+    "sed -i s,:/root:,:/var/lib/x:, /etc/passwd": "/etc/passwd for root: another entry than the image's",
+    "echo toor::0:0::/:/bin/sh >>/etc/passwd": "/etc/passwd for toor: has the number of root",
+    "gpasswd --add nobody adm": "/etc/group for adm: with nobody of the image",
+    "mkdir -p /etc/sysconfig; echo LD_PRELOAD=/var/lib/x/x.so >/etc/sysconfig/condor": "/etc/sysconfig/condor: ",
+    "mkdir -p /etc/default; touch /etc/default/x": "/etc/default/x: a file that no package has",
+    "mkdir -p /etc/logrotate.d; touch /etc/logrotate.d/x": "/etc/logrotate.d/x: a file that no package has",
+    "touch /etc/x.conf": "/etc/x.conf: a file that no package has",
+    "mkdir -p /home/y/.condor; touch /home/y/.condor/user_config": "/home/y/.condor/user_config: a file that ",
+    "touch /usr/bin/voms-proxy-x": "/usr/bin/voms-proxy-x: a file that no package has",
+    "ln -s /var/lib/x/y /etc/alternatives/y": "/etc/alternatives/y: a link that no package has",
+    "ln -s /etc/alternatives/y /usr/bin/voms-proxy-y": "/usr/bin/voms-proxy-y: a link that no package has",
 }
 # What is installed, and what the repository has besides: another version, and another package with the same files.
 NOW = {"/usr/libexec/hostile-a": "now", "/usr/libexec/hostile-b": "now"}
@@ -121,7 +144,7 @@ def test_own_program_that_is_not_as_packaged_is_seen(seen: outside.Inspection, e
     assert "\n/usr/libexec/hostile: another content (file of hostile-unverified-" in f"\n{caught.value.evidence}"
 
 
-def test_package_with_files_of_its_own_is_good(
+def test_package_with_files_of_its_own_is_good_until_the_settings_of_others_change(
     new_host: Callable[..., Host],
     look_at: Callable[..., outside.Inspection],
     rpms: dict[str, Path],
@@ -129,7 +152,14 @@ def test_package_with_files_of_its_own_is_good(
 ) -> None:
     host = new_host()
     installed(host, rpms, "fine")
+    host.script(HARMLESS)
     assert "differ" in outside.check_platform(look_at(host, [rpms["fine"]]), expected, [])
+    host.script("\n".join(SETTINGS))
+    with pytest.raises(InstallError) as caught:
+        outside.check_platform(look_at(host, [rpms["fine"]]), expected, [])
+    seen = caught.value.evidence.splitlines()
+    assert [line for line in SETTINGS.values() if not any(found.startswith(line) for found in seen)] == []
+    assert host.script("echo $HOME").stdout == "/root\n"
 
 
 def test_files_of_packages_that_are_not_installed_do_not_belong_there(

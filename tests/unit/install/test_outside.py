@@ -47,7 +47,6 @@ def test_known_side_effects_are_no_change_of_the_platform() -> None:
         ("/etc/systemd/system/multi-user.target.wants/a.service", "link"),
         ("/usr/lib/python3/a/__pycache__/b.pyc", "file"),
         ("/var/lib/pocketwms/state", "file"),
-        ("/etc/pocketwms/more.yaml", "file"),
         ("/var/spool/pocketwms/queue", "file"),
         ("/etc/yum.repos.d/itb-candidate.repo", "file"),
         ("/run/systemd/generator/getty.target.wants/console-getty.service", "link"),
@@ -181,7 +180,7 @@ def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
 def look(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The script that looks at hosts, without rpm, which is on their side only."""
     folder = shipped.folder("build_ws") / "hosts"
-    for name in ("rpm", "rpm_files"):
+    for name in ("rpm", "rpm_files", "accounts"):
         module = types.ModuleType(name)
         module.__getattr__ = lambda _: {}  # type: ignore[method-assign]
         monkeypatch.setitem(sys.modules, name, module)
@@ -199,7 +198,57 @@ def test_names_that_are_not_unicode_keep_no_look_from_being_read(look: types.Mod
     assert [*inspection.scriptlets] == ["/usr/bin/\\xff\u2028x"]
 
 
-def test_strange_accounts_end_no_look(look: types.ModuleType, tmp_path: Path) -> None:
+@pytest.fixture
+def accounts() -> types.ModuleType:
+    """The script's module for accounts."""
+    module = types.ModuleType("accounts")
+    text = (shipped.folder("build_ws") / "hosts" / "accounts.py").read_text(encoding="utf-8")
+    exec(text, module.__dict__)
+    return module
+
+
+def test_strange_accounts_end_no_look(accounts: types.ModuleType, tmp_path: Path) -> None:
     lines = ["root:x:0:0::/:/bin/sh", "a:x:²:0", f"b:x:{'9' * 5000}:0", "c:x:٣:0", "d:x:7\u2028e:x:8", "f:x:9\n"]
     (tmp_path / "passwd").write_text("\n".join(lines))
-    assert look.accounts(tmp_path / "passwd") == {"root": 0, "f": 9}
+    assert accounts.ids(accounts.read(tmp_path / "passwd")) == {"root": 0, "f": 9}
+
+
+ROOT, NOBODY = "root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:65534::/:/sbin/nologin"
+
+
+@pytest.mark.parametrize(
+    ("file", "lines", "found"),
+    [
+        ("passwd", [ROOT, NOBODY, "condor:x:996:996::/var/lib/condor:/sbin/nologin"], {}),
+        ("passwd", [NOBODY, ROOT], {}),
+        ("passwd", [ROOT.replace("/root:", "/var/lib/x:"), NOBODY], {"root": "another entry than the image's"}),
+        ("passwd", ["root:x:0:0::/x:/bin/sh", ROOT, NOBODY], {"root": "another entry than the image's"}),
+        ("passwd", [" \troot:x:0:0::/x:", ROOT, NOBODY], {"root": "another entry than the image's"}),
+        ("passwd", ["root:x:0:0:root:/root\0:/bin/bash", NOBODY], {"root": "another entry than the image's"}),
+        ("passwd", [ROOT], {"nobody": "deleted"}),
+        ("passwd", ["toor:x:0:0::/x:/bin/sh", ROOT, NOBODY], {"toor": "has the number of root"}),
+        ("passwd", ["toor:x:4294967296:0::/x:/bin/sh", ROOT, NOBODY], {"toor": "an entry without a number"}),
+        ("passwd", ["toor:x:+0:0::/x:/bin/sh", ROOT, NOBODY], {"toor": "an entry without a number"}),
+        ("passwd", ["+::::::", ROOT, NOBODY], {"+": "an entry without a number"}),
+        ("group", ["root:x:0:", "wheel:x:10:root,pocket", "pocket:x:995:"], {}),
+        ("group", ["root:x:0:", "wheel:x:10:root,nobody"], {"wheel": "with nobody of the image"}),
+        ("group", ["root:x:0:", "wheel:x:10:"], {"wheel": "without root"}),
+        ("group", ["root:x:0:", "wheel:x:11:root"], {"wheel": "another entry than the image's"}),
+        ("group", ["root:x:0:", "wheel:x:10:root", "a:x:10:"], {"a": "has the number of wheel"}),
+    ],
+)
+def test_accounts_of_the_image_stay_as_they_are(
+    accounts: types.ModuleType, tmp_path: Path, file: str, lines: list[str], found: dict[str, str]
+) -> None:
+    image = {"passwd": [ROOT, NOBODY], "group": ["root:x:0:", "wheel:x:10:root"], "shadow": [], "gshadow": []}
+    before, now = (
+        {name: accounts.read(write(tmp_path / name, text)) for name, text in of.items()}
+        for of in (image, {**image, file: lines})
+    )
+    expected = {f"/etc/{file} for {name}": what for name, what in found.items()}
+    assert dict(accounts.differences(before, now)) == expected
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
