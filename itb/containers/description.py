@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
 
 def has_labels(item: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
     """Return whether something has all these labels (empty value: any)."""
+    text = item.get("Labels")
+    if isinstance(text, str):  # docker; a value may have commas, so that the next key or nothing ends it
+        ends = {key: rf"{re.escape(value)}(,[\w.-]+=|$)" if value else "" for key, value in filters.items()}
+        return all(re.search(f",{re.escape(key)}={end}", f",{text}") for key, end in ends.items())
     labels = labels_of(item)
     return all(key in labels and value in ("", labels[key]) for key, value in filters.items())
 

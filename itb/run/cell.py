@@ -58,7 +58,7 @@ class Cell:
         """Return the testbed, which starts and removes this run's hosts."""
         runs, state = self.rundir.path.parent, self.rundir.state
         return Testbed(
-            self.engine, self.topology, run=state.id, short_id=state.short_id, runs=runs,
+            self.engine, self.topology, run=self.rundir.id, short_id=state.short_id, runs=runs,
             has_tools=state.has_tools, host_limits=self.settings.host_limits,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from itb.errors import InterruptedRunError, UsageError
 from itb.model import Notes, RunTrust, Trust
 from itb.process.runner import Runner
 from itb.process.stop import Ending, Stop
-from itb.run import assemble, lock_yaml, pipeline, recorded_settings, resume, run_secrets
+from itb.run import assemble, lock_yaml, pipeline, reach, recorded_settings, resume, run_secrets
 from itb.run.cell import Cell
 from itb.run.phases import down
 from itb.rundir import seal, values
@@ -70,6 +70,21 @@ def check_trust(cell: Cell) -> None:
             lock_yaml.record_trust(rundir, cell.trust)
 
 
+def check_hosts(cell: Cell) -> None:
+    """Raise UsageError if hosts or network of the run's names are another run's; then nothing is changed.
+
+    What hosts reach is declared anew where the run directory may come from
+    anybody: a copied one says so itself.
+    """
+    cell.testbed.network_prefix()
+    has_hosts = bool(cell.testbed.find_running_roles())
+    if not seal.is_intact(cell.rundir):
+        for key in (values.OUTSIDE_ISSUER, values.ISOLATION):
+            (cell.rundir.path / "state" / f"{key.name}.json").unlink(missing_ok=True)
+        if has_hosts:
+            cell.rundir.save(values.ISOLATION, cell.testbed.isolate(reach.declared(cell)))
+
+
 def working_directory(rundir: RunDir) -> AbstractContextManager[None]:
     """Return a context in which relative paths of a run's settings mean what they did, if that folder exists.
 
@@ -89,6 +104,7 @@ def resume_run(
     assemble.check_disk(saved)
     cell = reopen_cell(rundir, saved, listener, ending.stop())
     check_trust(cell)
+    check_hosts(cell)
     resume.check_unchanged(rundir.state, resume.checksums(cell.product, cell.platform, cell.topology))
     cell.journal.reopen(resume=True)
     rundir.tokens.mkdir(mode=0o700, exist_ok=True)

@@ -11,10 +11,18 @@ from typing import Any
 
 from itb.config.settings import HostLimits
 from itb.containers import cgroups, compose, firewall, naming, seccomp
-from itb.containers.description import container_name, is_running, labels_of, privileges_of
+from itb.containers.description import (
+    container_name,
+    has_labels,
+    is_running,
+    labels_of,
+    privileges_of,
+    resource_name,
+    subnet_of,
+)
 from itb.containers.engine import Engine
 from itb.containers.host import FileSpec, Host
-from itb.errors import TestbedError
+from itb.errors import TestbedError, UsageError
 from itb.isolation import Isolation
 from itb.model import HostInfo, TestbedHosts
 from itb.process.request import Request
@@ -89,7 +97,7 @@ class Testbed:
 
         Without root, the namespace that the filter is in exists only while a host runs.
         """
-        problem = firewall.set_rules(self.engine, self.engine.network(self.project), isolation)
+        problem = firewall.set_rules(self.engine, self._network(), isolation)
         unlimited = tuple(sorted({"memory", "pids"} - self.engine.controllers))
         found = (cgroups.writable_outside(self.containers[role], pid) for role, pid in self._pids.items())
         writable = next(filter(None, found), "")
@@ -98,11 +106,42 @@ class Testbed:
 
     def is_isolated(self) -> bool:
         """Return whether the run's network has its packet filter at this moment."""
-        return firewall.is_set(self.engine, self.engine.network(self.project))
+        return firewall.is_set(self.engine, self._network())
 
     def network_prefix(self) -> str:
         """Return the address prefix of the run's network; empty if there is none."""
-        return naming.address_prefix(self.engine.subnet(self.project))
+        return naming.address_prefix(subnet_of(self._network()))
+
+    def _network(self) -> dict[str, Any]:
+        """Return the engine's description of the run's network; empty if there is none.
+
+        Raises UsageError if one of its name belongs to another run.
+        """
+        network = self.engine.network(self.project)
+        if network and not has_labels(network, self.labels):
+            raise self._not_ours("network", network)
+        return network
+
+    def _own_containers(self) -> list[dict[str, Any]]:
+        """List the run's containers; UsageError if one of a name that it needs belongs to another run.
+
+        A copied run directory has the short id of the original, so that names alone do not tell them apart.
+        """
+        names = {naming.container(self.short_id, role) for role in self.topology.hosts}
+        listed = self.engine.containers({})
+        for container in listed:
+            if container_name(container) in names and not has_labels(container, self.labels):
+                raise self._not_ours("container", container)
+        return [container for container in listed if has_labels(container, self.labels)]
+
+    def _not_ours(self, kind: str, item: Mapping[str, Any]) -> UsageError:
+        run, folder = naming.run_of(labels_of(item))
+        owner = f"run {run} in {folder or 'another folder'}" if run else "no run of itb"
+        return UsageError(
+            f"{kind} {resource_name(item)} belongs to {owner}, not to run {self.run} in {self.runs}",
+            hint="go on with that run where it was made, or start a new one: "
+            "a copied or renamed run directory has no hosts of its own",
+        )
 
     def up(
         self,
@@ -117,6 +156,7 @@ class Testbed:
         ``images`` are image names by kind: bare, build, services;
         ``tools_folder`` has itb's tools, None for a run whose hosts have none.
         """
+        self._own_containers()  # Compose would make those of its names anew, whoever has them
         env = {
             "ITB_PROJECT": self.project,
             "ITB_RUN": self.run,
@@ -170,7 +210,7 @@ class Testbed:
         """Return the roles whose hosts run now, according to the engine, and remember their containers."""
         listed = {
             container_name(container): container
-            for container in self.engine.containers(self.labels)
+            for container in self._own_containers()
             if is_running(container)
         }
         running = {name: str(container.get("Id") or container.get("ID")) for name, container in listed.items()}
@@ -200,7 +240,7 @@ class Testbed:
 
     def roles_with_container(self) -> set[str]:
         """Return the roles that have a container, running or not."""
-        names = {container_name(container) for container in self.engine.containers(self.labels)}
+        names = {container_name(container) for container in self._own_containers()}
         return {role for role in self.topology.hosts if naming.container(self.short_id, role) in names}
 
     def remove(self, roles: Iterable[str]) -> None:

@@ -49,6 +49,7 @@ def run_phase(settings: Settings, run_name: str, phase: Phase, *, trust: str | N
         cell = reopen.reopen_cell(rundir, saved, listener, ending.stop())
         with rundir.lock():
             reopen.check_trust(cell)
+            reopen.check_hosts(cell)
             code = pipeline.run_phase(cell, ending, phase)
     common.conclude(settings, (cell.journal, cell.notes))
     return code

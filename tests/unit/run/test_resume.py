@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from itb.config.product import TokenDelivery
 from itb.config.settings import Settings
 from itb.data import shipped
 from itb.errors import UsageError
+from itb.isolation import Isolation, OutsideIssuer
 from itb.model import RunTrust, Trust
-from itb.run import reopen, resume
-from itb.rundir import seal
+from itb.run import reach, reopen, resume
+from itb.rundir import seal, values
 from itb.rundir.directory import RunState
 from itb.testbed.topology import find_topology
 from tests.unit.run.conftest import NewCell
@@ -65,6 +67,35 @@ def test_a_level_that_is_raised_is_on_record(
     cell.rundir.update(trust=None, cwd="/")
     reopen.check_trust(raised)
     assert not seal.is_intact(cell.rundir), "nobody else's change gets a seal"
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+@pytest.mark.parametrize("roles", [{}, {"ce": "1"}])
+def test_a_copy_does_not_say_what_hosts_reach(
+    tmp_path: Path, new_cell: NewCell, monkeypatch: pytest.MonkeyPatch, roles: dict[str, str], *, is_sealed: bool
+) -> None:
+    """Its state/isolation.json opened the network; its issuer was a server that hosts are let to."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(0, 0, 0, "", ("10.0.0.1", 22))])
+    cell = new_cell(Settings())
+    cell.testbed.containers.update(roles)
+    if is_sealed:
+        seal.write(cell.rundir)
+    opened = Isolation(internet=True)
+    cell.rundir.save(values.ISOLATION, opened)
+    cell.rundir.save(values.OUTSIDE_ISSUER, OutsideIssuer(url="http://intranet.example.org:22/"))
+    reopen.check_hosts(cell)
+    saved = cell.rundir.load(values.ISOLATION)
+    assert saved == (opened if is_sealed else Isolation() if roles else None)
+    assert bool(reach.declared(cell).servers) is is_sealed
+
+
+def test_hosts_are_those_of_the_directorys_name(new_cell: NewCell) -> None:
+    """A copy beside the original, whose run.json has the original's name, had the original's hosts."""
+    cell = new_cell(Settings())
+    cell.rundir.update(id="20261129T000000Z-original")
+    del vars(cell)["testbed"]
+    assert cell.testbed.labels["itb.run"] == cell.rundir.id
 
 
 @pytest.mark.parametrize(
