@@ -1,4 +1,4 @@
-"""Encodings that may hide a secret: base64, base32, hexadecimal, decimal, percent, character references, escapes.
+"""Encodings that may hide a secret: base64, base32, hexadecimal, numbers, percent, references, escapes, of mail.
 
 Each finds words of its kind in a text and decodes them; a word that decodes to
 a secret is replaced as a whole.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import html
 import re
 import threading
@@ -106,7 +107,19 @@ def _decode_base32(word: bytes) -> bytes:
 
 
 def _decode_decimal(word: bytes) -> bytes:
-    return bytes(number for number in map(int, re.findall(rb"[0-9]+", word)) if number < 256)
+    numbers = re.findall(rb"-?[0-9]+", word)
+    data = bytes(number % 256 for number in map(int, numbers) if -129 < number < 256)
+    if all(len(number) == 3 and b"0" <= number <= b"377" and not set(number) & set(b"-89") for number in numbers):
+        data += b"\n" + bytes(int(number, 8) for number in numbers)
+    return data
+
+
+def _decode_uu(word: bytes) -> bytes:
+    decoded = b""
+    for line in word.splitlines():
+        with contextlib.suppress(binascii.Error):  # the line with the file's name
+            decoded += binascii.a2b_uu(line)
+    return decoded
 
 
 _NO_DIGIT = re.compile(rb"0x|\\x|[^0-9A-Fa-f]")
@@ -155,6 +168,18 @@ ESCAPES = _with_codes(
     _ANY_LETTERS,
 )
 BASE32 = Encoding(re.compile(rb"[A-Za-z2-7]{40,}+=*+"), _decode_base32)
-# Bytes as Go and JSON have them: [101 121 74], [101, 121, 74].
-DECIMAL = Encoding(re.compile(rb"\b[0-9]{1,3}(?:,? ?\b[0-9]{1,3}\b){14,}+"), _decode_decimal)
-ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64, BASE32, DECIMAL)
+# Bytes as Go, JSON, Java and od have them: [101 121 74], [101, 121, 74], [-17, 121], 145 171 112.
+DECIMAL = Encoding(re.compile(rb"\b[0-9]{1,3}(?:,? ?-?\b[0-9]{1,3}\b){14,}+"), _decode_decimal)
+_UU_REST = rb"(?:\r?\n[!-M][ -`]{4,60}(?=\r?$))*+"
+UU = Encoding(re.compile(rb"(?m)M(?<![^\n]M)[ -`]{60}(?=\r?$)" + _UU_REST), _decode_uu)
+UU_BEGIN = Encoding(
+    re.compile(rb"(?m)begin [0-7]{3,4} [^\n]{1,200}\n[!-M][ -`]{4,60}(?=\r?$)" + _UU_REST), _decode_uu
+)
+_QUOTED = rb"=(?:3D|\r?\n)"
+QUOTED_PRINTABLE = Encoding(
+    re.compile(rb"(?<![\w.~+/:@?,;#&%-])[\w.~+/:@?,;#&%-]{0,2000}+" + _QUOTED
+               + rb"(?:[\w.~+/:@?,;#&%-]|=\r?\n|=[0-9A-F]{2}){0,20000}+"),
+    binascii.a2b_qp,
+    re.compile(rb"=(?:3D|(?<=[^\n]{70}[^\n=]=)\r?\n)"),  # not the end of each "KEY="
+)  # fmt: skip
+ALL = (PERCENT, REFERENCES, ESCAPES, HEXADECIMAL, BASE64, BASE32, DECIMAL, UU, UU_BEGIN, QUOTED_PRINTABLE)

@@ -83,6 +83,12 @@ def remember_bytes(secret: bytes) -> None:
         _pieces.update(struct.unpack_from("=Q", secret, start)[0] for start in starts)
 
 
+def remember_number(number: int) -> None:
+    """Replace a number of a key from now on where it is written in decimal, as Go's ``%+v`` and Java write it."""
+    with _lock:
+        _texts.add(str(number).encode())
+
+
 def remember_key_text(pem: str) -> None:
     """Replace each line of a key's text from now on, whatever stands before it."""
     lines = (line for line in pem.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-"))

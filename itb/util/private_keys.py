@@ -15,6 +15,7 @@ def remember(key: PrivateKey) -> None:
     for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
         known_secrets.remember_key_text(key.private_bytes(Encoding.PEM, form, NoEncryption()).decode())
     for number, bits in _secret_numbers(key):
+        known_secrets.remember_number(number)
         known_secrets.remember_bytes(number.to_bytes((bits + 7) // 8))
 
 

@@ -6,7 +6,7 @@ keys whole and broken (PEM, JWK, openssl's text), authorization headers,
 bearer tokens, members such as access_token, options such as --password,
 logins in URLs.  Both are also
 found in the encodings of :mod:`itb.util.encodings`, in each other up to three
-times, between colour codes and wrapped over several lines.
+times, between colour codes, wrapped over several lines and in rows of dumps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 
-from itb.util import encodings, key_text, known_secrets
+from itb.util import dumps, encodings, key_text, known_secrets
 
 MARK = "[redacted]"
 _MARK = MARK.encode()
@@ -80,7 +80,6 @@ _WRAPPED = re.compile(
     rb"(?<!" + _CHAR + rb")" + _CHAR + rb"{40,}+(?:\r?\n[ \t]*+" + _CHAR + rb"{40,}+){0,400}+"
     rb"(?:\r?\n[ \t]*+" + _CHAR + rb"++(?=\r?\n|\Z))?"
 )
-_WIDTHS = frozenset((60, 64, 70, 72, 75, 76, 78, 79, 80, 100, 120, 128, 132))  # columns at which programs wrap
 _DEPTH = 2  # encodings in each other that are undone besides the outermost
 _PRINTABLE = re.compile(rb"[\t\n\r\x20-\x7e]{12,}")  # what may be an encoding in decoded data
 
@@ -126,6 +125,8 @@ def redact_bytes(data: bytes) -> bytes:
 def _redact_plain_text(data: bytes) -> bytes:
     """Replace every secret in data in which all is seen: unencoded, wrapped or encoded."""
     data = _replace_secrets(_WRAPPED.sub(_redact_wrapped, data))
+    data = dumps.redact_folded(data, _MARK, known_secrets.replace)
+    data = dumps.redact_rows(data, _MARK, _is_secret)
     for encoding in encodings.ALL:
         if _is_secret(encoding.decoded(data)):
             data = encoding.replace(data, _MARK, _is_secret)
@@ -137,7 +138,7 @@ def _redact_wrapped(match: re.Match[bytes]) -> bytes:
     lines = _LINE_END.split(match[0])
     line_start = match.string.rfind(b"\n", 0, match.start()) + 1
     widths = {len(lines[0]), match.start() - line_start + len(lines[0])}
-    if len(lines) == 1 or (len(lines) == 2 and len(lines[1]) < 40 and not widths & _WIDTHS):
+    if len(lines) == 1 or (len(lines) == 2 and len(lines[1]) < 40 and not widths & dumps.WIDTHS):
         return match[0]  # the next line is no continuation
     return _MARK if _contains_secret(b"".join(lines)) else match[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from itb.util import key_text
+from itb.util import dumps, key_text
 from itb.util.redact import redact_bytes
 
 
@@ -37,11 +37,11 @@ class Stream:
         return redact_bytes(rest)
 
     def _before_open_lines(self, data: bytes, cut: int) -> int:
-        """Return the cut, moved before the lines of a long word or a key that may continue in the next line."""
+        """Return the cut, moved before lines that may go on in the next one: of a long word, a key or a dump."""
         earliest = cut - self._LONGEST
         while cut > max(0, earliest):
             start = data.rfind(b"\n", 0, cut - 1) + 1
-            if not key_text.may_go_on(data, start, cut):
+            if not (key_text.may_go_on(data, start, cut) or dumps.may_go_on(data, start, cut)):
                 break
             cut = start
         return cut
