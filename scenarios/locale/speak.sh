@@ -24,13 +24,17 @@ done
 systemctl daemon-reload
 export "${variables[@]}"
 plan "$((1 + ${#services[@]}))"
-log=/var/log/itb-locale.log status=0 why=''
+log=/var/log/itb-locale.log status=0 why='' command=ITB_DESCRIBE_${ITB_ROLE^^}
 describe "$ITB_DESCRIPTION" >"$log" 2>&1 || status=$?
 if [ "$status" -ne 0 ]; then
   why=$(grep --extended-regexp 'Error|error' "$log" | tail --lines=1 || tail --lines=1 "$log")
   why="with ${variables[*]}: exit status $status: $why"
 fi
-clean "the configuration takes umlauts" "$why"
+if [ -n "${!command:-}" ]; then
+  clean "the configuration takes umlauts" "$why"
+else
+  skipped "the configuration takes umlauts" "the product does not say how it is described ($command)"
+fi
 comment "$(tail --lines=30 "$log")"
 for unit in "${own[@]}"; do systemctl restart "$unit" || true; done
 report_up
