@@ -35,6 +35,7 @@ FETCH = (
 def fetch_results(host: Host, folder: str, destination: Path, *, private: Path | None = None) -> CheckResults:
     """Copy the files that a step left in a folder of its host, and return the checks in its JUnit files.
 
+    The folder above it, which is the step's own, is removed from the host.
     ``private`` is a directory that only this user can read; it holds the unredacted archive meanwhile.
     """
     with tempfile.TemporaryDirectory(prefix="results-", dir=private) as temporary_folder:

@@ -68,8 +68,8 @@ def test_endless_archive(
     assert size(tmp_path) < 2 << 20
     assert nothing_goes_on(host)
     monkeypatch.setattr(result_files, "TOTAL_LIMIT", 1 << 20)
-    host.call("mkdir", "/tmp/results")
-    assert result_files.fetch_results(host, "/tmp/results", tmp_path / "results").problem
+    host.call("mkdir", "--parents", "/tmp/step/results")
+    assert result_files.fetch_results(host, "/tmp/step/results", tmp_path / "results").problem
     assert size(tmp_path) < 2 << 20
     assert [bytes <= 1 << 20 for bytes in sizes] == [True, True]
     with pytest.raises(TestbedError, match="its output has more than 1,000 bytes"):
@@ -80,8 +80,8 @@ def test_endless_archive(
 def test_sparse_archive(host: Host, forge: Callable[..., None], tmp_path: Path) -> None:
     forge(tar=SPARSE)
     assert "does not write" in logs.collect(host, [], tmp_path / "evidence")[-1]
-    host.call("mkdir", "-p", "/tmp/results")
-    problem = result_files.fetch_results(host, "/tmp/results", tmp_path / "results").problem
+    host.call("mkdir", "-p", "/tmp/step/results")
+    problem = result_files.fetch_results(host, "/tmp/step/results", tmp_path / "results").problem
     assert "does not write" in problem
     with pytest.raises(TestbedError, match="its files cannot be copied"):
         host.get_files({"/huge.log": tmp_path / "huge.log"}, build_rpms.BOUNDS, tmp_path)
