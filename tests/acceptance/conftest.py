@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -33,6 +34,19 @@ print(json.dumps({{"version": 1, "token": token}}))
 """
 
 RUN = ("run", "--platform", "deb13", "--progress", "plain")
+
+
+@pytest.fixture
+def only_one_cleans(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[None]]:
+    """Hold off tests that clean, of this session: ``itb clean`` removes what any run has left."""
+
+    @contextlib.contextmanager
+    def hold() -> Iterator[None]:
+        with (tmp_path_factory.getbasetemp().parent / "cleaning").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    return hold
 
 
 @dataclass(frozen=True)

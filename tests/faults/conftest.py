@@ -89,7 +89,12 @@ class Bench:
         return sorted(path.parent for path in (self.folder / "runs").glob("*/run.json"))
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start ``itb ARGS`` in the background, in a session of its own as a terminal would give it."""
+        """Start ``itb ARGS`` in the background, in a session of its own as a terminal would give it.
+
+        A terminal that is closed ends it, although nohup may have begun the tests.
+        """
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with (self.folder / "out.txt").open("wb") as out, (self.folder / "err.txt").open("wb") as err:
             process = subprocess.Popen(
                 [ITB, *(args or RUN)],
