@@ -120,20 +120,7 @@ def inspect(
     folder = shipped.folder("build_ws") / "hosts"
     script, *texts = ((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("outside", *_MODULES))
     modules = [word for module in zip(_MODULES, texts, strict=True) for word in module]
-    query = _InspectionQuery(
-        trusted=served.platform,
-        product=served.product,
-        installed=tuple(installed),
-        reserved=_pattern(expected.reserved).pattern,
-        may_change=_may_change(expected).pattern,
-        may_be_added=_may_be_added(expected).pattern,
-        watched=_pattern(item for item in expected.watched if not item.elsewhere).pattern,
-        watched_elsewhere=_pattern(item for item in expected.watched if item.elsewhere).pattern,
-        link_may_change=_pattern(item for item in expected.expected if item.linked and not item.new).pattern,
-        link_may_be_added=_pattern(item for item in expected.expected if item.linked and not item.changed).pattern,
-        most=_MAX_FILES,
-        keys=_KEYS,
-    )
+    query = _query(served, expected, installed)
     completed = host.engine.run_beside(
         host.container,
         image,
@@ -170,6 +157,24 @@ class _InspectionQuery(Record):
     link_may_be_added: str
     most: int
     keys: str
+
+
+def _query(served: ServedChecksums, expected: SideEffects, installed: Sequence[str]) -> _InspectionQuery:
+    """Return what the inspection has to know of packages and of the paths that they may change."""
+    return _InspectionQuery(
+        trusted=served.platform,
+        product=served.product,
+        installed=tuple(installed),
+        reserved=_pattern(expected.reserved).pattern,
+        may_change=_may_change(expected).pattern,
+        may_be_added=_may_be_added(expected).pattern,
+        watched=_pattern(item for item in expected.watched if not item.elsewhere).pattern,
+        watched_elsewhere=_pattern(item for item in expected.watched if item.elsewhere).pattern,
+        link_may_change=_pattern(item for item in expected.expected if item.linked and not item.new).pattern,
+        link_may_be_added=_pattern(item for item in expected.expected if item.linked and not item.changed).pattern,
+        most=_MAX_FILES,
+        keys=_KEYS,
+    )
 
 
 def check_platform(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,16 +10,13 @@ from types import ModuleType
 import pytest
 
 from itb.data import shipped
+from tests.unit.data import scripts
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> ModuleType:
     path = shipped.folder("build_ws") / "hosts" / "errors.py"
-    spec = importlib.util.spec_from_file_location("errors", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.load(path)
     module.STATE = tmp_path / "itb" / "errors.json"  # type: ignore[attr-defined]
     return module
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -14,17 +13,13 @@ from itb.config import lookup
 from itb.data import shipped
 from itb.install import configure
 from itb.install.services import find_cause, names_cause
+from tests.unit.data import scripts
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     path = shipped.folder("build_ws") / "hosts" / "findings.py"
-    spec = importlib.util.spec_from_file_location("findings", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(path)
 
 
 TRACEBACK = """\

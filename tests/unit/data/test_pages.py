@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from itb.data import shipped
+from tests.unit.data import scripts
 
 SCENARIOS = shipped.folder("scenarios")
 URL = "http://factory.example.org/wms/status.json"
@@ -22,12 +22,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("ITB_LIB", str(SCENARIOS / "lib"))
-    spec = importlib.util.spec_from_file_location(name, SCENARIOS / "monitoring" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(SCENARIOS / "monitoring" / f"{name}.py")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import io
 import os
 import subprocess
@@ -15,15 +14,12 @@ from types import ModuleType
 import pytest
 
 from itb.data import shipped
+from tests.unit.data import scripts
 
 
 @pytest.fixture
 def receive(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("receive", shipped.folder("build_ws") / "publish" / "receive.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.load(shipped.folder("build_ws") / "publish" / "receive.py")
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     return module
 

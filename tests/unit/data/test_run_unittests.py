@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from itb.data import shipped
+from tests.unit.data import scripts
 
 TESTS = '''
 import unittest
@@ -38,12 +38,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     path = shipped.folder("scenarios") / "lib" / "run_unittests.py"
-    spec = importlib.util.spec_from_file_location("run_unittests", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(path)
 
 
 def results(runner: ModuleType, name: str, text: str, *, package: str = "") -> list[str]:
