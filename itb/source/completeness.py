@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from itb.errors import UsageError
 from itb.process.request import Request
-from itb.source.git import Git, Origin
+from itb.source.git import Git
+from itb.source.origin import Origin
 from itb.util.text import count, one_line
 
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1"  # first line of what Git LFS commits instead of a file

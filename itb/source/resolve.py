@@ -17,7 +17,8 @@ from itb.model import Commit, CommitKind, Record
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import completeness, tree_bounds, worktree
-from itb.source.git import Git, Origin, fetch_one, git_path, locate, lock, refresh
+from itb.source.git import Git, fetch_one, git_path, lock, refresh
+from itb.source.origin import Origin, locate
 from itb.util.text import lines_of
 
 WORKTREE = CommitKind.WORKTREE.value  # as a reference: the files of a local source as they are

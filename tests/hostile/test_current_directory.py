@@ -19,6 +19,7 @@ from itb.process.runner import Runner
 from itb.repository import export
 from itb.repository.export import Target
 from itb.source import git, resolve
+from itb.source.origin import locate
 from itb.testbed.testbed import Testbed
 from itb.testbed.topology import find_topology
 from itb.util import files
@@ -185,6 +186,6 @@ def test_git_asks_a_url_without_the_configuration_of_this_directory(hostile: Hos
     _arm(hostile, repository / ".git")
     elsewhere = repository.parent / "inner"
     _git(repository, "config", f"url.{repository.as_uri()}.insteadOf", elsewhere.as_uri())
-    (told, _), mine = git._list_remote(git.locate(elsewhere.as_uri()), Runner()), git.Git(Runner())
+    (told, _), mine = git._list_remote(locate(elsewhere.as_uri()), Runner()), git.Git(Runner())
     assert told["HEAD"] == mine.text("-C", str(elsewhere), "rev-parse", "HEAD")
     assert hostile.ran == []

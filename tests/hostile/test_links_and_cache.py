@@ -16,6 +16,7 @@ from itb.machine import cleanup
 from itb.platforms import images
 from itb.process.runner import Runner
 from itb.source import git
+from itb.source.origin import locate
 from itb.util import ownership
 
 NEIGHBOUR, GROUP = 54321, 54322
@@ -111,7 +112,7 @@ def test_cache_of_a_neighbour(places: Path) -> None:
         with pytest.raises(UsageError, match="theirs belongs to"):
             connection.connect(Runner(), "podman", cache)
         with pytest.raises(UsageError, match="theirs belongs to"):
-            git.refresh(git.locate(str(places / "mine")), cache=cache, runner=Runner())
+            git.refresh(locate(str(places / "mine")), cache=cache, runner=Runner())
 
 
 @ROOT
@@ -130,11 +131,11 @@ def test_what_a_neighbour_left_in_the_cache(places: Path, monkeypatch: pytest.Mo
 def test_clone_of_a_neighbour(places: Path) -> None:
     source, cache = places / "mine", places / "cache"
     _commit(source)
-    clone = git.refresh(git.locate(str(source)), cache=cache, runner=Runner())[0].directory
+    clone = git.refresh(locate(str(source)), cache=cache, runner=Runner())[0].directory
     assert clone is not None
     os.chown(clone / "config", NEIGHBOUR, NEIGHBOUR)
     with pytest.raises(UsageError, match="config belongs to"):
-        git.refresh(git.locate(str(source)), cache=cache, runner=Runner())
+        git.refresh(locate(str(source)), cache=cache, runner=Runner())
 
 
 @ROOT

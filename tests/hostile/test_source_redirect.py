@@ -16,6 +16,7 @@ from itb.errors import UsageError
 from itb.process.request import Request
 from itb.process.runner import Runner
 from itb.source import git
+from itb.source.origin import locate
 from itb.testbed.certificates import RunCA
 
 
@@ -70,7 +71,7 @@ def test_source_by_https_is_not_read_by_http(tmp_path: Path, tls: ssl.SSLContext
     files = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with serving(files) as http, serving(files, tls) as https:
         def read(address: str) -> str:
-            return git.refresh(git.locate(f"{address}/x/.git"), cache=tmp_path / "cache", runner=runner)[1]
+            return git.refresh(locate(f"{address}/x/.git"), cache=tmp_path / "cache", runner=runner)[1]
 
         assert read(http)
         assert read(https)

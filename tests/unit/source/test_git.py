@@ -9,6 +9,7 @@ import pytest
 
 from itb.errors import UsageError
 from itb.source import git, resolve
+from itb.source.origin import Origin, locate
 from itb.util import known_secrets, redact
 
 
@@ -41,7 +42,7 @@ def test_strange_but_possible_reference(ref: str) -> None:
     ],
 )  # fmt: skip
 def test_urls(text: str) -> None:
-    assert git.locate(text) == git.Origin(text, text)
+    assert locate(text) == Origin(text, text)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_urls(text: str) -> None:
 )  # fmt: skip
 def test_neither_folder_nor_url(text: str) -> None:
     with pytest.raises(UsageError, match="neither a folder"):
-        git.locate(text)
+        locate(text)
 
 
 @pytest.mark.parametrize(
@@ -66,54 +67,58 @@ def test_neither_folder_nor_url(text: str) -> None:
 )
 def test_sources_nothing_can_be_made_of(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
-        git.locate(text)
+        locate(text)
     assert len(caught.value.message) < 400
     assert text[:6] in caught.value.message
 
 
 def test_a_long_url_is_a_url() -> None:
-    assert git.locate("https://host/" + "a" * 5000).local is None
+    assert locate("https://host/" + "a" * 5000).local is None
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "git@host:it's $(a) folder; é"
     folder.mkdir()
-    assert git.locate(str(folder)).local == folder
+    assert locate(str(folder)).local == folder
 
 
 def test_a_file_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(UsageError, match="is a file"):
-        git.locate(str(tmp_path / "x"))
+        locate(str(tmp_path / "x"))
 
 
 def test_credentials_of_a_url_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_secrets, "_texts", set())
-    origin = git.locate("https://someone:hunter2hunter2@host:8443/x.git")
+    origin = locate("https://someone:hunter2hunter2@host:8443/x.git")
     assert origin.display_name == "https://host:8443/x.git"
     assert "hunter2" not in f"{origin.address} {origin!r}"  # git's command line is for everybody to see
     assert origin.env["ITB_GIT_PASSWORD"] == "hunter2hunter2"
     assert "hunter2" not in redact.redact("fatal: hunter2hunter2")
-    assert git.locate("https://someone@host/x").display_name == "https://host/x"
-    user = git.locate("https://someone@host/x")  # whose password the user's own helper may know
+    assert locate("https://someone@host/x").display_name == "https://host/x"
+    user = locate("https://someone@host/x")  # whose password the user's own helper may know
     assert user.address == "https://host/x"
-    assert (user.env["GIT_CONFIG_KEY_0"], user.env["GIT_CONFIG_VALUE_0"]) == ("credential.username", "someone")
+    name = ("credential.https://host.username", "someone")
+    assert (user.env["GIT_CONFIG_KEY_0"], user.env["GIT_CONFIG_VALUE_0"]) == name
     assert redact.redact("someone") == "someone"
 
 
 @pytest.mark.parametrize("token", ["ghp_a1b2c3", "glpat-a1", "0123456789abcdef0123", "x%2Fy-0123456789abc"])
 def test_a_token_in_the_place_of_a_urls_user_is_not_shown(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_secrets, "_texts", set())
-    origin = git.locate(f"https://{token}@host/x.git")
+    origin = locate(f"https://{token}@host/x.git")
     assert token not in f"{origin.address} {origin.display_name} {origin!r}"
     assert origin.env["ITB_GIT_USER"] == unquote(token)
-    assert origin.env["GIT_CONFIG_KEY_1"] == "credential.helper"
+    assert [origin.env[f"GIT_CONFIG_KEY_{number}"] for number in (0, 1)] == [
+        "credential.helper",
+        "credential.https://host.helper",
+    ]
     assert token not in redact.redact(f"remote: {token} {unquote(token)} https://{token}@host")
 
 
 def test_a_password_in_a_url_of_ssh_is_dropped() -> None:
-    assert git.locate("ssh://me:hunter2hunter2@host/x").address == "ssh://me@host/x"
-    assert git.locate("ssh://me@host/x").display_name == "ssh://me@host/x"
+    assert locate("ssh://me:hunter2hunter2@host/x").address == "ssh://me@host/x"
+    assert locate("ssh://me@host/x").display_name == "ssh://me@host/x"
 
 
 def test_environment_never_asks_and_means_no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:
