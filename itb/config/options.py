@@ -54,7 +54,7 @@ class DeclaredSettings:
     scenario: Annotated[
         tuple[str, ...],
         Option(
-            "what is tried, comma-separated: names or folders with scenario.yaml, or the set release",
+            "what is tried, comma-separated: names or folders with scenario.yaml, or a set such as release",
             Heading.TESTED,
             "A,B",
             if_empty="the product's",

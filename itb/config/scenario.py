@@ -67,6 +67,8 @@ class Step(YamlRecord):
     """Seconds that one try may take."""
     eventually: Eventually | None = None
     """Poll the step until it passes."""
+    beside: bool = False
+    """Whether it is tried at the same time as the step before it, which is on another host."""
     flaky: int = Field(default=0, ge=0, le=100)
     """How many more tries are allowed after one that failed."""
     known_failure: KnownFailure | None = None
@@ -94,6 +96,8 @@ class Step(YamlRecord):
             raise ValueError("token goes with action: token")
         if self.action and self.eventually:
             raise ValueError("an action is not repeated: eventually goes with run or script")
+        if self.action == "token" and self.beside:
+            raise ValueError("action token is not beside another step: all hosts may get the token")
         if self.action and self.results:
             raise ValueError("an action lists no results: they go with run or script")
         if self.preparation and self.results:
@@ -122,6 +126,17 @@ class Needs(YamlRecord):
     """Names of the platforms it is for."""
 
 
+def steps_together(steps: Sequence[Step]) -> list[list[Step]]:
+    """Return the steps in groups of those that are tried at the same time, in their order."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if step.beside and groups:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
 class ScenarioFile(YamlRecord):
     """A scenario: what is tried on an installed testbed, step by step."""
 
@@ -145,6 +160,20 @@ class ScenarioFile(YamlRecord):
         duplicate = next((name for name in names if names.count(name) > 1), None)
         if duplicate is not None:
             raise ValueError(f"two steps are named {duplicate!r}; reports tell them apart by name")
+        return self
+
+    @model_validator(mode="after")
+    def _has_hosts_for_steps_beside_others(self) -> Self:
+        for steps in (self.steps, self.always):
+            if steps and steps[0].beside:
+                raise ValueError(f"step {steps[0].name!r}: there is no step before it that it could be beside")
+            for group in steps_together(steps):
+                roles = [step.role for step in group]
+                if role := next((role for role in roles if roles.count(role) > 1), None):
+                    names = ", ".join(repr(step.name) for step in group if step.role == role)
+                    raise ValueError(f"steps {names} are both on {role}: beside: is for steps on different hosts")
+                if len(group) > 1 and group[0].action == "token":
+                    raise ValueError(f"step {group[1].name!r}: nothing is beside an action token")
         return self
 
 

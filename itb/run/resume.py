@@ -12,10 +12,9 @@ from itb.config.platform import Platform
 from itb.config.product import Product
 from itb.errors import UsageError
 from itb.model import Record
-from itb.process import orphans
+from itb.process import orphans, parallel
 from itb.process.request import Request
 from itb.roles import SERVICES
-from itb.run import parallel
 from itb.run.cell import Cell
 from itb.run.nodes import plan_again
 from itb.run.phases import up

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from itb.config import step_library
-from itb.config.scenario import Scenario, Step
+from itb.config.scenario import Scenario, Step, steps_together
 from itb.containers.host import Host
 from itb.errors import (
     PRODUCT_ERRORS,
@@ -27,6 +27,7 @@ from itb.errors import (
 )
 from itb.model import Case, Outcome, Remark, Try
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.process.request import Request
 from itb.rundir.journal import Journal, RunningCase
 from itb.scenario import host_files, result_files, step_cases
@@ -108,9 +109,9 @@ def run_scenario(
     the token is no longer valid.  After the first failure ``find_log_cause``
     returns the cause that logs name, which is added to the message, and the
     lines it was read from.  ``hosts_with_files`` are the roles of hosts that have
-    its files already.  A failed step ends the ordinary steps unless they are
-    independent, and so does a preparation that is skipped; ``always`` steps follow
-    unless the run was interrupted.
+    its files already.  Steps that are beside others are tried at the same time.
+    A failed step ends the ordinary steps unless they are independent, and so does
+    a preparation that is skipped; ``always`` steps follow unless the run was interrupted.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -125,15 +126,15 @@ def run_scenario(
         scenario, hosts, journal, context, factor, {**ACTIONS, **(actions or {})},
         find_token_refusal, find_log_cause, hosts_with_files=set(hosts_with_files),
     )  # fmt: skip
-    for number, step in enumerate(scenario.steps, 1):
+    for group in steps_together(scenario.steps):
         if scenario_run.unprepared:
-            scenario_run.skip_step(step, scenario_run.unprepared)
+            scenario_run.skip_steps(group, scenario_run.unprepared)
         elif scenario_run.last_failure and not scenario.independent:
-            scenario_run.skip_step(step, f"{scenario_run.last_failure} failed before")
+            scenario_run.skip_steps(group, f"{scenario_run.last_failure} failed before")
         else:
-            scenario_run.try_step(number, step)
-    for number, step in enumerate(scenario.always, len(scenario.steps) + 1):
-        scenario_run.try_step(number, step)
+            scenario_run.try_steps(group)
+    for group in steps_together(scenario.always):
+        scenario_run.try_steps(group)
     return scenario_run.worst()
 
 
@@ -163,19 +164,30 @@ class _ScenarioRun:
                 return outcome
         return Outcome.SKIPPED
 
-    def skip_step(self, step: Step, reason: str) -> None:
-        """Report a step that is not tried."""
-        for key in step_cases.cases_of_step(self.scenario, step, self.context.services):
-            with self.journal.case(*key) as case:
-                case.skip(reason)
-        self.outcomes.append(Outcome.SKIPPED)
+    def skip_steps(self, steps: Iterable[Step], reason: str) -> None:
+        """Report steps that are not tried."""
+        for step in steps:
+            for key in step_cases.cases_of_step(self.scenario, step, self.context.services):
+                with self.journal.case(*key) as case:
+                    case.skip(reason)
+            self.outcomes.append(Outcome.SKIPPED)
 
-    def try_step(self, number: int, step: Step) -> None:
-        """Try a step as one case; a broken testbed makes it an error, an interruption ends the scenario."""
+    def try_steps(self, steps: Sequence[Step]) -> None:
+        """Try steps on different hosts at the same time; what follows is told of the first that failed."""
+        tried = in_parallel(range(len(steps)), lambda number: self._try_step(steps[number]))
+        self.outcomes += [outcome for outcome, _ in tried.values()]
+        failures = [failure for outcome, failure in tried.values() if outcome in (Outcome.FAILED, Outcome.ERROR)]
+        self.last_failure = failures[0] if failures else self.last_failure
+
+    def _try_step(self, step: Step) -> tuple[Outcome, str]:
+        """Try a step as one case; return its outcome and what of it failed, if it has.
+
+        A broken testbed makes it an error, an interruption ends the scenario.
+        """
         outcome, failure = Outcome.ERROR, f"step {step.name!r}"
         try:
             with self.journal.case(*step_cases.step_case(self.scenario, step)) as case:
-                case.log = self._log(number, step)
+                case.log = self._log(step)
                 case.log.parent.mkdir(parents=True, exist_ok=True)
                 case.log.unlink(missing_ok=True)
                 result = self._try_with_retries(step, case)
@@ -188,11 +200,10 @@ class _ScenarioRun:
             raise
         except ItbError:
             pass  # the case reports it
-        self.outcomes.append(outcome)
-        if outcome in (Outcome.FAILED, Outcome.ERROR):
-            self.last_failure = failure
+        return outcome, failure
 
-    def _log(self, number: int, step: Step) -> Path:
+    def _log(self, step: Step) -> Path:
+        number = [other.name for other in (*self.scenario.steps, *self.scenario.always)].index(step.name) + 1
         return self.journal.rundir.results / slug(self.scenario.name) / f"{number:02d}-{slug(step.name)}.log"
 
     def _try_with_retries(self, step: Step, case: RunningCase) -> StepResult:

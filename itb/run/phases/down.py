@@ -10,11 +10,11 @@ from itb.containers.engine import Engine
 from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
 from itb.model import CaseKey, Notes, Remark
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.report import run_report, run_result
 from itb.repository import server as repository_server
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.rundir import values
 from itb.rundir.journal import Journal
 from itb.testbed import logs

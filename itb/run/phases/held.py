@@ -9,8 +9,8 @@ from contextlib import suppress
 from itb.errors import ScenarioError, TestbedError
 from itb.model import CaseKey
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.testbed import growth
 from itb.testbed.growth import Growth, Sample
 from itb.util.text import count

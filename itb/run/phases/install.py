@@ -14,10 +14,10 @@ from itb.install import configure, dnf, outside
 from itb.install import services as install_services
 from itb.model import Build, CaseKey, Installed, InstalledPackage, Repo, TestbedHosts
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.repository import server as repository_server
 from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.run.phases.up import starts
 from itb.rundir import checkpoints, values
 from itb.rundir.case_history import FILES_AND_ORIGINS, PLATFORM_UNCHANGED

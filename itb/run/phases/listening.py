@@ -9,8 +9,8 @@ from contextlib import suppress
 from itb.errors import ScenarioError, TestbedError
 from itb.model import CaseKey
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.rundir.values import ValueKey
 from itb.testbed import ports
 from itb.testbed.ports import Socket, Sockets

@@ -10,8 +10,8 @@ from itb.config.scenario import Scenario
 from itb.errors import LogLine, ScenarioError, TestbedError
 from itb.model import CaseKey, Remark
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.rundir import green_runs, values
 from itb.rundir.directory import JOURNAL
 from itb.rundir.values import LoggedError, LoggedErrors

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from itb.errors import TestbedError
+from itb.process.parallel import in_parallel
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.scenario.script_context import OWN_TESTS
 from itb.source import checkout
 

@@ -14,10 +14,10 @@ from itb.containers.host import Host
 from itb.errors import InstallError, LogLine, ScenarioError, TestbedError, UsageError
 from itb.install import configure
 from itb.model import Build, CaseKey, Installed, Outcome, Repo, Token
+from itb.process.parallel import in_parallel, side_by_side
 from itb.repository import server as repository_server
 from itb.roles import SERVICES
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel, side_by_side
 from itb.run.phases import held, install, listening, logged_errors, own_tests, token_renewal
 from itb.run.phases import token as phases_token
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind

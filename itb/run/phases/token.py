@@ -15,10 +15,10 @@ from itb.install import configure
 from itb.isolation import REMEDY, OutsideIssuer
 from itb.model import CaseKey, Token
 from itb.phase import Phase
+from itb.process.parallel import in_parallel
 from itb.process.runner import Runner
 from itb.roles import CE
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.run.phases.up import as_testbed_error, load_issuer
 from itb.rundir import checkpoints, values
 from itb.tokens import lookup, renewal

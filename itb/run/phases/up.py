@@ -14,12 +14,12 @@ from itb.model import Build, CaseKey, PlatformImages, SigningKey, TestbedHosts
 from itb.phase import Phase
 from itb.platforms import images as platforms_images
 from itb.platforms import tools as platforms_tools
+from itb.process.parallel import in_parallel
 from itb.process.request import Request
 from itb.repository import server as repository_server
 from itb.roles import CE, NETWORK, SERVICES, WORKSPACE
 from itb.run import disk_use, reach, run_secrets
 from itb.run.cell import Cell
-from itb.run.parallel import in_parallel
 from itb.run.phases import listening
 from itb.rundir import checkpoints, values
 from itb.rundir.checkpoints import CheckpointKey, CheckpointKind

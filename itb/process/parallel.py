@@ -19,8 +19,8 @@ def in_parallel(keys: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
     All calls end before an error is raised: an interruption if there was one, else the first error.
     """
     order = list(keys)
-    if not order:
-        return {}
+    if len(order) < 2:
+        return {key: work(key) for key in order}
     with ThreadPoolExecutor(max_workers=len(order)) as pool:
         futures = {key: pool.submit(work, key) for key in order}
     errors = [error for future in futures.values() if (error := future.exception()) is not None]

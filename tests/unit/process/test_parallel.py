@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from itb.errors import TestbedError
-from itb.run.parallel import side_by_side
+from itb.process.parallel import side_by_side
 
 ROLES = {"upgrade": {"bare"}, "smoke": {"ce", "frontend"}, "used": {"frontend"}, "packages": {"bare", "frontend"}}
 
