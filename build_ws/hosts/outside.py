@@ -43,7 +43,7 @@ from pathlib import Path, PurePosixPath
 
 import accounts
 import rpm
-from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra
+from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra, scriptlets
 
 LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
 # Folders in which the same is looked for by its name, in any order; links followed.
@@ -206,6 +206,14 @@ class Host:
             return bool(owners) and real not in self.image and self._is_platforms(real)
         return real != path and (bool(owners) or real in self.image)
 
+    def is_alternative(self, path):
+        """Return whether a link is a name that alternatives gives to a program, and the platform to none."""
+        folder, name = os.path.split(path)
+        if folder not in SEARCHED[0] or not target(path, self.root).startswith("/etc/alternatives/"):
+            return False
+        rivals = [f"{other}/{name}" for other in SEARCHED[0] if folder not in (other, os.path.realpath(other))]
+        return self.leads_to_package(path) and not any(self._is_platforms(rival) for rival in rivals)
+
     def _is_platforms(self, path):
         owners = self.packages.owned.get(path, ())
         return path in self.image or not all(entry.is_product for _, entry in owners)
@@ -331,18 +339,6 @@ def bounded(findings):
     return kept
 
 
-def scriptlets(paths, packages):
-    """Return, by path, the scriptlets that name it or its last part."""
-    naming = {}
-    for path in paths:
-        word = re.compile(rf"(?<![\w.-]){re.escape(path.rpartition('/')[2])}(?![\w-])")
-        place = path.partition(" for ")[0]  # of an entry of a file
-        names = [name for name, script in packages.scriptlets if place in script or word.search(script)]
-        if names:
-            naming[path] = names
-    return naming
-
-
 def without_expected(host, query):
     """Return the lists of findings without what is expected: that may be any number, and lists have an end."""
     names = "may_change", "may_be_added", "watched", "watched_elsewhere", "link_may_change", "link_may_be_added"
@@ -352,7 +348,9 @@ def without_expected(host, query):
     own = host.packages.own_folders() - {*host.image}
 
     def is_added(path):
-        if may_be_added(path) or (link_may_be_added(path) and host.leads_to_package(path)):
+        if may_be_added(path) or host.is_alternative(path):
+            return False
+        if link_may_be_added(path) and host.leads_to_package(path):
             return False
         if watched(path):
             return True

@@ -5,6 +5,7 @@ Part of ``outside.py``: it runs where nothing of the host is executed.
 
 import hashlib
 import os
+import re
 import stat
 import subprocess
 import tempfile
@@ -140,3 +141,15 @@ def canonical(path):
     if parent not in _parents:
         _parents[parent] = os.path.realpath(parent)
     return f"{_parents[parent].rstrip('/')}/{name}"
+
+
+def scriptlets(paths, packages):
+    """Return, by path, the scriptlets that name it or its last part."""
+    naming = {}
+    for path in paths:
+        word = re.compile(rf"(?<![\w.-]){re.escape(path.rpartition('/')[2])}(?![\w-])")
+        place = path.partition(" for ")[0]  # of an entry of a file
+        names = [name for name, script in packages.scriptlets if place in script or word.search(script)]
+        if names:
+            naming[path] = names
+    return naming

@@ -30,12 +30,13 @@ def start_service(host: Host, unit: str) -> None:
 
 
 def check_stays_up(
-    host: Host, units: Sequence[str], *, settle: float = SETTLE, before: str = ""
+    host: Host, units: Sequence[str], *, settle: float = SETTLE, before: str = "", never_ended: bool = False
 ) -> dict[str, ItbError]:
     """Watch units for ``settle`` seconds; return an error for each that is not active with the same main process.
 
     That it is active at one moment is not enough: a unit that systemd keeps
-    restarting is active most of the time.  ``before`` is a bash script that is run first.
+    restarting is active most of the time.  With ``never_ended``, one that systemd has started
+    again before is an error, too.  ``before`` is a bash script that is run first.
     """
     if not units:
         return {}
@@ -51,6 +52,9 @@ def check_stays_up(
         is_steady = all(earlier.get(name) == now.get(name) for name in ("MainPID", "NRestarts"))
         if now.get("ActiveState") != "active" or not is_steady:
             errors[unit] = service_error(host, unit, "does not stay up")
+        elif never_ended and (restarts := now.get("NRestarts", "0")) not in ("0", ""):
+            problem = f"ends, and was started again by systemd ({restarts} times)".replace("(1 times)", "(once)")
+            errors[unit] = service_error(host, unit, problem)
     return errors
 
 

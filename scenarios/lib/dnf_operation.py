@@ -70,7 +70,7 @@ class Results:
 
 def dnf(*arguments):
     """Run dnf; its output is in the log; return its exit status."""
-    command = ["dnf", "--assumeyes", "--setopt=install_weak_deps=False", *arguments]
+    command = ["dnf", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=keepcache=True", *arguments]
     with LOG.open("wb") as log:
         return subprocess.run(
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
@@ -310,7 +310,9 @@ def main():
     again = candidates(here) if operation == "reinstall" else []
     recorded = package_scripts.record(again or here)
     status = dnf(*command_of(operation, here))
-    ran = package_scripts.run_in(recorded, package_scripts.record(again or installed_names()))
+    left = package_scripts.record(again or installed_names())
+    # Only a reinstallation that was done has run the scripts of the same packages.
+    ran = [] if left == recorded and (status or not again) else package_scripts.run_in(recorded, left)
     (WORK / "ran").write_text("".join(f"{kind} of {package}: {line}\n" for kind, package, line, _ in ran))
     worked = report_dnf(results, operation, status, LOG.read_text(errors="replace"))
     if operation == "upgrade":

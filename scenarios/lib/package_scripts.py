@@ -9,6 +9,7 @@ import subprocess
 
 _INSTALL = (("pretrans", "pretrans"), ("pre", "prein"), ("post", "postin"), ("posttrans", "posttrans"))
 _ERASE = (("preun", "preun"), ("postun", "postun"))
+_TRIGGERS = (("trigger", "triggerscripts"),)
 _TEST = re.compile(r'"?\$\{?1\}?"?\s*(-eq|-ne|-gt|-ge|-lt|-le|==?|!=)\s*"?(\d+)"?')
 _HOLDS = {
     "-eq": lambda a, b: a == b, "=": lambda a, b: a == b, "==": lambda a, b: a == b,
@@ -31,7 +32,7 @@ def record(names):
     """Return the scripts of installed packages: {name: {"nevra": ..., script: its text}}."""
     kinds = [*_INSTALL, *_ERASE]
     tags = ["NAME", "NEVR", *(tag for _, tag in kinds)]
-    form = "".join("%{" + tag + "}\1" for tag in tags) + "\2"
+    form = "".join("%{" + tag + "}\1" for tag in tags) + "[%{TRIGGERSCRIPTS}\n]\2"
     query = ["rpm", "--query", "--queryformat", form, *names]
     output = subprocess.run(query, stdout=subprocess.PIPE, check=False).stdout if names else b""
     printed = output.decode("utf-8", "replace")
@@ -42,6 +43,7 @@ def record(names):
             recorded = {"nevra": values[1]}
             for number, (kind, _) in enumerate(kinds, 2):
                 recorded[kind] = "" if values[number] == "(none)" else values[number]
+            recorded["trigger"] = "" if values[-1].strip() == "(none)" else values[-1]
             found[values[0]] = recorded
     return found
 
@@ -101,6 +103,8 @@ def run_in(before, after):
     for name, recorded in after.items():
         if again or recorded != before.get(name):
             ran += _of(recorded, _INSTALL, 2 if name in before else 1)
+            # Which packages they are for is not looked at: they are blamed only for what they name.
+            ran += [(kind, nevra, line, False) for kind, nevra, line, _ in _of(recorded, _TRIGGERS, 1)]
     for name, recorded in before.items():
         if again or recorded != after.get(name):
             ran += _of(recorded, _ERASE, 1 if name in after else 0)
@@ -109,7 +113,7 @@ def run_in(before, after):
 
 def _of(scripts, kinds, number):
     for kind, _ in kinds:
-        for statement, certain in statements(scripts[kind], number):
+        for statement, certain in statements(scripts.get(kind, ""), number):
             shown = re.sub(r"\s*(&?>\s*/dev/null|2>&1|\|\|\s*(:|true)$)", "", statement)
             yield "%" + kind, scripts["nevra"], " ".join(shown.split()), certain
 

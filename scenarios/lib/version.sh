@@ -43,7 +43,7 @@ leave() {
 enter() {
   local variable=ITB_INSTALL_${ITB_ROLE^^} configure=ITB_CONFIGURE_${ITB_ROLE^^} wanted script interpreter=bash unit
   read -r -a wanted <<<"${!variable:-}"
-  dnf --assumeyes --setopt=install_weak_deps=False "$@" install "${wanted[@]}" >"$log" 2>&1 || {
+  dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True "$@" install "${wanted[@]}" >"$log" 2>&1 || {
     cat "$log"
     echo "it does not install: $(cause_of_dnf "$log")"
     return 1

@@ -95,7 +95,7 @@ def malformed(path, content):
     """Return why a page of data cannot be read; empty if it can."""
     try:
         if path.endswith(".json"):
-            json.loads(content)
+            json.loads(content, parse_constant=_no_value)
         elif path.endswith(".xml"):
             expat.ParserCreate().Parse(content.encode(), True)
     except ValueError as error:
@@ -103,6 +103,11 @@ def malformed(path, content):
     except expat.ExpatError as error:
         return f"is no XML: {error}"
     return ""
+
+
+def _no_value(name):
+    """Refuse NaN and its like: Python writes and reads them, browsers and other programs do not."""
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def missing(url, content):

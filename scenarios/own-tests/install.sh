@@ -10,7 +10,8 @@ only_bare
 }
 log=/var/log/itb-own-tests.log
 mapfile -t names < <(packages_of "${ITB_CANDIDATE_REPO:?}" | cut --delimiter=' ' --fields=1)
-dnf --assumeyes --setopt=install_weak_deps=False --setopt=strict=False --skip-broken install "${names[@]}" >"$log" 2>&1 || {
+dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True --setopt=strict=False --skip-broken \
+  install "${names[@]}" >"$log" 2>&1 || {
   cat "$log"
   echo "they do not install: $(cause_of_dnf "$log")"
   exit 1
@@ -18,6 +19,6 @@ dnf --assumeyes --setopt=install_weak_deps=False --setopt=strict=False --skip-br
 read -r -a more <<<"${ITB_OWN_TESTS_PACKAGES:-}"
 lacking=()
 for name in "${more[@]}"; do
-  dnf --assumeyes --setopt=install_weak_deps=False install "$name" >>"$log" 2>&1 || lacking+=("$name")
+  dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True install "$name" >>"$log" 2>&1 || lacking+=("$name")
 done
 echo "${#names[@]} packages${lacking:+; no repository has ${lacking[*]}}"

@@ -33,7 +33,7 @@ def units(files):
         return
     labels = {Path(path).name.replace("@.", "@"): path for path in own}
     seen = set()
-    for line in _said(["systemd-analyze", "verify", "--man=no", *names]):
+    for line in said(["systemd-analyze", "verify", "--man=no", *names]):
         match = _AT.match(line)
         if match and match.group(1) in own:
             finding = f"{match.group(1)}:{match.group(2)}: {match.group(3)}"
@@ -49,11 +49,11 @@ def units(files):
         text = file.content().decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), 1):
             match = _USER.match(line)
-            if match and "DynamicUser" not in text and not _exists(*match.groups()):
+            if match and "DynamicUser" not in text and not exists(*match.groups()):
                 yield f"{path}:{number}: no {match.group(1).lower()} {match.group(2)} on this host"
 
 
-def _exists(kind, name):
+def exists(kind, name):
     try:
         (pwd.getpwnam if kind == "User" else grp.getgrnam)(name)
     except KeyError:
@@ -73,7 +73,7 @@ def systemd_tool(files, folder, tool):
             Path(root + path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, root + path)
             create = ["--create"] if tool == "systemd-tmpfiles" else []
-            for line in _said([tool, "--root=" + root, *create, path]):
+            for line in said([tool, "--root=" + root, *create, path]):
                 match = _AT.match(line.replace(root, ""))
                 if match and match.group(1) == path and not _TAKEN.search(line):
                     yield f"{path}:{match.group(2)}: {match.group(3)}"
@@ -84,8 +84,8 @@ def logrotate(files):
     paths = [file.path for file in files if re.match(r"/etc/logrotate\.d/[^/]+$", file.path)]
     if not paths:
         return
-    with _tool("logrotate"):
-        for line in _said(["logrotate", "--debug", "--state", "/dev/null", *paths]):
+    with Tool("logrotate"):
+        for line in said(["logrotate", "--debug", "--state", "/dev/null", *paths]):
             match = re.match(r"(?:error|warning): (/[^:]+):(\d+):? (.*)", line)
             if match and match.group(1) in paths:
                 yield f"{match.group(1)}:{match.group(2)}: {match.group(3)}"
@@ -93,14 +93,14 @@ def logrotate(files):
                 yield next(path for path in paths if path in line) + ": " + line[7:]
 
 
-class _tool:
+class Tool:
     """A program that a host has for as long as it is needed, if a repository has it."""
 
-    def __init__(self, name):
-        self.name, self.is_ours = name, False
+    def __init__(self, name, program=""):
+        self.name, self.program, self.is_ours = name, program or name, False
 
     def __enter__(self):
-        if not shutil.which(self.name):
+        if not shutil.which(self.program, path="/usr/sbin:/usr/bin"):
             command = ["dnf", "--assumeyes", "--quiet", "--setopt=install_weak_deps=False", "install", self.name]
             self.is_ours = not subprocess.run(command, check=False, **_QUIET).returncode
 
@@ -141,7 +141,11 @@ def cron_line(line):
             return f"no such time: {word}"
     if len(rest) < 2:
         return "a line has a time, a user and a command"
-    return "" if _exists("User", rest[0].lstrip("-")) else f"no user {rest[0]} on this host"
+    if not exists("User", rest[0].lstrip("-")):
+        return f"no user {rest[0]} on this host"
+    # A line that is to do without says so: [ -x PROGRAM ] && PROGRAM
+    is_gone = re.match(r"/(usr/|s?bin/)[^\s$;|&]+$", rest[1]) and not Path(rest[1]).exists()
+    return f"{rest[1]} does not exist" if is_gone else ""
 
 
 def httpd(files):
@@ -149,7 +153,7 @@ def httpd(files):
     paths = {file.path for file in files if re.match(r"/etc/httpd/conf(\.\w+)?\.d/|/etc/httpd/conf", file.path)}
     if not paths or not shutil.which("httpd"):
         return
-    lines = _said(["httpd", "-t"])
+    lines = said(["httpd", "-t"])
     for number, line in enumerate(lines):
         match = re.search(r"Syntax error on line (\d+) of ([^:]+):(.*)", line)
         if not match or match.group(2) not in paths:
@@ -159,7 +163,7 @@ def httpd(files):
             yield f"{match.group(2)}:{match.group(1)}: {cause}"
 
 
-def _said(command):
+def said(command):
     """Return the lines that a checker prints; none if it is not on this host."""
     env = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_LOG_TARGET": "console"}
     try:

@@ -31,12 +31,17 @@ def _xml(content):
 
 def _json(content):
     try:
-        json.loads(content.decode("utf-8-sig"))
+        json.loads(content.decode("utf-8-sig"), parse_constant=_no_value)
     except UnicodeDecodeError as error:
         return f"1: {error}"
     except ValueError as error:
-        return f"{error.lineno}: {error.msg}"
+        return f"{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
     return ""
+
+
+def _no_value(name):
+    """Refuse NaN and its like: Python writes and reads them, other programs do not."""
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def _yaml(content):

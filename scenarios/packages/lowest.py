@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tokenize
 
+import names
 import programs
 import rpm
 
@@ -18,6 +19,20 @@ _VERSION = re.compile(r"(?:\d+:)?3\.(\d+)")
 _MODULES = {
     "contextvars": 7, "dataclasses": 7, "importlib.resources": 7, "importlib.metadata": 8, "graphlib": 9,
     "zoneinfo": 9, "tomllib": 11,
+}  # fmt: skip
+# Names that modules of the standard library have got since, by the minor version that brought them.
+_NAMES = {
+    ("asyncio", "run"): 7, ("asyncio", "to_thread"): 9, ("asyncio", "TaskGroup"): 11, ("asyncio", "timeout"): 11,
+    ("contextlib", "nullcontext"): 7, ("contextlib", "asynccontextmanager"): 7, ("contextlib", "aclosing"): 10,
+    ("contextlib", "chdir"): 11, ("dataclasses", "KW_ONLY"): 10, ("datetime", "UTC"): 11, ("enum", "StrEnum"): 11,
+    ("functools", "cached_property"): 8, ("functools", "singledispatchmethod"): 8, ("functools", "cache"): 9,
+    ("itertools", "pairwise"): 10, ("itertools", "batched"): 12, ("math", "prod"): 8, ("math", "dist"): 8,
+    ("math", "isqrt"): 8, ("math", "lcm"): 9, ("os", "waitstatus_to_exitcode"): 9, ("shlex", "join"): 8,
+    ("statistics", "fmean"): 8, ("time", "time_ns"): 7, ("time", "monotonic_ns"): 7, ("types", "NoneType"): 10,
+    ("types", "UnionType"): 10, ("typing", "ForwardRef"): 7, ("typing", "Final"): 8, ("typing", "Literal"): 8,
+    ("typing", "Protocol"): 8, ("typing", "TypedDict"): 8, ("typing", "Annotated"): 9, ("typing", "ParamSpec"): 10,
+    ("typing", "TypeAlias"): 10, ("typing", "TypeGuard"): 10, ("typing", "Self"): 11, ("typing", "Never"): 11,
+    ("typing", "NotRequired"): 11, ("typing", "assert_never"): 11, ("typing", "override"): 12,
 }  # fmt: skip
 _START, _END, _MIDDLE = (getattr(tokenize, f"FSTRING_{name}", -1) for name in ("START", "END", "MIDDLE"))
 
@@ -64,7 +79,7 @@ def problem_of(file, minor, requires=()):
         tree = programs.parse(file)  # what this Python does not read is another check's
     except (SyntaxError, ValueError):
         return ""
-    return syntax(file, minor) or newer_module(tree, minor, requires)
+    return syntax(file, minor) or newer_module(tree, minor, requires) or newer_name(tree, minor)
 
 
 def syntax(file, minor):
@@ -113,4 +128,13 @@ def newer_module(tree, minor, requires):
         names = {f"python3-{module}", f"python3dist({module})"}
         if _MODULES.get(module, 0) > minor and not names & set(requires):
             return f"{line}: module {module} is of Python 3.{_MODULES[module]}"
+    return ""
+
+
+def newer_name(tree, minor):
+    """Return line and text of a name that is certainly asked for, and that its module has since a later Python."""
+    asked = [(line, module, name) for line, module, level, name in names.wanted(tree) if not level]
+    for line, module, name in sorted([*asked, *names.used(tree)]):
+        if _NAMES.get((module, name), 0) > minor:
+            return f"{line}: {module}.{name} is of Python 3.{_NAMES[module, name]}"
     return ""

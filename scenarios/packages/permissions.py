@@ -8,7 +8,9 @@ ITB_PACKAGES: names of the packages, or "all"; ITB_UNCHECKED_FILES: as in sound.
 import grp
 import os
 import pwd
+import re
 import stat
+import struct
 import sys
 from pathlib import Path
 
@@ -41,6 +43,9 @@ def main():
     if os.environ.get("ITB_FRESH") == "yes":  # there the version before can be looked at
         findings, notes = privileged(found, os.environ.get("ITB_PREVIOUS_REPO", ""))
         checks.append(("no setuid or setgid is new", findings))
+        findings, more = capable(found, os.environ.get("ITB_PREVIOUS_REPO", ""))
+        checks.append(("no file capability is new", findings))
+        notes += more
     print(f"1..{len(checks)}")
     for number, (name, findings) in enumerate(checks, 1):
         files.report(number, name, [finding + package(finding.split(": ")[0], names) for finding in findings])
@@ -123,4 +128,47 @@ def privileged(found, repository):
     return findings, notes
 
 
-sys.exit(main())
+def capable(found, repository):
+    """Return findings: programs that got file capabilities with this version; and notes of all others."""
+    now = {path: capabilities(path) for path, status in found.items() if stat.S_ISREG(status.st_mode)}
+    now = {path: names for path, names in now.items() if names}
+    before, earlier = {}, headers.download(repository) if now and repository else {}
+    for header in earlier.values():
+        texts = header[rpm.RPMTAG_FILECAPS]
+        before.update(zip((file.name for file in rpm.files(header)), texts))  # noqa: B905  3.6
+    findings, notes = [], []
+    for path, names in now.items():
+        line = describe(path, found[path], "capabilities " + ",".join(names))
+        known = product_files.text(before.get(path) or "")
+        if earlier and not set(names) <= set(re.findall(r"cap_\w+", known)):
+            findings.append(line + ", not so in " + os.environ.get("ITB_PREVIOUS_VERSION", "the version before"))
+        else:
+            notes.append(line)
+    return findings, notes
+
+
+def capabilities(path):
+    """Return the names of the capabilities that a file gives to whoever runs it."""
+    try:
+        value = os.getxattr(path, "security.capability", follow_symlinks=False)
+    except OSError:
+        return []
+    # struct vfs_cap_data: flags, the low halves of permitted and inheritable, then their high halves
+    words = struct.unpack(f"<{len(value) // 4}I", value[: len(value) // 4 * 4])
+    bits = words[1] | (words[3] << 32 if len(words) > 3 else 0)
+    known = dict(enumerate(_CAPABILITIES))
+    return [f"cap_{known.get(bit, bit)}" for bit in range(64) if bits >> bit & 1]
+
+
+# By their numbers in linux/capability.h.
+_CAPABILITIES = (
+    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
+    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
+    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
+    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
+    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "checkpoint_restore",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -50,6 +50,7 @@ def shells(files):
         program = file.found_interpreter or ("" if file.shebang else "/bin/bash")
         if not program or b"\0" in file.content():  # a script that carries a binary
             continue
+        yield from lost_sources(file)
         said = _run([program, "-n", file.path])
         # What a script allows itself by shopt is not known to one that only reads it.
         if said and "bash" in os.path.realpath(program):
@@ -57,6 +58,14 @@ def shells(files):
         if said:
             match = _SAID.search(said.replace(file.path + ":", "", 1))
             yield f"{file.path}:{match.group(1)}: {match.group(2)}" if match else f"{file.path}: {said}"
+
+
+def lost_sources(file):
+    """Yield what a script certainly sources, first of all, and no package has brought."""
+    for number, line in enumerate(file.content().decode("utf-8", "replace").splitlines(), 1):
+        match = re.match(r"(?:\.|source) +[\"']?(/usr/[\w./-]+)[\"']?\s*(?:#.*)?$", line)
+        if match and not Path(match.group(1)).exists():
+            yield f"{file.path}:{number}: sources {match.group(1)}, which is not there"
 
 
 def php(files):
@@ -145,7 +154,7 @@ def imports(files):
             continue
         for line, module in imported(tree.body):
             top = module.split(".")[0]
-            spec = _find(top)
+            spec = find(top)
             if "." in module and top in own and (spec is None or spec.origin in paths):
                 if not any(f"/{module.replace('.', '/')}" in path for path in own[top]):
                     yield f"{file.path}:{line}: No module named {module!r}"
@@ -164,7 +173,7 @@ def _own_modules(files):
     return own
 
 
-def _find(name):
+def find(name):
     """Return how a module of this name is found on the host, without importing it; None if it is not.
 
     Whoever finds modules here is asked: setuptools, for one, brings distutils to a Python that no longer has it.

@@ -48,6 +48,10 @@ while read -r path; do
   fi
   rpm --query --file "$path" >/dev/null 2>&1 || stay+=("$path${content:+, with $content}")
 done <"$list"
+# Links to what was theirs that a script has made, as alternatives does.
+while read -r path target; do
+  ! grep --quiet --line-regexp --fixed-strings -- "$target" "$list" || stay+=("$path, a link to $target")
+done < <(find /etc/alternatives /usr/bin /usr/sbin /usr/lib /usr/share -xdev -type l -xtype l -lname '/*' -printf '%p %l\n' 2>/dev/null)
 consequence "$wrong" "no file stays" "$(lines "${stay[@]}")"
 
 stay=()

@@ -15,14 +15,18 @@ import configuration
 import files
 import formats
 import headers
+import links
 import lowest
+import names
 import programs
+import system_files
 
 CHECKS = (
     ("interpreters are there", programs.interpreters),
     ("Python compiles", programs.python_syntax),
     ("Python compiles with the lowest that packages allow", lowest.check),
     ("Python finds its modules", programs.imports),
+    ("Python finds the names it takes from modules", names.check),
     ("shell scripts parse", programs.shells),
     ("PHP parses", programs.php),
     ("Perl compiles", programs.perl),
@@ -32,6 +36,11 @@ CHECKS = (
     ("logrotate files are valid", configuration.logrotate),
     ("cron files are valid", configuration.cron),
     ("httpd files are valid", configuration.httpd),
+    ("sudoers files are valid", system_files.sudoers),
+    ("sysctl.d is valid", system_files.sysctl),
+    ("limits.d is valid", system_files.limits),
+    ("shells of a login go on", system_files.profile),
+    ("links lead to something", links.check),
     ("XML parses", lambda found: formats.check("XML", found)),
     ("JSON parses", lambda found: formats.check("JSON", found)),
     ("YAML parses", lambda found: formats.check("YAML", found)),
@@ -48,7 +57,7 @@ def main():
     found = headers.brought(packages, exceptions)
     print(f"1..{len(CHECKS)}")
     for number, (name, check) in enumerate(CHECKS, 1):
-        findings = check(found, packages) if check is lowest.check else check(found)
+        findings = check(found, packages) if check in (lowest.check, links.check) else check(found)
         files.report(number, name, list(findings))
     return 0
 

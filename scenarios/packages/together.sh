@@ -29,8 +29,8 @@ excluded() {
 }
 
 status=0
-dnf --assumeyes --setopt=install_weak_deps=False --setopt=strict=False --skip-broken install "${names[@]}" \
-  >"$log" 2>&1 || status=$?
+dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True --setopt=strict=False --skip-broken \
+  install "${names[@]}" >"$log" 2>&1 || status=$?
 for name in "${names[@]}"; do
   if rpm --query --quiet "$name"; then
     ok "$name"

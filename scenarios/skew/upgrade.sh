@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=../lib/version.sh
 source "$ITB_LIB/version.sh"
 mapfile -t names < <(products)
-dnf --assumeyes --setopt=install_weak_deps=False upgrade "${names[@]}" >"$log" 2>&1 || {
+dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True upgrade "${names[@]}" >"$log" 2>&1 || {
   cat "$log"
   echo "the upgrade fails: $(cause_of_dnf "$log")"
   exit 1

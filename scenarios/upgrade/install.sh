@@ -20,7 +20,7 @@ if [ "${#names[@]}" -eq 0 ]; then
   exit 77
 fi
 status=0
-dnf --assumeyes --setopt=install_weak_deps=False --disablerepo="$ITB_CANDIDATE_REPO" \
+dnf --assumeyes --setopt=install_weak_deps=False --setopt=keepcache=True --disablerepo="$ITB_CANDIDATE_REPO" \
   --enablerepo="$ITB_PREVIOUS_REPO" install "${names[@]}" >"$log" 2>&1 || status=$?
 cat "$log"
 if [ "$status" -ne 0 ]; then

@@ -58,6 +58,18 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "leak-of-descriptors", "leak-of-memory", "leak-of-children", "leak-of-temporary-files", "log-grows",
         "port-is-open",
     ),
+    (
+        "link-to-nothing", "sudoers-with-syntax-error", "tool-imports-what-python-lost",
+        "tool-imports-what-was-renamed", "tool-takes-a-newer-name", "shell-sources-what-is-not-there",
+        "cron-runs-what-is-not-there", "macro-not-expanded", "profile-ends-logins", "sysctl-without-a-value",
+        "limits-of-nobody", "capability-is-new", "token-in-the-log", "umask-0-of-a-daemon",
+    ),
+    ("stop-is-not-heard", "kill-leaves-a-pid-file", "logrotate-of-other-files"),
+    (
+        "harmless-alternatives", "harmless-sudoers", "harmless-links", "harmless-cron", "harmless-profile",
+        "harmless-imports-by-version", "harmless-entry-point", "harmless-restart-always", "harmless-slow-stop",
+        "harmless-ghost", "harmless-pid-file", "harmless-trigger", "harmless-talks-of-token",
+    ),
     ("page-counts-nothing", "page-serves-a-key", "own-test-fails"),
     ("umask-of-the-administrator", "locale-ascii-only"),
     ("harmless-umask", "harmless-locale"),

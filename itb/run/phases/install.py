@@ -339,13 +339,17 @@ def watch(
     case: Callable[[str, str], CaseKey],
     settle: float,
     before: str = "",
+    never_ended: bool = False,
     error_class: type[InstallError | ScenarioError] = InstallError,
 ) -> list[ItbError]:
     """Report, for each service, whether it stays up, as the ``case`` of role and unit; return the errors.
 
-    ``before`` is a bash script that is run on the host first; ``error_class`` says what has failed.
+    ``before`` is a bash script that is run on the host first; with ``never_ended``, systemd must not have started
+    it again; ``error_class`` says what has failed.
     """
-    down = install_services.check_stays_up(cell.host(role), names, settle=settle, before=before)
+    down = install_services.check_stays_up(
+        cell.host(role), names, settle=settle, before=before, never_ended=never_ended
+    )
     errors: list[ItbError] = []
     for unit in names:
         try:

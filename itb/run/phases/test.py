@@ -163,11 +163,15 @@ def _find_log_cause(cell: Cell, hosts: Mapping[str, Host]) -> tuple[str, Sequenc
 
 def _end_of_service(cell: Cell, role: str) -> type[InstallError | ScenarioError]:
     """Return what has failed where a service is down at the end: a scenario that disturbed it, or its start."""
-    is_disturbed = any(
+    return ScenarioError if _is_disturbed(cell, role) else InstallError
+
+
+def _is_disturbed(cell: Cell, role: str) -> bool:
+    """Return whether a scenario stops, breaks or replaces something, or reboots the host of a role."""
+    return any(
         scenario.disturbs or any(step.action == "reboot" and step.role == role for step in scenario.steps)
         for scenario in cell.scenarios
     )
-    return ScenarioError if is_disturbed else InstallError
 
 
 def check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
@@ -186,7 +190,7 @@ def _check_hosts(cell: Cell, build: Build, installed: Installed) -> None:
             cell.services,
             lambda role: install.watch(
                 cell, role, cell.services[role], case=install.still_up, settle=0,
-                error_class=_end_of_service(cell, role),
+                never_ended=not _is_disturbed(cell, role), error_class=_end_of_service(cell, role),
             ),
         ),
         lambda: install.inspect_after_tests(cell, build, installed),

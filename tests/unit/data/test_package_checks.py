@@ -14,7 +14,7 @@ import pytest
 from itb.data import shipped
 
 FOLDER = shipped.folder("scenarios") / "packages"
-NAMES = ("files", "programs", "formats", "configuration", "lowest")
+NAMES = ("files", "programs", "formats", "configuration", "names", "lowest", "system_files")
 RPM = SimpleNamespace(RPMTAG_REQUIRENAME=1, RPMTAG_REQUIREFLAGS=2, RPMTAG_REQUIREVERSION=3, RPMSENSE_GREATER=4)
 
 
@@ -158,6 +158,7 @@ def test_imports_that_are_always_done(checks: dict[str, ModuleType], brought: Fi
         ("XML", "jinja.xml", "{% for x in y %}<a>{% endfor %}", ""),
         ("JSON", "a.json", '{"a": 1,\n // why\n "b": 2}', "2: Expecting property name enclosed in double quotes"),
         ("JSON", "template.json", '{"port": @PORT@}', ""),
+        ("JSON", "b.json", '[1, NaN]', "1: NaN is no value of JSON"),
         ("JSON", "good.json", "\ufeff[1]", ""),
         ("YAML", "a.yaml", "a: b\nc: d: e\n", "2: mapping values are not allowed here"),
         ("YAML", "good.yml", "a: !own {b: c}\n---\nd: e\n", ""),
@@ -195,3 +196,93 @@ def test_what_is_left_out(checks: dict[str, ModuleType]) -> None:
     assert is_left_out("/usr/share/x/initd_template", [])
     assert is_left_out("/usr/share/x/deep/a.json", ["/usr/share/x/*.json"])
     assert not is_left_out("/usr/share/x/a.json", ["/usr/share/y/*"])
+
+
+def test_cron_runs_programs_that_are_there(checks: dict[str, ModuleType]) -> None:
+    line = checks["configuration"].cron_line
+    assert line("17 4 * * * root /usr/libexec/no-such --all") == "/usr/libexec/no-such does not exist"
+    assert not line("17 4 * * * root [ -x /usr/libexec/no-such ] && /usr/libexec/no-such")
+    assert not line("@daily root /usr/bin/env true")
+
+
+def test_names_that_modules_do_not_have(checks: dict[str, ModuleType], brought: Files) -> None:
+    bad = brought.add(
+        "lib/wms/tool.py",
+        "import collections, time\nfrom collections import Mapping\nfrom wms.pool import load_file\n"
+        "from . import later, gone\nfrom .pool import load\ndef wait(x):\n    if x:\n        time.clock()\n"
+        "    with open(x):\n        return collections.Callable, collections.OrderedDict\n",
+    )
+    brought.add("lib/wms/__init__.py", "")
+    brought.add("lib/wms/later.py", "def __getattr__(name):\n    return name\n")
+    brought.add("lib/wms/pool.py", "try:\n    load = open\nexcept NameError:\n    load = None\n")
+    assert list(checks["names"].check(brought.all)) == [
+        f"{bad}:2: cannot import name 'Mapping' from 'collections'",
+        f"{bad}:3: cannot import name 'load_file' from 'wms.pool'",
+        f"{bad}:4: cannot import name 'gone' from '.'",
+        f"{bad}:8: module 'time' has no attribute 'clock'",
+        f"{bad}:10: module 'collections' has no attribute 'Callable'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "try:\n    from collections.abc import Set\nexcept ImportError:\n    from collections import Set\n",
+        "import sys\nif sys.version_info < (3,):\n    from itertools import izip\n",
+        "import time\nnow = time.clock() if hasattr(time, 'clock') else time.time()\n",
+        "import time\nclock = getattr(time, 'clock', None)\n",
+        "import time\ntry:\n    now = time.clock()\nexcept AttributeError:\n    now = 0\n",
+        "import os, subprocess, sys\nos.startfile\nsubprocess.STARTUPINFO\nsys.getwindowsversion\n",
+        "import string\nclass Own:\n    def run(self, string):\n        return string.letters\n",
+        "import os.path\nos.path.join\nfrom os import path\nfrom xml import dom\nfrom importlib import util\n",
+        "import nosuchmodule\nnosuchmodule.x\nfrom nosuchmodule import y\n",
+        "from pool import made_as_it_runs\n",
+        "#!/usr/bin/no-such-python\nfrom string import letters\n",
+    ],
+)
+def test_names_that_may_be_meant_otherwise(checks: dict[str, ModuleType], brought: Files, content: str) -> None:
+    brought.add("pool.py", "globals().update(made_as_it_runs=1)\n")
+    brought.add("tool.py", content, 0o755)
+    assert not list(checks["names"].check(brought.all))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("import sys\nfrom datetime import UTC\n", "2: datetime.UTC is of Python 3.11"),
+        ("import shlex\nprint(shlex.join([]))\n", "2: shlex.join is of Python 3.8"),
+        ("import sys\nif sys.version_info >= (3, 11):\n    from datetime import UTC\n", ""),
+        ("from functools import lru_cache\n", ""),
+    ],
+)
+def test_names_of_newer_python(
+    checks: dict[str, ModuleType], brought: Files, content: str, problem: str
+) -> None:
+    brought.add("tool.py", content)
+    assert checks["lowest"].problem_of(brought.all[0], 6) == problem
+
+
+def test_scripts_source_what_is_there(checks: dict[str, ModuleType], brought: Files) -> None:
+    source = ". /usr/share/no-such.sh\n"
+    guarded = f"[ ! -e /usr/share/no-such.sh ] || {source}if true; then\n  {source}fi\n"
+    brought.add("good.sh", f"#!/bin/sh\n. /usr/lib/os-release\n{guarded}. \"$HOME/x.sh\"\n", 0o755)
+    bad = brought.add("bad.sh", "#!/bin/sh\nset -e\nsource '/usr/share/no-such.sh'  # functions\n", 0o755)
+    found = [line for file in brought.all for line in checks["programs"].lost_sources(file)]
+    assert found == [f"{bad}:3: sources /usr/share/no-such.sh, which is not there"]
+
+
+def test_files_that_the_system_reads(
+    checks: dict[str, ModuleType], brought: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = checks["system_files"]
+    monkeypatch.setattr(module, "_of", lambda files, _: files)
+    monkeypatch.setattr(checks["configuration"], "exists", lambda _, name: name == "wms")
+    path = brought.add("a.conf", "# why\n; why\nnet.core.somaxconn = 1\n-net.x\nnet.core.rmem_max 4\n")
+    assert list(module.sysctl(brought.all)) == [f"{path}:5: a line has a key, = and a value: net.core.rmem_max 4"]
+    path = brought.add("b.conf", "wms soft nofile 9\n@wms - nproc 9\n\nwsm soft nofile 9\nwms nofile 9\n")
+    del brought.all[0]
+    brought.all[0].path = path
+    assert list(module.limits(brought.all)) == [
+        f"{path}:4: no user wsm on this host",
+        f"{path}:5: a line has a name, soft, hard or -, an item and a value: wms nofile 9",
+    ]

@@ -39,6 +39,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ({}, 200, " \n", f"{URL} is empty"),
         ({}, 200, "{'a': 1}", f"{URL} is no JSON: Expecting property name enclosed in double quotes: "
                               "line 1 column 2 (char 1)"),
+        ({}, 200, '{"load": NaN}', f"{URL} is no JSON: NaN is no value of JSON"),
         ({"contains": "jobs"}, 200, "{}", f"{URL} has nothing that matches jobs"),
         ({"status": 403}, 403, "Forbidden", ""),
         ({"status": 403}, 200, "[]", f"{URL}: status 200 ([]), expected 403"),

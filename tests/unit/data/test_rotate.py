@@ -75,3 +75,24 @@ def test_log_that_was_truncated_was_rotated(script: dict[str, Any], tmp_path: Pa
     assert script["is_same"](str(log), status)
     log.write_text("")
     assert not script["is_same"](str(log), status)
+
+
+def test_files_by_which_nothing_is_rotated(
+    script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    good, other, ghost = (str(tmp_path / name) for name in ("good", "other", "ghost"))
+    Path(good).write_text(f"{logs}/*.log {{\n}}\n")
+    Path(other).write_text(f"{logs}.log {{\n}}\n")
+    Path(logs, "a.log").write_text("said\n")
+    monkeypatch.setitem(script, "named", lambda: [good, ghost, other])
+    monkeypatch.setitem(script, "listed", lambda: [])
+    left_out = script["left_out"]
+    told = f"{ghost} is listed by a package, as a %ghost, and nobody has made it: nothing is rotated by it"
+    assert list(left_out([good, other], 0)) == [told]
+    monkeypatch.setitem(script, "log_folders", lambda: [str(logs)])
+    assert list(left_out([good, other], 0)) == [told]
+    names = f"{other} names no log that is here ({logs}.log), and none names {logs}/a.log"
+    assert list(left_out([other], 0))[2:] == [names]
+    assert len(list(left_out([other], 9e12))) == 2

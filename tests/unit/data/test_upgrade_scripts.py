@@ -69,6 +69,13 @@ def test_restart_enables_nothing() -> None:
     assert scripts.blame(ran, scripts.STARTS, "pilot.service").startswith("%postun of p-1")
 
 
+def test_trigger_is_blamed_for_what_it_names() -> None:
+    new = recorded("p-2") | {"trigger": "rm -rf /var/log/pilot/*\n"}
+    ran = scripts.run_in({"p": recorded("p-1")}, {"p": new})
+    assert scripts.blame(ran, scripts.LOSES_DATA, "/var/log/pilot") == "%trigger of p-2: rm -rf /var/log/pilot/*"
+    assert not scripts.blame(ran, scripts.LOSES_DATA, "/var/log/other")
+
+
 def test_user_that_is_gone_was_removed_and_not_put_into_a_group() -> None:
     """As GlideinWMS' %pre does with its users in every upgrade."""
     new = recorded("p-2", pre="usermod --append --groups pilot pilot", postun="userdel --force pilot")

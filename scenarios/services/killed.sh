@@ -1,0 +1,31 @@
+#!/bin/bash
+# Each service of the product's own that was killed with all its processes, as when memory or power is gone, starts
+# again and stays up; TAP. What it has left behind, such as a PID file or a lock, must not keep it from that.
+set -euo pipefail
+# shellcheck source=../lib/units.sh
+source "$ITB_LIB/units.sh"
+# shellcheck source=../lib/tap.sh
+source "$ITB_LIB/tap.sh"
+plan "${#services[@]}"
+own=$(own_services)
+declare -A restarts
+for unit in $own; do
+  systemctl kill --signal=KILL "$unit"
+  until [ "$(property "$unit" MainPID)" = 0 ]; do sleep 0.1; done
+  # Its Restart= may wait longer than anybody here does.
+  systemctl reset-failed "$unit"
+  systemctl start "$unit" || true
+  wait_up "$unit" || true
+  restarts[$unit]=$(property "$unit" NRestarts)
+done 2>&1
+sleep 3 # a daemon that cannot work often starts well and ends a moment later
+for unit in "${services[@]}"; do
+  if [ -z "${restarts[$unit]:-}" ]; then
+    skipped "$unit starts again after it was killed" "no package of the product brings it"
+  elif [ "$(property "$unit" ActiveState)" = active ] && [ "$(property "$unit" NRestarts)" = "${restarts[$unit]}" ]; then
+    ok "$unit starts again after it was killed"
+  else
+    not_ok "$unit starts again after it was killed"
+    cause "$unit"
+  fi
+done
