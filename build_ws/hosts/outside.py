@@ -23,7 +23,8 @@ and writes one, without what is expected:
   image       NEVRA of every package of the image
   packages    NEVRA of every RPM that is good
   refused     RPM files in dnf's cache that are not good, with the reason
-  changed     [path, change] of files and accounts of the image: changed or deleted
+  changed     [path, change] of files and accounts of the image: changed or deleted; of new files that are found
+              instead of the platform's
   added       [path, kind] of files that neither the image nor a good package has, without folders
   deviant     [package, path, deviation] of files of good packages
   misplaced   [package, path, reason] of files of the product where files of the platform are looked for
@@ -31,6 +32,7 @@ and writes one, without what is expected:
   scriptlets  {path: [scriptlet]} that name one of these paths
 """
 
+import errno
 import hashlib
 import itertools
 import json
@@ -39,11 +41,12 @@ import re
 import stat
 import sys
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import accounts
 import rpm
-from rpm_files import CONFIG, DIGESTS, DOC, GHOST, HOST, MISSING_OK, Packages, nevra, scriptlets
+from host_root import open_root, walk
+from rpm_files import CONFIG, DIGESTS, DOC, GHOST, MISSING_OK, Packages, nevra, scriptlets
 
 LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
 # Folders in which the same is looked for by its name, in any order; links followed.
@@ -54,52 +57,9 @@ SEARCHED = (
     )),
 )  # fmt: skip
 IN_MEMORY = "/run"  # file system in memory in which programs look for what is in /etc, too
+MEAN_LENGTH = 200  # characters of paths; those of a whole desktop have a third of it
+TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LISTED, LONGEST = 5000, 1 << 16  # findings of one kind, and characters of them: the result has a limit of bytes
-
-
-def root_mount(pid):
-    """Return type and lower layers of the mount that is a process' root; None if its root is no mount."""
-    with Path(f"/proc/{pid}/mountinfo").open() as file:
-        for line in file:
-            fields, _, rest = line.partition(" - ")
-            if fields.split()[4] == "/":
-                kind, _, options = rest.split(" ", 2)
-                return kind, re.findall(r"lowerdir=[^,\s]*", options)
-    return None
-
-
-def strange_root():
-    """Say why the root of process 1 is not the host's file system.
-
-    Nobody there can mount anything but in a user namespace of their own, even what looks like the engine's.
-    """
-    if Path("/proc/1/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino:
-        return "process 1 of the host is in a user namespace of its own"
-    theirs, own = root_mount(1), root_mount("self")
-    if theirs is None:
-        return "process 1 of the host has changed its root directory"
-    return "" if theirs == own else f"the root of the host's process 1 is another file system ({theirs[0]})"
-
-
-def walk(top=b"/"):
-    """Yield (path, lstat) of everything in the file system of the present root."""
-    device = os.lstat(top).st_dev
-    folders = [top]
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:  # gone meanwhile
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                if status.st_dev != device:
-                    continue  # another file system: the engine's
-                folders.append(entry.path)
-            yield os.fsdecode(entry.path), status
 
 
 def content(path, root, algorithm="sha256"):
@@ -107,7 +67,9 @@ def content(path, root, algorithm="sha256"):
     whole = hashlib.new(algorithm)
     try:
         file = os.open(path.lstrip("/"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root)
-    except OSError:
+    except OSError as error:
+        if error.errno in TOO_MANY:  # of two files that cannot be read, neither has the other's content
+            raise
         return ""
     with os.fdopen(file, "rb") as reader:
         if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -121,7 +83,9 @@ def target(path, root):
     """Return what a link below an open folder leads to; empty if it has gone meanwhile."""
     try:
         return os.readlink(path.lstrip("/"), dir_fd=root)
-    except OSError:
+    except OSError as error:
+        if error.errno in TOO_MANY:
+            raise
         return ""
 
 
@@ -151,13 +115,11 @@ class Host:
         self.accounts = accounts.read_all()
         self.users, self.groups = accounts.ids(self.accounts["passwd"]), accounts.ids(self.accounts["group"])
         self.users["root"] = self.groups["root"] = 0
-        self.changed, self.added, self.deviant, self.misplaced = [], [], [], []
+        self.changed, self.added, self.shadowing, self.deviant, self.misplaced = [], [], [], [], []
 
     def look(self, reserved, most):
         """Compare everything."""
-        there = dict(itertools.islice(itertools.chain(walk(os.fsencode(IN_MEMORY)), walk()), most))
-        if len(there) == most:  # the memory that they take is not the host's
-            self.changed.append(["/", f"has {most} files or more, and not all were looked at"])
+        there = self._files(most)
         same = sum(1 for path, status in self.image.items() if path in there and _twins(status, there[path]))
         shared = same * 2 > len(self.image)  # the engine shows untouched files as the image has them
         for path, status in there.items():
@@ -166,9 +128,7 @@ class Host:
             if owners:
                 self._owned(path, status, owners, before)
             elif before is None:
-                # A folder does nothing by itself, and rpm makes those above its files that nobody owns.
-                if not stat.S_ISDIR(status.st_mode):
-                    self.added.append([path, kind(status.st_mode)])
+                self._new(path, status)
             else:
                 what = self._difference(path, before, status, shared)
                 if what:
@@ -182,17 +142,42 @@ class Host:
                 self._missing(path, owners)
             self._check_place(path, owners, reserved)
 
+    def _files(self, most):
+        """Return the state of everything by its path, or of the first files: their memory is not the host's."""
+        there, length = {}, 0
+        for path, status in itertools.chain(walk(os.fsencode(IN_MEMORY), self.changed), walk(unread=self.changed)):
+            there[path] = status
+            length += len(path)
+            if len(there) == most or length > most * MEAN_LENGTH:
+                self.changed.append(["/", f"has {len(there)} files or more, and not all were looked at"])
+                break
+        return there
+
+    def _new(self, path, status):
+        """Note a file that nobody has; one that hides the platform's comes with no package at any time."""
+        if stat.S_ISDIR(status.st_mode):
+            return  # it does nothing by itself, and rpm makes those above its files that nobody owns
+        rival = self._rival(path)
+        if rival:
+            self.shadowing.append([path, f"found instead of {rival}, and no package has it"])
+        else:
+            self.added.append([path, kind(status.st_mode)])
+
     def _check_place(self, path, owners, reserved):
         """Note a file of the product that changes which programs of the platform are run."""
         if not all(entry.is_product for _, entry in owners):
             return  # it is the platform's and is compared as such
-        folder, name = os.path.split(path)
-        for other in (other for folders in SEARCHED if folder in folders for other in folders):
-            rival = f"{other}/{name}"
-            if other != folder and self._is_platforms(rival):
-                self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
+        rival = self._rival(path)
+        if rival:
+            self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
         if reserved.fullmatch(path):
             self.misplaced.append([owners[0][0], path, "no package of the product may own it"])
+
+    def _rival(self, path):
+        """Return the file of the platform that is looked for by the same name elsewhere; empty if none is."""
+        folder, name = os.path.split(path)
+        others = (other for folders in SEARCHED if folder in folders for other in folders if other != folder)
+        return next((rival for rival in (f"{other}/{name}" for other in others) if self._is_platforms(rival)), "")
 
     def leads_to_package(self, path, changed=False):
         """Return whether a link leads to a file of the image or of a package.
@@ -222,7 +207,10 @@ class Host:
         """Libraries are found where the loader's cache says: in files of the image or of packages."""
         try:
             file = os.open(LIBRARY_CACHE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
+        except FileNotFoundError:
+            return
+        except OSError:  # the loader follows a link
+            self.changed.append([LIBRARY_CACHE + " as a whole", "is no file that can be read"])
             return
         with os.fdopen(file, "rb") as reader:
             words = {os.fsdecode(word) for word in reader.read(CACHE_SIZE).split(b"\0") if word.startswith(b"/")}
@@ -360,7 +348,10 @@ def without_expected(host, query):
         return not may_change(path) and not (link_may_change(path) and host.leads_to_package(path, changed=True))
 
     return {
-        "changed": [item for item in host.changed if is_changed(item[0])],
+        "changed": [
+            *(item for item in host.changed if is_changed(item[0])),
+            *(item for item in host.shadowing if not may_be_added(item[0])),
+        ],
         "added": [item for item in host.added if is_added(item[0])],
         "deviant": [item for item in host.deviant if not may_change(item[1])],
         "misplaced": [item for item in host.misplaced if not may_be_added(item[1])],
@@ -370,19 +361,20 @@ def without_expected(host, query):
 def main():
     """Inspect the host and print the result."""
     query = json.load(sys.stdin)
-    result = {"root": strange_root()}
-    if not result["root"]:
+    root, problem = open_root()
+    result = {"root": problem}
+    if not problem:
         packages = Packages(query["trusted"], query["product"], query["keys"], query["installed"])
         result["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
         with tempfile.TemporaryDirectory() as folder:
-            packages.read(folder)
+            packages.read(root, folder)
         for algorithm in DIGESTS.values():
             hashlib.new(algorithm)  # loaded now: nothing is once the root is the host's
         # What the image has in such a folder is hidden by the host's file system there.
         image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
         own, own_accounts = os.open("/", os.O_RDONLY | os.O_DIRECTORY), accounts.read_all()
-        os.chroot(HOST)
-        os.chdir("/")
+        os.fchdir(root)
+        os.chroot(".")
         host = Host(image, own, packages)
         host.look(re.compile(query["reserved"], re.DOTALL), query["most"])
         host.changed += map(list, accounts.differences(own_accounts, host.accounts))

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 import rpm
 
-HOST = "/proc/1/root"
 CACHES = ("var/cache/dnf/*/packages/*.rpm", "var/cache/libdnf5/*/packages/*.rpm")
 LARGEST = 1 << 30  # bytes of an RPM file
 DIGESTS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}  # RFC 4880, 9.4
@@ -50,12 +49,12 @@ class Packages:
         self.owned = {}  # path: list of (package, file)
         self._database = ""
 
-    def read(self, folder):
-        """Take every RPM file of dnf's caches that is good."""
+    def read(self, root, folder):
+        """Take every RPM file of dnf's caches that is good; ``root`` is an open root directory."""
         transactions = rpm.TransactionSet()
         transactions.setVSFlags(rpm._RPMVSF_NODIGESTS | rpm._RPMVSF_NOSIGNATURES)  # looked at before
         for pattern in CACHES:
-            for path in sorted(Path(HOST).glob(pattern)):
+            for path in sorted(Path(f"/proc/self/fd/{root}").glob(pattern)):
                 copy = Path(folder, "one.rpm")
                 checksum, problem = self._copy(path, copy)
                 if problem:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sys
 import types
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from itb.errors import InstallError, UsageError
 from itb.install import outside
 from itb.model import InstalledPackage
 from itb.platforms import images
+from tests.unit.data import scripts
 
 PLATFORMS = sorted(path.parent.name for path in shipped.folder("build_ws").glob("platforms/*/platform.yaml"))
 DEB13 = outside.side_effects(lookup.load_platform("deb13"))
@@ -88,6 +92,12 @@ def test_changed_file_of_the_image_is_a_change(path: str, what: str) -> None:
         ("/run/systemd/system/condor.service.d/x.conf", True),
         ("/run/systemd/system.control/condor.service.d/x.conf", True),
         ("/run/udev/rules.d/x.rules", True),
+        ("/run/systemd/transient/condor.service", True),
+        ("/run/systemd/transient/condor.service.d/x.conf", True),
+        ("/run/systemd/system.conf", True),
+        ("/usr/lib/systemd/system/service.d/x.conf", True),
+        ("/usr/lib/python3/dist-packages/sitecustomize.py", True),
+        ("/usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libc.so.6", True),
         ("/usr/bin/x", False),  # a scenario may have installed a package
         ("/usr/lib/x86_64-linux-gnu/libx.so", False),
     ],
@@ -180,7 +190,7 @@ def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
 def look(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The script that looks at hosts, without rpm, which is on their side only."""
     folder = shipped.folder("build_ws") / "hosts"
-    for name in ("rpm", "rpm_files", "accounts"):
+    for name in ("rpm", "rpm_files", "accounts", "host_root"):
         module = types.ModuleType(name)
         module.__getattr__ = lambda _: {}  # type: ignore[method-assign]
         monkeypatch.setitem(sys.modules, name, module)
@@ -196,6 +206,91 @@ def test_names_that_are_not_unicode_keep_no_look_from_being_read(look: types.Mod
     inspection = outside.Inspection.model_validate_json(text)
     assert inspection.added == (("/usr/bin/\\xff\u2028x", "new"),)
     assert [*inspection.scriptlets] == ["/usr/bin/\\xff\u2028x"]
+
+
+def test_cache_of_the_loader_that_is_a_link_is_a_change(
+    look: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loader follows it, the look did not; that the file itself may change was taken for its reason."""
+    cache = tmp_path / "ld.so.cache"
+    cache.symlink_to("/var/lib/x/cache")
+    monkeypatch.setattr(look, "LIBRARY_CACHE", str(cache))
+    host = object.__new__(look.Host)
+    host.changed = []
+    host._library_cache({})
+    assert host.changed == [[f"{cache} as a whole", "is no file that can be read"]]
+
+
+@pytest.fixture
+def owner_of(look: types.ModuleType) -> Callable[..., Any]:
+    """Make a host of which image and packages own these paths: the platform's, and the product's."""
+
+    def make(platform: Sequence[str], product: Sequence[str] = ()) -> Any:
+        host = object.__new__(look.Host)
+        owned = {path: [("p", types.SimpleNamespace(is_product=True))] for path in product}
+        host.image, host.packages = dict.fromkeys(platform), types.SimpleNamespace(owned=owned)
+        host.added, host.shadowing, host.changed = [], [], []
+        return host
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("path", "rival"),
+    [
+        ("/usr/sbin/condor_q", "/usr/bin/condor_q"),
+        ("/etc/systemd/system/condor.service", "/usr/lib/systemd/system/condor.service"),
+        ("/usr/sbin/pocketwms-factory", ""),
+        ("/usr/bin/new", ""),
+        ("/usr/share/condor_q", ""),
+    ],
+)
+def test_new_file_that_hides_the_platforms_is_a_change_at_any_time(
+    owner_of: Callable[..., Any], tmp_path: Path, path: str, rival: str
+) -> None:
+    """What scenarios install may bring programs, so that new ones were taken for theirs after the first look."""
+    platforms = ["/usr/bin/condor_q", "/usr/lib/systemd/system/condor.service"]
+    host = owner_of(platforms, ["/usr/bin/pocketwms-factory"])
+    tmp_path.joinpath("x").touch()
+    host._new(path, tmp_path.joinpath("x").lstat())
+    hidden = [[path, f"found instead of {rival}, and no package has it"]] if rival else []
+    assert (host.shadowing, host.added) == (hidden, [] if rival else [[path, "file"]])
+
+
+def test_folder_that_cannot_be_read_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root on the host may limit the descriptors of who looks: a folder was passed over for it."""
+    host_root = scripts.load(shipped.folder("build_ws") / "hosts" / "host_root.py")
+    for name in ("full", "gone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    errors = {"full": OSError(errno.EMFILE, "Too many open files"), "gone": FileNotFoundError()}
+    scandir = os.scandir
+
+    def fail(path: bytes) -> Any:
+        error = errors.get(Path(os.fsdecode(path)).name)
+        if error:
+            raise error
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    unread: list[list[str]] = []
+    assert {Path(path).name for path, _ in host_root.walk(os.fsencode(tmp_path), unread)} == {"full", "gone"}
+    assert unread == [[f"{tmp_path}/full as a folder", "cannot be read: Too many open files"]]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOENT])
+def test_files_that_cannot_be_read_are_not_the_same(
+    look: types.ModuleType, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "")
+
+    monkeypatch.setattr(os, "open", fail)
+    if number == errno.ENOENT:
+        assert look.content("/x", 3) == ""
+    else:
+        with pytest.raises(OSError, match=str(number)):
+            look.content("/x", 3)
 
 
 @pytest.fixture

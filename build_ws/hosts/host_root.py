@@ -1,0 +1,72 @@
+"""The root directory of a host, opened once, and what is in it.
+
+Part of ``outside.py``: it runs where nothing of the host is executed.  Process 1 of the host can change its root
+directory at any moment, and back again: to a copy of the host's files as they were, for as long as these are read.
+So what was opened is checked, and read by nothing but the descriptor.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+GONE = (FileNotFoundError, NotADirectoryError)
+
+
+def open_root():
+    """Return a descriptor of the host's root directory, and why that is not its file system; empty if it is.
+
+    Nobody there can mount anything but in a user namespace of their own, from which no process comes back:
+    whether process 1 is in one is looked at last.
+    """
+    root = os.open("/proc/1/root", os.O_RDONLY | os.O_DIRECTORY)
+    if not os.path.samestat(os.fstat(root), os.stat("..", dir_fd=root)):
+        return root, "process 1 of the host has changed its root directory"
+    theirs, own = _root_mount(1), _root_mount("self")
+    if Path("/proc/1/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino:
+        return root, "process 1 of the host is in a user namespace of its own"
+    if theirs is None:
+        return root, "process 1 of the host has changed its root directory"
+    return root, "" if theirs == own else f"the root of the host's process 1 is another file system ({theirs[0]})"
+
+
+def _root_mount(pid):
+    """Return type and lower layers of the mount that is a process' root; None if its root is no mount."""
+    with Path(f"/proc/{pid}/mountinfo").open() as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            if fields.split()[4] == "/":
+                kind, _, options = rest.split(" ", 2)
+                return kind, re.findall(r"lowerdir=[^,\s]*", options)
+    return None
+
+
+def walk(top=b"/", unread=None):
+    """Yield (path, lstat) of everything in the file system of the present root.
+
+    Folders that are there and cannot be read are added to ``unread``, as findings: root on the host can limit
+    the descriptors of this process, which is root's, too.
+    """
+    device = os.lstat(top).st_dev
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except GONE:
+            continue
+        except OSError as error:
+            if unread is None:
+                raise
+            unread.append([f"{os.fsdecode(folder)} as a folder", f"cannot be read: {error.strerror}"])
+            continue
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except GONE:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if status.st_dev != device:
+                    continue  # another file system: the engine's
+                folders.append(entry.path)
+            yield os.fsdecode(entry.path), status
