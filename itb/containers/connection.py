@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from itb.containers import cgroups
-from itb.containers.description import controllers_of, storage_of, syscall_filter_of
+from itb.containers.description import controllers_of, state_of, storage_of, syscall_filter_of
 from itb.containers.engine import Engine
 from itb.errors import TestbedError, UsageError
 from itb.process.runner import Runner
@@ -50,7 +50,7 @@ def connect(runner: Runner, program: str, cache: Path) -> Engine:
     (info,) = engine.parse_answer(answer, count=1)
     engine.is_remote = bool(info.get("host", {}).get("serviceIsRemote"))
     engine.controllers = controllers_of(info)
-    engine.storage = storage_of(info)
+    engine.storage, engine.state = storage_of(info), state_of(info)
     engine.syscall_filter = syscall_filter_of(info)
     return engine
 

@@ -12,10 +12,22 @@ from itb.containers import tools
 _CAPS = (("CapAdd", "beyond the engine's own:"), ("CapDrop", "dropped:"))
 
 
+def state_of(info: Mapping[str, Any]) -> Path | None:
+    """Return the folder with what containers have only while they run, by podman's description of itself."""
+    folder = dict(info.get("store") or {}).get("runRoot")
+    return Path(str(folder)) if folder else None
+
+
 def storage_of(info: Mapping[str, Any]) -> Path | None:
     """Return the folder with the containers' files, by either engine's description of itself; None if unsaid."""
     folder = dict(info.get("store") or {}).get("graphRoot") or info.get("DockerRootDir")
     return Path(str(folder)) if folder else None
+
+
+def mounted_files_of(details: Mapping[str, Any]) -> list[Path]:
+    """Return the engine's own files that a container can write to, of any size, as /etc/hosts and so on."""
+    keys = ("HostsPath", "ResolvConfPath", "HostnamePath")
+    return [Path(str(details[key])) for key in keys if details.get(key)]
 
 
 def syscall_filter_of(info: Mapping[str, Any]) -> Path | None:

@@ -58,6 +58,7 @@ class Engine:
         self.program = program
         self.env = dict(env or {})
         self.storage: Path | None = None  # the folder of this machine, or of another, with its containers' files
+        self.state: Path | None = None  # podman's folder with what they have only while they run, often in memory
         self.options: tuple[str, ...] = ()  # of new containers
         self.calls = 0
         self.controllers: frozenset[str] = frozenset()  # of control groups, that limit containers

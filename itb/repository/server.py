@@ -13,11 +13,12 @@ from pathlib import Path
 
 from itb.containers.archive import Bounds
 from itb.containers.host import FileSpec, Host
-from itb.errors import BuildError, TestbedError
+from itb.errors import UNDECIDED, BuildError, TestbedError
 from itb.model import Build, Repo, Rpm, SigningKey
 from itb.process.request import Request
-from itb.process.result import CommandError, Completed
+from itb.process.result import Completed
 from itb.repository import signing_key
+from itb.roles import SERVICES
 from itb.util.files import sha256, write_atomically
 from itb.util.text import lines_of
 
@@ -79,6 +80,8 @@ echo
 gpg --batch --with-colons --list-keys {shlex.quote(_KEY_NAME)} | awk -F: '$1 == "fpr" {{ print $10; exit }}'
 """
 
+# A package may be made so that the tools that read it run out of memory or time, or crash.
+_OR_PACKAGES = f"{UNDECIDED}, or {SERVICES} with its packages"
 _NOT_INDEXED = 42  # exit status
 _SIGN_AND_INDEX = f"""
 export GNUPGHOME=/root/.gnupg-itb
@@ -153,11 +156,14 @@ def sign_and_serve(
         request=Request([folder], log=log, timeout=services.engine.runner.limits("publish"), check=False),
     )
     if not completed.ok:
-        raise _not_indexed(completed, build) or CommandError(completed, about="sign and index the RPMs")
+        raise _not_indexed(completed, build) or completed.error(
+            TestbedError, f"{_OR_PACKAGES}: sign and index the RPMs: {completed.reason}"
+        )
     results = completed.stdout.partition("--- signatures")[2].strip().split("\n")
     invalid = [line for line in results if "signatures OK" not in line]
     if invalid or len(results) != len(build.rpms):
-        message = f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}"
+        problem = f"{len(invalid)} of {len(build.rpms)} RPMs carry no valid signature: {'; '.join(invalid)[:300]}"
+        message = f"{_OR_PACKAGES}: {problem}"
         raise completed.error(TestbedError, message, quoted=invalid[0] if invalid else "")
     url = f"https://{REPO_HOST}/{name}/"
     fetch = ["curl", "--silent", "--show-error", "--fail", f"{url}repodata/repomd.xml.asc"]

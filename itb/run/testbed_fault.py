@@ -10,6 +10,8 @@ memory or end them.  A fault of only such a host is called undecided, and so is
 a full disk that all hosts share, if the candidate used it (``disk_use``).  At
 the CE its pilots are a user only, but whatever that may cause is not told from
 the outside: any fault there is undecided, too, once something is installed.
+What the services host lacks it may have used up there, too: its packages are
+indexed there, and its hosts ask the web server for whatever they like.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ from itb.roles import CE, SERVICES, WORKSPACE
 from itb.run import disk_use
 from itb.run.cell import Cell
 from itb.rundir import values
-from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
+from itb.rundir.checkpoints import REPO_SERVED, USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.util.text import lines_of
 
 _DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY = ": disk full: ", ": out of memory: ", ": too many processes: "
+_USED_UP = (_DISK_FULL, _OUT_OF_MEMORY, _TOO_MANY)
 _LOW_KIB = 256 << 10  # KiB; with less, "No space left" is true of an archive that was unpacked
 _MAX_DRIFT = 60.0  # seconds the machine's clock may differ from the time that has passed
 _ENOSPC = re.compile(r"No space left on device|Disk quota exceeded|more space needed|needs .{1,200} more space")
@@ -65,9 +68,12 @@ def qualify(cell: Cell, cause: str, text: str = "") -> str:
 def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     own_roles = [role for role in [*cell.testbed_roles, WORKSPACE] if _has_candidate(cell, role)]
     own_roles += _roles_of_pilots(cell)
+    users = [*own_roles, *_roles_that_serve(cell)]
     for folder in disk_use.folders(cell):
         if cause.startswith(_full_disk(folder)):
-            return disk_use.is_candidates(cell, folder, own_roles)
+            return disk_use.is_candidates(cell, folder, users)
+    if SERVICES in users and any(cause.startswith(f"host {SERVICES}{word}") for word in _USED_UP):
+        return _DISK_FULL not in cause or disk_use.is_candidates(cell, None, users)
     if not any(cause.startswith(f"host {role}: ") for role in own_roles):
         return False
     if not cell.host(SERVICES).is_running():
@@ -75,8 +81,13 @@ def _may_be_caused_by_candidate(cell: Cell, cause: str, text: str) -> bool:
     findings = _inspect_host(cell.host(SERVICES), [REPO_HOST])
     shared = next(_host_causes(SERVICES, findings, text), "")
     if _DISK_FULL in cause and _DISK_FULL in shared:
-        return disk_use.is_candidates(cell, None, own_roles)
+        return disk_use.is_candidates(cell, None, users)
     return not shared
+
+
+def _roles_that_serve(cell: Cell) -> list[str]:
+    """Return the services host, if it has packages of the candidate by now."""
+    return [SERVICES] if cell.checkpoints.last(REPO_SERVED) is not None else []
 
 
 def _roles_of_pilots(cell: Cell) -> list[str]:
@@ -153,6 +164,8 @@ def _machine_causes(rundir: Path, folders: Sequence[Path], began: tuple[float, f
     for folder in folders:
         if disk_use.free_bytes(folder) < disk_use.MIN_FREE:
             yield f"{_full_disk(folder)} ({disk_use.free_bytes(folder) >> 20} MiB left)"
+        elif disk_use.lacks_inodes(folder):
+            yield f"{_full_disk(folder)} (no inode left)"
     if not os.access(rundir, os.W_OK):
         yield f"run directory {rundir} cannot be written to"
     drift = clock_drift(began)

@@ -9,11 +9,15 @@ from typing import Any
 
 from itb.config.settings import HostLimits
 from itb.containers import tools
+from itb.roles import SERVICES
 
 # A host needs no raw sockets: with them it could answer for another's address on the network.
 _DROPPED = ["NET_RAW"]
 # What systemd finds as file systems in memory, with the engine's own options for these.
 _IN_MEMORY = {"/run": "", "/run/lock": "", "/tmp": ",mode=1777", "/var/log/journal": ""}
+
+# Its own log, to which hosts with the candidate can add any number of lines of any length.
+_LOGS_IN_MEMORY = {SERVICES: "/var/log/nginx:size=64m"}
 
 
 def host_names(service: str, declared: Mapping[str, Any]) -> tuple[str, ...]:
@@ -59,6 +63,8 @@ def write(
         mount = {"type": "bind", "source": str(tools_folder), "target": tools.FOLDER, "read_only": True}
         host["volumes"] = [mount | {"bind": {"selinux": "z"}}]
     filtered = {**host, "security_opt": [f"seccomp={syscall_filter}"]} if syscall_filter else host
-    services = {role: host if role in unfiltered else filtered for role in roles}
+    services = {role: dict(host if role in unfiltered else filtered) for role in roles}
+    for role in services.keys() & _LOGS_IN_MEMORY.keys():
+        services[role]["tmpfs"] = [*host["tmpfs"], _LOGS_IN_MEMORY[role]]
     file.write_text(json.dumps({"services": services}))
     return file

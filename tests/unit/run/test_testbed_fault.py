@@ -22,7 +22,7 @@ from itb.errors import (
 )
 from itb.run import disk_use, testbed_fault
 from itb.run.cell import Cell
-from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKey, CheckpointKind
+from itb.rundir.checkpoints import REPO_SERVED, USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 
@@ -185,6 +185,7 @@ def test_shared_disk_that_the_candidate_filled_is_no_acquittal(
     monkeypatch.setattr(testbed_fault, "_inspect_host", lambda *_: {"full": ["/ 0"]})
     monkeypatch.setattr(cell.testbed, "roles_with_container", lambda: {"factory", "services"})
     monkeypatch.setattr(Engine, "own_sizes", lambda _, names: [hosts] if names == ["itb-s-factory"] else [])
+    monkeypatch.setattr(Engine, "inspect_all", lambda *_: [])
     cell.engine.storage = tmp_path
     monkeypatch.setattr(disk_use, "free_bytes", lambda _: before)
     disk_use.remember(cell)
@@ -194,6 +195,43 @@ def test_shared_disk_that_the_candidate_filled_is_no_acquittal(
     for cause in ("host factory: disk full: / has 0 KiB left", machine):
         assert testbed_fault.qualify(cell, cause) == (f"{UNDECIDED}: {cause}" if is_undecided else cause)
     assert next(testbed_fault._causes(cell, "factory", "")).startswith("the disk of ")
+
+
+def test_services_that_the_candidates_packages_use_up_are_no_acquittal(cell: Cell) -> None:
+    """A package of 14 MB with a million of Provides takes 1.6 GB of memory to be indexed."""
+    cause = "host services: out of memory: the kernel killed 1 of its processes"
+    assert testbed_fault.qualify(cell, cause) == cause
+    cell.checkpoints.begin(REPO_SERVED, {"services": "3"})
+    for doubtful in (cause, "host services: too many processes: the kernel refused 3 more"):
+        assert testbed_fault.qualify(cell, doubtful) == f"{UNDECIDED}: {doubtful}"
+    other = "host services: container x is not running (exit status 137)"
+    assert testbed_fault.qualify(cell, other) == other
+
+
+def test_file_of_the_engine_that_the_candidate_filled_is_its_own(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written to /etc/hosts is no file of the container's own; podman has it where /run is, in memory."""
+    (tmp_path / "hosts").write_bytes(bytes(1 << 20))
+    monkeypatch.setattr(cell.testbed, "roles_with_container", lambda: {"factory", "services"})
+    monkeypatch.setattr(Engine, "own_sizes", lambda *_: [0])
+    monkeypatch.setattr(Engine, "inspect_all", lambda *_: [{"HostsPath": str(tmp_path / "hosts"), "LogPath": ""}])
+    cell.engine.storage = cell.engine.state = tmp_path
+    monkeypatch.setattr(disk_use, "free_bytes", lambda _: 1 << 20)
+    disk_use.remember(cell)
+    monkeypatch.setattr(disk_use, "free_bytes", lambda _: 0)
+    cause = f"the disk of {tmp_path} is full (0 MiB left)"
+    assert testbed_fault.qualify(cell, cause) == f"{UNDECIDED}: {cause}"
+
+
+def test_machine_without_inodes_is_no_acquittal(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty files take no bytes that could be counted."""
+    monkeypatch.setattr(disk_use, "lacks_inodes", lambda _: True)
+    cell.engine.storage = cell.rundir.path
+    disk_use.remember(cell)
+    cause = next(testbed_fault._machine_causes(cell.rundir.path, [cell.rundir.path], cell.journal.began))
+    assert cause == f"the disk of {cell.rundir.path} is full (no inode left)"
+    assert testbed_fault.qualify(cell, cause) == f"{UNDECIDED}: {cause}"
 
 
 def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:

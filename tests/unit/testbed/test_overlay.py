@@ -66,3 +66,12 @@ def test_names_of_hosts_are_known_without_a_name_server() -> None:
     assert {entry.partition(":")[2] for entry in topology.names["server"]} == {"${ITB_NET_PREFIX}.13"}
     no_address = {"hostname": "a.example.org", "networks": ["testbed"]}
     assert overlay.host_names("a", no_address) == ()
+
+
+def test_log_of_the_web_server_has_an_end(tmp_path: Path) -> None:
+    """Hosts with the candidate add to it what they like; it filled the machine's disk."""
+    path = overlay.write(
+        tmp_path / "x", ["ce", "services"], names=[], tools_folder=None, limits=HostLimits(), controllers=()
+    )
+    mounted = {role: service["tmpfs"] for role, service in json.loads(path.read_text())["services"].items()}
+    assert [item for item in mounted["services"] if item not in mounted["ce"]] == ["/var/log/nginx:size=64m"]
