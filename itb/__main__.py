@@ -46,7 +46,7 @@ def main() -> None:
         if topic := documents.requested_topic(sys.argv[1:], command_names):
             documents.show(topic)
             return
-        ownership.check_temporary_folder()
+        ownership.settle_temporary_folder()
         program = cli_program.ItbProgram(name="itb", binary="itb", version=VERSION, namespace=namespace)
         program.run(["itb", *cli_arguments.join_groups(sys.argv[1:])])
     except ItbError as error:

@@ -9,6 +9,10 @@ by a table of nftables: as root in the machine's network namespace, without root
 in the one that rootless podman has for its bridges.  There is one table for
 each bridge, named after it; it changes nothing for other networks.  Hosts cannot change it,
 and it stays while they are rebooted.
+
+Where this machine has a way to the hosts, as it has to every network that has
+a way out, so have all users of this machine: packets of other users than root
+and the one who runs itb are refused, too.
 """
 
 from __future__ import annotations
@@ -21,15 +25,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from itb.containers.description import subnet_of
+from itb.containers.description import is_running, subnet_of
 from itb.isolation import Isolation
 from itb.process.request import Request
 from itb.process.result import Completed
 from itb.process.runner import Runner
+from itb.util import ownership
 
 _PREFIX = "itb-"
 _CHAINS = {"input", "forward", "to-machine", "outside", "refuse"}
-_LATER_CHAINS = {"between-hosts"}  # tables of earlier versions lack them
+_LATER_CHAINS = {"between-hosts", "from-machine"}  # tables of earlier versions lack them
 _TABLE = re.compile(rf"^table inet {_PREFIX}(\S+)$", re.MULTILINE)
 # No public address: private and shared use, link-local, loopback, multicast, reserved (RFC 6890).
 _NOT_PUBLIC = (
@@ -49,6 +54,10 @@ table inet {table} {{
     chain input {{
         type filter hook input priority filter - 5; policy accept;
         iifname "{bridge}" ct state != {{ established, related }} jump to-machine
+    }}
+    chain from-machine {{
+        type filter hook output priority filter - 5; policy accept;
+        {others}
     }}
     chain forward {{
         type filter hook forward priority filter - 5; policy accept;
@@ -87,23 +96,39 @@ class Engine(Protocol):
     def networks(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """List the networks that have all these labels."""
 
+    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List the containers that have all these labels."""
 
-def rules(bridge: str, isolation: Isolation, *, subnet: str, name_server: str, own: Sequence[str]) -> str:
+
+def rules(
+    bridge: str,
+    isolation: Isolation,
+    *,
+    subnet: str,
+    name_server: str,
+    own: Sequence[str],
+    users: Iterable[int] = (),
+) -> str:
     """Return the table for a bridge, which replaces an earlier one at once.
 
     ``subnet`` is that of its hosts, empty if it is not known, ``name_server`` the address at which the engine
-    answers names, empty if it does not; ``own`` are the addresses of this machine.
+    answers names, empty if it does not; ``own`` are the addresses of this machine, ``users`` the ids of the only
+    users of this machine whose packets reach the hosts, none if all do.
     """
     servers = [f"ip daddr {server.address} tcp dport {server.port} accept" for server in isolation.servers]
     names = [f"ip daddr {name_server} meta l4proto {{ tcp, udp }} th dport 53 accept"] if name_server else []
     machine = f"ip daddr != {{ {', '.join(own)} }} " if own else ""
     hosts = f'iifname "{bridge}" ip saddr {subnet} ip daddr {subnet} {machine}notrack' if subnet else ""
+    ids = ", ".join(map(str, sorted(users)))
+    to_hosts = f'oifname "{bridge}" ct state != {{ established, related }}'
+    others = f"{to_hosts} meta skuid != {{ {ids} }} jump refuse" if ids else ""
     elsewhere = ", ".join(dict.fromkeys([*_NOT_PUBLIC, *own]))
     public = [f"ip daddr {{ {elsewhere} }} jump refuse", "meta nfproto ipv4 accept"] if isolation.internet else []
     return _RULES.format(
         table=f"{_PREFIX}{bridge}",
         bridge=bridge,
         untracked=hosts,
+        others=others,
         to_machine="\n        ".join([*servers, *names]),
         outside="\n        ".join([*servers, *public]),
     )
@@ -135,7 +160,13 @@ def set_rules(engine: Engine, network: Mapping[str, Any], isolation: Isolation) 
     name_server = gateway_of(network) if network.get("dns_enabled") else ""
     own = [*own_addresses(), *filter(None, [gateway_of(network)])]
     text = rules(
-        bridge, isolation, subnet=subnet_of(network), name_server=name_server, own=list(dict.fromkeys(own))
+        bridge,
+        isolation,
+        subnet=subnet_of(network),
+        name_server=name_server,
+        own=list(dict.fromkeys(own)),
+        # The namespace of rootless podman has no other users.
+        users=ownership.trusted_users() if os.geteuid() == 0 else (),
     )
     completed = _run(engine, "-f", "-", text=text)
     return "" if completed.ok else f"nft cannot set the packet filter: {completed.reason}"
@@ -148,7 +179,13 @@ def is_set(engine: Engine, network: Mapping[str, Any]) -> bool:
 
 
 def remove_rules(engine: Engine, networks: Iterable[Mapping[str, Any]]) -> None:
-    """Remove the packet filters of networks that the engine lists and that are about to be removed."""
+    """Remove the packet filters of networks that the engine has listed and that were removed.
+
+    Rootless podman removes the namespace with its tables when no container needs it any more: a program that is
+    run there later would make another one, and processes of it that nobody ends.
+    """
+    if os.geteuid() != 0 and not any(is_running(item) and item.get("Networks") for item in engine.containers({})):
+        return
     tables = [f"inet {_PREFIX}{bridge}" for network in networks if (bridge := bridge_of(network))]
     if tables and not why_impossible(engine):
         text = "".join(f"table {table}\ndelete table {table}\n" for table in tables)  # also if there is none

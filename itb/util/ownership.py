@@ -18,6 +18,7 @@ import pwd
 import shlex
 import stat
 import struct
+import tempfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from pathlib import Path
 from itb.errors import UsageError
 from itb.util import files as util_files
 
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # where tempfile looks besides; they have the sticky bit
 USERS, GROUPS = "ITB_TRUSTED_USERS", "ITB_TRUSTED_GROUPS"  # names or numbers, comma-separated
 
 
@@ -79,14 +81,23 @@ def _check_tree(folder: Path, visited: set[Path]) -> None:
                 _check_tree(inside, visited) if inside.is_dir() else check(inside)
 
 
-def check_temporary_folder() -> None:
-    """Raise UsageError if the environment names a folder for temporary files in which others can rename them."""
-    for name in ("TMPDIR", "TEMP", "TMP"):  # in the order of tempfile
-        if folder := os.environ.get(name):
-            try:
-                check(Path(folder))
-            except UsageError as error:
-                raise UsageError(f"{name}: {error.message}", hint=error.hint) from None
+def settle_temporary_folder() -> None:
+    """Keep temporary files where only this user can rename them; UsageError for a folder of the environment.
+
+    Where the usual folders cannot be written, since somebody has filled their
+    disk, Python would take the current directory, whoever owns it.
+    """
+    named = {name: folder for name in ("TMPDIR", "TEMP", "TMP") if (folder := os.environ.get(name))}
+    for name, folder in named.items():
+        try:
+            check(Path(folder))
+        except UsageError as error:
+            raise UsageError(f"{name}: {error.message}", hint=error.hint) from None
+    wanted = (*map(os.path.abspath, named.values()), *_TEMPORARY)
+    with suppress(FileNotFoundError):  # none can be written
+        if tempfile.gettempdir() in wanted:
+            return
+    tempfile.tempdir = next(filter(os.path.isdir, _TEMPORARY), "/")
 
 
 def own_folder(path: Path) -> Path:

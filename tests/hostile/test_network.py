@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,20 @@ tries = [(address, device) for address in addresses for device in (True, False)]
 with concurrent.futures.ThreadPoolExecutor(len(tries)) as pool:
     answered = list(pool.map(lambda one: answers(*one), tries))
 print(json.dumps([address for (address, _), good in zip(tries, answered) if good]))
+"""
+# Tries for a while to connect, since the server may be starting; prints "open" or "refused".
+CONNECT = """
+import socket, sys, time
+for _ in range(20):
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()
+    except OSError as error:
+        answer = "refused"
+        time.sleep(0.1)
+    else:
+        answer = "open"
+        break
+print(answer)
 """
 # Prints which system calls make a socket of AF_VSOCK, which belongs to no network namespace: the ordinary one, and
 # socketcall (102) of 32-bit programs, which gets the family in memory, where the kernel's filter does not look.
@@ -176,6 +191,19 @@ def test_a_declared_way_out_leads_to_public_addresses_and_named_servers(
         server = Server(name="mirror.example.org", address=outside.private, port=outside.port)
         assert not testbed.isolate(Isolation(servers=(server,))).problem
         assert reached(testbed.host("bare"), outside) == {"private"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="hosts of rootless podman are in a namespace of this user")
+def test_other_users_of_the_machine_reach_no_host(start_testbed: StartTestbed) -> None:
+    """They could ask its services, and fill their logs with errors, for which the candidate is blamed."""
+    serve = "python3 -m http.server 8080 >/dev/null 2>&1 &"
+    with start_testbed(Isolation(internet=True)) as testbed:
+        testbed.host("bare").script(serve)
+        argv = [sys.executable, "-I", "-c", CONNECT, f"{testbed.network_prefix()}.10", "8080"]
+        runner = testbed.engine.runner
+        assert runner.run(Request(argv, check=False)).stdout == "open\n"
+        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", *argv[1:]]
+        assert runner.run(Request(other, check=False)).stdout == "refused\n"
 
 
 def test_the_packet_filter_of_a_network_that_is_gone_is_removed(engine: Engine) -> None:

@@ -9,6 +9,7 @@ import pytest
 from itb.containers import firewall
 from itb.containers.engine import Engine
 from itb.isolation import Isolation, Server
+from itb.process.request import Request
 from itb.process.runner import Runner
 
 TRIE = """
@@ -57,10 +58,47 @@ def test_connections_between_hosts_are_not_in_the_machines_table(subnet: str, ow
     assert line == (f'iifname "podman3" {rule}' if rule else "")
 
 
-def test_a_table_of_an_earlier_version_is_its_own() -> None:
+@pytest.mark.parametrize(
+    ("users", "rule"),
+    [
+        ([], ""),
+        ([1000, 0], "meta skuid != { 0, 1000 } jump refuse"),
+    ],
+)
+def test_other_users_of_the_machine_reach_no_host(users: list[int], rule: str) -> None:
+    text = firewall.rules("podman3", Isolation(), subnet="", name_server="", own=[], users=users)
+    (line,) = [line.strip() for line in text.splitlines() if "skuid" in line] or [""]
+    assert line == (f'oifname "podman3" ct state != {{ established, related }} {rule}' if rule else "")
+
+
+@pytest.mark.parametrize(("later", "following"), [("between-hosts", "input"), ("from-machine", "forward")])
+def test_a_table_of_an_earlier_version_is_its_own(later: str, following: str) -> None:
     text = firewall.rules("podman3", Isolation(), subnet="", name_server="", own=[])
-    begin, end = text.index("    chain between-hosts"), text.index("    chain input")
+    begin, end = text.index(f"    chain {later}"), text.index(f"    chain {following}")
     assert firewall.is_own(text[:begin] + text[end:], "podman3")
+
+
+@pytest.mark.parametrize(
+    ("uid", "containers", "is_called"),
+    [
+        (0, [], True),
+        (1000, [], False),
+        (1000, [{"State": "exited", "Networks": ["other"]}, {"State": "running", "Networks": []}], False),
+        (1000, [{"State": "running", "Networks": ["other"]}], True),
+    ],
+)
+def test_nothing_is_started_in_the_namespace_of_rootless_podman_when_it_has_gone(
+    monkeypatch: pytest.MonkeyPatch, uid: int, containers: list[dict[str, object]], is_called: bool
+) -> None:
+    """It would be made anew, with a slirp4netns that outlives the run and its cleanup."""
+    calls: list[Request] = []
+    engine = Engine(Runner())
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/sbin/nft")
+    monkeypatch.setattr(engine, "containers", lambda _: containers)
+    monkeypatch.setattr(engine.runner, "run", calls.append)
+    firewall.remove_rules(engine, [{"network_interface": "podman3"}])
+    assert bool(calls) == is_called
 
 
 def test_the_machines_own_addresses(tmp_path: Path) -> None:

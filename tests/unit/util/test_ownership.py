@@ -7,6 +7,7 @@ import os
 import pwd
 import shlex
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +169,30 @@ def test_no_temporary_file_is_where_others_can_replace_it(
 ) -> None:
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
-    ownership.check_temporary_folder()
+    ownership.settle_temporary_folder()
     monkeypatch.setenv(variable, str(tmp_path))
     tmp_path.chmod(0o1777)
-    ownership.check_temporary_folder()
+    ownership.settle_temporary_folder()
     tmp_path.chmod(0o777)
     with pytest.raises(UsageError, match=f"^{variable}: .* can be written by everybody"):
-        ownership.check_temporary_folder()
+        ownership.settle_temporary_folder()
+
+
+def test_no_temporary_file_is_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user fills /tmp, and waits in a folder of theirs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path)])
+    ownership.settle_temporary_folder()
+    assert tempfile.gettempdir() == "/tmp"
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", ".")  # it is asked for
+    ownership.settle_temporary_folder()
+    assert tempfile.gettempdir() == str(tmp_path)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    ownership.settle_temporary_folder()
+    assert tempfile.gettempdir() == "/tmp"
 
 
 def test_folder_above_counts_for_programs(tmp_path: Path) -> None:
