@@ -37,7 +37,8 @@ class Request:
     Its output: ``log`` receives both streams at once, ``on_line`` each last
     line; ``stdout_to`` receives standard output as it is (binary data, not
     redacted).  A command with more than ``stdout_limit`` bytes of that is
-    ended there.
+    ended there.  ``file_limit`` is how many bytes a file may have that the
+    command writes itself, or a program that it starts.
 
     Its description: ``host`` and ``alias`` (instead of ``argv``) stand in
     ``commands.log``, ``about`` in error messages.
@@ -59,6 +60,7 @@ class Request:
     log: Path | None = None
     stdout_to: Path | None = None
     stdout_limit: int | None = None
+    file_limit: int | None = None
     on_line: Callable[[str], None] | None = None
 
     host: str = "local"

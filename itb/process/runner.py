@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
@@ -133,6 +135,8 @@ class Runner:
         finally:
             for handle in handles:
                 handle.close()
+        if request.file_limit is not None:
+            _limit_files(process.pid, request.file_limit)
         return process
 
     def _wait(
@@ -177,6 +181,14 @@ class Runner:
             log_is_cut=sink.is_cut,
             cut_at=streams.cut_at,
         )
+
+
+def _limit_files(pid: int, limit: int) -> None:
+    """Limit the size of each file that a process, and what it starts from now on, may write."""
+    with suppress(OSError, AttributeError):  # it has ended; a system without prlimit(2)
+        hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (least, least))
 
 
 def _list_processes(process: subprocess.Popen[bytes], sink: Sink, request: Request, timeout: float) -> str:

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,10 @@ from itb.util.text import lines_of
 
 # The programs that the configuration of a repository or of a submodule could have git run.
 _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+
+# What comes is one file, which has a limit; else git writes each object of a small fetch to a file of its own.
+_ONE_PACK = ("-c", "fetch.unpackLimit=1")
+_LARGEST_PACK = 8 << 30  # bytes; Linux has 5 GB
 
 _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"
@@ -80,7 +84,7 @@ class Git:
         where = [f"--git-dir={self.directory}"] if self.directory else []
         own = replace(
             request,
-            argv=["git", *_NO_PROGRAMS, *where, *request.argv],
+            argv=["git", *_NO_PROGRAMS, *_ONE_PACK, *where, *request.argv],
             env={**environment(user_config=user_config), **request.env},
             clean_env=True,
             timeout=self.runner.limits("git") if request.timeout is None else request.timeout,
@@ -148,6 +152,7 @@ def refresh(origin: Origin, *, cache: Path, runner: Runner) -> tuple[Git, str]:
         if not (clone / "HEAD").is_file():
             _create(clone, runner)
         git = Git(runner, clone)
+        _remove_partial_packs(clone)
         namespaces = _cloned_namespaces(origin)
         source_refs = {name: id for name, id in refs.items() if name.startswith(namespaces) or name == "HEAD"}
         cloned_refs = _cloned_refs(git)
@@ -185,11 +190,15 @@ def _check_local(folder: Path, runner: Runner) -> None:
 
 def _list_remote(origin: Origin, runner: Runner) -> tuple[dict[str, str], str]:
     """Return the references of a source, as object ids by name, and the branch that its HEAD points to."""
-    ask = ["ls-remote", "--symref", "--", origin.address]
+    wanted = [f"{space}*" for space in _cloned_namespaces(origin)]
+    ask = ["ls-remote", "--symref", "--", origin.address, "HEAD", *wanted]
     request = Request(ask, env=origin.env, check=False, timeout=runner.limits("git-answer"))
     answer = runner.retry(lambda: Git(runner).run(request, user_config=True), _find_transient_error)
     if not answer.ok:
         raise _read_error(origin, answer)
+    if answer.left_out:  # from its middle
+        read = len(answer.stdout) + answer.left_out
+        raise UsageError(f"source {origin.display_name} names more references than are read ({read:,} bytes)")
     refs: dict[str, str] = {}
     default = ""
     for line in lines_of(answer.stdout):
@@ -290,17 +299,39 @@ def _fetch(git: Git, origin: Origin, has_head: bool) -> None:
         specs.append("+HEAD:refs/itb/HEAD")
     unshallow = ["--unshallow"] if _is_shallow(git) else []
     fetch = [*_FETCH, "--prune", "--no-recurse-submodules", *unshallow, "--", origin.address, *specs]
-    request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    completed = git.runner.retry(lambda: git.run(request, user_config=True), _find_transient_error)
+    completed = git.runner.retry(lambda: _run_fetch(git, origin, fetch), _find_transient_error)
     if not completed.ok:
         raise _read_error(origin, completed)
 
 
+def _run_fetch(git: Git, origin: Origin, fetch: Sequence[str]) -> Completed:
+    """Run git fetch; leave nothing of a pack that was cut off.  Raises UsageError for one that is too large."""
+    limit = git.runner.limits("git-fetch")
+    request = Request(fetch, env=origin.env, check=False, timeout=limit, file_limit=_LARGEST_PACK)
+    largest = 0
+    try:
+        completed = git.run(request, user_config=True)
+    finally:
+        largest = _remove_partial_packs(git.directory or Path())
+    if not completed.ok and largest >= _LARGEST_PACK:
+        message = f"source {origin.display_name} sends more than {_LARGEST_PACK >> 20:,} MiB"
+        hint = "itb help products says how large a source may be"
+        raise UsageError(message, hint=hint, evidence=completed.output)
+    return completed
+
+
+def _remove_partial_packs(clone: Path) -> int:
+    """Remove what fetches have left that were cut off, under the clone's lock; return the size of the largest."""
+    largest = 0
+    for path in (clone / "objects" / "pack").glob("tmp_*"):
+        largest = max(largest, path.lstat().st_size)
+        path.unlink()
+    return largest
+
+
 def fetch_one(git: Git, origin: Origin, ref: str, target: str) -> bool:
     """Fetch one reference or full commit id into the reference ``target``; return False if the source lacks it."""
-    fetch = [*_FETCH, "--", origin.address, f"+{ref}:{target}"]
-    request = Request(fetch, env=origin.env, check=False, timeout=git.runner.limits("git-fetch"))
-    completed = git.run(request, user_config=True)
+    completed = _run_fetch(git, origin, [*_FETCH, "--", origin.address, f"+{ref}:{target}"])
     if completed.timed_out or (not completed.ok and downloads.GIT.search(completed.stderr)):
         raise _read_error(origin, completed)
     return completed.ok

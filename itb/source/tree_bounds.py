@@ -20,12 +20,14 @@ MAX_FILES = 500_000  # Linux has 90,000
 MAX_DEPTH = 100  # folders in each other; functions that go through a tree call themselves for each
 _LONGEST_PATH = 2048  # bytes; with the folder of the clone before it, Linux takes 4095
 _LONGEST_NAME = 255  # bytes
+_NO_NAMES = (b"", b".", b"..")
+_GITS_OWN = (b".git", b"git~1")  # without dots and spaces at the end (core.protectNTFS in git-config(1))
 _LISTING = 128 << 20  # bytes of the list of files
 _PIECE = 1 << 20
 
 
 def check(git: Git, commit: str) -> None:
-    """Raise BuildError, which says why, for a commit whose files are too many, too large or too deep."""
+    """Raise BuildError, which says why, for a commit with too many, too large or too deep files, or git's own."""
     with tempfile.NamedTemporaryFile(prefix=".tree-", dir=git.directory) as listing:
         path = Path(listing.name)
         argv = ["ls-tree", "-r", "-l", "-z", "--full-tree", commit]
@@ -47,6 +49,9 @@ def _check_files(commit: str, listing: Path) -> None:
         if len(parts) > MAX_DEPTH or len(path) > _LONGEST_PATH or max(map(len, parts)) > _LONGEST_NAME:
             name = redact(path[:100].decode("utf-8", "replace"))
             raise _too_large(commit, f"a path that is too long or too deep in folders: {name}...")
+        if any(part in _NO_NAMES or part.lower().rstrip(b". ") in _GITS_OWN for part in parts):
+            name = redact(path[:100].decode("utf-8", "replace"))
+            raise BuildError(f"commit {commit[:12]} has a path that git does not write to a disk: {name!r}")
         if number > MAX_FILES:
             raise _too_large(commit, f"more than {MAX_FILES:,} files")
         if total > MAX_BYTES:

@@ -54,9 +54,17 @@ def long_name(folder: Path) -> str:
     return tree(folder, f"100644 blob {git(folder, 'hash-object', '-w', '--stdin')}\t{'n' * 300}")
 
 
+def gits_own(folder: Path) -> str:
+    """A folder that git does not write, for which the testbed is not to blame."""
+    blob = git(folder, "hash-object", "-w", "--stdin", data=b"[core]\n\tfsmonitor = reboot\n")
+    own = tree(folder, f"100644 blob {blob}\tconfig")
+    return tree(folder, f"040000 tree {own}\t.GIT.")
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
+        (gits_own, "a path that git does not write"),
         (repeated, "more files than a list"),
         (zeros, "more than 8 GiB"),
         (deep, "too deep in folders"),
