@@ -202,11 +202,13 @@ class StepOutput:
         """
         passed_or_skipped = self.completed.returncode in (0, 77)
         streams = [self.last_try, self.without_marks(self.completed.stderr)]
-        for text in streams if passed_or_skipped else reversed(streams):
-            for line in reversed(text.partition(_ENDED_LINE)[0].splitlines()):
-                if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
-                    return line.strip()[:500]
-        return ""
+        lines = (_last_words(text) for text in (streams if passed_or_skipped else reversed(streams)))
+        return next(filter(None, lines), "")
+
+    @property
+    def last_error(self) -> str:
+        """Return the last line with a word in it of standard error."""
+        return _last_words(self.without_marks(self.completed.stderr))
 
     def parse_tap(self) -> CheckResults:
         """Return the checks that the last try printed as TAP; those of a long output are read from its log."""
@@ -226,3 +228,11 @@ class StepOutput:
     def _find_marked(self, pattern: str) -> list[re.Match[str]]:
         """Return the matches of ``pattern`` in the lines of step.sh on standard output."""
         return list(re.finditer(re.escape(self.mark) + pattern, self.completed.stdout, re.MULTILINE))
+
+
+def _last_words(text: str) -> str:
+    """Return the last line with a word in it that a program printed; what a shell traces is none."""
+    for line in reversed(text.partition(_ENDED_LINE)[0].splitlines()):
+        if re.search(r"\w", line) and not line.startswith(("+ ", "| ", "[... ")):
+            return line.strip()[:500]
+    return ""

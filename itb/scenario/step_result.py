@@ -117,7 +117,8 @@ def evaluate_try(step_output: StepOutput, checks: CheckResults, *, role: str = "
     elif completed.timed_out:
         message = f"no end within {completed.limit:g} s" + (f"; last: {last_line}" if last_line else "")
     elif checks.problem:
-        message, quoted = checks.problem, checks.problem
+        said = "" if completed.ok else step_output.last_error
+        message, quoted = f"{checks.problem}: {said}" if said else checks.problem, said or checks.problem
     elif failed:
         more = f" (and {len(failed) - 1} more of {len(checks.items)})" if len(failed) > 1 else ""
         message, only_checks_failed = f"{failed[0].name}: {failed[0].message}{more}", True

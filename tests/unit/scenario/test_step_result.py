@@ -6,6 +6,9 @@ import pytest
 
 from itb.model import Outcome
 from itb.scenario.step_result import FailureExplanation, StepResult
+from tests.unit.scenario.test_execution import ScenarioBench, bench, steps
+
+__all__ = ["bench"]
 
 
 def test_limit_comes_after_the_cause_that_logs_name() -> None:
@@ -33,3 +36,9 @@ def test_a_program_that_ended_with_an_exception_is_its_own_cause() -> None:
 def test_last_words_of_a_unit_are_its_cause(message: str) -> None:
     """As scenarios/lib/units.sh prints them: what logs of other daemons say is not why this one is down."""
     assert StepResult(Outcome.FAILED, message).names_cause
+
+
+def test_a_script_that_ends_before_its_checks_is_blamed_with_its_last_words(bench: ScenarioBench) -> None:
+    printed = (1, "1..2\nok 1 - one\n", "+ find /x\nfind: /x: No such file\n")
+    cases = bench.perform(steps("name: a, role: ce, run: x"), {"x": printed})
+    assert cases[-1].message == "2 checks were planned, 1 were made: find: /x: No such file"
