@@ -101,17 +101,14 @@ def run_scenario(
 ) -> Outcome:
     """Try every step and return the worst outcome.
 
-    ``actions`` are those that need more than the engine, by name: a step whose
-    action there is none for is skipped.  ``context`` holds the values of the run that steps get, none of them
-    secret; ``factor`` multiplies every time limit.  After a failed step of a
-    scenario that needs the token, ``find_token_refusal`` returns what the CE
-    refused since a time (seconds since the epoch); it raises TokenError if
-    the token is no longer valid.  After the first failure ``find_log_cause``
-    returns the cause that logs name, which is added to the message, and the
-    lines it was read from.  ``hosts_with_files`` are the roles of hosts that have
-    its files already.  Steps that are beside others are tried at the same time.
-    A failed step ends the ordinary steps unless they are independent, and so does
-    a preparation that is skipped; ``always`` steps follow unless the run was interrupted.
+    ``actions`` are those that need more than the engine, by name: a step whose action there is none for is
+    skipped.  ``context`` holds the values of the run that steps get, none of them secret; ``factor`` multiplies
+    every time limit.  After a failed step of a scenario that needs the token, ``find_token_refusal`` returns what
+    the CE refused since a time (seconds since the epoch); it raises TokenError if the token is no longer valid.
+    After the first failure ``find_log_cause`` returns the cause that logs name, which is added to the message, and
+    the lines it was read from.  ``hosts_with_files`` are the roles of hosts that have its files already.  Steps
+    that are beside others are tried at the same time.  A failed step ends the ordinary steps unless they are
+    independent, and so does a preparation that is skipped; ``always`` steps follow unless the run was interrupted.
 
     Raises UsageError before anything is tried if a role is missing.
     """
@@ -136,6 +133,16 @@ def run_scenario(
     for group in steps_together(scenario.always):
         scenario_run.try_steps(group)
     return scenario_run.worst()
+
+
+@dataclass
+class _TriedStep:
+    """What became of a step: what of it failed if it has, and why what it prepares is not there."""
+
+    failure: str
+    outcome: Outcome = Outcome.ERROR
+    has_failed: bool = False
+    unprepared: str = ""
 
 
 @dataclass
@@ -173,34 +180,39 @@ class _ScenarioRun:
             self.outcomes.append(Outcome.SKIPPED)
 
     def try_steps(self, steps: Sequence[Step]) -> None:
-        """Try steps on different hosts at the same time; what follows is told of the first that failed."""
-        tried = in_parallel(range(len(steps)), lambda number: self._try_step(steps[number]))
-        self.outcomes += [outcome for outcome, _ in tried.values()]
-        failures = [failure for outcome, failure in tried.values() if outcome in (Outcome.FAILED, Outcome.ERROR)]
-        self.last_failure = failures[0] if failures else self.last_failure
+        """Try steps on different hosts at the same time; what follows is told of the first that failed.
 
-    def _try_step(self, step: Step) -> tuple[Outcome, str]:
-        """Try a step as one case; return its outcome and what of it failed, if it has.
-
-        A broken testbed makes it an error, an interruption ends the scenario.
+        Of steps that only prepare, none may fail, and one has to be done.
         """
-        outcome, failure = Outcome.ERROR, f"step {step.name!r}"
+        tried = list(in_parallel(range(len(steps)), lambda number: self._try_step(steps[number])).values())
+        self.outcomes += [item.outcome for item in tried]
+        failures = [item.failure for item in tried if item.outcome in (Outcome.FAILED, Outcome.ERROR)]
+        self.last_failure = failures[0] if failures else self.last_failure
+        unprepared = [item for item in tried if item.unprepared]
+        failed = [item for item in unprepared if item.has_failed]
+        if failed or len(unprepared) == len(tried):
+            self.unprepared = (failed or unprepared)[0].unprepared
+
+    def _try_step(self, step: Step) -> _TriedStep:
+        """Try a step as one case; a broken testbed makes it an error, an interruption ends the scenario."""
+        tried = _TriedStep(f"step {step.name!r}")
         try:
             with self.journal.case(*step_cases.step_case(self.scenario, step)) as case:
                 case.log = self._log(step)
                 case.log.parent.mkdir(parents=True, exist_ok=True)
                 case.log.unlink(missing_ok=True)
-                result = self._try_with_retries(step, case)
-                result = apply_preparation(step, apply_known_failure(step, result))
+                result = apply_known_failure(step, self._try_with_retries(step, case))
+                tried.has_failed = result.outcome is Outcome.FAILED
+                result = apply_preparation(step, result)
                 if step.preparation and result.outcome is Outcome.SKIPPED:
-                    self.unprepared = f"{step.name}: {result.message}"
-                outcome = self._report(step, case, result)
-                failure = f"a check of {failure}" if result.only_checks_failed else failure
+                    tried.unprepared = f"{step.name}: {result.message}"
+                tried.outcome = self._report(step, case, result)
+                tried.failure = f"a check of {tried.failure}" if result.only_checks_failed else tried.failure
         except InterruptedRunError:
             raise
         except ItbError:
             pass  # the case reports it
-        return outcome, failure
+        return tried
 
     def _log(self, step: Step) -> Path:
         number = [other.name for other in (*self.scenario.steps, *self.scenario.always)].index(step.name) + 1

@@ -75,3 +75,20 @@ def test_steps_that_cannot_be_beside_others_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         bench.load(steps(*lines))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ((0, "", ""), (77, "no such file here\n", ""), ""),
+        ((77, "no file\n", ""), (77, "none here\n", ""), "one: no file"),
+        ((0, "", ""), (1, "", "broken\n"), "other: cannot be prepared: broken"),
+        ((77, "no file\n", ""), (1, "", "broken\n"), "other: cannot be prepared: broken"),
+    ],
+)
+def test_what_two_prepare_is_tried_unless_one_failed_or_both_have_nothing(
+    bench: ScenarioBench, one: Answer, other: Answer, reason: str
+) -> None:
+    prepared = [f"{line}, preparation: true" for line in BOTH[:2]]
+    *_, last = bench.perform(steps(*prepared, BOTH[2]), {"one": one, "other": other})
+    assert (last.outcome, last.message) == ((Outcome.SKIPPED, reason) if reason else (Outcome.PASSED, ""))
