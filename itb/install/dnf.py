@@ -44,6 +44,8 @@ _OF_PACKAGES = re.compile(
     re.MULTILINE,
 )
 _PROGRESS_LINES = ("Running scriptlet", "Installing", "Preparing", "Upgrading", "Verifying", "Cleanup")
+_PROGRESS_OF = re.compile(r"\s*(?:Running scriptlet|Installing|Upgrading|Reinstalling)\s*: (\S+)")
+_NO_OWNER = re.compile(r"warning: (user|group) (\S+) does not exist - using root\s*$")
 _PROBLEM_LINE = re.compile(r"^\s*(?:Problem(?: \d+)?: (.*)|- (.*))$")
 _REASON_MARKS = (  # "*" is anything
     "nothing provides",
@@ -76,12 +78,15 @@ def dnf_install(
     timeout: float,
     case: RunningCase | None = None,
     repositories: Sequence[str] = (),
+    own: Sequence[str] = (),
 ) -> None:
     """Install packages; try again after an error of a repository that may pass, but after no other error.
 
-    ``repositories`` are used in addition to those that the host has enabled.
-    Raises InstallError with dnf's reason, also for a failed scriptlet, after
-    which dnf exits with 0; TestbedError if a repository cannot be reached.
+    ``repositories`` are used in addition to those that the host has enabled;
+    ``own`` are globs of the product's packages.  Raises InstallError with
+    dnf's reason, also for a failed scriptlet or for files of the product
+    whose owner does not exist, after which dnf exits with 0; TestbedError if
+    a repository cannot be reached.
     """
     argv = [*DNF, *(f"--enablerepo={name}" for name in repositories), "install", "--", *packages]
     if case:
@@ -90,7 +95,7 @@ def dnf_install(
     completed = host.engine.runner.retry(lambda: host.run(request), _transient_error)
     if completed.timed_out:
         raise completed.error(InstallError, completed.reason)
-    if scriptlet := failed_scriptlet(completed.output):
+    if scriptlet := failed_scriptlet(completed.output) or missing_owner(completed.output, own):
         raise completed.error(InstallError, scriptlet.message, quoted=scriptlet.line)
     if not completed.ok:
         reason = dnf_reason(completed.output) or completed.reason
@@ -149,6 +154,22 @@ def failed_scriptlet(output: str) -> FailedScriptlet | None:
             return FailedScriptlet(message, own_lines[-1] if own_lines else match[0])
     failed = next(filter(None, map(_BY_DNF.match, lines)), None)
     return FailedScriptlet(f"{failed[1]} scriptlet of {failed[2]} failed", failed[0]) if failed else None
+
+
+def missing_owner(output: str, own: Sequence[str]) -> FailedScriptlet | None:
+    """Return that an owner of files of packages (globs) does not exist, and why; None if all of them do."""
+    package, said = "", ""
+    for line in output.replace(_NICE_WARNING, "").splitlines():
+        if progress := _PROGRESS_OF.match(line):
+            if progress[1] != package:
+                package, said = progress[1], ""
+        elif missing := _NO_OWNER.match(line):
+            if any(fnmatch.fnmatch(package, glob) for glob in own):
+                message = f"{missing[1]} {missing[2]} does not exist, and root has its files of {package}"
+                return FailedScriptlet(f"{message}: {said}" if said else message, said or line.strip())
+        elif line.strip():
+            said = line.strip()
+    return None
 
 
 def dnf_reason(output: str) -> str:

@@ -121,12 +121,14 @@ def _of(scripts, kinds, number):
 def blame(ran, verbs, *words):
     """Return the statement that does such a thing to one of the words, in one line with its script; else empty.
 
-    A statement without any of the words is blamed if it names a variable in their place.
+    A folder is named by itself, or with what is in it as a whole: another that is in it has its own name.  A
+    statement without any of the words is blamed if it names a variable in their place.
     """
     fitting = [item for item in ran if re.search(verbs, item[2])]
     for word in words:
         for kind, package, statement, _ in fitting:
-            if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", statement):
+            end = r"(?:/\*?)?(?![\w/*.-])" if word.startswith("/") else r"(?![\w-])"
+            if re.search(rf"(?<![\w-]){re.escape(word)}{end}", statement):
                 return f"{kind} of {package}: {statement}"
     for kind, package, statement, _ in fitting:
         if "$" in re.sub(r"\$\{?1\b", "", statement):

@@ -47,6 +47,9 @@ def check(files):
             if not is_there:
                 yield f"{file.path}:{line}: cannot import name {name!r} from {'.' * level + module!r}"
         if is_this:
+            for line, name in distributions(tree):
+                if not _is_installed(name):
+                    yield f"{file.path}:{line}: no distribution {name!r} is installed, whose metadata it asks for"
             for line, module, name in used(tree):
                 if not (_library_has(module, name) or _ELSEWHERE.search(name)):
                     yield f"{file.path}:{line}: module {module!r} has no attribute {name!r}"
@@ -80,6 +83,32 @@ def used(tree):
             names = modules.get(node.value.id, ())
             if len(names) == 1 and node.value.id not in bound:
                 yield node.lineno, next(iter(names)), node.attr
+
+
+def distributions(tree):
+    """Yield line and name of each distribution whose metadata a file certainly asks for, as scripts of pip do."""
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    if not modules & {"importlib.metadata", "importlib_metadata", "pkg_resources"}:
+        return
+    for node, guarded in _walk(tree, False):
+        if guarded or not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        name = getattr(node.args[0], "value", getattr(node.args[0], "s", None))  # s: Python 3.6
+        if called in ("distribution", "get_distribution", "load_entry_point") and isinstance(name, str):
+            yield node.lineno, re.split(r"[^\w.-]", name)[0]
+
+
+def _is_installed(name):
+    if importlib.util.find_spec("importlib.metadata") is None:  # Python 3.6
+        return True
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _rebound(node):

@@ -1,12 +1,14 @@
 #!/bin/bash
-# Each service that can reload does, and goes on; TAP.
+# Each service that can reload does, and goes on, and what was configured anew is used then; TAP.
 # ITB_RELOAD_SETTLE: seconds until a service that dies of it has done so (2).
 set -euo pipefail
 # shellcheck source=../lib/units.sh
 source "$ITB_LIB/units.sh"
 # shellcheck source=../lib/tap.sh
 source "$ITB_LIB/tap.sh"
-plan "${#services[@]}"
+plan "$((${#services[@]} + 1))"
+describe=ITB_DESCRIBE_${ITB_ROLE^^} reconfig=ITB_RECONFIG_${ITB_ROLE^^} described=ITB_DESCRIBED_${ITB_ROLE^^}
+export ITB_DESCRIPTION="read again $ITB_TRACE_ID"
 declare -A before
 for unit in "${services[@]}"; do
   before[$unit]=$(property "$unit" NRestarts)
@@ -24,3 +26,25 @@ for unit in "${services[@]}"; do
     cause "$unit"
   fi
 done
+
+# used: whether the product says that the new description has come to where it shows it.
+used() {
+  local deadline=$((SECONDS + 20))
+  until bash -c "${!described}"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 1
+  done
+}
+
+name="what is configured anew is used"
+if [ -z "${!describe:-}" ] || [ -z "${!reconfig:-}" ] || [ -z "${!described:-}" ]; then
+  skipped "$name" "the product does not say how it is seen ($described)"
+elif ! bash -c "${!describe}" || ! said=$(timeout 100 bash -c "${!reconfig}" 2>&1); then
+  not_ok "$name"
+  comment "${!reconfig}: ${said##*$'\n'}"
+elif used; then
+  ok "$name"
+else
+  not_ok "$name"
+  comment "after ${!reconfig} the description in the configuration is not used: ${!described} fails for 20 s"
+fi

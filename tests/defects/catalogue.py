@@ -62,9 +62,13 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "link-to-nothing", "sudoers-with-syntax-error", "tool-imports-what-python-lost",
         "tool-imports-what-was-renamed", "tool-takes-a-newer-name", "shell-sources-what-is-not-there",
         "cron-runs-what-is-not-there", "macro-not-expanded", "profile-ends-logins", "sysctl-without-a-value",
-        "limits-of-nobody", "capability-is-new", "token-in-the-log", "umask-0-of-a-daemon",
+        "limits-of-nobody", "capability-is-new", "entry-point-without-its-metadata", "token-in-the-log",
+        "umask-0-of-a-daemon",
     ),
-    ("stop-is-not-heard", "kill-leaves-a-pid-file", "logrotate-of-other-files"),
+    (
+        "stop-is-not-heard", "kill-leaves-a-pid-file", "logrotate-of-other-files", "logrotate-is-a-ghost",
+        "reload-reads-nothing",
+    ),
     (
         "harmless-alternatives", "harmless-sudoers", "harmless-links", "harmless-cron", "harmless-profile",
         "harmless-imports-by-version", "harmless-entry-point", "harmless-restart-always", "harmless-slow-stop",

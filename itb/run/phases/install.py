@@ -132,6 +132,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
             timeout=cell.limits.of(definition.timeout, f"timeout of role {role}"),
             case=case,
             repositories=definition.repositories,
+            own=cell.product.packages,
         )
     with cell.journal.case(*CaseKey(Phase.INSTALL, role, _ORIGINS)) as case:
         packages = dnf.installed_packages(host, cell.product.packages)

@@ -246,6 +246,16 @@ def test_names_that_may_be_meant_otherwise(checks: dict[str, ModuleType], brough
     assert not list(checks["names"].check(brought.all))
 
 
+def test_distributions_that_scripts_of_pip_ask_for(checks: dict[str, ModuleType], brought: Files) -> None:
+    asks = "from importlib.metadata import distribution\n"
+    bad = brought.add("bad.py", asks + "def load():\n    return distribution('no-such==1.0').entry_points\n")
+    guarded = "try:\n    distribution('x')\nexcept ImportError:\n    pass\n"
+    brought.add("good.py", asks + "distribution('pytest')\n" + guarded)
+    brought.add("other.py", "import random\nrandom.distribution = print\nrandom.distribution('no-such')\n")
+    told = f"{bad}:3: no distribution 'no-such' is installed, whose metadata it asks for"
+    assert list(checks["names"].check(brought.all)) == [told]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

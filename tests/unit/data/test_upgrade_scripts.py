@@ -74,6 +74,7 @@ def test_trigger_is_blamed_for_what_it_names() -> None:
     ran = scripts.run_in({"p": recorded("p-1")}, {"p": new})
     assert scripts.blame(ran, scripts.LOSES_DATA, "/var/log/pilot") == "%trigger of p-2: rm -rf /var/log/pilot/*"
     assert not scripts.blame(ran, scripts.LOSES_DATA, "/var/log/other")
+    assert not scripts.blame(ran, scripts.LOSES_DATA, "/var/log"), "what is done to another folder there"
 
 
 def test_user_that_is_gone_was_removed_and_not_put_into_a_group() -> None:

@@ -17,6 +17,7 @@ from itb.install.dnf import (
     dnf_reason,
     explain_verify,
     failed_scriptlet,
+    missing_owner,
     verify_files,
 )
 from itb.model import Build, Commit, InstalledPackage, Rpm
@@ -106,6 +107,25 @@ Error: Error downloading packages:
 def test_reason(output: str, reason: str) -> None:
     assert dnf_reason(output).startswith(reason)
     assert bool(dnf_reason(output)) == bool(reason)
+
+
+OWNERS = """\
+  Running scriptlet: {0}-factory-1.2.0-1.noarch   42/42
+useradd: group 'pilotts' does not exist
+
+  Installing       : {0}-factory-1.2.0-1.noarch   42/42
+warning: user pilot does not exist - using root
+"""
+
+
+def test_owner_that_no_script_has_made() -> None:
+    found = missing_owner(OWNERS.format("wms"), ["wms*"])
+    assert found is not None
+    assert found.message == (
+        "user pilot does not exist, and root has its files of wms-factory-1.2.0-1.noarch: "
+        "useradd: group 'pilotts' does not exist"
+    )
+    assert missing_owner(OWNERS.format("condor"), ["wms*"]) is None
 
 
 @pytest.mark.parametrize(
