@@ -63,7 +63,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tool-imports-what-was-renamed", "tool-takes-a-newer-name", "shell-sources-what-is-not-there",
         "cron-runs-what-is-not-there", "macro-not-expanded", "profile-ends-logins", "sysctl-without-a-value",
         "limits-of-nobody", "capability-is-new", "entry-point-without-its-metadata", "token-in-the-log",
-        "umask-0-of-a-daemon",
+        "umask-0-of-a-daemon", "provides-what-is-anothers",
     ),
     (
         "stop-is-not-heard", "kill-leaves-a-pid-file", "logrotate-of-other-files", "logrotate-is-a-ghost",
