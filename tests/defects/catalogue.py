@@ -65,10 +65,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "limits-of-nobody", "capability-is-new", "entry-point-without-its-metadata", "token-in-the-log",
         "umask-0-of-a-daemon", "provides-what-is-anothers",
     ),
-    (
-        "stop-is-not-heard", "kill-leaves-a-pid-file", "logrotate-of-other-files", "logrotate-is-a-ghost",
-        "reload-reads-nothing",
-    ),
+    ("logrotate-of-other-files", "logrotate-is-a-ghost"),
     (
         "harmless-alternatives", "harmless-sudoers", "harmless-links", "harmless-cron", "harmless-profile",
         "harmless-imports-by-version", "harmless-entry-point", "harmless-restart-always", "harmless-slow-stop",

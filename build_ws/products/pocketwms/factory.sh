@@ -5,6 +5,7 @@ set -euo pipefail
 
 # A key the candidate does not ship is a difference worth failing for.
 set_key() {
+    [ -f "$1" ] || { echo "$1 is not there" >&2; exit 1; }
     grep -q "^$2:" "$1" || { echo "$1: no key $2" >&2; exit 1; }
     sed -i "s|^$2:.*|$2: $3|" "$1"
 }
