@@ -10,7 +10,7 @@ from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.settings import Settings
 from itb.containers import firewall
 from itb.data import shipped
-from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
+from itb.errors import InstallError, InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.install import configure
 from itb.isolation import REMEDY, OutsideIssuer
 from itb.model import CaseKey, Token
@@ -233,10 +233,12 @@ def _describe(token: Token) -> str:
 
 
 def deliver_renewed(cell: Cell, places: Sequence[TokenPlace], secret: Secret, *, force: bool) -> str:
-    """Deliver a newer token to all these places at once; TokenError naming every role that did not get it.
+    """Deliver a newer token to all these places at once; return a note on those that keep a scenario's token.
 
-    Returns a note on the places that keep a scenario's token.
+    Raises InstallError or TestbedError naming every role that did not get it: there is a token, and hosts with
+    the candidate are the ones that do not take it.
     """
+    errors: list[ItbError] = []
 
     def deliver_to(place: TokenPlace) -> tuple[str, str]:
         try:
@@ -245,6 +247,7 @@ def deliver_renewed(cell: Cell, places: Sequence[TokenPlace], secret: Secret, *,
         except InterruptedRunError:
             raise
         except ItbError as error:
+            errors.append(error)
             return f"role {place.role} did not get it ({error.message})", ""
         if is_delivered:
             return "", ""
@@ -255,5 +258,6 @@ def deliver_renewed(cell: Cell, places: Sequence[TokenPlace], secret: Secret, *,
     if problems:
         reached = [place.role for place, (problem, _) in answers.items() if not problem]
         more = f"; delivered to {', '.join(reached)}" if reached else ""
-        raise TokenError(f"a new token was acquired, but {'; '.join(problems)}{more}")
+        kind = InstallError if all(isinstance(error, InstallError) for error in errors) else TestbedError
+        raise kind(f"a new token was acquired, but {'; '.join(problems)}{more}")
     return "; ".join(note for _, note in answers.values() if note)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itb.config.product import TokenDelivery
 from itb.config.scenario import IssuedToken, Scenario, Step
 from itb.containers.host import FileSpec, Host
-from itb.errors import InterruptedRunError, ItbError, TestbedError, TokenError
+from itb.errors import UNDECIDED, InstallError, InterruptedRunError, ItbError, TestbedError, TokenError
 from itb.model import Token
 from itb.roles import CE
 from itb.run.cell import Cell
@@ -69,7 +69,9 @@ class TokenRenewer:
                 left = self.token.expires - time.time()
                 result = renewal.Renewal(problem=error.message, left=left, failed=self._failed)
                 self._last_problem = error.message
-                raise error.turned_into(TokenError, result.message) from None
+                # Only where no token was acquired it says nothing of the candidate.
+                kind = type(error) if isinstance(error, InstallError | TestbedError) else TokenError
+                raise error.turned_into(kind, result.message) from None
             result = renewal.Renewal(token=token, left=left, failed=self._failed, problem=self._last_problem)
             self._failed = 0
             if result.gap:
@@ -82,11 +84,16 @@ class TokenRenewer:
         """Renew before any scenario starts; if that fails, go on with the old token."""
         try:
             self.renew()
-        except (TokenError, TestbedError) as error:
+        except (TokenError, InstallError, TestbedError) as error:
             self.problem = error.message
 
     def _replace(self, note: Callable[[str], None], *, force: bool) -> tuple[Token, str]:
-        checked = request_token(self._cell, self._delivery, note=note)
+        try:
+            checked = request_token(self._cell, self._delivery, note=note)
+        except InterruptedRunError:
+            raise
+        except ItbError as error:
+            raise error.turned_into(TokenError, error.message) from None
         note_on_places = deliver_renewed(self._cell, self._delivery.places, checked.secret, force=force)
         self.token = save_claims(self._cell, self._delivery, checked.token)
         self._secret = checked.secret
@@ -110,10 +117,12 @@ class TokenRenewer:
             self._restore()
             if has_bad_tokens(self._cell):
                 _deliver_test_tokens(self._cell, self._delivery)
-        except (TokenError, TestbedError) as error:
+        except (TokenError, InstallError, TestbedError) as error:
             first, *others = planned_cases(scenario, self._cell.services)
+            begin = f"{UNDECIDED}: " if error.message.startswith(UNDECIDED) else ""
+            message = f"{begin}not started: {error.message.removeprefix(begin)}"
             with self._cell.journal.case(*first) as case:
-                case.error(f"not started: {error.message}", exit_code=error.exit_code, evidence=error.evidence)
+                case.set_from_error(error.turned_into(type(error), message))
             for key in others:
                 with self._cell.journal.case(*key) as case:
                     case.skip(f"scenario {scenario.name} was not started")

@@ -12,7 +12,7 @@ from itb.config.product import TokenDelivery, TokenPlace
 from itb.config.scenario import Eventually, IssuedToken, Needs, Scenario, Step
 from itb.config.settings import Settings
 from itb.containers.host import Host
-from itb.errors import ItbError, TestbedError, TokenError
+from itb.errors import UNDECIDED, InstallError, ItbError, TestbedError, TokenError
 from itb.model import Outcome, Token
 from itb.run.cell import Cell
 from itb.run.phases import token as phases_token
@@ -173,7 +173,7 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
     hosts.unreachable = {"factory"}
     old = token(100)
     renewer = token_renewal.TokenRenewer(cell, DELIVERY, old)
-    with pytest.raises(TokenError, match=r"role factory did not get it .*gone\); delivered to frontend"):
+    with pytest.raises(TestbedError, match=r"role factory did not get it .*gone\); delivered to frontend"):
         renewer.renew()
     assert renewer.token == old  # it is tried again while the old one lives
     assert hosts.holds == {"/t": "new1", "/u": "old"}
@@ -181,6 +181,47 @@ def test_a_role_that_a_new_token_does_not_reach_is_named(
     renewer.renew()
     assert hosts.holds == {"/t": "new0", "/u": "new0"}
     assert cell.journal.cases[-1].outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "message"),
+    [
+        (
+            InstallError("host frontend: deliver the token to /t: /t is a folder"),
+            (Outcome.FAILED, 7),
+            "not started: a new token was acquired, but role frontend did not get it (",
+        ),
+        (
+            TestbedError("host frontend: deliver the token to /t: exit status 1, no output"),
+            (Outcome.ERROR, 5),
+            f"{UNDECIDED}: not started: a new token was acquired, but role frontend did not get it (",
+        ),
+    ],
+)
+def test_candidate_that_does_not_let_its_token_in_is_no_lack_of_a_token(
+    cell: Cell,
+    hosts: Hosts,
+    answers: list[ItbError | Token],
+    monkeypatch: pytest.MonkeyPatch,
+    error: ItbError,
+    outcome: tuple[Outcome, int],
+    message: str,
+) -> None:
+    """Its service made a folder of it: exit code 6, which says nothing about the candidate."""
+
+    def refuse(host: Host, *_: object, **__: object) -> bool:
+        if host.role == "frontend":
+            raise error
+        return True
+
+    monkeypatch.setattr(phases_token, "deliver", refuse)
+    cell.journal.may_have_candidate = lambda role: role == "frontend"
+    hosts.holds["/t"] = "a folder"
+    answers.append(token(3600))
+    assert not token_renewal.TokenRenewer(cell, DELIVERY, token(3600)).may_start(scenario())
+    restored, not_started = cell.journal.cases[:2]
+    assert (restored.outcome, restored.exit_code) == (not_started.outcome, not_started.exit_code) == outcome
+    assert not_started.message.startswith(message)
 
 
 def test_a_renewal_leaves_what_a_scenario_put_there_and_the_next_scenario_finds_the_runs_own(
