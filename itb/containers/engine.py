@@ -224,7 +224,8 @@ class Engine:
         return self._run_once(image, request, *shares, *naming.options(labels))
 
     def _run_once(self, image: str, request: Request, *options: str) -> Completed:
-        once = ("--rm", "--name", naming.once(), "--network", "none")
+        # What it prints is for itb: an engine that logs to the machine's journal would leave it there.
+        once = ("--rm", "--name", naming.once(), "--network", "none", "--log-driver", "none")
         argv = [*self.new_container, *once, *options, image, *request.argv]
         return self.run(replace(request, argv=argv))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from itb.containers import naming
 from itb.containers.engine import Engine
-from itb.errors import ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
+from itb.errors import UNDECIDED, ExitCode, InterruptedRunError, TestbedError, UsageError, as_itb_error, worst
 from itb.model import CaseKey, Notes, Remark
 from itb.phase import Phase
 from itb.process.parallel import in_parallel
@@ -16,10 +16,13 @@ from itb.repository import server as repository_server
 from itb.roles import ITB, NETWORK, SERVICES, WORKSPACE
 from itb.run.cell import Cell
 from itb.rundir import values
+from itb.rundir.checkpoints import USED_WORKSPACE, CheckpointKind, Checkpoints
+from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
 from itb.testbed import logs
 
 EVIDENCE = CaseKey(Phase.EVIDENCE, ITB, "logs collected from the hosts")
+_INSTALLED = CheckpointKind.INSTALLATION
 _NAMED = 3  # logs that are not there whole
 REMOVED = CaseKey(Phase.DOWN, NETWORK, "hosts and network removed")
 
@@ -80,17 +83,38 @@ def remove(journal: Journal, engine: Engine) -> int:
 
 def _remove(journal: Journal, engine: Engine) -> None:
     rundir = journal.rundir
-    labels = naming.run_labels(rundir.id, rundir.path.parent)
     with journal.case(*REMOVED) as case:
         # Secrets first: if this process is killed after that, `itb clean` finds the containers by label.
         try:
             rundir.forget_secrets()
         finally:
-            removed = engine.remove_labelled(labels)
-        remaining = engine.containers(labels)
-        if remaining:
-            raise TestbedError(f"{len(remaining)} containers of run {rundir.id} are still there", hint="itb clean")
+            try:
+                removed = _remove_containers(rundir, engine)
+            except TestbedError as error:
+                raise _doubt(rundir, error) from None
         case.passed(f"{len(removed)} removed", evidence="\n".join(removed))
+
+
+def _remove_containers(rundir: RunDir, engine: Engine) -> list[str]:
+    """Remove the containers and networks of a run; return their kinds and names."""
+    labels = naming.run_labels(rundir.id, rundir.path.parent)
+    removed = engine.remove_labelled(labels)
+    if remaining := engine.containers(labels):
+        raise TestbedError(f"{len(remaining)} containers of run {rundir.id} are still there", hint="itb clean")
+    return removed
+
+
+def _doubt(rundir: RunDir, error: TestbedError) -> TestbedError:
+    """Return the error of a removal as undecided where code of the candidate has run: it may hold that up.
+
+    It has made a million files, for instance, which take the engine longer to remove than it may.
+    """
+    names = Checkpoints(rundir).recorded()
+    if USED_WORKSPACE.name not in names and not any(name.startswith(f"{_INSTALLED}.") for name in names):
+        return error
+    doubtful = error.turned_into(TestbedError, f"{UNDECIDED}, or the engine: {error.message}")
+    doubtful.conclusive = True
+    return doubtful
 
 
 def down(journal: Journal, engine: Engine, *, notes: Notes | None = None) -> int:
