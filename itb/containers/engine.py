@@ -27,6 +27,7 @@ from itb.util import proxies
 from itb.util.redact import redact
 from itb.util.text import clean, one_line
 
+_MEMORY = 4 << 30  # bytes of a container that runs one command: what it reads, the candidate may have made large
 MOUNT = "/srv/folder"  # where a container that runs one command sees a folder of the machine
 _OBJECT_KINDS = ("container", "image", "network", "volume")  # of commands such as "network create"
 # Errors of podman (storage, network) and docker while another process of theirs works on the same.
@@ -212,7 +213,8 @@ class Engine:
         bind = f'type=bind,"{source}",target={MOUNT},readonly'
         mounts = ["--security-opt", "label=disable", "--mount", bind] if folder else []
         mounts += ["--tmpfs", scratch] if scratch else []
-        return self._run_once(image, request, *mounts, *naming.options(labels))
+        scratch_size = int(scratch.rpartition("=")[2]) if scratch else 0
+        return self._run_once(image, request, *mounts, *naming.options(labels), memory=_MEMORY + scratch_size)
 
     def run_beside(self, container: str, image: str, request: Request, *, labels: Mapping[str, str]) -> Completed:
         """Run a command in a new container that sees the processes of another one; remove the new one afterwards.
@@ -223,10 +225,11 @@ class Engine:
         shares = ("--interactive", "--pid", f"container:{container}", "--cap-add", "SYS_PTRACE")
         return self._run_once(image, request, *shares, *naming.options(labels))
 
-    def _run_once(self, image: str, request: Request, *options: str) -> Completed:
+    def _run_once(self, image: str, request: Request, *options: str, memory: int = _MEMORY) -> Completed:
         # What it prints is for itb: an engine that logs to the machine's journal would leave it there.
         once = ("--rm", "--name", naming.once(), "--network", "none", "--log-driver", "none")
-        argv = [*self.new_container, *once, *options, image, *request.argv]
+        limits = ("--memory", f"{memory}b", "--memory-swap", f"{memory}b") if "memory" in self.controllers else ()
+        argv = [*self.new_container, *once, *limits, *options, image, *request.argv]
         return self.run(replace(request, argv=argv))
 
     def command_line(

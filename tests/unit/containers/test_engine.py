@@ -45,6 +45,22 @@ class Door(Runner):
         )
 
 
+def test_container_that_reads_what_a_candidate_made_is_limited_and_leaves_no_log() -> None:
+    """A package may take any memory to be read; an engine may log to the machine's journal."""
+    door = Door()
+    engine = Engine(door)
+    engine.controllers = frozenset({"memory"})
+    engine.run_once("i", Request(["rpm"]), labels={}, scratch=f"/srv/x:size={1 << 30}")
+    engine.run_beside("c", "i", Request(["look"]), labels={})
+    for argv, size in zip(door.seen, (5 << 30, 4 << 30), strict=True):
+        line = " ".join(argv)
+        assert f"--memory {size}b --memory-swap {size}b " in line
+        assert " --log-driver none " in line
+    engine.controllers = frozenset()
+    engine.run_once("i", Request(["rpm"]), labels={})
+    assert "--memory" not in door.seen[-1]
+
+
 def test_exec_command_line() -> None:
     engine = Engine(Door())
     request = Request(["ls", "-l"], user="u", env={"A": "b c"}, cwd="/x")
