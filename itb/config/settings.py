@@ -22,7 +22,7 @@ from itb.model import Record
 from itb.process.limits import DEFAULTS, Limits
 from itb.util import known_secrets, ownership, proxies, yamlfile
 from itb.util.files import expand, xdg
-from itb.util.redact import MARK
+from itb.util.redact import MARK, redact
 
 CACHE_FORMAT = 1  # raise it when an entry of the cache has a form that other versions cannot use as it is
 CACHE_FORMAT_PREFIX = "format-"
@@ -284,6 +284,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not UTF-8 text") from None
     yamlfile.loads(text, Settings, where=str(path))
     values: dict[str, Any] = yamlfile.parse(text, str(path))[0] or {}
+    if redact(text) != text:
+        ownership.warn_of_readers(path)
     return values
 
 

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from itb.containers.host import FileSpec, Host
 from itb.errors import InstallError, TestbedError, UsageError
 from itb.process.request import Request
-from itb.util.files import expand, read, resolve
+from itb.util import ownership
+from itb.util.files import expand, resolve
+from itb.util.redact import redact
 
 KEY_NAME = "RPM-GPG-KEY-itb"  # file name of the public key that itb publish writes
 REMEDY = (
@@ -95,6 +97,8 @@ def read_setting(key: str) -> RepositoryKey:
         check_url("repo_key", key, remedy="download the key, and give the file or its fingerprint")
         return RepositoryKey((key,))
     path = expand(key.removeprefix("file://")).absolute()
+    if path.is_file():
+        ownership.check(path)  # who can change it can have anybody's packages taken
     if not _is_key(path):
         raise UsageError(f"repo_key {key}: not a fingerprint, nor a file with an ASCII-armored public key")
     return RepositoryKey((str(path),))
@@ -110,8 +114,8 @@ def check_url(setting: str, url: str, *, remedy: str) -> None:
         is_whole = parts.scheme in ("http", "https", "ftp") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # of brackets without an address, or a port that is no number
         is_whole = False
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        message = f"{setting}: a user or password in a URL would be seen by every host and log"
+    if "@" in url.partition("://")[2].partition("/")[0] or redact(url) != url:
+        message = f"{setting}: a user, password or token in a URL would be seen by every host and log"
         raise UsageError(message, hint=remedy)
     if not is_whole or not url.isprintable() or re.search(r"\s", url):
         raise UsageError(f"{setting} {url[:200]}: http, https or ftp is expected, or a file or directory")
@@ -132,16 +136,26 @@ def in_folder(folder: Path) -> tuple[str, ...]:
     """Return the paths of the keys that a directory of packages has beside them.
 
     Hosts get what is in these files: a link that leads out of the directory, and
-    a file that is no key, could be anything that its user can read.
+    a file that is no key, could be anything that its user can read.  Of a directory that
+    others can change no key counts: they could change it with the packages.
     """
     found = sorted([*folder.glob("RPM-GPG-KEY*"), *folder.glob("repodata/repomd.xml.key")])
     inside = [path for path in found if resolve(path).is_relative_to(resolve(folder))]
-    return tuple(str(path) for path in inside if _is_key(path))
+    return tuple(str(path) for path in inside if path.is_file() and _is_users_alone(path) and _is_key(path))
+
+
+def _is_users_alone(path: Path) -> bool:
+    """Return whether nobody but this user and root can change a file, or put another in its place."""
+    try:
+        ownership.check(path)
+    except UsageError:
+        return False
+    return True
 
 
 def _is_key(path: Path) -> bool:
-    """Return whether a file is regular and has an ASCII-armored public key."""
-    return path.is_file() and b"BEGIN PGP PUBLIC KEY" in read(path)
+    """Return whether a file is regular and has an ASCII-armored public key; UsageError for somebody else's."""
+    return path.is_file() and b"BEGIN PGP PUBLIC KEY" in ownership.read(path)
 
 
 def refuse_open_way(name: str, url: str, key: RepositoryKey) -> None:
@@ -180,7 +194,7 @@ def _fetch(services: Host, key: RepositoryKey, url: str, target: str) -> str:
         if not completed.ok:
             raise TestbedError(f"key {source} cannot be downloaded: {completed.reason}", evidence=completed.output)
     elif key.sources:
-        services.put(FileSpec(target, b"\n".join(read(Path(path)) for path in key.sources)))
+        services.put(FileSpec(target, b"\n".join(ownership.read(Path(path)) for path in key.sources)))
     else:
         return _find(services, key, url, target)
     return source

@@ -12,12 +12,14 @@ outside, a file server may map ids, and a checkout may belong to a group.
 
 from __future__ import annotations
 
+import functools
 import grp
 import os
 import pwd
 import shlex
 import stat
 import struct
+import sys
 import tempfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -171,6 +173,18 @@ def give_to_caller(path: Path, *, but: Collection[str] = ()) -> None:
         for name in (*folders, *files):
             give(name, descriptor)
     give(path)
+
+
+@functools.cache
+def warn_of_readers(path: Path) -> None:
+    """Print, once per file, that everybody on this machine can read a secret in it, if that is so."""
+    real = util_files.resolve(path)
+    if real.stat().st_mode & stat.S_IROTH and all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents):
+        print(
+            f"itb: {path}: a login or password is in it, and everybody on this machine can read it\n"
+            f"     chmod go-r {shlex.quote(str(real))}",
+            file=sys.stderr,
+        )
 
 
 def _named(variable: str, id_of: Callable[[str], int]) -> set[int]:

@@ -4,7 +4,7 @@ What itb makes or is given is known (:mod:`itb.util.known_secrets`).  What
 others make is found by how it looks: JSON Web Tokens, Vault tokens, private
 keys whole and broken (PEM, JWK, openssl's text), authorization headers,
 bearer tokens, members such as access_token, options such as --password,
-logins in URLs.  Both are also
+logins and signatures in URLs.  Both are also
 found in the encodings of :mod:`itb.util.encodings`, in each other up to three
 times, between colour codes, wrapped over several lines and in rows of dumps.
 """
@@ -50,6 +50,13 @@ _SECRET_OPTION = rb"-(?<![\w-]-)-?(?:[a-z]+[-_])*(?:password|passwd|passphrase|s
 _OPTION = re.compile(
     rb"(" + _SECRET_OPTION + rb"=" + _QUOTE + rb"?)[^\s\"'\\/$][^\s\"'\\]{3,}"
     rb"|(" + _SECRET_OPTION + rb"[ \t]+" + _QUOTE + rb"?)" + _RANDOM,
+    re.IGNORECASE,
+)
+_IN_QUERIES = (b"token=", b"sig=", b"signature=", b"secret=", b"password=", b"passwd=", b"apikey=", b"api_key=")
+# Of a URL, such as one that its server has signed.
+_QUERY = re.compile(
+    rb"([?&](?:[a-z][\w-]{0,30}[_-])?(?:token|signature|sig|secret|password|passwd|apikey|api_key)=)"
+    rb"[^\s\"'<>&#\\]{6,}",
     re.IGNORECASE,
 )
 # Of an RSA, elliptic or symmetric key as JSON (RFC 7518); of an RSA key as gpg's agent keeps it.
@@ -197,6 +204,8 @@ def _replace_named(data: bytes) -> bytes:
         data = _MEMBER.sub(rb"\1\2" + _MARK, data)
     if any(word in lowered for word in (b"token", b"pass", b"secret", b"pin")):
         data = _OPTION.sub(rb"\1\2" + _MARK, data)
+    if b"://" in lowered and any(word in lowered for word in _IN_QUERIES):
+        data = _QUERY.sub(rb"\1" + _MARK, data)
     return data
 
 

@@ -72,7 +72,8 @@ def check(settings: Settings, platforms: Sequence[Platform]) -> None:
         if settings.allow_unsigned:
             continue
         if location.directory and not location.key.sources:
-            raise UsageError(_NO_KEY.format(location.name), hint=keys.REMEDY)
+            counts = "one in a directory that others can change does not count"
+            raise UsageError(f"{_NO_KEY.format(location.name)}; {counts}", hint=keys.REMEDY)
         keys.refuse_open_way(location.name, location.url, location.key)
 
 

@@ -11,7 +11,7 @@ from itb.config import options
 from itb.config import settings as config_settings
 from itb.config.settings import Settings
 from itb.errors import UsageError
-from itb.util import known_secrets, yamlfile
+from itb.util import known_secrets, ownership, yamlfile
 from itb.util.redact import MARK, redact
 
 MARKER = "<!-- settings -->"
@@ -245,3 +245,34 @@ def test_limits_of_hosts_that_no_host_could_live_with(tmp_path: Path, given: str
 def test_limits_of_hosts() -> None:
     limits = Settings.model_validate({"host_limits": {"memory": "2G"}}).host_limits
     assert limits.description == "memory: 2g, processes: 4096, tmpfs: 1g"
+
+
+def test_a_secret_that_everybody_can_read_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Open:
+        """What every folder above is, which others may go through."""
+
+        parents = ()
+        st_mode = 0o644
+
+        def stat(self) -> Open:
+            return self
+
+        def __str__(self) -> str:
+            return "/etc/itb.yaml"
+
+    file = tmp_path / "itb.yaml"
+    file.write_text("source: https://someone:hunter2hunter2@host/x.git\n")
+    monkeypatch.setattr("itb.util.files.resolve", lambda path: path)
+    ownership.warn_of_readers.cache_clear()
+    file.chmod(0o600)
+    config_settings.load()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("itb.util.files.resolve", lambda _: Open())
+    ownership.warn_of_readers.cache_clear()
+    for _ in range(2):
+        config_settings.load()
+    err = capsys.readouterr().err
+    assert err.count("everybody on this machine can read it\n     chmod go-r /etc/itb.yaml") == 1
+    assert "hunter2" not in err

@@ -186,6 +186,20 @@ def test_only_keys_of_the_directory_itself_are_sent_to_hosts(tmp_path: Path, nam
     assert keys.in_folder(folder) == (str(folder / "RPM-GPG-KEY-d"), str(folder / "RPM-GPG-KEY-e"))
 
 
+def test_no_key_counts_that_others_can_change(tmp_path: Path) -> None:
+    """Who can change the packages of a directory, too, would have them believed."""
+    key = tmp_path / "RPM-GPG-KEY-x"
+    key.write_text(KEY)
+    assert keys.in_folder(tmp_path) == keys.read_setting(str(key)).sources == (str(key),)
+    for path, mode in ((key, 0o666), (tmp_path, 0o777)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        assert keys.in_folder(tmp_path) == ()
+        with pytest.raises(UsageError, match="can be written by everybody"):
+            keys.read_setting(str(key))
+        path.chmod(before)
+
+
 OWNER = "0123456789ABCDEF0123456789ABCDEF01234567"
 
 
@@ -304,8 +318,10 @@ def test_a_url_is_one_word_of_dnfs_configuration(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://me:word@x.org/KEY", "a user or password in a URL"),
-        ("https://me@x.org/KEY", "a user or password in a URL"),
+        ("https://me:word@x.org/KEY", "a user, password or token in a URL"),
+        ("https://me@x.org/KEY", "a user, password or token in a URL"),
+        ("https://x.org/KEY?private_token=password", "a user, password or token in a URL"),
+        ("https://x.org/KEY?X-Amz-Date=1&X-Amz-Signature=password", "a user, password or token in a URL"),
         ("https://localhost/KEY", "is its own localhost"),
         ("https://127.0.0.1/KEY", "is its own 127.0.0.1"),
         ("https://x.org/a b", "is expected"),
@@ -321,7 +337,7 @@ def test_url_of_a_key_is_checked_like_that_of_a_repository(url: str, words: str)
     for repository, key in ((url, OWNER), ("https://x.org/a", url)):
         with pytest.raises(UsageError, match=words) as caught:
             published.locate(deb13, repository, key)
-        assert "word" not in caught.value.message.replace("a user or password", "")
+        assert "word" not in caught.value.message.replace("a user, password or token", "")
 
 
 def test_login_in_the_url_of_a_platforms_repository() -> None:
@@ -329,7 +345,7 @@ def test_login_in_the_url_of_a_platforms_repository() -> None:
     deb13 = lookup.load_platform("deb13")
     with_login = PublishedRepository(url="https://me:word@{host}/", key="")
     platform = deb13.model_copy(update={"published": {"own": with_login}, "settings": {"host": "x.org"}})
-    with pytest.raises(UsageError, match="a user or password in a URL"):
+    with pytest.raises(UsageError, match="a user, password or token in a URL"):
         published.locate(platform, "own", "")
 
 

@@ -58,6 +58,9 @@ def test_secret_goes_and_the_rest_stays(secret: str, around: str) -> None:
         ("{'x-vault-token': '0123456789abcdef0'}", f"{{'x-vault-token': '{MARK}'}}"),
         ("git clone https://me:pa55w0rd@host/x.git", f"git clone https://me:{MARK}@host/x.git"),
         ("https://:ghp_tok@host", f"https://:{MARK}@host"),
+        ("https://host/x?a=b&X-Amz-Signature=abcdef&c=d", f"https://host/x?a=b&X-Amz-Signature={MARK}&c=d"),
+        ("https://host/x?private_token=abcdef more", f"https://host/x?private_token={MARK} more"),
+        ('"https://host/x?se=1&sig=abc%2Fdef"', f'"https://host/x?se=1&sig={MARK}"'),
     ],
 )
 def test_headers_and_urls(text: str, shown: str) -> None:
@@ -71,6 +74,7 @@ def test_headers_and_urls(text: str, shown: str) -> None:
         "https://repo.glideinwms.org:443/candidate/x@y.rpm",
         "3.11.2-0.rc1.eyJ.noarch",
         "its. values",
+        "https://host/x?key=README&design=modern&token=&a=b",
         "Expecting: -----BEGIN CERTIFICATE-----",
         "ä\u2028\x00\x1b[31m",
     ],
