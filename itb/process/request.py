@@ -38,7 +38,8 @@ class Request:
     line; ``stdout_to`` receives standard output as it is (binary data, not
     redacted).  A command with more than ``stdout_limit`` bytes of that is
     ended there.  ``file_limit`` is how many bytes a file may have that the
-    command writes itself, or a program that it starts.
+    command writes itself, or a program that it starts, ``memory_limit`` how
+    many bytes of memory each of them may have for itself.
 
     Its description: ``host`` and ``alias`` (instead of ``argv``) stand in
     ``commands.log``, ``about`` in error messages.
@@ -61,6 +62,7 @@ class Request:
     stdout_to: Path | None = None
     stdout_limit: int | None = None
     file_limit: int | None = None
+    memory_limit: int | None = None
     on_line: Callable[[str], None] | None = None
 
     host: str = "local"

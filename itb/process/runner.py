@@ -135,8 +135,8 @@ class Runner:
         finally:
             for handle in handles:
                 handle.close()
-        if request.file_limit is not None:
-            _limit_files(process.pid, request.file_limit)
+        _limit(process.pid, resource.RLIMIT_FSIZE, request.file_limit)
+        _limit(process.pid, resource.RLIMIT_DATA, request.memory_limit)
         return process
 
     def _wait(
@@ -183,12 +183,14 @@ class Runner:
         )
 
 
-def _limit_files(pid: int, limit: int) -> None:
-    """Limit the size of each file that a process, and what it starts from now on, may write."""
+def _limit(pid: int, kind: int, most: int | None) -> None:
+    """Limit what a process, and each that it starts from now on, may have; None is no limit."""
+    if most is None:
+        return
     with suppress(OSError, AttributeError):  # it has ended; a system without prlimit(2)
-        hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (least, least))
+        hard = resource.prlimit(pid, kind)[1]
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.prlimit(pid, kind, (least, least))
 
 
 def _list_processes(process: subprocess.Popen[bytes], sink: Sink, request: Request, timeout: float) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from itb.errors import ItbError, TestbedError, UsageError
+from itb.errors import BuildError, ItbError, TestbedError, UsageError
 from itb.process import downloads
 from itb.process.request import Request
 from itb.process.result import CommandError, Completed
@@ -36,6 +36,9 @@ _NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull
 # What comes is one file, which has a limit; else git writes each object of a small fetch to a file of its own.
 _ONE_PACK = ("-c", "fetch.unpackLimit=1")
 _LARGEST_PACK = 8 << 30  # bytes; Linux has 5 GB
+
+# An object may be larger than all of the repository, and git has objects in its memory as a whole.
+_MEMORY = 4 << 30  # bytes
 
 _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"
@@ -79,7 +82,8 @@ class Git:
 
         Without it git reads only the repository's configuration, so that the
         same commit becomes the same files on every machine.  The default time
-        limit is ``git``.  Raises TestbedError with git's message if it fails.
+        limit is ``git``.  Raises TestbedError with git's message if it fails,
+        BuildError if the repository has more in it than fits into the memory that git may have.
         """
         where = [f"--git-dir={self.directory}"] if self.directory else []
         own = replace(
@@ -87,6 +91,7 @@ class Git:
             argv=["git", *_NO_PROGRAMS, *_ONE_PACK, *where, *request.argv],
             env={**environment(user_config=user_config), **request.env},
             clean_env=True,
+            memory_limit=_MEMORY,
             timeout=self.runner.limits("git") if request.timeout is None else request.timeout,
         )
         try:
@@ -95,7 +100,8 @@ class Git:
             lines = error.completed.stderr.splitlines()
             errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
             reason = errors[0] if errors and not error.completed.timed_out else error.completed.reason
-            raise TestbedError(f"git {request.argv[0]}: {reason}", evidence=error.evidence) from None
+            kind = BuildError if "Out of memory" in reason else TestbedError
+            raise kind(f"git {request.argv[0]}: {reason}", evidence=error.evidence) from None
 
     def text(self, *args: str, user_config: bool = False) -> str:
         """Run git with these arguments and return its output without the last newline."""

@@ -16,6 +16,7 @@ from itb.source.git import Git
 from itb.util.redact import redact
 
 MAX_BYTES = 8 << 30  # of all files; Linux has 1.5 GB
+MAX_FILE = 512 << 20  # bytes of one, which git has in memory as a whole; GitHub takes 100 MiB
 MAX_FILES = 500_000  # Linux has 90,000
 MAX_DEPTH = 100  # folders in each other; functions that go through a tree call themselves for each
 _LONGEST_PATH = 2048  # bytes; with the folder of the clone before it, Linux takes 4095
@@ -43,8 +44,8 @@ def _check_files(commit: str, listing: Path) -> None:
     total = 0
     for number, entry in enumerate(_entries(listing), 1):
         facts, _, path = entry.partition(b"\t")
-        size = facts.split()[-1]
-        total += int(size) if size.isdigit() else 0  # a submodule has none
+        size = int(facts.split()[-1].replace(b"-", b"0"))  # a submodule has none
+        total += size
         parts = path.split(b"/")
         if len(parts) > MAX_DEPTH or len(path) > _LONGEST_PATH or max(map(len, parts)) > _LONGEST_NAME:
             name = redact(path[:100].decode("utf-8", "replace"))
@@ -52,6 +53,9 @@ def _check_files(commit: str, listing: Path) -> None:
         if any(part in _NO_NAMES or part.lower().rstrip(b". ") in _GITS_OWN for part in parts):
             name = redact(path[:100].decode("utf-8", "replace"))
             raise BuildError(f"commit {commit[:12]} has a path that git does not write to a disk: {name!r}")
+        if size > MAX_FILE:
+            name = redact(path[:100].decode("utf-8", "replace"))
+            raise _too_large(commit, f"a file of more than {MAX_FILE >> 20} MiB: {name!r}")
         if number > MAX_FILES:
             raise _too_large(commit, f"more than {MAX_FILES:,} files")
         if total > MAX_BYTES:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itb.errors import UsageError
+from itb.errors import BuildError, UsageError
 from itb.process import output
 from itb.process.request import Request
 from itb.process.runner import Runner
@@ -48,6 +48,18 @@ def test_no_more_is_taken_than_a_product_has(
     (clone / "objects" / "pack" / "tmp_pack_a1b2c3").write_bytes(bytes(1 << 20))
     git.refresh(source, cache=cache, runner=Runner())
     assert len(kept(cache)) == 1
+
+
+def test_git_gets_a_bounded_part_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object may unpack to any size, and git has it in memory as a whole."""
+    folder, runner = tmp_path / "source", Runner()
+    git.Git(runner).call("init", "--quiet", "--bare", str(folder))
+    own = git.Git(runner, folder)
+    blob = own.run(Request(["hash-object", "-w", "--stdin"], input=bytes(64 << 20))).stdout.strip()
+    tree = own.run(Request(["mktree"], input=f"100644 blob {blob}\tfile\n".encode())).stdout.strip()
+    monkeypatch.setattr(git, "_MEMORY", 48 << 20)
+    with pytest.raises(BuildError, match="Out of memory"):
+        own.call("grep", "-e", "word", tree)
 
 
 def test_references_that_are_too_many_to_be_read_are_refused(

@@ -42,6 +42,12 @@ def zeros(folder: Path) -> str:
     return tree(folder, *(f"100644 blob {blob}\tf{n}" for n in range(640)))
 
 
+def one_large(folder: Path) -> str:
+    """One file that git would have in its memory to look into it."""
+    blob = git(folder, "hash-object", "-w", "--stdin", data=bytes(21 << 20))
+    return tree(folder, f"100644 blob {blob}\tlarge")
+
+
 def deep(folder: Path) -> str:
     """Folders in each other, deeper than Python's functions can call themselves."""
     path = "/".join(["d"] * 1000)
@@ -67,6 +73,7 @@ def gits_own(folder: Path) -> str:
         (gits_own, "a path that git does not write"),
         (repeated, "more files than a list"),
         (zeros, "more than 8 GiB"),
+        (one_large, "a file of more than 20 MiB: 'd/large'"),
         (deep, "too deep in folders"),
         (long_name, "too long"),
     ],
@@ -75,6 +82,7 @@ def test_tree_is_looked_at_before_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, problem: str
 ) -> None:
     monkeypatch.setattr(tree_bounds, "_LISTING", 1 << 20)
+    monkeypatch.setattr(tree_bounds, "MAX_FILE", 20 << 20)
     source, cache = tmp_path / "source", tmp_path / "cache"
     git(tmp_path, "init", "--quiet", "--initial-branch=main", str(source))
     script = git(source, "hash-object", "-w", "--stdin", data=b"#!/bin/sh\n")
