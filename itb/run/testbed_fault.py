@@ -53,8 +53,10 @@ def find(cell: Cell, role: str, text: str) -> str:
         return qualify(cell, next(_causes(cell, role, text), ""), text)
     except InterruptedRunError:
         raise
-    except ItbError as error:  # the engine does not answer
-        return error.message
+    except ItbError as error:
+        # The engine does not answer.  The candidate can cause that on its hosts: podman reads their /etc/passwd,
+        # and waits for ever if that is a pipe.
+        return f"{UNDECIDED}: {error.message}" if may_have_candidate(cell, role) else error.message
 
 
 def qualify(cell: Cell, cause: str, text: str = "") -> str:

@@ -168,7 +168,7 @@ class Journal:
         cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
         engine = "container engine "  # an error of the engine names its cause itself
         if error.message.startswith(engine) and (not cause or cause.startswith(engine)):
-            return error
+            return self._undecide(role, error) if "does not answer" in error.message else error
         if not cause:
             return self._undecide(role, error)
         if cause in error.message:

@@ -110,6 +110,18 @@ def test_an_engine_that_cannot_be_asked_is_the_cause(
     assert testbed_fault.find(cell, "ce", "") == "container engine 'podman' does not answer"
 
 
+def test_engine_that_may_wait_for_the_candidates_host_is_no_acquittal(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_running_roles() -> set[str]:
+        raise TestbedError("container engine 'podman' does not answer")
+
+    monkeypatch.setattr(cell.testbed, "find_running_roles", find_running_roles)
+    said = "container engine 'podman' does not answer"
+    assert testbed_fault.find(cell, "factory", "") == f"{UNDECIDED}: {said}"
+    assert testbed_fault.find(cell, "services", "") == said
+
+
 def test_what_was_never_started_is_not_missing(
     new_cell: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +262,9 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
         ("ce", TestbedError("host ce: container x cannot be entered any more: no more processes"), True),
         ("services", TestbedError("host services: gpg made no key"), False),
         ("factory", TestbedError("container engine 'podman' fails: exec"), False),
+        # It waits for ever if a host's /etc/passwd is a pipe.
+        ("factory", TestbedError("container engine 'podman' does not answer: ps: no end within 60 s"), True),
+        ("services", TestbedError("container engine 'podman' does not answer: ps: no end within 60 s"), False),
         ("factory", OSError(5, "Input/output error", "/runs/x"), False),
     ],
 )
