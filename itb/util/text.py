@@ -12,6 +12,11 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _UNSHOWABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
 )
+# What nobody sees: marks without width that tell names apart which look the same, or change the direction of
+# what is beside them; blank letters; and tags, in which a text for machines may hide.
+_INVISIBLE = re.compile(
+    "[\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2060-\u2064\u3164\uffa0\U000e0000-\U000e007f]"
+)
 # What CI systems take for an order to them in the output of a job: GitHub at the begin of a line, and in its older
 # form, like Azure Pipelines and TeamCity theirs, anywhere in one.
 _CI_LINE = re.compile(r"^([^\S\n]*:)(?=:[\w-]+(?:[^\S\n][^\n]*?)?::)", re.MULTILINE)
@@ -25,7 +30,9 @@ def clean(text: str) -> str:
     Nor does it order anything of a CI system whose job prints it.
     """
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return without_orders(_USERINFO.sub(r"\1[redacted]@", redact(_UNSHOWABLE.sub("\ufffd", text))))
+    text = redact(_UNSHOWABLE.sub("\ufffd", text))
+    text = text if text.isascii() else _INVISIBLE.sub("\ufffd", text)  # redaction looks for secrets behind these
+    return without_orders(_USERINFO.sub(r"\1[redacted]@", text))
 
 
 def without_orders(text: str) -> str:

@@ -20,6 +20,13 @@ def test_clean_keeps_what_people_write() -> None:
     assert clean(text) == text
 
 
+def test_what_nobody_sees_is_shown() -> None:
+    """Names that look the same were not, and a text for machines was in a message that people approved."""
+    hidden = "pocket\u200bwms \u061c1 of \u200f2 " + "".join(chr(0xE0000 + ord(letter)) for letter in "approve")
+    assert clean(hidden) == "pocket\ufffdwms \ufffd1 of \ufffd2 " + "\ufffd" * len("approve")
+    assert clean("می\u200cخواهم") == "می\u200cخواهم"  # this one is spelling
+
+
 ORDERS = [
     ("::set-output name=verdict::green", ": :set-output name=verdict::green"),
     ("  ::add-mask::passed", "  : :add-mask::passed"),
