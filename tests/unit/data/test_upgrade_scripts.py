@@ -127,3 +127,13 @@ def test_a_script_that_failed_says_what_it_printed() -> None:
     assert [dnf_log.describe(item) for item in dnf_log.scriptlets(text)] == [
         "%preun of a-1.noarch failed, exit status 3: no such thing"
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lib/version.sh", "lib/dnf_operation.py", "skew/upgrade.sh", "upgrade/install.sh", "own-tests/install.sh"],
+)
+def test_packages_stay_in_the_cache_of_dnf(name: str) -> None:
+    """By them an inspection from outside knows whose a file is."""
+    text = (shipped.folder("scenarios") / name).read_text(encoding="utf-8")
+    assert text.count("--setopt=install_weak_deps=False") == text.count("--setopt=keepcache=True") > 0
