@@ -27,7 +27,7 @@ def token(left: float, begin: float = -60) -> str:
     return f"x.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
 
 
-TOKEN = token(3600)
+TOKEN = token(86400)
 
 
 class Bindings(ModuleType):
@@ -189,7 +189,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize(
     ("ce_token", "message"),
-    [(token(-1), ENDED), (token(3600, 180), OF_THE_FUTURE), ("x", "no token that says when it ends")],
+    [(token(-1), ENDED), (token(90000, 86400), OF_THE_FUTURE), ("x", "no token that says when it ends")],
     ids=["ended", "of the future", "none"],
 )
 def test_a_token_that_no_ce_takes_is_not_used(
