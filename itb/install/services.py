@@ -53,9 +53,18 @@ def check_stays_up(
         if now.get("ActiveState") != "active" or not is_steady:
             errors[unit] = service_error(host, unit, "does not stay up")
         elif never_ended and (restarts := now.get("NRestarts", "0")) not in ("0", ""):
-            problem = f"ends, and was started again by systemd ({restarts} times)".replace("(1 times)", "(once)")
-            errors[unit] = service_error(host, unit, problem)
+            errors[unit] = _restarted_error(host, unit, key, restarts)
     return errors
+
+
+def _restarted_error(host: Host, unit: str, full: str, restarts: str) -> ItbError:
+    """Return the error of a unit that systemd has started again; what one said that ended well is no cause."""
+    times = "once" if restarts == "1" else f"{restarts} times"
+    error = service_error(host, unit, f"ends, and was started again by systemd ({times})")
+    if not isinstance(error, InstallError) or _systemd_says(host, full, _FAILED):
+        return error
+    problem, _, _ = error.message.partition(": ")
+    return error.turned_into(InstallError, f"{problem}: it ends by itself, with status 0")
 
 
 def _unit_states(text: str) -> dict[str, dict[str, str]]:
@@ -135,6 +144,7 @@ _NO_WATCH = re.compile(r"Failed to (set a|add .{1,60}?) watch.{0,300}(Too many o
 _NOT_PERMITTED = re.compile(
     r"Failed at step (USER|SECCOMP|NAMESPACE|CAPABILITIES) spawning \S+: Operation not permitted"
 )
+_FAILED = re.compile(r"(?:\S+: )?(?:Main process exited|Failed with result)")
 _NO_UNIT = re.compile(r"[Uu]nit (file )?\S+ (does not exist|not found|could not be found)")
 _SYSTEMD_LINE = re.compile(
     r"^(Started|Starting|Stopped|Stopping|Reload|.*: (Main process exited|Failed with result|Scheduled restart"

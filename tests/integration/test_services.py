@@ -23,6 +23,8 @@ UNITS = {
     "probe-late": "ExecStart=/usr/bin/bash -c 'echo listening; sleep 1; echo FATAL: lost the disk; exit 3'",
     "probe-again": "ExecStart=/usr/bin/bash -c 'sleep 0.4; echo config.yaml:3: no such key; exit 1'\n"
     "Restart=always\nRestartSec=0.2\nStartLimitIntervalSec=0",
+    "probe-ends": "ExecStart=/usr/bin/bash -c 'echo ERROR: none; mkdir /run/itb-once || exec sleep 99; sleep 0.2'\n"
+    "Restart=always\nRestartSec=0.1",
     "probe-hangs": "Type=notify\nExecStart=/usr/bin/sleep infinity\nTimeoutStartSec=1",
     "probe-absent": "ExecStart=/usr/bin/no-such-program",
 }
@@ -53,6 +55,15 @@ def start_and_watch(units: Host, unit: str) -> None:
     services.start_service(units, unit)
     for error in services.check_stays_up(units, [unit], settle=0.5).values():
         raise error
+
+
+def test_service_that_was_started_again(units: Host) -> None:
+    services.start_service(units, "probe-ends")
+    assert services.check_stays_up(units, ["probe-ends"], settle=1, before="sleep 2; ") == {}
+    errors = services.check_stays_up(units, ["probe-fine", "probe-ends"], settle=0, never_ended=True)
+    assert [error.message for error in errors.values()] == [
+        "probe-ends ends, and was started again by systemd (once): it ends by itself, with status 0"
+    ]
 
 
 @pytest.mark.parametrize(
