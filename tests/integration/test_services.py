@@ -23,7 +23,7 @@ UNITS = {
     "probe-late": "ExecStart=/usr/bin/bash -c 'echo listening; sleep 1; echo FATAL: lost the disk; exit 3'",
     "probe-again": "ExecStart=/usr/bin/bash -c 'sleep 0.4; echo config.yaml:3: no such key; exit 1'\n"
     "Restart=always\nRestartSec=0.2\nStartLimitIntervalSec=0",
-    "probe-ends": "ExecStart=/usr/bin/bash -c 'echo ERROR: none; mkdir /run/itb-once || exec sleep 99; sleep 0.2'\n"
+    "probe-ends": "ExecStart=/usr/bin/bash -c 'echo ERROR; mkdir /run/itb-once || exec sleep 99; sleep 0.2'\n"
     "Restart=always\nRestartSec=0.1",
     "probe-hangs": "Type=notify\nExecStart=/usr/bin/sleep infinity\nTimeoutStartSec=1",
     "probe-absent": "ExecStart=/usr/bin/no-such-program",
