@@ -5,9 +5,11 @@ directory at any moment, and back again: to a copy of the host's files as they w
 So what was opened is checked, and read by nothing but the descriptor.
 """
 
+import errno
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 GONE = (FileNotFoundError, NotADirectoryError)
@@ -70,3 +72,38 @@ def walk(top=b"/", unread=None):
                     continue  # another file system: the engine's
                 folders.append(entry.path)
             yield os.fsdecode(entry.path), status
+
+
+def open_file(path, root=None):
+    """Return a descriptor of a regular file, by its path or below an open folder; OSError if it is none."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "no regular file", path)
+    return file
+
+
+def work_alone(work):
+    """Run ``work`` and end this process; neither loads anything: each path leads to the host's files by now.
+
+    An error that nobody handles would, too: Python imports what shows it, and reads the lines that it names with
+    the codec that these ask for.
+    """
+    for places in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
+        places.clear()
+    sys.unraisablehook = lambda _: None
+    try:
+        work()
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001  # whatever it is, Python may not show it
+        os.write(2, f"{_last_line(error)}: {type(error).__name__}: {error}\n".encode("utf-8", "backslashreplace"))
+        os._exit(1)
+    os._exit(0)
+
+
+def _last_line(error):
+    """Return the place in the scripts where an error was raised."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -45,7 +45,7 @@ from pathlib import PurePosixPath
 
 import accounts
 import rpm
-from host_root import open_root, walk
+from host_root import open_file, open_root, walk, work_alone
 from rpm_files import CONFIG, DIGESTS, DOC, GHOST, MISSING_OK, Packages, nevra, scriptlets
 
 LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
@@ -66,14 +66,12 @@ def content(path, root, algorithm="sha256"):
     """Return the digest of a regular file below an open folder; empty if there is none."""
     whole = hashlib.new(algorithm)
     try:
-        file = os.open(path.lstrip("/"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root)
+        file = open_file(path.lstrip("/"), root)
     except OSError as error:
         if error.errno in TOO_MANY:  # of two files that cannot be read, neither has the other's content
             raise
         return ""
     with os.fdopen(file, "rb") as reader:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return ""
         for piece in iter(lambda: reader.read(1 << 20), b""):
             whole.update(piece)
     return whole.hexdigest()
@@ -362,28 +360,32 @@ def main():
     """Inspect the host and print the result."""
     query = json.load(sys.stdin)
     root, problem = open_root()
-    result = {"root": problem}
-    if not problem:
-        packages = Packages(query["trusted"], query["product"], query["keys"], query["installed"])
-        result["image"] = [nevra(header) for header in rpm.TransactionSet().dbMatch()]
-        with tempfile.TemporaryDirectory() as folder:
-            packages.read(root, folder)
-        for algorithm in DIGESTS.values():
-            hashlib.new(algorithm)  # loaded now: nothing is once the root is the host's
-        # What the image has in such a folder is hidden by the host's file system there.
-        image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
-        own, own_accounts = os.open("/", os.O_RDONLY | os.O_DIRECTORY), accounts.read_all()
-        os.fchdir(root)
-        os.chroot(".")
-        host = Host(image, own, packages)
-        host.look(re.compile(query["reserved"], re.DOTALL), query["most"])
-        host.changed += map(list, accounts.differences(own_accounts, host.accounts))
-        lists = {name: bounded(items) for name, items in without_expected(host, query).items()}
-        paths = [item[-2] for items in lists.values() for item in items][:LISTED]
-        result.update(
-            lists, packages=packages.names, refused=bounded(packages.refused),
-            scriptlets=scriptlets(paths, packages), differing=len(host.changed) + len(host.added),
-        )  # fmt: skip
+    if problem:
+        json.dump(shown({"root": problem}), sys.stdout)
+        return
+    packages = Packages(query["trusted"], query["product"], query["keys"], query["installed"])
+    result = {"root": "", "image": [nevra(header) for header in rpm.TransactionSet().dbMatch()]}
+    with tempfile.TemporaryDirectory() as folder:
+        packages.read(root, folder)
+    for algorithm in DIGESTS.values():
+        hashlib.new(algorithm)  # loaded now: nothing is once the root is the host's
+    # What the image has in such a folder is hidden by the host's file system there.
+    image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
+    own, own_accounts = os.open("/", os.O_RDONLY | os.O_DIRECTORY), accounts.read_all()
+    os.fchdir(root)
+    os.chroot(".")
+    work_alone(lambda: _look(Host(image, own, packages), own_accounts, query, result))
+
+
+def _look(host, own_accounts, query, result):
+    host.look(re.compile(query["reserved"], re.DOTALL), query["most"])
+    host.changed += map(list, accounts.differences(own_accounts, host.accounts))
+    lists = {name: bounded(items) for name, items in without_expected(host, query).items()}
+    paths = [item[-2] for items in lists.values() for item in items][:LISTED]
+    result.update(
+        lists, packages=host.packages.names, refused=bounded(host.packages.refused),
+        scriptlets=scriptlets(paths, host.packages), differing=len(host.changed) + len(host.added),
+    )  # fmt: skip
     json.dump(shown(result), sys.stdout)
 
 

@@ -6,12 +6,12 @@ Part of ``outside.py``: it runs where nothing of the host is executed.
 import hashlib
 import os
 import re
-import stat
 import subprocess
 import tempfile
 from pathlib import Path, PurePosixPath
 
 import rpm
+from host_root import open_file
 
 CACHES = ("var/cache/dnf/*/packages/*.rpm", "var/cache/libdnf5/*/packages/*.rpm")
 LARGEST = 1 << 30  # bytes of an RPM file
@@ -78,12 +78,11 @@ class Packages:
         """Copy an RPM file to where the host cannot change it; return its SHA-256 and why it is not good."""
         whole = hashlib.sha256()
         try:
-            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            source = open_file(path)
         except OSError as error:
             return "", error.strerror
         with os.fdopen(source, "rb") as reader, copy.open("wb") as writer:
-            status = os.fstat(source)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            if os.fstat(source).st_size > LARGEST:
                 return "", "no file of a sensible size"
             for piece in iter(lambda: reader.read(1 << 20), b""):
                 whole.update(piece)

@@ -190,7 +190,8 @@ def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
 def look(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The script that looks at hosts, without rpm, which is on their side only."""
     folder = shipped.folder("build_ws") / "hosts"
-    for name in ("rpm", "rpm_files", "accounts", "host_root"):
+    monkeypatch.setitem(sys.modules, "host_root", scripts.load(folder / "host_root.py"))
+    for name in ("rpm", "rpm_files", "accounts"):
         module = types.ModuleType(name)
         module.__getattr__ = lambda _: {}  # type: ignore[method-assign]
         monkeypatch.setitem(sys.modules, name, module)
@@ -294,12 +295,11 @@ def test_files_that_cannot_be_read_are_not_the_same(
 
 
 @pytest.fixture
-def accounts() -> types.ModuleType:
+def accounts(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The script's module for accounts."""
-    module = types.ModuleType("accounts")
-    text = (shipped.folder("build_ws") / "hosts" / "accounts.py").read_text(encoding="utf-8")
-    exec(text, module.__dict__)
-    return module
+    folder = shipped.folder("build_ws") / "hosts"
+    monkeypatch.setitem(sys.modules, "host_root", scripts.load(folder / "host_root.py"))
+    return scripts.load(folder / "accounts.py")
 
 
 def test_strange_accounts_end_no_look(accounts: types.ModuleType, tmp_path: Path) -> None:
