@@ -347,7 +347,7 @@ class _BuildJob:
         if not completed.ok:
             failure = build_log.find_failure(completed.stdout)
             _fail(failure.reason, completed, quoted=failure.line)
-        listing = self.host.call("bash", f"{_TOOLS}/packages.sh", self.rpm_folder).stdout
+        listing = self._list_packages()
         if not listing:
             failure = build_log.find_failure(completed.stdout)
             elsewhere = self._find_elsewhere()
@@ -356,6 +356,12 @@ class _BuildJob:
         how = f": {' '.join([*command.program, *command.arguments])}" if command.program else ""
         case.passed(f"in {completed.seconds:.0f} s{how}")
         return listing
+
+    def _list_packages(self) -> str:
+        # The build is root there: what it has made of the tools meanwhile is none of itb's.
+        command = f'bash {_TOOLS}/packages.sh "$1"'
+        request = Request([self.rpm_folder], about="list the RPMs that were built")
+        return self.host.put(*_tools(), then=command, request=request).stdout
 
     def _find_elsewhere(self) -> str:
         """Return a text that names an RPM which a build command has left elsewhere; empty if there is none."""

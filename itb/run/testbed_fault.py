@@ -109,7 +109,9 @@ def may_have_candidate(cell: Cell, role: str) -> bool:
     """Return whether code of the candidate may have run on a role's host by now: as root, or as a pilot."""
     if role in _roles_of_pilots(cell):
         return True
-    if role not in (*cell.testbed_roles, WORKSPACE) or not _has_candidate(cell, role):
+    if role == WORKSPACE:  # optional, too, but the candidate's build is root there before anything is installed
+        return _has_candidate(cell, role)
+    if role not in cell.testbed_roles or not _has_candidate(cell, role):
         return False
     return role not in cell.topology.optional or _is_installed_somewhere(cell)
 

@@ -225,6 +225,13 @@ def test_build_by_a_command(attempt: Try) -> None:
     assert [case.outcome for case in journal.cases] == [Outcome.PASSED] * 3 + [Outcome.SKIPPED]
 
 
+def test_build_that_replaces_itbs_tools(attempt: Try) -> None:
+    """It is root beside them; the list of its RPMs is made by itb's own all the same."""
+    spoil = "echo exit 1 >/var/lib/itb/tools/packages.sh"
+    made, _ = attempt.build(attempt.commit(), of=with_command(f"{COMMAND}{spoil}\n"))
+    assert [rpm.name for rpm in made.rpms] == ["mini", "mini-lib"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

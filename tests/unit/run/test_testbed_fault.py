@@ -253,6 +253,14 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
     assert testbed_fault.qualify(cell, cause) == f"{UNDECIDED}: {cause}"
 
 
+def test_workspace_in_which_a_build_has_begun_is_the_candidates(new_cell: Callable[[], Cell]) -> None:
+    """Though nothing is installed anywhere yet, and whatever becomes of itb's own tools there."""
+    cell = new_cell()
+    assert not testbed_fault.may_have_candidate(cell, "workspace")
+    cell.checkpoints.begin(USED_WORKSPACE, {"workspace": "4"})
+    assert testbed_fault.may_have_candidate(cell, "workspace")
+
+
 @pytest.mark.parametrize(
     ("role", "error", "is_undecided"),
     [
@@ -261,6 +269,7 @@ def test_build_that_fills_its_host_is_no_acquittal(cell: Cell) -> None:
         ("factory", InstallError("no package x"), False),
         ("ce", TestbedError("host ce: container x cannot be entered any more: no more processes"), True),
         ("services", TestbedError("host services: gpg made no key"), False),
+        ("workspace", TestbedError("x.rpm changed on its way out of the build workspace"), True),
         ("factory", TestbedError("container engine 'podman' fails: exec"), False),
         # It waits for ever if a host's /etc/passwd is a pipe.
         ("factory", TestbedError("container engine 'podman' does not answer: ps: no end within 60 s"), True),
@@ -274,6 +283,7 @@ def test_broken_program_of_a_host_with_the_candidate_is_no_acquittal(
     """It is root there: it may replace dnf, so that itb's own command fails; pilots may take all processes."""
     monkeypatch.setattr(testbed_fault, "find", lambda *_: "")
     cell.journal.may_have_candidate = functools.partial(testbed_fault.may_have_candidate, cell)
+    cell.checkpoints.begin(USED_WORKSPACE, {"workspace": "4"})
     with pytest.raises((TestbedError, type(error))), cell.journal.case("install", role, "look"):
         raise error
     assert cell.journal.cases[-1].message.startswith(UNDECIDED) is is_undecided
