@@ -28,6 +28,7 @@ from itb.util.text import count
 
 _SCRATCH = "/srv/unpacked"
 _SCRATCH_SIZE = 1 << 30  # bytes a source package may unpack to, besides four times the size of the commit's files
+_MOST_SCRATCH = 4 << 30  # of these bytes in all: they are memory, and how large a commit is decides the candidate
 _OUTPUT_LIMIT = 64 << 20  # bytes
 _LISTED = 100  # differences of one kind in the evidence of a case
 _INSIDE = "//"  # between the name of an archive and the path of a file in it
@@ -98,7 +99,7 @@ def read(
     """
     request = _request(MOUNT, rpms, source=source, key=key)
     limits = clean.engine.runner.limits
-    size = f"{_SCRATCH}:size={_SCRATCH_SIZE + 4 * source_size}"
+    size = f"{_SCRATCH}:size={min(_SCRATCH_SIZE + 4 * source_size, _MOST_SCRATCH)}"
     with tempfile.TemporaryDirectory(prefix=".read-", dir=folder.parent) as temporary:
         # By a file: the output of a command is redacted, and a file may be called "token".
         output = Path(temporary) / "reading.json"

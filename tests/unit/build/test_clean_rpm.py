@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from itb.build import clean_rpm
-from itb.build.clean_rpm import Header, Reading
+from itb.build.clean_rpm import CleanImage, Header, Reading
 from itb.config.product import SourceRpm
+from itb.containers.engine import Engine
 from itb.errors import TestbedError
 from itb.model import Commit, CommitKind, Rpm
+from itb.process.request import Request
+from itb.process.runner import Runner
 
 COMMIT = Commit(
     product="mini", source="s", ref="v1_2", kind=CommitKind.TAG, id="1" * 40, tree="2" * 40, date="", subject="",
@@ -81,6 +84,24 @@ def test_source_package_is_named_as_the_packages(source: Rpm, words: str) -> Non
     problem = clean_rpm.name_problem(COMMIT, source, [TOOL])
     assert bool(problem) == bool(words)
     assert words in problem
+
+
+@pytest.mark.parametrize(("source_size", "size"), [(1 << 20, (1 << 30) + (4 << 20)), (8 << 30, 4 << 30)])
+def test_memory_to_unpack_in_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source_size: int, size: int
+) -> None:
+    """Whatever the size of the commit, which is the candidate's choice."""
+    asked: list[str] = []
+
+    def run_once(_engine: Engine, _image: str, request: Request, *, scratch: str, **_: object) -> None:
+        asked.append(scratch)
+        assert request.stdout_to
+        request.stdout_to.write_text('{"packages": []}')
+
+    monkeypatch.setattr(Engine, "run_once", run_once)
+    clean = CleanImage(Engine(Runner()), "image", {})
+    clean_rpm.read(clean, tmp_path / "rpms", [], source="x.src.rpm", source_size=source_size)
+    assert asked == [f"/srv/unpacked:size={size}"]
 
 
 @pytest.fixture
