@@ -14,26 +14,33 @@ set -uo pipefail
 
 mark=$1
 top=${2:-0}
-# as_user UID GID COMMAND...: root without CAP_SYS_PTRACE may not look into another user's process, that user may.
+# as_user SECONDS UID GID COMMAND...: the user controls the command: what it prints is theirs, and it may not end by itself.
 as_user() {
-    local user=(setpriv --reuid "$1" --regid "$2" --clear-groups)
-    [ "$1" != "$EUID" ] || user=()
-    shift 2
-    "${user[@]}" "$@"
+    local seconds=$1 user=(setpriv --reuid "$2" --regid "$3" --clear-groups)
+    [ "$2" != "$EUID" ] || user=()
+    shift 3
+    timeout --signal KILL "$seconds" "${user[@]}" "$@" </dev/null
 }
-# marked: ids of processes with the mark in their environment; another user's too, if this is root.
+# marked: users, and the ids of processes that they say have the mark in their environment; all users', if this is root.
+# Root without CAP_SYS_PTRACE may not look into another user's process, that user may.
 marked() {
     local uid gid
     stat --format='%u %g' /proc/[0-9]* 2>/dev/null | sort --unique | while read -r uid gid; do
         [ "$EUID" = 0 ] || [ "$EUID" = "$uid" ] || continue
-        as_user "$uid" "$gid" grep --files-with-matches --null-data --extended-regexp \
-            "^ITB_COMMAND=${mark//./[.]}(\$|[.])" /proc/[0-9]*/environ 2>/dev/null
-    done | cut --delimiter=/ --fields=3
+        # Who has got hold of its output may keep that open.
+        as_user 3 "$uid" "$gid" grep --files-with-matches --null-data --extended-regexp \
+            "^ITB_COMMAND=${mark//./[.]}(\$|[.])" /proc/[0-9]*/environ 2>/dev/null |
+            timeout --signal KILL 4 head --bytes 100000 |
+            sed --quiet --regexp-extended "s#^/proc/([0-9]{1,10})/environ\$#$uid \1#p"
+    done
 }
-declare -A parent session ours words state age
+declare -A parent session ours words state age owner
 look() {
-    local stat fields up pid item more=1
-    parent=() session=() ours=() words=() state=() age=()
+    local stat fields up uid pid item more=1
+    parent=() session=() ours=() words=() state=() age=() owner=()
+    while read -r uid pid; do
+        owner[${pid#/proc/}]=$uid
+    done < <(stat --format='%u %n' /proc/[0-9]* 2>/dev/null)
     read -r up _ </proc/uptime
     for pid in /proc/[0-9]*; do
         pid=${pid#/proc/}
@@ -48,9 +55,12 @@ look() {
         words[$pid]=${item[*]:-[${stat#*(}}
         words[$pid]=${words[$pid]//$'\n'/ }
     done
-    for pid in $(marked); do
-        [ -z "${parent[$pid]:-}" ] || ours[$pid]=1
-    done
+    while read -r uid pid; do
+        # Another user is believed about processes of their own only: root ends what is named here.
+        if [ -n "${parent[$pid]:-}" ] && { [ "$uid" = "$EUID" ] || [ "${owner[$pid]:-}" = "$uid" ]; }; then
+            ours[$pid]=1
+        fi
+    done < <(marked)
     while [ "$more" = 1 ]; do
         more=0
         for pid in "${!parent[@]}"; do
@@ -72,7 +82,7 @@ tell_end() {
         [ "${parent[$pid]}" = "$top" ] || continue
         read -r uid gid < <(stat --format='%u %g' "/proc/$pid")
         # One that nobody reads must not hold up the end.
-        as_user "$uid" "$gid" timeout 1 bash -c "$TELL" tell "/proc/$pid/fd" 2>/dev/null
+        as_user 1 "$uid" "$gid" bash -c "$TELL" tell "/proc/$pid/fd" 2>/dev/null
     done
 }
 # shellcheck disable=SC2016  # for another shell
