@@ -6,12 +6,15 @@ So what was opened is checked, and read by nothing but the descriptor.
 """
 
 import errno
+import hashlib
 import os
 import re
 import stat
 import sys
 from pathlib import Path
 
+OVERLAYS = ("overlay", "fuse.fuse-overlayfs")
+TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -41,6 +44,12 @@ def _root_mount(pid):
                 kind, _, options = rest.split(" ", 2)
                 return kind, re.findall(r"lowerdir=[^,\s]*", options)
     return None
+
+
+def is_overlay():
+    """Return whether the present root shows untouched files of an image as they are there, with their times."""
+    mount = _root_mount("self")
+    return mount is not None and mount[0] in OVERLAYS
 
 
 def walk(top=b"/", unread=None):
@@ -81,6 +90,31 @@ def open_file(path, root=None):
         os.close(file)
         raise OSError(errno.EINVAL, "no regular file", path)
     return file
+
+
+def content(path, root, algorithm="sha256"):
+    """Return the digest of a regular file below an open folder; empty if there is none."""
+    whole = hashlib.new(algorithm)
+    try:
+        file = open_file(path.lstrip("/"), root)
+    except OSError as error:
+        if error.errno in TOO_MANY:  # of two files that cannot be read, neither has the other's content
+            raise
+        return ""
+    with os.fdopen(file, "rb") as reader:
+        for piece in iter(lambda: reader.read(1 << 20), b""):
+            whole.update(piece)
+    return whole.hexdigest()
+
+
+def target(path, root):
+    """Return what a link below an open folder leads to; empty if it has gone meanwhile."""
+    try:
+        return os.readlink(path.lstrip("/"), dir_fd=root)
+    except OSError as error:
+        if error.errno in TOO_MANY:
+            raise
+        return ""
 
 
 def work_alone(work):

@@ -32,7 +32,6 @@ and writes one, without what is expected:
   scriptlets  {path: [scriptlet]} that name one of these paths
 """
 
-import errno
 import hashlib
 import itertools
 import json
@@ -44,11 +43,13 @@ import tempfile
 from pathlib import PurePosixPath
 
 import accounts
+import library_cache
 import rpm
-from host_root import open_file, open_root, walk, work_alone
+from host_root import content, is_overlay, open_root, target, walk, work_alone
+from modules import Modules
 from rpm_files import CONFIG, DIGESTS, DOC, GHOST, MISSING_OK, Packages, nevra, scriptlets
 
-LIBRARY_CACHE, CACHE_SIZE = "/etc/ld.so.cache", 1 << 24  # bytes; a whole desktop's has a hundredth
+LIBRARY_CACHE = "/etc/ld.so.cache"
 # Folders in which the same is looked for by its name, in any order; links followed.
 SEARCHED = (
     ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"),  # PATH
@@ -58,33 +59,7 @@ SEARCHED = (
 )  # fmt: skip
 IN_MEMORY = "/run"  # file system in memory in which programs look for what is in /etc, too
 MEAN_LENGTH = 200  # characters of paths; those of a whole desktop have a third of it
-TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LISTED, LONGEST = 5000, 1 << 16  # findings of one kind, and characters of them: the result has a limit of bytes
-
-
-def content(path, root, algorithm="sha256"):
-    """Return the digest of a regular file below an open folder; empty if there is none."""
-    whole = hashlib.new(algorithm)
-    try:
-        file = open_file(path.lstrip("/"), root)
-    except OSError as error:
-        if error.errno in TOO_MANY:  # of two files that cannot be read, neither has the other's content
-            raise
-        return ""
-    with os.fdopen(file, "rb") as reader:
-        for piece in iter(lambda: reader.read(1 << 20), b""):
-            whole.update(piece)
-    return whole.hexdigest()
-
-
-def target(path, root):
-    """Return what a link below an open folder leads to; empty if it has gone meanwhile."""
-    try:
-        return os.readlink(path.lstrip("/"), dir_fd=root)
-    except OSError as error:
-        if error.errno in TOO_MANY:
-            raise
-        return ""
 
 
 def kind(mode):
@@ -107,8 +82,10 @@ def shown(value):
 class Host:
     """The host's files beside those of the image; only while the host's root is this process' own."""
 
-    def __init__(self, image, own, packages):
-        self.image, self.own, self.packages = image, own, packages
+    _modules = None
+
+    def __init__(self, image, own, packages, shared):
+        self.image, self.own, self.packages, self.shared = image, own, packages, shared
         self.root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         self.accounts = accounts.read_all()
         self.users, self.groups = accounts.ids(self.accounts["passwd"]), accounts.ids(self.accounts["group"])
@@ -119,7 +96,8 @@ class Host:
         """Compare everything."""
         there = self._files(most)
         same = sum(1 for path, status in self.image.items() if path in there and _twins(status, there[path]))
-        shared = same * 2 > len(self.image)  # the engine shows untouched files as the image has them
+        # An overlay shows untouched files as the image has them, however few these are.
+        shared = self.shared or same * 2 > len(self.image)
         for path, status in there.items():
             owners = self.packages.owned.get(path)
             before = self.image.get(path)
@@ -166,8 +144,9 @@ class Host:
         if not all(entry.is_product for _, entry in owners):
             return  # it is the platform's and is compared as such
         rival = self._rival(path)
-        if rival:
-            self.misplaced.append([owners[0][0], path, f"found instead of {rival}"])
+        if rival:  # what Python compiles it may keep anywhere; a package may not
+            place = f"{path} for {rival}" if "/__pycache__/" in path else path
+            self.misplaced.append([owners[0][0], place, f"found instead of {rival}"])
         if reserved.fullmatch(path):
             self.misplaced.append([owners[0][0], path, "no package of the product may own it"])
 
@@ -175,7 +154,10 @@ class Host:
         """Return the file of the platform that is looked for by the same name elsewhere; empty if none is."""
         folder, name = os.path.split(path)
         others = (other for folders in SEARCHED if folder in folders for other in folders if other != folder)
-        return next((rival for rival in (f"{other}/{name}" for other in others) if self._is_platforms(rival)), "")
+        rival = next((rival for rival in (f"{other}/{name}" for other in others) if self._is_platforms(rival)), "")
+        if not rival and self._modules is None:
+            self._modules = Modules(self._platforms())
+        return rival or self._modules.rival(path)
 
     def leads_to_package(self, path, changed=False):
         """Return whether a link leads to a file of the image or of a package.
@@ -204,29 +186,35 @@ class Host:
     def _library_cache(self, there):
         """Libraries are found where the loader's cache says: in files of the image or of packages."""
         try:
-            file = os.open(LIBRARY_CACHE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
+            entries = library_cache.read(LIBRARY_CACHE)
+        except library_cache.UnreadableError as error:
+            self.changed.append([LIBRARY_CACHE + " as a whole", str(error)])
             return
-        except OSError:  # the loader follows a link
-            self.changed.append([LIBRARY_CACHE + " as a whole", "is no file that can be read"])
-            return
-        with os.fdopen(file, "rb") as reader:
-            words = {os.fsdecode(word) for word in reader.read(CACHE_SIZE).split(b"\0") if word.startswith(b"/")}
-            if reader.read(1):
-                self.changed.append([LIBRARY_CACHE + " as a whole", "larger than any that ldconfig makes"])
-        libraries = {}
-        for path in sorted(words):
-            parent, name = os.path.split(path)
-            libraries[path] = name, f"{os.path.realpath(parent)}/{name}"
-        own = {name for name, real in libraries.values() if self._is_platforms(real)}
-        for path, (name, real) in libraries.items():
-            if real not in there or self._is_platforms(real):
+        folders, own = {}, set()
+        for name, path in sorted(entries):
+            parent, last = os.path.split(os.fsdecode(path))
+            if parent not in folders:
+                folders[parent] = os.path.realpath(parent).rstrip("/")
+            real, what = f"{folders[parent]}/{last}", ""
+            if not path.startswith(b"/"):
+                what = "leads to a library by a path that is not absolute"
+            elif real in there and self._is_platforms(real):
                 continue
-            if real not in self.packages.owned:
-                self.changed.append([LIBRARY_CACHE + " for " + path, "leads to a library of no package"])
-            elif name in own:
-                what = "leads to the product's library, not the platform's"
-                self.changed.append([LIBRARY_CACHE + " for " + path, what])
+            elif real not in self.packages.owned:
+                what = "leads to a library of no package" if real in there or os.path.lexists(real) else ""
+            elif real in there:
+                own = own or self._library_names()
+                what = "leads to the product's library, not the platform's" if name in own else ""
+            if what:
+                self.changed.append([f"{LIBRARY_CACHE} for {os.fsdecode(path)}", what])
+
+    def _library_names(self):
+        """Return the names of the platform's libraries, whether the cache has them or not."""
+        paths = (path for path in self._platforms() if ".so" in path)
+        return {library_cache.comparable(os.fsencode(path.rpartition("/")[2])) for path in paths}
+
+    def _platforms(self):
+        return (path for path in {*self.image, *self.packages.owned} if self._is_platforms(path))
 
     def _difference(self, path, before, now, shared):
         """Say how a file differs from the image's; the empty string if it does not."""
@@ -240,6 +228,8 @@ class Host:
         if stat.S_ISLNK(now.st_mode):
             old, new = target(path, self.own), target(path, self.root)
             words += [f"link to {new} instead of {old}"] if old != new else []
+            if shared and not words and not _twins(before, now):
+                words.append("made anew, to where it led")
         elif stat.S_ISREG(now.st_mode) and not _twins(before, now):
             if before.st_size != now.st_size or content(path, self.own) != content(path, self.root):
                 words.append("another content")
@@ -372,9 +362,10 @@ def main():
     # What the image has in such a folder is hidden by the host's file system there.
     image = {path: status for path, status in walk() if not path.startswith(IN_MEMORY + "/")}
     own, own_accounts = os.open("/", os.O_RDONLY | os.O_DIRECTORY), accounts.read_all()
+    shared = is_overlay()
     os.fchdir(root)
     os.chroot(".")
-    work_alone(lambda: _look(Host(image, own, packages), own_accounts, query, result))
+    work_alone(lambda: _look(Host(image, own, packages, shared), own_accounts, query, result))
 
 
 def _look(host, own_accounts, query, result):

@@ -34,7 +34,7 @@ for name, text in zip(modules[::2], modules[1::2]):
     exec(compile(text, name + ".py", "exec"), module.__dict__)
 exec(compile(script, "outside.py", "exec"))
 """
-_MODULES = ("host_root", "accounts", "rpm_files")  # each after those that it imports
+_MODULES = ("host_root", "accounts", "library_cache", "modules", "rpm_files")  # each after those that it imports
 _KEYS = "/etc/pki/rpm-gpg"
 _MAX_FILES = 500_000  # of a host; one that only has the product has a tenth of them
 _MAX_SHOWN = 100  # findings in the evidence of a case

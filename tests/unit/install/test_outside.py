@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import types
@@ -190,7 +191,8 @@ def test_side_effects_are_no_part_of_the_images(tmp_path: Path) -> None:
 def look(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The script that looks at hosts, without rpm, which is on their side only."""
     folder = shipped.folder("build_ws") / "hosts"
-    monkeypatch.setitem(sys.modules, "host_root", scripts.load(folder / "host_root.py"))
+    for name in ("host_root", "library_cache", "modules"):
+        monkeypatch.setitem(sys.modules, name, scripts.load(folder / f"{name}.py"))
     for name in ("rpm", "rpm_files", "accounts"):
         module = types.ModuleType(name)
         module.__getattr__ = lambda _: {}  # type: ignore[method-assign]
@@ -292,6 +294,33 @@ def test_files_that_cannot_be_read_are_not_the_same(
     else:
         with pytest.raises(OSError, match=str(number)):
             look.content("/x", 3)
+
+
+@pytest.mark.parametrize("touched", [1, 3, 4])
+def test_files_of_the_image_tell_by_their_times_however_many_were_touched(
+    look: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, touched: int
+) -> None:
+    """Giving each to its owner once more made them all look like those of an engine that copies."""
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text(path.name)
+    paths.append(tmp_path / "link")
+    paths[-1].symlink_to("a")
+    image = {str(path): path.lstat() for path in paths}
+    while paths[-1].lstat().st_ctime_ns == image[str(paths[-1])].st_ctime_ns:
+        for path in paths[4 - touched :]:
+            os.chown(path, -1, os.getegid(), follow_symlinks=False)
+    root = os.open("/", os.O_RDONLY)
+    host = object.__new__(look.Host)
+    host.image, host.own, host.root, host.shared, host.changed = image, root, root, True, []
+    host.packages = types.SimpleNamespace(owned={})
+    monkeypatch.setattr(host, "_files", lambda _: {str(path): path.lstat() for path in paths})
+    monkeypatch.setattr(look, "LIBRARY_CACHE", str(tmp_path / "none"))
+    host.look(re.compile("x"), 9)
+    os.close(root)
+    assert {Path(path).name for path, what in host.changed if "anew" in what} == {
+        path.name for path in paths[4 - touched :]
+    }
 
 
 @pytest.fixture
