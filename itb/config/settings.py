@@ -223,6 +223,8 @@ def load(flags: Mapping[str, Any] | None = None, *, cwd: Path | None = None) -> 
     origins = dict.fromkeys(Settings.model_fields, DEFAULT)
     from_environment, from_flags = _environment(), _flags(flags or {})
     here = (cwd or _current_directory()) / "itb.yaml"
+    for folder in {expand("~"), user_file().parent}:
+        untrusted_source.check_users_folder(folder, str({**from_environment, **from_flags}.get("source", "")))
     for path in (user_file(), here):
         if os.path.lexists(path):  # a folder or a link to nowhere is refused, not passed over
             from_file = _read_file(path)

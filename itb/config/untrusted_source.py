@@ -65,6 +65,20 @@ def is_untrusted(folder: Path, source: str) -> bool:
     return local in enclosing or (here in local.parents and any((path / ".git").exists() for path in enclosing))
 
 
+def check_users_folder(folder: Path, source: str) -> None:
+    """Raise UsageError for a home or a folder of configuration that is in the source under test.
+
+    What a candidate has there would be taken for the user's: settings, cached builds, the key of seals.
+    """
+    here = folder.resolve()
+    enclosing = (here, *here.parents)
+    if _local_folder(source) in enclosing or any((path / _RELEASE_MANAGER).is_dir() for path in enclosing):
+        raise UsageError(
+            f"{folder} is in a source to be tested, and what is there would be taken for yours",
+            hint="let HOME, and XDG_CONFIG_HOME if it is set, name folders of your own",
+        )
+
+
 def _is_around(folder: Path, source: str) -> bool:
     """Return whether a source is a folder, or one that it is in."""
     local, here = _local_folder(source), folder.resolve()

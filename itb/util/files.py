@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +53,7 @@ _SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")  # programs for network and disks; not
 
 
 def settle_search_paths(environ: MutableMapping[str, str]) -> None:
-    """Keep only absolute folders in PATH and PYTHONPATH.
+    """Keep only absolute folders in PATH and PYTHONPATH, and for a relative HOME the one of the account.
 
     An empty or relative one is a folder of the current directory, which may be
     another user's.  Folders of system programs are added at the end, because an
@@ -65,6 +65,10 @@ def settle_search_paths(environ: MutableMapping[str, str]) -> None:
             environ[name] = os.pathsep.join(folders) or default
             if not environ[name]:
                 del environ[name]
+    if not Path(environ.get("HOME", "/")).is_absolute():
+        del environ["HOME"]
+        with suppress(RuntimeError):  # the user has no account
+            environ["HOME"] = str(Path.home())
     folders = environ.get("PATH", os.defpath).split(os.pathsep)
     environ["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *_SYSTEM_PROGRAMS]))
 

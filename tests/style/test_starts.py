@@ -92,6 +92,16 @@ def test_search_path_has_absolute_folders_only(given: str, left: str) -> None:
     assert environ == {"PATH": f"{left}:/usr/sbin:/sbin", "PYTHONPATH": left, "OTHER": given}
 
 
+@pytest.mark.parametrize("given", [".", "relative/home", ""])
+def test_a_home_of_the_current_directory_is_none(given: str) -> None:
+    """A candidate may have .config/itb/itb.yaml, which names programs."""
+    environ = {"HOME": given}
+    files.settle_search_paths(environ)
+    assert Path(environ["HOME"]).is_absolute()
+    files.settle_search_paths(absolute := {"HOME": "/srv/home"})
+    assert absolute["HOME"] == "/srv/home"
+
+
 def test_search_path_of_here_alone_is_no_search_path() -> None:
     """An empty PATH means the current directory to some, the system's own to others."""
     environ = {"PATH": ".", "PYTHONPATH": ""}

@@ -276,3 +276,24 @@ def test_a_secret_that_everybody_can_read_is_told_of(
     err = capsys.readouterr().err
     assert err.count("everybody on this machine can read it\n     chmod go-r /etc/itb.yaml") == 1
     assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+def test_no_home_is_in_the_source_under_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """As where HOME=$PWD: the candidate's .config/itb/itb.yaml would be the user's, and so its cached builds."""
+    clone, other = tmp_path / "clone", tmp_path / "other"
+    other.mkdir()
+    (clone / "home").mkdir(parents=True)
+    monkeypatch.setenv(variable, str(clone / "home"))
+    config_settings.load({"source": str(other)})
+    with pytest.raises(UsageError, match="is in a source to be tested"):
+        config_settings.load({"source": str(clone)})
+    monkeypatch.setenv("ITB_SOURCE", clone.as_uri())
+    with pytest.raises(UsageError, match="is in a source to be tested"):
+        config_settings.load()
+    monkeypatch.delenv("ITB_SOURCE")
+    (clone / "build" / "ReleaseManager").mkdir(parents=True)
+    with pytest.raises(UsageError, match="is in a source to be tested"):
+        config_settings.load()

@@ -209,11 +209,13 @@ def test_a_candidate_says_its_platform_and_source_only(
     """`limits: {boot: 0.5}` made what is the candidate's fault one of the testbed."""
     untrusted_source.warn_of_refused_keys.cache_clear()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
-    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "clone" / "itb.yaml"
+    file.parent.mkdir()
+    monkeypatch.chdir(file.parent)
     own = {"platform": ["el9"], **({"source": "."} if is_named else {})}
-    (tmp_path / "itb.yaml").write_text(json.dumps(BY_CANDIDATE | own))
+    file.write_text(json.dumps(BY_CANDIDATE | own))
     settings, origins = config_settings.load({} if is_named else {"source": "."})
-    assert {key for key, origin in origins.items() if origin == str(tmp_path / "itb.yaml")} == {*own}
+    assert {key for key, origin in origins.items() if origin == str(file)} == {*own}
     assert settings.platform == ("el9",)
     assert f"may be the candidate's: {', '.join(BY_CANDIDATE)}\n" in capsys.readouterr().err
     (tmp_path / "user" / "itb").mkdir(parents=True)

@@ -315,9 +315,10 @@ def test_folder_that_looks_like_a_candidates_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     """`itb status`, `itb token get` and others are told of no source."""
-    (tmp_path / "build" / "ReleaseManager").mkdir(parents=True)
-    (tmp_path / "itb.yaml").write_text("engine: docker\ntoken_hook: ./hook\n")
-    monkeypatch.chdir(tmp_path)
+    clone = tmp_path / "clone"
+    (clone / "build" / "ReleaseManager").mkdir(parents=True)
+    (clone / "itb.yaml").write_text("engine: docker\ntoken_hook: ./hook\n")
+    monkeypatch.chdir(clone)
     settings, origins = config_settings.load({"source": source})
     assert (settings.engine, settings.token_hook, origins["engine"]) == ("podman", "local", "default")
 
