@@ -91,6 +91,7 @@ PRODUCT_CODES = (ExitCode.SCENARIO, ExitCode.BUILD, ExitCode.INSTALL)
 # A testbed's error of a host that has the candidate, and only of such: how its message begins, and instead of
 # the exit code's own words, what it means and says of the candidate.
 UNDECIDED = "undecided: the candidate's host"
+HELD_UP = f"{UNDECIDED}s may have held it up"  # of a run, or a phase of it, that takes too long
 UNDECIDED_MEANING = "The candidate's host failed, and it is undecided whether by the candidate"
 UNDECIDED_BLAME = "The candidate's code runs on this host and may have caused it, or the test-bed did: look there."
 
@@ -119,6 +120,7 @@ class ItbError(Exception):
     complete output that the evidence was cut from, ``quotes`` are the log lines
     that the message quotes, the cause first.  With ``conclusive``, the cause is
     known for certain: the testbed need not be inspected for a better one.
+    ``role`` is that of the host on which a command of itb failed, if one did.
     With ``apart_from_candidate``, no code of the candidate can have caused it,
     though it happened on its host.  With ``is_reported``, a test case reports
     the error already.
@@ -128,6 +130,7 @@ class ItbError(Exception):
     conclusive = False
     apart_from_candidate = False
     is_reported = False
+    role = ""
 
     def __init__(
         self,
@@ -149,7 +152,7 @@ class ItbError(Exception):
         """Return an error of another class and message that keeps everything else that is known of this one."""
         error = error_class(message, hint=self.hint, evidence=self.evidence, log=self.log, quotes=self.quotes)
         error.conclusive, error.is_reported = self.conclusive, self.is_reported
-        error.apart_from_candidate = self.apart_from_candidate
+        error.apart_from_candidate, error.role = self.apart_from_candidate, self.role
         return error
 
 

@@ -67,7 +67,15 @@ class Host:
 
         When the time is up or the run is interrupted, the command's processes on
         the host are ended too: killing the engine's client would leave them alive.
+        An error that this raises has the role of this host.
         """
+        try:
+            return self._run(request)
+        except ItbError as error:
+            error.role = self.role
+            raise
+
+    def _run(self, request: Request) -> Completed:
         stop, limits = self.engine.runner.stop, self.engine.runner.limits
         timeout = limits("command") if request.timeout is None else request.timeout
         mark = secrets.token_hex(8)
@@ -185,7 +193,9 @@ class Host:
             try:
                 names = archive.receive_files(tar, by_name, bounds)
             except archive.ArchiveError as error:
-                raise TestbedError(f"host {self.role}: its files cannot be copied: {error}") from None
+                refused = TestbedError(f"host {self.role}: its files cannot be copied: {error}")
+                refused.role = self.role
+                raise refused from None
         return {path for path in targets if path.lstrip("/") in names}
 
     def restart(self, *, timeout: float) -> None:

@@ -40,7 +40,7 @@ class Ending:
     def on_timeout(self, seconds: float) -> None:
         """End the run because its time limit is over."""
         reason = f"the run did not end within {seconds:.0f} s (run_timeout)"
-        self._end(reason, EndedRunError(reason))
+        self._end(reason, TimeIsUpError(reason))
 
     def _end(self, reason: str, why: InterruptedRunError | None = None) -> None:
         self.reason = self.reason or reason
@@ -75,6 +75,10 @@ class EndedRunError(InterruptedRunError):
     """itb itself ended the run: its time is up, or its directory is gone."""
 
     exit_code = TestbedError.exit_code
+
+
+class TimeIsUpError(EndedRunError):
+    """itb ended the run because it, or a phase of it, takes too long."""
 
 
 class AbandonedError(InterruptedRunError):

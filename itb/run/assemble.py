@@ -296,5 +296,6 @@ def assemble_cell(
     )
     cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
     cell.journal.may_have_candidate = functools.partial(testbed_fault.may_have_candidate, cell)
+    cell.journal.has_run_candidate = functools.partial(testbed_fault.has_run_candidate, cell)
     cell.journal.on_lost = lambda why: stop.request(EndedRunError(why))
     return cell

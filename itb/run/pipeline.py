@@ -19,7 +19,7 @@ from itb.errors import (
 )
 from itb.model import Outcome
 from itb.phase import Phase
-from itb.process.stop import AbandonedError, Ending
+from itb.process.stop import AbandonedError, Ending, TimeIsUpError
 from itb.report import run_report, run_result
 from itb.roles import WORKSPACE
 from itb.run import testbed_fault, watchdog
@@ -62,12 +62,18 @@ def run_cell(cell: Cell, ending: Ending, prepare: Callable[[], None] = lambda: N
         if not cell.checkpoints.is_done(test.tested_key(cell)):
             values = _execute(cell, RUN_GRAPH.nodes, {"initial_cell": cell})
     except Exception as caught:  # noqa: BLE001 - a full disk, a mistake of itb's: a run ends with a report
-        error = as_itb_error(caught)
+        error = _as_error(cell, caught)
         if not isinstance(caught, OSError):
             _inspect_hosts(cell, ending, error)
     finally:
         code = _finish(cell, ending, error, values)
     return code
+
+
+def _as_error(cell: Cell, caught: Exception) -> ItbError:
+    """Return what ended a run as itb's error; of time that is up, it says if the candidate may have used it."""
+    error = as_itb_error(caught)
+    return cell.journal.diagnose(RUN_END.role, error) if isinstance(error, TimeIsUpError) else error
 
 
 def _inspect_hosts(cell: Cell, ending: Ending, error: ItbError) -> None:
@@ -127,7 +133,7 @@ def _step(cell: Cell, ending: Ending, work: Callable[[], object]) -> int:
     try:
         work()
     except Exception as caught:  # noqa: BLE001 - as for a whole run
-        error = as_itb_error(caught)
+        error = _as_error(cell, caught)
         _report_error(cell, error)
         codes.append(error.exit_code)
     cell.engine.runner.stop.clear()
@@ -162,9 +168,9 @@ def _finish(cell: Cell, ending: Ending, error: ItbError | None, values: Mapping[
     stop = cell.engine.runner.stop
     stop.clear()
     if ending.reason:
-        with cell.journal.case(*RUN_END) as case:
-            cause = InterruptedRunError if ending.signals else TestbedError
-            case.error(ending.reason, exit_code=cause.exit_code)
+        ended = InterruptedRunError(ending.reason) if ending.signals else TimeIsUpError(ending.reason)
+        with suppress(InterruptedRunError), cell.journal.case(*RUN_END):
+            raise ended
     if error is not None:
         _report_error(cell, error)
     code = exit_code(cell, error)

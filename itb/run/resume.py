@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itb.build import release_manager
 from itb.config.platform import Platform
 from itb.config.product import Product
-from itb.errors import UsageError
+from itb.errors import TestbedError, UsageError
 from itb.model import Record
 from itb.process import orphans, parallel
 from itb.process.request import Request
@@ -111,9 +111,26 @@ def _remove_unusable_hosts(cell: Cell) -> str:
     }
     testbed.remove(removed)
     testbed.find_running_roles()
-    request = Request(timeout=cell.limits("look"))
-    parallel.in_parallel(sorted(testbed.containers), lambda role: cell.host(role).script(_KILL_COMMANDS, request))
+    ended = parallel.in_parallel(sorted(testbed.containers), lambda role: _end_commands(cell, role))
+    if stuck := {role: why for role, why in ended.items() if why}:
+        testbed.remove(stuck)
+        testbed.find_running_roles()
+        removed |= stuck
     return "removed: " + ", ".join(f"{role} ({why})" for role, why in sorted(removed.items())) if removed else ""
+
+
+def _end_commands(cell: Cell, role: str) -> str:
+    """End what a killed itb has left running on a host; return why that cannot be, where it has the candidate.
+
+    The candidate may have broken what that takes: then its host goes, and not the whole run.
+    """
+    try:
+        cell.host(role).script(_KILL_COMMANDS, Request(timeout=cell.limits("look")))
+    except TestbedError:
+        if not cell.journal.may_have_candidate(role):
+            raise
+        return "commands of the killed itb cannot be ended there"
+    return ""
 
 
 def _why_unusable(cell: Cell, trusted: set[str]) -> str:

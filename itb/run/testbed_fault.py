@@ -54,9 +54,10 @@ def find(cell: Cell, role: str, text: str) -> str:
     except InterruptedRunError:
         raise
     except ItbError as error:
-        # The engine does not answer.  The candidate can cause that on its hosts: podman reads their /etc/passwd,
-        # and waits for ever if that is a pipe.
-        return f"{UNDECIDED}: {error.message}" if may_have_candidate(cell, role) else error.message
+        # The engine does not answer, or a host has died meanwhile.  The candidate can cause both on its hosts: podman
+        # reads their /etc/passwd, and waits for ever if that is a pipe.
+        doubtful = any(may_have_candidate(cell, each) for each in {role, error.role or role})
+        return f"{UNDECIDED}: {error.message}" if doubtful else error.message
 
 
 def qualify(cell: Cell, cause: str, text: str = "") -> str:
@@ -114,6 +115,11 @@ def may_have_candidate(cell: Cell, role: str) -> bool:
     if role not in cell.testbed_roles or not _has_candidate(cell, role):
         return False
     return role not in cell.topology.optional or _is_installed_somewhere(cell)
+
+
+def has_run_candidate(cell: Cell) -> bool:
+    """Return whether code of the candidate may have run on any host by now."""
+    return any(may_have_candidate(cell, role) for role in (WORKSPACE, *cell.testbed_roles))
 
 
 def _has_candidate(cell: Cell, role: str) -> bool:

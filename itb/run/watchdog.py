@@ -12,7 +12,7 @@ from itb.errors import TestbedError
 from itb.model import Case
 from itb.process.limits import DEFAULTS, Limits, name_of_limit
 from itb.process.result import CommandError
-from itb.process.stop import EndedRunError, Stop
+from itb.process.stop import EndedRunError, Stop, TimeIsUpError
 from itb.rundir.journal import RunningCase
 
 _MAX_FAILURES = 2  # times in a row that an engine may answer with an error
@@ -67,7 +67,7 @@ class Watchdog:
 
     def _stop_run(self, phase: str) -> None:
         limit = self._limits(f"phase-{phase}")
-        self._stop.request(EndedRunError(f"phase {phase} did not end within {limit:.0f} s{name_of_limit(limit)}"))
+        self._stop.request(TimeIsUpError(f"phase {phase} did not end within {limit:.0f} s{name_of_limit(limit)}"))
 
 
 @contextmanager

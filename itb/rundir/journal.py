@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from itb.errors import (
+    HELD_UP,
+    PRODUCT_CODES,
     PRODUCT_ERRORS,
     UNDECIDED,
     ExitCode,
@@ -24,10 +26,11 @@ from itb.errors import (
     TestbedError,
     UsageError,
     as_itb_error,
+    worst,
 )
 from itb.model import Case, CaseKey, Outcome, Remark, Try
 from itb.process import retry
-from itb.process.stop import AbandonedError
+from itb.process.stop import AbandonedError, TimeIsUpError
 from itb.rundir.case_history import RUN_END, Attempt, CaseStart, append_case
 from itb.rundir.directory import RunDir
 from itb.util import causes, loglines
@@ -156,15 +159,21 @@ class Journal:
         self.find_testbed_fault: Callable[[str, str], str] = lambda _role, _output: ""
         # Returns whether code of the candidate may have run, as root, on a role's host.
         self.may_have_candidate: Callable[[str], bool] = lambda _role: False
+        # Returns whether code of the candidate may have run on any host.
+        self.has_run_candidate: Callable[[], bool] = lambda: False
         self.lost = ""  # why the run directory cannot be written any more
         self.on_lost: Callable[[str], None] = lambda _why: None
         self._inode = rundir.path.stat().st_ino if rundir.path.is_dir() else None
         self._lock = threading.Lock()
 
     def diagnose(self, role: str, error: ItbError) -> ItbError:
-        """Return the error, or a TestbedError with the cause if the testbed is at fault."""
+        """Return the error, or a TestbedError with the cause if the testbed is at fault.
+
+        Of a case of itb's own the error itself says on which role's host it happened.
+        """
+        role = error.role or role if role == RUN_END.role else role
         if error.conclusive or isinstance(error, InterruptedRunError | UsageError):
-            return error
+            return self._diagnose_end(error) if isinstance(error, TimeIsUpError) else error
         cause = self.find_testbed_fault(role, f"{error.message}\n{error.evidence}")
         engine = "container engine "  # an error of the engine names its cause itself
         if error.message.startswith(engine) and (not cause or cause.startswith(engine)):
@@ -178,10 +187,24 @@ class Journal:
         message = f"{cause}; seen of it: {error.message}"
         return TestbedError(message, evidence=error.evidence, log=error.log, quotes=error.quotes)
 
+    def _diagnose_end(self, error: TimeIsUpError) -> ItbError:
+        """Return the error of a run whose time is up as undecided, once the candidate has run and may use it up.
+
+        What it did wrong before stays the run's exit code: using up the time must not make it the testbed's.
+        """
+        if error.message.startswith(UNDECIDED) or not self.has_run_candidate():
+            return error
+        held_up = error.turned_into(TimeIsUpError, f"{HELD_UP}: {error.message}")
+        blamed = [case.exit_code for case in self.cases if case.is_bad and case.exit_code in PRODUCT_CODES]
+        held_up.exit_code = ExitCode.find(worst(blamed)) or error.exit_code
+        return held_up
+
     def _undecide(self, role: str, error: ItbError) -> ItbError:
         """Return an error of the testbed as undecided where the candidate is root, and can break any program."""
         is_testbeds = isinstance(error, TestbedError) and not error.apart_from_candidate
-        if not is_testbeds or error.message.startswith(UNDECIDED) or not self.may_have_candidate(role):
+        if not is_testbeds or error.message.startswith(UNDECIDED):
+            return error
+        if not any(self.may_have_candidate(each) for each in {role, error.role or role}):
             return error
         return error.turned_into(TestbedError, f"{UNDECIDED}: {error.message}")
 

@@ -117,7 +117,9 @@ class TokenRenewer:
             self._restore()
             if has_bad_tokens(self._cell):
                 _deliver_test_tokens(self._cell, self._delivery)
-        except (TokenError, InstallError, TestbedError) as error:
+        except (TokenError, InstallError, TestbedError) as caught:
+            # What fails on a host outside of a case is told by this one, but happened where it did.
+            error = self._cell.journal.diagnose(caught.role, caught) if caught.role else caught
             first, *others = planned_cases(scenario, self._cell.services)
             begin = f"{UNDECIDED}: " if error.message.startswith(UNDECIDED) else ""
             message = f"{begin}not started: {error.message.removeprefix(begin)}"
@@ -174,7 +176,9 @@ def _deliver_test_tokens(cell: Cell, delivery: TokenDelivery) -> None:
     host, issuer, request = cell.host(delivery.role), load_issuer(cell), token_request(cell, delivery)
     tokens = {fault: issuer.mint_faulty(request, fault) for fault in FAULTS}
     tokens["valid"] = issuer.mint_for(request)
-    host.call("install", "--directory", "--mode=700", BAD_TOKENS)
+    # Anew: a folder in a token's place would not be replaced.
+    script = 'rm --recursive --force -- "$1"; install --directory --mode=700 -- "$1"'
+    host.call("sh", "-c", script, "-", BAD_TOKENS)
     host.put(
         *(FileSpec(f"{BAD_TOKENS}/{name}", secret.encode() + b"\n", mode=0o600) for name, secret in tokens.items())
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from itb import __main__ as program
-from itb.errors import ExitCode, InterruptedRunError, TestbedError
+from itb.errors import HELD_UP, ExitCode, InterruptedRunError, ScenarioError, TestbedError
 from itb.model import Case, Outcome, Remark
-from itb.process.stop import Ending
+from itb.process.stop import Ending, TimeIsUpError
 from itb.report import run_report
 from itb.run import pipeline
 from itb.run.cell import Cell
@@ -73,6 +74,36 @@ def test_crash_of_a_single_command(cell: Cell, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pipeline, "_execute", crash(KeyError("x")))
     assert pipeline.build_cell(cell, Ending()) == ExitCode.TESTBED
     assert cell.rundir.state.exit_code == ExitCode.TESTBED
+
+
+@pytest.mark.parametrize("is_blamed", [False, True])
+@pytest.mark.parametrize("has_candidate", [False, True])
+@pytest.mark.parametrize("is_phases", [False, True])
+def test_candidate_that_uses_up_the_time_is_not_acquitted(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, is_blamed: bool, has_candidate: bool, is_phases: bool
+) -> None:
+    """What it did wrong before stays the exit code; without that it is undecided, once it has run."""
+    ending = Ending()
+
+    def work(*_: object) -> NoReturn:
+        if is_blamed:
+            with suppress(ScenarioError), cell.journal.case("test", "frontend", "smoke: pilots join"):
+                raise ScenarioError("no pilot joined")
+        reason = "phase test did not end within 60 s"
+        if not is_phases:
+            ending.on_timeout(60)
+            reason = ending.reason
+        with cell.journal.case("test", "frontend", "own: tests pass"):
+            raise TimeIsUpError(reason)
+
+    cell.journal.has_run_candidate = lambda: has_candidate
+    monkeypatch.setattr(pipeline, "_execute", work)
+    expected = ExitCode.SCENARIO if has_candidate and is_blamed else ExitCode.TESTBED
+    assert pipeline.run_cell(cell, ending) == expected
+    assert verdict(cell)["exit_code"] == cell.rundir.state.exit_code == expected
+    late = [case.message for case in cell.journal.cases if "did not end" in case.message]
+    assert len(late) == 1 + (not is_phases)
+    assert all(message.startswith(HELD_UP) is has_candidate for message in late)
 
 
 @pytest.mark.parametrize("is_stepwise", [False, True])

@@ -14,8 +14,9 @@ from itb.cli.commands import existing_run
 from itb.config import lookup
 from itb.config.product import TokenDelivery
 from itb.config.settings import Settings
+from itb.containers.host import Host
 from itb.data import shipped
-from itb.errors import UsageError
+from itb.errors import TestbedError, UsageError
 from itb.isolation import Isolation, OutsideIssuer
 from itb.model import RunTrust, Trust
 from itb.run import reach, reopen, resume
@@ -88,6 +89,31 @@ def test_a_copy_does_not_say_what_hosts_reach(
     saved = cell.rundir.load(values.ISOLATION)
     assert saved == (opened if is_sealed else Isolation() if roles else None)
     assert bool(reach.declared(cell).servers) is is_sealed
+
+
+@pytest.mark.parametrize("has_candidate", [True, False])
+def test_host_on_which_nothing_can_be_ended_goes(
+    new_cell: NewCell, monkeypatch: pytest.MonkeyPatch, *, has_candidate: bool
+) -> None:
+    """The candidate is root there: without its ps every resumed run ended at once, as the testbed's fault."""
+    cell = new_cell(Settings())
+    cell.testbed.containers.update(factory="1", frontend="2")
+
+    def script(host: Host, *_: object) -> None:
+        if host.role == "factory":
+            raise TestbedError("host factory: script: ps: command not found")
+
+    monkeypatch.setattr(Host, "script", script)
+    monkeypatch.setattr(resume, "_why_unusable", lambda *_: "")
+    monkeypatch.setattr(cell.testbed, "roles_with_container", lambda: {"factory", "frontend"})
+    cell.journal.may_have_candidate = lambda role: has_candidate and role == "factory"
+    if not has_candidate:
+        with pytest.raises(TestbedError, match="ps: command not found"):
+            resume.restore_checkpoints(cell, [])
+        return
+    resume.restore_checkpoints(cell, [])
+    assert set(cell.testbed.containers) == {"frontend"}
+    assert "removed: factory (commands of the killed itb" in cell.journal.cases[-1].message
 
 
 def test_hosts_are_those_of_the_directorys_name(new_cell: NewCell) -> None:

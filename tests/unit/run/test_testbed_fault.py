@@ -22,6 +22,7 @@ from itb.errors import (
 )
 from itb.run import disk_use, testbed_fault
 from itb.run.cell import Cell
+from itb.rundir.case_history import RUN_END
 from itb.rundir.checkpoints import REPO_SERVED, USED_WORKSPACE, CheckpointKey, CheckpointKind
 from itb.rundir.directory import RunDir
 from itb.rundir.journal import Journal
@@ -120,6 +121,20 @@ def test_engine_that_may_wait_for_the_candidates_host_is_no_acquittal(
     said = "container engine 'podman' does not answer"
     assert testbed_fault.find(cell, "factory", "") == f"{UNDECIDED}: {said}"
     assert testbed_fault.find(cell, "services", "") == said
+
+
+def test_host_that_dies_while_it_is_looked_at_is_no_acquittal(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another host is looked at: the error says which it is."""
+
+    def die(*_: object) -> dict[str, list[str]]:
+        error = TestbedError("host factory: container x is not running (exit status 137)")
+        error.role = "factory"
+        raise error
+
+    monkeypatch.setattr(testbed_fault, "_machine_causes", die)
+    assert testbed_fault.find(cell, "services", "").startswith(UNDECIDED)
 
 
 def test_what_was_never_started_is_not_missing(
@@ -290,6 +305,24 @@ def test_broken_program_of_a_host_with_the_candidate_is_no_acquittal(
     apart = TestbedError("Curl error (7): cannot connect")
     apart.apart_from_candidate = True
     assert cell.journal.diagnose(role, apart) is apart
+
+
+@pytest.mark.parametrize(("role", "is_undecided"), [("factory", True), ("services", False), ("", False)])
+def test_command_outside_of_a_case_is_no_acquittal(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, role: str, is_undecided: bool
+) -> None:
+    """A case of itb's own tells it, which has no host; the error knows where it happened."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(testbed_fault, "find", lambda _cell, role, _text: looked_at.append(role) or "")
+    cell.journal.find_testbed_fault = functools.partial(testbed_fault.find, cell)
+    cell.journal.may_have_candidate = functools.partial(testbed_fault.may_have_candidate, cell)
+    error = TestbedError(f"host {role}: put /etc/yum.repos.d/itb-previous.repo: tar: Cannot open: File exists")
+    error.role = role
+    for case in (RUN_END, ("test", "ce", "jobs run")):
+        with pytest.raises(TestbedError), cell.journal.case(*case):
+            raise error
+    assert looked_at == [role or "itb", "ce"]
+    assert cell.journal.cases[0].message.startswith(UNDECIDED) is is_undecided
 
 
 def test_undecided_cause_is_said_once(tmp_path: Path) -> None:

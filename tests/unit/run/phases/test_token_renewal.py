@@ -128,6 +128,23 @@ def test_a_scenario_that_would_outlive_its_token_does_not_start(
         assert "may take 300 s" in cases[0].message
 
 
+def test_host_that_does_not_take_test_tokens_is_no_acquittal(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidate is root there: a folder in a token's place kept all scenarios from being started."""
+    error = TestbedError("host frontend: put /var/lib/itb/tokens/valid: tar: Cannot open: File exists")
+    error.role = "frontend"
+
+    def deliver(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(token_renewal, "has_bad_tokens", lambda _: True)
+    monkeypatch.setattr(token_renewal, "_deliver_test_tokens", deliver)
+    cell.journal.may_have_candidate = lambda role: role == "frontend"
+    assert not token_renewal.TokenRenewer(cell, DELIVERY, token(3000)).may_start(scenario())
+    assert cell.journal.cases[0].message.startswith(f"{UNDECIDED}: not started: host frontend: put")
+
+
 def test_a_failed_renewal_is_an_error_at_once_and_none_if_a_later_try_is_in_time(
     cell: Cell, hosts: Hosts, answers: list[ItbError | Token]
 ) -> None:
