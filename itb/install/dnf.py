@@ -79,11 +79,13 @@ def dnf_install(
     case: RunningCase | None = None,
     repositories: Sequence[str] = (),
     own: Sequence[str] = (),
+    has_candidate: bool = False,
 ) -> None:
     """Install packages; try again after an error of a repository that may pass, but after no other error.
 
     ``repositories`` are used in addition to those that the host has enabled;
-    ``own`` are globs of the product's packages.  Raises InstallError with
+    ``own`` are globs of the product's packages; a host that ``has_candidate``
+    already may have another dnf by now, which prints what it wants.  Raises InstallError with
     dnf's reason, also for a failed scriptlet or for files of the product
     whose owner does not exist, after which dnf exits with 0; TestbedError if
     a repository cannot be reached.
@@ -102,7 +104,7 @@ def dnf_install(
         names_fault = _TESTBED_FAULTS.search(_text_about_repositories(completed))
         is_testbed_fault = (_transient_error(completed) or names_fault) and not _has_begun(completed)
         error = completed.error(TestbedError if is_testbed_fault else InstallError, reason, quoted=reason)
-        error.apart_from_candidate = not _has_begun(completed)
+        error.apart_from_candidate = not (has_candidate or _has_begun(completed))
         raise error
 
 

@@ -88,6 +88,14 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed_hosts: TestbedHo
     Hosts without a role of the product only get the candidate's repository.
     """
 
+    # Asked before this installation begins, which is then the last one.
+    had_candidate = {
+        role: cell.checkpoints.began_on(
+            CheckpointKey(CheckpointKind.INSTALLATION, role), role, cell.testbed.containers.get(role, "")
+        )
+        for role in cell.roles
+    }
+
     def install_role(role: str) -> tuple[InstalledPackage, ...]:
         if role not in cell.roles:
             repository_server.enable(cell.host(role), repo, cell.product.packages)
@@ -95,7 +103,9 @@ def install_roles(cell: Cell, build: Build, repo: Repo, testbed_hosts: TestbedHo
         installed = cell.value_once(
             CheckpointKey(CheckpointKind.INSTALLATION, role),
             values.installed_on(role),
-            lambda: Installed(packages={role: _install_role(cell, role, build, repo)}),
+            lambda: Installed(
+                packages={role: _install_role(cell, role, build, repo, had_candidate=had_candidate[role])}
+            ),
             on=[role],
             taints=[role],
             is_current=lambda value: value.packages.get(role) == _packages(cell, role),
@@ -120,7 +130,9 @@ def _packages(cell: Cell, role: str) -> tuple[InstalledPackage, ...]:
     return dnf.installed_packages(cell.host(role), cell.product.packages)
 
 
-def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[InstalledPackage, ...]:
+def _install_role(
+    cell: Cell, role: str, build: Build, repo: Repo, *, had_candidate: bool
+) -> tuple[InstalledPackage, ...]:
     definition, host = cell.roles[role], cell.host(role)
     folder = cell.rundir.setup_logs(role)
     repository_server.enable(host, repo, cell.product.packages)
@@ -133,6 +145,7 @@ def _install_role(cell: Cell, role: str, build: Build, repo: Repo) -> tuple[Inst
             case=case,
             repositories=definition.repositories,
             own=cell.product.packages,
+            has_candidate=had_candidate,
         )
     with cell.journal.case(*CaseKey(Phase.INSTALL, role, _ORIGINS)) as case:
         packages = dnf.installed_packages(host, cell.product.packages)

@@ -267,10 +267,13 @@ def test_words_of_packages_that_dnf_repeats_acquit_nobody(
         dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
 
 
+@pytest.mark.parametrize("has_candidate", [False, True])
 @pytest.mark.parametrize("words", [f"Error: {GPG}", f"[MIRROR] a-1.noarch.rpm: {NOT_FOUND} (IP: 10.89.0.2)"])
-def test_fault_of_a_repository_is_the_testbeds(tmp_path: Path, words: str) -> None:
+def test_fault_of_a_repository_is_the_testbeds(tmp_path: Path, words: str, *, has_candidate: bool) -> None:
+    """Where the candidate has been before, it may have replaced dnf, and nothing is apart from it."""
     completed = Completed(("dnf",), 1, f"Dependencies resolved.\n{words}\n", "", 1.0)
     engine = SimpleNamespace(runner=Runner(retries=0))
     host = cast(Host, SimpleNamespace(engine=engine, run=lambda _request: completed))
-    with pytest.raises(TestbedError):
-        dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1)
+    with pytest.raises(TestbedError) as caught:
+        dnf_install(host, ["probe"], log=tmp_path / "log", timeout=1, has_candidate=has_candidate)
+    assert caught.value.apart_from_candidate is not has_candidate

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from itb.config import lookup
+from itb.containers.host import Host
 from itb.errors import ExitCode, InstallError, LogLine
+from itb.install import dnf
 from itb.install import services as install_services
+from itb.model import Build, Repo, TestbedHosts
+from itb.repository import server
 from itb.run import pipeline
 from itb.run.cell import Cell
 from itb.run.phases import install
@@ -66,3 +70,24 @@ def test_an_error_between_cases_is_a_case(new_cell: NewCell) -> None:
     cell = new_cell()
     pipeline._report_error(cell, InstallError("something between"))
     assert [case.key for case in cell.journal.cases if case.is_bad] == [RUN_END]
+
+
+def test_second_installation_on_a_host_is_not_apart_from_the_candidate(
+    new_cell: NewCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What dnf prints of repositories the first time is dnf's own; later the candidate may have replaced it."""
+    seen: dict[str, list[bool]] = {}
+
+    def dnf_install(host: Host, *_: object, has_candidate: bool, **__: object) -> None:
+        seen.setdefault(host.role, []).append(has_candidate)
+        raise InstallError("no package x")
+
+    monkeypatch.setattr(dnf, "dnf_install", dnf_install)
+    monkeypatch.setattr(server, "enable", lambda *_: None)
+    build, repo = Build.model_construct(), Repo.model_construct()
+    for containers in ({"factory": "1", "frontend": "2"}, {"factory": "1", "frontend": "3"}):
+        cell = new_cell()
+        cell.testbed.containers = containers
+        with pytest.raises(InstallError):
+            install.install_roles(cell, build, repo, TestbedHosts(name="n", network="n", hosts=()))
+    assert seen == {"factory": [False, True], "frontend": [False, False]}
