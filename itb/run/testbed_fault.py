@@ -54,8 +54,8 @@ def find(cell: Cell, role: str, text: str) -> str:
     except InterruptedRunError:
         raise
     except ItbError as error:
-        # The engine does not answer, or a host has died meanwhile.  The candidate can cause both on its hosts: podman
-        # reads their /etc/passwd, and waits for ever if that is a pipe.
+        # The engine does not answer, or a host has died meanwhile.  The candidate can cause both on its hosts:
+        # podman reads their /etc/passwd, and waits for ever if that is a pipe.
         doubtful = any(may_have_candidate(cell, each) for each in {role, error.role or role})
         return f"{UNDECIDED}: {error.message}" if doubtful else error.message
 
