@@ -35,7 +35,7 @@ _ENDED_LINE = "| [itb] ends this command"  # printed by reap.sh into the output 
 _NOT_ENTERED_CODES = (125, 126, 127, 137, 143, 255)  # exit codes of an engine's client that ran nothing in a host
 # Exit codes of a step whose container dies. 126 and 127 are not among them: a shell in the host made those.
 _CUT_OFF_CODES = (125, 137, 143, 255)
-_DYING_SECONDS = 2.0  # seconds for which an engine may call a dying container running
+_DYING_SECONDS = 6.0  # seconds for which an engine may call a dying container running: its units end first
 
 
 def command(step: Step, folder: str, script: Path | None, factor: float) -> tuple[list[str], float]:

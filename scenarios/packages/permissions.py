@@ -35,22 +35,19 @@ def main():
     found = {path: status for path, status in walked if not files.is_left_out(path, exceptions)}
     names = product_files.listed(packages)
     checks = [
-        ("no secret is world-readable", list(secrets(found))),
-        ("nothing is world-writable", list(writable(found))),
-        ("everything has an owner", list(nameless(found))),
+        ("no secret is world-readable", list(secrets(found)), []),
+        ("nothing is world-writable", list(writable(found)), []),
+        ("everything has an owner", list(nameless(found)), []),
     ]
-    notes = []
     if os.environ.get("ITB_FRESH") == "yes":  # there the version before can be looked at
-        findings, notes = privileged(found, os.environ.get("ITB_PREVIOUS_REPO", ""))
-        checks.append(("no setuid or setgid is new", findings))
-        findings, more = capable(found, os.environ.get("ITB_PREVIOUS_REPO", ""))
-        checks.append(("no file capability is new", findings))
-        notes += more
+        before = os.environ.get("ITB_PREVIOUS_REPO", "")
+        checks.append(("no setuid or setgid is new", *privileged(found, before)))
+        checks.append(("no file capability is new", *capable(found, before)))
     print(f"1..{len(checks)}")
-    for number, (name, findings) in enumerate(checks, 1):
+    for number, (name, findings, notes) in enumerate(checks, 1):
         files.report(number, name, [finding + package(finding.split(": ")[0], names) for finding in findings])
-    for note in notes:
-        print("# note:", note)
+        for note in notes:
+            print("# note:", note)
     return 0
 
 

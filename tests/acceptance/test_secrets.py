@@ -95,7 +95,7 @@ steps:
     run: cat "$ITB_BEARER_TOKEN_FILE" >&2; exit 1
   - name: leaves a process with a token
     role: factory
-    run: systemd-run --unit=planted sh -c 'exec -a "worker --token={ON_A_COMMAND_LINE}" sleep 900'
+    run: setsid sh -c 'exec -a "worker --token={ON_A_COMMAND_LINE}" sleep 900' >/dev/null 2>&1 </dev/null &
 """
 
 TAP = f"""#!/bin/bash

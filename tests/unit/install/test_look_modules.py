@@ -59,6 +59,7 @@ def test_entry_that_begins_within_a_text_is_read(library_cache: types.ModuleType
         new_cache((0, 5000), text=b"libc.so.6\0"),
         new_cache((0, 10), text=b"libc.so.6\0/lib"),
         b"glibc-ld.so.cache1.1" + struct.pack("=IIB3xI12x", 1 << 31, 0, 2, 0),
+        new_cache((0, 10), text=b"libc.so.6\0/lib\0") + bytes(17_000_000),
     ],
 )
 def test_cache_that_ldconfig_does_not_make_is_said_so(library_cache: types.ModuleType, data: bytes) -> None:
