@@ -94,3 +94,14 @@ report_up() {
     fi
   done
 }
+
+# report_steady NAME UNIT RESTARTS: whether a unit is up, and systemd has not started it again since it had done so
+# RESTARTS times; a result of TAP of this name.
+report_steady() {
+  if [ "$(property "$2" ActiveState)" = active ] && [ "$(property "$2" NRestarts)" = "$3" ]; then
+    ok "$1"
+  else
+    not_ok "$1"
+    cause "$2"
+  fi
+}

@@ -19,11 +19,8 @@ sleep "${ITB_RELOAD_SETTLE:-2}"
 for unit in "${services[@]}"; do
   if [ "$(property "$unit" CanReload)" != yes ]; then
     skipped "$unit reloads" "the unit has no reload"
-  elif [ "$(property "$unit" ActiveState)" = active ] && [ "$(property "$unit" NRestarts)" = "${before[$unit]}" ]; then
-    ok "$unit reloads"
   else
-    not_ok "$unit reloads"
-    cause "$unit"
+    report_steady "$unit reloads" "$unit" "${before[$unit]}"
   fi
 done
 

@@ -31,10 +31,5 @@ for unit in "${services[@]}"; do
 done 2>&1
 sleep 3 # a daemon that cannot work often starts well and ends a moment later
 for unit in "${services[@]}"; do
-  if [ "$(property "$unit" ActiveState)" = active ] && [ "$(property "$unit" NRestarts)" = "${restarts[$unit]}" ]; then
-    ok "$unit stays up"
-  else
-    not_ok "$unit stays up"
-    cause "$unit"
-  fi
+  report_steady "$unit stays up" "$unit" "${restarts[$unit]}"
 done
